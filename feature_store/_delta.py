@@ -1,0 +1,128 @@
+"""Delta Lake as the store uses it: open, read, and a commit that lands only on the version that was read."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import unquote
+
+import polars as pl
+from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError
+
+from feature_store.faults import DataError
+
+Result = TypeVar("Result")
+
+_ONLY_NEXT_VERSION = CommitProperties(max_commit_retries=0)
+"""Delta rebases a plain append on whatever was committed since; then two writers could both add the same row."""
+
+_TABLE_SETTINGS = {"delta.logRetentionDuration": "interval 36500 days"}
+"""By default old versions are forgotten after 30 days; a model names the version it was trained from for longer."""
+
+_UNSAFE_IN_PATHS = frozenset('%?*[]{}|^\\"<>#`')
+
+_FIRST_PAUSE_S = 0.01
+_LONGEST_PAUSE_S = 1.0
+_GIVE_UP_AFTER_S = 120.0
+
+
+class LocalTable(DeltaTable):
+    """A Delta table whose folder may have a space or an umlaut in its name.
+
+    Delta writes the paths of its files as in a URL ("my%20shop") and polars opens them as they stand.
+    """
+
+    def file_uris(self, *args: Any, **kwargs: Any) -> list[str]:
+        """Paths of the files of this version, as the file system has them."""
+        uris = super().file_uris(*args, **kwargs)
+        return [uri if "://" in uri or os.path.exists(uri) else unquote(uri) for uri in uris]
+
+
+def table_root(path: str | Path) -> str:
+    """The store's root: an object store's URL as it is, a local folder as an absolute path.
+
+    Raises DataError for a local path with a character that Delta Lake loses.
+    """
+    if "://" in str(path):
+        return str(path).rstrip("/")
+    absolute = Path(path).expanduser().absolute().as_posix()
+    if unsafe := _UNSAFE_IN_PATHS & set(absolute):
+        shown = " ".join(sorted(unsafe))
+        raise DataError(f"store.path: expected a path without {shown}, got {absolute!r}. Choose another folder.")
+    return absolute
+
+
+def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTable | None:
+    """The table at its newest version, or None where there is no table."""
+    if not DeltaTable.is_deltatable(uri, storage_options):
+        return None
+    return LocalTable(uri, storage_options=storage_options)
+
+
+def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: dict[str, str] | None) -> bool:
+    """Create an empty table; False where it is there already, also where another process was a moment faster."""
+    empty = pl.DataFrame(schema=schema)
+    try:
+        write_deltalake(uri, empty, mode="error", configuration=_TABLE_SETTINGS, storage_options=storage_options)
+    except DeltaError:
+        if DeltaTable.is_deltatable(uri, storage_options):
+            return False
+        raise
+    return True
+
+
+def stored_schema(table: DeltaTable) -> dict[str, pl.DataType]:
+    """Column to polars dtype."""
+    return dict(pl.scan_delta(table).collect_schema())
+
+
+def append(table: DeltaTable, rows: pl.DataFrame) -> None:
+    """Add rows in one commit, new columns with them; CommitFailedError if the table moved on since it was opened."""
+    write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=_ONLY_NEXT_VERSION)
+
+
+def replace(table: DeltaTable, rows: pl.DataFrame) -> None:
+    """Put rows, of whatever dtypes, in place of all that is there, in one commit; raises as `append`."""
+    write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_ONLY_NEXT_VERSION)
+
+
+def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
+    """Replace the rows of equal key, add the others, in one commit; raises as `append`."""
+    merge = table.merge(
+        rows,
+        predicate=f"stored.{key} = given.{key}",
+        source_alias="given",
+        target_alias="stored",
+        merge_schema=True,
+        commit_properties=_ONLY_NEXT_VERSION,
+    )
+    merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def until_committed(attempt: Callable[[], Result]) -> Result:
+    """What `attempt` returns, tried again (from reading on) whenever another writer's commit came first.
+
+    Pauses grow and are random, so that writers that met once do not meet again.
+
+    Raises:
+        TimeoutError: others kept committing first for two minutes.
+    """
+    deadline = time.monotonic() + _GIVE_UP_AFTER_S
+    pause_s = _FIRST_PAUSE_S
+    while True:
+        try:
+            return attempt()
+        except CommitFailedError as error:
+            if time.monotonic() > deadline:
+                message = (
+                    f"store: expected to commit within {_GIVE_UP_AFTER_S:.0f} s, got others' commits each time. "
+                    "Use fewer writers, or larger appends; this one changed nothing and can be repeated."
+                )
+                raise TimeoutError(message) from error
+        time.sleep(random.uniform(0.5, 1.0) * pause_s)  # not part of any result: no generator is handed in
+        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)

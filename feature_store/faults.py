@@ -1,0 +1,75 @@
+"""What is wrong with a table, and the one form in which it is said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+_N_EXAMPLE_ROWS = 3
+_LONGEST_EXAMPLE = 40
+
+
+class DataError(ValueError):
+    """Refused data; one line a fault: `<table>.<column>: expected <what>, got <value>. <what to do>`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """One thing that is wrong with one column, in some rows or as a whole."""
+
+    column: str
+    """The column at fault, or "" where it is the table itself."""
+    expected: str
+    got: str
+    """What was found, without a row's value, so that equal faults count together."""
+    mend: str
+    """What the caller can do, one or two sentences."""
+    rows: pl.Series | None = None
+    """Boolean mask of the rows at fault; None refuses the whole table."""
+    example: str = ""
+    """One of the bad cells, as Python writes it."""
+
+    @property
+    def reason(self) -> str:
+        """The fault in words, the same for each of its rows."""
+        return f"{self.column}: expected {self.expected}, got {self.got}"
+
+
+def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, mend: str) -> list[Fault]:
+    """A fault of the cells that are null only in `values`, what was read of them; none where all could be read."""
+    bad = cells.is_not_null() & values.is_null()
+    if not bad.any():
+        return []
+    example = repr(cells.filter(bad)[0])
+    if len(example) > _LONGEST_EXAMPLE:
+        example = example[:_LONGEST_EXAMPLE] + "..."
+    return [Fault(cells.name, expected, got, mend, bad, example)]
+
+
+def refused_column(cells: pl.Series, *, expected: str, mend: str) -> Fault:
+    """The fault of a column whose dtype cannot be read."""
+    if cells.dtype == pl.Object:
+        as_text = f'pl.col("{cells.name}").map_elements(str, return_dtype=pl.String)'
+        return Fault(cells.name, expected, "mixed Python objects", f"Make it one type, as text with {as_text}.")
+    return Fault(cells.name, expected, f"a column of {cells.dtype}", mend)
+
+
+def describe(faults: Sequence[Fault], *, table: str) -> str:
+    """The text of a DataError: one line a fault, all of a table's faults at once."""
+    return "\n".join(_line(fault, table=table) for fault in faults)
+
+
+def _line(fault: Fault, *, table: str) -> str:
+    where = f"{table}.{fault.column}" if fault.column else table
+    such_as = f", such as {fault.example}" if fault.example else ""
+    return f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.mend}"
+
+
+def _rows(mask: pl.Series | None) -> str:
+    if mask is None:
+        return ""
+    rows = mask.arg_true()
+    examples = ", ".join(str(row) for row in rows.head(_N_EXAMPLE_ROWS))
+    return f" ({len(rows):,} {'row' if len(rows) == 1 else 'rows'}, e.g. row {examples})"

@@ -1,0 +1,49 @@
+"""What was shown and what was clicked: click-through as of a moment, with a prior, and impressions as queries."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store.log import rows_of
+from feature_store.point_in_time import AsOfIndex, IntArray
+
+FloatArray = NDArray[np.float32]
+
+PRIOR_SHOWN = 20.0
+"""Showings that an item is credited with at the average rate before its own count."""
+
+
+@dataclass(frozen=True, eq=False)
+class ClickIndex:
+    """Showings and clicks of each item, by when they became known."""
+
+    shown: AsOfIndex | None
+    clicked: AsOfIndex | None
+
+    @classmethod
+    def of(cls, impressions: pl.DataFrame, items: pl.Series) -> ClickIndex:
+        """The index of a store's `impressions` table; without any, click-through is unknown everywhere."""
+        if not len(impressions):
+            return cls(None, None)
+        rows = rows_of(impressions["item_id"], items).to_numpy()
+        known = impressions["timestamp"].dt.epoch("us").to_numpy() + 1
+        label = impressions["label"].to_numpy() > 0
+        inside = rows >= 0
+        clicked = inside & label
+        return cls(
+            shown=AsOfIndex(rows[inside], known[inside]),
+            clicked=AsOfIndex(rows[clicked], known[clicked]),
+        )
+
+    def columns(self, items: IntArray, times: IntArray) -> dict[str, FloatArray]:
+        """`click_through` and `shown` (log(1 + showings)) of item `items[n]` as of `times[n]`; none without impressions."""
+        if self.shown is None or self.clicked is None:
+            return {}
+        shown, clicked = self.shown.counts(items, times), self.clicked.counts(items, times)
+        average = (self.clicked.known_until(times) + 1) / (self.shown.known_until(times) + PRIOR_SHOWN)
+        smoothed = (clicked + PRIOR_SHOWN * average) / (shown + PRIOR_SHOWN)
+        return {"click_through": smoothed.astype(np.float32), "shown": np.log1p(shown).astype(np.float32)}

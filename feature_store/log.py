@@ -1,0 +1,134 @@
+"""The event log as arrays: events in the order in which they became known, ids as row numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store.point_in_time import AsOfIndex, IntArray, known_at
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SignalConfig:
+    """Which events count for, against, or neither: what makes a positive."""
+
+    rating_events: tuple[str, ...] = ("rating",)
+    """Events whose `value` is an opinion."""
+    positive_from: float = 4.0
+    """A rating of at least this counts for the item."""
+    negative_to: float = 2.0
+    """A rating of at most this counts against it; between the two it is neutral."""
+    negative_events: tuple[str, ...] = ("skip", "return", "dislike", "hide")
+    """Events that count against the item whatever their value."""
+    neutral_events: tuple[str, ...] = ()
+    """Events that are remembered as seen and count neither way."""
+
+    def __post_init__(self) -> None:
+        if self.negative_to >= self.positive_from:
+            raise ValueError(
+                f"negative_to: expected less than positive_from ({self.positive_from}), got {self.negative_to}. "
+                "Leave room for neutral ratings between the two."
+            )
+
+    def signs(self, events: pl.DataFrame) -> NDArray[np.int8]:
+        """+1, 0 or -1 per event: int8[event]. A rating without a value is neutral."""
+        name, value = pl.col("event").fill_null(""), pl.col("value")
+        rating = (
+            pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
+        )
+        sign = (
+            pl.when(name.is_in(self.rating_events))
+            .then(rating)
+            .when(name.is_in(self.negative_events))
+            .then(-1)
+            .when(name.is_in(self.neutral_events))
+            .then(0)
+            .otherwise(1)
+        )
+        return events.select(sign.cast(pl.Int8)).to_series().to_numpy().copy()
+
+
+@dataclass(frozen=True, eq=False)
+class EventLog:
+    """Events sorted by when they became known; all arrays have one entry per event.
+
+    Events of items that the catalogue lacks are kept out by `from_frame` and counted in `n_unknown_items`.
+    """
+
+    user_rows: IntArray
+    """Row of the event's user."""
+    item_rows: IntArray
+    """Row of the event's item."""
+    times: IntArray
+    """When it happened, microseconds since 1970 UTC."""
+    known: IntArray
+    """From when on it may be used: see `point_in_time.known_at`."""
+    signs: NDArray[np.int8]
+    """+1 for, 0 neutral, -1 against."""
+    n_unknown_items: int = 0
+    """Events left out because their item is not in the catalogue."""
+
+    @classmethod
+    def from_frame(cls, events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog:
+        """The log of a store's `events` table; `users` and `items` are the ids in row order.
+
+        The order of the frame's rows does not matter: the same events give the same log.
+        """
+        rows = events.select(
+            user=rows_of(events["user_id"], users),
+            item=rows_of(events["item_id"], items),
+            time=events["timestamp"].dt.epoch("us"),
+            available=events["available_at"].dt.epoch("us"),
+            sign=pl.Series(signals.signs(events), dtype=pl.Int8),
+        )
+        known_items = rows.filter(pl.col("item") >= 0, pl.col("user") >= 0)
+        ready = known_items.with_columns(known=pl.max_horizontal(pl.col("time") + 1, pl.col("available")))
+        ready = ready.sort("known", "time", "user", "item", "sign")
+        return cls(
+            user_rows=ready["user"].to_numpy().copy(),
+            item_rows=ready["item"].to_numpy().copy(),
+            times=ready["time"].to_numpy().copy(),
+            known=ready["known"].to_numpy().copy(),
+            signs=ready["sign"].to_numpy().copy(),
+            n_unknown_items=len(rows) - len(known_items),
+        )
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+    @cached_property
+    def by_user(self) -> AsOfIndex:
+        """Events by user, for histories."""
+        return AsOfIndex(self.user_rows, self.known)
+
+    @cached_property
+    def by_item(self) -> AsOfIndex:
+        """Events by item, for counters."""
+        return AsOfIndex(self.item_rows, self.known)
+
+    def until(self, time: int) -> EventLog:
+        """The log as it was known at `time` (microseconds)."""
+        n = int(np.searchsorted(self.known, time, side="right"))
+        return EventLog(self.user_rows[:n], self.item_rows[:n], self.times[:n], self.known[:n], self.signs[:n])
+
+    @property
+    def clock(self) -> int:
+        """The first microsecond at which all of the log is known; 0 for an empty log."""
+        return int(self.known[-1]) if len(self) else 0
+
+
+def rows_of(ids: pl.Series, known_ids: pl.Series) -> pl.Series:
+    """The row of each id among `known_ids`, -1 where it is not there: Int64. Ids of another type are cast."""
+    cast = ids.cast(known_ids.dtype, strict=False)
+    table = pl.DataFrame({"id": known_ids, "row": pl.Series(range(len(known_ids)), dtype=pl.Int64)})
+    joined = pl.DataFrame({"id": cast}).join(table, on="id", how="left", maintain_order="left")
+    return joined["row"].fill_null(-1)
+
+
+__all__ = ["EventLog", "SignalConfig", "known_at", "rows_of"]

@@ -1,0 +1,309 @@
+"""The store: items, events, impressions and rejected rows, as Delta tables in one folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+import polars as pl
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from feature_store._delta import (
+    append,
+    create_table,
+    open_table,
+    replace,
+    stored_schema,
+    table_root,
+    until_committed,
+    upsert,
+)
+from feature_store.faults import DataError
+from feature_store.rejects import rejected_rows
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+
+_DIGEST_CHARS = 16
+_NATIVE_IDS = frozenset(
+    column.name for table in (ITEMS, EVENTS, IMPRESSIONS) for column in table.columns if column.parse is None
+)
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What became of the rows of one append: `n_in == n_new + n_duplicate + n_rejected`."""
+
+    table: str
+    n_in: int
+    n_new: int
+    """Rows that changed the table; of items also those that brought another description."""
+    n_duplicate: int
+    """Rows that were there already, or that a row of the same identity in the same frame stands for."""
+    n_rejected: int
+    """Rows that are in `rejected` now, with their reasons."""
+    version: int | None
+    """The table's version after the append; None while no row was ever good."""
+    reasons: dict[str, int]
+    """Reason of rejection to number of rows."""
+
+    def __str__(self) -> str:
+        counts = (
+            f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
+        )
+        return "\n".join([f"{self.table}: {counts}", *(f"  {n:,} x {reason}" for reason, n in self.reasons.items())])
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What one attempt did to a table."""
+
+    n_new: int
+    version: int
+
+
+class Store:
+    """Durable tables of one recommender.
+
+    Every append is one commit: a killed one leaves the table as it was. It lands only on the version that it has read,
+    and otherwise reads again: writers in any number of processes never add a row twice. A row that cannot be used goes
+    to `rejected`, in a commit before the good rows' own. So repeating an append is safe at any point.
+
+    Make one with `Store.create`, `Store.open` or `Store.open_or_create`. It holds nothing open: use it in any thread.
+    """
+
+    def __init__(self, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> None:
+        self.path = table_root(path)
+        self._storage_options = dict(storage_options) if storage_options else None
+
+    @classmethod
+    def create(cls, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> Store:
+        """A new, empty store in a local folder or under an object store's URL; DataError where there is one."""
+        store = cls(path, storage_options=storage_options)
+        if not store._create():
+            raise DataError(f"store.path: expected no store yet, got one at {store.path!r}. Use Store.open.")
+        return store
+
+    @classmethod
+    def open(cls, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> Store:
+        """The store that is there; DataError where there is none."""
+        store = cls(path, storage_options=storage_options)
+        if store._delta(REJECTED) is None:
+            raise DataError(f"store.path: expected a store, got none at {store.path!r}. Check it, or use Store.create.")
+        return store
+
+    @classmethod
+    def open_or_create(cls, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> Store:
+        """The store that is there, made first where there is none; processes may do so at the same time."""
+        store = cls(path, storage_options=storage_options)
+        store._create()
+        return store
+
+    def append_items(self, frame: pl.DataFrame) -> Receipt:
+        """Add items, or replace the description of those that are there.
+
+        The newest description wins; within a frame that is the last row of an item, and the rows before it count as
+        duplicates. A column that the frame does not have stays as it is. A row that changes nothing is a duplicate.
+        """
+        checked = self._checked(frame, ITEMS)
+        newest = checked.kept.unique(subset=["item_id"], keep="last", maintain_order=True)
+        return self._append(checked, lambda table: _put_items(table, newest))
+
+    def append_events(self, frame: pl.DataFrame) -> Receipt:
+        """Add the events that are not there yet.
+
+        An event is known by its `event_id` where it has one, else by user, item, timestamp and event. Of two events of
+        one identity the first that came is kept, also where value, session or arrival differ. Columns of other names
+        are left out.
+        """
+        checked = self._checked(frame, EVENTS)
+        has_id = pl.col("event_id").is_not_null()
+        with_id = _firsts(checked.kept.filter(has_id), ("event_id",))
+        without = _firsts(checked.kept.filter(~has_id), EVENTS.identity)
+
+        def put(table: DeltaTable) -> _Change:
+            stored = pl.scan_delta(table)
+            new_with_id = _unseen(with_id, stored, ("event_id",), within="event_id")
+            new_without = _unseen(without, stored.filter(~has_id), EVENTS.identity, within="timestamp")
+            return _put_rows(table, pl.concat([new_with_id, new_without]).sort("timestamp", maintain_order=True))
+
+        return self._append(checked, put)
+
+    def append_impressions(self, frame: pl.DataFrame) -> Receipt:
+        """Add the shown items that are not there yet, known by `impression_id` and `item_id`; the first is kept."""
+        checked = self._checked(frame, IMPRESSIONS)
+        firsts = _firsts(checked.kept, IMPRESSIONS.identity)
+
+        def put(table: DeltaTable) -> _Change:
+            return _put_rows(table, _unseen(firsts, pl.scan_delta(table), IMPRESSIONS.identity, within="impression_id"))
+
+        return self._append(checked, put)
+
+    def items(self, version: int | None = None) -> pl.DataFrame:
+        """`item_id` and every column that items came with; rows in no order."""
+        return self._read(ITEMS, version)
+
+    def events(self, version: int | None = None) -> pl.DataFrame:
+        """All events: every column of the table, null where the source had none; rows in no order."""
+        return self._read(EVENTS, version)
+
+    def impressions(self, version: int | None = None) -> pl.DataFrame:
+        """All shown items with their labels; rows in no order."""
+        return self._read(IMPRESSIONS, version)
+
+    def rejected(self, version: int | None = None) -> pl.DataFrame:
+        """The refused rows: `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
+        return self._read(REJECTED, version)
+
+    def versions(self) -> dict[str, int]:
+        """Table to its newest version, of the tables that are there."""
+        return {name: table.version() for name, table in self._tables().items()}
+
+    def digest(self) -> str:
+        """16 hex digits that change with every commit, and that no other store has."""
+        state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(self._tables().items())]
+        return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
+
+    def __repr__(self) -> str:
+        return f"Store({self.path!r})"
+
+    def _uri(self, table: Table) -> str:
+        return f"{self.path}/{table.name}"
+
+    def _create(self) -> bool:
+        try:
+            return create_table(self._uri(REJECTED), REJECTED.schema(), storage_options=self._storage_options)
+        except (DeltaError, OSError) as error:
+            cause = str(error).partition("\n")[0]
+            what = f"a folder that can be written, got {self.path!r} ({cause})"
+            raise DataError(f"store.path: expected {what}. Choose another, or mend its rights.") from error
+
+    def _delta(self, table: Table) -> DeltaTable | None:
+        return open_table(self._uri(table), storage_options=self._storage_options)
+
+    def _tables(self) -> dict[str, DeltaTable]:
+        found = ((table.name, self._delta(table)) for table in TABLES)
+        return {name: table for name, table in found if table is not None}
+
+    def _read(self, table: Table, version: int | None) -> pl.DataFrame:
+        newest = self._delta(table)
+        latest = -1 if newest is None else newest.version()
+        if version is not None and not 0 <= version <= latest:
+            there = f"a version from 0 to {latest}" if newest else "no version, there is no table yet"
+            raise DataError(f"{table.name}.version: expected {there}, got {version}. See Store.versions().")
+        if newest is None:
+            return pl.DataFrame(schema=table.schema(self._stored(table)))
+        if version is not None:
+            newest.load_as_version(version)
+        return pl.scan_delta(newest).collect()
+
+    def _stored(self, table: Table) -> dict[str, pl.DataType]:
+        """Dtypes that are decided: by the table itself, or those of ids by whichever table came first."""
+        own = self._delta(table)
+        if own is not None:
+            return stored_schema(own)
+        schemas = [stored_schema(other) for other in self._tables().values()]
+        return {name: dtype for schema in schemas for name, dtype in schema.items() if name in _NATIVE_IDS}
+
+    def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
+        checked = check_table(frame, table, stored=self._stored(table))
+        if checked.kept.height and self._delta(table) is None:
+            create_table(self._uri(table), dict(checked.kept.schema), storage_options=self._storage_options)
+            # Another writer may have been faster, with ids of another dtype.
+            checked = check_table(frame, table, stored=self._stored(table))
+        return checked
+
+    def _append(self, checked: Checked, put: Callable[[DeltaTable], _Change]) -> Receipt:
+        refused = rejected_rows(checked)
+        if refused.height:
+            self._commit(REJECTED, lambda table: _put_refused(table, refused))
+        n_new, version = 0, None
+        if checked.kept.height:
+            change = self._commit(checked.table, put)
+            n_new, version = change.n_new, change.version
+        elif (delta := self._delta(checked.table)) is not None:
+            version = delta.version()
+        return Receipt(
+            table=checked.table.name,
+            n_in=checked.frame.height,
+            n_new=n_new,
+            n_duplicate=checked.kept.height - n_new,
+            n_rejected=refused.height,
+            version=version,
+            reasons=dict(refused["reason"].value_counts(sort=True).iter_rows()),
+        )
+
+    def _commit(self, table: Table, put: Callable[[DeltaTable], _Change]) -> _Change:
+        def attempt() -> _Change:
+            delta = self._delta(table)
+            if delta is None:
+                raise DataError(f"store.{table.name}: expected the table, got none. Use Store.open_or_create.")
+            return put(delta)
+
+        return until_committed(attempt)
+
+
+def _firsts(rows: pl.DataFrame, identity: tuple[str, ...]) -> pl.DataFrame:
+    return rows.unique(subset=list(identity), keep="first", maintain_order=True)
+
+
+def _unseen(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ...], *, within: str) -> pl.DataFrame:
+    """The rows whose identity is not stored; read are only files whose range of column `within` meets the rows' own."""
+    if rows.is_empty():
+        return rows
+    first, last = pl.lit(rows[within].min()), pl.lit(rows[within].max())
+    keys = stored.filter(pl.col(within).is_between(first, last)).select(identity).collect()
+    return rows.join(keys, on=list(identity), how="anti", nulls_equal=True, maintain_order="left")
+
+
+def _put_rows(table: DeltaTable, rows: pl.DataFrame) -> _Change:
+    if rows.height:
+        append(table, rows)
+    return _Change(rows.height, table.version())
+
+
+def _put_refused(table: DeltaTable, refused: pl.DataFrame) -> _Change:
+    firsts = _firsts(refused, REJECTED.identity)
+    return _put_rows(table, _unseen(firsts, pl.scan_delta(table), REJECTED.identity, within="content_hash"))
+
+
+def _put_items(table: DeltaTable, newest: pl.DataFrame) -> _Change:
+    """Insert the items that are new and rewrite those that changed."""
+    dtypes = stored_schema(table)
+    newest = _as_decided(newest, dtypes)
+    ids = newest.lazy().select("item_id")
+    stored = pl.scan_delta(table).join(ids, on="item_id", how="semi").collect()
+    changed = _changed_items(newest, stored)
+    if changed.is_empty():
+        return _Change(0, table.version())
+    if any(dtypes.get(name, dtype) != dtype for name, dtype in changed.schema.items()):
+        others = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
+        replace(table, pl.concat([others, changed], how="diagonal_relaxed"))
+    elif changed["item_id"].is_in(stored["item_id"].implode()).any():
+        upsert(table, changed, key="item_id")
+    else:
+        append(table, changed)
+    return _Change(changed.height, table.version())
+
+
+def _as_decided(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The items in the stored dtypes, but fractions stay fractions: they widen a column of whole numbers."""
+    clashes = {name: dtypes[name] for name, dtype in newest.schema.items() if dtypes.get(name, dtype) != dtype}
+    for name, stored in clashes.items():
+        given = newest.schema[name]
+        if {stored, given} != {pl.Int64(), pl.Float64()}:  # the check read it as stored: a writer was faster since
+            what = f"{stored} as another writer has just stored it, got {given}"
+            raise DataError(f"items.{name}: expected {what}. Repeat the append, which reads the column as it is now.")
+    return newest.with_columns(pl.col(name).cast(pl.Float64) for name in clashes)
+
+
+def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Whole rows of the items that are not stored, or not so; columns that `newest` lacks as they are stored."""
+    old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
+    nothing = pl.Series([None] * newest.height, dtype=pl.Null)
+    differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
+    for name in newest.columns[1:]:
+        differs.append(newest[name].ne_missing(old[name]) if name in old.columns else newest[name].ne_missing(nothing))
+    rows = newest.with_columns(old[name] for name in old.columns if name not in newest.columns)
+    return rows.filter(pl.select(pl.any_horizontal(differs)).to_series())

@@ -1,0 +1,100 @@
+"""Times of every common form, read into one: microseconds in UTC."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from feature_store.faults import Fault, bad_cells, refused_column
+
+TIMESTAMP = pl.Datetime("us", "UTC")
+"""The dtype of every time in the store."""
+
+# Up to the years that a nanosecond clock holds (pandas, Arrow), whole years only.
+_EARLIEST = "1678-01-01T00:00:00.0+00:00"
+_LATEST = "2262-01-01T00:00:00.0+00:00"
+
+_EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
+"""Typical size of a column of epoch numbers (at least), microseconds in one of its units."""
+
+_ISO = (
+    r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"(?:[Tt ](?<clock>[0-9]{2}:[0-9]{2})(?::(?<seconds>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?"
+    r"\s?(?:(?<utc>[Zz]|UTC)|(?<hours>[+-][0-9]{2}):?(?<minutes>[0-9]{2})?)?)?\s*$"
+)
+_TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+_NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
+_EXPECTED = "a time"
+_MEND = "Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261."
+
+
+def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+    """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
+
+    Read are datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
+    where it names no zone) and epoch numbers. The unit of epoch numbers is that of a whole column, by the median of
+    their absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (The
+    median, because one corrupt cell must not turn the seconds of all others into nanoseconds.)
+
+    Null cells stay null and are no fault here.
+    """
+    times = _read(column)
+    if times is None:
+        refused = refused_column(column, expected=_EXPECTED, mend="Convert it to datetimes.")
+        return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
+    first, last = _instants(pl.Series([_EARLIEST, _LATEST]))
+    times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
+    kind = "text that is no ISO time" if column.dtype in _TEXT else "a number or date of no such year"
+    return times, bad_cells(column, times, expected=_EXPECTED, got=kind, mend=_MEND)
+
+
+def _read(column: pl.Series) -> pl.Series | None:
+    dtype = column.dtype
+    if isinstance(dtype, pl.Datetime):
+        aware = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
+        return aware.cast(TIMESTAMP)
+    if dtype == pl.Date:
+        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if dtype.is_numeric():
+        return _epoch_microseconds(column).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    if dtype in _TEXT:
+        return _from_text(column.cast(pl.String))
+    return None
+
+
+def _epoch_microseconds(column: pl.Series) -> pl.Series:
+    numbers = column.cast(pl.Float64)
+    numbers = numbers.set(~numbers.is_finite().fill_null(value=False), None)
+    typical = numbers.abs().median()
+    size = typical if isinstance(typical, float) else 0.0
+    factor = next(factor for at_least, factor in _EPOCH_UNITS if size >= at_least)
+    if not column.dtype.is_integer():
+        return (numbers * factor).round().cast(pl.Int64, strict=False)
+    whole = column.cast(pl.Int64, strict=False)  # no float64: it cannot hold the nanoseconds since 1970
+    return whole // 1000 if factor < 1 else _times(whole, int(factor))
+
+
+def _times(whole: pl.Series, factor: int) -> pl.Series:
+    """The product, null where an int64 cannot hold it."""
+    largest = (2**63 - 1) // factor
+    return whole.set(~whole.is_between(-largest, largest).fill_null(value=False), None) * factor
+
+
+def _from_text(column: pl.Series) -> pl.Series:
+    """Cell by cell, so that one cell's form never decides how another is read (polars infers one format a column)."""
+    part = column.rename("text").to_frame().select(pl.col("text").str.extract_groups(_ISO)).unnest("text")
+    zone = pl.when(pl.col("utc").is_null() & pl.col("hours").is_not_null()).then(
+        pl.format("{}:{}", "hours", pl.col("minutes").fill_null("00"))
+    )
+    normal = pl.format(
+        "{}T{}:{}.{}{}",
+        "day",
+        pl.col("clock").fill_null("00:00"),
+        pl.col("seconds").fill_null("00"),
+        pl.col("fraction").fill_null("0"),
+        zone.otherwise(pl.lit("+00:00")),
+    )
+    return _instants(part.select(normal.alias(column.name)).to_series())
+
+
+def _instants(texts: pl.Series) -> pl.Series:
+    return texts.str.to_datetime(_NORMAL_FORM, time_unit="us", time_zone="UTC", strict=False)

@@ -1,0 +1,183 @@
+"""The ranking columns of (query, candidate) pairs, the same code in training and in serving."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_store.counters import item_counters, user_counters
+from feature_store.covisitation import COLUMNS as COVISITATION_COLUMNS
+from feature_store.histories import Histories
+from feature_store.ragged import Ragged
+from recmem.candidates import SOURCES, RetrievalConfig, retrieve
+from recmem.matcher import MATCH_COLUMNS, Matcher
+from recmem.scene import Scene
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+HISTORY = 200
+"""Events of a user that are read for a query, the newest."""
+CHUNK_CELLS = 600_000
+"""Queries are taken together until they times the items that are scored for them exceed this: bounds the memory."""
+
+
+@dataclass(frozen=True, eq=False)
+class PairColumns:
+    """Raw columns of query-candidate pairs: float32 each, one entry per value of `candidates`."""
+
+    candidates: Ragged
+    """Per query the rows of its candidates."""
+    values: dict[str, FloatArray]
+    """Column by name."""
+
+    @classmethod
+    def concat(cls, parts: list[PairColumns]) -> PairColumns:
+        """The queries of all parts, one part after the other."""
+        names = parts[0].values
+        values = {name: np.concatenate([part.values[name] for part in parts]) for name in names}
+        return cls(Ragged.concat([part.candidates for part in parts]), values)
+
+    def take(self, rows: IntArray) -> PairColumns:
+        """The given queries, in the given order."""
+        index = self.candidates.index_of(rows)
+        return PairColumns(self.candidates.take(rows), {name: column[index] for name, column in self.values.items()})
+
+
+@dataclass(frozen=True, eq=False)
+class QueryBatch:
+    """Who asks, and when; with histories of their own where the log is not to be read."""
+
+    users: IntArray
+    """User rows, -1 for users without events."""
+    times: IntArray
+    """Microseconds."""
+    histories: Histories
+
+    @classmethod
+    def of(cls, scene: Scene, users: IntArray, times: IntArray) -> QueryBatch:
+        """Queries whose histories are the log's, strictly before each time."""
+        return cls(users, times, scene.histories(users, times, HISTORY))
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: IntArray) -> QueryBatch:
+        """The given queries, in the given order."""
+        return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows))
+
+
+def retrieved_columns(
+    scene: Scene,
+    matcher: Matcher,
+    queries: QueryBatch,
+    config: RetrievalConfig,
+    on_progress: Callable[[int], None] | None = None,
+) -> PairColumns:
+    """Columns of the candidates that are retrieved for each query from the whole catalogue."""
+    parts = [_retrieved(scene, matcher, chunk, config) for chunk in _chunks(queries, len(scene.catalogue), on_progress)]
+    return PairColumns.concat(parts)
+
+
+def given_columns(
+    scene: Scene,
+    matcher: Matcher,
+    queries: QueryBatch,
+    candidates: Ragged,
+    on_progress: Callable[[int], None] | None = None,
+) -> PairColumns:
+    """Columns of the candidates that the caller gives for each query: rows of the matcher's tables."""
+    parts, first = [], 0
+    for chunk in _chunks(queries, max(int(candidates.lengths.max(initial=1)), 1), on_progress):
+        rows = candidates.take(np.arange(first, first + len(chunk)))
+        first += len(chunk)
+        distinct, place = np.unique(rows.values, return_inverse=True)
+        dense = _dense(scene, matcher, chunk, distinct)
+        parts.append(_pairs(scene, chunk, rows, {name: grid[rows.row_index, place] for name, grid in dense.items()}))
+    return PairColumns.concat(parts)
+
+
+def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch) -> dict[str, FloatArray]:
+    """Item-item and match columns and popularity of every item of the catalogue: float32[query, item] each."""
+    items = np.arange(len(scene.catalogue))
+    dense = _dense(scene, matcher, queries, items)
+    users = len(queries)
+    counters = item_counters(
+        scene.log, np.tile(items, users), np.repeat(queries.times, len(items)), scene.config.counters
+    )
+    for name in ("popularity", "popularity_short", "popularity_medium"):
+        dense[name] = counters[name].reshape(users, len(items))
+    return dense
+
+
+def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
+    """Everything that each query's user interacted with before, however long ago."""
+    whole = scene.log.by_user.last(queries.users, queries.times)
+    return Ragged(scene.log.item_rows[whole.values], whole.offsets)
+
+
+def _retrieved(scene: Scene, matcher: Matcher, chunk: QueryBatch, config: RetrievalConfig) -> PairColumns:
+    dense = catalogue_scores(scene, matcher, chunk)
+    seen = seen_items(scene, chunk) if config.exclude_seen else None
+    candidates = retrieve({name: dense[name] for name in SOURCES}, seen, config.candidates)
+    wanted = (*COVISITATION_COLUMNS, *MATCH_COLUMNS)
+    return _pairs(
+        scene, chunk, candidates, {name: dense[name][candidates.row_index, candidates.values] for name in wanted}
+    )
+
+
+def _dense(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> dict[str, FloatArray]:
+    columns = matcher.columns(queries.histories, items)
+    n_known = len(scene.catalogue)
+    known = items < n_known
+    for name in COVISITATION_COLUMNS:
+        columns[name] = np.zeros((len(queries), len(items)), np.float32)
+    periods = scene.timeline.periods(queries.times)
+    for period in np.unique(periods):
+        rows = np.flatnonzero(periods == period)
+        scores = scene.timeline.at(int(period)).scores(_known_only(queries.histories.take(rows), n_known))
+        for name, grid in scores.items():
+            columns[name][np.ix_(rows, np.flatnonzero(known))] = grid[:, items[known]]
+    return columns
+
+
+def _known_only(histories: Histories, n_known: int) -> Histories:
+    """Histories without texts that are no items of the catalogue."""
+    if not len(histories.items.values) or int(histories.items.values.max()) < n_known:
+        return histories
+    return histories.where(histories.items.values < n_known)
+
+
+def _pairs(
+    scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[str, FloatArray]
+) -> PairColumns:
+    """The pairs' columns: the given ones, with counters and attributes."""
+    owner = candidates.row_index
+    times = queries.times[owner]
+    values = dict(columns)
+    values |= item_counters(scene.log, candidates.values, times, scene.config.counters)
+    values |= scene.clicks.columns(candidates.values, times)
+    per_query = user_counters(scene.log, queries.users, queries.times, scene.config.counters)
+    per_query["memory_size"] = np.log1p(queries.histories.items.lengths).astype(np.float32)
+    values |= {name: column[owner] for name, column in per_query.items()}
+    inside = candidates.values < len(scene.catalogue)
+    for name, numbers in scene.catalogue.numbers().items():
+        column = np.full(len(owner), np.nan, np.float32)
+        column[inside] = numbers[candidates.values[inside]]
+        values[f"item_{name}"] = column
+    return PairColumns(candidates, values)
+
+
+def _chunks(
+    queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None
+) -> Iterator[QueryBatch]:
+    """Consecutive queries, few enough that their dense columns stay small."""
+    size = max(CHUNK_CELLS // max(n_items, 1), 1)
+    for begin in range(0, len(queries), size):
+        chunk = queries.take(np.arange(begin, min(begin + size, len(queries))))
+        yield chunk
+        if on_progress is not None:
+            on_progress(len(chunk))

@@ -1,0 +1,66 @@
+"""The match module over a catalogue: tables computed once per distinct text, then gather, attend, sum."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_store.histories import Histories
+from recmem.kernels import MatchTables
+from recmem.match import MatchModule
+from recmem.memory import MemoryConfig, Slots
+from recmem.similarity import similarities
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+MATCH_COLUMNS = (
+    "match_raw",
+    "match_prior",
+    "similarity_max",
+    "similarity_mean",
+    "similarity_top3",
+    "similarity_last",
+)
+"""What the texts say of a candidate: all that `ranker_without_match` goes without."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matcher:
+    """A trained match module and its tables for a list of texts (the catalogue's rows, then any others)."""
+
+    module: MatchModule
+    tables: MatchTables
+    memory: MemoryConfig
+
+    @classmethod
+    def of(cls, module: MatchModule, unit: Float[Tensor, "item dim"], memory: MemoryConfig) -> Matcher:
+        """The matcher over texts with these unit vectors."""
+        with torch.inference_mode():
+            return cls(module, module.tables(unit), memory)
+
+    def columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
+        """The match columns of every candidate for every history: float32[query, cand] each."""
+        slots = self.slots(histories)
+        rows = torch.from_numpy(candidates)
+        with torch.inference_mode():
+            columns = {"match_raw": self.module(self.tables, slots, rows)}
+            columns["match_prior"] = self.tables.prior[rows].expand(slots.n_memories, -1)
+            columns |= similarities(self.tables.unit, slots, rows)
+        return {name: column.numpy() for name, column in columns.items()}
+
+    def explain(self, histories: Histories, candidate: int) -> tuple[float, float, FloatArray]:
+        """Prior, null part and each slot's contribution (newest last) to the one history's score of the candidate."""
+        slots = self.slots(histories)
+        with torch.inference_mode():
+            prior, null, parts = self.module.contributions(self.tables, slots, torch.tensor([candidate]))
+        return float(prior[0]), float(null[0]), parts[:, 0].numpy()
+
+    def slots(self, histories: Histories) -> Slots:
+        """The memories that the histories give: their newest events."""
+        return Slots.of(histories.newest(self.memory.recent))

@@ -1,0 +1,227 @@
+"""The cache of text vectors on disk: a text is encoded once in its life."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import polars as pl
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+FLUSH_TEXTS = 4096
+"""New vectors are on disk after at most this many texts: what a killed run loses."""
+
+_HASH_BYTES = 16
+_FINGERPRINT_KEY = "recmem_fingerprint"
+_DIGEST_KEY = "recmem_digest"
+_PLACE_SCHEMA = {"text_hash": pl.Binary(), "part": pl.String(), "row": pl.Int64()}
+
+Half = NDArray[np.float16]
+
+
+class Encoder(Protocol):
+    """What the cache asks of an encoder; `recmem.encoder.TextEncoder` is one."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Name of the embedding space."""
+
+    @property
+    def dim(self) -> int:
+        """Length of a vector."""
+
+    def encode(
+        self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+    ) -> Float[Tensor, "text dim"]:
+        """Unit vectors of the texts, in order."""
+
+
+class VectorCache:
+    """Vectors by text, in Parquet parts under `<folder>/<fingerprint>/part-*.parquet`.
+
+    A part has the columns `text_hash` (Binary, blake2b-128 of the UTF-8 text) and `vector` (Array(Float16, dim)), and
+    in its metadata the fingerprint and a digest of its content. Parts are never changed, and appear whole or not at
+    all: several processes may use one folder. Two that meet the same new text at once may both encode it.
+    The index (16 bytes and a place per text) is held in memory; vectors are read from the parts that are asked for.
+    """
+
+    def __init__(self, folder: str | Path, fingerprint: str, dim: int) -> None:
+        self.folder = Path(folder) / fingerprint
+        self.fingerprint = fingerprint
+        self.dim = dim
+        self._places = pl.DataFrame(schema=_PLACE_SCHEMA)
+        self._indexed: set[str] = set()
+
+    def __len__(self) -> int:
+        """Number of distinct texts in the cache, those included that other processes have added."""
+        self._refresh()
+        return self._places.height
+
+    def get_or_encode(
+        self,
+        texts: Sequence[str],
+        encoder: Encoder,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        flush_texts: int = FLUSH_TEXTS,
+    ) -> Float[Tensor, "text dim"]:
+        """The texts' vectors in their order, float32: exactly the stored half floats, unit length within 1e-3.
+
+        Texts that the cache lacks are encoded, each distinct one once, and kept after every `flush_texts` of them: a
+        run that is killed goes on where it stopped. `on_progress` is called with the number of texts just finished
+        (those already known: at once); over the call the numbers sum to `len(texts)`.
+
+        Raises ValueError where the encoder is not of the cache's fingerprint, or where a part is damaged.
+        """
+        self._check_encoder(encoder)
+        hashes = [_text_hash(text) for text in texts]
+        missing = self._missing(dict(zip(hashes, texts, strict=True)))
+        if on_progress is not None and len(texts) > len(missing):
+            on_progress(len(texts) - len(missing))
+        for chunk in _chunks(list(missing.items()), flush_texts):
+            vectors = encoder.encode([text for _, text in chunk], on_progress=on_progress)
+            self._write([text_hash for text_hash, _ in chunk], vectors.numpy().astype(np.float16))
+        return self._gather(hashes)
+
+    def forget(self, texts: Sequence[str]) -> int:
+        """Removes the texts' vectors from the disk, and returns how many distinct texts were there.
+
+        For free text that a user wrote and wants forgotten. An emptied part disappears, others are written anew.
+        """
+        self._refresh()
+        gone = pl.DataFrame({"text_hash": [_text_hash(text) for text in texts]}, schema={"text_hash": pl.Binary})
+        found = self._places.join(gone, on="text_hash", how="semi")
+        for part in self._parts():
+            hashes = self._read_hashes(part)
+            kept = ~hashes.is_in(gone.get_column("text_hash").implode())
+            if not kept.all():
+                vectors = self._read_vectors(part)
+                if kept.any():
+                    self._write(hashes.filter(kept).to_list(), vectors[kept.to_numpy()])
+                (self.folder / part).unlink()
+        return found.height
+
+    def _missing(self, texts: dict[bytes, str]) -> dict[bytes, str]:
+        self._refresh()
+        asked = pl.DataFrame({"text_hash": list(texts)}, schema={"text_hash": pl.Binary})
+        absent = asked.join(self._places, on="text_hash", how="anti", maintain_order="left")
+        return {text_hash: texts[text_hash] for text_hash in absent.get_column("text_hash")}
+
+    def _gather(self, hashes: list[bytes]) -> Float[Tensor, "text dim"]:
+        self._refresh()
+        asked = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
+        places = asked.join(self._places, on="text_hash", how="inner")
+        vectors = torch.empty(len(hashes), self.dim)
+        for (part,), rows in places.group_by("part"):
+            stored = self._read_vectors(str(part))[rows.get_column("row").to_numpy()]
+            vectors[torch.tensor(rows.get_column("position").to_list())] = torch.from_numpy(stored).float()
+        return vectors
+
+    def _refresh(self) -> None:
+        """Brings the index up to the parts that are on disk now: those of other processes too."""
+        parts = self._parts()
+        if self._indexed - set(parts):
+            self._indexed = set()
+            self._places = self._places.clear()
+        new = [part for part in parts if part not in self._indexed]
+        if not new:
+            return
+        frames = [self._places]
+        for part in new:
+            hashes = self._read_hashes(part)
+            frames.append(
+                pl.DataFrame({"text_hash": hashes}).with_columns(
+                    part=pl.lit(part), row=pl.int_range(pl.len(), dtype=pl.Int64)
+                )
+            )
+        self._places = pl.concat(frames).unique("text_hash", keep="first", maintain_order=True)
+        self._indexed.update(new)
+
+    def _parts(self) -> list[str]:
+        return sorted(path.name for path in self.folder.glob("part-*.parquet"))
+
+    def _write(self, hashes: list[bytes], vectors: Half) -> None:
+        """A new part; under a name that no reader looks for until it is whole."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        name = uuid.uuid4().hex
+        unfinished = self.folder / f"unfinished-{name}"
+        frame = pl.DataFrame(
+            {
+                "text_hash": pl.Series(hashes, dtype=pl.Binary),
+                "vector": pl.Series(vectors, dtype=pl.Array(pl.Float16, self.dim)),
+            }
+        )
+        metadata = {_FINGERPRINT_KEY: self.fingerprint, _DIGEST_KEY: _content_digest(hashes, vectors)}
+        frame.write_parquet(unfinished, compression="uncompressed", metadata=metadata)
+        os.replace(unfinished, self.folder / f"part-{name}.parquet")
+
+    def _read_hashes(self, part: str) -> pl.Series:
+        self._check_part(part)
+        return self._read(part, ["text_hash"]).get_column("text_hash")
+
+    def _read_vectors(self, part: str) -> Half:
+        frame = self._read(part, ["text_hash", "vector"])
+        vectors: Half = frame.get_column("vector").to_numpy()
+        if _content_digest(frame.get_column("text_hash").to_list(), vectors) != self._metadata(part).get(_DIGEST_KEY):
+            raise self._damaged(part, "content that does not match its digest")
+        return vectors
+
+    def _check_part(self, part: str) -> None:
+        fingerprint = self._metadata(part).get(_FINGERPRINT_KEY)
+        if fingerprint != self.fingerprint:
+            raise self._damaged(part, f"fingerprint {fingerprint}, not {self.fingerprint}")
+        try:
+            schema = pl.read_parquet_schema(self.folder / part)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(part, str(error)) from error
+        if schema != {"text_hash": pl.Binary, "vector": pl.Array(pl.Float16, self.dim)}:
+            raise self._damaged(part, f"columns {dict(schema)}")
+
+    def _metadata(self, part: str) -> dict[str, str]:
+        try:
+            return pl.read_parquet_metadata(self.folder / part)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(part, str(error)) from error
+
+    def _read(self, part: str, columns: list[str]) -> pl.DataFrame:
+        try:
+            return pl.read_parquet(self.folder / part, columns=columns)
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise self._damaged(part, str(error)) from error
+
+    def _damaged(self, part: str, found: str) -> ValueError:
+        return ValueError(
+            f"cache: expected vectors of {self.dim} dimensions under fingerprint {self.fingerprint} in "
+            f"{self.folder / part}, got {found}. Delete this file: its texts are encoded again when they are asked for."
+        )
+
+    def _check_encoder(self, encoder: Encoder) -> None:
+        if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
+            raise ValueError(
+                f"encoder: expected fingerprint {self.fingerprint} with {self.dim} dimensions, "
+                f"got {encoder.fingerprint} with {encoder.dim}. "
+                "Open a cache with this encoder's fingerprint: vectors of two encoders never mix."
+            )
+
+
+def _text_hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_HASH_BYTES).digest()
+
+
+def _content_digest(hashes: list[bytes], vectors: Half) -> str:
+    digest = hashlib.blake2b(b"".join(hashes), digest_size=_HASH_BYTES)
+    digest.update(np.ascontiguousarray(vectors).data)
+    return digest.hexdigest()
+
+
+def _chunks(pairs: list[tuple[bytes, str]], size: int) -> Iterator[list[tuple[bytes, str]]]:
+    for start in range(0, len(pairs), size):
+        yield pairs[start : start + size]

@@ -1,0 +1,90 @@
+"""Fixtures that many tests share, and the environment that all of them run in (also under a bare `pytest`)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before anything imports the libraries that read these. Set, not defaulted: a test run is the same everywhere.
+os.environ.update(
+    HF_HUB_OFFLINE="1",
+    HF_HUB_DISABLE_TELEMETRY="1",
+    TOKENIZERS_PARALLELISM="false",
+    MLFLOW_DISABLE_TELEMETRY="true",
+    MLFLOW_ALLOW_PICKLE_DESERIALIZATION="false",
+    GIT_PYTHON_REFRESH="quiet",
+    RAY_USAGE_STATS_ENABLED="0",
+    MPLBACKEND="Agg",
+    OMP_WAIT_POLICY="PASSIVE",
+)
+for name in [name for name in os.environ if name.startswith("MLFLOW_") and name.endswith(("_URI", "_ID", "_NAME"))]:
+    del os.environ[name]
+
+import pytest  # noqa: E402 - after the environment
+from hypothesis import settings  # noqa: E402
+
+if TYPE_CHECKING:
+    import torch
+
+# The first example of a property pays for imports and caches, so a deadline would measure those. On CI the examples are
+# fixed, elsewhere they are drawn anew and a failure prints how to repeat it.
+settings.register_profile("recmem", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
+settings.load_profile("recmem")
+
+
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """Each device that a numeric test runs on: the CPU always, CUDA where there is one."""
+    import torch
+
+    if request.param == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(request.param)
+
+
+@dataclass(frozen=True)
+class IsolatedMlflow:
+    """An MLflow server's worth of state that belongs to one test."""
+
+    tracking_uri: str
+    artifact_root: Path
+    experiment_id: str
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite database with MLflow's migrations done: they take 2 s, a copy of the file takes none."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "template.db"
+    uri = f"sqlite:///{path}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.search_experiments()
+    client.search_registered_models()
+    return path
+
+
+@pytest.fixture
+def isolated_mlflow(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[IsolatedMlflow]:
+    """Tracking, registry and artifacts in `tmp_path`, for this process and for those that it starts."""
+    import mlflow
+
+    uri = f"sqlite:///{shutil.copy(mlflow_template, tmp_path / 'mlflow.db')}"
+    artifact_root = tmp_path / "artifacts"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    # The experiment "Default" of a new database keeps its artifacts in the working folder.
+    experiment_id = mlflow.create_experiment("test", artifact_location=artifact_root.as_uri())
+    mlflow.set_experiment(experiment_id=experiment_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment_id)
+    yield IsolatedMlflow(uri, artifact_root, experiment_id)
+    while mlflow.active_run() is not None:
+        mlflow.end_run()
+    mlflow.set_tracking_uri(None)
+    mlflow.set_registry_uri(None)

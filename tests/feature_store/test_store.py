@@ -1,0 +1,464 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import polars as pl
+import pytest
+from deltalake.exceptions import CommitFailedError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_store import _delta
+from feature_store import store as store_module
+from feature_store.schema import EVENTS, REJECTED, DataError
+from feature_store.store import Receipt, Store
+
+DAY = datetime(2024, 1, 1, tzinfo=UTC)
+
+
+def event_rows(*rows: tuple[Any, Any, int], **columns: Any) -> pl.DataFrame:
+    """Events of (user, item, day of January)."""
+    users, items, days = zip(*rows, strict=True)
+    times = [DAY + timedelta(days=day - 1) for day in days]
+    return pl.DataFrame({"user_id": users, "item_id": items, "timestamp": times} | columns)
+
+
+def item_rows(**columns: Any) -> pl.DataFrame:
+    return pl.DataFrame(columns)
+
+
+def counts(receipt: Receipt) -> tuple[int, int, int, int]:
+    assert receipt.n_in == receipt.n_new + receipt.n_duplicate + receipt.n_rejected
+    assert sum(receipt.reasons.values()) == receipt.n_rejected
+    return receipt.n_in, receipt.n_new, receipt.n_duplicate, receipt.n_rejected
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.create(tmp_path / "shop")
+
+
+# Opening
+
+
+def test_create_refuses_a_store_that_is_there_and_open_one_that_is_not(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"^store\.path: expected a store, got none at '.*shop'\. Check it, or use Store"
+    ):
+        Store.open(tmp_path / "shop")
+    Store.create(tmp_path / "shop").append_events(event_rows(("u", "i", 1)))
+    with pytest.raises(
+        DataError, match=r"^store\.path: expected no store yet, got one at '.*shop'\. Use Store\.open\."
+    ):
+        Store.create(tmp_path / "shop")
+    for reopened in (Store.open(tmp_path / "shop"), Store.open_or_create(str(tmp_path / "shop"))):
+        assert reopened.events().height == 1
+
+
+def test_a_path_that_cannot_hold_a_store_is_refused_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match=r"^store\.path: expected a folder that can be written, got '.*file'"):
+        Store.open_or_create(tmp_path / "file")
+    with pytest.raises(DataError, match=r"^store\.path: expected a path without \[ \], got"):
+        Store.open_or_create(tmp_path / "a[1]")
+
+
+def test_a_path_with_spaces_and_umlauts_holds_a_store(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "mein süßer shop (1)")
+    store.append_items(item_rows(item_id=["a"], title=["x"]))
+    store.append_items(item_rows(item_id=["a", "b"], title=["y", "z"]))
+    assert sorted(store.items().rows()) == [("a", "y"), ("b", "z")]
+    assert store.items(version=1).rows() == [("a", "x")]
+
+
+def test_tables_that_are_not_there_yet_read_as_empty_frames_of_the_right_schema(store: Store) -> None:
+    assert store.events().schema == pl.Schema(EVENTS.schema())
+    assert store.rejected().schema == pl.Schema(REJECTED.schema())
+    assert (store.items().height, store.impressions().height) == (0, 0)
+    assert store.versions() == {"rejected": 0}
+    store.append_items(item_rows(item_id=[1], title=["a"]))
+    assert store.events().schema["item_id"] == pl.Int64
+
+
+# Events
+
+
+def test_an_event_seen_twice_counts_once_within_a_frame_and_against_the_table(store: Store) -> None:
+    first = event_rows(("u", "i", 1), ("u", "i", 1), ("u", "i", 2), ("v", "i", 1))
+    assert counts(store.append_events(first)) == (4, 3, 1, 0)
+    assert counts(store.append_events(first)) == (4, 0, 4, 0)
+    assert counts(store.append_events(event_rows(("u", "i", 1), ("u", "j", 1)))) == (2, 1, 1, 0)
+    assert store.events().height == 4
+
+
+def test_events_of_another_kind_at_the_same_time_are_other_events(store: Store) -> None:
+    frame = event_rows(("u", "i", 1), ("u", "i", 1), ("u", "i", 1), event=["click", "purchase", None])
+    assert counts(store.append_events(frame)) == (3, 3, 0, 0)
+    assert counts(store.append_events(frame.head(2))) == (2, 0, 2, 0)
+    assert counts(store.append_events(event_rows(("u", "i", 1)))) == (1, 0, 1, 0)
+
+
+def test_an_event_id_alone_tells_events_apart_where_there_is_one(store: Store) -> None:
+    frame = event_rows(("u", "i", 1), ("u", "i", 1), ("v", "j", 9), ("u", "i", 1), event_id=["a", "b", "a", None])
+    assert counts(store.append_events(frame)) == (4, 3, 1, 0)
+    assert counts(store.append_events(event_rows(("w", "k", 5), event_id=["b"]))) == (1, 0, 1, 0)
+    assert counts(store.append_events(event_rows(("u", "i", 1)))) == (1, 0, 1, 0)
+
+
+def test_an_event_without_an_id_is_not_the_one_with_an_id_at_the_same_time(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1), event_id=["a"]))
+    assert counts(store.append_events(event_rows(("u", "i", 1)))) == (1, 1, 0, 0)
+
+
+def test_of_two_events_of_one_identity_the_first_is_kept(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1), ("u", "i", 1), value=[1.0, 2.0]))
+    store.append_events(event_rows(("u", "i", 1), value=[3.0]))
+    assert store.events()["value"].to_list() == [1.0]
+
+
+def test_a_first_append_without_a_good_row_decides_nothing(store: Store) -> None:
+    receipt = store.append_events(event_rows((None, "i", 1)))
+    assert counts(receipt) == (1, 0, 0, 1)
+    assert receipt.version is None
+    assert store.append_events(event_rows((7, 8, 1))).version == 1
+    assert store.events()["user_id"].to_list() == [7]
+
+
+def test_ids_come_back_as_the_first_append_had_them_in_every_table(store: Store) -> None:
+    store.append_events(event_rows((7, "i", 1)))
+    store.append_events(event_rows(("8", "j", 2), ("x", "k", 3)))
+    store.append_events(event_rows((9, 9, 4)))
+    assert sorted(store.events().select("user_id", "item_id").rows()) == [(7, "i"), (8, "j"), (9, "9")]
+    store.append_items(item_rows(item_id=[9], title=["nine"]))
+    assert store.items().rows() == [("9", "nine")]
+    assert store.rejected()["reason"].to_list() == ["user_id: expected a whole number as id, got text"]
+
+
+def test_a_refused_table_changes_nothing(store: Store) -> None:
+    with pytest.raises(DataError, match=r"^events\.timestamp: expected the column"):
+        store.append_events(pl.DataFrame({"user_id": [None, "u"], "item_id": ["i", "i"]}))
+    assert store.versions() == {"rejected": 0}
+
+
+# Rejected rows
+
+
+def test_a_bad_row_is_kept_with_its_reason_its_place_and_its_words(store: Store) -> None:
+    frame = event_rows(("u", "i", 1), (None, "ü", 2), value=[1.0, float("nan")], note=["a", "b"])
+    receipt = store.append_events(frame)
+    reason = "user_id: expected an id, got null; value: expected a finite number, got NaN or infinity"
+    assert receipt.reasons == {reason: 1}
+    (row,) = store.rejected().to_dicts()
+    assert (row["table"], row["reason"], row["row_number"]) == ("events", reason, 1)
+    assert json.loads(row["row"]) == {
+        "user_id": None,
+        "item_id": "ü",
+        "timestamp": "2024-01-02 00:00:00+00:00",
+        "value": "nan",
+        "note": "b",
+    }
+
+
+def test_a_bad_row_is_kept_once_however_often_it_comes(store: Store) -> None:
+    bad = event_rows((None, "i", 1), (None, "i", 1), (None, "j", 1))
+    for _ in range(2):
+        assert counts(store.append_events(bad)) == (3, 0, 0, 3)
+    assert counts(store.append_events(bad.reverse().select("timestamp", "item_id", "user_id"))) == (3, 0, 0, 3)
+    assert store.rejected().height == 2
+    assert store.versions()["rejected"] == 1
+
+
+def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = event_rows(("u", "i", 1), (None, "i", 1))
+    store.append_events(event_rows(("v", "i", 1)))
+
+    commit = store_module.append
+
+    def dies_at_the_events(delta: Any, rows: pl.DataFrame) -> None:
+        if "user_id" in rows.columns:
+            raise KeyboardInterrupt
+        commit(delta, rows)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store_module, "append", dies_at_the_events)
+        with pytest.raises(KeyboardInterrupt):
+            store.append_events(frame)
+    assert (store.events().height, store.rejected().height) == (1, 1)
+    assert counts(store.append_events(frame)) == (2, 1, 0, 1)
+    assert (store.events().height, store.rejected().height) == (2, 1)
+
+
+# Impressions
+
+
+def test_an_impression_shows_an_item_once(store: Store) -> None:
+    frame = event_rows(("u", "i", 1), ("u", "j", 1), ("u", "i", 1), impression_id=[5, 5, 5], label=[0, 1, 1])
+    assert counts(store.append_impressions(frame)) == (3, 2, 1, 0)
+    assert counts(store.append_impressions(frame.with_columns(pl.lit(6).alias("impression_id")))) == (3, 2, 1, 0)
+    assert counts(store.append_impressions(frame)) == (3, 0, 3, 0)
+    shown = store.impressions().sort("impression_id", "item_id").select("impression_id", "item_id", "label").rows()
+    assert shown == [(5, "i", 0), (5, "j", 1), (6, "i", 0), (6, "j", 1)]
+
+
+# Items
+
+
+def test_the_newest_description_wins_and_the_same_again_changes_nothing(store: Store) -> None:
+    assert counts(store.append_items(item_rows(item_id=["a", "b", "a"], title=["old", "b", "new"]))) == (3, 2, 1, 0)
+    assert sorted(store.items().rows()) == [("a", "new"), ("b", "b")]
+    update = item_rows(item_id=["b", "a", "c"], title=["b", "newer", "c"])
+    assert counts(store.append_items(update)) == (3, 2, 1, 0)
+    version = store.versions()["items"]
+    assert counts(store.append_items(update)) == (3, 0, 3, 0)
+    assert store.versions()["items"] == version
+    assert sorted(store.items().rows()) == [("a", "newer"), ("b", "b"), ("c", "c")]
+
+
+def test_columns_that_a_frame_lacks_stay_and_new_ones_are_added(store: Store) -> None:
+    store.append_items(item_rows(item_id=["a", "b"], title=["a", "b"], price=[1, 2]))
+    store.append_items(item_rows(item_id=["b", "c"], title=["B", "C"], **{"Farbe (außen)": ["red", "blue"]}))
+    assert store.items().columns == ["item_id", "title", "price", "Farbe (außen)"]
+    assert sorted(store.items().rows()) == [("a", "a", 1, None), ("b", "B", 2, "red"), ("c", "C", None, "blue")]
+
+
+def test_a_new_column_may_come_with_new_items_alone(store: Store) -> None:
+    store.append_items(item_rows(item_id=["a"], title=["a"]))
+    store.append_items(item_rows(item_id=["b"], title=["b"], size=[2]))
+    assert sorted(store.items().rows()) == [("a", "a", None), ("b", "b", 2)]
+
+
+def test_a_null_overwrites_and_a_column_that_only_adds_nulls_is_no_change(store: Store) -> None:
+    store.append_items(item_rows(item_id=["a"], title=["a"], brand=["x"]))
+    store.append_items(item_rows(item_id=["a"], title=["a"], brand=[None]))
+    assert store.items().rows() == [("a", "a", None)]
+    empty = pl.DataFrame({"item_id": ["a"], "title": ["a"], "size": pl.Series([None], dtype=pl.Int64)})
+    assert counts(store.append_items(empty)) == (1, 0, 1, 0)
+
+
+def test_whole_numbers_become_fractions_when_one_comes(store: Store) -> None:
+    store.append_items(item_rows(item_id=["a", "b"], title=["a", "b"], price=[1, None], pages=[3, 4]))
+    assert counts(store.append_items(item_rows(item_id=["b", "c"], title=["b", "c"], price=[2.0, 5.0]))) == (2, 2, 0, 0)
+    assert store.items().schema["price"] == pl.Int64
+    fractions = item_rows(item_id=["a", "b", "d"], title=["a", "b", "d"], price=[1.0, 2.5, 0.5])
+    assert counts(store.append_items(fractions)) == (3, 2, 1, 0)
+    assert store.items().schema["price"] == pl.Float64
+    rows = [("a", "a", 1.0, 3), ("b", "b", 2.5, 4), ("c", "c", 5.0, None), ("d", "d", 0.5, None)]
+    assert sorted(store.items().rows()) == rows
+    assert counts(store.append_items(item_rows(item_id=["a"], title=["a"], price=[1]))) == (1, 0, 1, 0)
+
+
+# Versions
+
+
+def test_every_version_can_be_read_again_and_others_are_refused(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1)))
+    version = store.append_events(event_rows(("u", "j", 2))).version
+    assert version is not None
+    assert store.versions()["events"] == version
+    assert store.events(version=version - 1)["item_id"].to_list() == ["i"]
+    assert sorted(store.events(version=version)["item_id"].to_list()) == ["i", "j"]
+    with pytest.raises(DataError, match=r"^events\.version: expected a version from 0 to 2, got 3\."):
+        store.events(version=3)
+    with pytest.raises(DataError, match=r"^items\.version: expected no version, there is no table yet, got 0\."):
+        store.items(version=0)
+
+
+def test_old_versions_outlive_the_logs_usual_thirty_days(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1)))
+    table = _delta.open_table(f"{store.path}/events", storage_options=None)
+    assert table is not None
+    assert table.metadata().configuration["delta.logRetentionDuration"] == "interval 36500 days"
+
+
+def test_the_digest_changes_with_every_commit_and_is_no_other_stores(store: Store, tmp_path: Path) -> None:
+    digests = {store.digest(), Store.create(tmp_path / "other").digest()}
+    store.append_events(event_rows(("u", "i", 1)))
+    digests.add(store.digest())
+    assert len(digests) == 3
+    store.append_events(event_rows(("u", "i", 1)))
+    assert store.digest() in digests
+
+
+def test_a_receipt_reads_as_a_sentence(store: Store) -> None:
+    receipt = store.append_events(event_rows(("u", "i", 1), (None, "i", 1)))
+    assert str(receipt) == "events: 1 new, 0 duplicate, 1 rejected of 2 rows\n  1 x user_id: expected an id, got null"
+
+
+# Writers at the same time
+
+
+def test_an_append_on_a_version_that_has_passed_is_refused_not_rebased(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1)))
+    stale = _delta.open_table(f"{store.path}/events", storage_options=None)
+    assert stale is not None
+    store.append_events(event_rows(("u", "j", 1)))
+    with pytest.raises(CommitFailedError):
+        _delta.append(stale, store.events())
+    assert store.events().height == 2
+
+
+@pytest.mark.parametrize("table", ["items", "events", "impressions", "rejected"])
+def test_an_append_that_meets_another_writers_commit_reads_again(
+    store: Store, table: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another writer adds the same rows between the reading and the commit of ours, once."""
+    shown = event_rows(("u", "i", 1), ("u", "j", 1), impression_id=["p", "p"], label=[0, 1])
+    refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
+    add = {
+        "items": lambda: store.append_items(item_rows(item_id=["a", "b"], title=["a", "b"])),
+        "events": lambda: store.append_events(shown),
+        "impressions": lambda: store.append_impressions(shown),
+        "rejected": lambda: store.append_events(refused),
+    }[table]
+    commit = store_module.append
+    met = []
+
+    def slow_commit(delta: Any, rows: pl.DataFrame) -> None:
+        if not met:
+            met.append(True)
+            assert counts(add())[0] == 2
+        commit(delta, rows)
+
+    monkeypatch.setattr(store_module, "append", slow_commit)
+    receipt = add()
+    assert met
+    assert counts(receipt) == ((2, 0, 0, 2) if table == "rejected" else (2, 0, 2, 0))
+    assert getattr(store, table)().height == 2
+
+
+def test_a_column_that_another_writer_has_just_stored_otherwise_is_refused_in_words(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.append_items(item_rows(item_id=["a"], title=["a"]))
+    monkeypatch.setattr(Store, "_stored", lambda *_: {})  # what it was before the other writer's commit
+    with_text = item_rows(item_id=["b"], title=["b"], size=["large"])
+    with_number = item_rows(item_id=["b"], title=["b"], size=[3])
+    store.append_items(with_text)
+    with pytest.raises(
+        DataError, match=r"^items\.size: expected String as another writer .*, got Int64\. Repeat the app"
+    ):
+        store.append_items(with_number)
+    monkeypatch.undo()
+    store.append_items(with_number)
+    assert sorted(store.items().rows()) == [("a", "a", None), ("b", "b", "3")]
+
+
+def test_giving_up_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_delta, "_GIVE_UP_AFTER_S", 0.0)
+
+    def always_late() -> None:
+        raise CommitFailedError("late")
+
+    with pytest.raises(TimeoutError, match=r"^store: expected to commit within 0 s, .* Use fewer writers"):
+        _delta.until_committed(always_late)
+
+
+WRITER = """
+import sys
+import polars as pl
+from feature_store.store import Store
+
+path, seed = sys.argv[1], int(sys.argv[2])
+store = Store.open_or_create(path)
+events = pl.DataFrame({"user_id": [f"u{k % 7}" for k in range(60)], "item_id": [f"i{k}" for k in range(60)]})
+events = events.with_columns(timestamp=pl.int_range(60) + 1_700_000_000).sample(fraction=1, shuffle=True, seed=seed)
+n_new = sum(store.append_events(batch).n_new for batch in events.iter_slices(10))
+items = pl.DataFrame({"item_id": [f"i{k}" for k in range(20)], "title": [f"title {k}" for k in range(20)]})
+n_new_items = sum(store.append_items(batch).n_new for batch in items.iter_slices(5))
+print(n_new, n_new_items)
+"""
+
+
+def test_two_processes_that_append_the_same_rows_at_once_add_each_once(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-c", WRITER, str(tmp_path / "shop")]
+    writers = [
+        subprocess.Popen([*command, str(seed)], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for seed in range(2)
+    ]
+    added = []
+    for writer in writers:
+        out, err = writer.communicate(timeout=60)
+        assert writer.returncode == 0, err
+        added.append([int(n) for n in out.split()])
+    store = Store.open(tmp_path / "shop")
+    assert [sum(n) for n in zip(*added, strict=True)] == [60, 20]
+    assert store.events()["item_id"].n_unique() == store.events().height == 60
+    assert store.items()["item_id"].n_unique() == store.items().height == 20
+
+
+# Properties
+
+USERS = st.sampled_from(["u", "v", None])
+TIMES = st.sampled_from(["2024-01-01", "2024-01-02T00:00:00Z", "never", None])
+EVENT_ROWS = st.lists(
+    st.tuples(USERS, st.sampled_from(["i", "j"]), TIMES, st.sampled_from([None, "e1", "e2"])), min_size=1
+)
+EVENT_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.String, "event_id": pl.String}
+
+
+def content(store: Store) -> tuple[list[Any], list[Any]]:
+    """What is in the store, less what tells only in which order it came."""
+    rejected = store.rejected().drop("row_number")
+    return sorted(store.events().rows(), key=repr), sorted(rejected.rows())
+
+
+def event_frame(rows: list[tuple[Any, Any, Any, Any]]) -> pl.DataFrame:
+    """Events of which those of one `event_id` are the same event: which of two equal ones is kept must not matter."""
+    same = [
+        row if row[3] is None or None in row[:3] or row[2] == "never" else ("u", "i", "2024-01-01", row[3])
+        for row in rows
+    ]
+    return pl.DataFrame(same, schema=EVENT_SCHEMA, orient="row")
+
+
+@settings(max_examples=12, deadline=None)
+@given(rows=EVENT_ROWS, data=st.data())
+def test_any_split_in_any_order_gives_the_same_tables_as_the_whole_and_twice_changes_nothing(
+    rows: list[tuple[Any, Any, Any, Any]], data: st.DataObject
+) -> None:
+    frame = event_frame(rows)
+    order = data.draw(st.permutations(range(frame.height)))
+    cuts = sorted(data.draw(st.sets(st.integers(1, frame.height), max_size=3)) | {0, frame.height})
+    with TemporaryDirectory() as folder:
+        whole, parts = Store.create(f"{folder}/whole"), Store.create(f"{folder}/parts")
+        receipt = whole.append_events(frame)
+        n_in, n_new, n_duplicate, n_rejected = counts(receipt)
+        shuffled = frame[order]
+        split = [counts(parts.append_events(shuffled[a:b])) for a, b in pairwise(cuts)]
+        assert tuple(sum(n) for n in zip(*split, strict=True)) == (n_in, n_new, n_duplicate, n_rejected)
+        assert content(parts) == content(whole)
+        versions, before = parts.versions(), content(parts)
+        assert counts(parts.append_events(frame)) == (n_in, 0, n_new + n_duplicate, n_rejected)
+        assert (parts.versions(), content(parts)) == (versions, before)
+        assert whole.events().height == n_new
+
+
+ITEM_ROWS = st.lists(
+    st.tuples(st.sampled_from("abcd"), st.sampled_from(["x", "y", None]), st.sampled_from([None, 1, 2]))
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(batches=st.lists(ITEM_ROWS.filter(bool), min_size=1, max_size=3))
+def test_items_are_what_a_dict_that_is_updated_row_by_row_would_hold(batches: list[list[tuple[Any, Any, Any]]]) -> None:
+    oracle: dict[str, tuple[Any, Any]] = {}
+    with TemporaryDirectory() as folder:
+        store = Store.create(f"{folder}/shop")
+        for batch in batches:
+            before = dict(oracle)
+            oracle |= {item_id: (title, size) for item_id, title, size in batch}
+            schema = {"item_id": pl.String, "title": pl.String, "size": pl.Int32}
+            receipt = store.append_items(pl.DataFrame(batch, schema=schema, orient="row"))
+            assert counts(receipt)[1] == sum(before.get(item_id) != row for item_id, row in oracle.items())
+        stored = store.items().select("item_id", "title", "size").rows()
+        assert sorted(stored, key=repr) == sorted(((item_id, *row) for item_id, row in oracle.items()), key=repr)

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_store.timestamps import TIMESTAMP, parse_timestamps
+
+NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
+NOON_EPOCH_S = 1_709_208_000
+
+
+def parsed(cells: list[Any], dtype: Any = None) -> list[datetime | None]:
+    times, _ = parse_timestamps(pl.Series("timestamp", cells, dtype=dtype))
+    assert times.dtype == TIMESTAMP
+    return times.to_list()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024-02-29T12:00:00Z",
+        "2024-02-29T12:00:00z",
+        "2024-02-29 12:00:00",
+        "2024-02-29 12:00:00 UTC",
+        "2024-02-29 12:00",
+        "2024-02-29T14:00:00+02:00",
+        "2024-02-29T14:00:00+0200",
+        "2024-02-29T14:00:00+02",
+        "2024-02-29T06:30:00-05:30",
+        "2024-02-29T12:00:00.000000",
+        "2024-02-29T12:00:00,000+00:00",
+        " 2024-02-29T12:00:00Z ",
+    ],
+)
+def test_iso_text_with_and_without_a_zone_is_read(text: str) -> None:
+    assert parsed([text]) == [NOON]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "yesterday",
+        "29/02/2024",
+        "2023-02-29",
+        "2024-02-29T25:00",
+        "20240229",
+        "1709208000",
+        "2024-02-29T12:00:00+2",
+    ],
+)
+def test_text_that_is_no_iso_time_is_a_fault(text: str) -> None:
+    times, faults = parse_timestamps(pl.Series("timestamp", ["2024-02-29", text]))
+    assert times.null_count() == 1
+    assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is no ISO time"]
+    assert faults[0].rows is not None
+    assert faults[0].rows.to_list() == [False, True]
+
+
+def test_each_cell_is_read_alone_whatever_the_form_of_the_others() -> None:
+    texts = ["2024-02-29", "2024-02-29T12:00:00.250Z", "2024-02-29 14:00+02:00", None]
+    assert parsed(texts) == [cell for text in texts for cell in parsed([text], pl.String)]
+
+
+def test_a_fraction_keeps_its_microseconds() -> None:
+    assert parsed(["2024-02-29T12:00:00.123456789"]) == [NOON + timedelta(microseconds=123_456)]
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype"),
+    [
+        (NOON, pl.Datetime("us", "UTC")),
+        (NOON.replace(tzinfo=None), pl.Datetime("ms")),
+        (NOON.replace(tzinfo=None), pl.Datetime("ns")),
+        (NOON.astimezone(timezone(timedelta(hours=-5))), pl.Datetime("us", "America/New_York")),
+        ("2024-02-29T12:00:00", pl.Categorical),
+        (NOON_EPOCH_S, pl.Int64),
+        (NOON_EPOCH_S, pl.UInt32),
+        (float(NOON_EPOCH_S), pl.Float64),
+        (NOON_EPOCH_S * 10**3, pl.Int64),
+        (NOON_EPOCH_S * 10**6, pl.UInt64),
+        (NOON_EPOCH_S * 10**9, pl.Int64),
+        (NOON_EPOCH_S * 1e3, pl.Float64),
+    ],
+)
+def test_every_form_of_a_time_gives_the_same_microsecond(cell: Any, dtype: Any) -> None:
+    assert parsed([cell, None], dtype) == [NOON, None]
+
+
+def test_a_date_is_its_midnight_in_utc() -> None:
+    assert parsed([date(2024, 2, 29)]) == [datetime(2024, 2, 29, tzinfo=UTC)]
+
+
+def test_a_fraction_of_an_epoch_second_is_kept() -> None:
+    assert parsed([NOON_EPOCH_S + 0.25]) == [NOON + timedelta(milliseconds=250)]
+
+
+@pytest.mark.parametrize("corrupt", [10**18, -(10**18), 10**15])
+def test_one_corrupt_epoch_cell_does_not_change_the_unit_of_the_others(corrupt: int) -> None:
+    assert parsed([NOON_EPOCH_S, corrupt, NOON_EPOCH_S]) == [NOON, None, NOON]
+
+
+def test_nan_and_infinity_are_no_times() -> None:
+    times, faults = parse_timestamps(pl.Series("timestamp", [float("nan"), float("inf"), float(NOON_EPOCH_S), None]))
+    assert times.to_list() == [None, None, NOON, None]
+    assert faults[0].rows is not None
+    assert faults[0].rows.to_list() == [True, True, False, False]
+
+
+def test_years_that_nanoseconds_cannot_hold_are_faults() -> None:
+    cells = [datetime(2261, 12, 31), datetime(2262, 1, 1), datetime(1677, 12, 31), datetime(1678, 1, 1)]
+    assert [time is None for time in parsed(cells)] == [False, True, True, False]
+
+
+@pytest.mark.parametrize("dtype", [pl.Boolean, pl.Duration, pl.Time, pl.Object, pl.List(pl.Int64)])
+def test_a_column_that_cannot_be_times_is_refused_as_a_whole(dtype: Any) -> None:
+    _, faults = parse_timestamps(pl.Series("timestamp", [None], dtype=dtype))
+    assert [fault.rows for fault in faults] == [None]
+
+
+@given(
+    st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)), min_size=1),
+    st.sampled_from([(1, 10**6), (10**3, 10**3), (10**6, 1)]),
+)
+def test_epoch_numbers_of_any_unit_come_back_as_the_times_they_were_made_of(
+    times: list[datetime], unit: tuple[int, int]
+) -> None:
+    per_second, microseconds = unit
+    exact = [time.replace(microsecond=time.microsecond // microseconds * microseconds, tzinfo=UTC) for time in times]
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    numbers = [(time - epoch) // timedelta(microseconds=microseconds) for time in exact]
+    assert parsed(numbers, pl.Int64) == exact
+    assert per_second * microseconds == 10**6
+
+
+@given(st.lists(st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31)), min_size=1), st.integers(-14 * 60, 14 * 60))
+def test_iso_text_comes_back_as_the_time_it_was_written_from(times: list[datetime], offset_min: int) -> None:
+    zone = timezone(timedelta(minutes=offset_min))
+    aware = [time.replace(tzinfo=UTC) for time in times if 1678 < time.year < 2261]
+    assert parsed([time.astimezone(zone).isoformat() for time in aware], pl.String) == aware

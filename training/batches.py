@@ -1,0 +1,137 @@
+"""Steps of match training: queries with their memories, and the candidates that all queries of a step share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from numpy.typing import NDArray
+from torch import Tensor
+
+from feature_store import EventLog
+from feature_store.histories import Histories
+from feature_store.ragged import Ragged
+from recmem.memory import MemoryConfig, Slots
+from training.examples import Queries, queries_between
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class BatchConfig:
+    """How a step of match training is drawn."""
+
+    queries: int = 64
+    """Queries of a step."""
+    negatives: int = 256
+    """Candidates drawn for all queries of a step, beside the queries' own positives."""
+    positives: int = 4
+    """Positives of one query that a step asks for, at most."""
+    popularity_power: float = 0.5
+    """Negatives are drawn in proportion to (1 + positive events) to this power."""
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """One step. Candidates are distinct; every query has a positive."""
+
+    slots: Slots
+    candidates: Int[Tensor, " cand"]
+    """Rows of the item table."""
+    positives: Bool[Tensor, "query cand"]
+    excluded: Bool[Tensor, "query cand"]
+    """What the query's memory holds and its positives that this step does not ask for."""
+    log_draws: Float[Tensor, " cand"]
+    """Log of how often each candidate was expected among those of a step."""
+
+
+class MatchBatches:
+    """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets."""
+
+    def __init__(
+        self, log: EventLog, n_items: int, *, until: int, memory: MemoryConfig, config: BatchConfig, seed: int
+    ) -> None:
+        self._log, self._memory, self._config = log, memory, config
+        self._rng = np.random.default_rng(seed)
+        self._n_items = n_items
+        earliest = int(log.times.min(initial=0)) - 1
+        self._warm = queries_between(log, earliest, until)
+        first = queries_between(log, earliest, until, with_history=False)
+        self._first = first.take(np.flatnonzero(first.positives.lengths >= 2))
+        liked = log.item_rows[(log.times <= until) & (log.signs > 0)]
+        count = np.bincount(liked, minlength=n_items).astype(np.float64)
+        self._draw = (count + 1) ** config.popularity_power
+        self._draw /= self._draw.sum()
+        self._positive_share = (count + 0.1) / (count.sum() + 0.1 * n_items)
+
+    @property
+    def n_examples(self) -> int:
+        """Queries in all, the held-out ones of first baskets included."""
+        return len(self._warm) + len(self._first)
+
+    def draw(self) -> Batch:
+        """One step."""
+        size = self._config.queries
+        n_first = int(self._rng.binomial(size, len(self._first) / self.n_examples))
+        warm_histories, warm_asked, warm_others = self._draw_warm(size - n_first)
+        first_histories, first_asked = self._draw_first(n_first)
+        events = Ragged.concat([warm_histories, first_histories])
+        asked = Ragged.concat([warm_asked, first_asked])
+        others = Ragged.concat([warm_others, Ragged.from_lengths(first_asked.values[:0], np.zeros(n_first, np.int64))])
+        return self._batch(Histories.from_events(self._log, events), asked, others)
+
+    def _draw_warm(self, size: int) -> tuple[Ragged, Ragged, Ragged]:
+        """Histories (events of the log), the positives asked for, and the query's other positives."""
+        if not size:
+            empty = Ragged.from_lists([])
+            return empty, empty, empty
+        queries = self._warm.take(self._rng.integers(len(self._warm), size=size))
+        histories = self._log.by_user.last(queries.users, queries.times, self._memory.recent)
+        shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
+        limit = self._config.positives
+        return (
+            histories,
+            Ragged.from_lists([items[:limit] for items in shuffled]),
+            Ragged.from_lists([items[limit:] for items in shuffled]),
+        )
+
+    def _draw_first(self, size: int) -> tuple[Ragged, Ragged]:
+        """Parts of first baskets as memories (events of the log), and held-out items as positives."""
+        histories, asked = [], []
+        for row in self._rng.integers(max(len(self._first), 1), size=size):
+            user, time = self._first.users[row : row + 1], self._first.times[row : row + 1]
+            events = self._log.by_user.last(user, time + 1).values
+            items = self._first.positives.row(int(row))
+            n_asked = int(self._rng.integers(1, min(self._config.positives, len(items) // 2) + 1))
+            held_out = self._rng.choice(items, n_asked, replace=False)
+            rest = events[~np.isin(self._log.item_rows[events], held_out)]
+            if self._rng.random() < 0.5:  # Memories of all lengths, as later queries will have them.
+                rest = np.sort(self._rng.choice(rest, int(self._rng.integers(1, len(rest) + 1)), replace=False))
+            histories.append(rest[-self._memory.recent :])
+            asked.append(held_out)
+        return Ragged.from_lists(histories), Ragged.from_lists(asked)
+
+    def _batch(self, histories: Histories, asked: Ragged, others: Ragged) -> Batch:
+        drawn = self._rng.choice(self._n_items, self._config.negatives, p=self._draw)
+        candidates = np.unique(np.concatenate([asked.values, drawn]))
+        positives = _membership(asked, candidates)
+        excluded = (_membership(histories.items, candidates) | _membership(others, candidates)) & ~positives
+        expected = self._config.negatives * self._draw + len(asked.values) * self._positive_share
+        return Batch(
+            slots=Slots.of(histories),
+            candidates=torch.from_numpy(candidates),
+            positives=torch.from_numpy(positives),
+            excluded=torch.from_numpy(excluded),
+            log_draws=torch.from_numpy(np.log(np.minimum(expected[candidates], 1)).astype(np.float32)),
+        )
+
+
+def _membership(rows: Ragged, candidates: IntArray) -> NDArray[np.bool_]:
+    """bool[row, candidate]: is the candidate among the row's values? `candidates` are sorted."""
+    member = np.zeros((rows.n_rows, len(candidates)), bool)
+    place = np.minimum(np.searchsorted(candidates, rows.values), len(candidates) - 1)
+    hit = candidates[place] == rows.values
+    member[rows.row_index[hit], place[hit]] = True
+    return member
