@@ -127,7 +127,8 @@ def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:
     order = np.lexsort((-weights.data, row))
     rank = np.arange(len(order)) - np.repeat(weights.indptr[:-1], lengths)
     kept = order[rank < keep]
-    return sp.csr_matrix((weights.data[kept], (row[kept], weights.indices[kept])), shape=weights.shape, dtype=np.float32)
+    entries = (weights.data[kept], (row[kept], weights.indices[kept]))
+    return sp.csr_matrix(entries, shape=weights.shape, dtype=np.float32)
 
 
 def _co_occurrence(users: IntArray, items: IntArray, n_items: int, history: int) -> sp.csr_matrix:
@@ -161,7 +162,7 @@ def _moments(users: IntArray, times: IntArray) -> IntArray:
 def _follow(
     users: IntArray, items: IntArray, signs: NDArray[np.int8], moments: IntArray, n_items: int, lags: int
 ) -> sp.csr_matrix:
-    """Sum over a user's moments of 1 / lag for (seen, liked later), each basket weighing 1, over the square root of both totals."""
+    """Sum of 1 / lag over (seen, liked later) of a user, each basket weighing 1; over the root of both items' totals."""
     total = sp.csr_matrix((n_items, n_items), dtype=np.float32)
     if not len(users):
         return total

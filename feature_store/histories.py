@@ -23,7 +23,7 @@ class Histories:
     signs: NDArray[np.int8]
     """+1 for, 0 neutral, -1 against."""
     recency: IntArray
-    """How many moments lie between the event and the user's newest one: 0 for the newest basket, 1 for the one before."""
+    """Moments of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
 
     @classmethod
     def as_of(cls, log: EventLog, users: IntArray, times: IntArray, limit: int) -> Histories:
@@ -75,4 +75,5 @@ def _moments_after(times: IntArray, rows: Ragged) -> IntArray:
     changes[last_of_row] = 0
     after = np.cumsum(changes[::-1])[::-1]
     later = np.repeat(after[last_of_row], rows.lengths[rows.lengths > 0])
-    return after - later
+    recency: IntArray = after - later
+    return recency

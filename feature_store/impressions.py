@@ -40,7 +40,7 @@ class ClickIndex:
         )
 
     def columns(self, items: IntArray, times: IntArray) -> dict[str, FloatArray]:
-        """`click_through` and `shown` (log(1 + showings)) of item `items[n]` as of `times[n]`; none without impressions."""
+        """`click_through` and `shown`, log(1 + showings), of `items[n]` as of `times[n]`; none without impressions."""
         if self.shown is None or self.clicked is None:
             return {}
         shown, clicked = self.shown.counts(items, times), self.clicked.counts(items, times)

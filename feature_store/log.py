@@ -39,9 +39,7 @@ class SignalConfig:
     def signs(self, events: pl.DataFrame) -> NDArray[np.int8]:
         """+1, 0 or -1 per event: int8[event]. A rating without a value is neutral."""
         name, value = pl.col("event").fill_null(""), pl.col("value")
-        rating = (
-            pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
-        )
+        rating = pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
         sign = (
             pl.when(name.is_in(self.rating_events))
             .then(rating)

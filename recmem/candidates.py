@@ -28,7 +28,7 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give a number of items per query.")
+            raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give items per query.")
 
 
 def retrieve(sources: dict[str, FloatArray], seen: Ragged | None, n_candidates: int) -> Ragged:

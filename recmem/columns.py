@@ -151,9 +151,7 @@ def _known_only(histories: Histories, n_known: int) -> Histories:
     return histories.where(histories.items.values < n_known)
 
 
-def _pairs(
-    scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[str, FloatArray]
-) -> PairColumns:
+def _pairs(scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[str, FloatArray]) -> PairColumns:
     """The pairs' columns: the given ones, with counters and attributes."""
     owner = candidates.row_index
     times = queries.times[owner]
@@ -171,9 +169,7 @@ def _pairs(
     return PairColumns(candidates, values)
 
 
-def _chunks(
-    queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None
-) -> Iterator[QueryBatch]:
+def _chunks(queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None) -> Iterator[QueryBatch]:
     """Consecutive queries, few enough that their dense columns stay small."""
     size = max(CHUNK_CELLS // max(n_items, 1), 1)
     for begin in range(0, len(queries), size):

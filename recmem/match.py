@@ -81,7 +81,9 @@ class MatchModule(nn.Module):
         """What age and kind add to a slot's attention, and the sign of what it says."""
         return self.age[slots.ages] + self.kind[slots.kinds], self.sign[slots.kinds]
 
-    def forward(self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]) -> Float[Tensor, "memory cand"]:
+    def forward(
+        self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]
+    ) -> Float[Tensor, "memory cand"]:
         """The match score of every candidate (a row of the tables) for every memory."""
         bias, sign = self.slot_terms(slots)
         return match_scores(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories)

@@ -8,9 +8,12 @@ from enum import IntEnum
 import numpy as np
 import torch
 from jaxtyping import Int
+from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.histories import Histories
+
+IntArray = NDArray[np.int64]
 
 N_AGES = 24
 """Age buckets: the moments since the event on a logarithmic scale, see `age_bucket`."""
@@ -68,11 +71,12 @@ class Slots:
 
     def to(self, device: torch.device) -> Slots:
         """The same slots on another device."""
-        moved = (tensor.to(device) for tensor in (self.rows, self.ages, self.kinds, self.owner))
-        return Slots(*moved, n_memories=self.n_memories)
+        return Slots(
+            self.rows.to(device), self.ages.to(device), self.kinds.to(device), self.owner.to(device), self.n_memories
+        )
 
 
-def age_bucket(recency: np.ndarray) -> np.ndarray:
-    """Bucket of an age counted in moments of the user (0: the newest): int64, exact up to 2, then about a third of an octave."""
+def age_bucket(recency: IntArray) -> IntArray:
+    """Bucket of an age in moments of the user (0: the newest): int64, thirds of an octave."""
     bucket = np.floor(3 * np.log2(1.0 + recency)).astype(np.int64)
-    return np.minimum(bucket, N_AGES - 1)
+    return np.minimum(bucket, N_AGES - 1).astype(np.int64)

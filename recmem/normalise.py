@@ -31,4 +31,5 @@ def z_scores(values: FloatArray, offsets: IntArray) -> FloatArray:
 
 def _sums(values: NDArray[np.float64], offsets: IntArray) -> NDArray[np.float64]:
     totals = np.concatenate([[0.0], np.cumsum(values)])
-    return np.diff(totals[offsets])
+    sums: NDArray[np.float64] = np.diff(totals[offsets])
+    return sums

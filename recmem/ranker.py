@@ -42,7 +42,8 @@ class Blend:
     def scores(self, columns: dict[str, FloatArray]) -> FloatArray:
         """The blend of each pair: float32[pair]."""
         parts = [np.float32(weight) * np.nan_to_num(columns[name], nan=0.0) for name, weight in self.weights.items()]
-        return np.sum(parts, axis=0, dtype=np.float32)
+        total: FloatArray = np.sum(parts, axis=0, dtype=np.float32)
+        return total
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,12 @@ class Ranker:
         features = ranking_features(pairs, self.columns)
         matrix = feature_matrix(features, self.features)
         trees = self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0)
-        return self.blend.scores(features) + np.asarray(trees)
+        return self.blend.scores(features) + np.asarray(trees, np.float64)
 
     def contributions(self, pairs: PairColumns) -> tuple[float, dict[str, NDArray[np.float64]]]:
         """What each column adds to each pair's score: a constant, and an array per column that sum to the score.
 
-        The trees' parts are LightGBM's own (SHAP values, Lundberg et al. 2020); a column's relative form counts with it.
+        The trees' parts are LightGBM's own (SHAP values, Lundberg et al. 2020); a relative form counts with its column.
         """
         features = ranking_features(pairs, self.columns)
         shap = np.asarray(self.booster.predict(feature_matrix(features, self.features), pred_contrib=True))

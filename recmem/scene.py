@@ -90,4 +90,3 @@ class Scene:
         by_id = together.filter(pl.col("event_id").is_not_null()).unique("event_id", keep="first", maintain_order=True)
         others = together.filter(pl.col("event_id").is_null()).unique(identity, keep="first", maintain_order=True)
         return Scene.of(self.catalogue, pl.concat([by_id, others]), self.impressions, self.config)
-

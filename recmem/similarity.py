@@ -37,6 +37,6 @@ def similarities(
 def _liked(slots: Slots) -> list[Int[Tensor, " slot"]]:
     """Per memory the table rows of its slots, without those against."""
     counts = torch.bincount(slots.owner, minlength=slots.n_memories).tolist()
-    pairs = zip(slots.rows.split(counts), slots.kinds.split(counts), strict=True)
+    pairs = zip(torch.split(slots.rows, counts), torch.split(slots.kinds, counts), strict=True)
     kept = ((rows, rows[kinds != Kind.AGAINST]) for rows, kinds in pairs)
     return [liked if len(liked) else rows for rows, liked in kept]

@@ -1,0 +1,1 @@
+"""Everything that learns, evaluates or reports; the only floor that writes to MLflow's tracking."""

@@ -23,18 +23,20 @@ MATRICES = ("query", "key", "probe", "value", "prior", "null_value")
 class MatchTrainingConfig:
     """How the match module is fitted."""
 
-    epochs: float = 12.0
+    epochs: float = 20.0
     """Passes over the examples, unless `max_steps` ends the fit before."""
     max_steps: int = 1200
     """Steps at most: what large logs are given."""
     min_steps: int = 300
     """Steps at least: what small logs are given."""
-    learning_rate: float = 2e-3
+    learning_rate: float = 1e-2
     """Of AdamW, after a warm-up of 50 steps and down to a twentieth along a cosine."""
     weight_decay: float = 0.05
     """Of the projections."""
-    dropout: float = 0.1
+    dropout: float = 0.2
     """Share of the text vectors' numbers that the projections do not see in a step."""
+    continued: float = 0.4
+    """Steps that follow on what the ranker's windows bring, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """How steps are drawn."""
 
@@ -54,12 +56,16 @@ def fit_match(
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Trains `module` in place on `steps` steps; `on_step` is told each step's number (from 1) and loss.
+    """Trains `module` in place on `steps` steps, or not at all where there is no example.
+
+    `on_step` is told each step's number (from 1) and loss.
 
     `vectors` are the items' unit text vectors, on the module's device.
     """
     optimizer = _optimizer(module, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
+    if not batches.n_examples:
+        return
     module.train()
     for step in range(1, steps + 1):
         batch = batches.draw()

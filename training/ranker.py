@@ -21,9 +21,9 @@ IntArray = NDArray[np.int64]
 class RankerConfig:
     """How the ranker is fitted."""
 
-    rounds: int = 300
+    rounds: int = 400
     """Boosting rounds at most; fewer where the later queries say so."""
-    patience: int = 40
+    patience: int = 50
     """Rounds without a better figure on the later queries before the fit ends."""
     learning_rate: float = 0.05
     leaves: int = 15
@@ -37,8 +37,6 @@ class RankerConfig:
     """Regularisation of the linear blend."""
     validation_share: float = 0.25
     """The latest queries by time, which decide on the number of rounds; the final fit uses all."""
-    objective: str = "rank_xendcg"
-    """LightGBM's ranking objective: rank_xendcg (listwise) or lambdarank."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +86,10 @@ def fit_ranker(data: RankingData, columns: tuple[str, ...], config: RankerConfig
     matrix, start = feature_matrix(features, names), blend.scores(features)
     # The blend that the rounds are chosen against must not have seen the later queries either.
     early_blend = fit_blend(
-        {name: column[:cut] for name, column in features.items()}, usable.labels[:cut], lengths[:n_early], config.blend_l2
+        {name: column[:cut] for name, column in features.items()},
+        usable.labels[:cut],
+        lengths[:n_early],
+        config.blend_l2,
     )
     early_start = early_blend.scores(features)
     early = _dataset(matrix[:cut], usable.labels[:cut], lengths[:n_early], early_start[:cut], names)
@@ -156,7 +157,7 @@ def _dataset(
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
     return {
-        "objective": config.objective,
+        "objective": "lambdarank",
         "metric": "ndcg",
         "eval_at": [10],
         "learning_rate": config.learning_rate,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store import DataError, EventLog
+from feature_store import DataError
 
 IntArray = NDArray[np.int64]
 
@@ -45,12 +45,12 @@ class Split:
     """Length of a ranker window: the item-item models are refitted this often, from `ranker_from` on."""
 
 
-def split_log(log: EventLog, config: SplitConfig) -> Split:
-    """Cuts between distinct moments that leave no part empty.
+def split_times(times: IntArray, config: SplitConfig) -> Split:
+    """Cuts between distinct moments (microseconds, one per event or showing) that leave no part empty.
 
-    Raises DataError when the log has fewer than three distinct timestamps.
+    Raises DataError when there are fewer than three distinct moments.
     """
-    moments, counts = np.unique(log.times, return_counts=True)
+    moments, counts = np.unique(times, return_counts=True)
     if len(moments) < 3:
         raise DataError(
             f"events.timestamp: expected at least 3 distinct moments, got {len(moments)}. "

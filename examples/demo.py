@@ -1,0 +1,71 @@
+"""What `make demo` runs: train on the shipped sample, read the lift, and ask why.
+
+Which package will a software project build on next? Users are source packages of Debian, items the packages that they
+build-depend on. Everything lands in `runs/demo`; a second run takes the steps that have not changed from the first.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import mlflow
+
+import recmem
+from recmem.cli.console import Bars, say, show_table
+from recmem.cli.ledger import show_ledger
+from recmem.cli.train import how_to_open
+from training.config import TrainingConfig
+from training.ledger import Ledger
+from training.pipeline import run_training
+from training.tracking import default_tracking_uri
+
+SAMPLE = Path(__file__).parent / "debian_dependencies"
+OUT = Path("runs/demo")
+PROJECTS = ("curl", "inkscape", "nmap")
+"""Users whose top items are shown: a transfer library, a drawing program, a network scanner."""
+N_TOP = 5
+
+
+def main() -> None:
+    store = str(OUT / "store")
+    result = run_training(
+        items=str(SAMPLE / "items.parquet"),
+        events=str(SAMPLE / "events.parquet"),
+        impressions=None,
+        out=OUT,
+        store=store,
+        config=TrainingConfig(),
+        progress=Bars(),
+    )
+    say("\nWhat the match score adds\n", style="bold")
+    show_ledger(Ledger.from_json((OUT / "ledger.json").read_text()))
+
+    model = recmem.load(champion() or result.bundle, store=store)
+    say("\nWhat three projects may build on next, and why", style="bold")
+    for project in PROJECTS:
+        show_reasons(model, project)
+
+    say(f"\nReport: {result.report}")
+    say(f"Open the results: {how_to_open(OUT)}")
+
+
+def champion() -> str | None:
+    """The registered model that won on the test, where one did."""
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(OUT))
+    found = mlflow.MlflowClient().search_registered_models("name = 'recmem'")
+    return "models:/recmem@champion" if found and "champion" in found[0].aliases else None
+
+
+def show_reasons(model: recmem.Model, project: str) -> None:
+    """The items that the model ranks first for a project, each with its reason in words."""
+    best = model.recommend([project], k=N_TOP)
+    rows = [
+        [row["item_id"], model.explain(project, row["item_id"]).sentence(), f"{row['score']:.2f}"]
+        for row in best.iter_rows(named=True)
+    ]
+    show_table((project, "reason", "score"), rows, n_words=2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""What a person sees: bars for what takes long on stderr, results on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """One paragraph on stdout, as it is: brackets in an item's title are no markup."""
+    _console().print(Text(text, style=style or ""), soft_wrap=True)
+
+
+def complain(text: str) -> None:
+    """One paragraph on stderr."""
+    _console(stderr=True).print(Text(text), soft_wrap=True)
+
+
+def show_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str = "",
+    n_words: int = 1,
+    marked: Sequence[int] = (),
+) -> None:
+    """A table on stdout; the first `n_words` columns are words, the others numbers. Rows in `marked` are bold."""
+    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
+    for place, heading in enumerate(headings):
+        table.add_column(Text(heading), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
+    for number, row in enumerate(rows):
+        table.add_row(*(Text(cell) for cell in row), style="bold" if number in marked else None)
+    _console().print(table)
+
+
+class Bars:
+    """Progress as bars on stderr; a stage that begins inside another gets a line under it."""
+
+    def __init__(self) -> None:
+        self._live: Progress | None = None
+
+    @contextmanager
+    def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar of `total` steps (None: a spinner and a count); what it gives is called with the steps just done."""
+        if self._live is not None:
+            yield from _task(self._live, title, total)
+            return
+        with _bars() as self._live:
+            try:
+                yield from _task(self._live, title, total)
+            finally:
+                self._live = None
+
+
+def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    task = live.add_task(title, total=total)
+    yield lambda steps: live.advance(task, steps)
+    # What was known already was not counted, and who knew no total has one now.
+    done = max(live.tasks[live.task_ids.index(task)].completed, total or 0)
+    live.update(task, total=done, completed=done)
+
+
+def _bars() -> Progress:
+    return Progress(
+        SpinnerColumn(finished_text=" "),
+        TextColumn("{task.description:<32}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=_console(stderr=True),
+    )
+
+
+def _console(*, stderr: bool = False) -> Console:
+    # Made anew for each use: the streams may have been exchanged since (tests, notebooks).
+    return Console(stderr=stderr, highlight=False)

@@ -1,0 +1,89 @@
+"""`recmem score`: candidates in, the same rows with their scores out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recmem.cli.console import Bars, complain, say
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from recmem.model import Model
+
+CHUNK_ROWS = 100_000
+
+ModelSource = Annotated[
+    str, typer.Option(help="A bundle folder (OUT/bundle of a run), or models:/recmem@champion from the registry.")
+]
+StorePath = Annotated[
+    str | None, typer.Option(help="The store to read histories from.", show_default="the one that it was trained from")
+]
+
+
+class Columns(StrEnum):
+    """How much is added to each row."""
+
+    RANK = "rank"
+    MATCH = "match"
+
+
+class Device(StrEnum):
+    """Where the match is computed."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+def score(
+    model: ModelSource,
+    candidates: Annotated[
+        Path, typer.Option(help="user_id, item_id [timestamp, impression_id, ...]: Parquet, file or folder.")
+    ],
+    out: Annotated[Path, typer.Option(help="The Parquet file to write; it appears when it is whole.")],
+    store: StorePath = None,
+    columns: Annotated[
+        Columns, typer.Option(help="match: the match columns alone. rank: also score and rank.")
+    ] = Columns.RANK,
+    device: Annotated[Device, typer.Option(help="Where the match is computed.")] = Device.AUTO,
+    chunk_rows: Annotated[
+        int, typer.Option(min=1, help="Rows in memory at a time; fewer where texts are long.")
+    ] = CHUNK_ROWS,
+) -> None:
+    """Score candidates: every row comes out once, in order, with its columns as they were.
+
+    Memory stays bounded however long the file is, and the rows of a query may stand anywhere in it. Rows without a
+    timestamp are scored as of just after the newest event.
+    """
+    if out.absolute() == candidates.absolute():
+        raise typer.BadParameter("--out: expected another file than --candidates.")
+    from recmem.streaming import CandidateFiles, score_file
+
+    source = CandidateFiles.open(candidates)
+    loaded = _load(model, store, device)
+    counts: Counter[str] = Counter()
+    call = loaded.rank if columns is Columns.RANK else loaded.match
+
+    def scorer(frame: pl.DataFrame) -> pl.DataFrame:
+        scored = call(frame)
+        counts.update(loaded.counts)
+        return scored
+
+    with Bars().stage("Scoring candidates", source.n_rows) as advance:
+        score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
+    say(f"{source.n_rows:,} rows in {out}")
+    for what, n_rows in counts.items():
+        if n_rows:
+            complain(f"{what}: {n_rows:,}")
+
+
+def _load(model: str, store: str | None, device: Device) -> Model:
+    import recmem
+
+    return recmem.load(model, store=store, device=device.value)

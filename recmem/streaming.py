@@ -1,0 +1,233 @@
+"""Candidates from Parquet to Parquet, however many: no more rows in memory than a chunk holds.
+
+A file that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is
+scored as a whole wherever its rows stand. Scores are laid down by row number on disk; at last the file is read once
+more, in order, and written with its scores beside it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from feature_store import DataError
+from feature_store.timestamps import parse_timestamps
+
+CHUNK_ROWS = 100_000
+"""Rows that are scored together; a query is never cut, so that one of more rows makes a larger chunk."""
+FAN_OUT = 64
+"""Files that a too long one is spread over, at most; each may be spread again."""
+MAX_SPREADS = 3
+"""Times that a file is spread again; what is still too long then is one query, or few."""
+
+_PLACE = "recmem row number"
+_COMPRESSION = "zstd"
+
+Scorer = Callable[[pl.DataFrame], pl.DataFrame]
+
+
+@dataclass(frozen=True)
+class CandidateFiles:
+    """Parquet files of one schema, read one after the other."""
+
+    files: tuple[Path, ...]
+    schema: pa.Schema
+    n_rows: int
+
+    @classmethod
+    def open(cls, path: str | Path) -> CandidateFiles:
+        """The file, or the folder's .parquet files in order of their names; DataError where they cannot be used."""
+        files = _files(Path(path))
+        found = [_footer(file) for file in files]
+        schema = found[0][0]
+        for file, (other, _) in zip(files, found, strict=True):
+            if not other.equals(schema):
+                raise _refusal(f"the columns of {files[0].name} in {file.name} too, got others", "Write them alike.")
+        return cls(files, schema, sum(n_rows for _, n_rows in found))
+
+    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
+        """All rows in order, at most `rows` at a time."""
+        for file in self.files:
+            try:
+                with pq.ParquetFile(file) as opened:
+                    yield from opened.iter_batches(batch_size=rows)
+            except (pa.ArrowException, OSError) as error:
+                raise _unreadable(file, error) from error
+
+    def frame(self) -> pl.DataFrame:
+        """All rows at once."""
+        return _frame(pa.Table.from_batches(self.batches(CHUNK_ROWS), self.schema))
+
+
+def score_file(
+    candidates: CandidateFiles,
+    out: Path,
+    scorer: Scorer,
+    *,
+    chunk_rows: int = CHUNK_ROWS,
+    on_progress: Callable[[int], None] | None = None,
+) -> None:
+    """Writes the candidates with the columns that `scorer` adds: every row once, in order; `out` appears when whole.
+
+    `scorer` gets polars frames that hold whole queries and gives the same rows with numeric columns added. What it adds
+    to no rows decides on the columns. `on_progress` is told the number of rows just scored.
+
+    Raises DataError when `out` cannot be written, and what `scorer` raises.
+    """
+    if _PLACE in candidates.schema.names:
+        raise DataError(f"candidates.{_PLACE}: expected another name, got one that is used here. Rename the column.")
+    with _workplace(out) as folder:
+        added = scorer(_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
+        scores = {name: _on_disk(folder, candidates.n_rows, values) for name, values in added.to_dict().items()}
+        for chunk in _whole_queries(candidates, folder, chunk_rows):
+            scored = scorer(chunk.drop(_PLACE))
+            for name, column in scores.items():
+                column[chunk[_PLACE].to_numpy()] = scored[name].to_numpy()
+            if on_progress is not None:
+                on_progress(chunk.height)
+        unfinished = folder / "scores.parquet"
+        _write(candidates, scores, unfinished, chunk_rows)
+        os.replace(unfinished, out)
+
+
+def query_keys(columns: list[str]) -> list[str]:
+    """The columns whose cells tell one query from another: an impression's id, else user and time."""
+    names = ["impression_id"] if "impression_id" in columns else ["user_id", "timestamp"]
+    return [name for name in names if name in columns]
+
+
+def _whole_queries(source: CandidateFiles, folder: Path, chunk_rows: int, n_spread: int = 0) -> Iterator[pl.DataFrame]:
+    """Frames of whole queries, with the rows' places in the column `_PLACE`."""
+    if source.n_rows <= chunk_rows or n_spread == MAX_SPREADS:
+        frame = source.frame()
+        yield frame if _PLACE in frame.columns else frame.with_row_index(_PLACE)
+        return
+    n_parts = min(2 * -(-source.n_rows // chunk_rows), FAN_OUT)
+    for part in _spread(source, folder, n_parts, chunk_rows, n_spread):
+        smaller = CandidateFiles.open(part)
+        yield from _whole_queries(smaller, folder, chunk_rows, n_spread + 1)
+        part.unlink()
+
+
+def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int, n_spread: int) -> list[Path]:
+    """The source's rows in files, all rows of a query in one of them and in their order."""
+    writers: dict[Path, pq.ParquetWriter] = {}
+    first = 0
+    with ExitStack() as stack:
+        for batch in source.batches(chunk_rows):
+            placed = batch
+            if _PLACE not in batch.schema.names:
+                places = pa.array(np.arange(first, first + batch.num_rows), pa.int64())
+                placed = pa.RecordBatch.from_arrays([*batch.columns, places], [*batch.schema.names, _PLACE])
+            first += batch.num_rows
+            for number, rows in _by_query(placed, n_parts, seed=n_spread):
+                path = folder / f"{n_spread}-{number}.parquet"
+                if path not in writers:
+                    writer = pq.ParquetWriter(path, rows.schema, compression=_COMPRESSION)
+                    writers[path] = stack.enter_context(writer)
+                writers[path].write_batch(rows)
+    return sorted(writers)
+
+
+def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+    keys = _frame(pa.Table.from_batches([batch.select(query_keys(batch.schema.names))]))
+    # Categories are numbered anew in every batch, their words are not; and a time can be written in several ways.
+    words = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    if words.schema.get("timestamp") == pl.String:
+        words = words.with_columns(parse_timestamps(words["timestamp"])[0])
+    part = words.select((pl.struct(pl.all()).hash(seed) % n_parts).alias("part"))["part"].to_numpy()
+    order = np.argsort(part, kind="stable")
+    numbers, starts = np.unique(part[order], return_index=True)
+    ordered = batch.take(pa.array(order))
+    for number, start, end in zip(numbers, starts, [*starts[1:], len(part)], strict=True):
+        yield int(number), ordered.slice(start, end - start)
+
+
+def _write(candidates: CandidateFiles, scores: dict[str, NDArray[np.generic]], path: Path, rows: int) -> None:
+    fields = [pa.field(name, pa.from_numpy_dtype(column.dtype)) for name, column in scores.items()]
+    schema = pa.schema([*candidates.schema, *fields])
+    first = 0
+    with pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer:
+        for batch in candidates.batches(rows):
+            added = [pa.array(np.asarray(column[first : first + batch.num_rows])) for column in scores.values()]
+            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
+            first += batch.num_rows
+
+
+def _on_disk(folder: Path, n_rows: int, like: pl.Series) -> NDArray[np.generic]:
+    """Room for a column of numbers in a file: the system keeps in memory of it what it likes."""
+    # A file of no bytes cannot be mapped.
+    room = np.memmap(folder / f"column-{like.name}", like.to_numpy().dtype, "w+", shape=(max(n_rows, 1),))
+    return room[:n_rows]
+
+
+@contextmanager
+def _workplace(out: Path) -> Iterator[Path]:
+    """A folder beside `out`, gone afterwards."""
+    mend = "Name a file in a folder that can be written."
+    if out.is_dir():
+        raise DataError(f"out: expected a file, got the folder {str(out)!r}. {mend}")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+    except OSError as error:
+        raise DataError(
+            f"out: expected a file that can be written, got {str(out)!r} ({error.strerror}). {mend}"
+        ) from error
+    with folder as name:
+        yield Path(name)
+
+
+def _files(path: Path) -> tuple[Path, ...]:
+    if (path / "_delta_log").exists():
+        raise _refusal(
+            f"Parquet, got a Delta table at {str(path)!r}", "Write its rows as Parquet: old files lie there too."
+        )
+    files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
+    if not files:
+        raise _refusal(
+            f"Parquet, got the folder {str(path)!r} without a .parquet file", "Name the folder that holds them."
+        )
+    if not path.exists():
+        raise _refusal(
+            f"a Parquet file, got nothing at {str(path)!r}", "Check the path; it starts from the working folder."
+        )
+    return files
+
+
+def _footer(file: Path) -> tuple[pa.Schema, int]:
+    try:
+        with pq.ParquetFile(file) as opened:
+            schema, n_rows = opened.schema_arrow.remove_metadata(), opened.metadata.num_rows
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(file, error) from error
+    names = Counter(schema.names)
+    twice = [name for name, count in names.items() if count > 1]
+    if twice:
+        raise _refusal(f"every column once, got {', '.join(twice)} twice in {file.name}", "Rename one of the two.")
+    return schema, n_rows
+
+
+def _unreadable(file: Path, error: Exception) -> DataError:
+    cause = str(error).partition("\n")[0]
+    return _refusal(f"a Parquet file, got {str(file)!r}, which cannot be read ({cause})", "Write the file as Parquet.")
+
+
+def _refusal(expected: str, mend: str) -> DataError:
+    return DataError(f"candidates.path: expected {expected}. {mend}")
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    return cast(pl.DataFrame, pl.from_arrow(table))

@@ -1,0 +1,94 @@
+"""A world of thirty projects and their libraries, small enough to train on within a test, with a right answer.
+
+Every project keeps to one of three themes, so what it takes up next is told by the texts of what it has.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+THEMES = {
+    "network": [
+        ("libcurl4-openssl-dev", "development files for libcurl, a client-side URL transfer library over HTTP and TLS"),
+        ("libnghttp2-dev", "library implementing the HTTP/2 protocol, development files"),
+        ("libssh2-1-dev", "SSH2 client-side library for secure network transfer, development headers"),
+        ("libssl-dev", "Secure Sockets Layer toolkit for encrypted network connections, development files"),
+        ("librtmp-dev", "toolkit for RTMP network streams, development files"),
+        ("libldap-dev", "OpenLDAP network directory client libraries, development files"),
+        ("libidn2-dev", "internationalized domain names for network hosts, development files"),
+    ],
+    "drawing": [
+        ("libgtk-3-dev", "development files for the GTK graphical user interface library"),
+        ("libcairo2-dev", "development files for the Cairo 2D vector graphics library"),
+        ("libpango1.0-dev", "layout and rendering of text in graphics, development files"),
+        ("librsvg2-dev", "SAX-based renderer library for SVG vector graphics, development files"),
+        ("libpng-dev", "PNG image graphics library, development files"),
+        ("libpoppler-dev", "PDF page rendering and graphics library, development files"),
+        ("libgdk-pixbuf-2.0-dev", "GDK image loading library for graphics, development files"),
+    ],
+    "sound": [
+        ("libasound2-dev", "shared library for ALSA sound applications, development files"),
+        ("libvorbis-dev", "development files for the Vorbis general audio compression codec"),
+        ("libflac-dev", "free lossless audio codec, development files"),
+        ("libmp3lame-dev", "MP3 audio encoding library, development files"),
+        ("libopus-dev", "Opus audio codec library for sound, development files"),
+        ("libpulse-dev", "PulseAudio sound server client development headers"),
+        ("libsndfile1-dev", "library for reading and writing audio sound files, development files"),
+    ],
+}
+N_USERS_PER_THEME = 10
+DATES = 7
+NAMED = {0: "curl", 10: "inkscape", 20: "vlc"}
+"""The first project of each theme bears a name."""
+
+
+def items() -> pl.DataFrame:
+    """Twenty-one libraries with texts."""
+    rows = [(item, text, theme) for theme, texts in THEMES.items() for item, text in texts]
+    return pl.DataFrame(rows, schema=["item_id", "title", "section"], orient="row")
+
+
+def events() -> pl.DataFrame:
+    """Each project takes up another library of its theme at every date but the last few."""
+    random = np.random.default_rng(0)
+    rows = []
+    for theme_number, texts in enumerate(THEMES.values()):
+        for number in range(N_USERS_PER_THEME):
+            row = theme_number * N_USERS_PER_THEME + number
+            chosen = random.permutation(len(texts))[: DATES - 1]
+            rows += [(NAMED.get(row, f"project-{row}"), texts[item][0], day) for day, item in enumerate(chosen)]
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "day"], orient="row").select(
+        "user_id", "item_id", timestamp=pl.lit(start) + pl.col("day") * timedelta(days=30), event=pl.lit("depends")
+    )
+
+
+def write_tables(folder: Path) -> tuple[Path, Path]:
+    """`items.parquet` and `events.parquet` in the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = folder / "items.parquet", folder / "events.parquet"
+    items().write_parquet(paths[0])
+    events().write_parquet(paths[1])
+    return paths
+
+
+@functools.cache
+def trained() -> Path:
+    """The folder that `recmem train` left; trained once for all tests of a process, which must not change it."""
+    from typer.testing import CliRunner
+
+    from recmem.cli.app import app
+
+    folder = Path(tempfile.mkdtemp(prefix="recmem-small-world-"))
+    items_path, events_path = write_tables(folder / "tables")
+    arguments = ["train", "--items", items_path, "--events", events_path, "--out", folder / "run"]
+    result = CliRunner().invoke(app, ["--debug", *map(str, arguments)], catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    (folder / "train.txt").write_text(result.output)
+    return folder

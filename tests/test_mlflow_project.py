@@ -1,0 +1,83 @@
+"""The MLflow project: what it lists is what `python -m training.steps` takes. (That it runs is an end-to-end test.)"""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from mlflow.projects import _project_spec
+
+PROJECT = Path(__file__).parents[1] / "mlflow_projects"
+ENTRY_POINTS = ["main", "ingest", "encode", "match", "rank", "evaluate", "score"]
+
+
+def entry_point(name: str) -> Any:
+    return _project_spec.load_project(str(PROJECT)).get_entry_point(name)
+
+
+def command_of(name: str, storage: Path, **parameters: str) -> list[str]:
+    """What the shell is given for an entry point."""
+    return shlex.split(entry_point(name).compute_command(parameters, str(storage)))
+
+
+def step_commands() -> dict[str, click.Command]:
+    import typer
+
+    from training import steps
+
+    group = typer.main.get_command(steps.app)
+    assert isinstance(group, click.Group)
+    return dict(group.commands)
+
+
+def test_entry_points_are_the_documented_ones() -> None:
+    listed = yaml.safe_load((PROJECT / "MLproject").read_text())
+    assert list(listed["entry_points"]) == ENTRY_POINTS
+    readme = (PROJECT / "README.md").read_text()
+    assert [name for name in ENTRY_POINTS if f"| `{name}` |" not in readme] == []
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_every_parameter_is_handed_on_under_its_own_name(name: str) -> None:
+    point = entry_point(name)
+    options = " ".join(f"--{parameter} {{{parameter}}}" for parameter in point.parameters)
+    assert point.command == f"cd .. && python -m training.steps {name} {options}"
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_parameters_are_options_of_the_step(name: str) -> None:
+    commands = step_commands()
+    taken = {option for parameter in commands[name].params for option in parameter.opts}
+    assert {f"--{parameter}" for parameter in entry_point(name).parameters} <= taken
+
+
+@pytest.mark.parametrize("name", ENTRY_POINTS)
+def test_what_a_step_requires_is_required_by_its_entry_point(name: str) -> None:
+    required = {parameter.name for parameter in step_commands()[name].params if parameter.required}
+    given = {parameter.name for parameter in entry_point(name).parameters.values() if parameter.default is None}
+    assert required <= given
+
+
+def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_path: Path) -> None:
+    items, events = tmp_path / "the items.parquet", tmp_path / "events.parquet"
+    items.touch()
+    events.touch()
+    words = command_of("main", tmp_path, items=str(items), events=str(events), out="runs/x y")
+    assert words[:7] == ["cd", "..", "&&", "python", "-m", "training.steps", "main"]
+    assert dict(zip(words[7::2], words[8::2], strict=True)) == {
+        "--items": str(items),
+        "--events": str(events),
+        "--impressions": "",
+        "--out": "runs/x y",
+        "--store": "",
+        "--seed": "0",
+    }
+
+
+def test_environment_names_what_the_package_declares() -> None:
+    environment = yaml.safe_load((PROJECT / "python_env.yaml").read_text())
+    assert environment["dependencies"] == ["recmem[minilm,faiss]"]
