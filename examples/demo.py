@@ -13,10 +13,10 @@ import mlflow
 
 import recmem
 from recmem.cli.console import Bars, say, show_table
-from recmem.cli.ledger import show_ledger
 from recmem.cli.train import how_to_open
 from training.config import TrainingConfig
 from training.ledger import Ledger
+from training.lift_table import show_ledger
 from training.pipeline import run_training
 from training.tracking import default_tracking_uri
 

@@ -107,14 +107,22 @@ class CovisitationTimeline:
     def at(self, period: int) -> Covisitation:
         """The models of a refresh, fitted on first use to what was known then."""
         if period not in self._fitted:
-            known = self.log.until(self.origin + period * self.refresh)
+            known = self.log.until(self._moment(period))
             same = next((p for p in self._fitted if self._n_known(p) == len(known)), None)
             fitted = self._fitted[same] if same is not None else Covisitation.fit(known, self.n_items, self.config)
             self._fitted[period] = fitted
         return self._fitted[period]
 
+    def take_over(self, earlier: CovisitationTimeline, *, before: int) -> None:
+        """Keeps what was fitted for refreshes earlier than `before`, the first moment at which the logs differ."""
+        kept = {period: fitted for period, fitted in earlier._fitted.items() if self._moment(period) < before}
+        self._fitted.update(kept)
+
+    def _moment(self, period: int) -> int:
+        return self.origin + period * self.refresh
+
     def _n_known(self, period: int) -> int:
-        return int(np.searchsorted(self.log.known, self.origin + period * self.refresh, side="right"))
+        return int(np.searchsorted(self.log.known, self._moment(period), side="right"))
 
 
 def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:
@@ -136,8 +144,8 @@ def _co_occurrence(users: IntArray, items: IntArray, n_items: int, history: int)
     newest_first = len(users) - np.arange(len(users))
     last_of_user = np.searchsorted(users, users, side="right")
     recent = last_of_user - (len(users) - newest_first) <= history
-    seen = sp.csr_matrix((np.ones(int(recent.sum()), np.float32), (users[recent], items[recent])))
-    seen.resize(seen.shape[0], n_items)
+    shape = (int(users.max(initial=-1)) + 1, n_items)
+    seen = sp.csr_matrix((np.ones(int(recent.sum()), np.float32), (users[recent], items[recent])), shape=shape)
     seen.sum_duplicates()
     seen.data[:] = 1
     return (seen.T @ seen).tocsr()

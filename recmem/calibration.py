@@ -1,4 +1,4 @@
-"""From the raw match score to a probability: what callers see does not shift when a new version scales its raw scores."""
+"""From the raw match score to a probability: a new version with another scale does not shift what callers see."""
 
 from __future__ import annotations
 

@@ -70,15 +70,28 @@ class QueryBatch:
         return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows))
 
 
+Grid = dict[str, FloatArray]
+"""Columns of every item of the catalogue for some queries: float32[query, item] each."""
+
+
 def retrieved_columns(
     scene: Scene,
     matcher: Matcher,
     queries: QueryBatch,
     config: RetrievalConfig,
     on_progress: Callable[[int], None] | None = None,
+    on_grid: Callable[[QueryBatch, Grid], None] | None = None,
 ) -> PairColumns:
-    """Columns of the candidates that are retrieved for each query from the whole catalogue."""
-    parts = [_retrieved(scene, matcher, chunk, config) for chunk in _chunks(queries, len(scene.catalogue), on_progress)]
+    """Columns of the candidates that are retrieved for each query from the whole catalogue.
+
+    `on_grid` is shown each chunk of consecutive queries with its scores of the whole catalogue.
+    """
+    parts = []
+    for chunk in _chunks(queries, len(scene.catalogue), on_progress):
+        grid = catalogue_scores(scene, matcher, chunk)
+        if on_grid is not None:
+            on_grid(chunk, grid)
+        parts.append(_retrieved(scene, chunk, grid, config))
     return PairColumns.concat(parts)
 
 
@@ -91,7 +104,9 @@ def given_columns(
 ) -> PairColumns:
     """Columns of the candidates that the caller gives for each query: rows of the matcher's tables."""
     parts, first = [], 0
-    for chunk in _chunks(queries, max(int(candidates.lengths.max(initial=1)), 1), on_progress):
+    # The item-item models score the whole catalogue for each query, however few its candidates are.
+    n_items = max(len(scene.catalogue), int(candidates.lengths.max(initial=1)))
+    for chunk in _chunks(queries, n_items, on_progress):
         rows = candidates.take(np.arange(first, first + len(chunk)))
         first += len(chunk)
         distinct, place = np.unique(rows.values, return_inverse=True)
@@ -100,7 +115,7 @@ def given_columns(
     return PairColumns.concat(parts)
 
 
-def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch) -> dict[str, FloatArray]:
+def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch) -> Grid:
     """Item-item and match columns and popularity of every item of the catalogue: float32[query, item] each."""
     items = np.arange(len(scene.catalogue))
     dense = _dense(scene, matcher, queries, items)
@@ -119,14 +134,12 @@ def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     return Ragged(scene.log.item_rows[whole.values], whole.offsets)
 
 
-def _retrieved(scene: Scene, matcher: Matcher, chunk: QueryBatch, config: RetrievalConfig) -> PairColumns:
-    dense = catalogue_scores(scene, matcher, chunk)
+def _retrieved(scene: Scene, chunk: QueryBatch, grid: Grid, config: RetrievalConfig) -> PairColumns:
     seen = seen_items(scene, chunk) if config.exclude_seen else None
-    candidates = retrieve({name: dense[name] for name in SOURCES}, seen, config.candidates)
+    candidates = retrieve({name: grid[name] for name in SOURCES}, seen, config.candidates)
     wanted = (*COVISITATION_COLUMNS, *MATCH_COLUMNS)
-    return _pairs(
-        scene, chunk, candidates, {name: dense[name][candidates.row_index, candidates.values] for name in wanted}
-    )
+    columns = {name: grid[name][candidates.row_index, candidates.values] for name in wanted}
+    return _pairs(scene, chunk, candidates, columns)
 
 
 def _dense(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> dict[str, FloatArray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.histories import Histories
-from recmem.kernels import MatchTables
+from recmem.kernels import PER_ITEM, MatchTables
 from recmem.match import MatchModule
 from recmem.memory import MemoryConfig, Slots
 from recmem.similarity import similarities
@@ -44,23 +44,30 @@ class Matcher:
         with torch.inference_mode():
             return cls(module, module.tables(unit), memory)
 
+    def with_texts(self, unit: Float[Tensor, "text dim"]) -> Matcher:
+        """The same matcher with these texts' rows after its own."""
+        if not len(unit):
+            return self
+        with torch.inference_mode():
+            new = self.module.tables(unit.to(self.device))
+            rows = {name: torch.cat([getattr(self.tables, name), getattr(new, name)]) for name in PER_ITEM}
+        return replace(self, tables=replace(self.tables, **rows))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the tables are, and where scores are computed."""
+        return self.tables.unit.device
+
     def columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
         """The match columns of every candidate for every history: float32[query, cand] each."""
         slots = self.slots(histories)
-        rows = torch.from_numpy(candidates)
+        rows = torch.from_numpy(candidates).to(self.device)
         with torch.inference_mode():
             columns = {"match_raw": self.module(self.tables, slots, rows)}
             columns["match_prior"] = self.tables.prior[rows].expand(slots.n_memories, -1)
             columns |= similarities(self.tables.unit, slots, rows)
-        return {name: column.numpy() for name, column in columns.items()}
-
-    def explain(self, histories: Histories, candidate: int) -> tuple[float, float, FloatArray]:
-        """Prior, null part and each slot's contribution (newest last) to the one history's score of the candidate."""
-        slots = self.slots(histories)
-        with torch.inference_mode():
-            prior, null, parts = self.module.contributions(self.tables, slots, torch.tensor([candidate]))
-        return float(prior[0]), float(null[0]), parts[:, 0].numpy()
+        return {name: column.cpu().numpy() for name, column in columns.items()}
 
     def slots(self, histories: Histories) -> Slots:
         """The memories that the histories give: their newest events."""
-        return Slots.of(histories.newest(self.memory.recent))
+        return Slots.of(histories.newest(self.memory.recent)).to(self.device)

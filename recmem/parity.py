@@ -64,4 +64,5 @@ def _match_scores(module: MatchModule, texts: Float[Tensor, "text dim"]) -> Floa
         n_memories=len(sizes),
     )
     with torch.inference_mode():
-        return module(module.tables(texts), slots, torch.arange(n_texts)).clone()
+        scores: Tensor = module(module.tables(texts), slots, torch.arange(n_texts))
+        return scores.clone()

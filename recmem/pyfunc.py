@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
@@ -40,8 +41,9 @@ class PyfuncModel(PythonModel):
     ) -> pd.DataFrame:
         """The candidates with the match columns, and with `score` and `rank` unless only the match is asked for.
 
-        `model_input` has the columns of `recmem.Model.rank`. The result has its index; MLflow hands over the columns of
-        the signature alone, so `candidates.join(result[["score", "rank"]])` keeps any others (with a unique index).
+        `model_input` has the columns of `recmem.Model.rank`; they and the index come back as they came. MLflow hands
+        over the signature's columns alone: `candidates.join(result[["score", "rank"]])` has the others, if the index is
+        unique.
         `params`: `output`, "rank" or "match"; `store`, another feature store than the bundle's own.
         """
         asked = {"output": "rank", "store": "", **(params or {})}
@@ -49,9 +51,10 @@ class PyfuncModel(PythonModel):
             expected = " or ".join(OUTPUTS)
             raise DataError(f"params.output: expected {expected}, got {asked['output']!r}. Leave it out for rank.")
         model = self._model(context, store=str(asked["store"]))
-        candidates = pl.from_pandas(model_input)
+        candidates = _to_polars(model_input)
         scored = model.rank(candidates) if asked["output"] == "rank" else model.match(candidates)
-        return scored.to_pandas().set_index(model_input.index)
+        added = scored.select(name for name in scored.columns if name not in candidates.columns)
+        return pd.concat([model_input, added.to_pandas().set_index(model_input.index)], axis=1)
 
     def _model(self, context: PythonModelContext, *, store: str) -> Model:
         """The bundle with this store, loaded once."""
@@ -60,6 +63,18 @@ class PyfuncModel(PythonModel):
                 device = (context.model_config or {}).get("device", "auto")
                 self._models[store] = recmem.load(context.artifacts["bundle"], store=store or None, device=device)
             return self._models[store]
+
+
+def _to_polars(frame: pd.DataFrame) -> pl.DataFrame:
+    # Times without their zone, in UTC: how recmem reads them, and Arrow warns about zones under pandas 3.
+    zoned = frame.select_dtypes("datetimetz").columns
+    plain = frame.assign(**{name: frame[name].dt.tz_convert(None) for name in zoned})
+    try:
+        return pl.DataFrame(pa.Table.from_pandas(plain, preserve_index=False))
+    except pa.ArrowException as error:
+        cause = ", ".join(str(part) for part in error.args)
+        mend = "Make it one type, as text with astype(str)."
+        raise DataError(f"candidates: expected one type in a column, got several ({cause}). {mend}") from error
 
 
 set_model(PyfuncModel())

@@ -89,4 +89,8 @@ class Scene:
         together = pl.concat([self.events, events.select(self.events.columns)], how="vertical_relaxed")
         by_id = together.filter(pl.col("event_id").is_not_null()).unique("event_id", keep="first", maintain_order=True)
         others = together.filter(pl.col("event_id").is_null()).unique(identity, keep="first", maintain_order=True)
-        return Scene.of(self.catalogue, pl.concat([by_id, others]), self.impressions, self.config)
+        scene = Scene.of(self.catalogue, pl.concat([by_id, others]), self.impressions, self.config)
+        if len(events):
+            known = pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
+            scene.timeline.take_over(self.timeline, before=int(events.select(known).to_numpy().min()))
+        return scene

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.faults import Fault, describe
 from feature_store.timestamps import parse_timestamps
 
 CHUNK_ROWS = 100_000
@@ -31,6 +32,9 @@ FAN_OUT = 64
 """Files that a too long one is spread over, at most; each may be spread again."""
 MAX_SPREADS = 3
 """Times that a file is spread again; what is still too long then is one query, or few."""
+
+QUERY = ("user_id", "timestamp", "impression_id")
+"""Columns whose cells tell one query from another."""
 
 _PLACE = "recmem row number"
 _COMPRESSION = "zstd"
@@ -57,12 +61,12 @@ class CandidateFiles:
                 raise _refusal(f"the columns of {files[0].name} in {file.name} too, got others", "Write them alike.")
         return cls(files, schema, sum(n_rows for _, n_rows in found))
 
-    def batches(self, rows: int) -> Iterator[pa.RecordBatch]:
-        """All rows in order, at most `rows` at a time."""
+    def batches(self, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """All rows in order, at most `rows` at a time; all columns, or the given ones."""
         for file in self.files:
             try:
                 with pq.ParquetFile(file) as opened:
-                    yield from opened.iter_batches(batch_size=rows)
+                    yield from opened.iter_batches(batch_size=rows, columns=columns)
             except (pa.ArrowException, OSError) as error:
                 raise _unreadable(file, error) from error
 
@@ -84,12 +88,14 @@ def score_file(
     `scorer` gets polars frames that hold whole queries and gives the same rows with numeric columns added. What it adds
     to no rows decides on the columns. `on_progress` is told the number of rows just scored.
 
-    Raises DataError when `out` cannot be written, and what `scorer` raises.
+    Raises DataError when `out` cannot be written, for rows of a long file without id or time, and what `scorer` raises.
     """
     if _PLACE in candidates.schema.names:
         raise DataError(f"candidates.{_PLACE}: expected another name, got one that is used here. Rename the column.")
     with _workplace(out) as folder:
         added = scorer(_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
+        if candidates.n_rows > chunk_rows:
+            _check_rows(candidates, chunk_rows)
         scores = {name: _on_disk(folder, candidates.n_rows, values) for name, values in added.to_dict().items()}
         for chunk in _whole_queries(candidates, folder, chunk_rows):
             scored = scorer(chunk.drop(_PLACE))
@@ -102,10 +108,24 @@ def score_file(
         os.replace(unfinished, out)
 
 
-def query_keys(columns: list[str]) -> list[str]:
-    """The columns whose cells tell one query from another: an impression's id, else user and time."""
-    names = ["impression_id"] if "impression_id" in columns else ["user_id", "timestamp"]
-    return [name for name in names if name in columns]
+def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
+    """Refuses a file before any of it is scored, by the numbers of the rows of its first chunk that has bad ones."""
+    names = [name for name in ("user_id", "item_id", "timestamp") if name in candidates.schema.names]
+    first = 0
+    for batch in candidates.batches(chunk_rows, names):
+        frame = _frame(pa.Table.from_batches([batch]))
+        before = pl.repeat(False, first, dtype=pl.Boolean, eager=True)
+        faults = [replace(fault, rows=pl.concat([before, cast(pl.Series, fault.rows)])) for fault in _faults(frame)]
+        if faults:
+            raise DataError(describe(faults, table="candidates"))
+        first += frame.height
+
+
+def _faults(frame: pl.DataFrame) -> list[Fault]:
+    mend = "Fill it in, or leave the row out."
+    ids = [name for name in ("user_id", "item_id") if name in frame.columns and frame[name].null_count()]
+    faults = [Fault(name, "an id", "null", mend, frame[name].is_null()) for name in ids]
+    return faults + (parse_timestamps(frame["timestamp"])[1] if "timestamp" in frame.columns else [])
 
 
 def _whole_queries(source: CandidateFiles, folder: Path, chunk_rows: int, n_spread: int = 0) -> Iterator[pl.DataFrame]:
@@ -142,7 +162,7 @@ def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int,
 
 
 def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    keys = _frame(pa.Table.from_batches([batch.select(query_keys(batch.schema.names))]))
+    keys = _frame(pa.Table.from_batches([batch.select([name for name in QUERY if name in batch.schema.names])]))
     # Categories are numbered anew in every batch, their words are not; and a time can be written in several ways.
     words = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
     if words.schema.get("timestamp") == pl.String:

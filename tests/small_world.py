@@ -5,7 +5,9 @@ Every project keeps to one of three themes, so what it takes up next is told by 
 
 from __future__ import annotations
 
+import atexit
 import functools
+import shutil
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -86,6 +88,7 @@ def trained() -> Path:
     from recmem.cli.app import app
 
     folder = Path(tempfile.mkdtemp(prefix="recmem-small-world-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     items_path, events_path = write_tables(folder / "tables")
     arguments = ["train", "--items", items_path, "--events", events_path, "--out", folder / "run"]
     result = CliRunner().invoke(app, ["--debug", *map(str, arguments)], catch_exceptions=False)

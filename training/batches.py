@@ -14,7 +14,7 @@ from feature_store import EventLog
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.memory import MemoryConfig, Slots
-from training.examples import Queries, queries_between
+from training.examples import queries_between
 
 IntArray = NDArray[np.int64]
 

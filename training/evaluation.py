@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.columns import CHUNK_CELLS, QueryBatch, catalogue_scores, seen_items
-from recmem.matcher import Matcher
+from recmem.columns import Grid, QueryBatch, seen_items
 from recmem.scene import Scene
 from training.baselines import popularity_columns
 from training.examples import Queries
@@ -44,37 +42,33 @@ class CatalogueRanks:
         return catalogue_metrics(self.ranks[name], self.positives.offsets, self.n_candidates, n_retrieved=counts)
 
 
-def whole_catalogue_ranks(
-    scene: Scene,
-    matcher: Matcher,
-    queries: Queries,
-    rows: dict[str, str],
-    *,
-    test_from: int,
-    exclude_seen: bool,
-    generator: np.random.Generator,
-    on_query: Callable[[int], None] | None = None,
-) -> tuple[dict[str, NDArray[np.float64]], IntArray]:
-    """Ranks of the positives in the whole catalogue per ledger row (`rows`: its column), and how many items are ranked."""
-    items = np.arange(len(scene.catalogue))
-    every = Ragged.from_lists([items])
-    fixed = popularity_columns(scene.log, test_from, every)
-    size = max(CHUNK_CELLS // len(items), 1)
-    ranks: dict[str, list[NDArray[np.float64]]] = {name: [] for name in rows}
-    n_ranked = np.full(len(queries), len(items))
-    for begin in range(0, len(queries), size):
-        chunk = queries.take(np.arange(begin, min(begin + size, len(queries))))
-        batch = QueryBatch.of(scene, chunk.users, chunk.times)
-        columns = catalogue_scores(scene, matcher, batch)
-        columns |= {name: np.broadcast_to(column, (len(chunk), len(items))) for name, column in fixed.items()}
-        seen = seen_items(scene, batch) if exclude_seen else None
-        if seen is not None:
-            n_ranked[begin : begin + len(chunk)] -= [len(np.unique(row)) for row in seen.to_lists()]
-        for name, column in rows.items():
-            ranks[name].append(_ranks(columns[column], seen, chunk.positives, generator))
-        if on_query is not None:
-            on_query(len(chunk))
-    return {name: np.concatenate(parts) for name, parts in ranks.items()}, n_ranked
+@dataclass(eq=False)
+class GridRanks:
+    """Collects the ranks of the positives in the whole catalogue, chunk by chunk of queries."""
+
+    scene: Scene
+    queries: Queries
+    rows: dict[str, str]
+    """Row of the ledger -> the column that ranks it."""
+    test_from: int
+    exclude_seen: bool
+    generator: np.random.Generator
+    ranks: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    n_ranked: list[int] = field(default_factory=list)
+    """Items that each query so far ranks."""
+
+    def __call__(self, batch: QueryBatch, grid: Grid) -> None:
+        """Ranks the next chunk's positives under every row."""
+        begin, n_items = len(self.n_ranked), len(self.scene.catalogue)
+        positives = self.queries.positives.take(np.arange(begin, begin + len(batch)))
+        every = Ragged.from_lists([np.arange(n_items)])
+        fixed = popularity_columns(self.scene.log, self.test_from, every)
+        grid = grid | {name: np.broadcast_to(column, (len(batch), n_items)) for name, column in fixed.items()}
+        seen = seen_items(self.scene, batch) if self.exclude_seen else None
+        taken = [0] * len(batch) if seen is None else [len(np.unique(row)) for row in seen.to_lists()]
+        self.n_ranked += [n_items - n_taken for n_taken in taken]
+        for name, column in self.rows.items():
+            self.ranks.setdefault(name, []).append(_ranks(grid[column], seen, positives, self.generator))
 
 
 def _ranks(

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from recmem.match import MatchModule
 from training.batches import BatchConfig, MatchBatches
@@ -25,7 +24,7 @@ class MatchTrainingConfig:
 
     epochs: float = 20.0
     """Passes over the examples, unless `max_steps` ends the fit before."""
-    max_steps: int = 1200
+    max_steps: int = 1000
     """Steps at most: what large logs are given."""
     min_steps: int = 300
     """Steps at least: what small logs are given."""
@@ -35,7 +34,7 @@ class MatchTrainingConfig:
     """Of the projections."""
     dropout: float = 0.2
     """Share of the text vectors' numbers that the projections do not see in a step."""
-    continued: float = 0.4
+    continued: float = 0.35
     """Steps that follow on what the ranker's windows bring, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """How steps are drawn."""

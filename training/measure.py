@@ -15,13 +15,13 @@ from training.baselines import BASELINES, popularity_columns
 from training.config import TrainingConfig
 from training.evaluation import (
     CatalogueRanks,
+    GridRanks,
     positive_slices,
     query_slices,
     recall_at,
     retrieved_ranks,
-    whole_catalogue_ranks,
 )
-from training.examples import Queries
+from training.examples import Queries, queries_between
 from training.ledger import (
     WITH_MATCH,
     WITHOUT_MATCH,
@@ -34,7 +34,7 @@ from training.ledger import (
 )
 from training.metrics import PerQuery, impression_metrics
 from training.ranker import RankingData
-from training.world import World, moment, ranking_data
+from training.world import World, moment, ranking_data, retrieved_data
 
 END_OF_TIME = int(np.iinfo(np.int64).max // 2)
 Slices = dict[str, NDArray[np.bool_] | PositiveSlice]
@@ -61,17 +61,17 @@ def measure(
     Raises DataError when the test period holds no query.
     """
     test_from = world.split.test_from
-    queries, data = ranking_data(world, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
-    if not len(queries):
-        raise DataError(
-            f"events.timestamp: expected users with earlier events who turn to new items after {moment(test_from)}, got "
-            "none. Give a longer log."
-        )
     rows = BASELINES | {"frozen_cosine": pooling}
     generator = np.random.default_rng(config.seed)
     if world.shown is None:
-        per_query, slices, retrieval = _on_catalogue(world, matcher, rankers, queries, data, rows, config, generator)
+        queries = queries_between(world.scene.log, test_from, END_OF_TIME).spread(config.test_queries)
+        _refuse_empty(queries, test_from)
+        grid = GridRanks(world.scene, queries, rows, test_from, config.retrieval.exclude_seen, generator)
+        data = retrieved_data(world, matcher, queries, config, on_query, grid)
+        per_query, slices, retrieval = _on_catalogue(world, grid, rankers, data, config)
     else:
+        queries, data = ranking_data(world, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
+        _refuse_empty(queries, test_from)
         per_query, slices, retrieval = _on_impressions(world, rankers, queries, data, rows, generator)
     slices |= query_slices(world.scene, queries)
     protocol = Protocol(
@@ -88,33 +88,27 @@ def measure(
     return Measured(ledger, TestFigures(protocol.test_digest, queries.users, per_query[WITH_MATCH]))
 
 
+def _refuse_empty(queries: Queries, test_from: int) -> None:
+    if not len(queries):
+        raise DataError(
+            f"events.timestamp: expected users with earlier events who turn to new items after {moment(test_from)}, "
+            "got none. Give a longer log."
+        )
+
+
 def _on_catalogue(
-    world: World,
-    matcher: Matcher,
-    rankers: dict[str, Ranker],
-    queries: Queries,
-    data: RankingData,
-    rows: dict[str, str],
-    config: TrainingConfig,
-    generator: np.random.Generator,
+    world: World, grid: GridRanks, rankers: dict[str, Ranker], data: RankingData, config: TrainingConfig
 ) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
-    scene, test_from = world.scene, world.split.test_from
-    ranks, n_ranked = whole_catalogue_ranks(
-        scene,
-        matcher,
-        queries,
-        rows,
-        test_from=test_from,
-        exclude_seen=config.retrieval.exclude_seen,
-        generator=generator,
-    )
+    positives = grid.queries.positives
+    ranks = {name: np.concatenate(parts) for name, parts in grid.ranks.items()}
     for name, ranker in rankers.items():
-        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, queries.positives, generator)
-    found = CatalogueRanks(ranks, queries.positives, n_ranked, data.pairs.candidates.lengths)
+        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, positives, grid.generator)
+    found = CatalogueRanks(ranks, positives, np.array(grid.n_ranked), data.pairs.candidates.lengths)
     per_query = {name: found.metrics(name, retrieved=name in rankers) for name in ranks}
-    slices: Slices = {}
-    slices |= positive_slices(scene, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH])
-    recalls = {f"recall@{k}": recall_at(data, queries.positives, k) for k in (50, 200, config.retrieval.candidates)}
+    slices: Slices = dict(
+        positive_slices(world.scene, grid.queries, grid.test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH])
+    )
+    recalls = {f"recall@{k}": recall_at(data, positives, k) for k in (50, 200, config.retrieval.candidates)}
     return per_query, slices, recalls
 
 

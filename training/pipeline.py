@@ -1,4 +1,4 @@
-"""A training run from tables to a registered model, step by step; a step whose inputs have not changed is not run again.
+"""A training run from tables to a registered model, step by step; a step that has nothing new to do is not run again.
 
     ingest -> encode -> match -> rank -> evaluate
 
@@ -37,6 +37,7 @@ from training.ranker import fit_ranker
 from training.tracking import StepRun, Tracker, step_key
 from training.world import World, build_world, ranking_data
 
+STORE_DIGEST = "store_digest.txt"
 STEPS = ("ingest", "encode", "match", "rank", "evaluate")
 
 
@@ -118,7 +119,7 @@ def run_training(
 
     Raises DataError when the tables cannot be used, with what to mend.
     """
-    from training.finish import result_of  # noqa: PLC0415  (finish reads Run)
+    from training.finish import result_of  # finish reads Run
 
     run = open_run(Tables(items, events, impressions), out, store, config, progress)
     with Tracker.start(out=run.out) as tracker:
@@ -139,7 +140,7 @@ def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfi
 
 def run_step(run: Run, step: str, tracker: Tracker) -> None:
     """Runs one step as a child run, or takes it from an earlier run with the same key."""
-    from training.finish import evaluate  # noqa: PLC0415  (finish reads Run)
+    from training.finish import evaluate  # finish reads Run
 
     work: dict[str, Callable[[Run, StepRun], None]] = {
         "ingest": ingest,
@@ -164,6 +165,7 @@ def ingest(run: Run, child: StepRun) -> None:
             receipts.append(str(receipt))
             child.log_metrics({f"{name}_new": receipt.n_new, f"{name}_rejected": receipt.n_rejected})
     (run.folder("ingest") / "receipts.txt").write_text("\n".join(receipts) + "\n")
+    (run.folder("ingest") / STORE_DIGEST).write_text(run.store.digest())
     child.log_dataset(str(run.store.path), run.store.versions(), run.store.digest())
 
 
@@ -261,13 +263,21 @@ def load_ranker(run: Run, name: str) -> Ranker:
 
 def _key(run: Run, step: str) -> str:
     """Digest of what the step reads: the tables' versions, its parameters, the steps before it, and the code."""
-    inputs = {"store": run.store.digest() if step != "ingest" else run.store.path}
     if step == "ingest":
-        inputs |= {name: _file_digest(path) for name, path in asdict(run.tables).items() if path is not None}
-        inputs |= {f"version_{name}": str(version) for name, version in run.store.versions().items()}
+        inputs = {name: _file_digest(path) for name, path in asdict(run.tables).items() if path is not None}
+        inputs |= {"path": run.store.path, "store": _changed_since_ingest(run)}
+    else:
+        inputs = {"store": run.store.digest()}
     for earlier in STEPS[1 : STEPS.index(step)]:
         inputs[earlier] = "".join(_file_digest(path) for path in sorted(run.folder(earlier).iterdir()))
     return step_key(step, inputs, _parameters(run.config, step), (feature_store, recmem, training))
+
+
+def _changed_since_ingest(run: Run) -> str:
+    """Empty where the store is new or as the last ingest of this run left it; else what it holds now."""
+    left = run.folder("ingest") / STORE_DIGEST
+    now = run.store.digest() if run.store.versions() else ""
+    return "" if now == (left.read_text() if left.is_file() else "") else now
 
 
 def _parameters(config: TrainingConfig, step: str) -> dict[str, object]:

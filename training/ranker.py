@@ -21,13 +21,13 @@ IntArray = NDArray[np.int64]
 class RankerConfig:
     """How the ranker is fitted."""
 
-    rounds: int = 400
+    rounds: int = 300
     """Boosting rounds at most; fewer where the later queries say so."""
     patience: int = 50
     """Rounds without a better figure on the later queries before the fit ends."""
     learning_rate: float = 0.05
-    leaves: int = 15
-    min_rows_in_leaf: int = 100
+    leaves: int = 7
+    min_rows_in_leaf: int = 300
     l2: float = 10.0
     feature_share: float = 0.6
     """Share of the features that a tree may use."""

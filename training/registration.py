@@ -22,7 +22,7 @@ from mlflow.types.schema import AnyType, Array
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import recmem
-from recmem.bundle import BundleConfig, load_bundle
+from recmem.bundle import BundleConfig
 from recmem.encoder import DEFAULT_ENCODER
 from training.ledger import HEADLINE_METRIC, Ledger, Lift, TestFigures, Verdict, better_than
 from training.report import headline
@@ -55,8 +55,8 @@ def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.D
     outputs and proves that the model works, and kept as input example. The ledger's figures are tied to the model.
     """
     example = example.head(_EXAMPLE_ROWS)
-    scored = recmem.load(bundle).rank(example)
-    config = load_bundle(bundle).config
+    model = recmem.load(bundle)
+    scored, config = model.rank(example), model.bundle.config
     with _logged_model(tracker) as (model_id, folder):
         mlflow.pyfunc.save_model(
             folder,
@@ -176,8 +176,8 @@ def _requirements(config: BundleConfig) -> list[str]:
 
 def _first_verdict(lift: Lift) -> Verdict:
     words = "the match score adds" if lift.difference >= 0 else "the match score takes away"
-    low, high = lift.ci95
-    reason = f"no champion yet, and {words}: {HEADLINE_METRIC} {lift.difference:+.4f} (95% interval {low:+.4f} to {high:+.4f})"
+    interval = f"95% interval {lift.ci95[0]:+.4f} to {lift.ci95[1]:+.4f}"
+    reason = f"no champion yet, and {words}: {HEADLINE_METRIC} {lift.difference:+.4f} ({interval})"
     return Verdict(lift.difference >= 0, reason, lift)
 
 

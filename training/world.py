@@ -18,7 +18,7 @@ from feature_store.counters import CounterConfig
 from feature_store.log import rows_of
 from feature_store.ragged import Ragged
 from recmem.catalogue import Catalogue, numeric_columns
-from recmem.columns import PairColumns, QueryBatch, given_columns, retrieved_columns
+from recmem.columns import Grid, PairColumns, QueryBatch, given_columns, retrieved_columns
 from recmem.encoder import TextEncoder
 from recmem.matcher import Matcher
 from recmem.scene import Scene, SceneConfig
@@ -105,16 +105,28 @@ def ranking_data(
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
 ) -> tuple[Queries, RankingData]:
-    """Queries with `begin < timestamp <= end` and their candidates: what was shown, else what is retrieved."""
+    """Queries with `begin < timestamp <= end`, evenly spread, and their candidates: what was shown, else retrieved."""
     if world.shown is not None:
         shown = world.shown.between(begin, end).spread(limit)
         batch = QueryBatch.of(world.scene, shown.users, shown.times)
         pairs = given_columns(world.scene, matcher, batch, shown.candidates, on_query)
         return Queries(shown.users, shown.times, _labelled(shown)), RankingData(pairs, shown.labels)
     queries = queries_between(world.scene.log, begin, end).spread(limit)
+    return queries, retrieved_data(world, matcher, queries, config, on_query)
+
+
+def retrieved_data(
+    world: World,
+    matcher: Matcher,
+    queries: Queries,
+    config: TrainingConfig,
+    on_query: Callable[[int], None] | None = None,
+    on_grid: Callable[[QueryBatch, Grid], None] | None = None,
+) -> RankingData:
+    """The retrieved candidates of the queries, with labels; empty for no query."""
     batch = QueryBatch.of(world.scene, queries.users, queries.times)
-    pairs = retrieved_columns(world.scene, matcher, batch, config.retrieval, on_query)
-    return queries, RankingData(pairs, labels_of(pairs, queries))
+    pairs = retrieved_columns(world.scene, matcher, batch, config.retrieval, on_query, on_grid)
+    return RankingData(pairs, labels_of(pairs, queries))
 
 
 def labels_of(pairs: PairColumns, queries: Queries) -> NDArray[np.int8]:

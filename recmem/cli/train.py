@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from recmem.cli.console import Bars, say
 from recmem.cli.ingest import Events, Impressions, Items
-from recmem.cli.ledger import show_ledger
-
-if TYPE_CHECKING:
-    from training.config import TrainingConfig
 
 MANY = 1_000_000
 """More candidates a query than this are surely a slip."""
@@ -46,18 +43,27 @@ def train(
     """
     if store is None and (items is None or events is None):
         raise typer.BadParameter("give --items and --events, or with --store the store that holds them.")
-    config = _config(encoder, candidates, exclude_seen, positive_from, negative_to, seed)
+    if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
+        raise typer.BadParameter("--positive-from and --negative-to: expected numbers, got NaN or infinity.")
+    from feature_store import SignalConfig
+    from recmem.candidates import RetrievalConfig
+    from recmem.encoder import EncoderConfig
+    from training.config import TrainingConfig
+
+    try:
+        config = TrainingConfig(
+            encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
+            signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
+            retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+            seed=seed,
+        )
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    from training.lift_table import show_ledger
     from training.pipeline import run_training
 
-    result = run_training(
-        items=items,
-        events=events,
-        impressions=impressions,
-        out=out,
-        store=store,
-        config=config,
-        progress=Bars(),
-    )
+    tables = {"items": items, "events": events, "impressions": impressions}
+    result = run_training(**tables, out=out, store=store, config=config, progress=Bars())
     show_ledger(result.ledger)
     say(f"Report:  {_short(result.report)}\nModel:   {_short(result.bundle)}\nResults: {how_to_open(out)}")
 
@@ -72,22 +78,3 @@ def _short(path: Path) -> Path:
     """The path from the working folder, where it lies in it."""
     absolute, here = path.absolute(), Path.cwd()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute
-
-
-def _config(
-    encoder: str | None, candidates: int, exclude_seen: bool, positive_from: float, negative_to: float, seed: int
-) -> TrainingConfig:
-    from feature_store import SignalConfig
-    from recmem.candidates import RetrievalConfig
-    from recmem.encoder import EncoderConfig
-    from training.config import TrainingConfig
-
-    try:
-        return TrainingConfig(
-            encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
-            signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
-            retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
-            seed=seed,
-        )
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error

@@ -18,6 +18,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 LOGIT_LIMIT = 30.0
+PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
+"""The tables with one row per item; the others are shared by all."""
 
 
 @dataclass(frozen=True, eq=False)

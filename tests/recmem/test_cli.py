@@ -101,6 +101,7 @@ def test_version_is_that_of_the_distribution() -> None:
         ["train", "--out", "run", "--store", "s", "--candidates", "many"],
         ["train", "--out", "run", "--store", "s", "--seed", "-1"],
         ["train", "--out", "run", "--store", "s", "--positive-from", "1", "--negative-to", "2"],
+        ["train", "--out", "run", "--store", "s", "--positive-from", "nan"],
         ["train", "--out", "run", "--store", "s", "--encoder", ""],
         ["ingest", "--store", "s"],
         ["ingest", "--items", "items.parquet"],
@@ -314,7 +315,8 @@ def test_score_tells_of_users_and_items_that_nobody_knows(bundle: Path, tmp_path
     )
     assert outcome.code == DONE
     assert pl.read_parquet(tmp_path / "s.parquet").height == 2
-    assert "unknown" in outcome.err
+    assert "rows of items that the store lacks, without text: 1" in outcome.err
+    assert "rows of users without any event: 1" in outcome.err
 
 
 def test_score_of_no_rows_writes_the_columns(bundle: Path, candidates: Path, tmp_path: Path) -> None:

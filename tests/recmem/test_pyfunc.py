@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,9 +11,16 @@ import mlflow
 import pandas as pd
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 import recmem
+import worlds
+from conftest import IsolatedMlflow
 from feature_store import DataError
+from tolerances import close
+from training.ledger import Ledger, Lift, Protocol
+from training.registration import register
+from training.tracking import Tracker
 
 
 class FakeModel:
@@ -23,7 +31,7 @@ class FakeModel:
 
     def match(self, candidates: pl.DataFrame) -> pl.DataFrame:
         self.asked.append(candidates)
-        return candidates.with_columns(match_score=pl.col("item_id").str.len_chars() / 10)
+        return candidates.with_columns(match_score=pl.col("item_id").str.len_chars().cast(pl.Float64))
 
     def rank(self, candidates: pl.DataFrame) -> pl.DataFrame:
         return self.match(candidates).with_columns(score=pl.col("match_score"), rank=pl.lit(1, pl.Int64))
@@ -78,7 +86,7 @@ def test_rows_come_back_in_order_with_their_index_and_scores(model: Any) -> None
     assert list(result.columns) == ["user_id", "item_id", "title", "match_score", "score", "rank"]
     assert list(result.index) == [7, 3, 5]
     assert list(result["item_id"]) == ["a", "bbb", "cc"]
-    assert list(result["score"]) == [0.1, 0.3, 0.2]
+    assert list(result["score"]) == [1.0, 3.0, 2.0]
 
 
 def test_match_alone_can_be_asked_for(model: Any) -> None:
@@ -97,10 +105,77 @@ def test_another_store_is_another_model_loaded_once(model: Any, loader: Loader) 
     assert len(loader.models[1].asked) == 2
 
 
+def test_column_of_several_types_is_refused_by_name(model: Any) -> None:
+    with pytest.raises(
+        DataError, match=r"candidates: expected one type in a column, got several \(.*item_id.*\)\. Make"
+    ):
+        model.predict(CONTEXT, candidates().assign(item_id=["a", 2, "c"]))
+
+
 def test_times_and_histories_reach_the_model_as_polars_columns(model: Any, loader: Loader) -> None:
-    times = pd.to_datetime(["2024-01-01", "2024-01-02", None]).tz_localize("UTC")
-    model.predict(CONTEXT, candidates(timestamp=times, history=[["x", "y"], [], ["z"]]))
+    times = pd.to_datetime(["2024-01-01 12:00", "2024-01-02 12:00", None]).tz_localize("Asia/Tokyo")
+    given = candidates(timestamp=times, history=[["x", "y"], [], ["z"]])
+    result = model.predict(CONTEXT, given)
     asked = loader.models[0].asked[0]
-    assert asked.schema["timestamp"] in (pl.Datetime("us", "UTC"), pl.Datetime("ns", "UTC"))
-    assert asked["timestamp"].null_count() == 1
+    assert asked["timestamp"].to_list() == [datetime(2024, 1, 1, 3), datetime(2024, 1, 2, 3), None]
     assert asked["history"].to_list() == [["x", "y"], [], ["z"]]
+    pd.testing.assert_frame_equal(result[given.columns], given)
+
+
+def test_index_with_repeated_labels_comes_back(model: Any) -> None:
+    given = candidates().set_axis([1, 1, 0])
+    assert list(model.predict(CONTEXT, given).index) == [1, 1, 0]
+
+
+def test_empty_frame_gives_an_empty_frame_with_the_columns(model: Any) -> None:
+    result = model.predict(CONTEXT, candidates().head(0))
+    assert (len(result), list(result.columns)[-2:]) == (0, ["score", "rank"])
+
+
+# The whole way
+
+
+LEDGER = Ledger(
+    protocol=Protocol(queries=2, catalogue=60, test_from="2026-01-01", candidates="catalogue"),
+    rows=(),
+    lift={"ndcg@10": Lift(0.2, 0.3, 0.1, (0.05, 0.15))},
+    slices={},
+)
+
+
+def example() -> pl.DataFrame:
+    """Candidates of known users, at times, with a text that the catalogue lacks."""
+    world = worlds.trained_world()
+    users, items = world.events["user_id"].unique().sort()[:4], world.items["item_id"][:3]
+    frame = users.to_frame().join(items.to_frame(), how="cross")
+    return frame.with_columns(timestamp=pl.lit(world.events["timestamp"].max()), note=pl.int_range(pl.len()))
+
+
+def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
+    isolated_mlflow: IsolatedMlflow, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    candidates = example()
+    with Tracker.start(tmp_path) as tracker:
+        version = register(tracker, worlds.trained_world().bundle, LEDGER, candidates.drop("note"))
+    printed = capfd.readouterr()
+    assert (printed.out, "INFO" in printed.err) == ("", False)  # that the world's recmem is another version may be said
+
+    expected = recmem.load("models:/recmem@challenger").rank(candidates)
+    pyfunc = mlflow.pyfunc.load_model(f"models:/recmem/{version}")
+    given = candidates.drop("note").to_pandas()
+    result = pyfunc.predict(given)
+    pd.testing.assert_frame_equal(result[given.columns], given)
+    close(result["score"], expected["score"], "float32")
+    assert result["rank"].to_list() == expected["rank"].to_list()
+    assert "rank" not in pyfunc.predict(given, params={"output": "match"})
+
+    saved = Path(mlflow.artifacts.download_artifacts(f"models:/recmem/{version}"))
+    assert [path.name for path in saved.rglob("*") if path.suffix in (".pkl", ".pickle")] == []
+    assert "recmem[minilm]==0" in (saved / "requirements.txt").read_text()
+    signature = pyfunc.metadata.signature
+    assert signature.inputs.required_input_names() == ["user_id", "item_id"]
+    assert set(signature.outputs.input_names()) == set(result.columns)
+    assert len(pyfunc.metadata.load_input_example(str(saved))) == 5
+    tracked = MlflowClient().get_run(tracker.parent.run_id)
+    assert tracked.data.metrics["lift/ndcg_at_10"] == 0.1
+    assert [output.model_id for output in tracked.outputs.model_outputs] == [pyfunc.metadata.model_id]

@@ -20,8 +20,7 @@ from recmem.streaming import CandidateFiles, score_file
 
 def by_query(frame: pl.DataFrame) -> pl.DataFrame:
     """A scorer that is wrong as soon as it sees a part of a query."""
-    keys = ["impression_id"] if "impression_id" in frame.columns else ["user_id", "timestamp"]
-    keys = [key for key in keys if key in frame.columns]
+    keys = [key for key in ("impression_id", "user_id", "timestamp") if key in frame.columns]
     value = pl.col("item_id").cast(pl.Float64)
     return frame.with_columns(
         score=(value - value.mean()).over(keys), rank=value.rank("ordinal", descending=True).over(keys).cast(pl.Int32)
@@ -42,12 +41,12 @@ def scored(frame: pl.DataFrame, folder: Path, chunk_rows: int, **write: object) 
 
 
 @given(
-    users=st.lists(st.integers(0, 6) | st.none(), max_size=60),
+    users=st.lists(st.integers(0, 6), max_size=60),
     chunk_rows=st.integers(1, 70),
     days=st.lists(st.integers(0, 2) | st.none(), min_size=60, max_size=60),
 )
 def test_a_file_in_chunks_equals_the_whole_table(
-    tmp_path_factory: pytest.TempPathFactory, users: list[int | None], chunk_rows: int, days: list[int | None]
+    tmp_path_factory: pytest.TempPathFactory, users: list[int], chunk_rows: int, days: list[int | None]
 ) -> None:
     frame = pl.DataFrame(
         {"user_id": users, "item_id": range(len(users)), "timestamp": days[: len(users)]},
@@ -125,6 +124,21 @@ def test_progress_tells_of_every_row_once(tmp_path: Path) -> None:
     score_file(source, tmp_path / "scores.parquet", by_query, chunk_rows=100, on_progress=told.append)
     assert sum(told) == 1_000
     assert max(told) <= 100
+
+
+def test_rows_that_cannot_be_used_are_named_by_their_number_in_the_file(tmp_path: Path) -> None:
+    frame = shuffled(100, 10, timestamp=["2026-01-01"] * 77 + ["soon"] + ["2026-01-01"] * 22)
+    frame = frame.with_columns(
+        user_id=pl.when(frame["item_id"] == frame["item_id"][75]).then(None).otherwise("user_id")
+    )
+    with pytest.raises(DataError) as refused:
+        scored(frame, tmp_path, 30)
+    assert "candidates.user_id: expected an id, got null (1 row, e.g. row 75)." in str(refused.value)
+    assert (
+        "candidates.timestamp: expected a time, got text that is no ISO time, such as 'soon' (1 row, e.g. row 77)"
+        in str(refused.value)
+    )
+    assert not (tmp_path / "scores.parquet").exists()
 
 
 def test_a_failing_scorer_leaves_nothing_behind(tmp_path: Path) -> None:

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from recmem.cli.console import say, show_table
-
-if TYPE_CHECKING:
-    from training.ledger import Ledger
-
-RANKERS = ("ranker_without_match", "ranker_with_match")
+from training.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
 
 
 def show_ledger(ledger: Ledger) -> None:
@@ -42,7 +37,7 @@ def _figure(metrics: Mapping[str, float], metric: str) -> str:
 
 
 def _marked(ledger: Ledger) -> list[int]:
-    return [number for number, row in enumerate(ledger.rows) if row.name in RANKERS]
+    return [number for number, row in enumerate(ledger.rows) if row.name in (WITHOUT_MATCH, WITH_MATCH)]
 
 
 def _slices(ledger: Ledger) -> list[list[str]]:

@@ -1,0 +1,193 @@
+"""A frame of candidates, read: which rows belong to one query, which item each row names, whose memory counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store import DataError
+from feature_store.faults import Fault, describe, refused_column
+from feature_store.histories import Histories
+from feature_store.log import rows_of
+from feature_store.parsing import parse_attribute, parse_ids
+from feature_store.ragged import Ragged
+from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from recmem.columns import HISTORY, QueryBatch
+from recmem.scene import Scene
+from recmem.texts import item_text
+
+IntArray = NDArray[np.int64]
+
+TABLE = "candidates"
+UNKNOWN_USERS = "rows of users without any event"
+UNKNOWN_ITEMS = "rows of items that the store lacks, scored by the text given"
+UNKNOWN_WITHOUT_TEXT = "rows of items that the store lacks, without text"
+UNKNOWN_HISTORY = "items of a given history that the store lacks, left out"
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """The queries of a frame in an order of their own: the order of the frame's rows changes nothing but theirs."""
+
+    queries: QueryBatch
+    inline: IntArray
+    """Per query the length of the history that came with it, -1 where the log is read."""
+    items: Ragged
+    """Per query its distinct items: rows of the catalogue, and from its end on of `texts`."""
+    texts: list[str]
+    """Texts of items that the catalogue lacks."""
+    query_of_row: IntArray
+    pair_of_row: IntArray
+    """Place in `items.values` of each row of the frame."""
+    counts: dict[str, int]
+    """What was odd: words to number of rows."""
+
+
+def read_candidates(frame: pl.DataFrame, scene: Scene, added: tuple[str, ...]) -> Candidates:
+    """The frame's queries and items.
+
+    A query is a user at a time (with its impression and its own history, where the frame has such columns).
+    Raises DataError with all faults: no polars frame, a missing column, a null id, a time that is none, a history that
+    is no list, a column that is named as one of `added`.
+    """
+    times = _checked_times(frame, added)
+    clock = pl.lit(scene.clock, pl.Int64)
+    micros = times.dt.epoch("us").to_frame("time").select(pl.col("time").fill_null(clock)).to_series()
+    users = scene.user_rows(_ids(frame["user_id"], scene.users.dtype))
+    own = _own_histories(frame)
+    item_rows, texts, counts = _item_rows(frame, scene)
+    keys = {"user": frame["user_id"].cast(pl.String), "time": micros}
+    if "impression_id" in frame.columns:
+        keys["impression"] = frame["impression_id"].cast(pl.String)
+    if own is not None:
+        keys["own"] = own.list.join("\n", ignore_nulls=False)
+    query_of_row, first = _groups(pl.DataFrame(keys))
+    pairs, pair_of_row = np.unique(np.stack([query_of_row, item_rows], axis=1), axis=0, return_inverse=True)
+    told = None if own is None else own.gather(first)
+    queries, inline, n_unknown = _queries(scene, users[first], micros.to_numpy()[first], told)
+    counts[UNKNOWN_USERS] = int(((users < 0) & (inline[query_of_row] < 0)).sum())
+    counts[UNKNOWN_HISTORY] = n_unknown
+    return Candidates(
+        queries=queries,
+        inline=inline,
+        items=Ragged.from_lengths(pairs[:, 1].copy(), np.bincount(pairs[:, 0], minlength=len(first))),
+        texts=texts,
+        query_of_row=query_of_row,
+        pair_of_row=pair_of_row.reshape(-1).astype(np.int64),
+        counts=counts,
+    )
+
+
+def _checked_times(frame: object, added: tuple[str, ...]) -> pl.Series:
+    """The times of the rows, null where the clock counts; DataError for whatever is wrong with the frame."""
+    if not isinstance(frame, pl.DataFrame):
+        kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
+        mend = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
+        raise DataError(describe([Fault("", "a polars DataFrame", kind, mend)], table=TABLE))
+    faults = []
+    for name in ("user_id", "item_id"):
+        if name not in frame.columns:
+            faults.append(Fault(name, "the column", "none", "Add it, or rename the column that holds it."))
+        else:
+            faults += _id_faults(frame[name])
+    mend = "Rename it, or leave it out."
+    faults += [Fault(name, "no column of this name", "one", mend) for name in added if name in frame.columns]
+    if "history" in frame.columns and frame["history"].dtype not in (pl.List, pl.Array, pl.Null):
+        faults.append(refused_column(frame["history"], expected="lists of item ids", mend="Give pl.List(pl.String)."))
+    times = pl.Series("timestamp", [None] * frame.height, dtype=TIMESTAMP)
+    if "timestamp" in frame.columns:
+        times, found = parse_timestamps(frame["timestamp"])
+        faults += found
+    if faults:
+        raise DataError(describe(faults, table=TABLE))
+    return times
+
+
+def _id_faults(ids: pl.Series) -> list[Fault]:
+    if len(ids) and ids.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null) and not ids.dtype.is_numeric():
+        return [refused_column(ids, expected="ids as text or whole numbers", mend="Cast the column to pl.String.")]
+    if not ids.null_count():
+        return []
+    return [Fault(ids.name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null())]
+
+
+def _ids(ids: pl.Series, stored: pl.DataType) -> pl.Series:
+    """The ids as the store has them; null for what can be no id of it."""
+    return parse_ids(ids, stored)[0]
+
+
+def _groups(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:
+    """Number of each row's group, in the order of the sorted keys, and the first row of each group."""
+    numbered = keys.with_row_index("row")
+    groups = numbered.group_by(keys.columns).agg(pl.col("row").min()).sort(keys.columns).with_row_index("group")
+    joined = numbered.join(groups.drop("row"), on=keys.columns, nulls_equal=True, how="left", maintain_order="left")
+    return joined["group"].cast(pl.Int64).to_numpy().copy(), groups["row"].cast(pl.Int64).to_numpy().copy()
+
+
+def _item_rows(frame: pl.DataFrame, scene: Scene) -> tuple[IntArray, list[str], dict[str, int]]:
+    """Row of each candidate; those that the catalogue lacks follow its end, one row for each id and text."""
+    catalogue = scene.catalogue
+    rows = catalogue.rows(_ids(frame["item_id"], catalogue.ids.dtype))
+    unknown = np.flatnonzero(rows < 0)
+    strangers = frame[unknown]
+    texts = item_text(_text_cells(strangers, catalogue.text_columns), catalogue.text_columns)
+    keys = pl.DataFrame({"item": strangers["item_id"].cast(pl.String), "text": texts})
+    group, first = _groups(keys)
+    rows[unknown] = len(catalogue) + group
+    n_empty = int((texts == "").sum())
+    counts = {UNKNOWN_ITEMS: len(unknown) - n_empty, UNKNOWN_WITHOUT_TEXT: n_empty}
+    return rows, texts.gather(first).to_list(), counts
+
+
+def _text_cells(frame: pl.DataFrame, columns: tuple[str, ...]) -> pl.DataFrame:
+    """The text columns as the store would hold them, null where the frame has none."""
+    nothing = pl.Series([None] * frame.height, dtype=pl.String)
+    cells = (parse_attribute(frame[name], pl.String())[0] if name in frame.columns else None for name in columns)
+    return pl.DataFrame({name: nothing if cell is None else cell for name, cell in zip(columns, cells, strict=True)})
+
+
+def _own_histories(frame: pl.DataFrame) -> pl.Series | None:
+    """Histories that came with the rows, as lists of text without nulls; null where the log is to be read."""
+    if "history" not in frame.columns or frame["history"].dtype == pl.Null:
+        return None
+    lists = frame.select(pl.col("history").cast(pl.List(pl.String)).list.drop_nulls())
+    return lists.to_series()
+
+
+def _queries(scene: Scene, users: IntArray, times: IntArray, own: pl.Series | None) -> tuple[QueryBatch, IntArray, int]:
+    """The queries; per query the length of a history that came with it; how many items of these are unknown."""
+    if own is None:
+        return QueryBatch.of(scene, users, times), np.full(len(users), -1), 0
+    is_own = own.is_not_null().to_numpy()
+    given = _parsed_lists(own, scene)
+    known = given.values >= 0
+    lengths = np.bincount(given.row_index[known], minlength=len(given))
+    inline = np.where(is_own, lengths, -1)
+    logged = scene.histories(np.where(is_own, -1, users), times, HISTORY)
+    told = _as_histories(Ragged.from_lengths(given.values[known], lengths), times).newest(HISTORY)
+    both = Histories(
+        Ragged.concat([logged.items, told.items]),
+        np.concatenate([logged.times, told.times]),
+        np.concatenate([logged.signs, told.signs]),
+        np.concatenate([logged.recency, told.recency]),
+    )
+    rows = np.arange(len(users)) + np.where(is_own, len(users), 0)
+    return QueryBatch(np.where(is_own, -1, users), times, both.take(rows)), inline, int((~known).sum())
+
+
+def _parsed_lists(own: pl.Series, scene: Scene) -> Ragged:
+    """Catalogue rows of the given item ids, -1 for unknown ones."""
+    lengths = own.list.len().fill_null(0).cast(pl.Int64).to_numpy()
+    flat = own.drop_nulls().explode(empty_as_null=False, keep_nulls=False)
+    rows = rows_of(_ids(flat, scene.catalogue.ids.dtype), scene.catalogue.ids)
+    return Ragged.from_lengths(rows.to_numpy().copy(), lengths)
+
+
+def _as_histories(items: Ragged, times: IntArray) -> Histories:
+    """Histories of items without times: each a moment of its own, all for, the last one just before the query."""
+    recency = np.repeat(items.offsets[1:], items.lengths) - 1 - np.arange(len(items.values))
+    signs = np.ones(len(items.values), np.int8)
+    return Histories(items, np.repeat(times, items.lengths) - 1 - recency, signs, recency)

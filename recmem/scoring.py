@@ -1,0 +1,122 @@
+"""Scores of a frame's pairs, some queries at a time: what is held at once does not grow with the frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_store.ragged import Ragged
+from recmem.calibration import Calibration
+from recmem.columns import PairColumns, given_columns
+from recmem.matcher import MATCH_COLUMNS, Matcher
+from recmem.queries import Candidates
+from recmem.ranker import Ranker
+from recmem.scene import Scene
+
+IntArray = NDArray[np.int64]
+Column = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
+Columns = dict[str, Column]
+
+MATCH_SCORE = "match_score"
+MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_COLUMNS)
+RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
+DTYPES: dict[str, type[np.generic]] = dict.fromkeys(MATCH_OUTPUTS, np.float32) | {"score": np.float64, "rank": np.int64}
+CHUNK_PAIRS = 100_000
+"""Pairs whose ranking columns are held at once."""
+GRID_CELLS = 8_000_000
+"""Slots times items that are matched at once."""
+
+
+def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
+    """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
+    parts = [_empty(MATCH_OUTPUTS)]
+    slots = np.minimum(candidates.queries.histories.items.lengths, matcher.memory.recent)
+    for rows in _by_grid(candidates.items, slots):
+        items = candidates.items.take(rows)
+        distinct, place = np.unique(items.values, return_inverse=True)
+        grids = matcher.columns(candidates.queries.histories.take(rows), distinct)
+        columns = {name: grid[items.row_index, place] for name, grid in grids.items()}
+        parts.append(_with_match_score(columns, calibration))
+    return _joined(parts)
+
+
+def rank_pairs(
+    scene: Scene, matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration
+) -> Columns:
+    """`RANK_OUTPUTS` of each pair of `candidates.items`."""
+    parts = [_empty(RANK_OUTPUTS)]
+    for rows in _by_pairs(candidates.items):
+        pairs = pairs_of(scene, matcher, candidates, rows)
+        parts.append(ranked(pairs, ranker, calibration))
+    return _joined(parts)
+
+
+def pairs_of(scene: Scene, matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
+    """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
+    pairs = given_columns(scene, matcher, candidates.queries.take(rows), candidates.items.take(rows))
+    length = candidates.inline[rows][pairs.candidates.row_index]
+    told = length > 0
+    pairs.values["user_events"][told] = np.log1p(length[told])
+    pairs.values["user_gap"][told] = 0
+    return pairs
+
+
+def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration) -> Columns:
+    """`RANK_OUTPUTS` of each pair."""
+    columns = _with_match_score({name: pairs.values[name] for name in MATCH_COLUMNS}, calibration)
+    scores = ranker.scores(pairs)
+    return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
+
+
+def ranks(scores: NDArray[np.float64], query: IntArray) -> IntArray:
+    """Place of each score in its query, 1 for the largest; equal scores share the better place. `query` never falls."""
+    order = np.lexsort((-scores, query))
+    begins = np.searchsorted(query, query)
+    place = np.arange(len(scores)) - begins
+    ordered, owner = scores[order], query[order]
+    first_of_tie = np.ones(len(scores), bool)
+    first_of_tie[1:] = (ordered[1:] != ordered[:-1]) | (owner[1:] != owner[:-1])
+    shared = np.maximum.accumulate(np.where(first_of_tie, np.arange(len(scores)), 0))
+    result = np.empty(len(scores), np.int64)
+    result[order] = place[shared] + 1
+    return result
+
+
+def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:
+    score = calibration.probability(columns["match_raw"])
+    return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_COLUMNS}}
+
+
+def _empty(names: tuple[str, ...]) -> Columns:
+    return {name: np.empty(0, DTYPES[name]) for name in names}
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_pairs(items: Ragged) -> Iterator[IntArray]:
+    """Consecutive queries with at most `CHUNK_PAIRS` pairs together; a longer query stands alone."""
+    begin, n_pairs = 0, 0
+    for query, length in enumerate(items.lengths.tolist()):
+        if query > begin and n_pairs + length > CHUNK_PAIRS:
+            yield np.arange(begin, query)
+            begin, n_pairs = query, 0
+        n_pairs += length
+    if len(items):
+        yield np.arange(begin, len(items))
+
+
+def _by_grid(items: Ragged, slots: IntArray) -> Iterator[IntArray]:
+    """Consecutive queries whose slots times distinct items stay within `GRID_CELLS`; a larger one stands alone."""
+    begin, n_pairs, n_slots = 0, 0, 0
+    n_distinct = len(np.unique(items.values))
+    for query, (length, slot) in enumerate(zip(items.lengths.tolist(), (slots + 1).tolist(), strict=True)):
+        if query > begin and (n_slots + slot) * min(n_pairs + length, n_distinct) > GRID_CELLS:
+            yield np.arange(begin, query)
+            begin, n_pairs, n_slots = query, 0, 0
+        n_pairs, n_slots = n_pairs + length, n_slots + slot
+    if len(items):
+        yield np.arange(begin, len(items))

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oracle
+from feature_store.histories import Histories
+from oracle import Remembered
+from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times
+
+QUERIES = st.lists(st.tuples(st.integers(-1, N_USERS - 1), times()), max_size=6)
+LIMITS = st.integers(1, 6)
+
+
+def flat(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+def read(log: list[Event], queries: list[tuple[int, int]], limit: int) -> Histories:
+    users, moments = (flat(*column) for column in zip(*queries, strict=True)) if queries else (flat(), flat())
+    return Histories.as_of(event_log(log), users, moments, limit)
+
+
+def as_lists(histories: Histories) -> list[list[Remembered]]:
+    found = []
+    for row in range(len(histories)):
+        part = slice(*histories.items.offsets[row : row + 2])
+        columns = (histories.items.values, histories.times, histories.signs, histories.recency)
+        found.append([Remembered(*entry) for entry in zip(*(column[part].tolist() for column in columns), strict=True)])
+    return found
+
+
+def test_history_of_a_case_by_hand() -> None:
+    log = [
+        Event(0, 3, 10, "rating", 1.0),
+        Event(0, 1, 20),
+        Event(0, 2, 20, "rating", 3.0),
+        Event(1, 4, 15),
+        Event(0, 4, 30),
+        Event(0, 0, 5, available=40),
+    ]
+    basket = [Remembered(1, 20, 1, 0), Remembered(2, 20, 0, 0)]
+    assert as_lists(read(log, [(0, 30)], 9)) == [[Remembered(3, 10, -1, 1), *basket]]
+    assert as_lists(read(log, [(0, 20), (2, 99), (-1, 99)], 9)) == [[Remembered(3, 10, -1, 0)], [], []]
+    assert as_lists(read(log, [(0, 30)], 2)) == [basket]
+    # The late one is the newest that came in, though not the newest that happened.
+    assert [entry.item for entry in as_lists(read(log, [(0, 39)], 9))[0]] == [3, 1, 2, 4]
+    assert [entry.item for entry in as_lists(read(log, [(0, 40)], 9))[0]] == [3, 1, 2, 4, 0]
+
+
+@given(logs(), QUERIES, LIMITS)
+def test_histories_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]], limit: int) -> None:
+    expected = [oracle.history(log, user, time, limit) for user, time in queries]
+    assert as_lists(read(log, queries, limit)) == expected
+
+
+@given(logs(late=False), st.integers(0, N_USERS - 1), times())
+def test_rows_of_one_moment_never_see_each_other(log: list[Event], user: int, time: int) -> None:
+    (seen,) = as_lists(read(log, [(user, time)], 99))
+    assert all(entry.time < time for entry in seen)
+
+
+@given(logs(), QUERIES, LIMITS, LIMITS)
+def test_the_newest_of_a_history_are_a_shorter_history(
+    log: list[Event], queries: list[tuple[int, int]], limit: int, fewer: int
+) -> None:
+    shorter = read(log, queries, limit).newest(fewer)
+    assert as_lists(shorter) == as_lists(read(log, queries, min(limit, fewer)))
+
+
+@given(logs(), QUERIES, st.randoms(use_true_random=False))
+def test_taking_queries_is_indexing_the_lists(
+    log: list[Event], queries: list[tuple[int, int]], random: np.random.Generator
+) -> None:
+    histories = read(log, queries, 9)
+    chosen = [random.randrange(len(queries)) for _ in range(4)] if queries else []
+    lists = as_lists(histories)
+    assert as_lists(histories.take(flat(*chosen))) == [lists[row] for row in chosen]
+
+
+@given(logs(), QUERIES)
+def test_events_can_be_left_out_of_all_histories(log: list[Event], queries: list[tuple[int, int]]) -> None:
+    histories = read(log, queries, 9)
+    kept = as_lists(histories.where(histories.items.values < 3))
+    assert kept == [[entry for entry in row if entry.item < 3] for row in as_lists(histories)]
+
+
+@given(logs(), logs(from_time=LAST_TIME), st.integers(0, N_USERS - 1))
+def test_events_at_or_after_the_query_change_no_history(past: list[Event], future: list[Event], user: int) -> None:
+    query = [(user, LAST_TIME)]
+    known = [event for event in past if oracle.is_known(event, LAST_TIME)]
+    histories = [as_lists(read(log, query, 9)) for log in (past, past + future, known)]
+    assert histories[0] == histories[1] == histories[2]

@@ -1,0 +1,263 @@
+"""The slow truth: plain Python loops over single events and numbers, in float64, straight from the definitions.
+
+Nothing here imports what it judges.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+PRIOR_SHOWN = 20
+LOGIT_LIMIT = 30.0
+
+
+# What was known
+
+
+@dataclass(frozen=True)
+class Event:
+    """One event by row numbers; times in microseconds."""
+
+    user: int
+    item: int
+    time: int
+    kind: str = "click"
+    value: float | None = None
+    available: int | None = None
+
+
+@dataclass(frozen=True)
+class Showing:
+    """One item of an impression."""
+
+    impression: int
+    user: int
+    item: int
+    time: int
+    label: int
+
+
+def is_known(event: Event, time: int) -> bool:
+    """Strictly before, and arrived by then."""
+    return event.time < time and (event.available is None or event.available <= time)
+
+
+def sign(event: Event) -> int:
+    """+1 for, 0 neither way, -1 against; the default configuration's."""
+    if event.kind == "skip":
+        return -1
+    if event.kind != "rating":
+        return 1
+    if event.value is None:
+        return 0
+    return 1 if event.value >= 4 else -1 if event.value <= 2 else 0
+
+
+def first_known(event: Event) -> int:
+    """The first whole microsecond at which the event is known."""
+    return next(time for time in range(event.time, 10**9) if is_known(event, time))
+
+
+def in_order(log: Sequence[Event]) -> list[Event]:
+    """The longest known first; ties by when it happened, then by rows."""
+    return sorted(log, key=lambda event: (first_known(event), event.time, event.user, event.item, sign(event)))
+
+
+class Remembered(NamedTuple):
+    """One event of a history."""
+
+    item: int
+    time: int
+    sign: int
+    recency: int
+
+
+def history(log: Sequence[Event], user: int, time: int, limit: int) -> list[Remembered]:
+    """The newest `limit` known events of the user; recency counts the changes of moment up to the newest."""
+    known = [event for event in in_order(log) if event.user == user and is_known(event, time)][-limit:]
+    remembered = []
+    for place, event in enumerate(known):
+        later = known[place:]
+        recency = sum(later[n].time != later[n + 1].time for n in range(len(later) - 1))
+        remembered.append(Remembered(event.item, event.time, sign(event), recency))
+    return remembered
+
+
+# Counters
+
+
+def item_counters(log: Sequence[Event], item: int, time: int, windows: dict[str, int], span: int) -> dict[str, float]:
+    """Counters of one item as of one moment; windows reach back from it by when events became known."""
+    known = [event for event in in_order(log) if event.item == item and is_known(event, time)]
+    recent = {name: sum(not is_known(event, time - width) for event in known) for name, width in windows.items()}
+    return {
+        "popularity": math.log1p(len(known)),
+        **{f"popularity_{name}": math.log1p(count) for name, count in recent.items()},
+        "trend": (recent["medium"] + 1) / (recent["long"] + windows["long"] / windows["medium"]),
+        "item_age": (time - known[0].time) / span if known else -1.0,
+    }
+
+
+def user_counters(log: Sequence[Event], user: int, time: int, short: int) -> dict[str, float]:
+    """Counters of one user as of one moment."""
+    known = [event for event in in_order(log) if event.user == user and is_known(event, time)]
+    gap = math.log1p((time - known[-1].time) / short) if known else -1.0
+    return {"user_events": math.log1p(len(known)), "user_gap": gap}
+
+
+def click_counters(showings: Sequence[Showing], item: int, time: int) -> dict[str, float]:
+    """Click-through of one item as of one moment, drawn to the average of all items."""
+    before = [row for row in showings if row.time < time]
+    of_item = [row for row in before if row.item == item]
+    average = (sum(row.label for row in before) + 1) / (len(before) + PRIOR_SHOWN)
+    clicks = sum(row.label for row in of_item)
+    return {
+        "click_through": (clicks + PRIOR_SHOWN * average) / (len(of_item) + PRIOR_SHOWN),
+        "shown": math.log1p(len(of_item)),
+    }
+
+
+# Item-item models
+
+
+def baskets(log: Sequence[Event]) -> dict[int, list[list[Event]]]:
+    """Per user the events of each moment, in order of time."""
+    found: dict[int, dict[int, list[Event]]] = {}
+    for event in sorted(log, key=lambda event: event.time):
+        found.setdefault(event.user, {}).setdefault(event.time, []).append(event)
+    return {user: list(moments.values()) for user, moments in found.items()}
+
+
+def pair_counts(log: Sequence[Event], n_items: int) -> Floats:
+    """How many users have both items; on the diagonal, how many have one."""
+    counts = np.zeros((n_items, n_items))
+    for user in {event.user for event in log}:
+        mine = {event.item for event in log if event.user == user}
+        for a in mine:
+            for b in mine:
+                counts[a, b] += 1
+    return counts
+
+
+def together(log: Sequence[Event], n_items: int, shrinkage: float) -> Floats:
+    """Shrunk cosine of who interacted with both; 0 on the diagonal."""
+    counts = pair_counts(log, n_items)
+    weights = np.zeros_like(counts)
+    for a in range(n_items):
+        for b in range(n_items):
+            if a != b:
+                weights[a, b] = counts[a, b] / (math.sqrt(counts[a, a] * counts[b, b]) + shrinkage)
+    return weights
+
+
+def follow(log: Sequence[Event], n_items: int, lags: int) -> Floats:
+    """1 / lag for every (seen, liked `lag` moments later), each basket weighing 1, over the root of both totals + 1."""
+    weights = np.zeros((n_items, n_items))
+    for moments in baskets(log).values():
+        for here, seen in enumerate(moments):
+            for there in range(here + 1, min(here + lags, len(moments) - 1) + 1):
+                for a in seen:
+                    for b in moments[there]:
+                        if sign(b) > 0 and a.item != b.item:
+                            share = 1 / math.sqrt(len(seen)) / math.sqrt(len(moments[there]))
+                            weights[a.item, b.item] += share / (there - here)
+    return weights / np.sqrt(weights.sum(1, keepdims=True) + 1) / np.sqrt(weights.sum(0, keepdims=True) + 1)
+
+
+def ease(log: Sequence[Event], n_items: int, ridge: float) -> Floats:
+    """EASE: each column is the ridge regression of one item on the others; negative weights left out."""
+    counts = pair_counts(log, n_items)
+    weights = np.zeros_like(counts)
+    for target in range(n_items):
+        others = [item for item in range(n_items) if item != target]
+        gram = counts[np.ix_(others, others)] + ridge * np.eye(len(others))
+        weights[others, target] = np.linalg.solve(gram, counts[others, target])
+    return np.maximum(weights, 0)
+
+
+# Columns
+
+
+def z_scores(values: Sequence[float], smallest: float = 1e-6) -> list[float]:
+    """Of one query: how many standard deviations above the mean of the known values; 0 where all are alike."""
+    known = [float(value) for value in values if not math.isnan(value)]
+    mean = math.fsum(known) / len(known) if known else 0.0
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / len(known)) if known else 0.0
+    return [
+        math.nan if math.isnan(value) else 0.0 if spread < smallest else (float(value) - mean) / spread
+        for value in values
+    ]
+
+
+def similarities(unit: Floats, slots: Sequence[int], signs: Sequence[int], candidate: int) -> dict[str, float]:
+    """Pooled cosines of one candidate with one memory; slots against an item count only where there are no others."""
+    liked = [row for row, sign in zip(slots, signs, strict=True) if sign >= 0] or list(slots)
+    cosines = [float(unit[candidate] @ unit[row]) for row in liked]
+    best = sorted(cosines, reverse=True)[:3]
+    return {
+        "similarity_max": max(cosines, default=0.0),
+        "similarity_mean": sum(cosines) / len(cosines) if cosines else 0.0,
+        "similarity_top3": sum(best) / len(best) if best else 0.0,
+        "similarity_last": cosines[-1] if cosines else 0.0,
+    }
+
+
+# The match
+
+
+class Match(NamedTuple):
+    """One score taken apart."""
+
+    prior: float
+    null: float
+    slots: list[float]
+
+    @property
+    def score(self) -> float:
+        return self.prior + self.null + math.fsum(self.slots)
+
+
+def match(
+    tables: dict[str, Floats], slots: Sequence[int], bias: Floats, sign: Floats, candidate: int, n_heads: int
+) -> Match:
+    """One candidate held against one memory: the formula at the top of `match_reference`, a number at a time.
+
+    `tables` are the fields of `MatchTables` by name, `bias` and `sign` are [slot, head].
+    """
+    parts, null_part = [0.0] * len(slots), 0.0
+    for head in range(n_heads):
+        weights, says = [], []
+        for place, slot in enumerate(slots):
+            cosine = _dot(tables["unit"][candidate], tables["unit"][slot])
+            look = _dot(_head(tables["query"][candidate], head, n_heads), _head(tables["key"][slot], head, n_heads))
+            logit = look + tables["alpha"][head] * cosine + bias[place, head]
+            weights.append(math.exp(_clamp(logit)))
+            told = _dot(_head(tables["probe"][candidate], head, n_heads), _head(tables["value"][slot], head, n_heads))
+            says.append(told + tables["gamma"][head] * cosine)
+        null = math.exp(_clamp(tables["null_logit"][head]))
+        total = null + math.fsum(weights)
+        null_part += null * tables["null_value"][candidate, head] / total
+        for place, (weight, word) in enumerate(zip(weights, says, strict=True)):
+            parts[place] += weight * sign[place, head] * word / total
+    return Match(float(tables["prior"][candidate]), float(null_part), [float(part) for part in parts])
+
+
+def _dot(a: Floats, b: Floats) -> float:
+    return math.fsum(float(x) * float(y) for x, y in zip(a, b, strict=True))
+
+
+def _head(row: Floats, head: int, n_heads: int) -> Floats:
+    width = len(row) // n_heads
+    return row[head * width : (head + 1) * width]
+
+
+def _clamp(logit: float) -> float:
+    return max(-LOGIT_LIMIT, min(LOGIT_LIMIT, float(logit)))

@@ -1,0 +1,186 @@
+"""A small real world to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
+
+Built once per process, in `trained_world`; who changes a store or a bundle copies the folder first.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import torch
+
+from feature_store import Store
+from feature_store.counters import CounterConfig
+from feature_store.covisitation import CovisitationConfig
+from feature_store.log import EventLog, SignalConfig
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
+from recmem.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from recmem.candidates import RetrievalConfig
+from recmem.catalogue import Catalogue, numeric_columns
+from recmem.columns import PairColumns, QueryBatch, retrieved_columns
+from recmem.embedding import Embedding, LazyEncoder
+from recmem.encoder import EncoderConfig, TextEncoder
+from recmem.match import MatchConfig, MatchModule
+from recmem.matcher import Matcher
+from recmem.memory import MemoryConfig
+from recmem.model import Model
+from recmem.scene import Scene, SceneConfig
+from recmem.texts import text_columns
+from recmem.vectors import VectorCache
+from training.calibration import fit_calibration
+from training.ranker import RankerConfig, RankingData, fit_ranker
+
+SAMPLE = Path(__file__).parents[1] / "examples" / "debian_dependencies"
+N_ITEMS = 60
+N_USERS = 80
+N_TRAINING_QUERIES = 60
+SEED = 7
+
+
+@dataclass(frozen=True)
+class TrainedWorld:
+    """Where the store and the bundle are, and what was ingested."""
+
+    folder: Path
+    items: pl.DataFrame
+    events: pl.DataFrame
+
+    @property
+    def store(self) -> Path:
+        return self.folder / "store"
+
+    @property
+    def bundle(self) -> Path:
+        return self.folder / "bundle"
+
+    def model(self) -> Model:
+        """A model of its own, which may observe events without the other tests' seeing them."""
+        return Model.load(self.bundle, store=self.store, device="cpu")
+
+
+@functools.cache
+def encoder() -> TextEncoder:
+    """The real encoder in float32, so that the same text gives the same vector in any batch."""
+    return TextEncoder.load(EncoderConfig(), device="cpu", dtype="float32")
+
+
+@functools.cache
+def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Items with a number column, and events with ratings and late arrivals among them."""
+    events = pl.read_parquet(SAMPLE / "events.parquet")
+    frequent = events["item_id"].value_counts(sort=True).sort("count", "item_id", descending=[True, False])
+    kept = events.join(frequent.head(N_ITEMS), on="item_id", how="semi")
+    users = kept["user_id"].value_counts().sort("count", "user_id", descending=[True, False])["user_id"].head(N_USERS)
+    kept = kept.filter(pl.col("user_id").is_in(users.implode())).sort("timestamp", "user_id", "item_id")
+    # Days of their own: the sample has few distinct dates, and baskets that hold nearly everything.
+    random = np.random.default_rng(SEED)
+    hours = pl.Series(random.integers(0, 24 * 300, len(kept)) // 12 * 12)
+    kinds = pl.Series(random.choice(["depends", "rating", "skip"], len(kept), p=[0.8, 0.15, 0.05]))
+    value = pl.Series(random.choice([1.0, 3.0, 5.0], len(kept)))
+    kept = kept.with_columns(
+        timestamp=pl.col("timestamp") + pl.duration(hours=hours),
+        event=kinds,
+        value=pl.when(kinds == "rating").then(value),
+    )
+    late = pl.Series(random.random(len(kept)) < 0.05)
+    kept = kept.with_columns(available_at=pl.when(late).then(pl.col("timestamp") + pl.duration(days=20)))
+    items = pl.read_parquet(SAMPLE / "items.parquet").join(frequent.head(N_ITEMS), on="item_id", how="semi")
+    items = items.sort("item_id").with_columns(size_kb=pl.Series(random.integers(1, 900, N_ITEMS)).cast(pl.Float64))
+    return items, kept.sample(fraction=1.0, shuffle=True, seed=SEED)
+
+
+def untrained(dim: int) -> MatchModule:
+    """A match module whose every weight is random, so that nothing it does is hidden by a zero."""
+    generator = torch.Generator().manual_seed(SEED)
+    module = MatchModule(MatchConfig(dim=dim, n_heads=2, head_dim=8), generator)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.1)
+    return module.eval()
+
+
+def model_of(events: pl.DataFrame, impressions: pl.DataFrame | None = None, items: pl.DataFrame | None = None) -> Model:
+    """The trained model over a store that held these tables, without the store."""
+    world = trained_world()
+    bundle = load_bundle(world.bundle)
+    config = bundle.config
+    catalogue = Catalogue.of(_checked(world.items if items is None else items, ITEMS), config.text_columns)
+    shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
+    known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
+    scene = Scene.of(catalogue, known, shown, config.scene)
+    space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
+    return Model(bundle, scene, Embedding.of(space, Store.open(world.store)), device="cpu")
+
+
+def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
+    return check_table(frame, table).without_faults()
+
+
+@functools.cache
+def trained_world() -> TrainedWorld:
+    """Store and bundle in a folder of their own."""
+    items, events = sample()
+    world = TrainedWorld(Path(tempfile.mkdtemp(prefix="recmem-world-")), items, events)
+    store = Store.create(world.store)
+    store.append_items(items)
+    store.append_events(events)
+    columns, numbers = tuple(text_columns(items)), numeric_columns(items)
+    catalogue = Catalogue.of(store.items(), columns, numbers)
+    scene = Scene.of(catalogue, store.events(), store.impressions(), _scene_config(store))
+    cache = VectorCache(world.store / "vectors", encoder().fingerprint, encoder().dim)
+    unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
+    module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
+    retrieval = RetrievalConfig(candidates=25)
+    data = _ranking_data(scene, Matcher.of(module, unit, memory), retrieval)
+    config = RankerConfig(rounds=20, patience=10, leaves=5, min_rows_in_leaf=20)
+    fitted = fit_ranker(data, tuple(data.pairs.values), config, SEED)
+    bundle_config = BundleConfig(
+        encoder=encoder().config,
+        fingerprint=encoder().fingerprint,
+        text_columns=columns,
+        number_columns=numbers,
+        match=module.config,
+        memory=memory,
+        retrieval=retrieval,
+        scene=scene.config,
+        calibration=fit_calibration(data.pairs.values["match_raw"], data.labels),
+        store=str(world.store),
+        store_versions=store.versions(),
+        recmem_version="0",
+        created="2026-01-01T00:00:00+00:00",
+    )
+    bundle = Bundle(bundle_config, module, fitted.ranker)
+    save_bundle(bundle, world.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
+    return world
+
+
+def _scene_config(store: Store) -> SceneConfig:
+    events = store.events()
+    users, items = events["user_id"].unique().sort(), store.items()["item_id"].sort()
+    log = EventLog.from_frame(events, users, items, SignalConfig())
+    begin, end = (int(np.quantile(log.times, share)) for share in (0.3, 0.9))
+    return SceneConfig(
+        signals=SignalConfig(),
+        counters=CounterConfig.from_log(log),
+        covisitation=CovisitationConfig(neighbours=30, ease_items=40),
+        refresh_origin=begin,
+        refresh_every=(end - begin) // 3,
+    )
+
+
+def _ranking_data(scene: Scene, matcher: Matcher, retrieval: RetrievalConfig) -> RankingData:
+    """Queries at late events; what the user turned to at that time is positive."""
+    log = scene.log
+    chosen = np.unique(np.linspace(len(log) // 2, len(log) - 1, N_TRAINING_QUERIES).astype(np.int64))
+    users, times = log.user_rows[chosen], log.times[chosen]
+    pairs: PairColumns = retrieved_columns(scene, matcher, QueryBatch.of(scene, users, times), retrieval)
+    owner = pairs.candidates.row_index
+    pair = log.user_rows * len(scene.catalogue) + log.item_rows
+    taken = pair[log.times >= times.min()]
+    labels = np.isin(users[owner] * len(scene.catalogue) + pairs.candidates.values, taken)
+    return RankingData(pairs, labels.astype(np.int8))
