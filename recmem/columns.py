@@ -183,9 +183,9 @@ def _pairs(scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[
 
 
 def _chunks(queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None) -> Iterator[QueryBatch]:
-    """Consecutive queries, few enough that their dense columns stay small."""
+    """Consecutive queries, few enough that their dense columns stay small; one empty chunk for no query."""
     size = max(CHUNK_CELLS // max(n_items, 1), 1)
-    for begin in range(0, len(queries), size):
+    for begin in range(0, max(len(queries), 1), size):
         chunk = queries.take(np.arange(begin, min(begin + size, len(queries))))
         yield chunk
         if on_progress is not None:

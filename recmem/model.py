@@ -228,7 +228,7 @@ def _id_series(ids: Ids) -> pl.Series:
         raise DataError("user_ids: expected ids of one type, got several. Give them all as text.") from error
     if column.null_count():
         raise DataError(f"user_ids: expected ids, got {column.null_count()} null. Leave them out.")
-    return column.alias("user_id")
+    return column.alias("user_id").cast(pl.String) if column.dtype == pl.Null else column.alias("user_id")
 
 
 def _microseconds(moment: Moment) -> int:

@@ -16,20 +16,20 @@ def z_scores(values: FloatArray, offsets: IntArray) -> FloatArray:
 
     `offsets` cut the rows into queries. NaN stays NaN and is left out of mean and deviation.
     """
-    lengths = np.diff(offsets)
+    n_queries = len(offsets) - 1
+    query = np.repeat(np.arange(n_queries), np.diff(offsets))
     known = np.isfinite(values)
     filled = np.where(known, values, 0).astype(np.float64)
-    n_known = np.maximum(_sums(known.astype(np.float64), offsets), 1)
-    centred = filled - np.repeat(_sums(filled, offsets) / n_known, lengths)
+
+    # Each query is summed on its own: differences of a running total would let large numbers of one blur the others.
+    def sums(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.bincount(query, numbers, n_queries).astype(np.float64, copy=False)
+
+    n_known = np.maximum(sums(known.astype(np.float64)), 1)
+    centred = filled - (sums(filled) / n_known)[query]
     centred[~known] = 0
-    spread = np.sqrt(_sums(centred**2, offsets) / n_known)
+    spread = np.sqrt(sums(centred**2) / n_known)
     spread[spread < SMALLEST_SPREAD] = np.inf
-    scores = centred / np.repeat(spread, lengths)
+    scores = centred / spread[query]
     scores[~known] = np.nan
     return scores.astype(np.float32)
-
-
-def _sums(values: NDArray[np.float64], offsets: IntArray) -> NDArray[np.float64]:
-    totals = np.concatenate([[0.0], np.cumsum(values)])
-    sums: NDArray[np.float64] = np.diff(totals[offsets])
-    return sums

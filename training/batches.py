@@ -14,7 +14,7 @@ from feature_store import EventLog
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.memory import MemoryConfig, Slots
-from training.examples import queries_between
+from training.examples import Queries, queries_between
 
 IntArray = NDArray[np.int64]
 
@@ -25,7 +25,7 @@ class BatchConfig:
 
     queries: int = 64
     """Queries of a step."""
-    negatives: int = 256
+    negatives: int = 512
     """Candidates drawn for all queries of a step, beside the queries' own positives."""
     positives: int = 4
     """Positives of one query that a step asks for, at most."""
@@ -59,11 +59,13 @@ class MatchBatches:
         earliest = int(log.times.min(initial=0)) - 1
         self._warm = queries_between(log, earliest, until)
         first = queries_between(log, earliest, until, with_history=False)
-        self._first = first.take(np.flatnonzero(first.positives.lengths >= 2))
+        self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
         liked = log.item_rows[(log.times <= until) & (log.signs > 0)]
         count = np.bincount(liked, minlength=n_items).astype(np.float64)
-        self._draw = (count + 1) ** config.popularity_power
-        self._draw /= self._draw.sum()
+        known = np.bincount(log.item_rows[log.times <= until], minlength=n_items) > 0
+        # An item that nobody has touched yet is no negative: users could not turn to it, and later ones will.
+        self._draw = np.where(known, (count + 1) ** config.popularity_power, 0)
+        self._draw /= max(self._draw.sum(), 1)
         self._positive_share = (count + 0.1) / (count.sum() + 0.1 * n_items)
 
     @property
@@ -126,6 +128,17 @@ class MatchBatches:
             excluded=torch.from_numpy(excluded),
             log_draws=torch.from_numpy(np.log(np.minimum(expected[candidates], 1)).astype(np.float32)),
         )
+
+
+def _has_arrived(log: EventLog, first: Queries) -> NDArray[np.bool_]:
+    """bool[query]: were all positives known right after the query? The rest of a basket that came late is no memory."""
+    events = log.by_user.last(first.users, first.times + 1)
+    n_items = int(log.item_rows.max(initial=0)) + 1
+    known = events.row_index * n_items + log.item_rows[events.values]
+    is_known = np.isin(first.positives.row_index * n_items + first.positives.values, known)
+    has_late = np.zeros(len(first), bool)
+    has_late[first.positives.row_index[~is_known]] = True
+    return ~has_late
 
 
 def _membership(rows: Ragged, candidates: IntArray) -> NDArray[np.bool_]:

@@ -145,7 +145,7 @@ def example_users(run: Run, model: Model) -> Iterator[Example]:
             told = model.explain(user, item)
             reasons = sorted(((slot.title, slot.contribution) for slot in told.slots), key=lambda reason: -reason[1])
             items.append({"item": model.title(item), "score": score, "reasons": [*reasons[:3], ("prior", told.prior)]})
-        yield {"user": str(user), "memory": memory["title"].to_list()[::-1], "items": items}  # type: ignore[typeddict-item]
+        yield {"user": str(user), "memory": memory["title"].to_list(), "items": items}  # type: ignore[typeddict-item]
 
 
 def example_user_ids(run: Run) -> list[object]:

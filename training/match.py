@@ -24,7 +24,7 @@ class MatchTrainingConfig:
 
     epochs: float = 20.0
     """Passes over the examples, unless `max_steps` ends the fit before."""
-    max_steps: int = 1000
+    max_steps: int = 800
     """Steps at most: what large logs are given."""
     min_steps: int = 300
     """Steps at least: what small logs are given."""

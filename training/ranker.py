@@ -21,9 +21,9 @@ IntArray = NDArray[np.int64]
 class RankerConfig:
     """How the ranker is fitted."""
 
-    rounds: int = 300
+    rounds: int = 100
     """Boosting rounds at most; fewer where the later queries say so."""
-    patience: int = 50
+    patience: int = 30
     """Rounds without a better figure on the later queries before the fit ends."""
     learning_rate: float = 0.05
     leaves: int = 7

@@ -113,7 +113,7 @@ def test_no_pickle_is_in_the_folder() -> None:
     for name in names:
         content = (trained_world().bundle / name).read_bytes()
         assert not content.startswith((b"\x80", b"PK"))  # a pickle, and the zip that torch.save makes of one
-        with pytest.raises(ValueError, match=".+"):
+        with pytest.raises(ValueError, match=r"opcode|pickle|exhausted|expected|not enough"):
             list(pickletools.genops(content))
 
 

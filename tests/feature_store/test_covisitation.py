@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
+
+import oracle
+from feature_store.covisitation import COLUMNS, Covisitation, CovisitationConfig, CovisitationTimeline, strongest
+from feature_store.histories import Histories
+from oracle import Event, is_known
+from strategies import LAST_TIME, N_ITEMS, N_USERS, event_log, logs, times
+from tolerances import close
+
+CONFIG = CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0)
+MODELS = ("together", "follow", "ease")
+USERS_IN_TURN = np.arange(N_USERS)
+
+
+def fit(log: list[Event], **changes: Any) -> Covisitation:
+    config = CovisitationConfig(**{"shrinkage": 1.5, "lags": 2, "ease_ridge": 2.0, **changes})
+    return Covisitation.fit(event_log(log), N_ITEMS, config)
+
+
+def histories_at(log: list[Event], time: int, limit: int = 99) -> Histories:
+    return Histories.as_of(event_log(log), USERS_IN_TURN, np.full(N_USERS, time), limit)
+
+
+def timeline(log: list[Event], *, origin: int = 3, refresh: int = 4) -> CovisitationTimeline:
+    return CovisitationTimeline(event_log(log), N_ITEMS, origin, refresh, CONFIG)
+
+
+def same(a: Covisitation, b: Covisitation) -> bool:
+    return all(np.array_equal(getattr(a, name).toarray(), getattr(b, name).toarray()) for name in MODELS)
+
+
+def test_together_is_the_shrunk_cosine_by_hand() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 1), Event(1, 0, 2), Event(1, 1, 5), Event(2, 0, 3)]
+    weights = fit(log).together.toarray()
+    close(weights[0, 1], 2 / (math.sqrt(3 * 2) + 1.5), "float32")
+    close(weights[1, 0], weights[0, 1], "exact")
+    assert np.count_nonzero(weights) == 2
+
+
+def test_follow_by_hand_weighs_by_lag_and_by_basket_and_leaves_out_what_was_disliked() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 2), Event(0, 3, 3), Event(0, 4, 4, "skip"), Event(0, 4, 5)]
+    weights = fit(log).follow.toarray()
+    root = 1 / math.sqrt(2)
+    totals = np.zeros((N_ITEMS, N_ITEMS))
+    totals[0, 1] = totals[0, 2] = root  # a moment later, in a basket of two
+    totals[0, 3] = 1 / 2  # two moments later
+    totals[1, 3] = totals[2, 3] = root
+    totals[3, 4] = 1 / 2  # the skip between the two is a moment, though nothing that was liked
+    out, into = 1 / np.sqrt(totals.sum(1) + 1), 1 / np.sqrt(totals.sum(0) + 1)
+    close(weights, totals * out[:, None] * into, "float32")
+
+
+def test_rows_of_one_basket_never_follow_each_other() -> None:
+    assert fit([Event(0, item, 7) for item in range(4)]).follow.nnz == 0
+
+
+@given(logs(late=False))
+def test_models_are_those_of_the_oracle(log: list[Event]) -> None:
+    fitted = fit(log)
+    close(fitted.together.toarray(), oracle.together(log, N_ITEMS, 1.5), "float32")
+    close(fitted.follow.toarray(), oracle.follow(log, N_ITEMS, 2), "float32")
+    close(fitted.ease.toarray(), oracle.ease(log, N_ITEMS, 2.0), "float32")
+
+
+@given(logs(), st.integers(1, 4))
+def test_only_the_newest_events_of_a_user_count_as_together(log: list[Event], limit: int) -> None:
+    newest = [[event for event in oracle.in_order(log) if event.user == user][-limit:] for user in range(N_USERS)]
+    expected = oracle.together([event for events in newest for event in events], N_ITEMS, 1.5)
+    close(fit(log, history=limit).together.toarray(), expected, "float32")
+
+
+def test_ease_covers_the_most_frequent_items() -> None:
+    log = [Event(user, item, 1) for item in range(4) for user in range(N_USERS - item // 2)]
+    weights = fit(log, ease_items=2).ease.toarray()
+    assert weights[0, 1] > 0
+    assert not weights[2:].any()
+    assert not weights[:, 2:].any()
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=1, max_size=4), st.integers(1, 4))
+def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int]], keep: int) -> None:
+    dense = np.array(rows, dtype=np.float32)
+    kept = strongest(sp.csr_matrix(dense), keep).toarray()
+    for row, found in zip(dense, kept, strict=True):
+        assert sorted(found[found > 0]) == sorted(sorted(row[row > 0])[max(int((row > 0).sum()) - keep, 0) :])
+        assert all(new in (0, old) for new, old in zip(found, row, strict=True))
+
+
+@given(logs(late=False), times())
+def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
+    fitted = fit(log, half_lives=(1.0, 4.0))
+    scores = fitted.scores(histories_at(log, time))
+    assert tuple(scores) == COLUMNS
+    decays = {"together": 0, "together_recent": 1, "follow": 1 / 4, "follow_recent": 1, "ease": 0, "ease_recent": 1 / 4}
+    for name, decay in decays.items():
+        model = getattr(fitted, name.removesuffix("_recent")).toarray().astype(np.float64)
+        for user in range(N_USERS):
+            seen = oracle.history(log, user, time, 99)
+            if decay:
+                parts = [2 ** (-decay * entry.recency) * model[entry.item] for entry in seen]
+            else:
+                parts = [model[item] for item in {entry.item for entry in seen}]
+            close(scores[name][user], np.sum(parts, axis=0) if parts else np.zeros(N_ITEMS), "float32")
+
+
+@given(logs())
+def test_an_empty_history_scores_zero(log: list[Event]) -> None:
+    scores = fit(log).scores(histories_at(log, 0))
+    assert not any(column.any() for column in scores.values())
+
+
+@given(logs(), times())
+def test_a_moment_is_served_by_what_was_known_at_its_last_refresh(log: list[Event], time: int) -> None:
+    line = timeline(log, origin=3, refresh=4)
+    refreshed = 3 + (time - 3) // 4 * 4
+    assert refreshed <= time < refreshed + 4
+    known = [event for event in log if is_known(event, refreshed)]
+    served = line.at(int(line.periods(np.array([time]))[0]))
+    assert same(served, Covisitation.fit(event_log(known), N_ITEMS, CONFIG))
+
+
+@given(logs(), logs(from_time=LAST_TIME), st.integers(0, LAST_TIME))
+def test_events_at_or_after_a_moment_change_no_model_that_serves_it(
+    past: list[Event], future: list[Event], origin: int
+) -> None:
+    known = [event for event in past if is_known(event, LAST_TIME)]
+    lines = [timeline(log, origin=origin) for log in (past, past + future, known)]
+    served = [line.at(int(line.periods(np.array([LAST_TIME]))[0])) for line in lines]
+    assert same(served[0], served[1])
+    assert same(served[0], served[2])
+
+
+@given(logs(), logs(), st.lists(times(), min_size=1, max_size=4))
+def test_models_that_were_taken_over_are_those_that_would_be_fitted(
+    log: list[Event], more: list[Event], asked: list[int]
+) -> None:
+    earlier, later, fresh = timeline(log), timeline(log + more), timeline(log + more)
+    periods = [int(period) for period in earlier.periods(np.array(asked))]
+    for period in periods:
+        earlier.at(period)
+    later.take_over(earlier, before=min((oracle.first_known(event) for event in more), default=10**9))
+    assert all(same(later.at(period), fresh.at(period)) for period in periods)
+
+
+def test_models_are_fitted_once_per_state_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[int] = []
+    fit_of = Covisitation.fit
+    monkeypatch.setattr(Covisitation, "fit", lambda log, *rest: (fitted.append(len(log)), fit_of(log, *rest))[1])
+    line = timeline([Event(0, 0, 0), Event(0, 1, 5), Event(1, 1, 40)], origin=0, refresh=2)
+    for period in (0, 1, 1, 2, 3, 4, 5, 30):
+        line.at(period)
+    assert fitted == [0, 1, 2, 3]

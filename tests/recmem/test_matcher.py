@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oracle
+from feature_store.histories import Histories
+from oracle import Event
+from recmem.kernels import PER_ITEM
+from recmem.matcher import MATCH_COLUMNS, Matcher
+from recmem.memory import MemoryConfig
+from scenes import N_TEXTS, matcher
+from strategies import N_USERS, event_log, logs, times
+from tolerances import close
+
+EVERY_TEXT = np.arange(N_TEXTS)
+
+
+def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
+    return Histories.as_of(event_log(log), np.arange(N_USERS), np.full(N_USERS, time), limit)
+
+
+@settings(max_examples=40)  # the oracle takes its time
+@given(logs(), times())
+def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
+    made = matcher()
+    found = made.columns(histories(log, time), EVERY_TEXT)
+    assert tuple(found) == MATCH_COLUMNS
+    slots = made.slots(histories(log, time))
+    bias, sign = (term.detach().double().numpy() for term in made.module.slot_terms(slots))
+    names = (*PER_ITEM, "alpha", "gamma", "null_logit")
+    tables = {name: getattr(made.tables, name).detach().double().numpy() for name in names}
+    for user in range(N_USERS):
+        mine = (slots.owner == user).numpy()
+        memory = slots.rows.numpy()[mine].tolist()
+        for item in EVERY_TEXT:
+            expected = oracle.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
+            close(found["match_raw"][user, item], expected.score, "float32")
+            close(found["match_prior"][user, item], expected.prior, "float32")
+
+
+@given(logs(), times(), st.integers(1, 4))
+def test_only_the_newest_events_are_remembered(log: list[Event], time: int, recent: int) -> None:
+    found = matcher(recent).columns(histories(log, time), EVERY_TEXT)
+    cut = matcher(recent).columns(histories(log, time, limit=recent), EVERY_TEXT)
+    for name in MATCH_COLUMNS:
+        close(found[name], cut[name], "exact")
+
+
+@given(logs(), times())
+def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> None:
+    remembered = histories(log, time)
+    found, tables = matcher().columns(remembered, EVERY_TEXT), matcher().tables
+    for user in np.flatnonzero(remembered.items.lengths == 0):
+        close(found["match_raw"][user], (tables.prior + tables.null_value.sum(1)), "float32")
+        assert not any(found[name][user].any() for name in MATCH_COLUMNS if name.startswith("similarity"))
+
+
+def test_texts_come_after_the_items_and_leave_their_scores_alone() -> None:
+    whole = matcher()
+    unit, known = whole.tables.unit, N_TEXTS - 2
+    grown = Matcher.of(whole.module, unit[:known], whole.memory).with_texts(unit[known:])
+    remembered = histories([Event(0, 1, 1), Event(0, 4, 2), Event(1, 2, 1)], 9)
+    for name, column in whole.columns(remembered, EVERY_TEXT).items():
+        close(grown.columns(remembered, EVERY_TEXT)[name], column, "float32")
+    assert whole.with_texts(unit[:0]) is whole
+
+
+def test_tables_follow_the_module() -> None:
+    made = matcher()
+    other = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4))
+    remembered = histories([], 9)
+    rolled = other.columns(remembered, EVERY_TEXT)["match_prior"]
+    close(rolled, np.roll(made.columns(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
+    assert not other.tables.query.requires_grad

@@ -1,0 +1,56 @@
+"""A scene of five items and three users around any small log, and a matcher over random texts for it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import polars as pl
+import torch
+
+from feature_store import SignalConfig
+from feature_store.counters import CounterConfig
+from feature_store.covisitation import CovisitationConfig
+from oracle import Event, Showing
+from recmem.catalogue import Catalogue
+from recmem.match import MatchConfig, MatchModule
+from recmem.matcher import Matcher
+from recmem.memory import MemoryConfig
+from recmem.scene import Scene, SceneConfig
+from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
+
+N_TEXTS = N_ITEMS + 2
+"""The matcher knows two texts that are no items of the catalogue."""
+CONFIG = SceneConfig(
+    signals=SignalConfig(),
+    counters=CounterConfig(short=2, medium=4, long=8, span=20),
+    covisitation=CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0),
+    refresh_origin=2,
+    refresh_every=3,
+)
+
+
+@functools.cache
+def catalogue() -> Catalogue:
+    """Five items with a title and a price; one price is missing."""
+    table = pl.DataFrame(
+        {"item_id": ITEMS, "title": [f"item {n}" for n in range(N_ITEMS)], "price": [1, 2, None, 4, 5]}
+    )
+    return Catalogue.of(table, ("title",))
+
+
+def scene_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Scene:
+    """The scene of these events and impressions."""
+    return Scene.of(catalogue(), event_frame(log), impression_frame(shown), CONFIG)
+
+
+@functools.cache
+def matcher(recent: int = 4) -> Matcher:
+    """A match module whose every weight is random, over random unit vectors."""
+    generator = torch.Generator().manual_seed(0)
+    module = MatchModule(MatchConfig(dim=8, n_heads=2, head_dim=3), generator)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
+    unit = torch.nn.functional.normalize(torch.randn((N_TEXTS, 8), generator=generator), dim=1)
+    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent))

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_store import EventLog
+from oracle import Event, is_known
+from recmem.memory import MemoryConfig
+from strategies import LAST_TIME, N_ITEMS, event_log, logs
+from tolerances import close
+from training.batches import Batch, BatchConfig, MatchBatches
+
+FEWER = settings(max_examples=40)  # each draws several steps
+CONFIG = BatchConfig(queries=6, negatives=3, positives=2)
+
+
+def batches(log: EventLog, *, until: int = 3 * LAST_TIME, seed: int = 0, config: BatchConfig = CONFIG) -> MatchBatches:
+    return MatchBatches(log, N_ITEMS, until=until, memory=MemoryConfig(recent=3), config=config, seed=seed)
+
+
+def memories(batch: Batch) -> list[list[int]]:
+    counts = torch.bincount(batch.slots.owner, minlength=batch.slots.n_memories).tolist()
+    return [rows.tolist() for rows in torch.split(batch.slots.rows, counts)]
+
+
+def marked(batch: Batch, mask: torch.Tensor) -> list[set[int]]:
+    return [set(batch.candidates[row].tolist()) for row in mask]
+
+
+def same(a: Batch, b: Batch) -> bool:
+    pairs = [(a.slots.rows, b.slots.rows), (a.candidates, b.candidates), (a.positives, b.positives)]
+    return all(torch.equal(first, second) for first, second in pairs)
+
+
+@FEWER
+@given(logs(min_size=4, max_size=24), st.integers(0, 3))
+def test_every_query_has_a_positive_and_a_memory_that_does_not_hold_it(log: list[Event], seed: int) -> None:
+    drawn = batches(event_log(log), seed=seed)
+    for _ in range(3 if drawn.n_examples else 0):
+        batch = drawn.draw()
+        assert batch.slots.n_memories == len(batch.positives) == CONFIG.queries
+        assert batch.candidates.tolist() == sorted(set(batch.candidates.tolist()))
+        assert not (batch.positives & batch.excluded).any()
+        for memory, asked, excluded in zip(
+            memories(batch), marked(batch, batch.positives), marked(batch, batch.excluded), strict=True
+        ):
+            assert 1 <= len(asked) <= CONFIG.positives
+            assert 1 <= len(memory) <= 3
+            assert not asked & set(memory)
+            assert set(memory) & set(batch.candidates.tolist()) <= excluded
+
+
+@FEWER
+@given(logs(min_size=4, max_size=20), logs(from_time=LAST_TIME + 1), st.integers(0, 3))
+def test_events_after_the_period_change_no_step(past: list[Event], future: list[Event], seed: int) -> None:
+    # What happened in the period and arrives after it is on the other side of the cut, too.
+    past = [event for event in past if is_known(event, LAST_TIME + 1)]
+    first, second = (batches(event_log(log), until=LAST_TIME, seed=seed) for log in (past, past + future))
+    assert first.n_examples == second.n_examples
+    assert all(same(first.draw(), second.draw()) for _ in range(2 if first.n_examples else 0))
+
+
+def test_a_step_of_a_user_with_a_past_by_hand() -> None:
+    log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 2), Event(0, 3, 2), Event(1, 4, 2)])
+    batch = batches(log, config=BatchConfig(queries=1, negatives=200, positives=1)).draw()
+    assert batch.candidates.tolist() == list(range(N_ITEMS))
+    assert memories(batch) == [[0]]
+    (asked,) = marked(batch, batch.positives)
+    assert len(asked) == 1
+    assert asked < {1, 2, 3}
+    # The memory, and the positives that this step does not ask for, are no negatives: only 4 is one.
+    assert marked(batch, batch.excluded) == [{0, 1, 2, 3} - asked]
+
+
+def test_first_baskets_hold_out_half_at_most_and_remember_the_rest() -> None:
+    log = event_log([Event(0, item, 5) for item in range(5)])
+    drawn = batches(log, config=BatchConfig(queries=40, negatives=2, positives=4))
+    assert drawn.n_examples == 1
+    batch, sizes = drawn.draw(), set()
+    for memory, asked in zip(memories(batch), marked(batch, batch.positives), strict=True):
+        assert 1 <= len(asked) <= 2
+        assert not asked & set(memory)
+        sizes.add((len(memory), len(asked)))
+    assert {size for size, _ in sizes} == {1, 2, 3}
+    assert {asked for _, asked in sizes} == {1, 2}
+
+
+def test_a_first_basket_of_one_item_is_no_example() -> None:
+    assert batches(event_log([Event(0, 1, 5), Event(1, 2, 6)])).n_examples == 0
+
+
+def test_a_first_basket_of_which_parts_arrive_late_can_be_drawn() -> None:
+    log = [Event(0, 1, 5), Event(0, 2, 5, available=9), Event(1, 1, 5, available=8), Event(1, 2, 5, available=9)]
+    drawn = batches(event_log([*log, Event(2, 1, 5), Event(2, 3, 5)]))
+    assert drawn.n_examples == 1
+    assert all(sorted(memory) in ([1], [3]) for memory in memories(drawn.draw()))
+
+
+def test_an_item_that_nobody_touched_yet_is_no_negative() -> None:
+    log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(1, 2, 2, "skip"), Event(1, 3, 9)])
+    batch = batches(log, until=2, config=BatchConfig(queries=1, negatives=200, positives=1)).draw()
+    assert batch.candidates.tolist() == [0, 1, 2]
+
+
+def test_popular_items_are_drawn_more_often_and_corrected_for() -> None:
+    log = event_log([Event(user, 0, user) for user in range(3)] + [Event(0, 1, 7)])
+    drawn = batches(log, config=BatchConfig(queries=1, negatives=1, positives=1, popularity_power=1.0))
+    counts, n_steps = np.zeros(N_ITEMS), 3000
+    for _ in range(n_steps):
+        batch = drawn.draw()  # the one example asks for item 1; beside it there is what was drawn, if that is another
+        counts[batch.candidates.numpy()] += 1
+    share = np.array([4, 2, 0, 0, 0]) / 6
+    others = [0, 2, 3, 4]
+    assert np.abs(counts[others] / n_steps - share[others]).max() < 0.04  # five standard deviations
+    expected = share + (np.array([3, 1, 0, 0, 0]) + 0.1) / (4 + 0.5)
+    close(batch.log_draws, np.log(np.minimum(expected, 1))[batch.candidates.numpy()], "float32")
+
+
+@pytest.mark.parametrize("seed", [0, 7])
+def test_same_seed_gives_the_same_steps(seed: int) -> None:
+    log = event_log([Event(user, (user + step) % N_ITEMS, step // 2) for user in range(3) for step in range(5)])
+    first, second, other = batches(log, seed=seed), batches(log, seed=seed), batches(log, seed=seed + 1)
+    steps = [(first.draw(), second.draw(), other.draw()) for _ in range(5)]
+    assert all(same(a, b) for a, b, _ in steps)
+    assert not all(same(a, c) for a, _, c in steps)

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from feature_store import DataError
+from training.splits import Split, SplitConfig, split_times
+
+TIMES = st.lists(st.integers(0, 30), min_size=3).filter(lambda times: len(set(times)) >= 3)
+SHARES = st.tuples(st.floats(0.01, 0.98), st.floats(0.01, 0.98)).filter(lambda shares: shares[0] < shares[1])
+
+
+def split(times: list[int], **changes: float) -> Split:
+    return split_times(np.array(times, dtype=np.int64), SplitConfig(**changes))
+
+
+def test_cuts_of_a_case_by_hand() -> None:
+    # Ten events: 70 % have happened by 6, 90 % by 8.
+    assert split(list(range(10))) == Split(ranker_from=6, test_from=8, refresh=1)
+    # 7 of 10 at the first moment; the cut for the test falls on the second.
+    assert split([5] * 7 + [20] * 2 + [60]) == Split(ranker_from=5, test_from=20, refresh=4)
+
+
+def test_a_log_of_five_dates_gives_three_parts() -> None:
+    assert split([10] * 90 + [20] * 4 + [30] * 3 + [40] * 2 + [50]) == Split(ranker_from=10, test_from=20, refresh=3)
+
+
+@given(TIMES, SHARES)
+def test_no_part_is_empty_and_no_moment_is_cut_in_two(times: list[int], shares: tuple[float, float]) -> None:
+    cut = split(times, ranker_from=shares[0], test_from=shares[1])
+    parts = [
+        [time for time in times if time <= cut.ranker_from],
+        [time for time in times if cut.ranker_from < time <= cut.test_from],
+        [time for time in times if time > cut.test_from],
+    ]
+    assert all(parts)
+    assert sum(map(len, parts)) == len(times)
+
+
+@given(TIMES, SHARES)
+def test_cuts_fall_where_the_shares_say_as_far_as_the_moments_allow(
+    times: list[int], shares: tuple[float, float]
+) -> None:
+    cut, moments = split(times, ranker_from=shares[0], test_from=shares[1]), sorted(set(times))
+
+    def wanted(share: float) -> int:
+        return next(moment for moment in moments if sum(t <= moment for t in times) >= share * len(times) - 1e-9)
+
+    test = min(max(wanted(shares[1]), moments[1]), moments[-2])
+    assert cut.test_from == test
+    assert cut.ranker_from == min(wanted(shares[0]), moments[moments.index(test) - 1])
+
+
+@given(TIMES, st.integers(1, 6))
+def test_windows_cover_the_rankers_period(times: list[int], windows: int) -> None:
+    cut = split(times, windows=windows)
+    length = cut.test_from - cut.ranker_from
+    assert cut.refresh >= 1
+    assert (cut.refresh - 1) * windows < length <= cut.refresh * windows
+
+
+@given(TIMES.flatmap(lambda times: st.tuples(st.just(times), st.permutations(times))))
+def test_order_of_the_events_does_not_matter(case: tuple[list[int], list[int]]) -> None:
+    assert split(case[0]) == split(case[1])
+
+
+def test_too_few_moments_are_refused() -> None:
+    with pytest.raises(DataError, match=r"events\.timestamp: expected at least 3 distinct moments, got 2\."):
+        split([1, 1, 2])
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ranker_from": 0.0}, {"test_from": 1.0}, {"ranker_from": 0.9}, {"ranker_from": 0.95}]
+)
+def test_shares_out_of_order_are_refused(changes: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="ranker_from, test_from: expected 0 < ranker_from < test_from < 1, got"):
+        SplitConfig(**changes)
+
+
+def test_no_window_is_refused() -> None:
+    with pytest.raises(ValueError, match="windows: expected at least 1, got 0"):
+        SplitConfig(windows=0)
