@@ -170,7 +170,7 @@ def _moments(users: IntArray, times: IntArray) -> IntArray:
 def _follow(
     users: IntArray, items: IntArray, signs: NDArray[np.int8], moments: IntArray, n_items: int, lags: int
 ) -> sp.csr_matrix:
-    """Sum of 1 / lag over (seen, liked later) of a user, each basket weighing 1; over the root of both items' totals."""
+    """Sum of 1 / lag over (seen, liked later) of a user, each basket weighing 1; over the root of both totals."""
     total = sp.csr_matrix((n_items, n_items), dtype=np.float32)
     if not len(users):
         return total

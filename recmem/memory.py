@@ -79,4 +79,5 @@ class Slots:
 def age_bucket(recency: IntArray) -> IntArray:
     """Bucket of an age in moments of the user (0: the newest): int64, thirds of an octave."""
     bucket = np.floor(3 * np.log2(1.0 + recency)).astype(np.int64)
-    return np.minimum(bucket, N_AGES - 1).astype(np.int64)
+    capped: IntArray = np.minimum(bucket, N_AGES - 1)
+    return capped

@@ -62,7 +62,7 @@ class Ranker:
         features = ranking_features(pairs, self.columns)
         matrix = feature_matrix(features, self.features)
         trees = self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0)
-        return self.blend.scores(features) + np.asarray(trees, np.float64)
+        return self.blend.scores(features).astype(np.float64) + np.asarray(trees, np.float64)
 
     def contributions(self, pairs: PairColumns) -> tuple[float, dict[str, NDArray[np.float64]]]:
         """What each column adds to each pair's score: a constant, and an array per column that sum to the score.

@@ -113,8 +113,8 @@ def _report_content(run: Run, model: Model, importance: dict[str, float], choice
             "users": len(scene.users),
             "events": len(scene.log),
             "impression rows": len(scene.impressions),
-            "first event": moment(int(scene.log.times.min())),
-            "last event": moment(int(scene.log.times.max())),
+            "first event": moment(int(scene.log.times.min()))[:10],
+            "last event": moment(int(scene.log.times.max()))[:10],
             "text columns": ", ".join(scene.catalogue.text_columns),
         },
         windows=[

@@ -61,10 +61,10 @@ def fit_match(
 
     `vectors` are the items' unit text vectors, on the module's device.
     """
-    optimizer = _optimizer(module, config)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
     if not batches.n_examples:
         return
+    optimizer = _optimizer(module, config)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
     module.train()
     for step in range(1, steps + 1):
         batch = batches.draw()

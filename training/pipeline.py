@@ -149,7 +149,8 @@ def run_step(run: Run, step: str, tracker: Tracker) -> None:
         "rank": fit_rankers,
         "evaluate": evaluate,
     }
-    with tracker.step(step, _key(run, step), run.folder(step)) as child:
+    results = (run.out / "bundle", run.out / "ledger.json", run.out / "report.html") if step == "evaluate" else ()
+    with tracker.step(step, _key(run, step), (run.folder(step), *results)) as child:
         if not child.reused:
             child.log_params(_parameters(run.config, step))
             work[step](run, child)

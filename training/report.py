@@ -16,8 +16,8 @@ from training.metrics import NOTHING_KNOWN
 from training.plots import Panel
 
 ROW_NOTES = {
-    "popularity": "the items with most events before the query",
-    "recent_popularity": "the items with most events in the last days before the query",
+    "popularity": "the items with most events before the test",
+    "recent_popularity": "the items with most events in the last tenth of the log before the test",
     "covisitation": "items that often follow what the user has (item to item), without text",
     "frozen_cosine": "text alone, untrained: the encoder's similarity to what the user has",
     "match_score": "the trained match score alone: text memory, no counters",

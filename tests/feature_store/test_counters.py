@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -16,6 +16,8 @@ WINDOWS = {"short": 2, "medium": 4, "long": 8}
 CONFIG = CounterConfig(**WINDOWS, span=20)
 ITEM_QUERIES = st.lists(st.tuples(st.integers(0, N_ITEMS), times()), min_size=1, max_size=6)
 USER_QUERIES = st.lists(st.tuples(st.integers(-1, N_USERS), times()), min_size=1, max_size=6)
+
+FEWER = settings(max_examples=50)  # each draws a log
 
 
 def columns_of(queries: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
@@ -67,6 +69,7 @@ def test_user_counters_of_a_case_by_hand() -> None:
     close(found["user_gap"], [math.log(1 + (8 - 4) / 2)], "float32")
 
 
+@FEWER
 @given(logs(), ITEM_QUERIES)
 def test_item_counters_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]]) -> None:
     found = of_items(log, queries)
@@ -77,6 +80,7 @@ def test_item_counters_are_those_of_the_oracle(log: list[Event], queries: list[t
             close(column[place], expected[name], "float32")
 
 
+@FEWER
 @given(logs(), USER_QUERIES)
 def test_user_counters_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]]) -> None:
     found = of_users(log, queries)
@@ -87,6 +91,7 @@ def test_user_counters_are_those_of_the_oracle(log: list[Event], queries: list[t
             close(column[place], expected[name], "float32")
 
 
+@FEWER
 @given(logs(), logs(from_time=LAST_TIME))
 def test_events_at_or_after_the_query_change_no_counter(past: list[Event], future: list[Event]) -> None:
     items = [(item, LAST_TIME) for item in range(N_ITEMS)]

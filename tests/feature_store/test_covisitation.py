@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -19,6 +19,8 @@ from tolerances import close
 CONFIG = CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0)
 MODELS = ("together", "follow", "ease")
 USERS_IN_TURN = np.arange(N_USERS)
+
+FEWER = settings(max_examples=30)  # each fits several models
 
 
 def fit(log: list[Event], **changes: Any) -> Covisitation:
@@ -63,6 +65,7 @@ def test_rows_of_one_basket_never_follow_each_other() -> None:
     assert fit([Event(0, item, 7) for item in range(4)]).follow.nnz == 0
 
 
+@FEWER
 @given(logs(late=False))
 def test_models_are_those_of_the_oracle(log: list[Event]) -> None:
     fitted = fit(log)
@@ -71,6 +74,7 @@ def test_models_are_those_of_the_oracle(log: list[Event]) -> None:
     close(fitted.ease.toarray(), oracle.ease(log, N_ITEMS, 2.0), "float32")
 
 
+@FEWER
 @given(logs(), st.integers(1, 4))
 def test_only_the_newest_events_of_a_user_count_as_together(log: list[Event], limit: int) -> None:
     newest = [[event for event in oracle.in_order(log) if event.user == user][-limit:] for user in range(N_USERS)]
@@ -86,6 +90,7 @@ def test_ease_covers_the_most_frequent_items() -> None:
     assert not weights[:, 2:].any()
 
 
+@FEWER
 @given(st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=1, max_size=4), st.integers(1, 4))
 def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int]], keep: int) -> None:
     dense = np.array(rows, dtype=np.float32)
@@ -95,6 +100,7 @@ def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int
         assert all(new in (0, old) for new, old in zip(found, row, strict=True))
 
 
+@FEWER
 @given(logs(late=False), times())
 def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     fitted = fit(log, half_lives=(1.0, 4.0))
@@ -112,12 +118,14 @@ def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
             close(scores[name][user], np.sum(parts, axis=0) if parts else np.zeros(N_ITEMS), "float32")
 
 
+@FEWER
 @given(logs())
 def test_an_empty_history_scores_zero(log: list[Event]) -> None:
     scores = fit(log).scores(histories_at(log, 0))
     assert not any(column.any() for column in scores.values())
 
 
+@FEWER
 @given(logs(), times())
 def test_a_moment_is_served_by_what_was_known_at_its_last_refresh(log: list[Event], time: int) -> None:
     line = timeline(log, origin=3, refresh=4)
@@ -128,6 +136,7 @@ def test_a_moment_is_served_by_what_was_known_at_its_last_refresh(log: list[Even
     assert same(served, Covisitation.fit(event_log(known), N_ITEMS, CONFIG))
 
 
+@FEWER
 @given(logs(), logs(from_time=LAST_TIME), st.integers(0, LAST_TIME))
 def test_events_at_or_after_a_moment_change_no_model_that_serves_it(
     past: list[Event], future: list[Event], origin: int
@@ -139,6 +148,7 @@ def test_events_at_or_after_a_moment_change_no_model_that_serves_it(
     assert same(served[0], served[2])
 
 
+@FEWER
 @given(logs(), logs(), st.lists(times(), min_size=1, max_size=4))
 def test_models_that_were_taken_over_are_those_that_would_be_fitted(
     log: list[Event], more: list[Event], asked: list[int]

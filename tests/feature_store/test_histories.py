@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -11,6 +11,8 @@ from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times
 
 QUERIES = st.lists(st.tuples(st.integers(-1, N_USERS - 1), times()), max_size=6)
 LIMITS = st.integers(1, 6)
+
+FEWER = settings(max_examples=50)  # each draws a log
 
 
 def flat(*values: int) -> np.ndarray:
@@ -49,18 +51,21 @@ def test_history_of_a_case_by_hand() -> None:
     assert [entry.item for entry in as_lists(read(log, [(0, 40)], 9))[0]] == [3, 1, 2, 4, 0]
 
 
+@FEWER
 @given(logs(), QUERIES, LIMITS)
 def test_histories_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]], limit: int) -> None:
     expected = [oracle.history(log, user, time, limit) for user, time in queries]
     assert as_lists(read(log, queries, limit)) == expected
 
 
+@FEWER
 @given(logs(late=False), st.integers(0, N_USERS - 1), times())
 def test_rows_of_one_moment_never_see_each_other(log: list[Event], user: int, time: int) -> None:
     (seen,) = as_lists(read(log, [(user, time)], 99))
     assert all(entry.time < time for entry in seen)
 
 
+@FEWER
 @given(logs(), QUERIES, LIMITS, LIMITS)
 def test_the_newest_of_a_history_are_a_shorter_history(
     log: list[Event], queries: list[tuple[int, int]], limit: int, fewer: int
@@ -69,6 +74,7 @@ def test_the_newest_of_a_history_are_a_shorter_history(
     assert as_lists(shorter) == as_lists(read(log, queries, min(limit, fewer)))
 
 
+@FEWER
 @given(logs(), QUERIES, st.randoms(use_true_random=False))
 def test_taking_queries_is_indexing_the_lists(
     log: list[Event], queries: list[tuple[int, int]], random: np.random.Generator
@@ -79,6 +85,7 @@ def test_taking_queries_is_indexing_the_lists(
     assert as_lists(histories.take(flat(*chosen))) == [lists[row] for row in chosen]
 
 
+@FEWER
 @given(logs(), QUERIES)
 def test_events_can_be_left_out_of_all_histories(log: list[Event], queries: list[tuple[int, int]]) -> None:
     histories = read(log, queries, 9)
@@ -86,6 +93,7 @@ def test_events_can_be_left_out_of_all_histories(log: list[Event], queries: list
     assert kept == [[entry for entry in row if entry.item < 3] for row in as_lists(histories)]
 
 
+@FEWER
 @given(logs(), logs(from_time=LAST_TIME), st.integers(0, N_USERS - 1))
 def test_events_at_or_after_the_query_change_no_history(past: list[Event], future: list[Event], user: int) -> None:
     query = [(user, LAST_TIME)]

@@ -22,7 +22,7 @@ from scenes import CONFIG, N_TEXTS, matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, showings, times
 from tolerances import close
 
-FEWER = settings(max_examples=25)  # each builds several scenes
+FEWER = settings(max_examples=20)  # each builds several scenes
 T = LAST_TIME
 RETRIEVAL = RetrievalConfig(candidates=3)
 QUERIES = st.lists(st.tuples(st.integers(0, N_USERS - 1), times()), min_size=1, max_size=4)

@@ -1,0 +1,131 @@
+"""A whole run, from tables to a registered model: what it leaves, that it repeats, and that MLflow can start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import mlflow
+import polars as pl
+import pytest
+import small_world
+
+from training.config import TrainingConfig
+from training.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.measure import measure
+from training.pipeline import STEPS, Run, Tables, TrainingResult, load_ranker, open_run, run_training
+from training.progress import Silent
+from training.world import build_world, ranking_data
+
+ROWS = ["popularity", "recent_popularity", "covisitation", "frozen_cosine", "match_score", WITHOUT_MATCH, WITH_MATCH]
+
+
+def train(folder: Path, out: str) -> TrainingResult:
+    items, events = small_world.write_tables(folder / "tables")
+    return run_training(
+        items=str(items),
+        events=str(events),
+        impressions=None,
+        out=folder / out,
+        store=None,
+        config=TrainingConfig(),
+        progress=Silent(),
+    )
+
+
+def trained_run() -> Run:
+    folder = small_world.trained() / "run"
+    return open_run(Tables(), folder, None, TrainingConfig(), Silent())
+
+
+def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
+    again = train(tmp_path, "again")
+    first = small_world.trained() / "run"
+    assert (again.out / "ledger.json").read_bytes() == (first / "ledger.json").read_bytes()
+
+
+def test_ledger_has_the_form_that_others_rely_on() -> None:
+    ledger = json.loads((small_world.trained() / "run" / "ledger.json").read_text())
+    assert set(ledger) == {"protocol", "rows", "lift", "slices", "retrieval"}
+    assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
+    assert set(ROWS) == {row["name"] for row in ledger["rows"]}
+    assert all({"ndcg@10", "recall@10", "mrr", "auc"} <= set(row) for row in ledger["rows"])
+    assert set(ledger["lift"]["ndcg@10"]) == {"without", "with", "difference", "ci95"}
+    assert 0 <= ledger["retrieval"]["recall@200"] <= 1
+
+
+def test_second_run_takes_every_step_from_the_first(tmp_path: Path) -> None:
+    train(tmp_path, "out")
+    train(tmp_path, "out")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("recmem")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    newest = [run for run in runs if "recmem.step" in run.data.tags][: len(STEPS)]
+    assert {run.data.tags["recmem.step"] for run in newest} == set(STEPS)
+    assert [run.data.tags["recmem.step"] for run in newest if "recmem.reused_from" not in run.data.tags] == []
+
+
+class Shuffled:
+    """The store of a run, with the items of the test period's events dealt out anew."""
+
+    def __init__(self, run: Run, test_from: int) -> None:
+        self._store, self._test_from, self.path = run.store, test_from, run.store.path
+
+    def events(self) -> pl.DataFrame:
+        events = self._store.events().sort("user_id", "timestamp", "item_id")
+        late = events["timestamp"].dt.epoch("us") > self._test_from
+        dealt = events.filter(late).with_columns(pl.col("item_id").shuffle(seed=1))
+        return pl.concat([events.filter(~late), dealt])
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+
+def test_shuffling_what_was_taken_in_the_test_period_changes_no_feature_before_it() -> None:
+    run = trained_run()
+    split = run.world.split
+    shuffled = build_world(Shuffled(run, split.test_from), run.config, encoder=run.encoder)  # type: ignore[arg-type]
+    assert shuffled.split == split
+    columns = []
+    for world in (run.world, shuffled):
+        _, data = ranking_data(world, run.matcher("base"), split.ranker_from, split.test_from, 100, run.config)
+        columns.append(data.pairs)
+    assert columns[0].candidates == columns[1].candidates
+    for name, column in columns[0].values.items():
+        assert column.tobytes() == columns[1].values[name].tobytes(), name
+
+
+def test_measuring_twice_gives_the_same_figures() -> None:
+    run = trained_run()
+    rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
+    ledgers = [
+        measure(run.world, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
+        for _ in range(2)
+    ]
+    assert ledgers[0] == ledgers[1]
+
+
+@pytest.mark.timeout(280)
+def test_mlflow_run_tracks_a_parent_with_a_child_a_step(tmp_path: Path) -> None:
+    items, events = small_world.write_tables(tmp_path / "tables")
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    client = mlflow.MlflowClient(uri)
+    experiment = client.create_experiment("project", artifact_location=str(tmp_path / "artifacts"))
+    environment = os.environ | {"MLFLOW_TRACKING_URI": uri, "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false"}
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    project = Path(__file__).parents[2] / "mlflow_projects"
+    command = [sys.executable, "-m", "mlflow", "run", str(project), "-e", "main", "--env-manager", "local"]
+    command += ["--experiment-id", experiment, "-P", f"items={items}", "-P", f"events={events}"]
+    command += ["-P", f"out={tmp_path / 'out'}"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    runs = client.search_runs([experiment])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 1
+    children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
+    assert {run.data.tags["recmem.step"] for run in children} == set(STEPS)
+    versions = client.search_model_versions("name = 'recmem'")
+    assert [version.aliases for version in versions][0].count("challenger") == 1
