@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -32,6 +33,7 @@ from training.calibration import fit_calibration
 from training.config import TrainingConfig
 from training.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
 from training.match import fit_match
+from training.new_items import with_new_items
 from training.progress import Progress
 from training.ranker import fit_ranker
 from training.tracking import StepRun, Tracker, step_key
@@ -237,9 +239,11 @@ def fit_rankers(run: Run, child: StepRun) -> None:
     columns = tuple(data.pairs.values)
     chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_COLUMNS), WITH_MATCH: columns}
     curves = {}
+    generator = np.random.default_rng(config.seed)
+    fitted_on = with_new_items(data, config.new_item_share, world.scene.config.counters, generator)
     with run.progress.stage("Fitting the rankers", 2) as advance:
         for name, kept in chosen.items():
-            fitted = fit_ranker(data, kept, config.ranker, config.seed)
+            fitted = fit_ranker(fitted_on, kept, config.ranker, config.seed)
             curves[name] = fitted.curve
             child.log_curve(f"ndcg10_{name}", fitted.curve)
             for file, text in fitted.ranker.to_files().items():

@@ -17,12 +17,14 @@ from tolerances import close
 
 EVERY_TEXT = np.arange(N_TEXTS)
 
+FEWER = settings(max_examples=40)  # the oracle takes its time
+
 
 def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
     return Histories.as_of(event_log(log), np.arange(N_USERS), np.full(N_USERS, time), limit)
 
 
-@settings(max_examples=40)  # the oracle takes its time
+@FEWER
 @given(logs(), times())
 def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
     made = matcher()
@@ -41,6 +43,7 @@ def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
             close(found["match_prior"][user, item], expected.prior, "float32")
 
 
+@FEWER
 @given(logs(), times(), st.integers(1, 4))
 def test_only_the_newest_events_are_remembered(log: list[Event], time: int, recent: int) -> None:
     found = matcher(recent).columns(histories(log, time), EVERY_TEXT)
@@ -49,6 +52,7 @@ def test_only_the_newest_events_are_remembered(log: list[Event], time: int, rece
         close(found[name], cut[name], "exact")
 
 
+@FEWER
 @given(logs(), times())
 def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> None:
     remembered = histories(log, time)

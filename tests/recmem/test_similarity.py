@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -14,6 +14,8 @@ N_TEXTS = 6
 SLOT = st.tuples(st.integers(0, N_TEXTS - 1), st.sampled_from([-1, 0, 1]))
 MEMORIES = st.lists(st.lists(SLOT, max_size=5), min_size=1, max_size=4)
 SEEDS = st.integers(0, 1000)
+
+FEWER = settings(max_examples=40)  # the oracle takes its time
 
 
 def unit_vectors(seed: int) -> Tensor:
@@ -49,6 +51,7 @@ def test_largest_of_similarities_below_zero_is_below_zero() -> None:
     close(found["similarity_top3"], [[-0.8], [0.0]], "float32")
 
 
+@FEWER
 @given(MEMORIES, SEEDS)
 def test_similarities_are_those_of_the_oracle(memories: list[list[tuple[int, int]]], seed: int) -> None:
     unit = unit_vectors(seed)
@@ -62,6 +65,7 @@ def test_similarities_are_those_of_the_oracle(memories: list[list[tuple[int, int
                 close(column[place, item], expected[name], "float32")
 
 
+@FEWER
 @given(MEMORIES, st.permutations(range(N_TEXTS)), SEEDS)
 def test_permuting_candidates_permutes_similarities(
     memories: list[list[tuple[int, int]]], order: list[int], seed: int

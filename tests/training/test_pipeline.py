@@ -11,8 +11,8 @@ from pathlib import Path
 import mlflow
 import polars as pl
 import pytest
-import small_world
 
+import small_world
 from training.config import TrainingConfig
 from training.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.measure import measure
@@ -128,4 +128,4 @@ def test_mlflow_run_tracks_a_parent_with_a_child_a_step(tmp_path: Path) -> None:
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     assert {run.data.tags["recmem.step"] for run in children} == set(STEPS)
     versions = client.search_model_versions("name = 'recmem'")
-    assert [version.aliases for version in versions][0].count("challenger") == 1
+    assert [version.aliases.count("challenger") for version in versions] == [1]

@@ -23,6 +23,8 @@ CANDIDATES = st.lists(ROWS, min_size=1, max_size=5)
 SEEDS = st.integers(0, 1000)
 SCALES = st.sampled_from([0.1, 1.0, 4.0])
 
+FEWER = settings(max_examples=40)  # the oracle takes its time
+
 
 def random_tables(seed: int, scale: float = 1.0) -> MatchTables:
     generator = torch.Generator().manual_seed(seed)
@@ -98,6 +100,7 @@ def test_one_head_and_one_slot_by_hand() -> None:
     close(scores(tables, [[1]], [0], terms), [[expected]], "float32")
 
 
+@FEWER
 @given(MEMORIES, CANDIDATES, SEEDS, SCALES)
 def test_scores_are_those_of_the_oracle(
     memories: list[list[int]], candidates: list[int], seed: int, scale: float
@@ -109,6 +112,7 @@ def test_scores_are_those_of_the_oracle(
     close(scores(tables, memories, candidates, terms) / size, np.array(expected) / size, "float32")
 
 
+@FEWER
 @given(CANDIDATES, SEEDS)
 def test_an_empty_memory_scores_the_prior_and_the_null_values(candidates: list[int], seed: int) -> None:
     tables = random_tables(seed)
@@ -117,6 +121,7 @@ def test_an_empty_memory_scores_the_prior_and_the_null_values(candidates: list[i
     close(found, torch.stack([expected, expected]), "float32")
 
 
+@FEWER
 @given(MEMORIES, CANDIDATES, SEEDS)
 def test_memories_of_a_batch_are_scored_as_single_ones(
     memories: list[list[int]], candidates: list[int], seed: int
@@ -129,6 +134,7 @@ def test_memories_of_a_batch_are_scored_as_single_ones(
         close(scores(tables, [memory], candidates, (bias[part], sign[part]))[0], batch[place], "float32")
 
 
+@FEWER
 @given(MEMORIES, st.permutations(range(N_TEXTS)), SEEDS)
 def test_permuting_candidates_permutes_scores(memories: list[list[int]], candidates: list[int], seed: int) -> None:
     tables, terms = random_tables(seed), slot_terms(memories, seed)
@@ -136,6 +142,7 @@ def test_permuting_candidates_permutes_scores(memories: list[list[int]], candida
     close(scores(tables, memories, candidates, terms), in_order[:, candidates], "float32")
 
 
+@FEWER
 @given(st.permutations(range(5)), SEEDS)
 def test_the_order_of_the_slots_does_not_matter(order: list[int], seed: int) -> None:
     memory = [3, 1, 1, 6, 0]
@@ -144,6 +151,7 @@ def test_the_order_of_the_slots_does_not_matter(order: list[int], seed: int) -> 
     close(turned, scores(tables, [memory], [2, 5], (bias, sign)), "float32")
 
 
+@FEWER
 @given(st.lists(ROWS, max_size=6), CANDIDATES, SEEDS)
 def test_contributions_sum_to_the_score(memory: list[int], candidates: list[int], seed: int) -> None:
     tables, terms = random_tables(seed), slot_terms([memory], seed)
@@ -152,6 +160,7 @@ def test_contributions_sum_to_the_score(memory: list[int], candidates: list[int]
     close(prior + null + parts.sum(0), scores(tables, [memory], candidates, terms)[0], "explanation")
 
 
+@FEWER
 @given(st.lists(ROWS, max_size=6), CANDIDATES, SEEDS)
 def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: list[int], seed: int) -> None:
     tables, terms = random_tables(seed), slot_terms([memory], seed)
@@ -207,7 +216,7 @@ def test_memory_of_similarities_below_zero_is_not_taken_for_an_empty_one() -> No
     close(found[1], 0.0, "exact")
 
 
-@settings(max_examples=20)
+@FEWER
 @given(SEEDS)
 def test_slots_of_no_weight_change_nothing(seed: int) -> None:
     memories = [[1, 2], [0]]
