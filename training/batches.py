@@ -60,9 +60,9 @@ class MatchBatches:
         self._warm = queries_between(log, earliest, until)
         first = queries_between(log, earliest, until, with_history=False)
         self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
-        liked = log.item_rows[(log.times <= until) & (log.signs > 0)]
+        liked = log.item_rows[(log.known <= until + 1) & (log.signs > 0)]
         count = np.bincount(liked, minlength=n_items).astype(np.float64)
-        known = np.bincount(log.item_rows[log.times <= until], minlength=n_items) > 0
+        known = np.bincount(log.item_rows[log.known <= until + 1], minlength=n_items) > 0
         # An item that nobody has touched yet is no negative: users could not turn to it, and later ones will.
         self._draw = np.where(known, (count + 1) ** config.popularity_power, 0)
         self._draw /= max(self._draw.sum(), 1)

@@ -91,7 +91,9 @@ def retrieved_ranks(
     keys = candidates.row_index * n_items + candidates.values
     order = np.argsort(keys)
     wanted = positives.row_index * n_items + positives.values
-    place = np.minimum(np.searchsorted(keys[order], wanted), max(len(keys) - 1, 0))
+    if not len(keys):
+        return np.full(len(wanted), np.inf)
+    place = np.minimum(np.searchsorted(keys[order], wanted), len(keys) - 1)
     rows = np.where(keys[order][place] == wanted, order[place], -1)
     return rank_of_rows(scores, candidates.offsets, rows, generator=generator)
 

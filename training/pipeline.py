@@ -281,8 +281,8 @@ def _key(run: Run, step: str) -> str:
 def _changed_since_ingest(run: Run) -> str:
     """Empty where the store is new or as the last ingest of this run left it; else what it holds now."""
     left = run.folder("ingest") / STORE_DIGEST
-    now = run.store.digest() if run.store.versions() else ""
-    return "" if now == (left.read_text() if left.is_file() else "") else now
+    as_left = run.store.digest() == left.read_text() if left.is_file() else not len(run.store.items())
+    return "" if as_left else run.store.digest()
 
 
 def _parameters(config: TrainingConfig, step: str) -> dict[str, object]:

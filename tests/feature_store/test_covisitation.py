@@ -20,7 +20,7 @@ CONFIG = CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0)
 MODELS = ("together", "follow", "ease")
 USERS_IN_TURN = np.arange(N_USERS)
 
-FEWER = settings(max_examples=30)  # each fits several models
+FEWER = settings(max_examples=20)  # each fits several models
 
 
 def fit(log: list[Event], **changes: Any) -> Covisitation:
