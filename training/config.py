@@ -30,8 +30,8 @@ class TrainingConfig:
     """Width of a head."""
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
-    new_item_share: float = 0.08
-    """Share of the ranker's training pairs whose item is treated as new: see `training.new_items`."""
+    new_item_rate: float = 0.5
+    """Pairs whose item is treated as new in training, per new item among the positives: see `training.new_items`."""
     ranker_queries: int = 2400
     """Queries that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000

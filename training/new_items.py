@@ -17,9 +17,15 @@ from training.ranker import RankingData
 
 
 def with_new_items(
-    data: RankingData, share: float, counters: CounterConfig, generator: np.random.Generator
+    data: RankingData, rate: float, counters: CounterConfig, generator: np.random.Generator
 ) -> RankingData:
-    """The same pairs, a random `share` of them with the counters and item-item columns of a new item."""
+    """The same pairs, some of them with the counters and item-item columns of an item that nobody has touched.
+
+    The share of these pairs is `rate` times the share of new items among the positives: a log whose users never turn to
+    new items gets none.
+    """
+    new_positives = data.pairs.values["item_age"][data.labels > 0] < 0
+    share = min(rate * float(new_positives.mean()), 1.0) if len(new_positives) else 0.0
     as_new = generator.random(len(data.labels)) < share
     blank = dict.fromkeys(COVISITATION_COLUMNS, 0.0) | new_item_counters(counters)
     values = dict(data.pairs.values)

@@ -240,7 +240,7 @@ def fit_rankers(run: Run, child: StepRun) -> None:
     chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_COLUMNS), WITH_MATCH: columns}
     curves = {}
     generator = np.random.default_rng(config.seed)
-    fitted_on = with_new_items(data, config.new_item_share, world.scene.config.counters, generator)
+    fitted_on = with_new_items(data, config.new_item_rate, world.scene.config.counters, generator)
     with run.progress.stage("Fitting the rankers", 2) as advance:
         for name, kept in chosen.items():
             fitted = fit_ranker(fitted_on, kept, config.ranker, config.seed)

@@ -20,18 +20,28 @@ def ranking_data() -> RankingData:
     names = [*COLUMNS, *new_item_counters(COUNTERS), "match_raw", "user_events"]
     values = {name: random.random(N_PAIRS).astype(np.float32) + 1 for name in names}
     rows = Ragged.from_lists([range(N_PAIRS // 2), range(N_PAIRS // 2)])
-    return RankingData(PairColumns(rows, values), random.integers(0, 2, N_PAIRS).astype(np.int8))
+    labels = random.integers(0, 2, N_PAIRS).astype(np.int8)
+    new = np.flatnonzero(labels)[: labels.sum() // 2]  # half of the positives are new items
+    values["item_age"][new] = -1
+    return RankingData(PairColumns(rows, values), labels)
 
 
 def test_about_the_share_becomes_new_in_all_its_counters_at_once() -> None:
     data = ranking_data()
-    found = with_new_items(data, 0.25, COUNTERS, np.random.default_rng(1)).pairs.values
-    as_new = found["item_age"] == -1
+    found = with_new_items(data, 0.5, COUNTERS, np.random.default_rng(1)).pairs.values
+    as_new = found["popularity"] == 0
     assert 0.2 < as_new.mean() < 0.3
     blank = dict.fromkeys(COLUMNS, 0.0) | new_item_counters(COUNTERS)
     for name, value in blank.items():
         assert (found[name][as_new] == np.float32(value)).all(), name
         assert (found[name][~as_new] == data.pairs.values[name][~as_new]).all(), name
+
+
+def test_log_whose_positives_are_never_new_is_left_as_it_is() -> None:
+    data = ranking_data()
+    data.pairs.values["item_age"][:] = 1
+    found = with_new_items(data, 0.5, COUNTERS, np.random.default_rng(1))
+    assert all((found.pairs.values[name] == column).all() for name, column in data.pairs.values.items())
 
 
 def test_texts_users_labels_and_the_given_data_stay_as_they_are() -> None:
