@@ -79,6 +79,8 @@ def isolated_mlflow(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", uri)
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
+    # set_experiment writes this variable, too: known to monkeypatch before, it is taken back after the test.
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", "0")
     # The experiment "Default" of a new database keeps its artifacts in the working folder.
     experiment_id = mlflow.create_experiment("test", artifact_location=artifact_root.as_uri())
     mlflow.set_experiment(experiment_id=experiment_id)

@@ -23,6 +23,13 @@ from training.world import build_world, ranking_data
 ROWS = ["popularity", "recent_popularity", "covisitation", "frozen_cosine", "match_score", WITHOUT_MATCH, WITH_MATCH]
 
 
+@pytest.fixture(autouse=True)
+def default_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are tracked in their own folder, whatever the caller's environment says."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
 def train(folder: Path, out: str) -> TrainingResult:
     items, events = small_world.write_tables(folder / "tables")
     return run_training(
