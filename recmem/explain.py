@@ -92,7 +92,7 @@ def match_parts(
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Prior [cand], null part [cand] and slots' contributions [slot, cand] of one memory: float64, on the CPU.
 
-    The slots are those of `history.newest(matcher.memory.recent)`, newest last.
+    The slots are those of `history.newest(matcher.memory.held)`, newest last.
     """
     slots = matcher.slots(history)
     rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
@@ -100,7 +100,7 @@ def match_parts(
     remembered, asked = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     with torch.inference_mode():
         bias, sign = (term.double().cpu() for term in matcher.module.slot_terms(slots))
-        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked)
+        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, slots.searched)
     return prior.numpy(), null.numpy(), parts.numpy()
 
 
@@ -108,7 +108,7 @@ def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: FloatArray
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are its contributions, newest last."""
-    remembered = history.newest(matcher.memory.recent)
+    remembered = history.newest(matcher.memory.held)
     columns = (remembered.items.values, remembered.recency, remembered.signs, parts)
     reasons = [
         SlotReason(

@@ -70,4 +70,4 @@ class Matcher:
 
     def slots(self, histories: Histories) -> Slots:
         """The memories that the histories give: their newest events."""
-        return Slots.of(histories.newest(self.memory.recent)).to(self.device)
+        return Slots.of(histories, self.memory).to(self.device)

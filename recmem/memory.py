@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.histories import Histories
+from recmem.kernels import Searched
 
 IntArray = NDArray[np.int64]
 
@@ -32,11 +33,28 @@ class MemoryConfig:
     """What is remembered."""
 
     recent: int = 50
-    """Slots of a memory: the newest events."""
+    """Slots that every candidate sees: the newest events."""
+    retrieved: int = 0
+    """Further slots, of a long history: of the older events those most like the candidate, another choice for each."""
+    searched: int = 150
+    """Older events that these are looked for among, the newest; idle where none is retrieved."""
 
     def __post_init__(self) -> None:
         if self.recent < 1:
             raise ValueError(f"recent: expected at least 1, got {self.recent}. Give the number of events to remember.")
+        if self.retrieved < 0:
+            raise ValueError(
+                f"retrieved: expected 0 or more, got {self.retrieved}. Give a number of slots, 0 for none."
+            )
+        if self.searched < self.retrieved:
+            raise ValueError(
+                f"searched: expected at least retrieved ({self.retrieved}), got {self.searched}. Look through more."
+            )
+
+    @property
+    def held(self) -> int:
+        """Events of a user that a memory is made of, the newest."""
+        return self.recent + (self.searched if self.retrieved else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +71,22 @@ class Slots:
     """Which memory the slot belongs to, never falling."""
     n_memories: int
     """Memories in all, the empty ones included."""
+    searched: Searched | None = None
+    """Which slots a candidate sees only where they are most like it; None where it sees all."""
 
     @classmethod
-    def of(cls, histories: Histories) -> Slots:
-        """The memory that each history gives; an empty history gives an empty memory."""
+    def of(cls, histories: Histories, memory: MemoryConfig) -> Slots:
+        """The memory that each history gives: its newest events. An empty history gives an empty memory."""
+        held = histories.newest(memory.held)
+        after = np.repeat(held.items.offsets[1:], held.items.lengths) - np.arange(len(held.items.values))
+        older = torch.from_numpy(after > memory.recent)
         return cls(
-            rows=torch.from_numpy(histories.items.values.copy()),
-            ages=torch.from_numpy(age_bucket(histories.recency)),
-            kinds=torch.from_numpy(histories.signs.astype(np.int64) + 1),
-            owner=torch.from_numpy(histories.items.row_index),
-            n_memories=len(histories),
+            rows=torch.from_numpy(held.items.values.copy()),
+            ages=torch.from_numpy(age_bucket(held.recency)),
+            kinds=torch.from_numpy(held.signs.astype(np.int64) + 1),
+            owner=torch.from_numpy(held.items.row_index),
+            n_memories=len(held),
+            searched=Searched(older, memory.retrieved) if bool(older.any()) else None,
         )
 
     def moved_to(self, rows: Int[Tensor, " slot"]) -> Slots:
@@ -71,8 +95,13 @@ class Slots:
 
     def to(self, device: torch.device) -> Slots:
         """The same slots on another device."""
-        return Slots(
-            self.rows.to(device), self.ages.to(device), self.kinds.to(device), self.owner.to(device), self.n_memories
+        return replace(
+            self,
+            rows=self.rows.to(device),
+            ages=self.ages.to(device),
+            kinds=self.kinds.to(device),
+            owner=self.owner.to(device),
+            searched=self.searched and self.searched.to(device),
         )
 
 

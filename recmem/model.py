@@ -140,7 +140,7 @@ class Model:
     def memory(self, user_id: object, timestamp: Moment | None = None) -> pl.DataFrame:
         """What is remembered of a user, newest first: item_id, title, timestamp, kind, moments_ago."""
         query = self._queries(_id_series([user_id]), timestamp)
-        history = query.histories.newest(self.bundle.config.memory.recent)
+        history = query.histories.newest(self.bundle.config.memory.held)
         rows = history.items.values[::-1]
         return pl.DataFrame(
             {

@@ -74,6 +74,6 @@ def _reasons(scene: Scene, matcher: Matcher, queries: QueryBatch, row: int, item
     """Why each of the items, for one query."""
     history = queries.histories.take(np.array([row]))
     _, _, parts = match_parts(matcher, history, items)
-    remembered = history.newest(matcher.memory.recent).items.values
+    remembered = history.newest(matcher.memory.held).items.values
     titles = [scene.catalogue.title(int(item)) for item in remembered]
     return [in_words(titles, column.tolist()) for column in parts.T]

@@ -32,7 +32,7 @@ GRID_CELLS = 8_000_000
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
     """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
     parts = [_empty(MATCH_OUTPUTS)]
-    slots = np.minimum(candidates.queries.histories.items.lengths, matcher.memory.recent)
+    slots = np.minimum(candidates.queries.histories.items.lengths, matcher.memory.held)
     for rows in _by_grid(candidates.items, slots):
         items = candidates.items.take(rows)
         distinct, place = np.unique(items.values, return_inverse=True)

@@ -90,7 +90,7 @@ class MatchBatches:
             empty = Ragged.from_lists([])
             return empty, empty, empty
         queries = self._warm.take(self._rng.integers(len(self._warm), size=size))
-        histories = self._log.by_user.last(queries.users, queries.times, self._memory.recent)
+        histories = self._log.by_user.last(queries.users, queries.times, self._memory.held)
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return (
@@ -111,7 +111,7 @@ class MatchBatches:
             rest = events[~np.isin(self._log.item_rows[events], held_out)]
             if self._rng.random() < 0.5:  # Memories of all lengths, as later queries will have them.
                 rest = np.sort(self._rng.choice(rest, int(self._rng.integers(1, len(rest) + 1)), replace=False))
-            histories.append(rest[-self._memory.recent :])
+            histories.append(rest[-self._memory.held :])
             asked.append(held_out)
         return Ragged.from_lists(histories), Ragged.from_lists(asked)
 
@@ -122,7 +122,7 @@ class MatchBatches:
         excluded = (_membership(histories.items, candidates) | _membership(others, candidates)) & ~positives
         expected = self._config.negatives * self._draw + len(asked.values) * self._positive_share
         return Batch(
-            slots=Slots.of(histories),
+            slots=Slots.of(histories, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(excluded),

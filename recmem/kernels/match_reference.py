@@ -7,14 +7,16 @@
 
 The logits are clamped to +-LOGIT_LIMIT, so that the exponentials need no running maximum: one pass over the slots.
 An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(d_h) is folded into q and p.
+Of the slots that are `Searched`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
+cosines at the border all count, so that the order of the slots changes nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LOGIT_LIMIT = 30.0
@@ -49,6 +51,20 @@ class MatchTables:
         return table[..., head * width : (head + 1) * width]
 
 
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """Slots that a candidate sees only where they are most like it."""
+
+    older: Bool[Tensor, " slot"]
+    """Which slots these are."""
+    n_kept: int
+    """How many of them a candidate sees in each memory."""
+
+    def to(self, device: torch.device) -> Searched:
+        """The same on another device."""
+        return replace(self, older=self.older.to(device))
+
+
 def match_scores(
     tables: MatchTables,
     slots: Int[Tensor, " slot"],
@@ -57,6 +73,7 @@ def match_scores(
     sign: Float[Tensor, "slot head"],
     candidates: Int[Tensor, " cand"],
     n_memories: int,
+    searched: Searched | None = None,
 ) -> Float[Tensor, "memory cand"]:
     """Scores of every candidate for every memory.
 
@@ -67,8 +84,10 @@ def match_scores(
     query, probe = tables.query[candidates], tables.probe[candidates]
     key, value = tables.key[slots], tables.value[slots]
     score = tables.prior[candidates].expand(n_memories, -1)
+    seen = None if searched is None else _seen(cosine, owner, searched)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, (query, probe, key, value), bias)
+        attention = attention if seen is None else attention * seen
         null = tables.null_logit[head].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
         empty = cosine.new_zeros(n_memories, len(candidates))
         numerator = empty.index_add(0, owner, attention * says * sign[:, head, None])
@@ -83,19 +102,34 @@ def match_contributions(
     bias: Float[Tensor, "slot head"],
     sign: Float[Tensor, "slot head"],
     candidates: Int[Tensor, " cand"],
+    searched: Searched | None = None,
 ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
     """One memory taken apart: the prior, the null slot's part and each slot's, which sum to the score."""
     cosine = tables.unit[slots] @ tables.unit[candidates].T
     rows = (tables.query[candidates], tables.probe[candidates], tables.key[slots], tables.value[slots])
     null_part = torch.zeros(len(candidates), dtype=cosine.dtype, device=cosine.device)
     parts = torch.zeros_like(cosine)
+    seen = None if searched is None else _seen(cosine, torch.zeros_like(slots), searched)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, rows, bias)
+        attention = attention if seen is None else attention * seen
         null = tables.null_logit[head].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
         total = attention.sum(0) + null
         parts = parts + attention * says * sign[:, head, None] / total
         null_part = null_part + null * tables.null_value[candidates, head] / total
     return tables.prior[candidates], null_part, parts
+
+
+def _seen(
+    cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], searched: Searched
+) -> Bool[Tensor, "slot cand"]:
+    """Which slots each candidate sees."""
+    seen = (~searched.older)[:, None].repeat(1, cosine.shape[1])
+    for memory in owner[searched.older].unique():
+        rows = torch.nonzero(searched.older & (owner == memory)).squeeze(1)
+        nearest = cosine[rows].detach().topk(min(searched.n_kept, len(rows)), dim=0).values
+        seen[rows] = cosine[rows] >= nearest[-1]
+    return seen
 
 
 def _head(

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import oracle
-from recmem.kernels import LOGIT_LIMIT, MatchTables, match_contributions, match_scores
+from recmem.kernels import LOGIT_LIMIT, MatchTables, Searched, match_contributions, match_scores
 from tolerances import close
 
 N_TEXTS, DIM, N_HEADS, HEAD_DIM = 7, 6, 2, 3
@@ -172,6 +172,46 @@ def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: li
         close(prior[place], expected.prior, "float32")
         close(null[place], expected.null, "float32")
         close(parts[:, place], expected.slots, "float32")
+
+
+@FEWER
+@given(MEMORIES, CANDIDATES, st.integers(1, 3), st.integers(0, 5), SEEDS)
+def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
+    memories: list[list[int]], candidates: list[int], n_kept: int, n_recent: int, seed: int
+) -> None:
+    memories = [list(dict.fromkeys(memory)) for memory in memories]  # equal cosines would all be kept
+    tables, (bias, sign) = random_tables(seed), slot_terms(memories, seed)
+    older = torch.tensor([len(memory) - place > n_recent for memory in memories for place in range(len(memory))]).bool()
+    slots, owner = flat(memories)
+    found = match_scores(
+        tables, slots, owner, bias, sign, torch.tensor(candidates), len(memories), Searched(older, n_kept)
+    )
+    numbers, first = in_float64(tables), 0
+    for number, memory in enumerate(memories):
+        cut = max(len(memory) - n_recent, 0)
+        for place, item in enumerate(candidates):
+            by_cosine = sorted(
+                range(cut), key=lambda slot: -float(numbers["unit"][item] @ numbers["unit"][memory[slot]])
+            )
+            seen = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
+            terms = [term[[first + slot for slot in seen]].double().numpy() for term in (bias, sign)]
+            expected = oracle.match(numbers, [memory[slot] for slot in seen], *terms, item, N_HEADS)
+            close(found[number, place], expected.score, "float32")
+        first += len(memory)
+
+
+@FEWER
+@given(st.lists(ROWS, min_size=1, max_size=6), CANDIDATES, SEEDS)
+def test_contributions_of_a_searched_memory_sum_to_its_score(
+    memory: list[int], candidates: list[int], seed: int
+) -> None:
+    tables, (bias, sign) = random_tables(seed), slot_terms([memory], seed)
+    slots, owner = flat([memory])
+    searched = Searched(torch.arange(len(memory)) < 4, 2)
+    asked = torch.tensor(candidates)
+    prior, null, parts = match_contributions(tables, slots, bias, sign, asked, searched)
+    score = match_scores(tables, slots, owner, bias, sign, asked, 1, searched)[0]
+    close(prior + null + parts.sum(0), score, "explanation")
 
 
 @pytest.mark.parametrize("size", [35.0, 1e4, 1e30])
