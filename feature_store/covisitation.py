@@ -66,8 +66,8 @@ class Covisitation:
             config=config,
         )
 
-    def scores(self, histories: Histories) -> dict[str, FloatArray]:
-        """How each item of the catalogue goes with each history: float32[query, item] per column."""
+    def scores(self, histories: Histories, items: IntArray | None = None) -> dict[str, FloatArray]:
+        """How each of the given items, or each of the catalogue, goes with each history: float32[query, item] each."""
         fast, slow = self.config.half_lives
         unit = np.ones(len(histories.times), np.float32)
         weights = {
@@ -83,7 +83,8 @@ class Covisitation:
             "ease": ("all", self.ease),
             "ease_recent": ("slow", self.ease),
         }
-        return {name: (weights[weight] @ model).toarray() for name, (weight, model) in plan.items()}
+        scores = {name: weights[weight] @ model for name, (weight, model) in plan.items()}
+        return {name: (grid if items is None else grid[:, items]).toarray() for name, grid in scores.items()}
 
 
 @dataclass(eq=False)

@@ -103,6 +103,15 @@ class Ragged:
         rows = np.asarray(rows, dtype=np.int64)
         return Ragged.from_lengths(self.values[self.index_of(rows)], self.lengths[rows])
 
+    def contains(self, values: IntArray) -> NDArray[np.bool_]:
+        """bool[row, value]: is the value among the row's? `values` ascend."""
+        member = np.zeros((self.n_rows, len(values)), bool)
+        if len(values):
+            place = np.minimum(np.searchsorted(values, self.values), len(values) - 1)
+            hit = values[place] == self.values
+            member[self.row_index[hit], place[hit]] = True
+        return member
+
     def to_lists(self) -> list[list[int]]:
         """The rows as Python lists; `Ragged.from_lists` gives an equal object back."""
         flat: list[int] = self.values.tolist()

@@ -14,13 +14,17 @@ from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.candidates import SOURCES, RetrievalConfig, retrieve
 from recmem.matcher import MATCH_COLUMNS, Matcher
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
+from recmem.shortlist import shortlist
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-HISTORY = 200
-"""Events of a user that are read for a query, the newest."""
+BoolArray = NDArray[np.bool_]
+
+CHUNK_ITEMS = 50_000
+"""Items that are reckoned with for each query of a chunk, at most: of a larger catalogue only some are scored."""
 CHUNK_CELLS = 600_000
 """Queries are taken together until they times the items that are scored for them exceed this: bounds the memory."""
 
@@ -47,29 +51,6 @@ class PairColumns:
         return PairColumns(self.candidates.take(rows), {name: column[index] for name, column in self.values.items()})
 
 
-@dataclass(frozen=True, eq=False)
-class QueryBatch:
-    """Who asks, and when; with histories of their own where the log is not to be read."""
-
-    users: IntArray
-    """User rows, -1 for users without events."""
-    times: IntArray
-    """Microseconds."""
-    histories: Histories
-
-    @classmethod
-    def of(cls, scene: Scene, users: IntArray, times: IntArray) -> QueryBatch:
-        """Queries whose histories are the log's, strictly before each time."""
-        return cls(users, times, scene.histories(users, times, HISTORY))
-
-    def __len__(self) -> int:
-        return len(self.users)
-
-    def take(self, rows: IntArray) -> QueryBatch:
-        """The given queries, in the given order."""
-        return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows))
-
-
 Grid = dict[str, FloatArray]
 """Columns of every item of the catalogue for some queries: float32[query, item] each."""
 
@@ -86,12 +67,18 @@ def retrieved_columns(
 
     `on_grid` is shown each chunk of consecutive queries with its scores of the whole catalogue.
     """
-    parts = []
-    for chunk in _chunks(queries, len(scene.catalogue), on_progress):
-        grid = catalogue_scores(scene, matcher, chunk)
+    parts, every = [], np.arange(len(scene.catalogue))
+    is_whole = len(every) <= config.whole_up_to
+    for chunk in _chunks(queries, len(every) if on_grid else min(len(every), config.whole_up_to), on_progress):
+        chosen = None if is_whole else shortlist(scene, matcher, chunk, config)
+        items = every if chosen is None or on_grid else np.unique(chosen.values)
+        grid = catalogue_scores(scene, matcher, chunk, items)
         if on_grid is not None:
             on_grid(chunk, grid)
-        parts.append(_retrieved(scene, chunk, grid, config))
+        excluded = np.zeros((len(chunk), len(items)), bool) if chosen is None else ~chosen.contains(items)
+        if config.exclude_seen:
+            excluded |= seen_items(scene, chunk).contains(items)
+        parts.append(_retrieved(scene, chunk, grid, items, excluded, config.candidates))
     return PairColumns.concat(parts)
 
 
@@ -104,8 +91,7 @@ def given_columns(
 ) -> PairColumns:
     """Columns of the candidates that the caller gives for each query: rows of the matcher's tables."""
     parts, first = [], 0
-    # The item-item models score the whole catalogue for each query, however few its candidates are.
-    n_items = max(len(scene.catalogue), int(candidates.lengths.max(initial=1)))
+    n_items = max(min(len(scene.catalogue), CHUNK_ITEMS), int(candidates.lengths.max(initial=1)))
     for chunk in _chunks(queries, n_items, on_progress):
         rows = candidates.take(np.arange(first, first + len(chunk)))
         first += len(chunk)
@@ -115,9 +101,8 @@ def given_columns(
     return PairColumns.concat(parts)
 
 
-def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch) -> Grid:
-    """Item-item and match columns and popularity of every item of the catalogue: float32[query, item] each."""
-    items = np.arange(len(scene.catalogue))
+def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> Grid:
+    """Item-item and match columns and popularity of the given items of the catalogue: float32[query, item] each."""
     dense = _dense(scene, matcher, queries, items)
     users = len(queries)
     counters = item_counters(
@@ -134,12 +119,13 @@ def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     return Ragged(scene.log.item_rows[whole.values], whole.offsets)
 
 
-def _retrieved(scene: Scene, chunk: QueryBatch, grid: Grid, config: RetrievalConfig) -> PairColumns:
-    seen = seen_items(scene, chunk) if config.exclude_seen else None
-    candidates = retrieve({name: grid[name] for name in SOURCES}, seen, config.candidates)
+def _retrieved(
+    scene: Scene, chunk: QueryBatch, grid: Grid, items: IntArray, excluded: BoolArray, n_candidates: int
+) -> PairColumns:
+    places = retrieve({name: grid[name] for name in SOURCES}, excluded, n_candidates)
     wanted = (*COVISITATION_COLUMNS, *MATCH_COLUMNS)
-    columns = {name: grid[name][candidates.row_index, candidates.values] for name in wanted}
-    return _pairs(scene, chunk, candidates, columns)
+    columns = {name: grid[name][places.row_index, places.values] for name in wanted}
+    return _pairs(scene, chunk, Ragged(items[places.values], places.offsets), columns)
 
 
 def _dense(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> dict[str, FloatArray]:
@@ -151,9 +137,9 @@ def _dense(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray)
     periods = scene.timeline.periods(queries.times)
     for period in np.unique(periods):
         rows = np.flatnonzero(periods == period)
-        scores = scene.timeline.at(int(period)).scores(_known_only(queries.histories.take(rows), n_known))
-        for name, grid in scores.items():
-            columns[name][np.ix_(rows, np.flatnonzero(known))] = grid[:, items[known]]
+        histories = _known_only(queries.histories.take(rows), n_known)
+        for name, grid in scene.timeline.at(int(period)).scores(histories, items[known]).items():
+            columns[name][np.ix_(rows, np.flatnonzero(known))] = grid
     return columns
 
 

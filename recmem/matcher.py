@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from feature_store.histories import Histories
 from recmem.kernels import PER_ITEM, MatchTables
 from recmem.match import MatchModule
 from recmem.memory import MemoryConfig, Slots
+from recmem.search import SearchBackend, TextSearch, text_search
 from recmem.similarity import similarities
 
 FloatArray = NDArray[np.float32]
@@ -37,6 +38,7 @@ class Matcher:
     module: MatchModule
     tables: MatchTables
     memory: MemoryConfig
+    _searches: dict[SearchBackend, TextSearch] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, module: MatchModule, unit: Float[Tensor, "item dim"], memory: MemoryConfig) -> Matcher:
@@ -51,7 +53,7 @@ class Matcher:
         with torch.inference_mode():
             new = self.module.tables(unit.to(self.device))
             rows = {name: torch.cat([getattr(self.tables, name), getattr(new, name)]) for name in PER_ITEM}
-        return replace(self, tables=replace(self.tables, **rows))
+        return replace(self, tables=replace(self.tables, **rows), _searches={})
 
     @property
     def device(self) -> torch.device:
@@ -67,6 +69,12 @@ class Matcher:
             columns["match_prior"] = self.tables.prior[rows].expand(slots.n_memories, -1)
             columns |= similarities(self.tables.unit, slots, rows)
         return {name: column.cpu().numpy() for name, column in columns.items()}
+
+    def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:
+        """The `k` texts nearest to each of the given ones, best first: int64[row, k], -1 where fewer were found."""
+        if backend not in self._searches:
+            self._searches[backend] = text_search(self.tables.unit, backend)
+        return self._searches[backend].nearest(self.tables.unit[torch.from_numpy(rows).to(self.device)], k)
 
     def slots(self, histories: Histories) -> Slots:
         """The memories that the histories give: their newest events."""

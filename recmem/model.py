@@ -16,13 +16,13 @@ from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.bundle import Bundle, load_bundle
 from recmem.catalogue import Catalogue
-from recmem.columns import QueryBatch
 from recmem.embedding import Embedding, LazyEncoder
 from recmem.encoder import resolve_device
 from recmem.explain import KINDS, Explanation, match_parts, slot_reasons
 from recmem.matcher import Matcher
 from recmem.memory import Kind
 from recmem.queries import Candidates, read_candidates
+from recmem.query_batch import QueryBatch
 from recmem.recommend import pairs_with, recommend
 from recmem.registry import bundle_folder
 from recmem.scene import Scene

@@ -15,7 +15,7 @@ from feature_store.log import rows_of
 from feature_store.parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from recmem.columns import HISTORY, QueryBatch
+from recmem.query_batch import HISTORY, QueryBatch
 from recmem.scene import Scene
 from recmem.texts import item_text
 

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
 from recmem.bundle import Bundle
-from recmem.columns import PairColumns, QueryBatch, given_columns, retrieved_columns
+from recmem.columns import PairColumns, given_columns, retrieved_columns
 from recmem.explain import in_words, match_parts
 from recmem.matcher import Matcher
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from recmem.scoring import MATCH_SCORE, ranked
 

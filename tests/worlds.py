@@ -22,13 +22,14 @@ from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
 from recmem.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.candidates import RetrievalConfig
 from recmem.catalogue import Catalogue, numeric_columns
-from recmem.columns import PairColumns, QueryBatch, retrieved_columns
+from recmem.columns import PairColumns, retrieved_columns
 from recmem.embedding import Embedding, LazyEncoder
 from recmem.encoder import EncoderConfig, TextEncoder
 from recmem.match import MatchConfig, MatchModule
 from recmem.matcher import Matcher
 from recmem.memory import MemoryConfig
 from recmem.model import Model
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene, SceneConfig
 from recmem.texts import text_columns
 from recmem.vectors import VectorCache

@@ -118,8 +118,8 @@ class MatchBatches:
     def _batch(self, histories: Histories, asked: Ragged, others: Ragged) -> Batch:
         drawn = self._rng.choice(self._n_items, self._config.negatives, p=self._draw)
         candidates = np.unique(np.concatenate([asked.values, drawn]))
-        positives = _membership(asked, candidates)
-        excluded = (_membership(histories.items, candidates) | _membership(others, candidates)) & ~positives
+        positives = asked.contains(candidates)
+        excluded = (histories.items.contains(candidates) | others.contains(candidates)) & ~positives
         expected = self._config.negatives * self._draw + len(asked.values) * self._positive_share
         return Batch(
             slots=Slots.of(histories, self._memory),
@@ -139,12 +139,3 @@ def _has_arrived(log: EventLog, first: Queries) -> NDArray[np.bool_]:
     has_late = np.zeros(len(first), bool)
     has_late[first.positives.row_index[~is_known]] = True
     return ~has_late
-
-
-def _membership(rows: Ragged, candidates: IntArray) -> NDArray[np.bool_]:
-    """bool[row, candidate]: is the candidate among the row's values? `candidates` are sorted."""
-    member = np.zeros((rows.n_rows, len(candidates)), bool)
-    place = np.minimum(np.searchsorted(candidates, rows.values), len(candidates) - 1)
-    hit = candidates[place] == rows.values
-    member[rows.row_index[hit], place[hit]] = True
-    return member

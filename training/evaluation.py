@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.columns import Grid, QueryBatch, seen_items
+from recmem.columns import Grid, seen_items
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from training.baselines import popularity_columns
 from training.examples import Queries

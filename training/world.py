@@ -18,9 +18,10 @@ from feature_store.counters import CounterConfig
 from feature_store.log import rows_of
 from feature_store.ragged import Ragged
 from recmem.catalogue import Catalogue, numeric_columns
-from recmem.columns import Grid, PairColumns, QueryBatch, given_columns, retrieved_columns
+from recmem.columns import Grid, PairColumns, given_columns, retrieved_columns
 from recmem.encoder import TextEncoder
 from recmem.matcher import Matcher
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene, SceneConfig
 from recmem.texts import text_columns
 from recmem.vectors import VectorCache

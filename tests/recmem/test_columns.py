@@ -14,9 +14,11 @@ from feature_store.covisitation import COLUMNS as COVISITATION_COLUMNS
 from feature_store.ragged import Ragged
 from oracle import Event, Showing
 from recmem import columns as columns_module
+from recmem import query_batch as query_batch_module
 from recmem.candidates import RetrievalConfig
-from recmem.columns import PairColumns, QueryBatch, given_columns, retrieved_columns, seen_items
+from recmem.columns import PairColumns, given_columns, retrieved_columns, seen_items
 from recmem.matcher import MATCH_COLUMNS
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from scenes import CONFIG, N_TEXTS, matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, showings, times
@@ -148,7 +150,7 @@ def test_seen_items_come_back_where_they_are_asked_for() -> None:
 
 
 def test_an_old_event_beyond_the_histories_is_still_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(columns_module, "HISTORY", 1)
+    monkeypatch.setattr(query_batch_module, "HISTORY", 1)
     scene = scene_of([Event(0, 3, 1), Event(0, 2, 2)])
     batch = batch_of(scene, [(0, 5)])
     assert batch.histories.items.to_lists() == [[2]]

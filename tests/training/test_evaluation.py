@@ -10,7 +10,8 @@ import oracle
 from feature_store.ragged import Ragged
 from oracle import Event
 from recmem.candidates import RetrievalConfig
-from recmem.columns import PairColumns, QueryBatch, catalogue_scores, retrieved_columns
+from recmem.columns import PairColumns, catalogue_scores, retrieved_columns
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from scenes import matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
@@ -48,7 +49,8 @@ def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[E
     grid = grid_ranks(scene, queries, exclude_seen=exclude_seen)
     if not len(queries):
         return
-    scores = catalogue_scores(scene, matcher(), QueryBatch.of(scene, queries.users, queries.times))["match_raw"]
+    batch = QueryBatch.of(scene, queries.users, queries.times)
+    scores = catalogue_scores(scene, matcher(), batch, np.arange(len(scene.catalogue)))["match_raw"]
     expected, n_ranked = [], []
     for row, (user, time) in enumerate(zip(queries.users, queries.times, strict=True)):
         name = scene.users[int(user)]

@@ -11,7 +11,8 @@ import pytest
 from feature_store import DataError
 from oracle import Event
 from recmem.candidates import RetrievalConfig
-from recmem.columns import QueryBatch, catalogue_scores, seen_items
+from recmem.columns import catalogue_scores, seen_items
+from recmem.query_batch import QueryBatch
 from recmem.ranker import Ranker
 from scenes import matcher, scene_of
 from strategies import N_ITEMS, N_USERS
@@ -68,7 +69,10 @@ def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> 
     ledger = measure(world(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
     queries, _ = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
     batch = QueryBatch.of(world().scene, queries.users, queries.times)
-    scores, seen = catalogue_scores(world().scene, matcher(), batch)[column], seen_items(world().scene, batch)
+    scores, seen = (
+        catalogue_scores(world().scene, matcher(), batch, np.arange(len(world().scene.catalogue)))[column],
+        seen_items(world().scene, batch),
+    )
     reciprocal = []
     for place in range(len(queries)):
         left = np.setdiff1d(np.arange(N_ITEMS), seen.row(place))
