@@ -61,7 +61,7 @@ def show_reasons(model: recmem.Model, project: str) -> None:
     """The items that the model ranks first for a project, each with its reason in words."""
     best = model.recommend([project], k=N_TOP)
     rows = [
-        [row["item_id"], model.explain(project, row["item_id"]).sentence(), f"{row['score']:.2f}"]
+        [row["item_id"], model.explain(project, row["item_id"]).reason(), f"{row['score']:.2f}"]
         for row in best.iter_rows(named=True)
     ]
     show_table((project, "reason", "score"), rows, n_words=2)

@@ -63,8 +63,12 @@ class Explanation:
 
     def sentence(self) -> str:
         """The reason in words, such as "libcurl (TLS): because it builds on libssl (+0.41) and zlib (+0.12)"."""
+        return f"{self.title}: {self.reason()}"
+
+    def reason(self) -> str:
+        """The sentence without the item's title."""
         titles = [slot.title for slot in self.slots]
-        return f"{self.title}: {in_words(titles, [slot.contribution for slot in self.slots], numbers=True)}"
+        return in_words(titles, [slot.contribution for slot in self.slots], numbers=True)
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
