@@ -20,6 +20,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LOGIT_LIMIT = 30.0
+TIE = 1e-5
+"""Cosines nearer to each other than this count as equal: the same text twice may differ in the last bits."""
 PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
 """The tables with one row per item; the others are shared by all."""
 
@@ -128,7 +130,7 @@ def _seen(
     for memory in owner[searched.older].unique():
         rows = torch.nonzero(searched.older & (owner == memory)).squeeze(1)
         nearest = cosine[rows].detach().topk(min(searched.n_kept, len(rows)), dim=0).values
-        seen[rows] = cosine[rows] >= nearest[-1]
+        seen[rows] = cosine[rows] >= nearest[-1] - TIE
     return seen
 
 

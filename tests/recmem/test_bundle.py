@@ -181,8 +181,11 @@ def test_an_edited_configuration_is_refused(folder: Path) -> None:
     ("change", "words"),
     [
         ({"unheard_of": 1}, "difference in unheard_of"),
-        ({"memory": {"recent": "many"}}, "config.memory.recent: expected int, got 'many'"),
-        ({"memory": {"recent": 0}}, "recent: expected at least 1"),
+        (
+            {"memory": {"recent": "many", "retrieved": 0, "searched": 150}},
+            "config.memory.recent: expected int, got 'many'",
+        ),
+        ({"memory": {"recent": 0, "retrieved": 0, "searched": 150}}, "recent: expected at least 1"),
         ({"text_columns": "title"}, "config.text_columns: expected a list"),
         ({"calibration": {"slope": -1.0, "intercept": 0.0}}, "slope >= 0"),
     ],

@@ -1,0 +1,102 @@
+"""The match of ragged pairs: every memory with candidates of its own. The contract, and its definition in plain torch.
+
+    match_pairs_reference(tables, memories, candidates) -> PairScores
+
+One memory after the other, through `match_scores`: slow and plain. Every other backend gives the same numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from recmem.kernels.match_reference import MatchTables, Searched, match_contributions
+
+TOP = 3
+"""Slots that `similarity_top3` is the mean of."""
+
+
+@dataclass(frozen=True, eq=False)
+class Memories:
+    """Ragged memories as a kernel reads them: memory `m` holds the slots `offsets[m] .. offsets[m + 1]`."""
+
+    rows: Int[Tensor, " slot"]
+    """Row of each slot's text in the tables."""
+    offsets: Int[Tensor, " memory_and_one"]
+    counted: Bool[Tensor, " slot"]
+    """Slots that the similarities are taken over."""
+    bias: Float[Tensor, "slot head"]
+    """Added to the attention's logits."""
+    sign: Float[Tensor, "slot head"]
+    """Multiplies what a slot says."""
+    searched: Searched | None = None
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """Candidates of each memory: `rows[offsets[m] : offsets[m + 1]]`, rows of the tables."""
+
+    rows: Int[Tensor, " pair"]
+    offsets: Int[Tensor, " memory_and_one"]
+
+
+@dataclass(frozen=True, eq=False)
+class PairScores:
+    """What a kernel gives for every pair: float32, and int64 for `strongest`."""
+
+    score: Float[Tensor, " pair"]
+    prior: Float[Tensor, " pair"]
+    null: Float[Tensor, " pair"]
+    """The null slot's part of the score."""
+    similarity_max: Float[Tensor, " pair"]
+    similarity_mean: Float[Tensor, " pair"]
+    similarity_top3: Float[Tensor, " pair"]
+    similarity_last: Float[Tensor, " pair"]
+    """Cosines over the counted slots; 0 where there is none."""
+    strongest: Int[Tensor, " pair"]
+    """Number of the slot that contributes most, the first of equals; -1 for an empty memory."""
+
+    @classmethod
+    def empty(cls, n_pairs: int, device: torch.device) -> PairScores:
+        """Zeros to be filled in, and -1 for `strongest`."""
+        names = [field.name for field in fields(cls) if field.name != "strongest"]
+        numbers = {name: torch.zeros(n_pairs, device=device) for name in names}
+        return cls(**numbers, strongest=torch.full((n_pairs,), -1, device=device))
+
+
+def check_rows(tables: MatchTables, memories: Memories, asked: Asked) -> None:
+    """Raises IndexError for a row outside the tables: no backend reads what is not there."""
+    n_items = len(tables.prior)
+    for name, rows in (("memories.rows", memories.rows), ("asked.rows", asked.rows)):
+        if len(rows):
+            low, high = (int(bound) for bound in torch.aminmax(rows))
+            if low < 0 or high >= n_items:
+                raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
+
+
+def match_pairs_reference(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:
+    """The definition: each memory taken apart by `match_contributions`."""
+    found = PairScores.empty(len(asked.rows), asked.rows.device)
+    for memory in range(len(memories)):
+        slots = slice(*memories.offsets[memory : memory + 2].tolist())
+        pairs = slice(*asked.offsets[memory : memory + 2].tolist())
+        rows, candidates = memories.rows[slots], asked.rows[pairs]
+        searched = memories.searched and Searched(memories.searched.older[slots], memories.searched.n_kept)
+        prior, null, parts = match_contributions(
+            tables, rows, memories.bias[slots], memories.sign[slots], candidates, searched
+        )
+        found.score[pairs], found.prior[pairs], found.null[pairs] = prior + null + parts.sum(0), prior, null
+        if len(rows):
+            found.strongest[pairs] = parts.argmax(0) + slots.start
+        cosine = tables.unit[rows[memories.counted[slots]]] @ tables.unit[candidates].T
+        if len(cosine):
+            best = cosine.topk(min(TOP, len(cosine)), dim=0).values
+            found.similarity_max[pairs], found.similarity_top3[pairs] = best[0], best.mean(0)
+            found.similarity_mean[pairs], found.similarity_last[pairs] = cosine.mean(0), cosine[-1]
+    return found

@@ -1,0 +1,137 @@
+"""The match of ragged pairs in blocks of memories, padded and batched: the quick path of a CPU, and of any device.
+
+Memories of like length stand together, as many as keep a block's logits in the cache. A block is three batched matrix
+products (cosine; keys and values against queries and probes, all heads at once) and some passes over their results.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from recmem.kernels.match_reference import LOGIT_LIMIT, TIE, MatchTables
+from recmem.kernels.pairs import TOP, Asked, Memories, PairScores
+
+BLOCK_CELLS = 500_000
+"""Logits (memories x heads x slots x candidates) of a block: what stays in a core's cache."""
+
+
+def match_pairs_blocked(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:
+    """See `match_pairs_reference`."""
+    found = PairScores.empty(len(asked.rows), asked.rows.device)
+    both = _interleaved(tables)
+    n_slots, n_pairs = memories.offsets.diff(), asked.offsets.diff()
+    order = torch.argsort(n_slots * (int(n_pairs.max()) + 1 if len(n_pairs) else 1) + n_pairs)
+    order = order[n_pairs[order] > 0]
+    sizes = torch.stack([n_slots[order], n_pairs[order]], dim=1).tolist()
+    begin = 0
+    for end in _ends(sizes, tables.n_heads):
+        _score_block(tables, both, memories, asked, order[begin:end], found)
+        begin = end
+    return found
+
+
+def _ends(sizes: list[list[int]], n_heads: int) -> list[int]:
+    """Where each block ends: blocks of memories whose padded logits stay within `BLOCK_CELLS`."""
+    ends, begin, widest = [], 0, 0
+    for place, (n_slots, n_pairs) in enumerate(sizes):
+        widest = max(widest, n_pairs)
+        if place > begin and (place + 1 - begin) * 2 * n_heads * (n_slots + 1) * widest > BLOCK_CELLS:
+            ends.append(place)
+            begin, widest = place, n_pairs
+    return [*ends, len(sizes)] if sizes else []
+
+
+def _interleaved(tables: MatchTables) -> tuple[Float[Tensor, "item wide"], Float[Tensor, "item wide"]]:
+    """Keys and values side by side, queries and probes side by side: one gather and one product for both."""
+    return torch.cat([tables.key, tables.value], 1), torch.cat([tables.query, tables.probe], 1)
+
+
+def _score_block(
+    tables: MatchTables,
+    both: tuple[Tensor, Tensor],
+    memories: Memories,
+    asked: Asked,
+    block: Int[Tensor, " memory"],
+    found: PairScores,
+) -> None:
+    slots, is_slot = _padded(memories.offsets, block)
+    pairs, is_pair = _padded(asked.offsets, block)
+    rows, candidates = memories.rows[slots] if slots.shape[1] else slots, asked.rows[pairs]
+    heads, dtype = tables.n_heads, torch.float32
+    unit = tables.unit[candidates].to(dtype)
+    cosine = tables.unit[rows].to(dtype) @ unit.transpose(1, 2)
+    # [memory, 2 head, slot, dim] @ [memory, 2 head, dim, cand]: the logits, then what the slots say.
+    told = both[0][rows].to(dtype).unflatten(2, (2 * heads, -1)).transpose(1, 2)
+    asks = both[1][candidates].to(dtype).unflatten(2, (2 * heads, -1)).permute(0, 2, 3, 1)
+    scale = torch.cat([tables.alpha, tables.gamma]).to(dtype)[:, None, None]
+    product = (told @ asks).addcmul_(cosine[:, None], scale)
+    logits, says = product[:, :heads], product[:, heads:]
+    attention = logits.add_(_per_slot(memories.bias, slots)).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
+    attention.mul_(_seen(memories, cosine, slots, is_slot))
+    null = tables.null_logit.to(dtype).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()[:, None]
+    total = attention.sum(2) + null
+    parts = says.mul_(attention).mul_(_per_slot(memories.sign, slots)).div_(total[:, :, None]).sum(1)
+    null_part = (null * tables.null_value[candidates].to(dtype).transpose(1, 2) / total).sum(1)
+    place = pairs[is_pair]
+    prior = tables.prior[candidates].to(dtype)
+    found.prior[place], found.null[place] = prior[is_pair], null_part[is_pair]
+    found.score[place] = (prior + null_part + parts.sum(1))[is_pair]
+    if slots.shape[1]:
+        best = parts.masked_fill_(~is_slot[:, :, None], -torch.inf).argmax(1)
+        strongest = torch.where(is_slot.any(1)[:, None], slots.gather(1, best), -1)
+        found.strongest[place] = strongest[is_pair]
+        _similarities(cosine, is_slot & memories.counted[slots], found, place, is_pair)
+
+
+def _seen(
+    memories: Memories, cosine: Float[Tensor, "memory place cand"], slots: Int[Tensor, "memory place"], is_slot: Tensor
+) -> Float[Tensor, "memory one place_or_none cand_or_one"]:
+    """1 where a candidate sees a slot, 0 elsewhere and for padding."""
+    seen = is_slot[:, :, None]
+    if memories.searched is not None and slots.shape[1]:
+        older = seen & memories.searched.older[slots][:, :, None]
+        nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.searched.n_kept, slots.shape[1]), dim=1)
+        seen = seen & (~older | (cosine >= nearest.values[:, -1:] - TIE))
+    return seen[:, None].float()
+
+
+def _similarities(
+    cosine: Float[Tensor, "memory place cand"],
+    counted: Bool[Tensor, "memory place"],
+    found: PairScores,
+    place: Int[Tensor, " pair"],
+    is_pair: Bool[Tensor, "memory cand"],
+) -> None:
+    n_counted = counted.sum(1)
+    weight = counted[:, :, None]
+    best = cosine.masked_fill(~weight, -torch.inf).topk(min(TOP, cosine.shape[1]), dim=1).values
+    n_best = n_counted.clamp(max=best.shape[1])[:, None]
+    top = torch.where(torch.arange(best.shape[1], device=best.device)[None, :, None] < n_best[:, :, None], best, 0)
+    last = cosine.shape[1] - 1 - counted.flip(1).int().argmax(1)
+    pooled = {
+        "similarity_max": top[:, 0],
+        "similarity_top3": top.sum(1) / n_best.clamp(min=1),
+        "similarity_mean": (cosine * weight).sum(1) / n_counted.clamp(min=1)[:, None],
+        "similarity_last": cosine.gather(1, last[:, None, None].expand(-1, 1, cosine.shape[2]))[:, 0],
+    }
+    for name, values in pooled.items():
+        getattr(found, name)[place] = torch.where(n_counted[:, None] > 0, values, 0)[is_pair]
+
+
+def _padded(
+    offsets: Int[Tensor, " memory_and_one"], block: Int[Tensor, " memory"]
+) -> tuple[Int[Tensor, "memory place"], Bool[Tensor, "memory place"]]:
+    """Positions of the block's entries, one row a memory, and which of them are no padding (which points at 0)."""
+    begins, lengths = offsets[block], offsets[block + 1] - offsets[block]
+    places = torch.arange(int(lengths.max()), device=offsets.device)[None]
+    inside = places < lengths[:, None]
+    return torch.where(inside, begins[:, None] + places, 0), inside
+
+
+def _per_slot(
+    terms: Float[Tensor, "slot head"], slots: Int[Tensor, "memory place"]
+) -> Float[Tensor, "memory head place one"]:
+    picked = terms[slots] if slots.shape[1] else terms.new_zeros((*slots.shape, terms.shape[1]))
+    return picked.float().transpose(1, 2)[..., None]

@@ -1,0 +1,157 @@
+"""Ragged pairs: every backend against the float64 oracle, and what must hold whatever the backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import oracle
+from recmem.kernels import MatchTables, Searched
+from recmem.kernels import pairs_blocked as blocked_module
+from recmem.kernels.pairs import Asked, Memories, PairScores, check_rows, match_pairs_reference
+from recmem.kernels.pairs_blocked import match_pairs_blocked
+from tolerances import close
+
+N_TEXTS = 9
+ROWS = st.integers(0, N_TEXTS - 1)
+CASES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.lists(ROWS, max_size=5)), min_size=1, max_size=5)
+SEEDS = st.integers(0, 1000)
+FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time
+
+Backend = Callable[[MatchTables, Memories, Asked], PairScores]
+BACKENDS: list[Backend] = [match_pairs_reference, match_pairs_blocked]
+EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) -> MatchTables:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    wide = [draw(N_TEXTS, n_heads * head_dim) for _ in range(4)]
+    return MatchTables(
+        torch.nn.functional.normalize(draw(N_TEXTS, dim), dim=1),
+        *wide,
+        draw(N_TEXTS),
+        draw(N_TEXTS, n_heads),
+        draw(n_heads),
+        draw(n_heads),
+        draw(n_heads),
+    )
+
+
+def flat(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([number for row in rows for number in row], dtype=torch.int64)
+
+
+def offsets_of(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([0, *np.cumsum([len(row) for row in rows])], dtype=torch.int64)
+
+
+def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, Asked]:
+    memories, asked = [slots for slots, _ in case], [candidates for _, candidates in case]
+    n_slots = sum(map(len, memories))
+    generator = torch.Generator().manual_seed(seed + 1)
+    return (
+        Memories(
+            rows=flat(memories),
+            offsets=offsets_of(memories),
+            counted=torch.rand(n_slots, generator=generator) < 0.7,
+            bias=torch.randn((n_slots, n_heads), generator=generator),
+            sign=torch.randn((n_slots, n_heads), generator=generator),
+        ),
+        Asked(flat(asked), offsets_of(asked)),
+    )
+
+
+def same(found: PairScores, expected: PairScores) -> None:
+    for field in fields(PairScores):
+        exact = "exact" if field.name == "strongest" else "float32"
+        close(getattr(found, field.name), getattr(expected, field.name), exact)
+
+
+@EVERY_BACKEND
+@FEWER
+@given(case=CASES, seed=SEEDS)
+def test_pairs_are_those_of_the_oracle(backend: Backend, case: list[tuple[list[int], list[int]]], seed: int) -> None:
+    tables, (memories, asked) = random_tables(seed), inputs(case, seed)
+    found = backend(tables, memories, asked)
+    numbers = {field.name: getattr(tables, field.name).double().numpy() for field in fields(tables)}
+    pair, first = 0, 0
+    for slots, candidates in case:
+        mine = slice(first, first + len(slots))
+        bias, sign = memories.bias[mine].double().numpy(), memories.sign[mine].double().numpy()
+        counted = memories.counted[mine].tolist()
+        liked = [slot for slot, counts in zip(slots, counted, strict=True) if counts]
+        for item in candidates:
+            expected = oracle.match(numbers, slots, bias, sign, item, 2)
+            size = max(1.0, abs(expected.score))
+            close(found.score[pair] / size, expected.score / size, "float32")
+            close(found.prior[pair], expected.prior, "float32")
+            close(found.null[pair], expected.null, "float32")
+            pooled = oracle.similarities(numbers["unit"], liked, [1] * len(liked), item)
+            for name, value in pooled.items():
+                close(getattr(found, name)[pair], value, "float32")
+            strongest = int(found.strongest[pair])
+            assert (strongest == -1) == (not slots)
+            if slots:
+                assert mine.start <= strongest < mine.stop
+                assert expected.slots[strongest - first] >= max(expected.slots) - 1e-5
+            pair += 1
+        first += len(slots)
+
+
+@FEWER
+@given(case=CASES, seed=SEEDS, n_kept=st.integers(1, 3))
+def test_blocked_pairs_are_the_definition_also_where_older_slots_are_searched(
+    case: list[tuple[list[int], list[int]]], seed: int, n_kept: int
+) -> None:
+    tables, (memories, asked) = random_tables(seed), inputs(case, seed)
+    older = torch.rand(len(memories.rows), generator=torch.Generator().manual_seed(seed)) < 0.6
+    memories = replace(memories, searched=Searched(older, n_kept))
+    found, expected = match_pairs_blocked(tables, memories, asked), match_pairs_reference(tables, memories, asked)
+    close(found.score, expected.score, "float32")
+
+
+@FEWER
+@given(case=CASES, seed=SEEDS, cells=st.integers(1, 400))
+def test_how_blocks_are_cut_changes_nothing(case: list[tuple[list[int], list[int]]], seed: int, cells: int) -> None:
+    tables, (memories, asked) = random_tables(seed), inputs(case, seed)
+    whole = match_pairs_blocked(tables, memories, asked)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blocked_module, "BLOCK_CELLS", cells)
+        same(match_pairs_blocked(tables, memories, asked), whole)
+
+
+@pytest.mark.parametrize(("n_slots", "dim", "n_heads", "head_dim"), [(1, 5, 1, 1), (200, 48, 3, 20), (37, 384, 4, 32)])
+def test_blocked_is_the_definition_at_real_shapes(n_slots: int, dim: int, n_heads: int, head_dim: int) -> None:
+    tables = random_tables(1, n_heads, head_dim, dim)
+    rows = np.random.default_rng(0).integers(N_TEXTS, size=(3, n_slots)).tolist()
+    case = [(rows[0], [1, 2, 3]), ([], [0, 4]), (rows[1], list(range(N_TEXTS)) * 12), (rows[2][:1], [5])]
+    memories, asked = inputs(case, 1, n_heads)
+    found, expected = match_pairs_blocked(tables, memories, asked), match_pairs_reference(tables, memories, asked)
+    close(found.score / 8, expected.score / 8, "float32")
+    for name in ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last"):
+        close(getattr(found, name), getattr(expected, name), "float32")
+
+
+@EVERY_BACKEND
+def test_no_pairs_give_no_scores(backend: Backend) -> None:
+    memories, asked = inputs([([1, 2], []), ([], [])], 0)
+    assert backend(random_tables(0), memories, asked).score.shape == (0,)
+
+
+@pytest.mark.parametrize("row", [-1, N_TEXTS])
+def test_a_row_outside_the_tables_is_refused(row: int) -> None:
+    tables, (memories, asked) = random_tables(0), inputs([([1, 2], [3])], 0)
+    with pytest.raises(IndexError, match=rf"asked\.rows: expected 0 \.\. {N_TEXTS - 1}, got {row}"):
+        check_rows(tables, memories, replace(asked, rows=torch.tensor([row])))
+    with pytest.raises(IndexError, match=r"memories\.rows: expected 0"):
+        check_rows(tables, replace(memories, rows=torch.tensor([1, row])), asked)
