@@ -96,14 +96,16 @@ def given_columns(
         rows = candidates.take(np.arange(first, first + len(chunk)))
         first += len(chunk)
         distinct, place = np.unique(rows.values, return_inverse=True)
-        dense = _dense(scene, matcher, chunk, distinct)
-        parts.append(_pairs(scene, chunk, rows, {name: grid[rows.row_index, place] for name, grid in dense.items()}))
+        columns = matcher.pair_columns(chunk.histories, rows)
+        for name, grid in _covisitation(scene, chunk, distinct).items():
+            columns[name] = grid[rows.row_index, place]
+        parts.append(_pairs(scene, chunk, rows, columns))
     return PairColumns.concat(parts)
 
 
 def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> Grid:
     """Item-item and match columns and popularity of the given items of the catalogue: float32[query, item] each."""
-    dense = _dense(scene, matcher, queries, items)
+    dense = matcher.columns(queries.histories, items) | _covisitation(scene, queries, items)
     users = len(queries)
     counters = item_counters(
         scene.log, np.tile(items, users), np.repeat(queries.times, len(items)), scene.config.counters
@@ -128,8 +130,9 @@ def _retrieved(
     return _pairs(scene, chunk, Ragged(items[places.values], places.offsets), columns)
 
 
-def _dense(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> dict[str, FloatArray]:
-    columns = matcher.columns(queries.histories, items)
+def _covisitation(scene: Scene, queries: QueryBatch, items: IntArray) -> Grid:
+    """Item-item columns of the given items, 0 for texts that are no items of the catalogue: float32[query, item]."""
+    columns: Grid = {}
     n_known = len(scene.catalogue)
     known = items < n_known
     for name in COVISITATION_COLUMNS:

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.histories import Histories
-from recmem.kernels import PER_ITEM, MatchTables
+from feature_store.ragged import Ragged
+from recmem.kernels import PER_ITEM, Asked, MatchTables, Memories, match_pairs
 from recmem.match import MatchModule
 from recmem.memory import MemoryConfig, Slots
 from recmem.search import SearchBackend, TextSearch, text_search
-from recmem.similarity import similarities
+from recmem.similarity import SIMILARITIES, counted, similarities
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -68,6 +69,20 @@ class Matcher:
             columns = {"match_raw": self.module(self.tables, slots, rows)}
             columns["match_prior"] = self.tables.prior[rows].expand(slots.n_memories, -1)
             columns |= similarities(self.tables.unit, slots, rows)
+        return {name: column.cpu().numpy() for name, column in columns.items()}
+
+    def pair_columns(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
+        """The match columns of each history's own candidates: float32, one entry per value of `candidates`."""
+        slots = self.slots(histories)
+        asked = Asked(*(torch.from_numpy(part).to(self.device) for part in (candidates.values, candidates.offsets)))
+        with torch.inference_mode():
+            bias, sign = self.module.slot_terms(slots)
+            lengths = torch.bincount(slots.owner, minlength=slots.n_memories)
+            offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
+            memories = Memories(slots.rows, offsets, counted(slots), bias, sign, slots.searched)
+            scores = match_pairs(self.tables, memories, asked)
+        columns = {"match_raw": scores.score, "match_prior": scores.prior}
+        columns |= {name: getattr(scores, name) for name in SIMILARITIES}
         return {name: column.cpu().numpy() for name, column in columns.items()}
 
     def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:

@@ -25,21 +25,11 @@ RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
 DTYPES: dict[str, type[np.generic]] = dict.fromkeys(MATCH_OUTPUTS, np.float32) | {"score": np.float64, "rank": np.int64}
 CHUNK_PAIRS = 100_000
 """Pairs whose ranking columns are held at once."""
-GRID_CELLS = 8_000_000
-"""Slots times items that are matched at once."""
 
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
     """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
-    parts = [_empty(MATCH_OUTPUTS)]
-    slots = np.minimum(candidates.queries.histories.items.lengths, matcher.memory.held)
-    for rows in _by_grid(candidates.items, slots):
-        items = candidates.items.take(rows)
-        distinct, place = np.unique(items.values, return_inverse=True)
-        grids = matcher.columns(candidates.queries.histories.take(rows), distinct)
-        columns = {name: grid[items.row_index, place] for name, grid in grids.items()}
-        parts.append(_with_match_score(columns, calibration))
-    return _joined(parts)
+    return _with_match_score(matcher.pair_columns(candidates.queries.histories, candidates.items), calibration)
 
 
 def rank_pairs(
@@ -105,18 +95,5 @@ def _by_pairs(items: Ragged) -> Iterator[IntArray]:
             yield np.arange(begin, query)
             begin, n_pairs = query, 0
         n_pairs += length
-    if len(items):
-        yield np.arange(begin, len(items))
-
-
-def _by_grid(items: Ragged, slots: IntArray) -> Iterator[IntArray]:
-    """Consecutive queries whose slots times distinct items stay within `GRID_CELLS`; a larger one stands alone."""
-    begin, n_pairs, n_slots = 0, 0, 0
-    n_distinct = len(np.unique(items.values))
-    for query, (length, slot) in enumerate(zip(items.lengths.tolist(), (slots + 1).tolist(), strict=True)):
-        if query > begin and (n_slots + slot) * min(n_pairs + length, n_distinct) > GRID_CELLS:
-            yield np.arange(begin, query)
-            begin, n_pairs, n_slots = query, 0, 0
-        n_pairs, n_slots = n_pairs + length, n_slots + slot
     if len(items):
         yield np.arange(begin, len(items))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recmem.memory import Kind, Slots
@@ -20,9 +20,11 @@ def similarities(
     Slots that speak against an item are left out, unless a memory has no others.
     """
     shape = (slots.n_memories, len(candidates))
+    kept = counted(slots)
     pooled = {name: unit.new_zeros(shape) for name in SIMILARITIES}
     vectors = unit[candidates]
-    for memory, rows in enumerate(_liked(slots)):
+    n_kept = torch.bincount(slots.owner[kept], minlength=slots.n_memories).tolist()
+    for memory, rows in enumerate(torch.split(slots.rows[kept], n_kept)):
         if not len(rows):
             continue
         cosine = vectors @ unit[rows].T
@@ -34,9 +36,8 @@ def similarities(
     return pooled
 
 
-def _liked(slots: Slots) -> list[Int[Tensor, " slot"]]:
-    """Per memory the table rows of its slots, without those against."""
-    counts = torch.bincount(slots.owner, minlength=slots.n_memories).tolist()
-    pairs = zip(torch.split(slots.rows, counts), torch.split(slots.kinds, counts), strict=True)
-    kept = ((rows, rows[kinds != Kind.AGAINST]) for rows, kinds in pairs)
-    return [liked if len(liked) else rows for rows, liked in kept]
+def counted(slots: Slots) -> Bool[Tensor, " slot"]:
+    """The slots that similarities are taken over: not those against, unless their memory has no others."""
+    speaks_for = slots.kinds != Kind.AGAINST
+    n_for = torch.bincount(slots.owner[speaks_for], minlength=slots.n_memories)
+    return speaks_for | (n_for[slots.owner] == 0)

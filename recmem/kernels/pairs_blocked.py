@@ -1,7 +1,7 @@
 """The match of ragged pairs in blocks of memories, padded and batched: the quick path of a CPU, and of any device.
 
-Memories of like length stand together, as many as keep a block's logits in the cache. A block is three batched matrix
-products (cosine; keys and values against queries and probes, all heads at once) and some passes over their results.
+Memories of like length stand together, so that little is padding. A block is two batched matrix products (cosines; keys
+and values against queries and probes, all heads at once) and some passes over their results.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 from recmem.kernels.match_reference import LOGIT_LIMIT, TIE, MatchTables
 from recmem.kernels.pairs import TOP, Asked, Memories, PairScores
 
-BLOCK_CELLS = 500_000
-"""Logits (memories x heads x slots x candidates) of a block: what stays in a core's cache."""
+BLOCK_CELLS = 4_000_000
+"""Logits and values (memories x 2 heads x slots x candidates) that a block holds at once; measured."""
 
 
 def match_pairs_blocked(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:

@@ -16,6 +16,7 @@ import recmem
 from feature_store import DataError, Store
 from recmem import scoring
 from recmem.columns import PairColumns
+from recmem.kernels import pairs_blocked
 from recmem.model import Model
 from recmem.queries import read_candidates
 from recmem.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
@@ -83,7 +84,7 @@ def test_scoring_in_chunks_changes_nothing(
 ) -> None:
     ranked, matched = model.rank(candidates), model.match(candidates)
     monkeypatch.setattr(scoring, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(scoring, "GRID_CELLS", 50)
+    monkeypatch.setattr(pairs_blocked, "BLOCK_CELLS", 50)
     same_scores(model.rank(candidates), ranked)
     close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
 
