@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from recmem.kernels import PER_ITEM, Asked, MatchTables, Memories, match_pairs
+from recmem.kernels import PER_ITEM, Asked, MatchTables, Memories, PackedTables, match_pairs
 from recmem.match import MatchModule
 from recmem.memory import MemoryConfig, Slots
 from recmem.search import SearchBackend, TextSearch, text_search
@@ -56,6 +57,11 @@ class Matcher:
             rows = {name: torch.cat([getattr(self.tables, name), getattr(new, name)]) for name in PER_ITEM}
         return replace(self, tables=replace(self.tables, **rows), _searches={})
 
+    @cached_property
+    def packed(self) -> PackedTables:
+        """The tables as the pair kernels read them."""
+        return PackedTables.of(self.tables)
+
     @property
     def device(self) -> torch.device:
         """Where the tables are, and where scores are computed."""
@@ -80,7 +86,7 @@ class Matcher:
             lengths = torch.bincount(slots.owner, minlength=slots.n_memories)
             offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
             memories = Memories(slots.rows, offsets, counted(slots), bias, sign, slots.searched)
-            scores = match_pairs(self.tables, memories, asked)
+            scores = match_pairs(self.packed, memories, asked)
         columns = {"match_raw": scores.score, "match_prior": scores.prior}
         columns |= {name: getattr(scores, name) for name in SIMILARITIES}
         return {name: column.cpu().numpy() for name, column in columns.items()}

@@ -21,6 +21,8 @@ os.environ.update(
     MPLBACKEND="Agg",
     OMP_WAIT_POLICY="PASSIVE",
 )
+if not Path("/dev/nvidiactl").exists():  # kernels run in Triton's interpreter where there is no GPU
+    os.environ["TRITON_INTERPRET"] = "1"
 for name in [name for name in os.environ if name.startswith("MLFLOW_") and name.endswith(("_URI", "_ID", "_NAME"))]:
     del os.environ[name]
 

@@ -1,5 +1,8 @@
 """The match of candidates with memories: one contract, a plain torch definition, and the backends that run it."""
 
+from importlib.util import find_spec
+from typing import Literal
+
 from recmem.kernels.match_reference import (
     LOGIT_LIMIT,
     PER_ITEM,
@@ -8,27 +11,49 @@ from recmem.kernels.match_reference import (
     match_contributions,
     match_scores,
 )
-from recmem.kernels.pairs import Asked, Memories, PairScores, check_rows
+from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_blocked import match_pairs_blocked
 
 __all__ = [
     "LOGIT_LIMIT",
     "PER_ITEM",
     "Asked",
+    "Backend",
     "MatchTables",
     "Memories",
+    "PackedTables",
     "PairScores",
     "Searched",
     "match_contributions",
     "match_pairs",
     "match_scores",
+    "why_not_triton",
 ]
 
+Backend = Literal["auto", "blocked", "reference", "triton"]
 
-def match_pairs(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:
-    """Every memory's candidates scored, by the quickest backend that the tables' device has.
 
-    Raises IndexError for a row outside the tables.
+def match_pairs(tables: PackedTables, memories: Memories, asked: Asked, *, backend: Backend = "auto") -> PairScores:
+    """Every memory's candidates scored. "auto" takes Triton where it can run (see `why_not_triton`), else "blocked".
+
+    Raises IndexError for a row outside the tables, RuntimeError with the reason for a named backend that cannot run.
     """
     check_rows(tables, memories, asked)
-    return match_pairs_blocked(tables, memories, asked)
+    if backend == "reference":
+        return match_pairs_reference(tables, memories, asked)
+    if backend == "blocked" or (backend == "auto" and why_not_triton(tables, memories) is not None):
+        return match_pairs_blocked(tables, memories, asked)
+    from recmem.kernels.pairs_triton import match_pairs_triton  # an extra, and slow to import
+
+    return match_pairs_triton(tables, memories, asked)
+
+
+def why_not_triton(tables: PackedTables, memories: Memories) -> str | None:
+    """Why the Triton kernel cannot score these memories; None where it can."""
+    if tables.unit.device.type != "cuda":
+        return f"the tables are on {tables.unit.device.type}, and Triton needs CUDA"
+    if find_spec("triton") is None:
+        return "triton is not installed: pip install 'recmem[triton]'"
+    from recmem.kernels.pairs_triton import why_not
+
+    return why_not(tables.unit.device, memories)

@@ -1,8 +1,9 @@
 """The match of ragged pairs: every memory with candidates of its own. The contract, and its definition in plain torch.
 
-    match_pairs_reference(tables, memories, candidates) -> PairScores
+    match_pairs_reference(tables, memories, asked) -> PairScores
 
-One memory after the other, through `match_scores`: slow and plain. Every other backend gives the same numbers.
+One memory after the other, through `match_contributions`: slow and plain. Every other backend gives the same numbers,
+within the tolerance of the tables' type.
 """
 
 from __future__ import annotations
@@ -10,13 +11,62 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from recmem.kernels.match_reference import MatchTables, Searched, match_contributions
 
+INT8_MAX = 127
 TOP = 3
 """Slots that `similarity_top3` is the mean of."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTables:
+    """`MatchTables` as kernels read them: what is read together lies together, in the type that is worth its bytes."""
+
+    unit: Shaped[Tensor, "item dim"]
+    """float32, float16, bfloat16; or int8, to be multiplied by `scales`."""
+    slot_side: Shaped[Tensor, "item wide"]
+    """Key and value of every head, side by side: read where the item is a slot."""
+    cand_side: Shaped[Tensor, "item wide"]
+    """Query and probe of every head: read where the item is a candidate."""
+    scales: Float[Tensor, "item three"] | None
+    """Of an int8 row of unit, slot_side and cand_side; None for the other types."""
+    prior: Float[Tensor, " item"]
+    null_value: Float[Tensor, "item head"]
+    alpha: Float[Tensor, " head"]
+    gamma: Float[Tensor, " head"]
+    null_logit: Float[Tensor, " head"]
+
+    @classmethod
+    def of(cls, tables: MatchTables, dtype: torch.dtype = torch.float32) -> PackedTables:
+        """The tables rounded to a floating type, or to int8 with a scale per row."""
+        wide = [tables.unit, torch.cat([tables.key, tables.value], 1), torch.cat([tables.query, tables.probe], 1)]
+        scales = None
+        if dtype == torch.int8:
+            scales = torch.stack([table.abs().amax(1).clamp(min=1e-12) / INT8_MAX for table in wide], dim=1)
+            wide = [(table / scales[:, place, None]).round() for place, table in enumerate(wide)]
+        unit, slot_side, cand_side = (table.to(dtype).contiguous() for table in wide)
+        shared = (tables.prior, tables.null_value, tables.alpha, tables.gamma, tables.null_logit)
+        return cls(unit, slot_side, cand_side, scales, *(part.detach().float().contiguous() for part in shared))
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads."""
+        return self.alpha.shape[0]
+
+    def rows(self, rows: Int[Tensor, "*place"], side: int) -> Float[Tensor, "*place wide"]:
+        """Rows of unit (0), slot_side (1) or cand_side (2) as float32."""
+        picked = (self.unit, self.slot_side, self.cand_side)[side][rows].float()
+        return picked if self.scales is None else picked * self.scales[:, side][rows][..., None]
+
+    def unpacked(self) -> MatchTables:
+        """The same numbers as separate float32 tables."""
+        every = torch.arange(len(self.prior), device=self.prior.device)
+        (key, value), (query, probe) = (self.rows(every, side).chunk(2, dim=1) for side in (1, 2))
+        shared = (self.prior, self.null_value, self.alpha, self.gamma, self.null_logit)
+        return MatchTables(self.rows(every, 0), query, key, probe, value, *shared)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +120,7 @@ class PairScores:
         return cls(**numbers, strongest=torch.full((n_pairs,), -1, device=device))
 
 
-def check_rows(tables: MatchTables, memories: Memories, asked: Asked) -> None:
+def check_rows(tables: PackedTables, memories: Memories, asked: Asked) -> None:
     """Raises IndexError for a row outside the tables: no backend reads what is not there."""
     n_items = len(tables.prior)
     for name, rows in (("memories.rows", memories.rows), ("asked.rows", asked.rows)):
@@ -80,9 +130,9 @@ def check_rows(tables: MatchTables, memories: Memories, asked: Asked) -> None:
                 raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
 
 
-def match_pairs_reference(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_reference(packed: PackedTables, memories: Memories, asked: Asked) -> PairScores:
     """The definition: each memory taken apart by `match_contributions`."""
-    found = PairScores.empty(len(asked.rows), asked.rows.device)
+    found, tables = PairScores.empty(len(asked.rows), asked.rows.device), packed.unpacked()
     for memory in range(len(memories)):
         slots = slice(*memories.offsets[memory : memory + 2].tolist())
         pairs = slice(*asked.offsets[memory : memory + 2].tolist())

@@ -10,24 +10,23 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recmem.kernels.match_reference import LOGIT_LIMIT, TIE, MatchTables
-from recmem.kernels.pairs import TOP, Asked, Memories, PairScores
+from recmem.kernels.match_reference import LOGIT_LIMIT, TIE
+from recmem.kernels.pairs import TOP, Asked, Memories, PackedTables, PairScores
 
 BLOCK_CELLS = 4_000_000
 """Logits and values (memories x 2 heads x slots x candidates) that a block holds at once; measured."""
 
 
-def match_pairs_blocked(tables: MatchTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
     """See `match_pairs_reference`."""
     found = PairScores.empty(len(asked.rows), asked.rows.device)
-    both = _interleaved(tables)
     n_slots, n_pairs = memories.offsets.diff(), asked.offsets.diff()
     order = torch.argsort(n_slots * (int(n_pairs.max()) + 1 if len(n_pairs) else 1) + n_pairs)
     order = order[n_pairs[order] > 0]
     sizes = torch.stack([n_slots[order], n_pairs[order]], dim=1).tolist()
     begin = 0
     for end in _ends(sizes, tables.n_heads):
-        _score_block(tables, both, memories, asked, order[begin:end], found)
+        _score_block(tables, memories, asked, order[begin:end], found)
         begin = end
     return found
 
@@ -43,14 +42,8 @@ def _ends(sizes: list[list[int]], n_heads: int) -> list[int]:
     return [*ends, len(sizes)] if sizes else []
 
 
-def _interleaved(tables: MatchTables) -> tuple[Float[Tensor, "item wide"], Float[Tensor, "item wide"]]:
-    """Keys and values side by side, queries and probes side by side: one gather and one product for both."""
-    return torch.cat([tables.key, tables.value], 1), torch.cat([tables.query, tables.probe], 1)
-
-
 def _score_block(
-    tables: MatchTables,
-    both: tuple[Tensor, Tensor],
+    tables: PackedTables,
     memories: Memories,
     asked: Asked,
     block: Int[Tensor, " memory"],
@@ -59,23 +52,22 @@ def _score_block(
     slots, is_slot = _padded(memories.offsets, block)
     pairs, is_pair = _padded(asked.offsets, block)
     rows, candidates = memories.rows[slots] if slots.shape[1] else slots, asked.rows[pairs]
-    heads, dtype = tables.n_heads, torch.float32
-    unit = tables.unit[candidates].to(dtype)
-    cosine = tables.unit[rows].to(dtype) @ unit.transpose(1, 2)
+    heads = tables.n_heads
+    cosine = tables.rows(rows, 0) @ tables.rows(candidates, 0).transpose(1, 2)
     # [memory, 2 head, slot, dim] @ [memory, 2 head, dim, cand]: the logits, then what the slots say.
-    told = both[0][rows].to(dtype).unflatten(2, (2 * heads, -1)).transpose(1, 2)
-    asks = both[1][candidates].to(dtype).unflatten(2, (2 * heads, -1)).permute(0, 2, 3, 1)
-    scale = torch.cat([tables.alpha, tables.gamma]).to(dtype)[:, None, None]
+    told = tables.rows(rows, 1).unflatten(2, (2 * heads, -1)).transpose(1, 2)
+    asks = tables.rows(candidates, 2).unflatten(2, (2 * heads, -1)).permute(0, 2, 3, 1)
+    scale = torch.cat([tables.alpha, tables.gamma])[:, None, None]
     product = (told @ asks).addcmul_(cosine[:, None], scale)
     logits, says = product[:, :heads], product[:, heads:]
     attention = logits.add_(_per_slot(memories.bias, slots)).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
     attention.mul_(_seen(memories, cosine, slots, is_slot))
-    null = tables.null_logit.to(dtype).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()[:, None]
+    null = tables.null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()[:, None]
     total = attention.sum(2) + null
     parts = says.mul_(attention).mul_(_per_slot(memories.sign, slots)).div_(total[:, :, None]).sum(1)
-    null_part = (null * tables.null_value[candidates].to(dtype).transpose(1, 2) / total).sum(1)
+    null_part = (null * tables.null_value[candidates].transpose(1, 2) / total).sum(1)
     place = pairs[is_pair]
-    prior = tables.prior[candidates].to(dtype)
+    prior = tables.prior[candidates]
     found.prior[place], found.null[place] = prior[is_pair], null_part[is_pair]
     found.score[place] = (prior + null_part + parts.sum(1))[is_pair]
     if slots.shape[1]:

@@ -12,63 +12,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from recmem.kernels import MatchTables, Searched
+from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
+from recmem.kernels import Backend, Searched, match_pairs, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
-from recmem.kernels.pairs import Asked, Memories, PairScores, check_rows, match_pairs_reference
+from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_blocked import match_pairs_blocked
 from tolerances import close
 
-N_TEXTS = 9
-ROWS = st.integers(0, N_TEXTS - 1)
-CASES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.lists(ROWS, max_size=5)), min_size=1, max_size=5)
-SEEDS = st.integers(0, 1000)
 FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time
 
-Backend = Callable[[MatchTables, Memories, Asked], PairScores]
-BACKENDS: list[Backend] = [match_pairs_reference, match_pairs_blocked]
+Scorer = Callable[[PackedTables, Memories, Asked], PairScores]
+BACKENDS: list[Scorer] = [match_pairs_reference, match_pairs_blocked]
 EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
-
-
-def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) -> MatchTables:
-    generator = torch.Generator().manual_seed(seed)
-
-    def draw(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=generator)
-
-    wide = [draw(N_TEXTS, n_heads * head_dim) for _ in range(4)]
-    return MatchTables(
-        torch.nn.functional.normalize(draw(N_TEXTS, dim), dim=1),
-        *wide,
-        draw(N_TEXTS),
-        draw(N_TEXTS, n_heads),
-        draw(n_heads),
-        draw(n_heads),
-        draw(n_heads),
-    )
-
-
-def flat(rows: list[list[int]]) -> torch.Tensor:
-    return torch.tensor([number for row in rows for number in row], dtype=torch.int64)
-
-
-def offsets_of(rows: list[list[int]]) -> torch.Tensor:
-    return torch.tensor([0, *np.cumsum([len(row) for row in rows])], dtype=torch.int64)
-
-
-def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, Asked]:
-    memories, asked = [slots for slots, _ in case], [candidates for _, candidates in case]
-    n_slots = sum(map(len, memories))
-    generator = torch.Generator().manual_seed(seed + 1)
-    return (
-        Memories(
-            rows=flat(memories),
-            offsets=offsets_of(memories),
-            counted=torch.rand(n_slots, generator=generator) < 0.7,
-            bias=torch.randn((n_slots, n_heads), generator=generator),
-            sign=torch.randn((n_slots, n_heads), generator=generator),
-        ),
-        Asked(flat(asked), offsets_of(asked)),
-    )
 
 
 def same(found: PairScores, expected: PairScores) -> None:
@@ -80,9 +35,10 @@ def same(found: PairScores, expected: PairScores) -> None:
 @EVERY_BACKEND
 @FEWER
 @given(case=CASES, seed=SEEDS)
-def test_pairs_are_those_of_the_oracle(backend: Backend, case: list[tuple[list[int], list[int]]], seed: int) -> None:
+def test_pairs_are_those_of_the_oracle(backend: Scorer, case: list[tuple[list[int], list[int]]], seed: int) -> None:
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
-    found = backend(tables, memories, asked)
+    packed = PackedTables.of(tables)
+    found = backend(packed, memories, asked)
     numbers = {field.name: getattr(tables, field.name).double().numpy() for field in fields(tables)}
     pair, first = 0, 0
     for slots, candidates in case:
@@ -114,9 +70,13 @@ def test_blocked_pairs_are_the_definition_also_where_older_slots_are_searched(
     case: list[tuple[list[int], list[int]]], seed: int, n_kept: int
 ) -> None:
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
+    packed = PackedTables.of(tables)
     older = torch.rand(len(memories.rows), generator=torch.Generator().manual_seed(seed)) < 0.6
     memories = replace(memories, searched=Searched(older, n_kept))
-    found, expected = match_pairs_blocked(tables, memories, asked), match_pairs_reference(tables, memories, asked)
+    found, expected = (
+        match_pairs_blocked(packed, memories, asked),
+        match_pairs_reference(packed, memories, asked),
+    )
     close(found.score, expected.score, "float32")
 
 
@@ -124,34 +84,71 @@ def test_blocked_pairs_are_the_definition_also_where_older_slots_are_searched(
 @given(case=CASES, seed=SEEDS, cells=st.integers(1, 400))
 def test_how_blocks_are_cut_changes_nothing(case: list[tuple[list[int], list[int]]], seed: int, cells: int) -> None:
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
-    whole = match_pairs_blocked(tables, memories, asked)
+    packed = PackedTables.of(tables)
+    whole = match_pairs_blocked(packed, memories, asked)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(blocked_module, "BLOCK_CELLS", cells)
-        same(match_pairs_blocked(tables, memories, asked), whole)
+        same(match_pairs_blocked(packed, memories, asked), whole)
 
 
 @pytest.mark.parametrize(("n_slots", "dim", "n_heads", "head_dim"), [(1, 5, 1, 1), (200, 48, 3, 20), (37, 384, 4, 32)])
 def test_blocked_is_the_definition_at_real_shapes(n_slots: int, dim: int, n_heads: int, head_dim: int) -> None:
-    tables = random_tables(1, n_heads, head_dim, dim)
+    packed = PackedTables.of(random_tables(1, n_heads, head_dim, dim))
     rows = np.random.default_rng(0).integers(N_TEXTS, size=(3, n_slots)).tolist()
     case = [(rows[0], [1, 2, 3]), ([], [0, 4]), (rows[1], list(range(N_TEXTS)) * 12), (rows[2][:1], [5])]
     memories, asked = inputs(case, 1, n_heads)
-    found, expected = match_pairs_blocked(tables, memories, asked), match_pairs_reference(tables, memories, asked)
+    found, expected = (
+        match_pairs_blocked(packed, memories, asked),
+        match_pairs_reference(packed, memories, asked),
+    )
     close(found.score / 8, expected.score / 8, "float32")
     for name in ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last"):
         close(getattr(found, name), getattr(expected, name), "float32")
 
 
 @EVERY_BACKEND
-def test_no_pairs_give_no_scores(backend: Backend) -> None:
+def test_no_pairs_give_no_scores(backend: Scorer) -> None:
     memories, asked = inputs([([1, 2], []), ([], [])], 0)
-    assert backend(random_tables(0), memories, asked).score.shape == (0,)
+    assert backend(PackedTables.of(random_tables(0)), memories, asked).score.shape == (0,)
 
 
 @pytest.mark.parametrize("row", [-1, N_TEXTS])
 def test_a_row_outside_the_tables_is_refused(row: int) -> None:
-    tables, (memories, asked) = random_tables(0), inputs([([1, 2], [3])], 0)
+    packed, (memories, asked) = PackedTables.of(random_tables(0)), inputs([([1, 2], [3])], 0)
     with pytest.raises(IndexError, match=rf"asked\.rows: expected 0 \.\. {N_TEXTS - 1}, got {row}"):
-        check_rows(tables, memories, replace(asked, rows=torch.tensor([row])))
+        check_rows(packed, memories, replace(asked, rows=torch.tensor([row])))
     with pytest.raises(IndexError, match=r"memories\.rows: expected 0"):
-        check_rows(tables, replace(memories, rows=torch.tensor([1, row])), asked)
+        check_rows(packed, replace(memories, rows=torch.tensor([1, row])), asked)
+
+
+@pytest.mark.parametrize("name", ["auto", "blocked", "reference"])
+def test_named_backends_give_the_same_scores(name: Backend) -> None:
+    packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1, 2], [3, 4]), ([], [0])], 3)
+    found = match_pairs(packed, memories, asked, backend=name)
+    close(found.score, match_pairs_reference(packed, memories, asked).score, "float32")
+
+
+def test_why_triton_cannot_run_is_told() -> None:
+    packed, (memories, _) = PackedTables.of(random_tables(0)), inputs([([1], [2])], 0)
+    if packed.unit.device.type == "cpu":
+        assert why_not_triton(packed, memories) == "the tables are on cpu, and Triton needs CUDA"
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, "tf32"), (torch.bfloat16, "bfloat16")])
+def test_rounded_tables_score_nearly_the_same(dtype: torch.dtype, tolerance: str) -> None:
+    tables, (memories, asked) = random_tables(4, head_dim=1), inputs([([1, 2, 3], [3, 4, 8]), ([5], [0])], 4)
+    rounded = match_pairs_blocked(PackedTables.of(tables, dtype), memories, asked)
+    close(
+        rounded.similarity_max,
+        match_pairs_reference(PackedTables.of(tables), memories, asked).similarity_max,
+        tolerance,
+    )
+
+
+def test_int8_rows_are_within_half_a_step_of_what_they_round() -> None:
+    tables = random_tables(6)
+    packed = PackedTables.of(tables, torch.int8)
+    assert packed.scales is not None
+    error = (packed.rows(torch.arange(N_TEXTS), 0) - tables.unit).abs()
+    assert (error <= packed.scales[:, :1] / 2 * (1 + 1e-5)).all()
+    assert error.max() > 0

@@ -1,0 +1,57 @@
+"""Ragged pairs for kernels: random tables, memories and candidates."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from hypothesis import strategies as st
+
+from recmem.kernels.match_reference import MatchTables
+from recmem.kernels.pairs import Asked, Memories
+
+N_TEXTS = 9
+ROWS = st.integers(0, N_TEXTS - 1)
+CASES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.lists(ROWS, max_size=5)), min_size=1, max_size=5)
+SEEDS = st.integers(0, 1000)
+
+
+def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) -> MatchTables:
+    generator = torch.Generator().manual_seed(seed)
+
+    def draw(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=generator)
+
+    wide = [draw(N_TEXTS, n_heads * head_dim) for _ in range(4)]
+    return MatchTables(
+        torch.nn.functional.normalize(draw(N_TEXTS, dim), dim=1),
+        *wide,
+        draw(N_TEXTS),
+        draw(N_TEXTS, n_heads),
+        draw(n_heads),
+        draw(n_heads),
+        draw(n_heads),
+    )
+
+
+def flat(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([number for row in rows for number in row], dtype=torch.int64)
+
+
+def offsets_of(rows: list[list[int]]) -> torch.Tensor:
+    return torch.tensor([0, *np.cumsum([len(row) for row in rows])], dtype=torch.int64)
+
+
+def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, Asked]:
+    memories, asked = [slots for slots, _ in case], [candidates for _, candidates in case]
+    n_slots = sum(map(len, memories))
+    generator = torch.Generator().manual_seed(seed + 1)
+    return (
+        Memories(
+            rows=flat(memories),
+            offsets=offsets_of(memories),
+            counted=torch.rand(n_slots, generator=generator) < 0.7,
+            bias=torch.randn((n_slots, n_heads), generator=generator),
+            sign=torch.randn((n_slots, n_heads), generator=generator),
+        ),
+        Asked(flat(asked), offsets_of(asked)),
+    )
