@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from recmem.kernels import MatchTables, match_contributions, match_scores
+from recmem.kernels import MatchTables, match_contributions, match_scores, match_scores_training
 from recmem.memory import N_AGES, Kind, Slots
 
 INITIAL_ATTENTION = 10.0
@@ -86,7 +86,8 @@ class MatchModule(nn.Module):
     ) -> Float[Tensor, "memory cand"]:
         """The match score of every candidate (a row of the tables) for every memory."""
         bias, sign = self.slot_terms(slots)
-        return match_scores(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories, slots.searched)
+        score = match_scores_training if self.training else match_scores
+        return score(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories, slots.searched)
 
     def contributions(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]

@@ -11,6 +11,7 @@ from recmem.kernels.match_reference import (
     match_contributions,
     match_scores,
 )
+from recmem.kernels.match_training import match_scores_training
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_blocked import match_pairs_blocked
 
@@ -27,6 +28,7 @@ __all__ = [
     "match_contributions",
     "match_pairs",
     "match_scores",
+    "match_scores_training",
     "why_not_triton",
 ]
 

@@ -86,7 +86,7 @@ def match_scores(
     query, probe = tables.query[candidates], tables.probe[candidates]
     key, value = tables.key[slots], tables.value[slots]
     score = tables.prior[candidates].expand(n_memories, -1)
-    seen = None if searched is None else _seen(cosine, owner, searched)
+    seen = None if searched is None else seen_slots(cosine, owner, searched)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, (query, probe, key, value), bias)
         attention = attention if seen is None else attention * seen
@@ -111,7 +111,7 @@ def match_contributions(
     rows = (tables.query[candidates], tables.probe[candidates], tables.key[slots], tables.value[slots])
     null_part = torch.zeros(len(candidates), dtype=cosine.dtype, device=cosine.device)
     parts = torch.zeros_like(cosine)
-    seen = None if searched is None else _seen(cosine, torch.zeros_like(slots), searched)
+    seen = None if searched is None else seen_slots(cosine, torch.zeros_like(slots), searched)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, rows, bias)
         attention = attention if seen is None else attention * seen
@@ -122,7 +122,7 @@ def match_contributions(
     return tables.prior[candidates], null_part, parts
 
 
-def _seen(
+def seen_slots(
     cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], searched: Searched
 ) -> Bool[Tensor, "slot cand"]:
     """Which slots each candidate sees."""

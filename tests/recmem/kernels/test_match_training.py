@@ -1,0 +1,64 @@
+"""The written-out backward pass against autograd's, on the definition's numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pair_cases import N_TEXTS, flat, random_tables
+from recmem.kernels import MatchTables, Searched, match_scores, match_scores_training
+from tolerances import close
+
+MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)
+CANDIDATES = st.lists(st.integers(0, N_TEXTS - 1), min_size=1, max_size=5)
+
+
+def scores_and_gradients(
+    function: Callable[..., torch.Tensor],
+    memories: list[list[int]],
+    candidates: list[int],
+    seed: int,
+    searched: Searched | None,
+    size: float,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """In float64, of a random sum of the scores; `size` times the bias drives logits into the clamp."""
+    tables, n_slots = random_tables(seed), sum(map(len, memories))
+    generator = torch.Generator().manual_seed(seed)
+    named = {field.name: getattr(tables, field.name).double() for field in fields(tables)}
+    terms = {name: torch.randn((n_slots, 2), generator=generator, dtype=torch.float64) for name in ("bias", "sign")}
+    terms["bias"] *= size
+    inputs = {name: part.requires_grad_(name != "unit") for name, part in (named | terms).items()}
+    owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
+    made = MatchTables(**{name: inputs[name] for name in named})
+    asked = torch.tensor(candidates)
+    scores = function(made, flat(memories), owner, inputs["bias"], inputs["sign"], asked, len(memories), searched)
+    weights = torch.randn(scores.shape, generator=generator, dtype=torch.float64)
+    (scores * weights).sum().backward()
+    return scores.detach(), {name: part.grad for name, part in inputs.items() if part.grad is not None}
+
+
+@settings(max_examples=40)
+@given(MEMORIES, CANDIDATES, st.integers(0, 1000), st.sampled_from([1.0, 40.0]), st.booleans())
+def test_scores_and_gradients_are_autograds(
+    memories: list[list[int]], candidates: list[int], seed: int, size: float, searches: bool
+) -> None:
+    older = torch.rand(sum(map(len, memories)), generator=torch.Generator().manual_seed(seed)) < 0.5
+    searched = Searched(older, 1) if searches else None
+    expected = scores_and_gradients(match_scores, memories, candidates, seed, searched, size)
+    found = scores_and_gradients(match_scores_training, memories, candidates, seed, searched, size)
+    close(found[0], expected[0], "float64")
+    assert found[1].keys() == expected[1].keys()
+    for name, gradient in expected[1].items():
+        close(found[1][name], gradient, "float64")
+
+
+@pytest.mark.parametrize("memories", [[[]], [[], [1]]])
+def test_an_empty_memory_has_gradients_of_its_prior_and_null_slot(memories: list[list[int]]) -> None:
+    _, gradients = scores_and_gradients(match_scores_training, memories, [2, 3], 1, None, 1.0)
+    assert gradients["prior"].abs().sum() > 0
+    assert gradients["null_value"].abs().sum() > 0
