@@ -1,6 +1,7 @@
 # make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
 # make test     the tests            make lint     ruff and mypy
 # make format   ruff's fixes         make clean    away with the environment, caches and runs
+# make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
 # interpreter, PYTEST_ARGS goes to pytest: make test PYTHON=python3.12 PYTEST_ARGS="-k point_in_time -x"
@@ -23,7 +24,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MPLBACKEND := Agg
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test lint format clean
+.PHONY: help demo test lint format bench bench-gpu clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -42,6 +43,12 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+bench: .venv/.installed-dev
+	$(BIN)/python -m benchmarks cpu
+
+bench-gpu:
+	$(PYTHON) -m benchmarks gpu
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

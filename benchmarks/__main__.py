@@ -1,0 +1,48 @@
+"""`python -m benchmarks cpu` or `python -m benchmarks gpu`: measures, prints and writes one table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.scorer import scorer_rows
+from benchmarks.timing import write
+
+METHOD = (
+    "Medians over rounds in which all ways take turns, after a warm-up; the ratio is to the first way of each table. "
+    "Every way is checked against the others, scores against float64, before it is timed."
+)
+DEMO = Path("runs/demo/bundle")
+
+
+def main() -> None:
+    kind = sys.argv[1] if len(sys.argv) == 2 else ""
+    if kind == "gpu":
+        if not torch.cuda.is_available():
+            raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
+        rows = scorer_rows(torch.device("cuda"), (torch.float32, torch.float16, torch.bfloat16, torch.int8))
+    elif kind == "cpu":
+        rows = cpu_rows()
+    else:
+        raise SystemExit(f"benchmarks: expected cpu or gpu, got {kind!r}. Use make bench or make bench-gpu.")
+    print(write(kind, rows, METHOD).read_text())
+
+
+def cpu_rows():  # type: ignore[no-untyped-def]
+    # What a bare GPU machine lacks is imported here only.
+    from benchmarks.as_of import as_of_rows
+    from benchmarks.batch import batch_rows
+    from benchmarks.encoding import encoding_rows
+    from benchmarks.search import search_rows
+    from benchmarks.training_step import training_rows
+
+    if not DEMO.exists():
+        raise SystemExit(f"batch: expected a bundle in {DEMO}, got none. Run `make demo` first.")
+    rows = scorer_rows(torch.device("cpu")) + training_rows() + search_rows() + as_of_rows()
+    return rows + encoding_rows() + batch_rows(DEMO)
+
+
+if __name__ == "__main__":
+    main()

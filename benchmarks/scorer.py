@@ -1,0 +1,114 @@
+"""The match of ragged pairs against what one writes by hand: gather, einsum, softmax over padded tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from benchmarks.timing import Row, compare
+from recmem.kernels import Asked, MatchTables, Memories, PackedTables, match_pairs
+from recmem.kernels.match_reference import LOGIT_LIMIT
+
+N_HEADS, HEAD_DIM = 4, 32
+SHAPES = ((50, 100, 384), (50, 1000, 128), (100, 500, 384))
+"""Slots, candidates, dimensions."""
+CELLS = 4_000_000
+"""Slots times candidates of all memories of a launch on a CPU; on a GPU it is `GPU_CELLS`."""
+GPU_CELLS = 200_000_000
+TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2, torch.int8: 2e-1}
+
+
+def scorer_rows(device: torch.device, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> list[Row]:
+    """Every shape and type; each way is checked against float64 before it is timed."""
+    return [row for shape in SHAPES for dtype in dtypes for row in _rows(device, dtype, *shape)]
+
+
+def _rows(device: torch.device, dtype: torch.dtype, n_slots: int, n_candidates: int, dim: int) -> list[Row]:
+    n_items = 5_000 if device.type == "cpu" else 2_000_000
+    n_memories = (CELLS if device.type == "cpu" else GPU_CELLS) // (n_slots * n_candidates)
+    tables = random_tables(n_items, dim, device)
+    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
+    packed = PackedTables.of(tables, dtype)
+    plain = tables if dtype in (torch.float32, torch.int8) else _cast(tables, dtype)
+    ways: dict[str, Callable[[], object]] = {
+        "gather, einsum, softmax": lambda: naive(plain, memories, asked, n_slots, n_candidates),
+        "recmem": lambda: match_pairs(packed, memories, asked),
+    }
+    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}"
+    with torch.inference_mode():
+        expected = naive(_double(tables), _doubled(memories), asked, n_slots, n_candidates)[0]
+        _check(match_pairs(packed, memories, asked).score, expected, TOLERANCE[dtype])
+        amount = n_memories * n_slots * n_candidates
+        return compare("match columns", shape, ways, amount=amount, unit="scores/s")
+
+
+def naive(tables: MatchTables, memories: Memories, asked: Asked, n_slots: int, n_candidates: int) -> tuple[Tensor, ...]:
+    """All columns for memories of one length, in the plainest batched form: score, four similarities, strongest."""
+    slots, candidates = memories.rows.view(-1, n_slots), asked.rows.view(-1, n_candidates)
+
+    def heads(table: Tensor, rows: Tensor) -> Tensor:
+        return table[rows].unflatten(2, (tables.n_heads, -1))
+
+    def per_slot(terms: Tensor) -> Tensor:
+        return terms.view(-1, n_slots, tables.n_heads).transpose(1, 2)[..., None].to(cosine.dtype)
+
+    cosine = torch.einsum("msd,mcd->msc", tables.unit[slots], tables.unit[candidates])
+    alpha, gamma = (scale[:, None, None] for scale in (tables.alpha, tables.gamma))
+    look = torch.einsum("mshd,mchd->mhsc", heads(tables.key, slots), heads(tables.query, candidates))
+    told = torch.einsum("mshd,mchd->mhsc", heads(tables.value, slots), heads(tables.probe, candidates))
+    attention = (look + alpha * cosine[:, None] + per_slot(memories.bias)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+    null = tables.null_logit.exp()[:, None]
+    total = attention.sum(2) + null
+    parts = (attention * (told + gamma * cosine[:, None]) * per_slot(memories.sign) / total[:, :, None]).sum(1)
+    null_part = (null * tables.null_value[candidates].transpose(1, 2) / total).sum(1)
+    score = tables.prior[candidates] + null_part + parts.sum(1)
+    top = cosine.topk(3, dim=1).values
+    pooled = (top[:, 0], cosine.mean(1), top.mean(1), cosine[:, -1], parts.argmax(1))
+    return (score.flatten(), *(part.flatten() for part in pooled))
+
+
+def random_tables(n_items: int, dim: int, device: torch.device) -> MatchTables:
+    """Tables of the size that training gives them, of random numbers."""
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator, device=device) * 0.1
+
+    wide = [draw(n_items, N_HEADS * HEAD_DIM) for _ in range(4)]
+    unit = torch.nn.functional.normalize(draw(n_items, dim), dim=1)
+    return MatchTables(unit, *wide, draw(n_items), draw(n_items, N_HEADS), *(draw(N_HEADS) for _ in range(3)))
+
+
+def random_pairs(
+    n_items: int, n_memories: int, n_slots: int, n_candidates: int, device: torch.device
+) -> tuple[Memories, Asked]:
+    """Memories and candidates of one length each, uniform ids."""
+    generator = torch.Generator(device).manual_seed(1)
+
+    def rows(n: int) -> Tensor:
+        return torch.randint(n_items, (n_memories * n,), generator=generator, device=device)
+
+    count = torch.arange(n_memories + 1, device=device)
+    terms = [torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2)]
+    counted = torch.ones(n_memories * n_slots, dtype=torch.bool, device=device)
+    return Memories(rows(n_slots), count * n_slots, counted, *terms), Asked(rows(n_candidates), count * n_candidates)
+
+
+def _cast(tables: MatchTables, dtype: torch.dtype) -> MatchTables:
+    return MatchTables(**{name: part.to(dtype) for name, part in vars(tables).items()})
+
+
+def _double(tables: MatchTables) -> MatchTables:
+    return _cast(tables, torch.float64)
+
+
+def _doubled(memories: Memories) -> Memories:
+    return Memories(memories.rows, memories.offsets, memories.counted, memories.bias.double(), memories.sign.double())
+
+
+def _check(found: Tensor, expected: Tensor, tolerance: float) -> None:
+    error = float((found - expected).norm() / expected.norm())
+    if not error < tolerance:
+        raise ArithmeticError(f"scores: expected the float64 ones to {tolerance}, got {error} away. Nothing is timed.")

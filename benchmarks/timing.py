@@ -1,0 +1,105 @@
+"""Times of functions that stand beside each other, and the tables that they are written to."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+VERSIONS = ("torch", "triton", "transformers", "sentence-transformers", "lightgbm", "polars", "numpy", "faiss-cpu")
+ROUNDS = 7
+"""Every function is timed this often, in turn with the others: a busy neighbour slows all of them."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement of one way to do something."""
+
+    what: str
+    shape: str
+    way: str
+    rate: float
+    unit: str
+    ratio: float
+    """Rate over that of the way that is named first: what a user would write or pick instead."""
+    note: str = ""
+
+
+def compare(
+    what: str, shape: str, ways: dict[str, Callable[[], object]], *, amount: float, unit: str, rounds: int = ROUNDS
+) -> list[Row]:
+    """Rows of all ways, the first of them the one that ratios refer to; medians over rounds, after a warm-up each."""
+    seconds: dict[str, list[float]] = {way: [] for way in ways}
+    for function in ways.values():
+        function()
+    _wait()
+    for _ in range(rounds):
+        for way, function in ways.items():
+            begin = time.perf_counter()
+            function()
+            _wait()
+            seconds[way].append(time.perf_counter() - begin)
+    rates = {way: amount / statistics.median(times) for way, times in seconds.items()}
+    first = next(iter(rates.values()))
+    return [Row(what, shape, way, rate, unit, rate / first) for way, rate in rates.items()]
+
+
+def write(name: str, rows: list[Row], method: str) -> Path:
+    """The rows as JSON and Markdown under `results`, with hardware, versions and method; the Markdown file."""
+    about = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "hardware": hardware(),
+        "python": platform.python_version(),
+        "versions": {package: found for package in VERSIONS if (found := _version(package))},
+        "method": method,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(about | {"rows": [asdict(row) for row in rows]}, indent=1) + "\n")
+    lines = [f"# {name}", "", f"{about['date']}, {about['hardware']}, Python {about['python']}", ""]
+    lines += [", ".join(f"{package} {found}" for package, found in about["versions"].items()), "", method, ""]
+    lines += ["| what | shape | way | rate | ratio | note |", "|---|---|---|---|---|---|"]
+    lines += [f"| {r.what} | {r.shape} | {r.way} | {_short(r.rate)}{r.unit} | {r.ratio:.2f} | {r.note} |" for r in rows]
+    path = RESULTS / f"{name}.md"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def hardware() -> str:
+    """Processor or GPU, and the cores that torch uses."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    model = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+        model = names[0] if names else model
+    return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def _wait() -> None:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _short(rate: float) -> str:
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if rate >= size:
+            return f"{rate / size:.3g} {letter} "
+    return f"{rate:.3g} "
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,42 @@
+"""A step of match training: the written-out backward pass beside autograd's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+
+from benchmarks.scorer import HEAD_DIM, N_HEADS
+from benchmarks.timing import Row, compare
+from recmem.kernels import match_scores, match_scores_training
+from recmem.match import MatchConfig, MatchModule
+from recmem.memory import N_AGES, Kind, Slots
+
+N_TEXTS, N_MEMORIES, N_SLOTS, N_CANDIDATES = 1500, 64, 1600, 700
+
+
+def training_rows() -> list[Row]:
+    """Forward and backward of the match of one step's memories with its shared candidates."""
+    generator = torch.Generator().manual_seed(0)
+    module = MatchModule(MatchConfig(n_heads=N_HEADS, head_dim=HEAD_DIM), generator)
+    unit = torch.nn.functional.normalize(torch.randn((N_TEXTS, 384), generator=generator), dim=1)
+    slots = Slots(
+        torch.randint(N_TEXTS, (N_SLOTS,), generator=generator),
+        torch.randint(N_AGES, (N_SLOTS,), generator=generator),
+        torch.randint(len(Kind), (N_SLOTS,), generator=generator),
+        torch.randint(N_MEMORIES, (N_SLOTS,), generator=generator).sort().values,
+        N_MEMORIES,
+    )
+    asked = torch.randint(N_TEXTS, (N_CANDIDATES,), generator=generator)
+
+    def step(function: Callable[..., torch.Tensor]) -> Callable[[], object]:
+        def run() -> None:
+            module.zero_grad()
+            tables, (bias, sign) = module.tables(unit), module.slot_terms(slots)
+            function(tables, slots.rows, slots.owner, bias, sign, asked, N_MEMORIES).square().mean().backward()
+
+        return run
+
+    ways = {"autograd": step(match_scores), "recmem": step(match_scores_training)}
+    shape = f"{N_MEMORIES} memories, {N_SLOTS} slots, {N_CANDIDATES} candidates"
+    return compare("match training step", shape, ways, amount=1, unit="steps/s")
