@@ -48,8 +48,9 @@ def item_counters(log: EventLog, items: IntArray, times: IntArray, config: Count
     """
     index = log.by_item
     windows = {"short": config.short, "medium": config.medium, "long": config.long}
-    recent = {name: index.counts(items, times, window) for name, window in windows.items()}
-    total = index.counts(items, times)
+    end = index.ends(items, times)
+    recent = {name: end - index.ends(items, times - window) for name, window in windows.items()}
+    total = end - index.starts(items)
     columns = {"popularity": _log1p(total)}
     columns |= {f"popularity_{name}": _log1p(count) for name, count in recent.items()}
     columns["trend"] = ((recent["medium"] + 1) / (recent["long"] + config.long / config.medium)).astype(np.float32)
