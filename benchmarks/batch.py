@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import lightgbm as lgb
 import numpy as np
 import polars as pl
 
@@ -14,6 +15,8 @@ from recmem.ranker import feature_matrix, ranking_features
 from recmem.scoring import RANK_OUTPUTS, pairs_of
 
 N_USERS, N_CANDIDATES = 2_000, 100
+LARGE, N_TREES = {"num_leaves": 63, "objective": "binary", "verbose": -1, "min_data_in_leaf": 20}, 300
+"""A ranker of the size that teams often have, on labels of chance: only its speed counts."""
 
 
 def batch_rows(bundle: Path) -> list[Row]:
@@ -27,8 +30,11 @@ def batch_rows(bundle: Path) -> list[Row]:
     pairs = pairs_of(model.scene, model._matcher, read, np.arange(len(read.queries)))
     ranker = model.bundle.ranker
     matrix = feature_matrix(ranking_features(pairs, ranker.columns), ranker.features)
+    labels = rng.random(len(matrix)) < 0.1
+    large = lgb.train(LARGE, lgb.Dataset(matrix, labels), num_boost_round=N_TREES)
     ways = {
-        "LightGBM predict, ready-made columns": lambda: ranker.booster.predict(matrix, raw_score=True),
+        f"LightGBM predict alone, {N_TREES} trees of {LARGE['num_leaves']} leaves": lambda: large.predict(matrix),
+        "LightGBM predict alone, this ranker's trees": lambda: ranker.booster.predict(matrix, raw_score=True),
         "recmem rank, whole path": lambda: model.rank(frame),
         "recmem match": lambda: model.match(frame),
     }

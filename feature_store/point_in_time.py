@@ -33,11 +33,12 @@ class AsOfIndex:
 
     def __init__(self, keys: IntArray, known: IntArray) -> None:
         """`keys` (0 or more) and `known` (microseconds) are int64 of the same length."""
-        by_time = np.argsort(known, kind="stable") if bool((known[1:] < known[:-1]).any()) else np.arange(len(known))
+        rises = not bool((known[1:] < known[:-1]).any())
+        by_time = slice(None) if rises else np.argsort(known, kind="stable")
         self._known, keys = known[by_time], keys[by_time]
         self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
         by_key = _stable_order(keys)
-        self.order: IntArray = by_time[by_key]
+        self.order: IntArray = by_key if isinstance(by_time, slice) else by_time[by_key]
         # A row's place in time tells how many became known before it: key and number are searched as one.
         self._stride = len(known) + 1
         self._sorted = keys[by_key] * self._stride + by_key
