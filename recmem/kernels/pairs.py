@@ -58,7 +58,9 @@ class PackedTables:
 
     def rows(self, rows: Int[Tensor, "*place"], side: int) -> Float[Tensor, "*place wide"]:
         """Rows of unit (0), slot_side (1) or cand_side (2) as float32."""
-        picked = (self.unit, self.slot_side, self.cand_side)[side][rows].float()
+        table = (self.unit, self.slot_side, self.cand_side)[side]
+        # index_select copies whole rows; indexing with two axes goes number by number.
+        picked = table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1]).float()
         return picked if self.scales is None else picked * self.scales[:, side][rows][..., None]
 
     def unpacked(self) -> MatchTables:

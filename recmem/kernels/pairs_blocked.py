@@ -1,7 +1,7 @@
 """The match of ragged pairs in blocks of memories, padded and batched: the quick path of a CPU, and of any device.
 
-Memories of like length stand together, so that little is padding. A block is two batched matrix products (cosines; keys
-and values against queries and probes, all heads at once) and some passes over their results.
+Memories of like length stand together, so that little is padding. A block is one batched matrix product for the
+cosines and two for each head, and some passes over their results.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from torch import Tensor
 from recmem.kernels.match_reference import LOGIT_LIMIT, TIE
 from recmem.kernels.pairs import TOP, Asked, Memories, PackedTables, PairScores
 
-BLOCK_CELLS = 4_000_000
-"""Logits and values (memories x 2 heads x slots x candidates) that a block holds at once; measured."""
+BLOCK_CELLS = 500_000
+"""Cosines (memories x slots x candidates) of a block; measured."""
 
 
 def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
@@ -25,18 +25,18 @@ def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) 
     order = order[n_pairs[order] > 0]
     sizes = torch.stack([n_slots[order], n_pairs[order]], dim=1).tolist()
     begin = 0
-    for end in _ends(sizes, tables.n_heads):
+    for end in _ends(sizes):
         _score_block(tables, memories, asked, order[begin:end], found)
         begin = end
     return found
 
 
-def _ends(sizes: list[list[int]], n_heads: int) -> list[int]:
+def _ends(sizes: list[list[int]]) -> list[int]:
     """Where each block ends: blocks of memories whose padded logits stay within `BLOCK_CELLS`."""
     ends, begin, widest = [], 0, 0
     for place, (n_slots, n_pairs) in enumerate(sizes):
         widest = max(widest, n_pairs)
-        if place > begin and (place + 1 - begin) * 2 * n_heads * (n_slots + 1) * widest > BLOCK_CELLS:
+        if place > begin and (place + 1 - begin) * (n_slots + 1) * widest > BLOCK_CELLS:
             ends.append(place)
             begin, widest = place, n_pairs
     return [*ends, len(sizes)] if sizes else []
@@ -52,20 +52,25 @@ def _score_block(
     slots, is_slot = _padded(memories.offsets, block)
     pairs, is_pair = _padded(asked.offsets, block)
     rows, candidates = memories.rows[slots] if slots.shape[1] else slots, asked.rows[pairs]
-    heads = tables.n_heads
     cosine = tables.rows(rows, 0) @ tables.rows(candidates, 0).transpose(1, 2)
-    # [memory, 2 head, slot, dim] @ [memory, 2 head, dim, cand]: the logits, then what the slots say.
-    told = tables.rows(rows, 1).unflatten(2, (2 * heads, -1)).transpose(1, 2)
-    asks = tables.rows(candidates, 2).unflatten(2, (2 * heads, -1)).permute(0, 2, 3, 1)
-    scale = torch.cat([tables.alpha, tables.gamma])[:, None, None]
-    product = (told @ asks).addcmul_(cosine[:, None], scale)
-    logits, says = product[:, :heads], product[:, heads:]
-    attention = logits.add_(_per_slot(memories.bias, slots)).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
-    attention.mul_(_seen(memories, cosine, slots, is_slot))
-    null = tables.null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()[:, None]
-    total = attention.sum(2) + null
-    parts = says.mul_(attention).mul_(_per_slot(memories.sign, slots)).div_(total[:, :, None]).sum(1)
-    null_part = (null * tables.null_value[candidates].transpose(1, 2) / total).sum(1)
+    told = tables.rows(rows, 1).unflatten(2, (2 * tables.n_heads, -1))
+    asks = tables.rows(candidates, 2).unflatten(2, (2 * tables.n_heads, -1))
+    seen = _seen(memories, cosine, slots, is_slot)
+    null = tables.null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+    parts = torch.zeros_like(cosine)
+    null_part = torch.zeros(candidates.shape, device=cosine.device)
+    bias, sign = (_per_slot(terms, slots) for terms in (memories.bias, memories.sign))
+    for head in range(tables.n_heads):
+        key, query = told[:, :, head], asks[:, :, head]
+        value, probe = told[:, :, tables.n_heads + head], asks[:, :, tables.n_heads + head]
+        attention = torch.baddbmm(cosine, key, query.transpose(1, 2), beta=float(tables.alpha[head]))
+        attention.add_(bias[:, :, head, None]).clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
+        if seen is not None:
+            attention.mul_(seen)
+        total = attention.sum(1).add_(null[head])
+        says = torch.baddbmm(cosine, value, probe.transpose(1, 2), beta=float(tables.gamma[head]))
+        parts.add_(says.mul_(attention).mul_(sign[:, :, head, None]).div_(total[:, None]))
+        null_part.add_(null[head] * tables.null_value[:, head][candidates] / total)
     place = pairs[is_pair]
     prior = tables.prior[candidates]
     found.prior[place], found.null[place] = prior[is_pair], null_part[is_pair]
@@ -78,15 +83,17 @@ def _score_block(
 
 
 def _seen(
-    memories: Memories, cosine: Float[Tensor, "memory place cand"], slots: Int[Tensor, "memory place"], is_slot: Tensor
-) -> Float[Tensor, "memory one place_or_none cand_or_one"]:
-    """1 where a candidate sees a slot, 0 elsewhere and for padding."""
-    seen = is_slot[:, :, None]
-    if memories.searched is not None and slots.shape[1]:
-        older = seen & memories.searched.older[slots][:, :, None]
-        nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.searched.n_kept, slots.shape[1]), dim=1)
-        seen = seen & (~older | (cosine >= nearest.values[:, -1:] - TIE))
-    return seen[:, None].float()
+    memories: Memories,
+    cosine: Float[Tensor, "memory place cand"],
+    slots: Int[Tensor, "memory place"],
+    is_slot: Bool[Tensor, "memory place"],
+) -> Float[Tensor, "memory place cand_or_one"] | None:
+    """1 where a candidate sees a slot, 0 elsewhere and for padding; None where all see all."""
+    if memories.searched is None or not slots.shape[1]:
+        return None if bool(is_slot.all()) else is_slot[:, :, None].float()
+    older = (is_slot & memories.searched.older[slots])[:, :, None]
+    nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.searched.n_kept, slots.shape[1]), dim=1)
+    return (is_slot[:, :, None] & (~older | (cosine >= nearest.values[:, -1:] - TIE))).float()
 
 
 def _similarities(
@@ -124,6 +131,5 @@ def _padded(
 
 def _per_slot(
     terms: Float[Tensor, "slot head"], slots: Int[Tensor, "memory place"]
-) -> Float[Tensor, "memory head place one"]:
-    picked = terms[slots] if slots.shape[1] else terms.new_zeros((*slots.shape, terms.shape[1]))
-    return picked.float().transpose(1, 2)[..., None]
+) -> Float[Tensor, "memory place head"]:
+    return terms[slots].float() if slots.shape[1] else terms.new_zeros((*slots.shape, terms.shape[1]))
