@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -35,6 +36,10 @@ class RetrievalConfig:
     def __post_init__(self) -> None:
         if self.candidates < 1:
             raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give items per query.")
+        if self.whole_up_to < 1:
+            raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
+        if self.search not in get_args(SearchBackend):
+            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Name one of the two.")
 
 
 def retrieve(sources: dict[str, FloatArray], excluded: BoolArray, n_candidates: int) -> Ragged:

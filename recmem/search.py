@@ -31,7 +31,10 @@ class TextSearch(Protocol):
 
 
 class ExactSearch:
-    """Every cosine, block by block of the table, on the device where it lies."""
+    """Every cosine, block by block of the table, on the device where it lies.
+
+    Which of several rows of equal cosine, such as items of one text, stand at the border is left open.
+    """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         self._unit = unit

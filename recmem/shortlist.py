@@ -22,7 +22,10 @@ IntArray = NDArray[np.int64]
 
 
 def shortlist(scene: Scene, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
-    """Per query the item rows that are scored, ascending; what others ask in the same batch changes nothing."""
+    """Per query the item rows that are scored, ascending.
+
+    What others ask in the same batch changes nothing, but for which of many items of one and the same text are near.
+    """
     parts = [_near(scene, matcher, queries, config), _together(scene, queries), _popular(scene, queries, config)]
     n_items = len(scene.catalogue)
     keys = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))

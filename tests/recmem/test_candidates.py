@@ -86,3 +86,15 @@ def test_scores_are_left_as_they_are() -> None:
 def test_no_candidates_are_refused() -> None:
     with pytest.raises(ValueError, match=r"candidates: expected at least 1, got 0\. Give items per query\."):
         RetrievalConfig(candidates=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"whole_up_to": 0}, r"whole_up_to: expected at least 1, got 0"),
+        ({"search": "near"}, r"search: expected exact or faiss, got 'near'"),
+    ],
+)
+def test_a_search_that_is_none_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        RetrievalConfig(**change)  # type: ignore[arg-type]
