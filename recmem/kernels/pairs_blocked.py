@@ -15,6 +15,8 @@ from recmem.kernels.pairs import TOP, Asked, Memories, PackedTables, PairScores
 
 BLOCK_CELLS = 500_000
 """Cosines (memories x slots x candidates) of a block; measured."""
+FEW = 16
+"""Fewer slots or candidates count as so many: their rows, which are gathered, take room as well."""
 
 
 def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
@@ -36,7 +38,7 @@ def _ends(sizes: list[list[int]]) -> list[int]:
     ends, begin, widest = [], 0, 0
     for place, (n_slots, n_pairs) in enumerate(sizes):
         widest = max(widest, n_pairs)
-        if place > begin and (place + 1 - begin) * (n_slots + 1) * widest > BLOCK_CELLS:
+        if place > begin and (place + 1 - begin) * max(n_slots, FEW) * max(widest, FEW) > BLOCK_CELLS:
             ends.append(place)
             begin, widest = place, n_pairs
     return [*ends, len(sizes)] if sizes else []
