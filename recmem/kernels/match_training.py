@@ -1,7 +1,7 @@
 """`match_scores` for training: the same numbers, with the backward pass written out.
 
 What autograd would record for every head (a dozen arrays of slots x candidates) shrinks to two, attention and values,
-and each is passed over as few times as the chain rule allows. Half as slow again is what autograd takes on a CPU.
+and each is passed over as few times as the chain rule allows. See `benchmarks/results/cpu.md`.
 
     d_num = d_score / den                  d_den = -d_score num / den^2          per memory and candidate
     d_x   = d_num sign e                   d_e e = e (d_num sign x + d_den)      per slot and candidate
