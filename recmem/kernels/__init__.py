@@ -38,7 +38,8 @@ Backend = Literal["auto", "blocked", "reference", "triton"]
 def match_pairs(tables: PackedTables, memories: Memories, asked: Asked, *, backend: Backend = "auto") -> PairScores:
     """Every memory's candidates scored. "auto" takes Triton where it can run (see `why_not_triton`), else "blocked".
 
-    Raises IndexError for a row outside the tables, RuntimeError with the reason for a named backend that cannot run.
+    Raises IndexError for a row outside the tables, RuntimeError with the reason where a named "triton" cannot run, and
+    ModuleNotFoundError where it is not installed.
     """
     check_rows(tables, memories, asked)
     if backend == "reference":
