@@ -29,7 +29,7 @@ from recmem.parity import check_parity, parity_sample
 from recmem.ranker import Ranker
 from recmem.scene import SceneConfig
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """Raised with every change of the folder's layout; a bundle of another one is refused."""
 MANIFEST = "bundle.json"
 WEIGHTS = "match.safetensors"

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.search import SearchBackend
+from recmem.search import SearchBackend, largest
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -65,5 +65,5 @@ def retrieve(sources: dict[str, FloatArray], excluded: BoolArray, n_candidates: 
 def _top(scores: FloatArray, excluded: BoolArray, depth: int) -> IntArray:
     """The items of the largest scores per query; equal ones in the order of their rows, however many are scored."""
     values = torch.from_numpy(np.where(excluded, np.finfo(scores.dtype).min, scores))
-    top: IntArray = values.sort(dim=1, descending=True, stable=True).indices[:, :depth].numpy()
+    top: IntArray = largest(values, depth)[1].numpy()
     return top

@@ -67,18 +67,15 @@ def retrieved_columns(
 
     `on_grid` is shown each chunk of consecutive queries with its scores of the whole catalogue.
     """
-    parts, every = [], np.arange(len(scene.catalogue))
-    is_whole = len(every) <= config.whole_up_to
-    for chunk in _chunks(queries, len(every) if on_grid else min(len(every), config.whole_up_to), on_progress):
-        chosen = None if is_whole else shortlist(scene, matcher, chunk, config)
-        items = every if chosen is None or on_grid else np.unique(chosen.values)
-        grid = catalogue_scores(scene, matcher, chunk, items)
-        if on_grid is not None:
-            on_grid(chunk, grid)
-        excluded = np.zeros((len(chunk), len(items)), bool) if chosen is None else ~chosen.contains(items)
-        if config.exclude_seen:
-            excluded |= seen_items(scene, chunk).contains(items)
-        parts.append(_retrieved(scene, chunk, grid, items, excluded, config.candidates))
+    parts = []
+    n_items = len(scene.catalogue)
+    for chunk in _chunks(queries, n_items if on_grid else min(n_items, config.whole_up_to), on_progress):
+        for rows, items, excluded in _to_score(scene, matcher, chunk, config, everything=on_grid is not None):
+            some = chunk.take(rows)
+            grid = catalogue_scores(scene, matcher, some, items)
+            if on_grid is not None:
+                on_grid(some, grid)
+            parts.append(_retrieved(scene, some, grid, items, excluded, config.candidates))
     return PairColumns.concat(parts)
 
 
@@ -119,6 +116,32 @@ def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     """Everything that each query's user interacted with before, however long ago."""
     whole = scene.log.by_user.last(queries.users, queries.times)
     return Ragged(scene.log.item_rows[whole.values], whole.offsets)
+
+
+def _to_score(
+    scene: Scene, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig, *, everything: bool
+) -> Iterator[tuple[IntArray, IntArray, BoolArray]]:
+    """Rows of queries, the items that are scored for all of these, and bool[query, item]: which are no candidates."""
+    rows, every = np.arange(len(queries)), np.arange(len(scene.catalogue))
+    seen = seen_items(scene, queries) if config.exclude_seen else Ragged.from_lists([()] * len(queries))
+    if len(every) <= config.whole_up_to:
+        yield rows, every, seen.contains(every)
+        return
+    listed = shortlist(scene, matcher, queries, seen, config)
+    for some in [rows] if everything else _few_cells(listed, rows):
+        mine = listed.take(some)
+        items = every if everything else np.unique(mine.values)
+        yield some, items, seen.take(some).contains(items) | ~mine.contains(items)
+
+
+def _few_cells(listed: Ragged, rows: IntArray) -> Iterator[IntArray]:
+    """The rows in parts whose number times all that is listed for them is at most `CHUNK_CELLS`; or single ones."""
+    if len(rows) > 1 and len(rows) * len(np.unique(listed.take(rows).values)) > CHUNK_CELLS:
+        half = len(rows) // 2
+        yield from _few_cells(listed, rows[:half])
+        yield from _few_cells(listed, rows[half:])
+    else:
+        yield rows
 
 
 def _retrieved(

@@ -10,14 +10,11 @@ from threading import Lock
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional
 
 from feature_store import DataError, Store
 from recmem.encoder import EncoderConfig, TextEncoder
-from recmem.vectors import VectorCache
+from recmem.vectors import CACHE, VectorCache, exact_units
 
-CACHE = "vectors"
-"""Folder of a store that keeps the text vectors."""
 MAX_KEPT_TEXTS = 100_000
 """Vectors of texts that are no items', held in memory; beyond these they are all let go."""
 
@@ -70,7 +67,7 @@ class Embedding:
         """Vectors of the store's items; those that its cache lacks are encoded and kept there."""
         if self._cache is None:
             return self.of_texts(texts)
-        return functional.normalize(self._cache.get_or_encode(texts, self._encoder), dim=1)
+        return exact_units(self._cache.get_or_encode(texts, self._encoder))
 
     def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Vectors of texts that callers bring; kept in memory only: scoring writes nothing to the disk."""
@@ -84,4 +81,4 @@ class Embedding:
             self._kept |= {text: vectors[text] for text in missing[:MAX_KEPT_TEXTS]}
         if not texts:
             return torch.empty(0, self._encoder.dim)
-        return functional.normalize(torch.stack([vectors[text] for text in texts]), dim=1)
+        return exact_units(torch.stack([vectors[text] for text in texts]))

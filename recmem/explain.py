@@ -100,11 +100,12 @@ def match_parts(
     """
     slots = matcher.slots(history)
     rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
+    searched = slots.searched and slots.searched.to(torch.device("cpu"))
     tables = _double(matcher.tables, rows)
     remembered, asked = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     with torch.inference_mode():
         bias, sign = (term.double().cpu() for term in matcher.module.slot_terms(slots))
-        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, slots.searched)
+        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, searched)
     return prior.numpy(), null.numpy(), parts.numpy()
 
 

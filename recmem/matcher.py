@@ -31,6 +31,8 @@ MATCH_COLUMNS = (
     "similarity_last",
 )
 """What the texts say of a candidate: all that `ranker_without_match` goes without."""
+BLOCK_CELLS = 30_000_000
+"""Cosines (slots x candidates) that memories with common candidates hold at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +71,12 @@ class Matcher:
 
     def columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
         """The match columns of every candidate for every history: float32[query, cand] each."""
+        n_slots = np.minimum(histories.items.lengths, self.memory.held)
+        blocks = _blocks(n_slots * len(candidates))
+        parts = [self._columns(histories.take(rows), candidates) for rows in blocks]
+        return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_COLUMNS}
+
+    def _columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
         slots = self.slots(histories)
         rows = torch.from_numpy(candidates).to(self.device)
         with torch.inference_mode():
@@ -100,3 +108,9 @@ class Matcher:
     def slots(self, histories: Histories) -> Slots:
         """The memories that the histories give: their newest events."""
         return Slots.of(histories, self.memory).to(self.device)
+
+
+def _blocks(cells: IntArray) -> list[IntArray]:
+    """Consecutive histories with about `BLOCK_CELLS` cells together, and one at the least."""
+    number = np.cumsum(cells) // BLOCK_CELLS
+    return np.split(np.arange(len(cells)), np.flatnonzero(np.diff(number)) + 1)

@@ -16,6 +16,8 @@ from recmem.kernels import Searched
 
 IntArray = NDArray[np.int64]
 
+HISTORY = 200
+"""Events of a user that are read for a query, the newest."""
 N_AGES = 24
 """Age buckets: the moments since the event on a logarithmic scale, see `age_bucket`."""
 
@@ -50,6 +52,9 @@ class MemoryConfig:
             raise ValueError(
                 f"searched: expected at least retrieved ({self.retrieved}), got {self.searched}. Look through more."
             )
+        if self.held > HISTORY:
+            name, kept = ("recent + searched", self.held) if self.retrieved else ("recent", self.recent)
+            raise ValueError(f"{name}: expected at most {HISTORY}, got {kept}. That many events are read for a query.")
 
     @property
     def held(self) -> int:

@@ -15,7 +15,8 @@ from feature_store.log import rows_of
 from feature_store.parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from recmem.query_batch import HISTORY, QueryBatch
+from recmem.memory import HISTORY
+from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from recmem.texts import item_text
 

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.histories import Histories
+from recmem.memory import HISTORY
 from recmem.scene import Scene
 
 IntArray = NDArray[np.int64]
-
-HISTORY = 200
-"""Events of a user that are read for a query, the newest."""
 
 
 @dataclass(frozen=True, eq=False)

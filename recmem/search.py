@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -31,10 +31,7 @@ class TextSearch(Protocol):
 
 
 class ExactSearch:
-    """Every cosine, block by block of the table, on the device where it lies.
-
-    Which of several rows of equal cosine, such as items of one text, stand at the border is left open.
-    """
+    """Every cosine, block by block of the table, on the device where it lies. Equal ones go by row."""
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         self._unit = unit
@@ -47,12 +44,24 @@ class ExactSearch:
         rows = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
         for begin in range(0, len(self._unit), size):
             cosine = queries @ self._unit[begin : begin + size].T
-            block, places = cosine.topk(min(k, cosine.shape[1]), dim=1)
-            together = torch.cat([best, block], dim=1)
-            best, kept = together.topk(min(k, together.shape[1]), dim=1)
-            rows = torch.cat([rows, places + begin], dim=1).gather(1, kept)
+            block, places = largest(cosine, min(k, cosine.shape[1]))
+            best, kept = torch.cat([best, block], dim=1).sort(dim=1, descending=True, stable=True)
+            rows = torch.cat([rows, places + begin], dim=1).gather(1, kept)[:, :k]
+            best = best[:, :k]
         found: IntArray = rows.cpu().numpy()
         return found
+
+
+def largest(scores: Float[Tensor, "row place"], k: int) -> tuple[Float[Tensor, "row k"], Int[Tensor, "row k"]]:
+    """The `k` largest scores of each row and their places, best first; equal ones in the order of their places."""
+    values, places = scores.topk(k, dim=1)
+    border = values[:, -1:]
+    is_torn = (scores == border).sum(1) > (values == border).sum(1)
+    if bool(is_torn.any()):
+        places[is_torn] = scores[is_torn].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    places = places.sort(dim=1).values
+    values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
+    return values, places.gather(1, order)
 
 
 class FaissSearch:

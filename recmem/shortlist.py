@@ -1,14 +1,15 @@
 """What is scored at all for a query in a catalogue too large to be scored whole.
 
 The nearest texts to each slot of the memory, everything that goes with an item of the history, and what was popular
-then. By similarity, co-visitation and popularity nothing is missed with exact search (but for what the user has
-already); the match orders what these bring.
+then and the user does not have. By similarity, co-visitation and popularity nothing is missed with exact search (but
+that what the user has takes places among the nearest texts); the match orders what these bring.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 
 from feature_store.counters import item_counters
@@ -17,16 +18,17 @@ from recmem.candidates import RetrievalConfig
 from recmem.matcher import Matcher
 from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
+from recmem.search import largest
 
 IntArray = NDArray[np.int64]
 
 
-def shortlist(scene: Scene, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
-    """Per query the item rows that are scored, ascending.
+def shortlist(scene: Scene, matcher: Matcher, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
+    """Per query the item rows that are scored, ascending; as many as are asked for that are not `seen`, if there are.
 
-    What others ask in the same batch changes nothing, but for which of many items of one and the same text are near.
+    What others ask in the same batch changes nothing.
     """
-    parts = [_near(scene, matcher, queries, config), _together(scene, queries), _popular(scene, queries, config)]
+    parts = [_near(scene, matcher, queries, config), _together(scene, queries), _popular(scene, queries, seen, config)]
     n_items = len(scene.catalogue)
     keys = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
     return Ragged.from_lengths(keys % n_items, np.bincount(keys // n_items, minlength=len(queries)))
@@ -62,13 +64,16 @@ def _together(scene: Scene, queries: QueryBatch) -> Ragged:
     return Ragged.from_lists(found)
 
 
-def _popular(scene: Scene, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
-    """The most popular items as of each query's time."""
+def _popular(scene: Scene, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
+    """The most popular items as of each query's time, without those that are `seen`."""
     n_items = len(scene.catalogue)
-    items, depth = np.arange(n_items), min(config.candidates, n_items)
-    times, place = np.unique(queries.times, return_inverse=True)
-    best = np.empty((len(times), depth), np.int64)
-    for number, time in enumerate(times):
+    items, best = np.arange(n_items), [np.empty(0, np.int64)] * len(queries)
+    for time in np.unique(queries.times):
+        rows = np.flatnonzero(queries.times == time)
         counters = item_counters(scene.log, items, np.full(n_items, time), scene.config.counters)
-        best[number] = np.argsort(-counters["popularity_medium"], kind="stable")[:depth]
-    return Ragged.from_lists(list(best[place]))
+        depth = min(config.candidates + int(seen.lengths[rows].max()), n_items)
+        popularity = torch.from_numpy(counters["popularity_medium"])[None]
+        order = largest(popularity, depth)[1][0].numpy()
+        for row in rows:
+            best[row] = order[~np.isin(order, seen.row(int(row)))][: config.candidates]
+    return Ragged.from_lists(best)

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from recmem.kernels.match_reference import MatchTables
 from recmem.kernels.pairs import Asked, Memories
+from recmem.vectors import exact_units
 
 N_TEXTS = 9
 ROWS = st.integers(0, N_TEXTS - 1)
@@ -23,7 +24,7 @@ def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) 
 
     wide = [draw(N_TEXTS, n_heads * head_dim) for _ in range(4)]
     return MatchTables(
-        torch.nn.functional.normalize(draw(N_TEXTS, dim), dim=1),
+        exact_units(draw(N_TEXTS, dim)),
         *wide,
         draw(N_TEXTS),
         draw(N_TEXTS, n_heads),

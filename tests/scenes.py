@@ -17,6 +17,7 @@ from recmem.match import MatchConfig, MatchModule
 from recmem.matcher import Matcher
 from recmem.memory import MemoryConfig
 from recmem.scene import Scene, SceneConfig
+from recmem.vectors import exact_units
 from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2
@@ -45,12 +46,12 @@ def scene_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Scene:
 
 
 @functools.cache
-def matcher(recent: int = 4) -> Matcher:
+def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
     """A match module whose every weight is random, over random unit vectors."""
     generator = torch.Generator().manual_seed(0)
     module = MatchModule(MatchConfig(dim=8, n_heads=2, head_dim=3), generator)
     with torch.no_grad():
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
-    unit = torch.nn.functional.normalize(torch.randn((N_TEXTS, 8), generator=generator), dim=1)
-    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent))
+    unit = exact_units(torch.randn((N_TEXTS, 8), generator=generator))
+    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent, retrieved=retrieved, searched=5))

@@ -30,6 +30,7 @@ TOLERANCES = {
     "parity": Tolerance(1e-5, 1e-5, "a bundle's stored scores on another machine: another BLAS, other thread counts"),
     "float16_vectors": Tolerance(0.0, 1e-3, "unit vectors kept as float16: components below 1, errors below 5e-4"),
     "bfloat16_cosine": Tolerance(0.0, 2e-4, "cosine of bf16 and fp32 encodings of a text: 4e-5 measured on MiniLM"),
+    "grid": Tolerance(0.0, 2e-3, "unit vectors rounded to 1 / 2048: lengths off by some 3e-4, cosines by 2e-4"),
     "tf32": Tolerance(2e-3, 2e-3, "a CUDA kernel whose products keep 10 bits of mantissa on tensor cores"),
     "bfloat16": Tolerance(2e-2, 2e-2, "a kernel that reads bf16 inputs, of 8 bits, and adds in float32"),
 }

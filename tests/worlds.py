@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -105,17 +105,23 @@ def untrained(dim: int) -> MatchModule:
     return module.eval()
 
 
-def model_of(events: pl.DataFrame, impressions: pl.DataFrame | None = None, items: pl.DataFrame | None = None) -> Model:
-    """The trained model over a store that held these tables, without the store."""
+def model_of(
+    events: pl.DataFrame,
+    impressions: pl.DataFrame | None = None,
+    items: pl.DataFrame | None = None,
+    *,
+    memory: MemoryConfig | None = None,
+) -> Model:
+    """The trained model over a store that held these tables, without the store; also with a memory of another form."""
     world = trained_world()
     bundle = load_bundle(world.bundle)
-    config = bundle.config
+    config = replace(bundle.config, memory=memory or bundle.config.memory)
     catalogue = Catalogue.of(_checked(world.items if items is None else items, ITEMS), config.text_columns)
     shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
     scene = Scene.of(catalogue, known, shown, config.scene)
     space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
-    return Model(bundle, scene, Embedding.of(space, Store.open(world.store)), device="cpu")
+    return Model(replace(bundle, config=config), scene, Embedding.of(space, Store.open(world.store)), device="cpu")
 
 
 def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import polars as pl
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -24,16 +23,13 @@ from recmem.matcher import Matcher
 from recmem.query_batch import QueryBatch
 from recmem.scene import Scene, SceneConfig
 from recmem.texts import text_columns
-from recmem.vectors import VectorCache
+from recmem.vectors import CACHE, VectorCache, exact_units
 from training.config import TrainingConfig
 from training.examples import Queries, queries_between
 from training.ranker import RankingData
 from training.splits import Split, split_times
 
 IntArray = NDArray[np.int64]
-
-VECTORS = "vectors"
-"""Folder of the store that keeps the text vectors."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,9 +88,9 @@ def build_world(
     split = split_times(_query_times(log, impressions), config.split)
     scene = Scene.of(catalogue, events, impressions, _scene_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
-    cache = VectorCache(f"{store.path}/{VECTORS}", encoder.fingerprint, encoder.dim)
+    cache = VectorCache(f"{store.path}/{CACHE}", encoder.fingerprint, encoder.dim)
     unit = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
-    return World(scene, torch.nn.functional.normalize(unit, dim=1), split, encoder.fingerprint, _shown(scene))
+    return World(scene, exact_units(unit), split, encoder.fingerprint, _shown(scene))
 
 
 def ranking_data(

@@ -8,7 +8,8 @@
 The logits are clamped to +-LOGIT_LIMIT, so that the exponentials need no running maximum: one pass over the slots.
 An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(d_h) is folded into q and p.
 Of the slots that are `Searched`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
-cosines at the border all count, so that the order of the slots changes nothing.
+cosines at the border all count, so that the order of the slots changes nothing. Every backend chooses the same ones
+where cosines are exact (`recmem.vectors.exact_units`).
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 LOGIT_LIMIT = 30.0
-TIE = 1e-5
-"""Cosines nearer to each other than this count as equal: the same text twice may differ in the last bits."""
 PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
 """The tables with one row per item; the others are shared by all."""
 
@@ -125,12 +124,12 @@ def match_contributions(
 def seen_slots(
     cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], searched: Searched
 ) -> Bool[Tensor, "slot cand"]:
-    """Which slots each candidate sees."""
+    """Which slots each candidate sees. `owner` never falls."""
     seen = (~searched.older)[:, None].repeat(1, cosine.shape[1])
-    for memory in owner[searched.older].unique():
-        rows = torch.nonzero(searched.older & (owner == memory)).squeeze(1)
-        nearest = cosine[rows].detach().topk(min(searched.n_kept, len(rows)), dim=0).values
-        seen[rows] = cosine[rows] >= nearest[-1] - TIE
+    older = torch.nonzero(searched.older).squeeze(1)
+    for rows in older.split(torch.unique_consecutive(owner[older], return_counts=True)[1].tolist()):
+        among = cosine[rows].detach()
+        seen[rows] = among >= among.topk(min(searched.n_kept, len(rows)), dim=0).values[-1]
     return seen
 
 

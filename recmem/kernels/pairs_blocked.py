@@ -6,11 +6,13 @@ cosines and two for each head, and some passes over their results.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recmem.kernels.match_reference import LOGIT_LIMIT, TIE
+from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.pairs import TOP, Asked, Memories, PackedTables, PairScores
 
 BLOCK_CELLS = 500_000
@@ -22,15 +24,40 @@ FEW = 16
 def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
     """See `match_pairs_reference`."""
     found = PairScores.empty(len(asked.rows), asked.rows.device)
-    n_slots, n_pairs = memories.offsets.diff(), asked.offsets.diff()
-    order = torch.argsort(n_slots * (int(n_pairs.max()) + 1 if len(n_pairs) else 1) + n_pairs)
-    order = order[n_pairs[order] > 0]
-    sizes = torch.stack([n_slots[order], n_pairs[order]], dim=1).tolist()
+    pieces = _Pieces.of(memories, asked)
+    sizes = torch.stack([pieces.n_slots, pieces.n_pairs], dim=1).tolist()
     begin = 0
     for end in _ends(sizes):
-        _score_block(tables, memories, asked, order[begin:end], found)
+        _score_block(tables, memories, asked, pieces.part(begin, end), found)
         begin = end
     return found
+
+
+@dataclass(frozen=True, eq=False)
+class _Pieces:
+    """Memories with their candidates, or with a part of these where they are very many; those of like size together."""
+
+    first_slot: Int[Tensor, " piece"]
+    n_slots: Int[Tensor, " piece"]
+    first_pair: Int[Tensor, " piece"]
+    n_pairs: Int[Tensor, " piece"]
+
+    @classmethod
+    def of(cls, memories: Memories, asked: Asked) -> _Pieces:
+        n_slots, n_pairs = memories.offsets.diff(), asked.offsets.diff()
+        most = (BLOCK_CELLS // n_slots.clamp(min=FEW)).clamp(min=1)
+        cuts = (n_pairs + most - 1) // most
+        memory = torch.repeat_interleave(torch.arange(len(n_pairs), device=cuts.device), cuts)
+        begin = (torch.arange(len(memory), device=cuts.device) - (cuts.cumsum(0) - cuts)[memory]) * most[memory]
+        length = torch.minimum(n_pairs[memory] - begin, most[memory])
+        order = torch.argsort(n_slots[memory] * (BLOCK_CELLS + 1) + length)
+        memory, begin, length = memory[order], begin[order], length[order]
+        return cls(memories.offsets[memory], n_slots[memory], asked.offsets[memory] + begin, length)
+
+    def part(self, begin: int, end: int) -> _Pieces:
+        """The pieces from `begin` to `end`."""
+        columns = (self.first_slot, self.n_slots, self.first_pair, self.n_pairs)
+        return _Pieces(*(column[begin:end] for column in columns))
 
 
 def _ends(sizes: list[list[int]]) -> list[int]:
@@ -48,11 +75,11 @@ def _score_block(
     tables: PackedTables,
     memories: Memories,
     asked: Asked,
-    block: Int[Tensor, " memory"],
+    block: _Pieces,
     found: PairScores,
 ) -> None:
-    slots, is_slot = _padded(memories.offsets, block)
-    pairs, is_pair = _padded(asked.offsets, block)
+    slots, is_slot = _padded(block.first_slot, block.n_slots)
+    pairs, is_pair = _padded(block.first_pair, block.n_pairs)
     rows, candidates = memories.rows[slots] if slots.shape[1] else slots, asked.rows[pairs]
     cosine = tables.rows(rows, 0) @ tables.rows(candidates, 0).transpose(1, 2)
     told = tables.rows(rows, 1).unflatten(2, (2 * tables.n_heads, -1))
@@ -95,7 +122,7 @@ def _seen(
         return None if bool(is_slot.all()) else is_slot[:, :, None].float()
     older = (is_slot & memories.searched.older[slots])[:, :, None]
     nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.searched.n_kept, slots.shape[1]), dim=1)
-    return (is_slot[:, :, None] & (~older | (cosine >= nearest.values[:, -1:] - TIE))).float()
+    return (is_slot[:, :, None] & (~older | (cosine >= nearest.values[:, -1:]))).float()
 
 
 def _similarities(
@@ -122,11 +149,10 @@ def _similarities(
 
 
 def _padded(
-    offsets: Int[Tensor, " memory_and_one"], block: Int[Tensor, " memory"]
+    begins: Int[Tensor, " memory"], lengths: Int[Tensor, " memory"]
 ) -> tuple[Int[Tensor, "memory place"], Bool[Tensor, "memory place"]]:
     """Positions of the block's entries, one row a memory, and which of them are no padding (which points at 0)."""
-    begins, lengths = offsets[block], offsets[block + 1] - offsets[block]
-    places = torch.arange(int(lengths.max()), device=offsets.device)[None]
+    places = torch.arange(int(lengths.max()), device=begins.device)[None]
     inside = places < lengths[:, None]
     return torch.where(inside, begins[:, None] + places, 0), inside
 

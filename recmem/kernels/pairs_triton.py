@@ -282,13 +282,14 @@ def _score(
     any_counted = n_counted > 0
     n_best = tl.minimum(n_counted, 3)
     top3 = best1 + tl.where(n_counted > 1, best2, 0.0) + tl.where(n_counted > 2, best3, 0.0)
+    column = tl.zeros((), tl.int64) + n_pairs  # Many pairs times seven are more than 32 bits count.
     tl.store(outputs + pair, prior_of + null_part + from_slots, mask=is_pair)
-    tl.store(outputs + n_pairs + pair, prior_of, mask=is_pair)
-    tl.store(outputs + 2 * n_pairs + pair, null_part, mask=is_pair)
-    tl.store(outputs + 3 * n_pairs + pair, tl.where(any_counted, best1, 0.0), mask=is_pair)
-    tl.store(outputs + 4 * n_pairs + pair, cosines / tl.maximum(n_counted, 1), mask=is_pair)
-    tl.store(outputs + 5 * n_pairs + pair, tl.where(any_counted, top3 / tl.maximum(n_best, 1), 0.0), mask=is_pair)
-    tl.store(outputs + 6 * n_pairs + pair, last, mask=is_pair)
+    tl.store(outputs + column + pair, prior_of, mask=is_pair)
+    tl.store(outputs + 2 * column + pair, null_part, mask=is_pair)
+    tl.store(outputs + 3 * column + pair, tl.where(any_counted, best1, 0.0), mask=is_pair)
+    tl.store(outputs + 4 * column + pair, cosines / tl.maximum(n_counted, 1), mask=is_pair)
+    tl.store(outputs + 5 * column + pair, tl.where(any_counted, top3 / tl.maximum(n_best, 1), 0.0), mask=is_pair)
+    tl.store(outputs + 6 * column + pair, last, mask=is_pair)
 
     most = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
     which = tl.full((BLOCK_CAND,), -1, tl.int64)

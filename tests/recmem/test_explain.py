@@ -10,14 +10,18 @@ import pytest
 
 from feature_store import DataError
 from recmem.explain import Explanation, SlotReason, in_words
+from recmem.memory import MemoryConfig
 from recmem.model import Model
 from tolerances import close
-from worlds import trained_world
+from worlds import model_of, trained_world
+
+MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, searched=9)]
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    return trained_world().model()
+@pytest.fixture(scope="module", params=MEMORIES)
+def model(request: pytest.FixtureRequest) -> Model:
+    """The trained world, also as if its module had been trained with retrieved slots."""
+    return model_of(trained_world().events, memory=request.param)
 
 
 def some_pairs(n: int) -> list[tuple[str, str]]:

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
 from feature_store.histories import Histories
+from feature_store.ragged import Ragged
 from oracle import Event
+from recmem import matcher as matcher_module
 from recmem.kernels import PER_ITEM
 from recmem.matcher import MATCH_COLUMNS, Matcher
 from recmem.memory import MemoryConfig
@@ -41,6 +46,40 @@ def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
             expected = oracle.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
             close(found["match_raw"][user, item], expected.score, "float32")
             close(found["match_prior"][user, item], expected.prior, "float32")
+
+
+@FEWER
+@given(logs(), times(), st.integers(1, 2), st.integers(1, 2))
+def test_older_events_are_seen_where_they_are_most_like_the_candidate(
+    log: list[Event], time: int, recent: int, retrieved: int
+) -> None:
+    made, remembered = matcher(recent, retrieved), histories(log, time)
+    found = made.columns(remembered, EVERY_TEXT)
+    pairs = made.pair_columns(remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
+    unit = made.tables.unit.double().numpy()
+    for user in range(N_USERS):
+        rows = remembered.take(np.array([user])).newest(recent + made.memory.searched).items.values
+        older, newest = rows[:-recent], rows[-recent:]
+        for item in EVERY_TEXT:
+            likeness = unit[older] @ unit[item]
+            border = np.sort(likeness)[-retrieved:].min(initial=np.inf)
+            kept = np.flatnonzero(np.r_[likeness >= border, np.ones(len(newest), bool)])
+            one = remembered.take(np.array([user])).newest(recent + made.memory.searched)
+            seen = np.isin(np.arange(len(rows)), kept)
+            alone = replace(made, memory=MemoryConfig(recent=9)).columns(one.where(seen), np.array([item]))
+            close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
+            close(pairs["match_raw"].reshape(N_USERS, -1)[user, item], alone["match_raw"][0, 0], "float32")
+
+
+@FEWER
+@given(logs(), times(), st.integers(1, 40))
+def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time: int, cells: int) -> None:
+    whole = matcher().columns(histories(log, time), EVERY_TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matcher_module, "BLOCK_CELLS", cells)
+        parts = matcher().columns(histories(log, time), EVERY_TEXT)
+    for name in MATCH_COLUMNS:
+        close(parts[name], whole[name], "float32")
 
 
 @FEWER

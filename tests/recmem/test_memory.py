@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from oracle import Event
-from recmem.memory import N_AGES, Kind, MemoryConfig, Slots, age_bucket
+from recmem.memory import HISTORY, N_AGES, Kind, MemoryConfig, Slots, age_bucket
 from strategies import N_USERS, event_log, logs, times
 
 MEMORY = MemoryConfig(recent=99)
@@ -90,3 +90,11 @@ def test_retrieval_from_less_than_is_retrieved_is_refused() -> None:
         MemoryConfig(retrieved=9, searched=4)
     with pytest.raises(ValueError, match=r"retrieved: expected 0 or more, got -1"):
         MemoryConfig(retrieved=-1)
+
+
+def test_a_memory_of_more_events_than_are_read_is_refused() -> None:
+    assert MemoryConfig(recent=HISTORY).held == HISTORY
+    with pytest.raises(ValueError, match=r"recent: expected at most 200, got 201\. That many events are read"):
+        MemoryConfig(recent=201)
+    with pytest.raises(ValueError, match=r"recent \+ searched: expected at most 200, got 210"):
+        MemoryConfig(recent=60, retrieved=1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from feature_store import DataError
 from recmem import search as search_module
 from recmem.search import ExactSearch, FaissSearch, recall, text_search
+from recmem.vectors import exact_units
 
 
 def unit_vectors(n: int, dim: int = 16, seed: int = 0) -> torch.Tensor:
@@ -27,6 +28,17 @@ def test_exact_search_is_a_sort_of_all_cosines(n_items: int, n_queries: int, k: 
         patch.setattr(search_module, "BLOCK_CELLS", block)
         found = ExactSearch(unit).nearest(queries, k)
     expected = np.argsort(-(queries.double() @ unit.double().T).numpy(), axis=1)[:, :k]
+    assert found.tolist() == expected.tolist()
+
+
+@given(st.lists(st.integers(0, 3), min_size=1, max_size=40), st.integers(1, 50), st.integers(1, 100))
+def test_texts_that_are_equally_near_go_by_their_rows(texts: list[int], k: int, block: int) -> None:
+    distinct = exact_units(unit_vectors(4))
+    unit = distinct[torch.tensor(texts)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search_module, "BLOCK_CELLS", block)
+        found = ExactSearch(unit).nearest(distinct, k)
+    expected = np.argsort(-(distinct @ unit.T).numpy(), axis=1, kind="stable")[:, :k]
     assert found.tolist() == expected.tolist()
 
 

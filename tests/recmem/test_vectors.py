@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from recmem.vectors import VectorCache
+from recmem.vectors import VectorCache, exact_units
 from tolerances import close
 
 TEXTS = ["ink", "paper", "", "🦊 墨盒", "shredder", "ink", "envelope"]
@@ -218,6 +218,19 @@ def test_progress_counts_known_texts_too(tmp_path: Path) -> None:
     finished.clear()
     cache.get_or_encode(TEXTS, CountingEncoder(), on_progress=finished.append)
     assert finished == [7]
+
+
+@given(st.integers(2, 900), st.integers(0, 99))
+def test_cosines_of_exact_units_are_the_same_however_they_are_summed(dim: int, seed: int) -> None:
+    raw = torch.randn((8, dim), generator=torch.Generator().manual_seed(seed))
+    unit = exact_units(raw)
+    order = torch.randperm(dim, generator=torch.Generator().manual_seed(seed))
+    whole = unit.double() @ unit.double().T
+    close(unit @ unit.T, whole, "exact")
+    close(unit[:, order] @ unit[:, order].T, whole, "exact")
+    close((unit[:, None] * unit[None]).cumsum(2)[:, :, -1], whole, "exact")
+    close(unit.half().float(), unit, "exact")
+    close(unit, functional.normalize(raw, dim=1), "grid")
 
 
 def test_no_text_gives_no_vector_and_no_file(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def shown_world(tmp_path: Path) -> World:
 def test_world_holds_the_store_its_vectors_and_its_cuts(world: World) -> None:
     assert world.scene.catalogue.texts == [f"item {number}" for number in range(N_ITEMS)]
     assert len(world.scene.log) == len(LOG)
-    close(world.unit.norm(dim=1), 1.0, "float32")
+    close(world.unit.norm(dim=1), 1.0, "grid")
     assert world.fingerprint == "lengths"
     assert world.shown is None
     # 70 % of twelve events have happened by the ninth, 90 % by the eleventh.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import fields, replace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 
 import oracle
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
+from recmem import kernels as kernels_module
 from recmem.kernels import Backend, Searched, match_pairs, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
@@ -77,7 +79,8 @@ def test_blocked_pairs_are_the_definition_also_where_older_slots_are_searched(
         match_pairs_blocked(packed, memories, asked),
         match_pairs_reference(packed, memories, asked),
     )
-    close(found.score, expected.score, "float32")
+    same(replace(found, strongest=expected.strongest), expected)
+    close(PackedTables.of(tables, torch.float16).rows(torch.arange(N_TEXTS), 0), tables.unit, "exact")
 
 
 @FEWER
@@ -126,6 +129,28 @@ def test_named_backends_give_the_same_scores(name: Backend) -> None:
     packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1, 2], [3, 4]), ([], [0])], 3)
     found = match_pairs(packed, memories, asked, backend=name)
     close(found.score, match_pairs_reference(packed, memories, asked).score, "float32")
+
+
+def test_a_backend_that_is_none_is_refused() -> None:
+    packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1], [3])], 3)
+    with pytest.raises(ValueError, match=r"backend: expected one of auto, blocked, reference, triton, got 'fast'\."):
+        match_pairs(packed, memories, asked, backend=cast(Backend, "fast"))
+
+
+def test_triton_named_where_it_is_not_installed_is_refused_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1], [3])], 3)
+    monkeypatch.setattr(kernels_module, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
+        match_pairs(packed, memories, asked, backend="triton")
+
+
+def test_one_memory_with_very_many_candidates_is_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed, (memories, asked) = PackedTables.of(random_tables(5)), inputs([([1, 2], [3, 4, 5, 6] * 30)], 5)
+    monkeypatch.setattr(blocked_module, "BLOCK_CELLS", 16 * 50)
+    sizes = []
+    monkeypatch.setattr(blocked_module, "_ends", lambda pieces: sizes.extend(pieces) or range(1, len(pieces) + 1))
+    same(match_pairs_blocked(packed, memories, asked), match_pairs_reference(packed, memories, asked))
+    assert sizes == [[2, 20], [2, 50], [2, 50]]
 
 
 def test_why_triton_cannot_run_is_told() -> None:
