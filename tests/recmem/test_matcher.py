@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import oracle
@@ -22,6 +22,7 @@ from tolerances import close
 
 EVERY_TEXT = np.arange(N_TEXTS)
 
+LONG = [Event(0, item, time) for time, item in enumerate([3, 1, 4, 1, 0, 2, 3, 0])]
 FEWER = settings(max_examples=40)  # the oracle takes its time
 
 
@@ -49,6 +50,8 @@ def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
 
 
 @FEWER
+@example(LONG, 12, 1, 1)
+@example(LONG, 12, 2, 2)
 @given(logs(), times(), st.integers(1, 2), st.integers(1, 2))
 def test_older_events_are_seen_where_they_are_most_like_the_candidate(
     log: list[Event], time: int, recent: int, retrieved: int
