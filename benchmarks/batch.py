@@ -31,6 +31,8 @@ def batch_rows(bundle: Path) -> list[Row]:
     ranker = model.bundle.ranker
     matrix = feature_matrix(ranking_features(pairs, ranker.columns), ranker.features)
     labels = rng.random(len(matrix)) < 0.1
+    if not np.array_equal(model.rank(frame)["score"].to_numpy(), ranker.scores(pairs)[read.pair_of_row]):
+        raise ArithmeticError("score: expected the ranker's on these columns, got others. Nothing is timed.")
     large = lgb.train(LARGE, lgb.Dataset(matrix, labels), num_boost_round=N_TREES)
     ways = {
         f"LightGBM predict alone, {N_TREES} trees of {LARGE['num_leaves']} leaves": lambda: large.predict(matrix),

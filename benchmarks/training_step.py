@@ -38,5 +38,12 @@ def training_rows() -> list[Row]:
         return run
 
     ways = {"autograd": step(match_scores), "recmem": step(match_scores_training)}
+    gradients = []
+    for way in ways.values():
+        way()
+        gradients.append([weight.grad.clone() for weight in module.parameters() if weight.grad is not None])
+    for ours, theirs in zip(*gradients, strict=True):
+        if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max())):
+            raise ArithmeticError("gradients: expected those of autograd, got others. Nothing is timed.")
     shape = f"{N_MEMORIES} memories, {N_SLOTS} slots, {N_CANDIDATES} candidates"
     return compare("match training step", shape, ways, amount=1, unit="steps/s")
