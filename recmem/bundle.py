@@ -61,6 +61,8 @@ class BundleConfig:
     """Where the store was that it was trained from; None if it must be given."""
     store_versions: dict[str, int]
     """Table to version, as of the training."""
+    learned_until: int
+    """Microseconds: nothing of it was learned from what came after; where its test began."""
     recmem_version: str
     created: str
     """ISO 8601; given, so that the same training writes the same bundle."""

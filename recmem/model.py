@@ -61,7 +61,8 @@ class Model:
         self._embedding = embedding
         target = resolve_device(device)
         unit = embedding.of_items(scene.catalogue.texts).to(target)
-        self._matcher = Matcher.of(bundle.module.to(target), unit, bundle.config.memory)
+        self.matcher = Matcher.of(bundle.module.to(target), unit, bundle.config.memory)
+        """The match module over the catalogue's texts."""
 
     @classmethod
     def load(cls, folder: str | Path, *, store: str | Path | Store | None = None, device: str = "auto") -> Model:
@@ -112,7 +113,7 @@ class Model:
             raise DataError(f"k: expected at least 1, got {k}. Give the number of items per user.")
         users = _id_series(user_ids)
         queries = self._queries(users, timestamp)
-        best = recommend(self.scene, self._matcher, self.bundle, queries, k)
+        best = recommend(self.scene, self.matcher, self.bundle, queries, k)
         return best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
 
     def explain(self, user_id: object, item_id: object, *, timestamp: Moment | None = None) -> Explanation:
@@ -123,16 +124,16 @@ class Model:
         """
         query = self._queries(_id_series([user_id]), timestamp)
         item = self._item_row(item_id)
-        pairs = pairs_with(self.scene, self._matcher, self.bundle, query, item)
+        pairs = pairs_with(self.scene, self.matcher, self.bundle, query, item)
         place = int(np.flatnonzero(pairs.candidates.values == item)[0])
-        prior, null, parts = match_parts(self._matcher, query.histories, np.array([item]))
+        prior, null, parts = match_parts(self.matcher, query.histories, np.array([item]))
         constant, columns = self.bundle.ranker.contributions(pairs)
         return Explanation(
             title=self.scene.catalogue.title(item),
             match_raw=float(pairs.values["match_raw"][place]),
             prior=float(prior[0]),
             null=float(null[0]),
-            slots=slot_reasons(self._matcher, self.scene.catalogue, query.histories, parts[:, 0]),
+            slots=slot_reasons(self.matcher, self.scene.catalogue, query.histories, parts[:, 0]),
             columns={"constant": constant} | {name: float(column[place]) for name, column in columns.items()},
             score=float(self.bundle.ranker.scores(pairs)[place]),
         )
@@ -181,7 +182,7 @@ class Model:
 
     def _matcher_with(self, read: Candidates) -> Matcher:
         """The matcher with the texts that came with the candidates after the catalogue's."""
-        return self._matcher.with_texts(self._embedding.of_texts(read.texts)) if read.texts else self._matcher
+        return self.matcher.with_texts(self._embedding.of_texts(read.texts)) if read.texts else self.matcher
 
     def _queries(self, users: pl.Series, timestamp: Moment | None) -> QueryBatch:
         time = self.scene.clock if timestamp is None else _microseconds(timestamp)

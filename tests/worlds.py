@@ -158,6 +158,7 @@ def trained_world() -> TrainedWorld:
         calibration=fit_calibration(data.pairs.values["match_raw"], data.labels),
         store=str(world.store),
         store_versions=store.versions(),
+        learned_until=scene.config.refresh_origin + 3 * scene.config.refresh_every,
         recmem_version="0",
         created="2026-01-01T00:00:00+00:00",
     )

@@ -73,6 +73,7 @@ def _bundle_config(run: Run, choices: dict[str, Any]) -> BundleConfig:
         calibration=Calibration(**choices["calibration"]),
         store=str(run.store.path),
         store_versions=run.store.versions(),
+        learned_until=run.world.split.test_from,
         recmem_version=version("recmem"),
         created=moment(scene.clock),
     )

@@ -21,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from training.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger
 from training.metrics import NOTHING_KNOWN
+from training.staleness import DELAYS, METRIC, STALE, Staleness
 
 INK, MUTED, GRID, BAR, SURFACE = "#1c2330", "#667084", "#dde2ea", "#c3cad6", "#fffffe"
 MATCH, WITHOUT, LOSS = "#0072b2", "#8a93a3", "#d55e00"
@@ -125,6 +126,20 @@ def curves_figure(panels: Sequence[Panel]) -> Figure:
             _curves(axes, panel)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
+    return figure
+
+
+def staleness_figure(found: Staleness) -> Figure:
+    """What each delay costs, with its 95% interval: one panel for each part that is stale."""
+    with mpl.rc_context(_STYLE):
+        figure = Figure(figsize=(_WIDTH_IN, (_ROW_IN * len(DELAYS) + 0.9) * len(STALE)), layout="constrained")
+        panels = figure.subplots(len(STALE), 1, sharex=True)
+        for axes, stale in zip(panels, STALE, strict=True):
+            prices = [price for price in reversed(found.prices) if price.stale == stale]
+            _forest(
+                axes, [f"{price.delay} old" for price in prices], [(price.difference, price.ci95) for price in prices]
+            )
+            _title(axes, f"Stale {stale}: {METRIC.upper()} against {found.fresh:.3f} when fresh")
     return figure
 
 

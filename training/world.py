@@ -53,9 +53,35 @@ class Shown:
     candidates: Ragged
     labels: NDArray[np.int8]
 
+    @classmethod
+    def of(cls, scene: Scene) -> Shown | None:
+        """The impressions of a scene; None where it has none."""
+        table = scene.impressions
+        if not len(table):
+            return None
+        rows = rows_of(table["item_id"], scene.catalogue.ids)
+        known = table.with_columns(item=rows, user=rows_of(table["user_id"], scene.users)).filter(rows >= 0)
+        ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
+        groups = ordered.group_by("impression_id", maintain_order=True).agg(
+            "item", "label", user=pl.col("user").first(), time=pl.col("timestamp").first()
+        )
+        groups = groups.sort("time", "impression_id")
+        return cls(
+            users=groups["user"].to_numpy().copy(),
+            times=groups["time"].dt.epoch("us").to_numpy().copy(),
+            candidates=Ragged.from_lists(groups["item"].to_list()),
+            labels=groups["label"].explode().to_numpy().astype(np.int8),
+        )
+
     def between(self, begin: int, end: int) -> Shown:
         """The impressions with `begin < timestamp <= end`."""
         return self.take(np.flatnonzero((self.times > begin) & (self.times <= end)))
+
+    def queries(self) -> Queries:
+        """Who was shown them, when, and what was clicked."""
+        liked = self.labels > 0
+        lengths = np.bincount(self.candidates.row_index[liked], minlength=self.candidates.n_rows)
+        return Queries(self.users, self.times, Ragged.from_lengths(self.candidates.values[liked], lengths))
 
     def take(self, rows: IntArray) -> Shown:
         """The given impressions, in the given order."""
@@ -90,7 +116,7 @@ def build_world(
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{CACHE}", encoder.fingerprint, encoder.dim)
     unit = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
-    return World(scene, exact_units(unit), split, encoder.fingerprint, _shown(scene))
+    return World(scene, exact_units(unit), split, encoder.fingerprint, Shown.of(scene))
 
 
 def ranking_data(
@@ -107,7 +133,7 @@ def ranking_data(
         shown = world.shown.between(begin, end).spread(limit)
         batch = QueryBatch.of(world.scene, shown.users, shown.times)
         pairs = given_columns(world.scene, matcher, batch, shown.candidates, on_query)
-        return Queries(shown.users, shown.times, _labelled(shown)), RankingData(pairs, shown.labels)
+        return shown.queries(), RankingData(pairs, shown.labels)
     queries = queries_between(world.scene.log, begin, end).spread(limit)
     return queries, retrieved_data(world, matcher, queries, config, on_query)
 
@@ -150,28 +176,3 @@ def _scene_config(log: EventLog, split: Split, config: TrainingConfig) -> SceneC
         refresh_origin=split.ranker_from,
         refresh_every=split.refresh,
     )
-
-
-def _shown(scene: Scene) -> Shown | None:
-    table = scene.impressions
-    if not len(table):
-        return None
-    rows = rows_of(table["item_id"], scene.catalogue.ids)
-    known = table.with_columns(item=rows, user=rows_of(table["user_id"], scene.users)).filter(rows >= 0)
-    ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
-    groups = ordered.group_by("impression_id", maintain_order=True).agg(
-        "item", "label", user=pl.col("user").first(), time=pl.col("timestamp").first()
-    )
-    groups = groups.sort("time", "impression_id")
-    return Shown(
-        users=groups["user"].to_numpy().copy(),
-        times=groups["time"].dt.epoch("us").to_numpy().copy(),
-        candidates=Ragged.from_lists(groups["item"].to_list()),
-        labels=groups["label"].explode().to_numpy().astype(np.int8),
-    )
-
-
-def _labelled(shown: Shown) -> Ragged:
-    liked = shown.labels > 0
-    lengths = np.bincount(shown.candidates.row_index[liked], minlength=shown.candidates.n_rows)
-    return Ragged.from_lengths(shown.candidates.values[liked], lengths)

@@ -12,6 +12,7 @@ from recmem.cli.guard import GuardedCommand
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
 from recmem.cli.score import score
+from recmem.cli.staleness import staleness
 from recmem.cli.train import train
 
 EPILOG = (
@@ -35,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory):
+for command in (train, ingest, score, explain, memory, staleness):
     app.command(cls=GuardedCommand)(command)
 
 

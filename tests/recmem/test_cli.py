@@ -496,3 +496,12 @@ def test_the_process_exits_with_the_code_and_prints_no_traceback(
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
     assert done.stdout == ""
+
+
+def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: Path) -> None:
+    told = Outcome("staleness", "--model", bundle, "--out", tmp_path / "stale", "--queries", 8)
+    assert told.code == DONE
+    assert "NDCG@10 when fresh: 0." in told.out
+    assert told.out.count("1 week") == 3
+    assert (tmp_path / "stale" / "staleness.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "stale" / "staleness.json").read_text())["queries"] == 8
