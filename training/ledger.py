@@ -16,13 +16,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from training.intervals import paired_bootstrap, paired_bootstraps
 from training.metrics import (
     Offsets,
     PerPositive,
     PerQuery,
     mean_over_queries,
-    paired_bootstrap,
-    paired_bootstraps,
     recall,
 )
 

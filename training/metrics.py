@@ -1,4 +1,4 @@
-"""Ranking metrics, one figure a query, and paired bootstrap intervals over users. Pure numpy.
+"""Ranking metrics, one figure a query. Pure numpy.
 
 Positives of all queries stand in one flat array; `offsets` (n_queries + 1) cuts it: query `q` owns
 `[offsets[q], offsets[q + 1])`. A rank is 1-based, and may be a half where candidates tie; a positive that was not
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -19,15 +19,7 @@ PerQuery: TypeAlias = NDArray[np.float64]
 PerPositive: TypeAlias = NDArray[np.float64]
 Offsets: TypeAlias = NDArray[np.integer[Any]]
 
-MAX_CLUSTERS = 20_000
-"""More users than this are bundled before resampling: any fixed bundles of independent users are independent too."""
-
-NOTHING_KNOWN = (-1.0, 1.0)
-"""The interval of a difference of two figures in [0, 1] when there is no spread to learn from."""
-
-_DRAWS_AT_ONCE = 2_000_000
 _PAIRS_AT_ONCE = 2_000_000
-_CONFIDENCE_PERCENTILES = (2.5, 97.5)
 
 
 # Ranks
@@ -122,14 +114,14 @@ def ndcg(ranks: PerPositive, offsets: Offsets, *, k: int) -> PerQuery:
     clean = _missed_as_inf(ranks)
     gains = np.where(clean <= k, 1.0 / np.log2(1.0 + clean), 0.0)
     ideal_by_count = np.concatenate([[0.0], np.cumsum(1.0 / np.log2(np.arange(2, k + 2)))])
-    return _ratio(_sum_by_query(gains, offsets), ideal_by_count[np.minimum(n_positives, k)])
+    return ratio(_sum_by_query(gains, offsets), ideal_by_count[np.minimum(n_positives, k)])
 
 
 def recall(ranks: PerPositive, offsets: Offsets, *, k: int, among: NDArray[np.bool_] | None = None) -> PerQuery:
     """The share of a query's positives that rank within k; `among`, a mask over positives, counts those alone."""
     counted = np.ones(len(ranks), dtype=bool) if among is None else np.asarray(among, dtype=bool)
     found = (_missed_as_inf(ranks) <= k) & counted
-    return _ratio(_sum_by_query(found, offsets), _sum_by_query(counted, offsets))
+    return ratio(_sum_by_query(found, offsets), _sum_by_query(counted, offsets))
 
 
 def mrr(ranks: PerPositive, offsets: Offsets) -> PerQuery:
@@ -142,7 +134,7 @@ def mrr(ranks: PerPositive, offsets: Offsets) -> PerQuery:
 
 def mean_reciprocal_rank_of_all(ranks: PerPositive, offsets: Offsets) -> PerQuery:
     """MIND's "MRR": the mean of 1 / rank over all of a query's positives; the usual definition is `mrr`."""
-    return _ratio(_sum_by_query(1.0 / _missed_as_inf(ranks), offsets), np.diff(offsets))
+    return ratio(_sum_by_query(1.0 / _missed_as_inf(ranks), offsets), np.diff(offsets))
 
 
 def auc(
@@ -162,7 +154,7 @@ def auc(
     head = n_all - n_missed if n_retrieved is None else np.asarray(n_retrieved, dtype=np.float64)
     rank_sum = _sum_by_query(np.where(missed, 0.0, clean), offsets) + n_missed * (head + 1 + n_all) / 2
     pairs_lost = rank_sum - n_positives * (n_positives + 1) / 2
-    return 1.0 - _ratio(pairs_lost, n_positives * (n_all - n_positives))
+    return 1.0 - ratio(pairs_lost, n_positives * (n_all - n_positives))
 
 
 def catalogue_metrics(
@@ -217,94 +209,9 @@ def _sum_by_query(values: NDArray[Any], offsets: Offsets) -> PerQuery:
     return sums.astype(np.float64)
 
 
-def _ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> PerQuery:
+def ratio(numerator: NDArray[Any], denominator: NDArray[Any]) -> PerQuery:
+    """One over the other, NaN where the denominator is not above zero."""
     top, bottom = np.asarray(numerator, dtype=np.float64), np.asarray(denominator, dtype=np.float64)
-    ratio = np.full(top.shape, np.nan)
-    np.divide(top, bottom, out=ratio, where=bottom > 0)
-    return ratio
-
-
-# Intervals
-
-
-class Difference(NamedTuple):
-    """A mean difference and its 95% interval."""
-
-    difference: float
-    low: float
-    high: float
-
-
-def paired_bootstrap(
-    a: PerQuery,
-    b: PerQuery,
-    *,
-    groups: NDArray[Any] | None = None,
-    weights: NDArray[Any] | None = None,
-    n_resamples: int = 2000,
-    generator: np.random.Generator,
-) -> Difference:
-    """How much `b` is above `a` on the same queries (mean of b - a), and the 95% percentile interval of a bootstrap.
-
-    `groups` names the user of each query: whole users are drawn, since one user's queries are not independent; without
-    it each query is its own. `weights` weighs the queries (1 each); a query where either figure is NaN is left out.
-    With fewer than two users nothing is known of the spread: the interval is `NOTHING_KNOWN`, (-1, 1).
-
-    >>> paired_bootstrap(np.array([0.25, 0.5]), np.array([0.5, 0.75]), generator=np.random.default_rng(0))
-    Difference(difference=0.25, low=0.25, high=0.25)
-    """
-    gains = (np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64))[:, None]
-    columns = None if weights is None else np.asarray(weights, dtype=np.float64)[:, None]
-    return paired_bootstraps(gains, groups=groups, weights=columns, n_resamples=n_resamples, generator=generator)[0]
-
-
-def paired_bootstraps(
-    gains: NDArray[np.float64],
-    *,
-    groups: NDArray[Any] | None = None,
-    weights: NDArray[Any] | None = None,
-    n_resamples: int = 2000,
-    generator: np.random.Generator,
-) -> list[Difference]:
-    """`paired_bootstrap` for every column of `gains` = b - a (query, column), under the same draws of users."""
-    defined = ~np.isnan(gains)
-    shares = np.where(defined, 1.0 if weights is None else weights, 0.0)
-    cluster, n_clusters = _clusters(groups, len(gains))
-    totals = _sum_by_cluster(np.where(defined, gains, 0.0) * shares, cluster, n_clusters)
-    sizes = _sum_by_cluster(shares, cluster, n_clusters)
-    draws = [_ratio(counts @ totals, counts @ sizes) for counts in _resample_counts(n_clusters, n_resamples, generator)]
-    means = _ratio(totals.sum(axis=0), sizes.sum(axis=0))
-    resampled = np.concatenate(draws) if draws else np.empty((0, gains.shape[1]))
-    n_users = (sizes > 0).sum(axis=0)
-    return [_difference(means[j], resampled[:, j], int(n_users[j])) for j in range(gains.shape[1])]
-
-
-def _difference(mean: float, resampled: NDArray[np.float64], n_users: int) -> Difference:
-    known = resampled[~np.isnan(resampled)]
-    if n_users < 2 or not len(known):
-        return Difference(float(mean), *NOTHING_KNOWN)
-    low, high = np.percentile(known, _CONFIDENCE_PERCENTILES)
-    return Difference(float(mean), float(low), float(high))
-
-
-def _clusters(groups: NDArray[Any] | None, n_queries: int) -> tuple[NDArray[np.int64], int]:
-    codes = np.arange(n_queries) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
-    bundled = codes.astype(np.int64) % MAX_CLUSTERS
-    return bundled, int(bundled.max()) + 1 if n_queries else 0
-
-
-def _sum_by_cluster(values: NDArray[np.float64], cluster: NDArray[np.int64], n_clusters: int) -> NDArray[np.float64]:
-    return np.stack([np.bincount(cluster, weights=column, minlength=n_clusters) for column in values.T], axis=1)
-
-
-def _resample_counts(
-    n_clusters: int, n_resamples: int, generator: np.random.Generator
-) -> Iterator[NDArray[np.float64]]:
-    """How often each cluster is drawn, (resample, cluster), in chunks of bounded size."""
-    if not n_clusters:
-        return
-    chunk = max(1, _DRAWS_AT_ONCE // n_clusters)
-    for start in range(0, n_resamples, chunk):
-        n_rows = min(chunk, n_resamples - start)
-        drawn = generator.integers(0, n_clusters, size=(n_rows, n_clusters)) + np.arange(n_rows)[:, None] * n_clusters
-        yield np.bincount(drawn.ravel(), minlength=n_rows * n_clusters).reshape(n_rows, n_clusters).astype(np.float64)
+    share = np.full(top.shape, np.nan)
+    np.divide(top, bottom, out=share, where=bottom > 0)
+    return share

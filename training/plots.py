@@ -19,8 +19,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from training.intervals import NOTHING_KNOWN
 from training.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger
-from training.metrics import NOTHING_KNOWN
 from training.staleness import DELAYS, METRIC, STALE, Staleness
 
 INK, MUTED, GRID, BAR, SURFACE = "#1c2330", "#667084", "#dde2ea", "#c3cad6", "#fffffe"

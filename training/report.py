@@ -11,8 +11,8 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from training import plots
+from training.intervals import NOTHING_KNOWN
 from training.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger, Row, Slice
-from training.metrics import NOTHING_KNOWN
 from training.plots import Panel
 
 ROW_NOTES = {

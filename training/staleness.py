@@ -16,8 +16,9 @@ from recmem.model import Model
 from recmem.query_batch import QueryBatch
 from training.evaluation import retrieved_ranks
 from training.examples import Queries, queries_between
+from training.intervals import paired_bootstrap
 from training.measure import END_OF_TIME
-from training.metrics import PerQuery, impression_metrics, mean_over_queries, ndcg, paired_bootstrap
+from training.metrics import PerQuery, impression_metrics, mean_over_queries, ndcg
 from training.ranker import RankingData
 from training.world import Shown, labels_of, moment
 
