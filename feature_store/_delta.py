@@ -21,8 +21,12 @@ Result = TypeVar("Result")
 _ONLY_NEXT_VERSION = CommitProperties(max_commit_retries=0)
 """Delta rebases a plain append on whatever was committed since; then two writers could both add the same row."""
 
-_TABLE_SETTINGS = {"delta.logRetentionDuration": "interval 36500 days"}
+_KEPT_FOR = "delta.logRetentionDuration"
+_TABLE_SETTINGS = {_KEPT_FOR: "interval 36500 days"}
 """By default old versions are forgotten after 30 days; a model names the version it was trained from for longer."""
+
+_AT_WORK_H = 1
+"""Files without a commit that are younger than this may belong to a writer at work, hours."""
 
 _UNSAFE_IN_PATHS = frozenset('%?*[]{}|^\\"<>#`')
 
@@ -102,6 +106,25 @@ def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
         commit_properties=_ONLY_NEXT_VERSION,
     )
     merge.when_matched_update_all().when_not_matched_insert_all().execute()
+
+
+def erase_past(table: DeltaTable) -> None:
+    """Leave nothing on disk but the newest version: neither older files nor the log of how it came about.
+
+    The log names the least and greatest values of every file, so forgetting needs this too. Killed at any point, the
+    table stands; run again, it finishes. CommitFailedError as `append`: open the table and repeat. What a killed
+    writer left without a commit goes once it is an hour old: before that, it may be a writer's at work.
+    """
+    for whole, hours in ((False, 0), (True, _AT_WORK_H)):
+        table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=whole)
+    table.update_incremental()
+    table.alter.set_table_properties({_KEPT_FOR: "interval 0 seconds"})
+    try:
+        table.update_incremental()
+        table.create_checkpoint()
+        table.cleanup_metadata()
+    finally:
+        table.alter.set_table_properties(_TABLE_SETTINGS)
 
 
 def until_committed(attempt: Callable[[], Result]) -> Result:

@@ -38,6 +38,12 @@ def rejected_rows(checked: Checked) -> pl.DataFrame:
     )
 
 
+def names_id(refused: pl.DataFrame, column: str, value: object) -> pl.Series:
+    """Which rows of `rejected` came with this user or item, whatever was wrong with them: Boolean."""
+    cells = [json.loads(row).get(column) for row in refused["row"]]
+    return pl.Series([cell is not None and str(cell) == str(value) for cell in cells], dtype=pl.Boolean)
+
+
 def _content_hash(*parts: str) -> str:
     return blake2b(json.dumps(parts).encode(), digest_size=_HASH_BYTES).hexdigest()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from deltalake.exceptions import DeltaError
 from feature_store._delta import (
     append,
     create_table,
+    erase_past,
     open_table,
     replace,
     stored_schema,
@@ -22,7 +24,8 @@ from feature_store._delta import (
     upsert,
 )
 from feature_store.faults import DataError
-from feature_store.rejects import rejected_rows
+from feature_store.parsing import parse_ids
+from feature_store.rejects import names_id, rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 
 _DIGEST_CHARS = 16
@@ -56,10 +59,21 @@ class Receipt:
 
 
 @dataclass(frozen=True)
+class Forgotten:
+    """What one call removed."""
+
+    column: str
+    """user_id or item_id."""
+    n_removed: dict[str, int]
+    """Table to rows that are gone, of the tables that name users or items, as may be, and are there."""
+
+
+@dataclass(frozen=True)
 class _Change:
     """What one attempt did to a table."""
 
     n_new: int
+    """Rows that it wrote; of forgetting, those that it removed."""
     version: int
 
 
@@ -156,6 +170,18 @@ class Store:
         """The refused rows: `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
         return self._read(REJECTED, version)
 
+    def forget_user(self, user_id: object) -> Forgotten:
+        """Removes every row of the user, rejected ones too, and all that the tables remember of earlier versions.
+
+        Old versions cannot be read any more. An append that comes later with this user is new data. Safe to repeat, and
+        to be repeated where it was killed.
+        """
+        return self._forget("user_id", user_id)
+
+    def forget_item(self, item_id: object) -> Forgotten:
+        """As `forget_user`, for an item and every event and impression of it."""
+        return self._forget("item_id", item_id)
+
     def versions(self) -> dict[str, int]:
         """Table to its newest version, of the tables that are there."""
         return {name: table.version() for name, table in self._tables().items()}
@@ -194,9 +220,16 @@ class Store:
             raise DataError(f"{table.name}.version: expected {there}, got {version}. See Store.versions().")
         if newest is None:
             return pl.DataFrame(schema=table.schema(self._stored(table)))
-        if version is not None:
+        if version is None:
+            return pl.scan_delta(newest).collect()
+        try:
             newest.load_as_version(version)
-        return pl.scan_delta(newest).collect()
+            return pl.scan_delta(newest).collect()
+        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
+            what = f"a version that can still be read, got {version}, which is gone"
+            raise DataError(
+                f"{table.name}.version: expected {what}. Forgetting takes old versions along; read the newest."
+            ) from error
 
     def _stored(self, table: Table) -> dict[str, pl.DataType]:
         """Dtypes that are decided: by the table itself, or those of ids by whichever table came first."""
@@ -234,6 +267,15 @@ class Store:
             reasons=dict(refused["reason"].value_counts(sort=True).iter_rows()),
         )
 
+    def _forget(self, column: str, value: object) -> Forgotten:
+        n_removed = {}
+        for table in TABLES:
+            if self._delta(table) is not None and (table is REJECTED or column in table.schema()):
+                change = self._commit(table, partial(_put_without, table=table, column=column, value=value))
+                self._commit(table, _put_without_past)
+                n_removed[table.name] = change.n_new
+        return Forgotten(column, n_removed)
+
     def _commit(self, table: Table, put: Callable[[DeltaTable], _Change]) -> _Change:
         def attempt() -> _Change:
             delta = self._delta(table)
@@ -266,6 +308,24 @@ def _put_rows(table: DeltaTable, rows: pl.DataFrame) -> _Change:
 def _put_refused(table: DeltaTable, refused: pl.DataFrame) -> _Change:
     firsts = _firsts(refused, REJECTED.identity)
     return _put_rows(table, _unseen(firsts, pl.scan_delta(table), REJECTED.identity, within="content_hash"))
+
+
+def _put_without(delta: DeltaTable, *, table: Table, column: str, value: object) -> _Change:
+    rows = pl.scan_delta(delta).collect()
+    gone = names_id(rows, column, value) if table is REJECTED else _is_id(rows, column, value)
+    if gone.any():
+        replace(delta, rows.filter(~gone))
+    return _Change(int(gone.sum()), delta.version())
+
+
+def _is_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
+    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
+    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
+
+
+def _put_without_past(delta: DeltaTable) -> _Change:
+    erase_past(delta)
+    return _Change(0, delta.version())
 
 
 def _put_items(table: DeltaTable, newest: pl.DataFrame) -> _Change:

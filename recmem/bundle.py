@@ -102,6 +102,12 @@ def save_bundle(
         shutil.rmtree(unfinished, ignore_errors=True)
 
 
+def read_config(folder: str | Path) -> BundleConfig:
+    """What the bundle in a folder is, without its weights; raises DataError as `load_bundle` does."""
+    root = Path(folder)
+    return _read_config(_read_manifest(root), root)
+
+
 def load_bundle(folder: str | Path) -> Bundle:
     """The bundle that `save_bundle` wrote, after its self-test: the stored inputs give the stored outputs here too.
 

@@ -25,6 +25,30 @@ def bundle_folder(source: str | Path) -> Path:
     raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {mend}")
 
 
+def registered_versions() -> dict[str, str]:
+    """Every version in the registry, by its URI: "recmem version 3 (champion)".
+
+    The registry is where MLflow's variables, or `mlflow.set_tracking_uri`, point. Raises DataError where there is none.
+    """
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    found = {}
+    try:
+        client = MlflowClient()
+        for model in client.search_registered_models():
+            for version in client.search_model_versions(f"name = '{model.name}'"):
+                names = [alias for alias, number in model.aliases.items() if str(number) == str(version.version)]
+                told = f"{model.name} version {version.version}"
+                found[f"{REGISTRY}{model.name}/{version.version}"] = f"{told} ({', '.join(names)})" if names else told
+    except MlflowException as error:
+        cause = str(error).partition("\n")[0]
+        raise DataError(
+            f"tracking: expected MLflow's registry, got an error ({cause}). Check --tracking, or MLFLOW_TRACKING_URI."
+        ) from error
+    return found
+
+
 def _download(uri: str) -> Path:
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException

@@ -42,6 +42,18 @@ def exact_units(vectors: Float[Tensor, "text dim"]) -> Float[Tensor, "text dim"]
     return functional.normalize(vectors, dim=1).mul(GRID).round().div(GRID)
 
 
+def forget_texts(folder: str | Path, texts: Sequence[str]) -> int:
+    """Removes the texts' vectors of every fingerprint under a cache's folder; how many there were."""
+    n_gone = 0
+    for own in sorted(Path(folder).glob("*/")):
+        part = next(own.glob("part-*.parquet"), None)
+        if part is not None:
+            vector = pl.read_parquet_schema(part)["vector"]
+            dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
+            n_gone += VectorCache(folder, own.name, dim).forget(texts)
+    return n_gone
+
+
 class Encoder(Protocol):
     """What the cache asks of an encoder; `recmem.encoder.TextEncoder` is one."""
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recmem.cli.explain import explain
+from recmem.cli.forget import forget
 from recmem.cli.guard import GuardedCommand
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
@@ -36,7 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory, staleness):
+for command in (train, ingest, score, explain, memory, staleness, forget):
     app.command(cls=GuardedCommand)(command)
 
 

@@ -1,0 +1,58 @@
+"""`recmem forget`: a user or an item, gone for good."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from recmem.cli.console import say
+
+_BESIDE = "mlflow.db"
+"""Where `recmem train --out OUT` tracks, beside its store OUT/store."""
+
+
+def forget(
+    store: Annotated[str, typer.Option(help="The store: a folder, or an object store's URL.")],
+    user: Annotated[str | None, typer.Option(help="The user's id.")] = None,
+    item: Annotated[str | None, typer.Option(help="The item's id.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="A JSON file for the receipt.", show_default="none is written")
+    ] = None,
+    tracking: Annotated[
+        str | None,
+        typer.Option(help="MLflow's tracking URI, for the models.", show_default="mlflow.db beside the store"),
+    ] = None,
+) -> None:
+    """Forget a user or an item: its rows, every old version of the tables, and cached vectors of its text.
+
+    Afterwards no file of the store holds the id. Models keep what they have learned: those that were trained on it are
+    named, so that they can be trained anew. Files outside the store, such as scores, are the caller's.
+    """
+    if (user is None) == (item is None):
+        raise typer.BadParameter("give --user or --item, one of them.")
+    import mlflow
+
+    from feature_store import Store
+    from recmem.forgetting import forget_item, forget_user
+
+    opened = Store.open(store)
+    beside = Path(opened.path).with_name(_BESIDE)
+    if tracking is not None or (beside.is_file() and "MLFLOW_TRACKING_URI" not in os.environ):
+        mlflow.set_tracking_uri(tracking or f"sqlite:///{beside}")
+    if not yes:
+        typer.confirm("This cannot be undone, and old versions of the tables go with it. Go on?", abort=True, err=True)
+    receipt = forget_user(opened, user) if user is not None else forget_item(opened, item)
+    for table, n_rows in receipt.rows.items():
+        say(f"{table}: {n_rows:,} rows removed")
+    if item is not None:
+        say(f"vectors: {receipt.vectors:,} removed")
+    for model in receipt.models:
+        say(f"Trained on it: {model}. Train anew, then delete that version.")
+    if receipt.note:
+        say(f"Registered models: {receipt.note}")
+    if out is not None:
+        out.write_text(receipt.to_json(), encoding="utf-8")

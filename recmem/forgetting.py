@@ -1,0 +1,97 @@
+"""Forgetting a user or an item for good: rows, old versions, vectors, and which models have learned from them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import polars as pl
+
+from feature_store import DataError, Store
+from feature_store.parsing import parse_ids
+from recmem.bundle import read_config
+from recmem.registry import bundle_folder, registered_versions
+from recmem.texts import item_text
+from recmem.vectors import CACHE, forget_texts
+
+UNREAD = "not looked up"
+
+
+@dataclass(frozen=True)
+class ForgetReceipt:
+    """What was removed, without the id itself."""
+
+    what: str
+    """user or item."""
+    rows: dict[str, int]
+    """Table to rows that are gone."""
+    vectors: int
+    """Cached vectors that are gone: of an item's text, where no other item has the same."""
+    models: tuple[str, ...]
+    """Registered models that were trained on rows of it, or may have been."""
+    note: str = ""
+    """Why the models are not known, where they are not."""
+
+    def to_json(self) -> str:
+        """The receipt as a JSON object."""
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+
+def forget_user(store: Store, user_id: object) -> ForgetReceipt:
+    """Removes the user from the store; see `Store.forget_user`.
+
+    Nothing else under a store tells of users: text vectors are of items' texts, and scores are written elsewhere.
+    """
+    models, note = _trained_on(store, "user_id", user_id)
+    return ForgetReceipt("user", store.forget_user(user_id).n_removed, 0, models, note)
+
+
+def forget_item(store: Store, item_id: object) -> ForgetReceipt:
+    """Removes the item from the store, and the vector of its text unless another item has the same."""
+    models, note = _trained_on(store, "item_id", item_id)
+    texts = _own_texts(store.items(), item_id)
+    removed = store.forget_item(item_id).n_removed
+    n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / CACHE, texts)
+    return ForgetReceipt("item", removed, n_vectors, models, note)
+
+
+def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:
+    """The item's text, unless another has the same."""
+    texts = items.select("item_id").with_columns(item_text(items))
+    (wanted,) = parse_ids(pl.Series("item_id", [item_id]), items.schema["item_id"])[0]
+    own = texts.filter(pl.col("item_id").eq_missing(pl.lit(wanted, items.schema["item_id"])))
+    others = texts.join(own, on="item_id", how="anti")
+    return own.join(others, on="text", how="anti")["text"].to_list()
+
+
+def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ...], str]:
+    """Registered models of this store whose tables held the id when they were trained; and why they are not known."""
+    try:
+        versions = registered_versions()
+    except (DataError, ImportError) as error:
+        return (), f"{UNREAD}: {error}"
+    told = []
+    for uri, name in versions.items():
+        try:
+            config = read_config(bundle_folder(uri))
+        except DataError as error:
+            told.append(f"{name}, perhaps: it cannot be read ({str(error).partition('. ')[0]})")
+            continue
+        if config.store == store.path:
+            told += _as_told(store, config.store_versions, column, value, name)
+    return tuple(told), ""
+
+
+def _as_told(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
+    """The model's name where a table held the id at its version, with a word where that version cannot be read now."""
+    try:
+        tables = [getattr(store, table)(versions[table]) for table in ("events", "impressions") if table in versions]
+    except DataError:
+        return [f"{name}, perhaps: the versions that it was trained from are gone"]
+    for table in tables:
+        (wanted,) = parse_ids(pl.Series(column, [value]), table.schema[column])[0]
+        if wanted is not None and (table[column] == wanted).any():
+            return [name]
+    return []
