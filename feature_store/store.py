@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -13,19 +13,25 @@ from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from feature_store._delta import (
-    append,
     create_table,
-    erase_past,
     open_table,
-    replace,
     stored_schema,
     table_root,
     until_committed,
-    upsert,
+)
+from feature_store.changes import (
+    Change,
+    firsts,
+    put_items,
+    put_refused,
+    put_rows,
+    put_without,
+    put_without_hashes,
+    put_without_past,
+    unseen,
 )
 from feature_store.faults import DataError
-from feature_store.parsing import parse_ids
-from feature_store.rejects import names_id, rejected_rows
+from feature_store.rejects import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 
 _DIGEST_CHARS = 16
@@ -66,15 +72,6 @@ class Forgotten:
     """user_id or item_id."""
     n_removed: dict[str, int]
     """Table to rows that are gone, of the tables that name users or items, as may be, and are there."""
-
-
-@dataclass(frozen=True)
-class _Change:
-    """What one attempt did to a table."""
-
-    n_new: int
-    """Rows that it wrote; of forgetting, those that it removed."""
-    version: int
 
 
 class Store:
@@ -122,7 +119,7 @@ class Store:
         """
         checked = self._checked(frame, ITEMS)
         newest = checked.kept.unique(subset=["item_id"], keep="last", maintain_order=True)
-        return self._append(checked, lambda table: _put_items(table, newest))
+        return self._append(checked, lambda table: put_items(table, newest))
 
     def append_events(self, frame: pl.DataFrame) -> Receipt:
         """Add the events that are not there yet.
@@ -133,26 +130,30 @@ class Store:
         """
         checked = self._checked(frame, EVENTS)
         has_id = pl.col("event_id").is_not_null()
-        with_id = _firsts(checked.kept.filter(has_id), ("event_id",))
-        without = _firsts(checked.kept.filter(~has_id), EVENTS.identity)
+        with_id = firsts(checked.kept.filter(has_id), ("event_id",))
+        without = firsts(checked.kept.filter(~has_id), EVENTS.identity)
 
-        def put(table: DeltaTable) -> _Change:
+        def put(table: DeltaTable) -> Change:
             stored = pl.scan_delta(table)
-            new_with_id = _unseen(with_id, stored, ("event_id",), within="event_id")
-            new_without = _unseen(without, stored.filter(~has_id), EVENTS.identity, within="timestamp")
-            return _put_rows(table, pl.concat([new_with_id, new_without]).sort("timestamp", maintain_order=True))
+            new_with_id = unseen(with_id, stored, ("event_id",), within="event_id")
+            new_without = unseen(without, stored.filter(~has_id), EVENTS.identity, within="timestamp")
+            return put_rows(table, pl.concat([new_with_id, new_without]).sort("timestamp", maintain_order=True))
 
         return self._append(checked, put)
 
     def append_impressions(self, frame: pl.DataFrame) -> Receipt:
         """Add the shown items that are not there yet, known by `impression_id` and `item_id`; the first is kept."""
         checked = self._checked(frame, IMPRESSIONS)
-        firsts = _firsts(checked.kept, IMPRESSIONS.identity)
+        once = firsts(checked.kept, IMPRESSIONS.identity)
 
-        def put(table: DeltaTable) -> _Change:
-            return _put_rows(table, _unseen(firsts, pl.scan_delta(table), IMPRESSIONS.identity, within="impression_id"))
+        def put(table: DeltaTable) -> Change:
+            return put_rows(table, unseen(once, pl.scan_delta(table), IMPRESSIONS.identity, within="impression_id"))
 
         return self._append(checked, put)
+
+    def check(self, table: Table, frame: pl.DataFrame) -> Checked:
+        """What an append would make of the frame, without making it: its good rows, and the faults of the others."""
+        return check_table(frame, table, stored=self._stored(table))
 
     def items(self, version: int | None = None) -> pl.DataFrame:
         """`item_id` and every column that items came with; rows in no order."""
@@ -169,6 +170,10 @@ class Store:
     def rejected(self, version: int | None = None) -> pl.DataFrame:
         """The refused rows: `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
         return self._read(REJECTED, version)
+
+    def discard_rejected(self, content_hashes: Sequence[str]) -> int:
+        """Takes rows out of `rejected`: those that were mended, or are not worth it; how many there were."""
+        return self._commit(REJECTED, partial(put_without_hashes, hashes=content_hashes)).n_new
 
     def forget_user(self, user_id: object) -> Forgotten:
         """Removes every row of the user, rejected ones too, and all that the tables remember of earlier versions.
@@ -240,17 +245,17 @@ class Store:
         return {name: dtype for schema in schemas for name, dtype in schema.items() if name in _NATIVE_IDS}
 
     def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
-        checked = check_table(frame, table, stored=self._stored(table))
+        checked = self.check(table, frame)
         if checked.kept.height and self._delta(table) is None:
             create_table(self._uri(table), dict(checked.kept.schema), storage_options=self._storage_options)
             # Another writer may have been faster, with ids of another dtype.
-            checked = check_table(frame, table, stored=self._stored(table))
+            checked = self.check(table, frame)
         return checked
 
-    def _append(self, checked: Checked, put: Callable[[DeltaTable], _Change]) -> Receipt:
+    def _append(self, checked: Checked, put: Callable[[DeltaTable], Change]) -> Receipt:
         refused = rejected_rows(checked)
         if refused.height:
-            self._commit(REJECTED, lambda table: _put_refused(table, refused))
+            self._commit(REJECTED, lambda table: put_refused(table, refused))
         n_new, version = 0, None
         if checked.kept.height:
             change = self._commit(checked.table, put)
@@ -271,99 +276,16 @@ class Store:
         n_removed = {}
         for table in TABLES:
             if self._delta(table) is not None and (table is REJECTED or column in table.schema()):
-                change = self._commit(table, partial(_put_without, table=table, column=column, value=value))
-                self._commit(table, _put_without_past)
+                change = self._commit(table, partial(put_without, table=table, column=column, value=value))
+                self._commit(table, put_without_past)
                 n_removed[table.name] = change.n_new
         return Forgotten(column, n_removed)
 
-    def _commit(self, table: Table, put: Callable[[DeltaTable], _Change]) -> _Change:
-        def attempt() -> _Change:
+    def _commit(self, table: Table, put: Callable[[DeltaTable], Change]) -> Change:
+        def attempt() -> Change:
             delta = self._delta(table)
             if delta is None:
                 raise DataError(f"store.{table.name}: expected the table, got none. Use Store.open_or_create.")
             return put(delta)
 
         return until_committed(attempt)
-
-
-def _firsts(rows: pl.DataFrame, identity: tuple[str, ...]) -> pl.DataFrame:
-    return rows.unique(subset=list(identity), keep="first", maintain_order=True)
-
-
-def _unseen(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ...], *, within: str) -> pl.DataFrame:
-    """The rows whose identity is not stored; read are only files whose range of column `within` meets the rows' own."""
-    if rows.is_empty():
-        return rows
-    first, last = pl.lit(rows[within].min()), pl.lit(rows[within].max())
-    keys = stored.filter(pl.col(within).is_between(first, last)).select(identity).collect()
-    return rows.join(keys, on=list(identity), how="anti", nulls_equal=True, maintain_order="left")
-
-
-def _put_rows(table: DeltaTable, rows: pl.DataFrame) -> _Change:
-    if rows.height:
-        append(table, rows)
-    return _Change(rows.height, table.version())
-
-
-def _put_refused(table: DeltaTable, refused: pl.DataFrame) -> _Change:
-    firsts = _firsts(refused, REJECTED.identity)
-    return _put_rows(table, _unseen(firsts, pl.scan_delta(table), REJECTED.identity, within="content_hash"))
-
-
-def _put_without(delta: DeltaTable, *, table: Table, column: str, value: object) -> _Change:
-    rows = pl.scan_delta(delta).collect()
-    gone = names_id(rows, column, value) if table is REJECTED else _is_id(rows, column, value)
-    if gone.any():
-        replace(delta, rows.filter(~gone))
-    return _Change(int(gone.sum()), delta.version())
-
-
-def _is_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
-    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
-    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
-
-
-def _put_without_past(delta: DeltaTable) -> _Change:
-    erase_past(delta)
-    return _Change(0, delta.version())
-
-
-def _put_items(table: DeltaTable, newest: pl.DataFrame) -> _Change:
-    """Insert the items that are new and rewrite those that changed."""
-    dtypes = stored_schema(table)
-    newest = _as_decided(newest, dtypes)
-    ids = newest.lazy().select("item_id")
-    stored = pl.scan_delta(table).join(ids, on="item_id", how="semi").collect()
-    changed = _changed_items(newest, stored)
-    if changed.is_empty():
-        return _Change(0, table.version())
-    if any(dtypes.get(name, dtype) != dtype for name, dtype in changed.schema.items()):
-        others = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
-        replace(table, pl.concat([others, changed], how="diagonal_relaxed"))
-    elif changed["item_id"].is_in(stored["item_id"].implode()).any():
-        upsert(table, changed, key="item_id")
-    else:
-        append(table, changed)
-    return _Change(changed.height, table.version())
-
-
-def _as_decided(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The items in the stored dtypes, but fractions stay fractions: they widen a column of whole numbers."""
-    clashes = {name: dtypes[name] for name, dtype in newest.schema.items() if dtypes.get(name, dtype) != dtype}
-    for name, stored in clashes.items():
-        given = newest.schema[name]
-        if {stored, given} != {pl.Int64(), pl.Float64()}:  # the check read it as stored: a writer was faster since
-            what = f"{stored} as another writer has just stored it, got {given}"
-            raise DataError(f"items.{name}: expected {what}. Repeat the append, which reads the column as it is now.")
-    return newest.with_columns(pl.col(name).cast(pl.Float64) for name in clashes)
-
-
-def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Whole rows of the items that are not stored, or not so; columns that `newest` lacks as they are stored."""
-    old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
-    nothing = pl.Series([None] * newest.height, dtype=pl.Null)
-    differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
-    for name in newest.columns[1:]:
-        differs.append(newest[name].ne_missing(old[name]) if name in old.columns else newest[name].ne_missing(nothing))
-    rows = newest.with_columns(old[name] for name in old.columns if name not in newest.columns)
-    return rows.filter(pl.select(pl.any_horizontal(differs)).to_series())

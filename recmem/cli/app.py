@@ -12,6 +12,7 @@ from recmem.cli.forget import forget
 from recmem.cli.guard import GuardedCommand
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
+from recmem.cli.rejected import mend, rejected
 from recmem.cli.score import score
 from recmem.cli.staleness import staleness
 from recmem.cli.train import train
@@ -37,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory, staleness, forget):
+for command in (train, ingest, score, explain, memory, staleness, rejected, mend, forget):
     app.command(cls=GuardedCommand)(command)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from feature_store import DataError, Store
 from feature_store import _delta as delta_module
-from feature_store import store as store_module
+from feature_store import changes as changes_module
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(
@@ -127,7 +127,7 @@ def test_a_call_that_was_killed_is_finished_by_the_next(
     def killed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (store_module, step)
+    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (changes_module, step)
     with monkeypatch.context() as patch:
         patch.setattr(*where, killed)
         with pytest.raises(KeyboardInterrupt):
@@ -148,7 +148,7 @@ def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch:
             store.append_events(late.pop())
         replace(*args)
 
-    monkeypatch.setattr(store_module, "replace", interrupted)
+    monkeypatch.setattr(changes_module, "replace", interrupted)
     store.forget_user(USER)
     assert set(store.events()["user_id"]) == {"b", "c", "late"}
     assert traces(tmp_path / "store", USER) == []

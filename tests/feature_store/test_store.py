@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store import _delta
-from feature_store import store as store_module
+from feature_store import changes as changes_module
 from feature_store.schema import EVENTS, REJECTED, DataError
 from feature_store.store import Receipt, Store
 
@@ -181,7 +181,7 @@ def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
     frame = event_rows(("u", "i", 1), (None, "i", 1))
     store.append_events(event_rows(("v", "i", 1)))
 
-    commit = store_module.append
+    commit = changes_module.append
 
     def dies_at_the_events(delta: Any, rows: pl.DataFrame) -> None:
         if "user_id" in rows.columns:
@@ -189,7 +189,7 @@ def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
         commit(delta, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(store_module, "append", dies_at_the_events)
+        patched.setattr(changes_module, "append", dies_at_the_events)
         with pytest.raises(KeyboardInterrupt):
             store.append_events(frame)
     assert (store.events().height, store.rejected().height) == (1, 1)
@@ -319,7 +319,7 @@ def test_an_append_that_meets_another_writers_commit_reads_again(
         "impressions": lambda: store.append_impressions(shown),
         "rejected": lambda: store.append_events(refused),
     }[table]
-    commit = store_module.append
+    commit = changes_module.append
     met = []
 
     def slow_commit(delta: Any, rows: pl.DataFrame) -> None:
@@ -328,7 +328,7 @@ def test_an_append_that_meets_another_writers_commit_reads_again(
             assert counts(add())[0] == 2
         commit(delta, rows)
 
-    monkeypatch.setattr(store_module, "append", slow_commit)
+    monkeypatch.setattr(changes_module, "append", slow_commit)
     receipt = add()
     assert met
     assert counts(receipt) == ((2, 0, 0, 2) if table == "rejected" else (2, 0, 2, 0))

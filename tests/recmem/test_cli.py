@@ -505,3 +505,20 @@ def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: 
     assert told.out.count("1 week") == 3
     assert (tmp_path / "stale" / "staleness.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "stale" / "staleness.json").read_text())["queries"] == 8
+
+
+def test_rejected_rows_are_shown_written_out_mended_and_put_in(tmp_path: Path) -> None:
+    store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
+    bad = {"user_id": ["u", "v"], "item_id": ["a", "b"], "timestamp": ["yesterday", "2024-01-01"]}
+    pl.DataFrame(bad).write_parquet(tmp_path / "events.parquet")
+    assert Outcome("ingest", "--store", store, "--events", tmp_path / "events.parquet").code == DONE
+    told = Outcome("rejected", "--store", store, "--out", rows)
+    assert told.code == DONE
+    assert "1 x events: timestamp: expected" in told.out
+    line = json.loads(rows.read_text())
+    line["row"]["timestamp"] = "2024-01-02"
+    rows.write_text(json.dumps(line))
+    mended = Outcome("mend", "--store", store, "--rows", rows)
+    assert (mended.code, "1 of 1 rows mended, 0 still rejected." in mended.out) == (DONE, True)
+    assert "No row was rejected." in Outcome("rejected", "--store", store).out
+    assert Outcome("mend", "--store", store, "--rows", rows).code == REFUSED
