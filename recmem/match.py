@@ -79,7 +79,9 @@ class MatchModule(nn.Module):
 
     def slot_terms(self, slots: Slots) -> tuple[Float[Tensor, "slot head"], Float[Tensor, "slot head"]]:
         """What age and kind add to a slot's attention, and the sign of what it says."""
-        return self.age[slots.ages] + self.kind[slots.kinds], self.sign[slots.kinds]
+        # index_select's backward adds in a fixed order; that of indexing does not, and a seed would give many modules.
+        age, kind = self.age.index_select(0, slots.ages), self.kind.index_select(0, slots.kinds)
+        return age + kind, self.sign.index_select(0, slots.kinds)
 
     def forward(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]

@@ -35,18 +35,18 @@ def match_scores_training(
         None if searched is None else seen_slots(cosine, owner, searched),
         owner,
         n_memories,
-        tables.query[candidates],
-        tables.probe[candidates],
-        tables.key[slots],
-        tables.value[slots],
+        tables.query.index_select(0, candidates),
+        tables.probe.index_select(0, candidates),
+        tables.key.index_select(0, slots),
+        tables.value.index_select(0, slots),
         bias,
         sign,
         tables.alpha,
         tables.gamma,
-        tables.null_value[candidates],
+        tables.null_value.index_select(0, candidates),
         tables.null_logit,
     )
-    scores: Tensor = attended + tables.prior[candidates]
+    scores: Tensor = attended + tables.prior.index_select(0, candidates)
     return scores
 
 

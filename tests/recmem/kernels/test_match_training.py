@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from pair_cases import N_TEXTS, flat, random_tables
 from recmem.kernels import MatchTables, Searched, match_scores, match_scores_training
+from recmem.match import MatchConfig, MatchModule
+from recmem.memory import N_AGES, Kind, Slots
+from recmem.vectors import exact_units
 from tolerances import close
 
 MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)
@@ -62,3 +65,23 @@ def test_an_empty_memory_has_gradients_of_its_prior_and_null_slot(memories: list
     _, gradients = scores_and_gradients(match_scores_training, memories, [2, 3], 1, None, 1.0)
     assert gradients["prior"].abs().sum() > 0
     assert gradients["null_value"].abs().sum() > 0
+
+
+def test_the_same_step_gives_the_same_gradients_to_the_last_bit() -> None:
+    generator = torch.Generator().manual_seed(0)
+    module = MatchModule(MatchConfig(dim=64, n_heads=4, head_dim=32), generator)
+    unit = exact_units(torch.randn((1500, 64), generator=generator))
+
+    def rows(below: int, n: int) -> torch.Tensor:
+        return torch.randint(below, (n,), generator=generator)
+
+    slots = Slots(rows(1500, 3000), rows(N_AGES, 3000), rows(len(Kind), 3000), rows(64, 3000).sort().values, 64)
+    candidates = rows(1500, 700)
+    found = []
+    for _ in range(8):
+        module.zero_grad()
+        module(module.tables(unit), slots, candidates).square().mean().backward()
+        found.append({name: weight.grad for name, weight in module.named_parameters() if weight.grad is not None})
+    for again in found[1:]:
+        for name, gradient in found[0].items():
+            close(again[name], gradient, "exact")
