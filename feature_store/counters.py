@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from feature_store.log import EventLog
 from feature_store.point_in_time import IntArray
+from feature_store.reads import AsOf
 
 FloatArray = NDArray[np.float32]
 
@@ -40,17 +41,15 @@ class CounterConfig:
         return cls(short=short, medium=medium, long=long, span=span)
 
 
-def item_counters(log: EventLog, items: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
+def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
     """Counters of item `items[n]` as of `times[n]` (microseconds): float32[n] each.
 
     Popularity is log(1 + events): in all, and within each window. `trend` is the medium window's share of the long
     one. `item_age` is the time since the item's first event, in spans of the training log; -1 for a new item.
     """
-    index = log.by_item
     windows = {"short": config.short, "medium": config.medium, "long": config.long}
-    end = index.ends(items, times)
-    recent = {name: end - index.ends(items, times - window) for name, window in windows.items()}
-    total = end - index.starts(items)
+    total, *counts = log.item_counts(items, times, tuple(windows.values()))
+    recent = dict(zip(windows, counts, strict=True))
     columns = {"popularity": _log1p(total)}
     columns |= {f"popularity_{name}": _log1p(count) for name, count in recent.items()}
     columns["trend"] = ((recent["medium"] + 1) / (recent["long"] + config.long / config.medium)).astype(np.float32)
@@ -64,25 +63,23 @@ def new_item_counters(config: CounterConfig) -> dict[str, float]:
     return columns | {"trend": config.medium / config.long, "item_age": -1.0}
 
 
-def user_counters(log: EventLog, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
+def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
     """Counters of user `users[n]` as of `times[n]`: float32[n] each.
 
     `user_events` is log(1 + events); `user_gap` the time since the last event, as log(1 + short windows); -1 for none.
     """
-    count = log.by_user.counts(users, times)
-    last = log.by_user.ends(users, times) - 1
+    count, newest = log.user_counts(users, times)
     known = count > 0
     gap = np.full(len(users), -1.0, np.float32)
-    since = times[known] - log.times[log.by_user.order[last[known]]]
-    gap[known] = np.log1p(np.maximum(since, 0) / config.short)
+    gap[known] = np.log1p(np.maximum(times[known] - newest[known], 0) / config.short)
     return {"user_events": _log1p(count), "user_gap": gap}
 
 
-def _item_age(log: EventLog, items: IntArray, times: IntArray, total: IntArray, span: int) -> FloatArray:
+def _item_age(log: AsOf, items: IntArray, times: IntArray, total: IntArray, span: int) -> FloatArray:
     age = np.full(len(items), -1.0, np.float32)
     known = total > 0
-    first = log.by_item.order[log.by_item.starts(items[known])]
-    age[known] = np.maximum(times[known] - log.times[first], 0) / span
+    _, first = log.item_firsts(items[known])
+    age[known] = np.maximum(times[known] - first, 0) / span
     return age
 
 

@@ -123,7 +123,7 @@ class CovisitationTimeline:
         return self.origin + period * self.refresh
 
     def _n_known(self, period: int) -> int:
-        return int(np.searchsorted(self.log.known, self._moment(period), side="right"))
+        return self.log.n_known(self._moment(period))
 
 
 def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:

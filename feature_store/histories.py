@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from feature_store.log import EventLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
+from feature_store.reads import AsOf, Past
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,20 +27,18 @@ class Histories:
     """Moments of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
 
     @classmethod
-    def as_of(cls, log: EventLog, users: IntArray, times: IntArray, limit: int) -> Histories:
+    def as_of(cls, log: AsOf, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user known at its time; a user row of -1 has none."""
-        return cls.from_events(log, log.by_user.last(users, times, limit))
+        return cls._of(log.past(users, times, limit))
 
     @classmethod
     def from_events(cls, log: EventLog, events: Ragged) -> Histories:
         """Histories of the given events of the log: `events` holds positions in it, oldest first in each row."""
-        times = log.times[events.values]
-        return cls(
-            items=Ragged(log.item_rows[events.values], events.offsets),
-            times=times,
-            signs=log.signs[events.values],
-            recency=_moments_after(times, events),
-        )
+        return cls._of(log.taken(events))
+
+    @classmethod
+    def _of(cls, past: Past) -> Histories:
+        return cls(past.items, past.times, past.signs, _moments_after(past.times, past.items))
 
     def __len__(self) -> int:
         return self.items.n_rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +11,8 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.point_in_time import AsOfIndex, IntArray, known_at
+from feature_store.ragged import Ragged
+from feature_store.reads import END_OF_TIME, Past
 
 FloatArray = NDArray[np.float32]
 
@@ -110,9 +113,44 @@ class EventLog:
         """Events by item, for counters."""
         return AsOfIndex(self.item_rows, self.known)
 
+    def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
+        """See `AsOf.past`."""
+        return self.taken(self.by_user.last(users, times, limit))
+
+    def taken(self, events: Ragged) -> Past:
+        """The given events: positions in the log, oldest first in each row."""
+        places = events.values
+        items = Ragged(self.item_rows[places], events.offsets)
+        return Past(items, self.times[places], self.known[places], self.signs[places])
+
+    def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.user_counts`."""
+        ends = self.by_user.ends(users, times)
+        count = ends - self.by_user.starts(users)
+        newest = np.zeros(len(users), np.int64)
+        newest[count > 0] = self.times[self.by_user.order[ends[count > 0] - 1]]
+        return count, newest
+
+    def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
+        """See `AsOf.item_counts`."""
+        ends = self.by_item.ends(items, times)
+        return [ends - self.by_item.starts(items), *(ends - self.by_item.ends(items, times - w) for w in windows)]
+
+    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_firsts`."""
+        known, times = (np.full(len(items), END_OF_TIME) for _ in range(2))
+        starts, ends = self.by_item.starts(items), self.by_item.starts(items + 1)
+        first = self.by_item.order[starts[ends > starts]]
+        known[ends > starts], times[ends > starts] = self.known[first], self.times[first]
+        return known, times
+
+    def n_known(self, time: int) -> int:
+        """How many events were known at a time."""
+        return int(np.searchsorted(self.known, time, side="right"))
+
     def until(self, time: int) -> EventLog:
         """The log as it was known at `time` (microseconds)."""
-        n = int(np.searchsorted(self.known, time, side="right"))
+        n = self.n_known(time)
         return EventLog(self.user_rows[:n], self.item_rows[:n], self.times[:n], self.known[:n], self.signs[:n])
 
     @property

@@ -114,8 +114,7 @@ def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items:
 
 def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     """Everything that each query's user interacted with before, however long ago."""
-    whole = scene.log.by_user.last(queries.users, queries.times)
-    return Ragged(scene.log.item_rows[whole.values], whole.offsets)
+    return scene.log.past(queries.users, queries.times).items
 
 
 def _to_score(

@@ -1,0 +1,51 @@
+"""What histories and counters ask of a log, whichever way it is kept: in one piece, or with a tail that grows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_store.point_in_time import IntArray
+from feature_store.ragged import Ragged
+
+
+@dataclass(frozen=True, eq=False)
+class Past:
+    """Events of several users, the oldest known first in each row; all arrays have one entry per event."""
+
+    items: Ragged
+    """Item rows."""
+    times: IntArray
+    """When each happened, microseconds."""
+    known: IntArray
+    """From when on it may be used."""
+    signs: NDArray[np.int8]
+    """+1 for, 0 neutral, -1 against."""
+
+
+class AsOf(Protocol):
+    """Reads of a log as of moments (microseconds): what was known then, by `point_in_time.known_at`."""
+
+    def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
+        """The last `limit` events of user `users[n]` as of `times[n]`, or all; a user row of -1 has none."""
+        ...
+
+    def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """Events of each user, and when the newest happened (0 where there is none)."""
+        ...
+
+    def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
+        """Events of each item in all, then those that became known within each window before the time."""
+        ...
+
+    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
+        """When each item's first event became known, and when it happened; the end of time for an item without any."""
+        ...
+
+
+END_OF_TIME = np.iinfo(np.int64).max
+"""Stands for: never."""
