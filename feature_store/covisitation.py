@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from feature_store.histories import Histories
 from feature_store.log import EventLog
+from feature_store.online import OnlineLog
 from feature_store.point_in_time import IntArray
 
 FloatArray = NDArray[np.float32]
@@ -94,7 +95,7 @@ class CovisitationTimeline:
     Refreshes lie `refresh` microseconds apart, counted from `origin`, so that training and serving read the same one.
     """
 
-    log: EventLog
+    log: EventLog | OnlineLog
     n_items: int
     origin: int
     refresh: int

@@ -16,6 +16,9 @@ from feature_store.reads import END_OF_TIME, Past
 
 FloatArray = NDArray[np.float32]
 
+FEW = 1000
+"""So many ids are looked up one by one, where the known ones stand in order; more are joined."""
+
 
 @dataclass(frozen=True)
 class SignalConfig:
@@ -81,9 +84,15 @@ class EventLog:
 
         The order of the frame's rows does not matter: the same events give the same log.
         """
+        user_rows, item_rows = rows_of(events["user_id"], users), rows_of(events["item_id"], items)
+        return cls.from_rows(events, user_rows.to_numpy(), item_rows.to_numpy(), signals)
+
+    @classmethod
+    def from_rows(cls, events: pl.DataFrame, users: IntArray, items: IntArray, signals: SignalConfig) -> EventLog:
+        """The log of events whose user and item rows are known already; -1 for what is left out."""
         rows = events.select(
-            user=rows_of(events["user_id"], users),
-            item=rows_of(events["item_id"], items),
+            user=pl.Series(users),
+            item=pl.Series(items),
             time=events["timestamp"].dt.epoch("us"),
             available=events["available_at"].dt.epoch("us"),
             sign=pl.Series(signals.signs(events), dtype=pl.Int8),
@@ -162,6 +171,9 @@ class EventLog:
 def rows_of(ids: pl.Series, known_ids: pl.Series) -> pl.Series:
     """The row of each id among `known_ids`, -1 where it is not there: Int64. Ids of another type are cast."""
     cast = ids.cast(known_ids.dtype, strict=False)
+    if len(ids) < FEW and len(known_ids) and known_ids.flags["SORTED_ASC"]:
+        place = known_ids.search_sorted(cast).clip(0, len(known_ids) - 1).cast(pl.Int64)
+        return place.set((known_ids.gather(place) != cast).fill_null(value=True), -1)
     table = pl.DataFrame({"id": known_ids, "row": pl.Series(range(len(known_ids)), dtype=pl.Int64)})
     joined = pl.DataFrame({"id": cast}).join(table, on="id", how="left", maintain_order="left")
     return joined["row"].fill_null(-1)

@@ -105,7 +105,7 @@ def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items:
     dense = matcher.columns(queries.histories, items) | _covisitation(scene, queries, items)
     users = len(queries)
     counters = item_counters(
-        scene.log, np.tile(items, users), np.repeat(queries.times, len(items)), scene.config.counters
+        scene.reads, np.tile(items, users), np.repeat(queries.times, len(items)), scene.config.counters
     )
     for name in ("popularity", "popularity_short", "popularity_medium"):
         dense[name] = counters[name].reshape(users, len(items))
@@ -114,7 +114,7 @@ def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items:
 
 def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     """Everything that each query's user interacted with before, however long ago."""
-    return scene.log.past(queries.users, queries.times).items
+    return scene.reads.past(queries.users, queries.times).items
 
 
 def _to_score(
@@ -180,9 +180,9 @@ def _pairs(scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[
     owner = candidates.row_index
     times = queries.times[owner]
     values = dict(columns)
-    values |= item_counters(scene.log, candidates.values, times, scene.config.counters)
+    values |= item_counters(scene.reads, candidates.values, times, scene.config.counters)
     values |= scene.clicks.columns(candidates.values, times)
-    per_query = user_counters(scene.log, queries.users, queries.times, scene.config.counters)
+    per_query = user_counters(scene.reads, queries.users, queries.times, scene.config.counters)
     per_query["memory_size"] = np.log1p(queries.histories.items.lengths).astype(np.float32)
     values |= {name: column[owner] for name, column in per_query.items()}
     inside = candidates.values < len(scene.catalogue)

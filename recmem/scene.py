@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,8 @@ from feature_store.covisitation import CovisitationConfig, CovisitationTimeline
 from feature_store.histories import Histories
 from feature_store.impressions import ClickIndex
 from feature_store.log import rows_of
+from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log
+from feature_store.reads import END_OF_TIME
 from recmem.catalogue import Catalogue
 
 IntArray = NDArray[np.int64]
@@ -38,8 +40,10 @@ class Scene:
 
     catalogue: Catalogue
     users: pl.Series
-    """User ids, in row order."""
-    log: EventLog
+    """User ids, in row order: those that the tables held by id, then who has been observed since."""
+    n_first_users: int
+    reads: EventLog | OnlineLog
+    """What histories and counters are read from."""
     timeline: CovisitationTimeline
     clicks: ClickIndex
     events: pl.DataFrame
@@ -58,7 +62,8 @@ class Scene:
         return cls(
             catalogue=catalogue,
             users=users,
-            log=log,
+            n_first_users=len(users),
+            reads=log,
             timeline=timeline,
             clicks=ClickIndex.of(impressions, catalogue.ids),
             events=events,
@@ -67,30 +72,77 @@ class Scene:
         )
 
     @property
+    def log(self) -> EventLog:
+        """All events as one log."""
+        return self.reads if isinstance(self.reads, EventLog) else self.reads.whole
+
+    @property
     def clock(self) -> int:
         """The moment just after the newest event, microseconds: the `now` of whoever names no time."""
-        return self.log.clock
+        return self.reads.clock
 
     def user_rows(self, ids: pl.Series) -> IntArray:
         """Row of each user, -1 for users without any event."""
-        return rows_of(ids, self.users).to_numpy().copy()
+        rows = rows_of(ids, self.users[: self.n_first_users]).to_numpy().copy()
+        if len(self.users) > self.n_first_users:
+            later = rows_of(ids, self.users[self.n_first_users :]).to_numpy()
+            rows = np.where((rows < 0) & (later >= 0), later + self.n_first_users, rows)
+        return rows
 
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""
-        return Histories.as_of(self.log, users, times, limit)
+        return Histories.as_of(self.reads, users, times, limit)
 
     def with_catalogue(self, catalogue: Catalogue) -> Scene:
         """The same events over another catalogue: the row numbers change with it."""
         return Scene.of(catalogue, self.events, self.impressions, self.config)
 
     def with_events(self, events: pl.DataFrame) -> Scene:
-        """The scene after these events, which must be checked rows of the events table. Known ones count once."""
-        identity = ["user_id", "item_id", "timestamp", "event"]
-        together = pl.concat([self.events, events.select(self.events.columns)], how="vertical_relaxed")
-        by_id = together.filter(pl.col("event_id").is_not_null()).unique("event_id", keep="first", maintain_order=True)
-        others = together.filter(pl.col("event_id").is_null()).unique(identity, keep="first", maintain_order=True)
-        scene = Scene.of(self.catalogue, pl.concat([by_id, others]), self.impressions, self.config)
-        if len(events):
+        """The scene after these events, which must be checked rows of the events table. Known ones count once.
+
+        Costs what the new events cost, until they are many: then all is built anew.
+        """
+        new = _unseen(events.select(self.events.columns), self.events)
+        together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
+        n_tail = len(self.reads.tail) if isinstance(self.reads, OnlineLog) else 0
+        if n_tail + len(new) > LONGEST_TAIL or not len(self.reads):
+            scene = Scene.of(self.catalogue, together, self.impressions, self.config)
+        else:
+            scene = self._grown(new, together)
+        if len(new):
             known = pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
-            scene.timeline.take_over(self.timeline, before=int(events.select(known).to_numpy().min()))
+            scene.timeline.take_over(self.timeline, before=int(new.select(known).to_numpy().min()))
+        else:
+            scene.timeline.take_over(self.timeline, before=END_OF_TIME)
         return scene
+
+    def _grown(self, new: pl.DataFrame, together: pl.DataFrame) -> Scene:
+        ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
+        users = pl.concat([self.users, ids.filter(pl.Series(self.user_rows(ids) < 0))])
+        # Only this scene's users and items have rows: the events' own are few, and looked up one by one.
+        own = replace(self, users=users)
+        items = self.catalogue.rows(new["item_id"])
+        rows = EventLog.from_rows(new, own.user_rows(new["user_id"]), items, self.config.signals)
+        held = self.reads if isinstance(self.reads, OnlineLog) else OnlineLog(self.reads, empty_log(), users)
+        reads = held.grown(rows, users)
+        timeline = CovisitationTimeline(
+            reads, self.timeline.n_items, self.timeline.origin, self.timeline.refresh, self.timeline.config
+        )
+        return replace(own, reads=reads, timeline=timeline, events=together)
+
+
+def _unseen(events: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The events that are not known, each once: by `event_id` where they have one, else by what they say."""
+    identity = ["user_id", "item_id", "timestamp", "event"]
+    parts = []
+    for rows, keys, within in (
+        (events.filter(pl.col("event_id").is_not_null()), ["event_id"], "event_id"),
+        (events.filter(pl.col("event_id").is_null()), identity, "timestamp"),
+    ):
+        firsts = rows.unique(keys, keep="first", maintain_order=True)
+        among = known.lazy().filter(pl.col("event_id").is_null() == (within != "event_id"))
+        if len(firsts):
+            first, last = pl.lit(firsts[within].min()), pl.lit(firsts[within].max())
+            among = among.filter(pl.col(within).is_between(first, last))
+        parts.append(firsts.join(among.select(keys).collect(), on=keys, how="anti", nulls_equal=True))
+    return pl.concat(parts)

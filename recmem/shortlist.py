@@ -70,7 +70,7 @@ def _popular(scene: Scene, queries: QueryBatch, seen: Ragged, config: RetrievalC
     items, best = np.arange(n_items), [np.empty(0, np.int64)] * len(queries)
     for time in np.unique(queries.times):
         rows = np.flatnonzero(queries.times == time)
-        counters = item_counters(scene.log, items, np.full(n_items, time), scene.config.counters)
+        counters = item_counters(scene.reads, items, np.full(n_items, time), scene.config.counters)
         depth = min(config.candidates + int(seen.lengths[rows].max()), n_items)
         popularity = torch.from_numpy(counters["popularity_medium"])[None]
         order = largest(popularity, depth)[1][0].numpy()

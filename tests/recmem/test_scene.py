@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
 from oracle import Event, Showing
+from recmem import scene as scene_module
 from recmem.catalogue import Catalogue
 from recmem.scene import Scene
 from scenes import catalogue, scene_of
@@ -47,15 +49,20 @@ def test_order_of_the_tables_does_not_matter(
 
 
 @FEWER
-@given(logs(), logs(), st.lists(times(), max_size=3))
-def test_scene_after_events_is_the_scene_of_all(log: list[Event], more: list[Event], asked: list[int]) -> None:
-    scene = scene_of(log)
-    for period in scene.timeline.periods(np.array(asked, dtype=np.int64)):
-        scene.timeline.at(int(period))
-    grown = scene.with_events(event_frame(more))
+@given(logs(), logs(), st.lists(times(), max_size=3), st.sampled_from([0, 4, 10**6]), st.integers(1, 5))
+def test_scene_after_events_is_the_scene_of_all(
+    log: list[Event], more: list[Event], asked: list[int], longest_tail: int, at_once: int
+) -> None:
+    grown = scene_of(log)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene_module, "LONGEST_TAIL", longest_tail)
+        for begin in range(0, len(more), at_once):
+            for period in grown.timeline.periods(np.array(asked, dtype=np.int64)):
+                grown.timeline.at(int(period))
+            grown = grown.with_events(event_frame(more[begin : begin + at_once]))
     distinct = {(event.user, event.item, event.time, event.kind): event for event in [*more, *log]}
     whole = scene_of(list(distinct.values()))
-    assert grown.users.equals(whole.users)
+    assert grown.users.sort().equals(whole.users)
     for time in asked:
         assert read(grown, time) == read(whole, time)
         period = int(whole.timeline.periods(np.array([time]))[0])
