@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from recmem.cli.audit import audit
 from recmem.cli.explain import explain
 from recmem.cli.forget import forget
 from recmem.cli.guard import GuardedCommand
@@ -38,7 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory, staleness, rejected, mend, forget):
+for command in (train, ingest, score, explain, memory, audit, staleness, rejected, mend, forget):
     app.command(cls=GuardedCommand)(command)
 
 

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 import small_world
 from conftest import IsolatedMlflow
+from feature_store.point_in_time import AsOfIndex
 from recmem.cli.app import app
 
 ROOT = Path(__file__).parents[2]
@@ -522,3 +523,20 @@ def test_rejected_rows_are_shown_written_out_mended_and_put_in(tmp_path: Path) -
     assert (mended.code, "1 of 1 rows mended, 0 still rejected." in mended.out) == (DONE, True)
     assert "No row was rejected." in Outcome("rejected", "--store", store).out
     assert Outcome("mend", "--store", store, "--rows", rows).code == REFUSED
+
+
+def test_audit_finds_nothing_and_says_what_it_looked_at(bundle: Path, tmp_path: Path) -> None:
+    found = tmp_path / "found.parquet"
+    told = Outcome("audit", "--model", bundle, "--moments", 12, "--cuts", 2, "--out", found)
+    assert told.code == DONE
+    assert "12 moments" in told.out
+    assert told.out.count("0 differences") == 2
+    assert pl.read_parquet(found).is_empty()
+
+
+def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known_until = AsOfIndex.known_until
+    monkeypatch.setattr(AsOfIndex, "known_until", lambda index, times: known_until(index, times + 1))
+    told = Outcome("audit", "--model", bundle, "--moments", 12, "--cuts", 2)
+    assert told.code == REFUSED
+    assert "popularity" in told.out

@@ -1,0 +1,74 @@
+"""`recmem audit`: are the numbers the same online, and does nothing leak from after a moment into it?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recmem.cli.console import Bars, complain, say, show_table
+from recmem.cli.guard import REFUSED
+from recmem.cli.score import ModelSource, StorePath
+
+if TYPE_CHECKING:
+    import polars as pl
+
+N_SHOWN = 20
+"""Differences that are shown; `--out` keeps them all."""
+SHOWN = ("user_id", "timestamp", "item_id", "what", "one", "other")
+
+
+def audit(
+    model: ModelSource,
+    store: StorePath = None,
+    moments: Annotated[int, typer.Option(min=1, help="Past moments that are replayed, at most.")] = 10_000,
+    cuts: Annotated[int, typer.Option(min=1, help="Moments that the log is cut at, for the leak audit.")] = 20,
+    out: Annotated[
+        Path | None, typer.Option(help="A Parquet file for all differences.", show_default="none is written")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the moments that are drawn.")] = 0,
+) -> None:
+    """Replay the log: the same memories, counters, match and scores online and offline, and none from the future.
+
+    Memories, counters, columns and scores of past moments are built by the offline join and by a process that observes
+    event after event. Then everything at or after some moments is dropped, and moved, and nothing at them may change.
+    Exits with 1 where anything differs, and shows it.
+    """
+    import numpy as np
+    import polars as pl
+
+    import recmem
+    from recmem.leak_audit import leak_audit
+    from recmem.moments import Moments
+    from recmem.replay_audit import replay_audit
+
+    loaded, generator = recmem.load(model, store=store), np.random.default_rng(seed)
+    chosen = Moments.sample(loaded.scene, moments, generator)
+    progress = Bars()
+    with progress.stage("Replaying moments", len(chosen)) as advance:
+        replayed = replay_audit(loaded, chosen, on_moment=advance)
+    with progress.stage("Cutting the log", cuts) as advance:
+        leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
+    n_pairs = len(chosen.items.values)
+    _tell(replayed, f"{len(chosen):,} moments, {n_pairs:,} pairs, offline (one) and online (other)")
+    _tell(leaked, f"{cuts} moments with the log as it is (one), and cut or changed there (other)")
+    if out is not None:
+        found = [replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String))]
+        found.append(leaked.with_columns(audit=pl.lit("leak")).select(found[0].columns))
+        pl.concat(found).write_parquet(out)
+        say(f"All differences: {out}")
+    if len(replayed) or len(leaked):
+        raise typer.Exit(REFUSED)
+
+
+def _tell(found: pl.DataFrame, what: str) -> None:
+    say(f"{what}: {len(found):,} differences")
+    if len(found):
+        counts = found["what"].value_counts(sort=True).rows()
+        say(", ".join(f"{name} {n:,}" for name, n in counts))
+        rows = [[str(cell) for cell in row] for row in found.select(SHOWN).head(N_SHOWN).rows()]
+        show_table(SHOWN, rows, n_words=len(SHOWN))
+        complain(
+            "Anything that differs is a fault of recmem, or of code that was put into its place: please report it."
+        )

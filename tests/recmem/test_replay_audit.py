@@ -1,0 +1,55 @@
+"""The replay audit: silent where online and offline agree, and it finds what was planted between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from feature_store.log import EventLog
+from feature_store.online import OnlineLog
+from recmem.model import Model
+from recmem.moments import MEMORY, SCORE, Moments
+from recmem.replay_audit import replay_audit
+from worlds import trained_world
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return trained_world().model()
+
+
+def replayed(model: Model, n: int = 40) -> pl.DataFrame:
+    return replay_audit(model, Moments.sample(model.scene, n, np.random.default_rng(1)))
+
+
+def test_online_and_offline_agree_to_the_bit(model: Model) -> None:
+    told: list[int] = []
+    moments = Moments.sample(model.scene, 40, np.random.default_rng(0))
+    found = replay_audit(model, moments, on_moment=told.append)
+    assert found.is_empty()
+    assert len(told) == len(moments) == 40
+    assert (np.diff(moments.times) >= 0).all()
+    for row, (user, time) in enumerate(zip(moments.users, moments.times, strict=True)):
+        at = (model.scene.log.user_rows == user) & (model.scene.log.times == time)
+        assert set(model.scene.log.item_rows[at][:5]) <= set(moments.items.row(row))
+
+
+def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = OnlineLog.grown
+
+    def lossy(log: OnlineLog, events: EventLog, users: pl.Series) -> OnlineLog:
+        return grown(log, events if len(events) % 5 else events.until(0), users)
+
+    monkeypatch.setattr(OnlineLog, "grown", lossy)
+    found = replayed(model)
+    assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
+    row = found.filter(pl.col("what") == "popularity").row(0, named=True)
+    assert float(row["one"]) > float(row["other"])
+
+
+def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnlineLog, "user_counts", lambda log, users, times: log.base.user_counts(users, times))
+    assert {"user_events", "user_gap"} <= set(replayed(model)["what"]) <= {"user_events", "user_gap", SCORE}
