@@ -1,6 +1,7 @@
 # make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
 # make test     the tests            make lint     ruff and mypy
 # make format   ruff's fixes         make clean    away with the environment, caches and runs
+# make soak     200 kills at random instants: what docs/soak.md tells
 # make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -24,7 +25,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MPLBACKEND := Agg
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test lint format bench bench-gpu clean
+.PHONY: help demo test lint format bench bench-gpu soak clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -49,6 +50,9 @@ bench: .venv/.installed-dev
 
 bench-gpu:
 	$(PYTHON) -m benchmarks gpu
+
+soak: .venv/.installed-dev
+	$(BIN)/python -m tests.soak --rounds 200
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

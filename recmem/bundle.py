@@ -8,6 +8,7 @@ import os
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from feature_store import DataError
+from feature_store.leftovers import clear
 from recmem.bundle_json import from_json
 from recmem.calibration import Calibration
 from recmem.candidates import RetrievalConfig
@@ -93,6 +95,7 @@ def save_bundle(
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"bundle: expected no folder yet or a bundle, got others' files in {target}. Name another.")
     target.parent.mkdir(parents=True, exist_ok=True)
+    clear(target.parent.glob(f".{escape(target.name)}-*"))
     unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     unfinished.mkdir()
     try:

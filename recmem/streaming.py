@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
@@ -24,6 +25,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.faults import Fault, describe
+from feature_store.leftovers import clear
 from feature_store.timestamps import parse_timestamps
 
 CHUNK_ROWS = 100_000
@@ -201,6 +203,7 @@ def _workplace(out: Path) -> Iterator[Path]:
         raise DataError(f"out: expected a file, got the folder {str(out)!r}. {mend}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
+        clear(out.parent.glob(f".{escape(out.name)}-*"))
         folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
     except OSError as error:
         raise DataError(

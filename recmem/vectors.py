@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from feature_store.leftovers import clear
+
 CACHE = "vectors"
 """Folder of a store that keeps the text vectors."""
 GRID = 2048
@@ -178,6 +180,7 @@ class VectorCache:
     def _write(self, hashes: list[bytes], vectors: Half) -> None:
         """A new part; under a name that no reader looks for until it is whole."""
         self.folder.mkdir(parents=True, exist_ok=True)
+        clear(self.folder.glob("unfinished-*"))
         name = uuid.uuid4().hex
         unfinished = self.folder / f"unfinished-{name}"
         frame = pl.DataFrame(

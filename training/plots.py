@@ -136,10 +136,11 @@ def staleness_figure(found: Staleness) -> Figure:
         panels = figure.subplots(len(STALE), 1, sharex=True)
         for axes, stale in zip(panels, STALE, strict=True):
             prices = [price for price in reversed(found.prices) if price.stale == stale]
-            _forest(
-                axes, [f"{price.delay} old" for price in prices], [(price.difference, price.ci95) for price in prices]
-            )
+            names = [f"{price.delay} old" for price in prices]
+            _forest(axes, names, [(price.difference, price.ci95) for price in prices])
             _title(axes, f"Stale {stale}: {METRIC.upper()} against {found.fresh:.3f} when fresh")
+        # The panels share their axis, so that it spans the widest of them.
+        panels[0].set_xlim(*_forest_limits([(price.difference, price.ci95) for price in found.prices]))
     return figure
 
 

@@ -65,7 +65,10 @@ def test_every_part_is_priced_at_every_delay_against_the_same_fresh_figure(model
         assert price.ci95[0] <= price.difference <= price.ci95[1]
     assert any(price.difference != 0 for price in found.prices)
     assert json.loads(found.to_json())["prices"][0]["stale"] == STALE[0]
-    assert len(staleness_figure(found).axes) == len(STALE)
+    axes = staleness_figure(found).axes
+    assert len(axes) == len(STALE)
+    low, high = axes[0].get_xlim()
+    assert all(low < end < high for price in found.prices for end in price.ci95)
     assert priced(model) == found
 
 
