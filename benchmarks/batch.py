@@ -27,7 +27,7 @@ def batch_rows(bundle: Path) -> list[Row]:
     items = rng.choice(model.scene.catalogue.ids.to_numpy(), len(users))
     frame = pl.DataFrame({"user_id": users, "item_id": items})
     read = read_candidates(frame, model.scene, RANK_OUTPUTS)
-    pairs = pairs_of(model.scene, model.matcher, read, np.arange(len(read.queries)))
+    pairs = pairs_of(model.matcher, read, np.arange(len(read.queries)))
     ranker = model.bundle.ranker
     matrix = feature_matrix(ranking_features(pairs, ranker.columns), ranker.features)
     labels = rng.random(len(matrix)) < 0.1

@@ -132,6 +132,10 @@ class EventLog:
         items = Ragged(self.item_rows[places], events.offsets)
         return Past(items, self.times[places], self.known[places], self.signs[places])
 
+    def seen(self, users: IntArray, times: IntArray) -> Ragged:
+        """See `AsOf.seen`."""
+        return self.past(users, times).items
+
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.user_counts`."""
         ends = self.by_user.ends(users, times)

@@ -78,6 +78,10 @@ class OnlineLog:
         rows = together.values
         return Past(Ragged(items[rows], together.offsets), at[rows], known[rows], signs[rows])
 
+    def seen(self, users: IntArray, times: IntArray) -> Ragged:
+        """See `AsOf.seen`."""
+        return self.past(users, times).items
+
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.user_counts`."""
         counts = [part.user_counts(users, times)[0] for part in (self.base, self.tail)]

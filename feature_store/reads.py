@@ -34,6 +34,10 @@ class AsOf(Protocol):
         """The last `limit` events of user `users[n]` as of `times[n]`, or all; a user row of -1 has none."""
         ...
 
+    def seen(self, users: IntArray, times: IntArray) -> Ragged:
+        """Item rows of all events of user `users[n]` as of `times[n]`, in no order."""
+        ...
+
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """Events of each user, and when the newest happened (0 where there is none)."""
         ...

@@ -114,7 +114,7 @@ def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items:
 
 def seen_items(scene: Scene, queries: QueryBatch) -> Ragged:
     """Everything that each query's user interacted with before, however long ago."""
-    return scene.reads.past(queries.users, queries.times).items
+    return scene.reads.seen(queries.users, queries.times)
 
 
 def _to_score(

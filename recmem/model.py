@@ -21,6 +21,7 @@ from recmem.encoder import resolve_device
 from recmem.explain import KINDS, Explanation, match_parts, slot_reasons
 from recmem.matcher import Matcher
 from recmem.memory import Kind
+from recmem.online import NOW, UNANSWERED, RedisMemories, at_hand, connected, write
 from recmem.queries import Candidates, read_candidates
 from recmem.query_batch import QueryBatch
 from recmem.recommend import pairs_with, recommend
@@ -35,15 +36,24 @@ Moment = datetime | date | str | int | float
 Ids = Sequence[object] | pl.Series
 
 
-def load(source: str | Path, *, store: str | Path | Store | None = None, device: str = "auto") -> Model:
+def load(
+    source: str | Path,
+    *,
+    store: str | Path | Store | None = None,
+    online: str | RedisMemories | None = None,
+    device: str = "auto",
+) -> Model:
     """The model of a bundle folder, or of MLflow's registry: `models:/recmem@champion`.
 
     `store` is where items and events are read, at their newest versions; by default where the model was trained from.
+    `online`: memories and counters that several processes share, redis://host:port/db or a `RedisMemories`, as
+    `recmem publish` has put them there; the store then gives items, item-item models and showings.
     `device`: where texts are encoded and the match is computed; "auto" takes CUDA where there is one.
 
-    Raises DataError where there is no such model, it does not pass its self-test, or the store cannot be read.
+    Raises DataError where there is no such model, it does not pass its self-test, or the store or the online memories
+    cannot be read.
     """
-    return Model.load(bundle_folder(source), store=store, device=device)
+    return Model.load(bundle_folder(source), store=store, online=online, device=device)
 
 
 class Model:
@@ -53,9 +63,18 @@ class Model:
     the first microsecond at which all known events count, so that results can be replayed.
     """
 
-    def __init__(self, bundle: Bundle, scene: Scene, embedding: Embedding, *, device: str = "auto") -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        scene: Scene,
+        embedding: Embedding,
+        *,
+        memories: RedisMemories | None = None,
+        device: str = "auto",
+    ) -> None:
         self.bundle = bundle
         self.scene = scene
+        self.memories = memories
         self.counts: dict[str, int] = {}
         """What was odd in the rows of the last call: words to number of rows."""
         self._embedding = embedding
@@ -65,16 +84,24 @@ class Model:
         """The match module over the catalogue's texts."""
 
     @classmethod
-    def load(cls, folder: str | Path, *, store: str | Path | Store | None = None, device: str = "auto") -> Model:
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        store: str | Path | Store | None = None,
+        online: str | RedisMemories | None = None,
+        device: str = "auto",
+    ) -> Model:
         """The model of a local bundle folder; see `recmem.load`."""
         bundle = load_bundle(folder)
         config = bundle.config
+        memories = None if online is None else connected(online, config.scene)
         opened = _open_store(store, config.store)
         items, events, impressions = _tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
         scene = Scene.of(catalogue, events, impressions, config.scene)
-        return cls(bundle, scene, Embedding.of(encoder, opened), device=device)
+        return cls(bundle, scene, Embedding.of(encoder, opened), memories=memories, device=device)
 
     def match(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """The same rows in the same order with `match_score`, `match_raw`, `match_prior` and `similarity_*`.
@@ -86,7 +113,7 @@ class Model:
 
         Raises DataError on missing columns, null ids, times that are none, or a column of an output's name.
         """
-        read = read_candidates(candidates, self.scene, MATCH_OUTPUTS)
+        read = read_candidates(candidates, self.scene, MATCH_OUTPUTS, self.memories)
         self.counts = read.counts
         columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
         return _joined(candidates, columns, read)
@@ -97,10 +124,10 @@ class Model:
         A score is relative to the other candidates of its query, so give queries whole. A row that comes twice changes
         nothing for the others; equal scores share the better rank.
         """
-        read = read_candidates(candidates, self.scene, RANK_OUTPUTS)
+        read = read_candidates(candidates, self.scene, RANK_OUTPUTS, self.memories)
         self.counts = read.counts
         config, matcher = self.bundle.config, self._matcher_with(read)
-        columns = rank_pairs(self.scene, matcher, self.bundle.ranker, read, config.calibration)
+        columns = rank_pairs(matcher, self.bundle.ranker, read, config.calibration)
         return _joined(candidates, columns, read)
 
     def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: Moment | None = None) -> pl.DataFrame:
@@ -112,8 +139,8 @@ class Model:
         if k < 1:
             raise DataError(f"k: expected at least 1, got {k}. Give the number of items per user.")
         users = _id_series(user_ids)
-        queries = self._queries(users, timestamp)
-        best = recommend(self.scene, self.matcher, self.bundle, queries, k)
+        scene, queries = self._queries(users, timestamp)
+        best = recommend(scene, self.matcher, self.bundle, queries, k)
         return best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
 
     def explain(self, user_id: object, item_id: object, *, timestamp: Moment | None = None) -> Explanation:
@@ -122,9 +149,9 @@ class Model:
         The ranking score is the one among the items that `recommend` chooses from, with this item if it is not there.
         Raises DataError where the store lacks the item.
         """
-        query = self._queries(_id_series([user_id]), timestamp)
         item = self._item_row(item_id)
-        pairs = pairs_with(self.scene, self.matcher, self.bundle, query, item)
+        scene, query = self._queries(_id_series([user_id]), timestamp)
+        pairs = pairs_with(scene, self.matcher, self.bundle, query, item)
         place = int(np.flatnonzero(pairs.candidates.values == item)[0])
         prior, null, parts = match_parts(self.matcher, query.histories, np.array([item]))
         constant, columns = self.bundle.ranker.contributions(pairs)
@@ -140,7 +167,7 @@ class Model:
 
     def memory(self, user_id: object, timestamp: Moment | None = None) -> pl.DataFrame:
         """What is remembered of a user, newest first: item_id, title, timestamp, kind, moments_ago."""
-        query = self._queries(_id_series([user_id]), timestamp)
+        _, query = self._queries(_id_series([user_id]), timestamp, with_items=False)
         history = query.histories.newest(self.bundle.config.memory.held)
         rows = history.items.values[::-1]
         return pl.DataFrame(
@@ -158,36 +185,51 @@ class Model:
         return self.scene.catalogue.title(self._item_row(item_id))
 
     def observe(self, events: pl.DataFrame) -> Receipt:
-        """Takes the events in, in this process only: from now on all answers are as if the store held them too.
+        """Takes the events in: from now on all answers are as if the store held them too.
+
+        In this process only, or through online memories in all processes that share them; those take in no events of
+        items that this process has not loaded. The tables stay as they are: append to the store as well.
 
         The rules are those of `Store.append_events`: a known event counts once, a bad row is counted as rejected with
         its reason. Events of items that the store lacks are taken in and remembered once it has them.
         """
         ids = {name: self.scene.events.schema[name] for name in ("user_id", "item_id")}
         checked = check_table(events, EVENTS, stored=ids)
-        reasons = checked.reasons()
-        n_before = len(self.scene.events)
-        if len(checked.kept):
-            self.scene = self.scene.with_events(checked.kept)
-        n_new = len(self.scene.events) - n_before
+        reasons: dict[str, int] = dict(checked.reasons()["reason"].value_counts(sort=True).iter_rows())
+        if self.memories is None:
+            n_before = len(self.scene.events)
+            self.scene = self.scene.with_events(checked.kept) if len(checked.kept) else self.scene
+            n_new = len(self.scene.events) - n_before
+            n_duplicate = len(checked.kept) - n_new
+        else:
+            n_new, n_duplicate, refused = write(self.scene, self.memories, checked.kept)
+            reasons |= refused
         return Receipt(
             table=EVENTS.name,
             n_in=len(events),
             n_new=n_new,
-            n_duplicate=len(checked.kept) - n_new,
-            n_rejected=len(reasons),
+            n_duplicate=n_duplicate,
+            n_rejected=len(events) - n_new - n_duplicate,
             version=None,
-            reasons=dict(reasons["reason"].value_counts(sort=True).iter_rows()),
+            reasons=reasons,
         )
 
     def _matcher_with(self, read: Candidates) -> Matcher:
         """The matcher with the texts that came with the candidates after the catalogue's."""
         return self.matcher.with_texts(self._embedding.of_texts(read.texts)) if read.texts else self.matcher
 
-    def _queries(self, users: pl.Series, timestamp: Moment | None) -> QueryBatch:
-        time = self.scene.clock if timestamp is None else _microseconds(timestamp)
-        rows = self.scene.user_rows(parse_ids(users, self.scene.users.dtype)[0])
-        return QueryBatch.of(self.scene, rows, np.full(len(users), time, np.int64))
+    def _queries(
+        self, users: pl.Series, timestamp: Moment | None, *, with_items: bool = True
+    ) -> tuple[Scene, QueryBatch]:
+        """Who asks, and the scene that answers; with counters of every item, unless only memories are asked for."""
+        time = NOW if timestamp is None else _microseconds(timestamp)
+        ids = parse_ids(users, self.scene.users.dtype)[0]
+        items = np.arange(len(self.scene.catalogue) if with_items else 0)
+        asked = np.full(len(ids), time, np.int64)
+        scene, n_unanswered = at_hand(self.scene, self.memories, ids, asked, items, np.full(len(items), time, np.int64))
+        self.counts = {UNANSWERED: n_unanswered}
+        times = np.where(asked == NOW, scene.clock, asked)
+        return scene, QueryBatch.of(scene, scene.user_rows(ids), times)
 
     def _item_row(self, item_id: object) -> int:
         ids = self.scene.catalogue.ids

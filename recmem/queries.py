@@ -16,6 +16,7 @@ from feature_store.parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.memory import HISTORY
+from recmem.online import NOW, UNANSWERED, RedisMemories, at_hand
 from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
 from recmem.texts import item_text
@@ -33,6 +34,8 @@ UNKNOWN_HISTORY = "items of a given history that the store lacks, left out"
 class Candidates:
     """The queries of a frame in an order of their own: the order of the frame's rows changes nothing but theirs."""
 
+    scene: Scene
+    """What they are read from."""
     queries: QueryBatch
     inline: IntArray
     """Per query the length of the history that came with it, -1 where the log is read."""
@@ -47,7 +50,9 @@ class Candidates:
     """What was odd: words to number of rows."""
 
 
-def read_candidates(frame: pl.DataFrame, scene: Scene, added: tuple[str, ...]) -> Candidates:
+def read_candidates(
+    frame: pl.DataFrame, scene: Scene, added: tuple[str, ...], memories: RedisMemories | None = None
+) -> Candidates:
     """The frame's queries and items.
 
     A query is a user at a time (with its impression and its own history, where the frame has such columns).
@@ -55,12 +60,13 @@ def read_candidates(frame: pl.DataFrame, scene: Scene, added: tuple[str, ...]) -
     is no list, a column that is named as one of `added`.
     """
     times = _checked_times(frame, added)
-    clock = pl.lit(scene.clock, pl.Int64)
-    micros = times.dt.epoch("us").to_frame("time").select(pl.col("time").fill_null(clock)).to_series()
-    users = scene.user_rows(_ids(frame["user_id"], scene.users.dtype))
-    own = _own_histories(frame)
     item_rows, texts, counts = _item_rows(frame, scene)
-    keys = {"user": frame["user_id"].cast(pl.String), "time": micros}
+    ids, asked = _ids(frame["user_id"], scene.users.dtype), times.dt.epoch("us").fill_null(NOW).to_numpy()
+    scene, counts[UNANSWERED] = at_hand(scene, memories, ids, asked, item_rows, asked)
+    micros = np.where(asked == NOW, scene.clock, asked)
+    users = scene.user_rows(ids)
+    own = _own_histories(frame)
+    keys = {"user": frame["user_id"].cast(pl.String), "time": pl.Series(micros)}
     if "impression_id" in frame.columns:
         keys["impression"] = frame["impression_id"].cast(pl.String)
     if own is not None:
@@ -68,10 +74,11 @@ def read_candidates(frame: pl.DataFrame, scene: Scene, added: tuple[str, ...]) -
     query_of_row, first = _groups(pl.DataFrame(keys))
     pairs, pair_of_row = np.unique(np.stack([query_of_row, item_rows], axis=1), axis=0, return_inverse=True)
     told = None if own is None else own.gather(first)
-    queries, inline, n_unknown = _queries(scene, users[first], micros.to_numpy()[first], told)
+    queries, inline, n_unknown = _queries(scene, users[first], micros[first], told)
     counts[UNKNOWN_USERS] = int(((users < 0) & (inline[query_of_row] < 0)).sum())
     counts[UNKNOWN_HISTORY] = n_unknown
     return Candidates(
+        scene=scene,
         queries=queries,
         inline=inline,
         items=Ragged.from_lengths(pairs[:, 1].copy(), np.bincount(pairs[:, 0], minlength=len(first))),

@@ -16,6 +16,7 @@ from feature_store.impressions import ClickIndex
 from feature_store.log import rows_of
 from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log
 from feature_store.reads import END_OF_TIME
+from feature_store.redis.fetched import Fetched
 from recmem.catalogue import Catalogue
 
 IntArray = NDArray[np.int64]
@@ -42,7 +43,7 @@ class Scene:
     users: pl.Series
     """User ids, in row order: those that the tables held by id, then who has been observed since."""
     n_first_users: int
-    reads: EventLog | OnlineLog
+    reads: EventLog | OnlineLog | Fetched
     """What histories and counters are read from."""
     timeline: CovisitationTimeline
     clicks: ClickIndex
@@ -73,8 +74,13 @@ class Scene:
 
     @property
     def log(self) -> EventLog:
-        """All events as one log."""
-        return self.reads if isinstance(self.reads, EventLog) else self.reads.whole
+        """All events that this process has loaded and observed, as one log."""
+        return self.tables if isinstance(self.tables, EventLog) else self.tables.whole
+
+    @property
+    def tables(self) -> EventLog | OnlineLog:
+        """What this process has loaded and observed."""
+        return self.reads.base if isinstance(self.reads, Fetched) else self.reads
 
     @property
     def clock(self) -> int:
@@ -104,8 +110,8 @@ class Scene:
         """
         new = _unseen(events.select(self.events.columns), self.events)
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
-        n_tail = len(self.reads.tail) if isinstance(self.reads, OnlineLog) else 0
-        if n_tail + len(new) > LONGEST_TAIL or not len(self.reads):
+        n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
+        if n_tail + len(new) > LONGEST_TAIL or not len(self.tables):
             scene = Scene.of(self.catalogue, together, self.impressions, self.config)
         else:
             scene = self._grown(new, together)
@@ -123,7 +129,7 @@ class Scene:
         own = replace(self, users=users)
         items = self.catalogue.rows(new["item_id"])
         rows = EventLog.from_rows(new, own.user_rows(new["user_id"]), items, self.config.signals)
-        held = self.reads if isinstance(self.reads, OnlineLog) else OnlineLog(self.reads, empty_log(), users)
+        held = self.tables if isinstance(self.tables, OnlineLog) else OnlineLog(self.tables, empty_log(), users)
         reads = held.grown(rows, users)
         timeline = CovisitationTimeline(
             reads, self.timeline.n_items, self.timeline.origin, self.timeline.refresh, self.timeline.config

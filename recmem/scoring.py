@@ -13,7 +13,6 @@ from recmem.columns import PairColumns, given_columns
 from recmem.matcher import MATCH_COLUMNS, Matcher
 from recmem.queries import Candidates
 from recmem.ranker import Ranker
-from recmem.scene import Scene
 
 IntArray = NDArray[np.int64]
 Column = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
@@ -32,20 +31,18 @@ def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibrati
     return _with_match_score(matcher.pair_columns(candidates.queries.histories, candidates.items), calibration)
 
 
-def rank_pairs(
-    scene: Scene, matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration
-) -> Columns:
+def rank_pairs(matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`."""
     parts = [_empty(RANK_OUTPUTS)]
     for rows in _by_pairs(candidates.items):
-        pairs = pairs_of(scene, matcher, candidates, rows)
+        pairs = pairs_of(matcher, candidates, rows)
         parts.append(ranked(pairs, ranker, calibration))
     return _joined(parts)
 
 
-def pairs_of(scene: Scene, matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
+def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
     """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
-    pairs = given_columns(scene, matcher, candidates.queries.take(rows), candidates.items.take(rows))
+    pairs = given_columns(candidates.scene, matcher, candidates.queries.take(rows), candidates.items.take(rows))
     length = candidates.inline[rows][pairs.candidates.row_index]
     told = length > 0
     pairs.values["user_events"][told] = np.log1p(length[told])

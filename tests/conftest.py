@@ -92,3 +92,13 @@ def isolated_mlflow(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.M
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Redis server that the whole run shares: give memories a name of their own."""
+    from redis_server import free_port, running
+
+    port = free_port()
+    with running(tmp_path_factory.mktemp("redis"), port):
+        yield f"redis://127.0.0.1:{port}/0"

@@ -269,7 +269,7 @@ def test_memory_at_a_moment_is_strictly_before_it(model: Model) -> None:
 
 def columns_at(model: Model, frame: pl.DataFrame) -> PairColumns:
     read = read_candidates(frame, model.scene, ())
-    return scoring.pairs_of(model.scene, model.matcher, read, np.arange(len(read.queries)))
+    return scoring.pairs_of(model.matcher, read, np.arange(len(read.queries)))
 
 
 def impressions_of(events: pl.DataFrame) -> pl.DataFrame:

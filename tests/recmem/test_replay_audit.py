@@ -8,6 +8,8 @@ import pytest
 
 from feature_store.log import EventLog
 from feature_store.online import OnlineLog
+from feature_store.redis import RedisMemories
+from feature_store.redis.memories import Rules
 from recmem.model import Model
 from recmem.moments import MEMORY, SCORE, Moments
 from recmem.replay_audit import replay_audit
@@ -53,3 +55,25 @@ def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(OnlineLog, "user_counts", lambda log, users, times: log.base.user_counts(users, times))
     assert {"user_events", "user_gap"} <= set(replayed(model)["what"]) <= {"user_events", "user_gap", SCORE}
+
+
+def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:
+    memories = RedisMemories(f"{redis_url}#audit", timeout=5)
+    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(0)), online=memories)
+    assert found.is_empty()
+    memories.clear()
+
+
+def test_an_event_that_never_reaches_the_server_is_found_out(
+    model: Model, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
+    written = RedisMemories._written
+
+    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: Rules, in_tables: np.ndarray) -> list[str]:
+        return written(self, rows[1:], rules, in_tables[1:]) if len(rows) > 1 else written(self, rows, rules, in_tables)
+
+    monkeypatch.setattr(RedisMemories, "_written", lossy)
+    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(1)), online=memories)
+    assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
+    memories.clear()

@@ -1,0 +1,223 @@
+"""What a server holds of the users and items of one request, read as a log is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+
+import numpy as np
+import polars as pl
+
+from feature_store.log import EventLog, rows_of
+from feature_store.online import OnlineLog
+from feature_store.point_in_time import IntArray
+from feature_store.ragged import Ragged
+from feature_store.reads import END_OF_TIME, AsOf, Past
+from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules
+from feature_store.redis.rows import unpacked
+
+PAIRS_AT_ONCE = 5_000
+"""Items whose counters are asked for in one round trip: the server serves no one else meanwhile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Who and what is asked about: `users[n]` as of `times[n]`, and items as of moments. NOW stands for the clock."""
+
+    users: pl.Series
+    """Ids; null for nobody."""
+    user_rows: IntArray
+    """Their rows, -1 for who is in no table."""
+    times: IntArray
+    items: IntArray
+    """Rows of the catalogue."""
+    item_times: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Fetched:
+    """`AsOf` for the users and items of a request, and for no others.
+
+    A user whom the server does not hold is read from `base`, the tables as the process has loaded them.
+    """
+
+    base: EventLog | OnlineLog
+    users: pl.Series
+    """User ids in row order: those of `base`, then who is new since."""
+    clock: int
+    windows: tuple[int, ...]
+    memory: Past
+    """Of each query, and of nobody at the end."""
+    counts: IntArray
+    """Events of each query's user."""
+    numbers: _Numbers
+    """Of queries."""
+    pairs: _Numbers
+    """Of items at moments."""
+    counters: IntArray = field(repr=False)
+    """int64[pair, 3 + windows]."""
+    firsts: IntArray = field(repr=False)
+    """int64[item, 2]: when an item's first event became known, and happened."""
+
+    @classmethod
+    def of(
+        cls,
+        memories: RedisMemories,
+        rules: Rules,
+        base: EventLog | OnlineLog,
+        users: pl.Series,
+        items: pl.Series,
+        request: Request,
+    ) -> Fetched:
+        """Asks the server; `users` and `items` are the ids in row order."""
+        columns = {"user": request.users.cast(pl.String), "time": request.times, "row": request.user_rows}
+        queries = (
+            pl.DataFrame(columns).filter(pl.col("user").is_not_null()).unique(["user", "time"], maintain_order=True)
+        )
+        known = (request.items >= 0) & (request.items < len(items))
+        wanted = np.unique(np.stack([request.item_times[known], request.items[known]], axis=1), axis=0)
+        reply = _asked(memories, rules, queries, wanted, items.cast(pl.String))
+        times = np.where(queries["time"].to_numpy() == NOW, reply.clock, queries["time"].to_numpy())
+        rows, users = _with_new_users(queries, users, reply)
+        memory, counts = _memories(reply, base, rows, times, items, rules.limit)
+        at = np.where(wanted[:, 0] == NOW, reply.clock, wanted[:, 0])
+        counters = reply.counters.astype(np.int64)
+        firsts = np.full((len(items), 2), END_OF_TIME)
+        noted = counters[:, 0] >= 0
+        firsts[wanted[noted, 1]] = counters[noted, 1:3]
+        counters[:, 0] = np.maximum(counters[:, 0], 0)
+        return cls(
+            base=base,
+            users=users,
+            clock=reply.clock,
+            windows=rules.windows,
+            memory=memory,
+            counts=np.append(counts, 0),
+            numbers=_Numbers.of(rows, times),
+            pairs=_Numbers.of(wanted[:, 1], at),
+            counters=np.concatenate([counters, np.zeros((1, counters.shape[1]), np.int64)]),
+            firsts=firsts,
+        )
+
+    def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
+        """See `AsOf.past`; of at most as many events as a memory has."""
+        held = self.memory.items
+        rows = self.numbers.find(users, times)
+        begin, end = held.offsets[rows], held.offsets[rows + 1]
+        if limit is not None:
+            begin = np.maximum(begin, end - limit)
+        places = Ragged.from_ranges(begin, end)
+        at = places.values
+        past = self.memory
+        return Past(Ragged(held.values[at], places.offsets), past.times[at], past.known[at], past.signs[at])
+
+    def seen(self, users: IntArray, times: IntArray) -> Ragged:
+        """See `AsOf.seen`: what the tables know of, and what is in the memory."""
+        parts = (self.base.seen(users, times), self.past(users, times).items)
+        query = np.concatenate([part.row_index for part in parts])
+        order = np.argsort(query, kind="stable")
+        items = np.concatenate([part.values for part in parts])[order]
+        return Ragged.from_lengths(items, np.bincount(query, minlength=len(users)))
+
+    def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.user_counts`."""
+        counts = self.counts[self.numbers.find(users, times)]
+        newest = self.past(users, times, 1)
+        when = np.zeros(len(users), np.int64)
+        when[newest.items.row_index] = newest.times
+        return counts, when
+
+    def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
+        """See `AsOf.item_counts`; the windows are those of the rules."""
+        if tuple(windows) != self.windows:
+            raise ValueError(f"windows: expected {self.windows}, got {tuple(windows)}. Ask for what was fetched.")
+        known = np.where(items < len(self.firsts), items, -1)
+        columns = self.counters[self.pairs.find(known, times)]
+        return [columns[:, 0], *columns[:, 3:].T]
+
+    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_firsts`."""
+        return self.firsts[items, 0], self.firsts[items, 1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Numbers:
+    """The place of each (row, time) that was asked for; a row of -1 has the place after the last."""
+
+    times: IntArray
+    keys: IntArray
+    places: IntArray
+
+    @classmethod
+    def of(cls, rows: IntArray, times: IntArray) -> _Numbers:
+        distinct, number = np.unique(times, return_inverse=True)
+        keys = rows * max(len(distinct), 1) + number.reshape(-1)
+        order = np.argsort(keys)
+        return cls(distinct, keys[order], order)
+
+    def find(self, rows: IntArray, times: IntArray) -> IntArray:
+        """Raises ValueError for what was not asked for."""
+        number = np.searchsorted(self.times, times)
+        is_known = (number < len(self.times)) & (rows >= 0)
+        keys = rows * max(len(self.times), 1) + number
+        at = np.minimum(np.searchsorted(self.keys, keys), max(len(self.keys) - 1, 0))
+        nobody = len(self.places)
+        if not nobody:
+            found, hit = np.full(len(rows), nobody), np.zeros(len(rows), bool)
+        else:
+            hit = is_known & (self.keys[at] == keys) & (self.times[np.minimum(number, len(self.times) - 1)] == times)
+            found = np.where(hit, self.places[at], nobody)
+        if not (hit | (rows < 0)).all():
+            raise ValueError("request: expected users, items and times that were fetched, got others. Fetch them too.")
+        return found
+
+
+def _asked(memories: RedisMemories, rules: Rules, queries: pl.DataFrame, wanted: IntArray, items: pl.Series) -> Reply:
+    """The reply to all queries and pairs: in one round trip, where these are not very many."""
+    users, times = queries["user"].to_list(), queries["time"].to_numpy()
+    ids = items.gather(wanted[:, 1]).to_list()
+    parts = []
+    for begin in range(0, max(len(users), len(ids), 1), PAIRS_AT_ONCE):
+        some = slice(begin, begin + PAIRS_AT_ONCE)
+        groups = groupby(zip(wanted[some, 0].tolist(), ids[some], strict=True), key=lambda pair: pair[0])
+        asked = [(time, [item for _, item in pairs]) for time, pairs in groups]
+        parts.append(memories.read(rules, users[some], times[some], asked))
+        # All parts are as of one clock: that of the first.
+        times, wanted = (np.where(column == NOW, parts[0].clock, column) for column in (times, wanted))
+    blobs = [blob for part in parts for blob in part.memories]
+    return Reply(parts[0].clock, blobs, np.concatenate([part.counters for part in parts]))
+
+
+def _with_new_users(queries: pl.DataFrame, users: pl.Series, reply: Reply) -> tuple[IntArray, pl.Series]:
+    """Rows of the queries' users, and the users with those whom only the server knows."""
+    held = pl.Series([len(blob) > 0 for blob in reply.memories], dtype=pl.Boolean)
+    new = queries.filter(held & (queries["row"] < 0))["user"].unique(maintain_order=True)
+    rows = queries["row"].to_numpy().copy()
+    if len(new):
+        later = rows_of(queries["user"], new).to_numpy()
+        rows = np.where((rows < 0) & (later >= 0), later + len(users), rows)
+        users = pl.concat([users, new.cast(users.dtype).alias(users.name)])
+    return rows, users
+
+
+def _memories(
+    reply: Reply, base: AsOf, rows: IntArray, times: IntArray, items: pl.Series, limit: int
+) -> tuple[Past, IntArray]:
+    """The past of each query and one empty one, and how many events there were."""
+    lengths, ids, numbers = unpacked(reply.memories)
+    item_rows = rows_of(pl.Series(ids, dtype=pl.String).cast(items.dtype), items).to_numpy()
+    query = np.repeat(np.arange(len(lengths)), lengths)
+    counts = np.array([np.frombuffer(blob[:8], "<f8")[0] if blob else 0 for blob in reply.memories], np.int64)
+    absent = np.flatnonzero([not blob for blob in reply.memories])
+    there = base.past(rows[absent], times[absent], limit)
+    counts[absent] = base.user_counts(rows[absent], times[absent])[0]
+    query = np.concatenate([query, absent[there.items.row_index]])
+    item_rows = np.concatenate([item_rows, there.items.values])
+    when = np.concatenate([numbers[:, 0], there.times])
+    known = np.concatenate([numbers[:, 1], there.known])
+    signs = np.concatenate([numbers[:, 2], there.signs]).astype(np.int8)
+    order = np.lexsort((signs, item_rows, when, known, query))
+    order = order[item_rows[order] >= 0]
+    held = Ragged.from_lengths(item_rows[order], np.bincount(query[order], minlength=len(lengths) + 1))
+    return Past(held, when[order], known[order], signs[order]), counts

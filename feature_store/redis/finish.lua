@@ -1,0 +1,7 @@
+-- All of the tables stands. ARGV: settings, window, horizon, clock.
+local clock = math.max(tonumber(ARGV[4]), tonumber(redis.call('HGET', META, 'clock') or ARGV[4]))
+redis.call('ZREMRANGEBYSCORE', IDS, '-inf', exact(tonumber(ARGV[3]) - tonumber(ARGV[2])))
+redis.call(
+  'HSET', META, 'settings', ARGV[1], 'window', ARGV[2], 'horizon', ARGV[3], 'clock', exact(clock), 'whole', '1'
+)
+return 1

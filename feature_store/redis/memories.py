@@ -1,0 +1,302 @@
+"""Memories and counters of all users and items on one Redis server: published from the tables, written to, read.
+
+A user's newest events and an item's recent ones are held; what is older is a number. So the answers are those of the
+tables, to the bit, for every moment from the horizon on, and what is held does not grow with the past.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store.faults import DataError
+from feature_store.log import SignalConfig
+from feature_store.point_in_time import IntArray
+from feature_store.redis.rows import HEAD, event_rows, members
+from feature_store.redis.server import Argument, Server
+
+FORMAT = 1
+NOW = np.iinfo(np.int64).min
+"""Stands for the clock of the online memories: the first moment at which all that they hold is known."""
+NEW, DUPLICATE, TOO_LATE, NOT_HELD = "n", "d", "l", "m"
+"""What became of an event that was written."""
+_SECONDS_A_DAY = 86_400
+_AT_ONCE = 1000
+"""Events of one call."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How events become memories and counters; whoever reads and who writes must agree on them."""
+
+    signals: SignalConfig
+    windows: tuple[int, ...]
+    """Lengths of the windows that counters are asked for, microseconds."""
+    limit: int
+    """Events of a memory; twice as many are held."""
+
+    @property
+    def settings(self) -> str:
+        """What is compared: all but the windows, of which the longest counts."""
+        return json.dumps({"format": FORMAT, "signals": asdict(self.signals), "limit": self.limit}, sort_keys=True)
+
+    @classmethod
+    def of(cls, settings: str, window: int) -> Rules:
+        """The rules that a server's memories were written by."""
+        told = json.loads(settings)
+        signals: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in told["signals"].items()
+        }
+        return cls(SignalConfig(**signals), (window,), told["limit"])
+
+    @property
+    def window(self) -> int:
+        """The longest window."""
+        return max(self.windows)
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the tables gave."""
+
+    n_users: int
+    n_items: int
+    n_events: int
+    horizon: int
+    """Microseconds: questions about earlier moments are refused."""
+
+
+@dataclass(frozen=True, eq=False)
+class Reply:
+    """What the server holds of some users and items."""
+
+    clock: int
+    memories: list[bytes]
+    """Of each query, as `rows.unpacked` reads them; empty for a user who is not held."""
+    counters: NDArray[np.float64]
+    """float64[pair, 3 + windows]: events in all (-1: none ever), first known, first time, events within each window."""
+
+
+class RedisMemories:
+    """The online memories of one name on a server: redis://host:port/db#name, by default `recmem`.
+
+    `timeout`: seconds for connecting, and for an answer. `keep_days`: a user who did nothing for so long is dropped
+    from the server, and read from the tables that the process has loaded: load them more often than that.
+    `on_failure`: where the server does not answer, "error" raises UnavailableError; "tables" answers with what the
+    tables held when the process loaded them, and counts those answers.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout: float = 0.25,
+        keep_days: float = 90.0,
+        on_failure: Literal["error", "tables"] = "error",
+    ) -> None:
+        if not (timeout > 0 and keep_days > 0):
+            got = f"{timeout} and {keep_days}"
+            raise DataError(f"online: expected a timeout and keep_days above 0, got {got}. Raise them.")
+        if on_failure not in ("error", "tables"):
+            raise DataError(f"online.on_failure: expected error or tables, got {on_failure!r}. Choose one.")
+        self.on_failure = on_failure
+        self._keep = max(int(keep_days * _SECONDS_A_DAY), 1)
+        address, _, name = url.partition("#")
+        self._server = Server(address, name or "recmem", timeout)
+
+    def publish(
+        self,
+        events: pl.DataFrame,
+        items: pl.Series,
+        rules: Rules,
+        *,
+        answers_from: int | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Published:
+        """Brings the server to what the tables hold, beside what has been written since; safe to repeat at any time.
+
+        `items` are the ids of the catalogue; events of others are left out. `answers_from` (microseconds): the earliest
+        moment that can be asked about, by default the longest window before the newest event. Killed, it is to be
+        repeated. Readers go on meanwhile. DataError where memories of other rules have that name.
+        """
+        rows = event_rows(events, items, rules.signals)
+        clock = int(rows["known"][-1]) if len(rows) else 0
+        horizon = clock - rules.window if answers_from is None else answers_from
+        self._begin(rules, horizon)
+        users = self._fill_users(rows, rules, joins=True, on_progress=on_progress)
+        counted = self._fill_items(rows, horizon - rules.window, on_progress)
+        self._server.call("finish", [rules.settings, rules.window, horizon, clock])
+        return Published(users, counted, len(rows), horizon)
+
+    def read(
+        self,
+        rules: Rules,
+        users: Sequence[str],
+        times: IntArray,
+        items: Sequence[tuple[int, Sequence[str]]],
+    ) -> Reply:
+        """Memories of `users[n]` as of `times[n]`, and counters of items as of moments; NOW for the clock.
+
+        One round trip. Raises UnavailableError, or DataError where nothing was published, or a moment is out of reach.
+        """
+        arguments: list[Argument] = [rules.settings, rules.limit, len(rules.windows), *rules.windows, len(users)]
+        for user, time in zip(users, times.tolist(), strict=True):
+            arguments += (user, _said(time))
+        arguments.append(len(items))
+        for time, ids in items:
+            arguments += (_said(time), len(ids), *ids)
+        clock, *memories, counters = self._server.call("read", arguments)
+        columns = np.frombuffer(counters, "<f8").reshape(-1, 3 + len(rules.windows))
+        return Reply(int(clock), memories, columns)
+
+    def write(self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_], tables: pl.DataFrame) -> list[str]:
+        """Adds events as `event_rows` gives them, each once: what became of each.
+
+        `in_tables`: whether the tables hold events of its user, who is filled from `tables` (rows of the same kind)
+        where the server has dropped him.
+        """
+        became = self._written(rows, rules, in_tables)
+        absent = pl.Series(became, dtype=pl.String) == NOT_HELD
+        if absent.any():
+            ids = rows.filter(absent)["user"].unique()
+            self._fill_users(tables.filter(pl.col("user").is_in(ids.implode())), rules, joins=False)
+            places = absent.arg_true().to_list()
+            nothing = np.zeros(len(places), bool)
+            for place, state in zip(places, self._written(rows.filter(absent), rules, nothing), strict=True):
+                became[place] = state
+        return became
+
+    def rules(self) -> Rules | None:
+        """What the memories were written by; None where none are whole."""
+        settings, window, whole = self._noted("settings", "window", "whole")
+        return Rules.of(settings, int(window)) if settings and window and whole else None
+
+    def forget_user(self, user: str, events: pl.DataFrame) -> int:
+        """Removes the user's memory and what the counters hold of it; `events` are those of the tables (`event_rows`).
+
+        Gives how much there was. Counts of older events follow with the next `publish`.
+        """
+        known = [part for row in zip(events["item"], events["identity"], strict=True) for part in row]
+        return int(self._server.call("forget_user", [user, HEAD, *known]))
+
+    def forget_item(self, item: str) -> int:
+        """As `forget_user`, for an item: out of the counters and of every memory."""
+        start = f"{self._server.prefix}:u:"
+        users: list[Argument] = []
+        with self._server.failures():
+            for key in self._server.client.scan_iter(match=_literal(start) + "*", count=_AT_ONCE):
+                users.append(key[len(start.encode()) :])
+        parts = [users[at : at + _AT_ONCE] for at in range(0, max(len(users), 1), _AT_ONCE)]
+        return self._server.call_each("forget_item", ([item, HEAD, *part] for part in parts))
+
+    def clear(self) -> None:
+        """Removes everything of this name from the server."""
+        with self._server.failures():
+            client = self._server.client
+            client.delete(self._meta)
+            for key in client.scan_iter(match=_literal(f"{self._server.prefix}:") + "*", count=_AT_ONCE):
+                client.unlink(key)
+
+    @property
+    def _meta(self) -> str:
+        return f"{self._server.prefix}:meta"
+
+    def _begin(self, rules: Rules, horizon: int) -> None:
+        """From here on only what both the old and the new state can answer is answered."""
+        settings, window, held = self._noted("settings", "window", "horizon")
+        if settings is not None and settings != rules.settings:
+            mend = "Give these another name (redis://host:port/db#name), or clear the others (RedisMemories.clear)."
+            raise DataError(
+                f"online: expected memories of the same signals under {self._server.prefix!r}, got others. {mend}"
+            )
+        if window is not None and held is not None:
+            with self._server.failures():
+                self._server.client.hset(self._meta, "horizon", str(max(int(held), horizon)))
+                self._server.client.hset(self._meta, "window", str(min(int(window), rules.window)))
+
+    def _noted(self, *names: str) -> list[str | None]:
+        """What the meta hash says of each."""
+        with self._server.failures():
+            found: list[Any] = self._server.client.hmget(self._meta, list(names))
+        return [None if value is None else value.decode() for value in found]
+
+    def _fill_users(
+        self, rows: pl.DataFrame, rules: Rules, *, joins: bool, on_progress: Callable[[int], None] | None = None
+    ) -> int:
+        by_user = rows.sort("user", maintain_order=True)
+        packed, known, longest = members(by_user), by_user["known"].to_numpy(), 2 * rules.limit
+
+        def calls() -> Iterator[list[Argument]]:
+            for user, begin, end in _runs(by_user["user"]):
+                first = begin
+                if end - begin > longest:  # what became known together stays together
+                    first = begin + int(np.searchsorted(known[begin:end], known[end - longest]))
+                held = [part for at in range(first, end) for part in (int(known[at]), packed[at])]
+                yield [user, self._keep, longest, int(joins), first - begin, int(known[first]), *held]
+
+        self._server.call_each("fill_user", calls(), on_progress)
+        return by_user["user"].n_unique()
+
+    def _fill_items(self, rows: pl.DataFrame, oldest: int, on_progress: Callable[[int], None] | None) -> int:
+        by_item = rows.sort("item", maintain_order=True)
+        known, times = by_item["known"].to_numpy(), by_item["time"].to_numpy()
+        identity = by_item["identity"].to_list()
+
+        def calls() -> Iterator[list[Argument]]:
+            for item, begin, end in _runs(by_item["item"]):
+                first = begin + int(np.searchsorted(known[begin:end], oldest, side="right"))
+                recent = [part for at in range(first, end) for part in (int(known[at]), identity[at])]
+                yield [item, oldest, first - begin, int(known[begin]), int(times[begin]), *recent]
+
+        self._server.call_each("fill_item", calls(), on_progress)
+        with self._server.failures():
+            fields: list[Any] = self._server.client.hkeys(f"{self._server.prefix}:items")
+        held = {field.decode() for field in fields}
+        self._server.call_each("drop_item", ([item, oldest] for item in held - set(by_item["item"])))
+        named = rows.filter(pl.col("has_id") & (pl.col("known") > oldest))
+        scores = dict(zip(named["identity"].to_list(), named["known"].to_list(), strict=True))
+        with self._server.failures():
+            for at in range(0, len(scores), _AT_ONCE):
+                some = dict(list(scores.items())[at : at + _AT_ONCE])
+                self._server.client.zadd(f"{self._server.prefix}:ids", some)
+        return by_item["item"].n_unique()
+
+    def _written(self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_]) -> list[str]:
+        packed, became = members(rows), []
+        for begin in range(0, len(rows), _AT_ONCE):
+            arguments: list[Argument] = [rules.settings, self._keep, 2 * rules.limit]
+            some = rows[begin : begin + _AT_ONCE]
+            parts = zip(
+                some.select("user", "item", "identity", "has_id", "known", "time").rows(),
+                in_tables[begin : begin + _AT_ONCE].tolist(),
+                packed[begin : begin + _AT_ONCE],
+                strict=True,
+            )
+            for (user, item, identity, has_id, known, time), stored, member in parts:
+                arguments += (user, item, identity, int(has_id), int(stored), known, time, member)
+            became += list(self._server.call("write", arguments).decode())
+        return became
+
+
+def _said(time: int) -> Argument:
+    return "" if time == NOW else time
+
+
+def _runs(keys: pl.Series) -> Iterator[tuple[str, int, int]]:
+    """Each value of a sorted column with where its rows begin and end."""
+    lengths = keys.rle().struct.unnest()
+    end = 0
+    for length, key in lengths.select("len", "value").iter_rows():
+        yield key, end, end + length
+        end += length
+
+
+def _literal(text: str) -> str:
+    """The text as a Redis pattern that matches it alone."""
+    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)

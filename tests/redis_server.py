@@ -1,0 +1,49 @@
+"""A real redis-server on loopback, for as long as it is needed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import redis
+
+INSTALL = "redis-server is not installed. On Debian: apt-get install redis-server"
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@contextmanager
+def running(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """The server, which keeps nothing on disk. Without one the test fails in CI, and is skipped elsewhere."""
+    program = shutil.which("redis-server")
+    if program is None:
+        pytest.fail(INSTALL) if os.environ.get("CI") else pytest.skip(INSTALL)
+    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
+    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    try:
+        client = redis.Redis(port=port)
+        for _ in range(200):
+            try:
+                client.ping()
+                break
+            except redis.ConnectionError:
+                time.sleep(0.05)
+        else:
+            pytest.fail("redis-server did not answer within 10 s")
+        client.close()
+        yield server
+    finally:
+        server.kill()
+        server.wait()
