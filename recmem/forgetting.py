@@ -9,8 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import DataError, Store
+from feature_store import DataError, SignalConfig, Store
 from feature_store.parsing import parse_ids
+from feature_store.redis import RedisMemories
+from feature_store.redis.rows import event_rows
 from recmem.bundle import read_config
 from recmem.registry import bundle_folder, registered_versions
 from recmem.texts import item_text
@@ -33,28 +35,54 @@ class ForgetReceipt:
     """Registered models that were trained on rows of it, or may have been."""
     note: str = ""
     """Why the models are not known, where they are not."""
+    online: int | None = None
+    """What the online memories held of it; None where none were named."""
 
     def to_json(self) -> str:
         """The receipt as a JSON object."""
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def forget_user(store: Store, user_id: object) -> ForgetReceipt:
-    """Removes the user from the store; see `Store.forget_user`.
+def forget_user(store: Store, user_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
+    """Removes the user from the store, see `Store.forget_user`, and from online memories.
 
     Nothing else under a store tells of users: text vectors are of items' texts, and scores are written elsewhere.
     """
     models, note = _trained_on(store, "user_id", user_id)
-    return ForgetReceipt("user", store.forget_user(user_id).n_removed, 0, models, note)
+    n_online = None
+    if online is not None:
+        rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
+        n_online = online.forget_user(str(user_id), rows)
+    removed = store.forget_user(user_id).n_removed
+    _published_anew(store, online)
+    return ForgetReceipt("user", removed, 0, models, note, n_online)
 
 
-def forget_item(store: Store, item_id: object) -> ForgetReceipt:
-    """Removes the item from the store, and the vector of its text unless another item has the same."""
+def forget_item(store: Store, item_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
+    """As `forget_user`, for an item; and the vector of its text goes unless another item has the same."""
     models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
+    n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
+    _published_anew(store, online)
     n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / CACHE, texts)
-    return ForgetReceipt("item", removed, n_vectors, models, note)
+    return ForgetReceipt("item", removed, n_vectors, models, note, n_online)
+
+
+def _rows_of(
+    events: pl.DataFrame, items: pl.DataFrame, column: str, value: object, online: RedisMemories
+) -> pl.DataFrame:
+    """What the tables tell of the id, as the online memories know it."""
+    (wanted,) = parse_ids(pl.Series(column, [value]), events.schema[column])[0]
+    mine = events.filter(pl.col(column).eq_missing(pl.lit(wanted, events.schema[column])))
+    rules = online.rules()
+    return event_rows(mine, items["item_id"].sort(), SignalConfig() if rules is None else rules.signals)
+
+
+def _published_anew(store: Store, online: RedisMemories | None) -> None:
+    """Counts of older events, which online memories keep as mere numbers, follow the tables."""
+    if online is not None:
+        online.publish_anew(store.events(), store.items()["item_id"].sort())
 
 
 def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:

@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from feature_store.log import EventLog, rows_of
 from feature_store.online import OnlineLog
@@ -15,7 +16,7 @@ from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 from feature_store.reads import END_OF_TIME, AsOf, Past
 from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules
-from feature_store.redis.rows import unpacked
+from feature_store.redis.rows import EMPTY, unpacked
 
 PAIRS_AT_ONCE = 5_000
 """Items whose counters are asked for in one round trip: the server serves no one else meanwhile."""
@@ -51,6 +52,8 @@ class Fetched:
     """Of each query, and of nobody at the end."""
     counts: IntArray
     """Events of each query's user."""
+    is_forgotten: NDArray[np.bool_]
+    """Of each query: the server knows better than `base` that there is nothing."""
     numbers: _Numbers
     """Of queries."""
     pairs: _Numbers
@@ -94,6 +97,7 @@ class Fetched:
             windows=rules.windows,
             memory=memory,
             counts=np.append(counts, 0),
+            is_forgotten=np.array([len(blob) == EMPTY for blob in [*reply.memories, b""]]),
             numbers=_Numbers.of(rows, times),
             pairs=_Numbers.of(wanted[:, 1], at),
             counters=np.concatenate([counters, np.zeros((1, counters.shape[1]), np.int64)]),
@@ -114,7 +118,8 @@ class Fetched:
 
     def seen(self, users: IntArray, times: IntArray) -> Ragged:
         """See `AsOf.seen`: what the tables know of, and what is in the memory."""
-        parts = (self.base.seen(users, times), self.past(users, times).items)
+        loaded = np.where(self.is_forgotten[self.numbers.find(users, times)], -1, users)
+        parts = (self.base.seen(loaded, times), self.past(users, times).items)
         query = np.concatenate([part.row_index for part in parts])
         order = np.argsort(query, kind="stable")
         items = np.concatenate([part.values for part in parts])[order]
@@ -191,7 +196,7 @@ def _asked(memories: RedisMemories, rules: Rules, queries: pl.DataFrame, wanted:
 
 def _with_new_users(queries: pl.DataFrame, users: pl.Series, reply: Reply) -> tuple[IntArray, pl.Series]:
     """Rows of the queries' users, and the users with those whom only the server knows."""
-    held = pl.Series([len(blob) > 0 for blob in reply.memories], dtype=pl.Boolean)
+    held = pl.Series([len(blob) > EMPTY for blob in reply.memories], dtype=pl.Boolean)
     new = queries.filter(held & (queries["row"] < 0))["user"].unique(maintain_order=True)
     rows = queries["row"].to_numpy().copy()
     if len(new):

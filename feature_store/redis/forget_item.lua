@@ -1,5 +1,5 @@
 -- An item, out of the counters and out of the memories of the given users. ARGV: item, characters of a member before
--- the item, users... Gives whether there was anything.
+-- the item, users... Gives how much there was.
 local item, head = ARGV[1], tonumber(ARGV[2])
 local found = redis.call('DEL', item_key(item)) + redis.call('HDEL', ITEMS, item)
 for at = 3, #ARGV do

@@ -134,6 +134,12 @@ class RedisMemories:
         self._server.call("finish", [rules.settings, rules.window, horizon, clock])
         return Published(users, counted, len(rows), horizon)
 
+    def publish_anew(self, events: pl.DataFrame, items: pl.Series) -> None:
+        """As `publish`, by the rules and with the horizon that the server has; nothing where it has none."""
+        settings, window, horizon, whole = self._noted("settings", "window", "horizon", "whole")
+        if settings and window and horizon and whole:
+            self.publish(events, items, Rules.of(settings, int(window)), answers_from=int(horizon))
+
     def read(
         self,
         rules: Rules,
@@ -183,7 +189,7 @@ class RedisMemories:
         Gives how much there was. Counts of older events follow with the next `publish`.
         """
         known = [part for row in zip(events["item"], events["identity"], strict=True) for part in row]
-        return int(self._server.call("forget_user", [user, HEAD, *known]))
+        return int(self._server.call("forget_user", [user, HEAD, self._keep, *known]))
 
     def forget_item(self, item: str) -> int:
         """As `forget_user`, for an item: out of the counters and of every memory."""

@@ -5,13 +5,17 @@
 --   <prefix>:i:<item>   sorted set: identities of the item's events that a window may still reach, by when known
 --   <prefix>:items      hash: item -> struct '<ddd': older events, first known, first time
 --   <prefix>:ids        sorted set: identities of those events that came with an event_id
+--   <prefix>:forgotten  set: digests of users whom the tables that a process has loaded may still know
 -- All keys of a script lie on one server: a cluster that spreads them is not served.
 local PREFIX = KEYS[1]
 local META, DROPPED, ITEMS, IDS = PREFIX .. ':meta', PREFIX .. ':dropped', PREFIX .. ':items', PREFIX .. ':ids'
+local FORGOTTEN = PREFIX .. ':forgotten'
 local IDENTITY = 16
 
 local function user_key(user) return PREFIX .. ':u:' .. user end
 local function item_key(item) return PREFIX .. ':i:' .. item end
+
+local function is_forgotten(user) return redis.call('SISMEMBER', FORGOTTEN, redis.sha1hex(user)) == 1 end
 
 -- Whole numbers of microseconds as text: Lua would write them with 14 digits.
 local function exact(number) return string.format('%.0f', number) end

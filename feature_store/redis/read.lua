@@ -1,6 +1,7 @@
 -- Memories and counters as of moments, in one round trip.
 -- ARGV: settings, limit, n windows, windows..., n memories, (user, time)..., n times, (time, n items, items...)...
--- An empty time is the clock. Gives: clock, one blob for each memory ('' for a user who is not held), a blob of counters.
+-- An empty time is the clock. Gives: clock, one blob for each memory ('' for a user who is not held,
+-- nothing but a count of 0 for one who is forgotten), a blob of counters.
 local meta, refused = whole_meta(ARGV[1])
 if refused then return refused end
 local limit, at = tonumber(ARGV[2]), 3
@@ -31,7 +32,7 @@ for _ = 1, tonumber(take()) do
   local key = user_key(user)
   local held = redis.call('ZREVRANGEBYSCORE', key, exact(time), '-inf', 'LIMIT', 0, limit)
   if #held == 0 and redis.call('EXISTS', key) == 0 then
-    reply[#reply + 1] = ''
+    reply[#reply + 1] = is_forgotten(user) and struct.pack('<d', 0) or ''
   else
     local dropped = tonumber(redis.call('HGET', DROPPED, user) or 0)
     if dropped > 0 and #held < limit then return redis.error_reply('RECMEM short ' .. user) end

@@ -16,6 +16,8 @@ _AFTER = struct.Struct("<qqb")
 """Behind the identity: when it happened, since when it is known (microseconds), its sign; then the item's id."""
 HEAD = IDENTITY + _AFTER.size
 """Bytes of a member before the item's id."""
+EMPTY = 8
+"""Bytes of a memory of nothing: a number of events."""
 _NAMED, _SAID = "i", "e"
 
 
@@ -62,7 +64,7 @@ def unpacked(blobs: Sequence[bytes]) -> tuple[list[int], list[str], np.ndarray]:
     items: list[str] = []
     numbers: list[tuple[int, int, int]] = []
     for blob in blobs:
-        at, before = 8, len(items)
+        at, before = EMPTY, len(items)
         while at < len(blob):
             (size,) = struct.unpack_from("<I", blob, at)
             numbers.append(_AFTER.unpack_from(blob, at + 4 + IDENTITY))

@@ -12,7 +12,7 @@ for at = 4, #ARGV, 8 do
   local state = 'n'
   if when <= meta.horizon - meta.window then
     state = 'l'
-  elseif in_tables == '1' and redis.call('EXISTS', key) == 0 then
+  elseif in_tables == '1' and redis.call('EXISTS', key) == 0 and not is_forgotten(user) then
     state = 'm'
   elseif has_id == '1' and redis.call('ZADD', IDS, 'NX', known, identity) == 0 then
     state = 'd'

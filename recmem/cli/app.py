@@ -13,6 +13,7 @@ from recmem.cli.forget import forget
 from recmem.cli.guard import GuardedCommand
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
+from recmem.cli.publish import publish
 from recmem.cli.rejected import mend, rejected
 from recmem.cli.score import score
 from recmem.cli.staleness import staleness
@@ -39,7 +40,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory, audit, staleness, rejected, mend, forget):
+for command in (train, ingest, score, explain, memory, publish, audit, staleness, rejected, mend, forget):
     app.command(cls=GuardedCommand)(command)
 
 

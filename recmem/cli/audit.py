@@ -9,6 +9,7 @@ import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.guard import REFUSED
+from recmem.cli.publish import PATIENCE
 from recmem.cli.score import ModelSource, StorePath
 
 if TYPE_CHECKING:
@@ -22,6 +23,13 @@ SHOWN = ("user_id", "timestamp", "item_id", "what", "one", "other")
 def audit(
     model: ModelSource,
     store: StorePath = None,
+    online: Annotated[
+        str | None,
+        typer.Option(
+            help="A Redis server to replay through, redis://host:port/db; what it holds stays as it is.",
+            show_default="in this process",
+        ),
+    ] = None,
     moments: Annotated[int, typer.Option(min=1, help="Past moments that are replayed, at most.")] = 10_000,
     cuts: Annotated[int, typer.Option(min=1, help="Moments that the log is cut at, for the leak audit.")] = 20,
     out: Annotated[
@@ -35,19 +43,29 @@ def audit(
     event after event. Then everything at or after some moments is dropped, and moved, and nothing at them may change.
     Exits with 1 where anything differs, and shows it.
     """
+    from uuid import uuid4
+
     import numpy as np
     import polars as pl
 
     import recmem
     from recmem.leak_audit import leak_audit
     from recmem.moments import Moments
+    from recmem.online import RedisMemories
     from recmem.replay_audit import replay_audit
 
     loaded, generator = recmem.load(model, store=store), np.random.default_rng(seed)
     chosen = Moments.sample(loaded.scene, moments, generator)
     progress = Bars()
-    with progress.stage("Replaying moments", len(chosen)) as advance:
-        replayed = replay_audit(loaded, chosen, on_moment=advance)
+    memories = (
+        None if online is None else RedisMemories(f"{online.partition('#')[0]}#audit-{uuid4().hex}", timeout=PATIENCE)
+    )
+    try:
+        with progress.stage("Replaying moments", len(chosen)) as advance:
+            replayed = replay_audit(loaded, chosen, online=memories, on_moment=advance)
+    finally:
+        if memories is not None:
+            memories.clear()
     with progress.stage("Cutting the log", cuts) as advance:
         leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)

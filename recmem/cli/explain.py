@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from recmem.cli.console import say, show_table
-from recmem.cli.score import ModelSource, StorePath
+from recmem.cli.score import ModelSource, OnlineUrl, StorePath
 
 if TYPE_CHECKING:
     from recmem.model import Explanation
@@ -27,13 +27,14 @@ def explain(
     user: Annotated[str, typer.Option(help="The user's id.")],
     item: Annotated[str, typer.Option(help="The item's id.")],
     store: StorePath = None,
+    online: OnlineUrl = None,
     timestamp: AsOf = None,
 ) -> None:
     """Show what a score is made of: the memories that speak for the item, and what each column adds."""
     moment = parsed(timestamp)
     import recmem
 
-    explanation = recmem.load(model, store=store).explain(user, item, timestamp=moment)
+    explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=moment)
     say(explanation.sentence())
     _show_match(explanation)
     _show_columns(explanation)

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from recmem.cli.console import say
+from recmem.cli.publish import PATIENCE
 
 _BESIDE = "mlflow.db"
 """Where `recmem train --out OUT` tracks, beside its store OUT/store."""
@@ -18,6 +19,10 @@ def forget(
     store: Annotated[str, typer.Option(help="The store: a folder, or an object store's URL.")],
     user: Annotated[str | None, typer.Option(help="The user's id.")] = None,
     item: Annotated[str | None, typer.Option(help="The item's id.")] = None,
+    online: Annotated[
+        str | None,
+        typer.Option(help="Online memories too: redis://host:port/db[#name].", show_default="none"),
+    ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="A JSON file for the receipt.", show_default="none is written")
@@ -27,7 +32,7 @@ def forget(
         typer.Option(help="MLflow's tracking URI, for the models.", show_default="mlflow.db beside the store"),
     ] = None,
 ) -> None:
-    """Forget a user or an item: its rows, every old version of the tables, and cached vectors of its text.
+    """Forget a user or an item: its rows, every old version of the tables, cached vectors of its text, memories.
 
     Afterwards no file of the store holds the id. Models keep what they have learned: those that were trained on it are
     named, so that they can be trained anew. Files outside the store, such as scores, are the caller's.
@@ -38,6 +43,7 @@ def forget(
 
     from feature_store import Store
     from recmem.forgetting import forget_item, forget_user
+    from recmem.online import RedisMemories
 
     opened = Store.open(store)
     beside = Path(opened.path).with_name(_BESIDE)
@@ -45,11 +51,14 @@ def forget(
         mlflow.set_tracking_uri(tracking or f"sqlite:///{beside}")
     if not yes:
         typer.confirm("This cannot be undone, and old versions of the tables go with it. Go on?", abort=True, err=True)
-    receipt = forget_user(opened, user) if user is not None else forget_item(opened, item)
+    memories = None if online is None else RedisMemories(online, timeout=PATIENCE)
+    receipt = forget_user(opened, user, memories) if user is not None else forget_item(opened, item, memories)
     for table, n_rows in receipt.rows.items():
         say(f"{table}: {n_rows:,} rows removed")
     if item is not None:
         say(f"vectors: {receipt.vectors:,} removed")
+    if receipt.online is not None:
+        say(f"online: {receipt.online:,} removed")
     for model in receipt.models:
         say(f"Trained on it: {model}. Train anew, then delete that version.")
     if receipt.note:

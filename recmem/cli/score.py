@@ -26,6 +26,15 @@ StorePath = Annotated[
 ]
 
 
+OnlineUrl = Annotated[
+    str | None,
+    typer.Option(
+        help="Memories and counters that `recmem publish` has put there: redis://host:port/db[#name].",
+        show_default="the store's",
+    ),
+]
+
+
 class Columns(StrEnum):
     """How much is added to each row."""
 
@@ -48,6 +57,7 @@ def score(
     ],
     out: Annotated[Path, typer.Option(help="The Parquet file to write; it appears when it is whole.")],
     store: StorePath = None,
+    online: OnlineUrl = None,
     columns: Annotated[
         Columns, typer.Option(help="match: the match columns alone. rank: also score and rank.")
     ] = Columns.RANK,
@@ -66,7 +76,7 @@ def score(
     from recmem.streaming import CandidateFiles, score_file
 
     source = CandidateFiles.open(candidates)
-    loaded = _load(model, store, device)
+    loaded = _load(model, store, online, device)
     counts: Counter[str] = Counter()
     call = loaded.rank if columns is Columns.RANK else loaded.match
 
@@ -83,7 +93,7 @@ def score(
             complain(f"{what}: {n_rows:,}")
 
 
-def _load(model: str, store: str | None, device: Device) -> Model:
+def _load(model: str, store: str | None, online: str | None, device: Device) -> Model:
     import recmem
 
-    return recmem.load(model, store=store, device=device.value)
+    return recmem.load(model, store=store, online=online, device=device.value)

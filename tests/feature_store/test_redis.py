@@ -202,6 +202,14 @@ def test_what_is_forgotten_is_as_if_it_had_never_been(url: str, log: list[Event]
     held = b"".join(client.dump(key) or b"" for key in client.scan_iter(f"{memories._server.prefix}:*"))
     names = b" ".join(client.scan_iter(f"{memories._server.prefix}:*"))
     assert USERS[user].encode() not in held + names
+    # A process that has older tables does not read them for this user, nor fill him from them when he comes back.
+    mine = [event for event in mine if event.item != item]
+    reads = fetched(memories, LONG, event_log(mine), 30)
+    assert reads.seen(np.array([user]), np.array([30])).to_lists() == [[]]
+    same_as_log(reads, event_log(left), 30, LONG.limit)
+    back = Event(user, item, 20)
+    assert write(memories, [back], LONG, [*mine, back]) == [NEW]
+    same_as_log(fetched(memories, LONG, event_log(mine), 30), event_log([*left, back]), 30, LONG.limit)
     assert f":i:{ITEMS[item]}".encode() not in names
     memories.clear()
     assert not list(client.scan_iter(f"{memories._server.prefix}:*"))
