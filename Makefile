@@ -1,7 +1,7 @@
 # make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
 # make test     the tests            make lint     ruff and mypy
 # make format   ruff's fixes         make clean    away with the environment, caches and runs
-# make soak     200 kills at random instants: what docs/soak.md tells
+# make soak     200 kills at random instants, 4 writers and 4 readers for a minute: what docs/soak.md tells
 # make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -52,7 +52,8 @@ bench-gpu:
 	$(PYTHON) -m benchmarks gpu
 
 soak: .venv/.installed-dev
-	$(BIN)/python -m tests.soak --rounds 200
+	$(BIN)/python -m tests.soak kills --rounds 200
+	$(BIN)/python -m tests.soak concurrency --seconds 60
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

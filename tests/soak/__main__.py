@@ -1,7 +1,18 @@
-"""`python -m tests.soak --rounds 200`."""
+"""`python -m tests.soak kills --rounds 200`, `python -m tests.soak concurrency --seconds 60`."""
 
+import argparse
 import sys
 
-from tests.soak.kills import main
+from tests.soak import concurrency, kills
 
-sys.exit(main())
+parser = argparse.ArgumentParser(prog="python -m tests.soak")
+soaks = parser.add_subparsers(dest="soak", required=True)
+killing = soaks.add_parser("kills", description=kills.__doc__)
+killing.add_argument("--rounds", type=int, default=200)
+killing.add_argument("--seed", type=int, default=0)
+sharing = soaks.add_parser("concurrency", description=concurrency.__doc__)
+sharing.add_argument("--seconds", type=float, default=60)
+options = parser.parse_args()
+if options.soak == "kills":
+    sys.exit(kills.main(options.rounds, options.seed))
+sys.exit(concurrency.main(options.seconds))

@@ -1,6 +1,6 @@
 """Kills ingest, encode and score at random instants, runs each again, and counts what was lost, doubled or broken.
 
-    python -m tests.soak --rounds 200
+    python -m tests.soak kills --rounds 200
 
 A child is forked from a process that has imported what it needs, so that instants fall into the work and not into the
 imports. Encoder and scorer are stand-ins that give each text and row a number of its own: what is tried is the writing.
@@ -8,7 +8,6 @@ imports. Encoder and scorer are stand-ins that give each text and row a number o
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import multiprocessing
 import random
@@ -169,14 +168,10 @@ def run(rounds: int, seed: int, folder: Path) -> dict[str, Tally]:
     return tallies
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(rounds: int, seed: int) -> int:
     """Prints a line a job; 1 where anything was lost, doubled or broken."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
-        tallies = run(options.rounds, options.seed, Path(folder))
+        tallies = run(rounds, seed, Path(folder))
     for name, tally in tallies.items():
         print(f"{name}: {tally.kills} kills, {tally.hit} in the work, {len(tally.faults)} faults", *tally.faults)
-    return any(tally.faults for tally in tallies.values())
+    return int(any(tally.faults for tally in tallies.values()))
