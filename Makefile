@@ -54,6 +54,7 @@ bench-gpu:
 soak: .venv/.installed-dev
 	$(BIN)/python -m tests.soak kills --rounds 200
 	$(BIN)/python -m tests.soak concurrency --seconds 60
+	PYTHONPATH=.:tests $(BIN)/python -m tests.soak fuzz --cases 10000
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

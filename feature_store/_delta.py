@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -14,7 +15,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from feature_store.faults import DataError
+from feature_store.faults import DataError, is_library_failure
 
 Result = TypeVar("Result")
 
@@ -35,6 +36,26 @@ _LONGEST_PAUSE_S = 1.0
 _GIVE_UP_AFTER_S = 120.0
 
 
+@contextmanager
+def failures(uri: str) -> Iterator[None]:
+    """What a damaged table, a full disk or a lost drive makes the libraries say, as one DataError.
+
+    CommitFailedError passes: another writer was first.
+    """
+    try:
+        yield
+    except CommitFailedError:
+        raise
+    except BaseException as error:
+        if not (isinstance(error, DeltaError) or is_library_failure(error)):
+            raise
+        cause = str(error).partition("\n")[0].rstrip(".")
+        mend = "Check the disk, its rights and the network; a damaged store is to be restored from a copy."
+        raise DataError(
+            f"store: expected a table that can be used at {uri!r}, got an error ({cause}). {mend}"
+        ) from error
+
+
 class LocalTable(DeltaTable):
     """A Delta table whose folder may have a space or an umlaut in its name.
 
@@ -42,9 +63,16 @@ class LocalTable(DeltaTable):
     """
 
     def file_uris(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Paths of the files of this version, as the file system has them."""
+        """Paths of the files of this version, as the file system has them; DataError for one outside the folder."""
         uris = super().file_uris(*args, **kwargs)
-        return [uri if "://" in uri or os.path.exists(uri) else unquote(uri) for uri in uris]
+        if "://" in self.table_uri and not self.table_uri.startswith("file://"):
+            return uris
+        root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
+        paths = [uri if os.path.exists(uri) else unquote(uri) for uri in uris]
+        if outside := [path for path in paths if not Path(path).resolve().is_relative_to(root)]:
+            mend = "Somebody has changed the table's log: restore it from a copy."
+            raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {mend}")
+        return paths
 
 
 def table_root(path: str | Path) -> str:
@@ -63,9 +91,10 @@ def table_root(path: str | Path) -> str:
 
 def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTable | None:
     """The table at its newest version, or None where there is no table."""
-    if not DeltaTable.is_deltatable(uri, storage_options):
-        return None
-    return LocalTable(uri, storage_options=storage_options)
+    with failures(uri):
+        if not DeltaTable.is_deltatable(uri, storage_options):
+            return None
+        return LocalTable(uri, storage_options=storage_options)
 
 
 def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: dict[str, str] | None) -> bool:
@@ -82,7 +111,8 @@ def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: d
 
 def stored_schema(table: DeltaTable) -> dict[str, pl.DataType]:
     """Column to polars dtype."""
-    return dict(pl.scan_delta(table).collect_schema())
+    with failures(table.table_uri):
+        return dict(pl.scan_delta(table).collect_schema())
 
 
 def append(table: DeltaTable, rows: pl.DataFrame) -> None:

@@ -14,6 +14,9 @@ _LONGEST_EXAMPLE = 40
 class DataError(ValueError):
     """Refused data; one line a fault: `<table>.<column>: expected <what>, got <value>. <what to do>`."""
 
+    def __init__(self, text: str) -> None:
+        super().__init__("\n".join(_printable(line) for line in text.split("\n")))
+
 
 @dataclass(frozen=True, eq=False)
 class Fault:
@@ -37,12 +40,26 @@ class Fault:
         return f"{self.column}: expected {self.expected}, got {self.got}"
 
 
+def is_library_failure(error: BaseException) -> bool:
+    """Whether polars or the file system refused; what polars and Delta Lake give up on in a panic is no `Exception`."""
+    return isinstance(error, OSError | pl.exceptions.PolarsError) or type(error).__name__ == "PanicException"
+
+
+def as_python(rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows, times as text where there are some that Python has no year for."""
+    try:
+        rows.rows()
+    except (OverflowError, ValueError):
+        return rows.with_columns(pl.col(pl.Date, pl.Datetime).dt.to_string("iso"))
+    return rows
+
+
 def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, mend: str) -> list[Fault]:
     """A fault of the cells that are null only in `values`, what was read of them; none where all could be read."""
     bad = cells.is_not_null() & values.is_null()
     if not bad.any():
         return []
-    example = repr(cells.filter(bad)[0])
+    example = repr(as_python(cells.filter(bad).head(1).to_frame()).row(0)[0])
     if len(example) > _LONGEST_EXAMPLE:
         example = example[:_LONGEST_EXAMPLE] + "..."
     return [Fault(cells.name, expected, got, mend, bad, example)]
@@ -64,7 +81,12 @@ def describe(faults: Sequence[Fault], *, table: str) -> str:
 def _line(fault: Fault, *, table: str) -> str:
     where = f"{table}.{fault.column}" if fault.column else table
     such_as = f", such as {fault.example}" if fault.example else ""
-    return f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.mend}"
+    return _printable(f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.mend}")
+
+
+def _printable(line: str) -> str:
+    """The line with what no terminal should be sent written as Python writes it: \\x1b."""
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 
 def _rows(mask: pl.Series | None) -> str:

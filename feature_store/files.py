@@ -1,4 +1,4 @@
-"""Tables from a user's files: Parquet, CSV, JSON lines, or a folder of Parquet."""
+"""Tables from a user's files: Parquet, CSV, JSON lines, Arrow, or a folder of Parquet."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from pathlib import Path
 import polars as pl
 
 from feature_store._delta import open_table
-from feature_store.faults import DataError
+from feature_store.faults import DataError, is_library_failure
 
-_PARQUET = "a Parquet file or folder (or .csv, .jsonl, .ndjson)"
+_PARQUET = "a Parquet file or folder (or .csv, .jsonl, .ndjson, .arrow, .feather)"
 
 
 def read_parquet_table(path: str, *, table: str) -> pl.DataFrame:
-    """The rows of a Parquet file, a folder of Parquet files, a Delta table, or a .csv, .jsonl or .ndjson file.
+    """The rows of a Parquet file, a folder of Parquet files, a Delta table, or a .csv, .jsonl, .ndjson,
+    .arrow or .feather file.
 
     CSV has no dtypes: columns named `..._id` are read as text there, so that "007" stays as it is; the others as what
     all of their rows look like. An object store's URL is handed to polars as it is.
@@ -30,7 +31,9 @@ def read_parquet_table(path: str, *, table: str) -> pl.DataFrame:
         raise _refusal(table, f"an empty file at {path!r}", "Check what was to write it.")
     try:
         frame = _reader(path, table)(path)
-    except (pl.exceptions.PolarsError, OSError) as error:
+    except BaseException as error:
+        if not is_library_failure(error):
+            raise
         cause = str(error).partition("\n")[0]
         mend = "Write the file again, or name it as what it is."
         raise _refusal(table, f"{path!r}, which cannot be read ({cause})", mend) from error
@@ -45,6 +48,7 @@ def _reader(path: str, table: str) -> Callable[[str], pl.DataFrame]:
     if os.path.isdir(path):
         return lambda folder: _read_folder(folder, table)
     readers = {".csv": _read_csv, ".jsonl": _read_json_lines, ".ndjson": _read_json_lines}
+    readers |= {".arrow": _read_arrow, ".feather": _read_arrow}
     return readers.get(Path(path).suffix.lower(), _read_file)
 
 
@@ -74,6 +78,10 @@ def _read_csv(path: str) -> pl.DataFrame:
 
 def _read_json_lines(path: str) -> pl.DataFrame:
     return pl.read_ndjson(path, infer_schema_length=None)
+
+
+def _read_arrow(path: str) -> pl.DataFrame:
+    return pl.read_ipc(path)
 
 
 def _refusal(table: str, got: str, mend: str) -> DataError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store.faults import Fault, bad_cells, refused_column
+from feature_store.timestamps import parse_timestamps
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _LARGEST_EXACT = 2.0**53
@@ -140,7 +141,8 @@ def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[F
     if not (both_text or both_number or both_time):
         mend = "Cast the column, or give it another name."
         return _refused(plain, stored, f"{stored} as in the store", mend)
-    values = plain.cast(stored, strict=False)
+    is_time_text = plain.dtype == pl.String and stored in _TIMES
+    values = (parse_timestamps(plain)[0] if is_time_text else plain).cast(stored, strict=False)
     mend = "Give it as the store has it, or give the column another name."
     expected = f"{stored} as in the store"
     return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", mend=mend)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from feature_store.faults import as_python
 from feature_store.schema import REJECTED, Checked
 
 _HASH_BYTES = 16
@@ -22,7 +23,7 @@ def rejected_rows(checked: Checked) -> pl.DataFrame:
     number: the same bad row is kept once, however often and in whatever frame it comes.
     """
     reasons = checked.reasons()
-    raw = checked.frame[reasons["row_number"]].to_dicts() if reasons.height else []
+    raw = as_python(checked.frame[reasons["row_number"]]).to_dicts() if reasons.height else []
     rows = [json.dumps(_jsonable(row), sort_keys=True, ensure_ascii=False, default=str) for row in raw]
     table = checked.table.name
     hashes = [_content_hash(table, reason, row) for reason, row in zip(reasons["reason"], rows, strict=True)]

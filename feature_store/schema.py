@@ -212,8 +212,13 @@ def _read_extra(
     for name in frame.columns:
         if name in names_seen:
             continue
-        if not name or _UNNAMEABLE in name or name.lower() in {seen.lower() for seen in names_seen}:
-            mend = f"Rename it: without {_UNNAMEABLE}, not empty, and not as another but for capitals."
+        if (
+            not name
+            or _UNNAMEABLE in name
+            or not name.isprintable()
+            or name.lower() in {seen.lower() for seen in names_seen}
+        ):
+            mend = f"Rename it: printable, without {_UNNAMEABLE}, not empty, and not as another but for capitals."
             faults.append(Fault(name, "another name", repr(name), mend))
             continue
         names_seen.add(name)

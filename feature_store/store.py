@@ -14,6 +14,7 @@ from deltalake.exceptions import DeltaError
 
 from feature_store._delta import (
     create_table,
+    failures,
     open_table,
     stored_schema,
     table_root,
@@ -226,7 +227,8 @@ class Store:
         if newest is None:
             return pl.DataFrame(schema=table.schema(self._stored(table)))
         if version is None:
-            return pl.scan_delta(newest).collect()
+            with failures(self._uri(table)):
+                return pl.scan_delta(newest).collect()
         try:
             newest.load_as_version(version)
             return pl.scan_delta(newest).collect()
@@ -247,7 +249,8 @@ class Store:
     def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
         checked = self.check(table, frame)
         if checked.kept.height and self._delta(table) is None:
-            create_table(self._uri(table), dict(checked.kept.schema), storage_options=self._storage_options)
+            with failures(self._uri(table)):
+                create_table(self._uri(table), dict(checked.kept.schema), storage_options=self._storage_options)
             # Another writer may have been faster, with ids of another dtype.
             checked = self.check(table, frame)
         return checked
@@ -286,6 +289,7 @@ class Store:
             delta = self._delta(table)
             if delta is None:
                 raise DataError(f"store.{table.name}: expected the table, got none. Use Store.open_or_create.")
-            return put(delta)
+            with failures(self._uri(table)):
+                return put(delta)
 
         return until_committed(attempt)

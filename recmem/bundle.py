@@ -179,6 +179,8 @@ def _read_manifest(root: Path) -> dict[str, Any]:
 def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
     try:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
+        if not config.text_columns:
+            raise ValueError("config.text_columns: expected at least one, got none")
     except (TypeError, ValueError) as error:
         raise _refused(root, "a configuration that this version of recmem knows", str(error)) from error
     return config

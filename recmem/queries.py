@@ -103,8 +103,10 @@ def _checked_times(frame: object, added: tuple[str, ...]) -> pl.Series:
             faults += _id_faults(frame[name])
     mend = "Rename it, or leave it out."
     faults += [Fault(name, "no column of this name", "one", mend) for name in added if name in frame.columns]
-    if "history" in frame.columns and frame["history"].dtype not in (pl.List, pl.Array, pl.Null):
+    if "history" in frame.columns and not _is_history(frame["history"].dtype):
         faults.append(refused_column(frame["history"], expected="lists of item ids", mend="Give pl.List(pl.String)."))
+    if "impression_id" in frame.columns:
+        faults += _dtype_faults(frame["impression_id"])
     times = pl.Series("timestamp", [None] * frame.height, dtype=TIMESTAMP)
     if "timestamp" in frame.columns:
         times, found = parse_timestamps(frame["timestamp"])
@@ -114,11 +116,25 @@ def _checked_times(frame: object, added: tuple[str, ...]) -> pl.Series:
     return times
 
 
-def _id_faults(ids: pl.Series) -> list[Fault]:
-    if len(ids) and ids.dtype not in (pl.String, pl.Categorical, pl.Enum, pl.Null) and not ids.dtype.is_numeric():
-        return [refused_column(ids, expected="ids as text or whole numbers", mend="Cast the column to pl.String.")]
-    if not ids.null_count():
+def _is_history(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        return _is_id(pl.Series([], dtype=dtype.inner).dtype)
+    return dtype == pl.Null
+
+
+def _is_id(dtype: pl.DataType) -> bool:
+    return dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) or dtype.is_numeric()
+
+
+def _dtype_faults(ids: pl.Series) -> list[Fault]:
+    if not len(ids) or _is_id(ids.dtype):
         return []
+    return [refused_column(ids, expected="ids as text or whole numbers", mend="Cast the column to pl.String.")]
+
+
+def _id_faults(ids: pl.Series) -> list[Fault]:
+    if (faults := _dtype_faults(ids)) or not ids.null_count():
+        return faults
     return [Fault(ids.name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null())]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from recmem.bundle_json import from_json
 from recmem.columns import PairColumns
 from recmem.normalise import z_scores
 
@@ -96,14 +97,22 @@ class Ranker:
 
     @classmethod
     def from_files(cls, files: dict[str, str]) -> Ranker:
-        """The ranker that `to_files` wrote."""
-        layout = json.loads(files["ranker.json"])
-        return cls(
-            booster=lgb.Booster(model_str=files["ranker.txt"]),
-            blend=Blend(layout["blend"]),
-            columns=tuple(layout["columns"]),
-            features=tuple(layout["features"]),
-        )
+        """The ranker that `to_files` wrote; ValueError where the texts do not fit each other."""
+        layout = from_json(_Layout, json.loads(files["ranker.json"]), "ranker")
+        booster = lgb.Booster(model_str=files["ranker.txt"])
+        known = {name + RELATIVE for name in layout.columns} | set(layout.columns)
+        if not known >= {*layout.features, *layout.blend} or booster.num_feature() != max(len(layout.features), 1):
+            raise ValueError("ranker: expected features of its own columns, as many as the trees have, got others")
+        return cls(booster, Blend(layout.blend), layout.columns, layout.features)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """`ranker.json`."""
+
+    columns: tuple[str, ...]
+    features: tuple[str, ...]
+    blend: dict[str, float]
 
 
 def feature_names(columns: tuple[str, ...]) -> tuple[str, ...]:

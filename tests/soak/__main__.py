@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, kills
+from tests.soak import concurrency, fuzz, kills
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -12,7 +12,12 @@ killing.add_argument("--rounds", type=int, default=200)
 killing.add_argument("--seed", type=int, default=0)
 sharing = soaks.add_parser("concurrency", description=concurrency.__doc__)
 sharing.add_argument("--seconds", type=float, default=60)
+fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
+fuzzing.add_argument("--cases", type=int, default=10_000)
+fuzzing.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.seed))
+if options.soak == "fuzz":
+    sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))
