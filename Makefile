@@ -47,6 +47,7 @@ format: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks cpu
+	$(BIN)/python -m benchmarks online
 
 bench-gpu:
 	$(PYTHON) -m benchmarks gpu

@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu` or `python -m benchmarks gpu`: measures, prints and writes one table."""
+"""`python -m benchmarks cpu` (or gpu, or online): measures, prints and writes one table."""
 
 from __future__ import annotations
 
@@ -25,8 +25,13 @@ def main() -> None:
         rows = scorer_rows(torch.device("cuda"), (torch.float32, torch.float16, torch.bfloat16, torch.int8))
     elif kind == "cpu":
         rows = cpu_rows()
+    elif kind == "online":
+        from benchmarks import online
+
+        print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
+        return
     else:
-        raise SystemExit(f"benchmarks: expected cpu or gpu, got {kind!r}. Use make bench or make bench-gpu.")
+        raise SystemExit(f"benchmarks: expected cpu, gpu or online, got {kind!r}. Use make bench or make bench-gpu.")
     print(write(kind, rows, METHOD).read_text())
 
 
@@ -38,10 +43,15 @@ def cpu_rows():  # type: ignore[no-untyped-def]
     from benchmarks.search import search_rows
     from benchmarks.training_step import training_rows
 
-    if not DEMO.exists():
-        raise SystemExit(f"batch: expected a bundle in {DEMO}, got none. Run `make demo` first.")
+    demo = _demo()
     rows = scorer_rows(torch.device("cpu")) + training_rows() + search_rows() + as_of_rows()
-    return rows + encoding_rows() + batch_rows(DEMO)
+    return rows + encoding_rows() + batch_rows(demo)
+
+
+def _demo() -> Path:
+    if not DEMO.exists():
+        raise SystemExit(f"bundle: expected one in {DEMO}, got none. Run `make demo` first.")
+    return DEMO
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-VERSIONS = ("torch", "triton", "transformers", "sentence-transformers", "lightgbm", "polars", "numpy", "faiss-cpu")
+PACKAGES = "torch triton transformers sentence-transformers lightgbm polars numpy faiss-cpu redis"
 ROUNDS = 7
 """Every function is timed this often, in turn with the others: a busy neighbour slows all of them."""
 
@@ -60,7 +60,7 @@ def write(name: str, rows: list[Row], method: str) -> Path:
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),
         "python": platform.python_version(),
-        "versions": {package: found for package in VERSIONS if (found := _version(package))},
+        "versions": {package: found for package in PACKAGES.split() if (found := _version(package))},
         "method": method,
     }
     RESULTS.mkdir(exist_ok=True)

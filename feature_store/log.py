@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -18,6 +20,8 @@ FloatArray = NDArray[np.float32]
 
 FEW = 1000
 """So many ids are looked up one by one, where the known ones stand in order; more are joined."""
+VERY_FEW = 4
+"""So many are looked up without polars, whose every call takes some time however little it is asked."""
 
 
 @dataclass(frozen=True)
@@ -174,13 +178,22 @@ class EventLog:
 
 def rows_of(ids: pl.Series, known_ids: pl.Series) -> pl.Series:
     """The row of each id among `known_ids`, -1 where it is not there: Int64. Ids of another type are cast."""
-    cast = ids.cast(known_ids.dtype, strict=False)
-    if len(ids) < FEW and len(known_ids) and known_ids.flags["SORTED_ASC"]:
-        place = known_ids.search_sorted(cast).clip(0, len(known_ids) - 1).cast(pl.Int64)
-        return place.set((known_ids.gather(place) != cast).fill_null(value=True), -1)
+    cast = ids if ids.dtype == known_ids.dtype else ids.cast(known_ids.dtype, strict=False)
+    is_sorted = len(known_ids) and known_ids.flags["SORTED_ASC"]
+    if len(ids) < VERY_FEW and is_sorted and not known_ids.null_count():
+        return pl.Series([_place(known_ids, one) for one in cast.to_list()], dtype=pl.Int64)
+    if len(ids) < FEW and is_sorted:
+        place = np.minimum(known_ids.search_sorted(cast).to_numpy(), len(known_ids) - 1).astype(np.int64)
+        found = zip(known_ids.gather(place).to_list(), cast.to_list(), strict=True)
+        return pl.Series(np.where([one is not None and one == other for one, other in found], place, -1))
     table = pl.DataFrame({"id": known_ids, "row": pl.Series(range(len(known_ids)), dtype=pl.Int64)})
     joined = pl.DataFrame({"id": cast}).join(table, on="id", how="left", maintain_order="left")
     return joined["row"].fill_null(-1)
+
+
+def _place(known_ids: pl.Series, wanted: Any) -> int:
+    place = len(known_ids) if wanted is None else bisect_left(known_ids, wanted)
+    return place if place < len(known_ids) and known_ids[place] == wanted else -1
 
 
 __all__ = ["EventLog", "SignalConfig", "known_at", "rows_of"]

@@ -25,7 +25,10 @@ def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.
     (pandas makes them of integers with gaps). A text becomes an integer only in its plain form: "007" is not 7.
     """
     if column.dtype in _TEXT:
-        return _ids_from_text(column.cast(pl.String), stored)
+        text = column if column.dtype == pl.String else column.cast(pl.String)
+        if stored != pl.Int64 and not (text == "").any():
+            return text, []
+        return _ids_from_text(text, stored)
     if not (column.dtype.is_integer() or column.dtype.is_float()):
         return _refused(column, pl.String(), "ids as text or whole numbers", "Cast the column to pl.String.")
     whole = _whole(column)

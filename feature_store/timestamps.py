@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import polars as pl
 
 from feature_store.faults import Fault, bad_cells, refused_column
@@ -37,14 +39,28 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
 
     Null cells stay null and are no fault here.
     """
+    if column.dtype == TIMESTAMP and _is_plain(column.to_physical()):
+        return column, []
     times = _read(column)
     if times is None:
         refused = refused_column(column, expected=_EXPECTED, mend="Convert it to datetimes.")
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
-    first, last = _instants(pl.Series([_EARLIEST, _LATEST]))
+    first, last = _bounds()
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
     kind = "text that is no ISO time" if column.dtype in _TEXT else "a number or date of no such year"
     return times, bad_cells(column, times, expected=_EXPECTED, got=kind, mend=_MEND)
+
+
+@cache
+def _bounds() -> pl.Series:
+    return _instants(pl.Series([_EARLIEST, _LATEST]))
+
+
+def _is_plain(micros: pl.Series) -> bool:
+    """Whether all of a store's times are of its years already."""
+    first, last = _bounds().to_physical()
+    least, most = micros.min(), micros.max()
+    return isinstance(least, int) and isinstance(most, int) and first <= least and most < last
 
 
 def _read(column: pl.Series) -> pl.Series | None:

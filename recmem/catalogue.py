@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.log import rows_of
+from feature_store.log import FEW, rows_of
 from recmem.texts import item_text
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
+
+LARGE = 200_000
+"""Items; a catalogue of more keeps no table of their ids, which a few ids are looked up in."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +55,14 @@ class Catalogue:
 
     def rows(self, ids: pl.Series) -> IntArray:
         """Row of each id, -1 where the catalogue lacks it: int64."""
-        return rows_of(ids, self.ids).to_numpy().copy()
+        if len(ids) >= FEW or len(self) > LARGE:
+            return rows_of(ids, self.ids).to_numpy().copy()
+        cast = ids if ids.dtype == self.ids.dtype else ids.cast(self.ids.dtype, strict=False)
+        return np.array([self._row_of.get(one, -1) for one in cast.to_list()], np.int64)
+
+    @cached_property
+    def _row_of(self) -> dict[Any, int]:
+        return dict(zip(self.ids.to_list(), range(len(self)), strict=True))
 
     def title(self, row: int) -> str:
         """What a person calls the item: its title if it has one, beside the id if that is a word."""

@@ -57,7 +57,15 @@ def at_hand(
         return scene, 0
     request = Request(users, scene.user_rows(users), times, items, at)
     try:
-        reads = Fetched.of(memories, rules_of(scene.config), scene.tables, scene.users, scene.catalogue.ids, request)
+        reads = Fetched.of(
+            memories,
+            rules_of(scene.config),
+            scene.tables,
+            scene.users,
+            scene.catalogue.ids,
+            scene.catalogue.rows,
+            request,
+        )
     except UnavailableError:
         if memories.on_failure == "error":
             raise

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from feature_store import DataError
 from feature_store.faults import Fault, describe, refused_column
 from feature_store.histories import Histories
-from feature_store.log import rows_of
+from feature_store.log import FEW, rows_of
 from feature_store.parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
@@ -61,7 +61,7 @@ def read_candidates(
     """
     times = _checked_times(frame, added)
     item_rows, texts, counts = _item_rows(frame, scene)
-    ids, asked = _ids(frame["user_id"], scene.users.dtype), times.dt.epoch("us").fill_null(NOW).to_numpy()
+    ids, asked = _ids(frame["user_id"], scene.users.dtype), times.to_physical().fill_null(NOW).to_numpy()
     scene, counts[UNANSWERED] = at_hand(scene, memories, ids, asked, item_rows, asked)
     micros = np.where(asked == NOW, scene.clock, asked)
     users = scene.user_rows(ids)
@@ -145,6 +145,12 @@ def _ids(ids: pl.Series, stored: pl.DataType) -> pl.Series:
 
 def _groups(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:
     """Number of each row's group, in the order of the sorted keys, and the first row of each group."""
+    if len(keys) < FEW:
+        rows = [tuple((cell is not None, cell) for cell in row) for row in keys.rows()]
+        first = dict(zip(reversed(rows), reversed(range(len(rows))), strict=True))
+        order = sorted(first)
+        number = {row: place for place, row in enumerate(order)}
+        return np.array([number[row] for row in rows], np.int64), np.array([first[row] for row in order], np.int64)
     numbered = keys.with_row_index("row")
     groups = numbered.group_by(keys.columns).agg(pl.col("row").min()).sort(keys.columns).with_row_index("group")
     joined = numbered.join(groups.drop("row"), on=keys.columns, nulls_equal=True, how="left", maintain_order="left")
@@ -156,6 +162,8 @@ def _item_rows(frame: pl.DataFrame, scene: Scene) -> tuple[IntArray, list[str], 
     catalogue = scene.catalogue
     rows = catalogue.rows(_ids(frame["item_id"], catalogue.ids.dtype))
     unknown = np.flatnonzero(rows < 0)
+    if not len(unknown):
+        return rows, [], {UNKNOWN_ITEMS: 0, UNKNOWN_WITHOUT_TEXT: 0}
     strangers = frame[unknown]
     texts = item_text(_text_cells(strangers, catalogue.text_columns), catalogue.text_columns)
     keys = pl.DataFrame({"item": strangers["item_id"].cast(pl.String), "text": texts})

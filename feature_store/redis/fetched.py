@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 
@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.log import EventLog, rows_of
+from feature_store.log import EventLog
 from feature_store.online import OnlineLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
@@ -71,19 +71,23 @@ class Fetched:
         base: EventLog | OnlineLog,
         users: pl.Series,
         items: pl.Series,
+        item_rows: Callable[[pl.Series], IntArray],
         request: Request,
     ) -> Fetched:
-        """Asks the server; `users` and `items` are the ids in row order."""
-        columns = {"user": request.users.cast(pl.String), "time": request.times, "row": request.user_rows}
-        queries = (
-            pl.DataFrame(columns).filter(pl.col("user").is_not_null()).unique(["user", "time"], maintain_order=True)
+        """Asks the server; `users` and `items` are the ids in row order, `item_rows` gives the rows of item ids."""
+        asked = zip(request.users.cast(pl.String).to_list(), request.times.tolist(), request.user_rows, strict=True)
+        distinct = {(user, time): row for user, time, row in asked if user is not None}
+        queries = _Queries(
+            users=[user for user, _ in distinct],
+            times=np.array([time for _, time in distinct], np.int64),
+            rows=np.array(list(distinct.values()), np.int64),
         )
         known = (request.items >= 0) & (request.items < len(items))
         wanted = np.unique(np.stack([request.item_times[known], request.items[known]], axis=1), axis=0)
-        reply = _asked(memories, rules, queries, wanted, items.cast(pl.String))
-        times = np.where(queries["time"].to_numpy() == NOW, reply.clock, queries["time"].to_numpy())
+        reply = _asked(memories, rules, queries, wanted, items)
+        times = np.where(queries.times == NOW, reply.clock, queries.times)
         rows, users = _with_new_users(queries, users, reply)
-        memory, counts = _memories(reply, base, rows, times, items, rules.limit)
+        memory, counts = _memories(reply, base, rows, times, item_rows, rules.limit)
         at = np.where(wanted[:, 0] == NOW, reply.clock, wanted[:, 0])
         counters = reply.counters.astype(np.int64)
         firsts = np.full((len(items), 2), END_OF_TIME)
@@ -178,10 +182,19 @@ class _Numbers:
         return found
 
 
-def _asked(memories: RedisMemories, rules: Rules, queries: pl.DataFrame, wanted: IntArray, items: pl.Series) -> Reply:
+@dataclass(frozen=True, eq=False)
+class _Queries:
+    """Distinct users and times."""
+
+    users: list[str]
+    times: IntArray
+    rows: IntArray
+
+
+def _asked(memories: RedisMemories, rules: Rules, queries: _Queries, wanted: IntArray, items: pl.Series) -> Reply:
     """The reply to all queries and pairs: in one round trip, where these are not very many."""
-    users, times = queries["user"].to_list(), queries["time"].to_numpy()
-    ids = items.gather(wanted[:, 1]).to_list()
+    users, times = queries.users, queries.times
+    ids = items.gather(wanted[:, 1]).cast(pl.String).to_list()
     parts = []
     for begin in range(0, max(len(users), len(ids), 1), PAIRS_AT_ONCE):
         some = slice(begin, begin + PAIRS_AT_ONCE)
@@ -194,24 +207,23 @@ def _asked(memories: RedisMemories, rules: Rules, queries: pl.DataFrame, wanted:
     return Reply(parts[0].clock, blobs, np.concatenate([part.counters for part in parts]))
 
 
-def _with_new_users(queries: pl.DataFrame, users: pl.Series, reply: Reply) -> tuple[IntArray, pl.Series]:
+def _with_new_users(queries: _Queries, users: pl.Series, reply: Reply) -> tuple[IntArray, pl.Series]:
     """Rows of the queries' users, and the users with those whom only the server knows."""
-    held = pl.Series([len(blob) > EMPTY for blob in reply.memories], dtype=pl.Boolean)
-    new = queries.filter(held & (queries["row"] < 0))["user"].unique(maintain_order=True)
-    rows = queries["row"].to_numpy().copy()
-    if len(new):
-        later = rows_of(queries["user"], new).to_numpy()
-        rows = np.where((rows < 0) & (later >= 0), later + len(users), rows)
-        users = pl.concat([users, new.cast(users.dtype).alias(users.name)])
+    rows, new = queries.rows.copy(), dict[str, int]()
+    for number, (user, blob) in enumerate(zip(queries.users, reply.memories, strict=True)):
+        if rows[number] < 0 and len(blob) > EMPTY:
+            rows[number] = new.setdefault(user, len(users) + len(new))
+    if new:
+        users = pl.concat([users, pl.Series(users.name, list(new), dtype=pl.String).cast(users.dtype)])
     return rows, users
 
 
 def _memories(
-    reply: Reply, base: AsOf, rows: IntArray, times: IntArray, items: pl.Series, limit: int
+    reply: Reply, base: AsOf, rows: IntArray, times: IntArray, item_rows_of: Callable[[pl.Series], IntArray], limit: int
 ) -> tuple[Past, IntArray]:
     """The past of each query and one empty one, and how many events there were."""
     lengths, ids, numbers = unpacked(reply.memories)
-    item_rows = rows_of(pl.Series(ids, dtype=pl.String).cast(items.dtype), items).to_numpy()
+    item_rows = item_rows_of(pl.Series(ids, dtype=pl.String))
     query = np.repeat(np.arange(len(lengths)), lengths)
     counts = np.array([np.frombuffer(blob[:8], "<f8")[0] if blob else 0 for blob in reply.memories], np.int64)
     absent = np.flatnonzero([not blob for blob in reply.memories])

@@ -52,7 +52,8 @@ local counters = {}
 for _ = 1, tonumber(take()) do
   local time, early = moment()
   if early then return early end
-  local until_time, n_items = exact(time), tonumber(take())
+  local until_time, n_items, since = exact(time), tonumber(take()), {}
+  for place, window in ipairs(windows) do since[place] = '(' .. exact(time - window) end
   local items = {}
   for n = 1, n_items do items[n] = take() end
   for first = 1, n_items, 1000 do -- unpack() takes some thousands at the most
@@ -65,8 +66,8 @@ for _ = 1, tonumber(take()) do
         local older, known, first_time = struct.unpack('<ddd', noted[n])
         local key = item_key(item)
         local count = {struct.pack('<ddd', older + redis.call('ZCOUNT', key, '-inf', until_time), known, first_time)}
-        for place, window in ipairs(windows) do
-          count[place + 1] = struct.pack('<d', redis.call('ZCOUNT', key, '(' .. exact(time - window), until_time))
+        for place, start in ipairs(since) do
+          count[place + 1] = struct.pack('<d', redis.call('ZCOUNT', key, start, until_time))
         end
         counters[#counters + 1] = table.concat(count)
       end

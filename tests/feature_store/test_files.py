@@ -17,7 +17,9 @@ def refusal(path: Path) -> str:
     with pytest.raises(DataError) as error:
         read_parquet_table(str(path), table="events")
     message = str(error.value)
-    assert message.startswith("events.path: expected a Parquet file or folder (or .csv, .jsonl, .ndjson, .arrow, .feather), got ")
+    assert message.startswith(
+        "events.path: expected a Parquet file or folder (or .csv, .jsonl, .ndjson, .arrow, .feather), got "
+    )
     assert "\n" not in message
     return message
 
