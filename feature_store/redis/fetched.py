@@ -83,7 +83,7 @@ class Fetched:
             rows=np.array(list(distinct.values()), np.int64),
         )
         known = (request.items >= 0) & (request.items < len(items))
-        wanted = np.unique(np.stack([request.item_times[known], request.items[known]], axis=1), axis=0)
+        wanted = _distinct(request.item_times[known], request.items[known])
         reply = _asked(memories, rules, queries, wanted, items)
         times = np.where(queries.times == NOW, reply.clock, queries.times)
         rows, users = _with_new_users(queries, users, reply)
@@ -182,6 +182,15 @@ class _Numbers:
         return found
 
 
+def _distinct(times: IntArray, items: IntArray) -> IntArray:
+    """int64[pair, 2]: the distinct (time, item), sorted."""
+    order = np.lexsort((items, times))
+    pairs = np.stack([times[order], items[order]], axis=1)
+    first = np.ones(len(pairs), bool)
+    first[1:] = (pairs[1:] != pairs[:-1]).any(axis=1)
+    return pairs[first]
+
+
 @dataclass(frozen=True, eq=False)
 class _Queries:
     """Distinct users and times."""
@@ -227,13 +236,14 @@ def _memories(
     query = np.repeat(np.arange(len(lengths)), lengths)
     counts = np.array([np.frombuffer(blob[:8], "<f8")[0] if blob else 0 for blob in reply.memories], np.int64)
     absent = np.flatnonzero([not blob for blob in reply.memories])
-    there = base.past(rows[absent], times[absent], limit)
-    counts[absent] = base.user_counts(rows[absent], times[absent])[0]
-    query = np.concatenate([query, absent[there.items.row_index]])
-    item_rows = np.concatenate([item_rows, there.items.values])
-    when = np.concatenate([numbers[:, 0], there.times])
-    known = np.concatenate([numbers[:, 1], there.known])
-    signs = np.concatenate([numbers[:, 2], there.signs]).astype(np.int8)
+    when, known, signs = numbers[:, 0], numbers[:, 1], numbers[:, 2].astype(np.int8)
+    if len(absent):
+        there = base.past(rows[absent], times[absent], limit)
+        counts[absent] = base.user_counts(rows[absent], times[absent])[0]
+        query = np.concatenate([query, absent[there.items.row_index]])
+        item_rows = np.concatenate([item_rows, there.items.values])
+        when, known = np.concatenate([when, there.times]), np.concatenate([known, there.known])
+        signs = np.concatenate([signs, there.signs])
     order = np.lexsort((signs, item_rows, when, known, query))
     order = order[item_rows[order] >= 0]
     held = Ragged.from_lengths(item_rows[order], np.bincount(query[order], minlength=len(lengths) + 1))
