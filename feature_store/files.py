@@ -14,6 +14,10 @@ from feature_store.faults import DataError, is_library_failure
 _PARQUET = "a Parquet file or folder (or .csv, .jsonl, .ndjson, .arrow, .feather)"
 
 
+_MOST_ROWS_A_BYTE = 100
+"""Rows that name users or items take more room than this, however well they are packed."""
+
+
 def read_parquet_table(path: str, *, table: str) -> pl.DataFrame:
     """The rows of a Parquet file, a folder of Parquet files, a Delta table, or a .csv, .jsonl, .ndjson,
     .arrow or .feather file.
@@ -53,13 +57,24 @@ def _reader(path: str, table: str) -> Callable[[str], pl.DataFrame]:
 
 
 def _read_file(path: str) -> pl.DataFrame:
+    if os.path.exists(path):
+        _check_claim(path)
     return pl.read_parquet(path, glob=False)
+
+
+def _check_claim(path: str) -> None:
+    """Raises OSError where the metadata name far more rows than the file can hold: room would be made for all."""
+    n_rows, size = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item(), os.path.getsize(path)
+    if n_rows > size * _MOST_ROWS_A_BYTE:
+        raise OSError(f"it claims {n_rows:,} rows in {size:,} bytes")
 
 
 def _read_folder(folder: str, table: str) -> pl.DataFrame:
     files = sorted(Path(folder).glob("*.parquet"))
     if not files:
         raise _refusal(table, f"the folder {folder!r} without a .parquet file", "Name the folder that holds the files.")
+    for file in files:
+        _check_claim(str(file))
     return pl.read_parquet(files, glob=False)
 
 

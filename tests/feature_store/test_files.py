@@ -100,3 +100,14 @@ def test_a_folder_of_files_with_other_columns_is_refused(tmp_path: Path) -> None
     FRAME.write_parquet(tmp_path / "a.parquet")
     FRAME.rename({"value": "price"}).write_parquet(tmp_path / "b.parquet")
     assert "cannot be read" in refusal(tmp_path)
+
+
+def test_a_file_that_claims_far_more_rows_than_it_has_room_for_is_refused(tmp_path: Path) -> None:
+    rows = pl.LazyFrame({"user_id": ["u"]}).select(pl.repeat("u", 30_000_000).alias("user_id"))
+    rows.sink_parquet(tmp_path / "a.parquet", row_group_size=30_000_000)
+    assert "claims 30,000,000 rows" in refusal(tmp_path / "a.parquet")
+
+
+def test_arrow_files_are_read(tmp_path: Path) -> None:
+    FRAME.write_ipc(tmp_path / "a.arrow")
+    assert read_parquet_table(str(tmp_path / "a.arrow"), table="events").equals(FRAME)

@@ -292,3 +292,8 @@ def test_the_gpu_gives_the_cpus_vectors(encoder: TextEncoder) -> None:
         pytest.skip("no CUDA device")
     on_gpu = TextEncoder.load(EncoderConfig(), device="cuda", dtype="float32")
     close((on_gpu.encode(TEXTS) * encoder.encode(TEXTS)).sum(dim=1), 1.0, "bfloat16_cosine")
+
+
+def test_a_text_of_ten_megabytes_is_cut_before_it_is_tokenised(encoder: TextEncoder) -> None:
+    long, cut = "lamp " * 2_000_000, "lamp " * 2_000
+    assert encoder.tokenize([long]) == encoder.tokenize([cut])
