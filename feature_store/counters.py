@@ -78,7 +78,7 @@ def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterCo
 def _item_age(log: AsOf, items: IntArray, times: IntArray, total: IntArray, span: int) -> FloatArray:
     age = np.full(len(items), -1.0, np.float32)
     known = total > 0
-    _, first = log.item_firsts(items[known])
+    _, first = log.item_firsts(items[known], times[known])
     age[known] = np.maximum(times[known] - first, 0) / span
     return age
 

@@ -110,7 +110,8 @@ class CovisitationTimeline:
         """The models of a refresh, fitted on first use to what was known then."""
         if period not in self._fitted:
             known = self.log.until(self._moment(period))
-            same = next((p for p in self._fitted if self._n_known(p) == len(known)), None)
+            n_changes = self._n_changes(period)
+            same = next((p for p in self._fitted if self._n_changes(p) == n_changes), None)
             fitted = self._fitted[same] if same is not None else Covisitation.fit(known, self.n_items, self.config)
             self._fitted[period] = fitted
         return self._fitted[period]
@@ -123,8 +124,8 @@ class CovisitationTimeline:
     def _moment(self, period: int) -> int:
         return self.origin + period * self.refresh
 
-    def _n_known(self, period: int) -> int:
-        return self.log.n_known(self._moment(period))
+    def _n_changes(self, period: int) -> int:
+        return self.log.n_changes(self._moment(period))
 
 
 def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:

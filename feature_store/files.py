@@ -22,8 +22,8 @@ def read_parquet_table(path: str, *, table: str) -> pl.DataFrame:
     """The rows of a Parquet file, a folder of Parquet files, a Delta table, or a .csv, .jsonl, .ndjson,
     .arrow or .feather file.
 
-    CSV has no dtypes: columns named `..._id` are read as text there, so that "007" stays as it is; the others as what
-    all of their rows look like. An object store's URL is handed to polars as it is.
+    CSV has no dtypes: `cancels` and columns named `..._id` are read as text there, so that "007" stays as it is; the
+    others as what all of their rows look like. An object store's URL is handed to polars as it is.
 
     Raises:
         DataError: nothing is there, it cannot be read as what its name says, or it has no rows. `table` names it in
@@ -87,7 +87,7 @@ def _read_delta(folder: str) -> pl.DataFrame:
 
 def _read_csv(path: str) -> pl.DataFrame:
     names = pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names()
-    ids = {name: pl.String() for name in names if name.endswith("_id")}
+    ids = {name: pl.String() for name in names if name.endswith("_id") or name == "cancels"}
     return pl.read_csv(path, schema_overrides=ids, infer_schema_length=None, glob=False)
 
 

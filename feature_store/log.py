@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.point_in_time import AsOfIndex, IntArray, known_at
+from feature_store.cancellations import gone_at
+from feature_store.point_in_time import AsOfIndex, IntArray, known_at, when_known
 from feature_store.ragged import Ragged
 from feature_store.reads import END_OF_TIME, Past
 
@@ -66,7 +67,8 @@ class SignalConfig:
 class EventLog:
     """Events sorted by when they became known; all arrays have one entry per event.
 
-    Events of items that the catalogue lacks are kept out by `from_frame` and counted in `n_unknown_items`.
+    Events of items that the catalogue lacks are kept out by `from_frame` and counted in `n_unknown_items`. Those that
+    were taken back are kept out too; `feature_store.recalled` reads them, as long as they counted.
     """
 
     user_rows: IntArray
@@ -84,7 +86,7 @@ class EventLog:
 
     @classmethod
     def from_frame(cls, events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog:
-        """The log of a store's `events` table; `users` and `items` are the ids in row order.
+        """The log of what stands in a store's `events` table; `users` and `items` are the ids in row order.
 
         The order of the frame's rows does not matter: the same events give the same log.
         """
@@ -94,16 +96,14 @@ class EventLog:
     @classmethod
     def from_rows(cls, events: pl.DataFrame, users: IntArray, items: IntArray, signals: SignalConfig) -> EventLog:
         """The log of events whose user and item rows are known already; -1 for what is left out."""
-        rows = events.select(
-            user=pl.Series(users),
-            item=pl.Series(items),
-            time=events["timestamp"].dt.epoch("us"),
-            available=events["available_at"].dt.epoch("us"),
-            sign=pl.Series(signals.signs(events), dtype=pl.Int8),
-        )
+        rows = event_columns(events, users, items, signals)
+        return cls.from_columns(rows.filter(pl.col("gone") == END_OF_TIME) if "gone" in rows.columns else rows)
+
+    @classmethod
+    def from_columns(cls, rows: pl.DataFrame) -> EventLog:
+        """The log of rows of `event_columns`."""
         known_items = rows.filter(pl.col("item") >= 0, pl.col("user") >= 0)
-        ready = known_items.with_columns(known=pl.max_horizontal(pl.col("time") + 1, pl.col("available")))
-        ready = ready.sort("known", "time", "user", "item", "sign")
+        ready = known_items.sort("known", "time", "user", "item", "sign")
         return cls(
             user_rows=ready["user"].to_numpy().copy(),
             item_rows=ready["item"].to_numpy().copy(),
@@ -153,27 +153,48 @@ class EventLog:
         ends = self.by_item.ends(items, times)
         return [ends - self.by_item.starts(items), *(ends - self.by_item.ends(items, times - w) for w in windows)]
 
-    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
-        """See `AsOf.item_firsts`."""
-        known, times = (np.full(len(items), END_OF_TIME) for _ in range(2))
+    def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_firsts`; nothing here ends, so that the first is the first at all times."""
+        del times
+        known, happened = (np.full(len(items), END_OF_TIME) for _ in range(2))
         starts, ends = self.by_item.starts(items), self.by_item.starts(items + 1)
         first = self.by_item.order[starts[ends > starts]]
-        known[ends > starts], times[ends > starts] = self.known[first], self.times[first]
-        return known, times
+        known[ends > starts], happened[ends > starts] = self.known[first], self.times[first]
+        return known, happened
 
-    def n_known(self, time: int) -> int:
-        """How many events were known at a time."""
+    def n_changes(self, time: int) -> int:
+        """How often what is known had changed by a time: equal numbers mean equal logs."""
         return int(np.searchsorted(self.known, time, side="right"))
 
     def until(self, time: int) -> EventLog:
         """The log as it was known at `time` (microseconds)."""
-        n = self.n_known(time)
-        return EventLog(self.user_rows[:n], self.item_rows[:n], self.times[:n], self.known[:n], self.signs[:n])
+        return self.rows(slice(self.n_changes(time)))
+
+    def rows(self, places: IntArray | slice) -> EventLog:
+        """The events at the given places, which ascend."""
+        user_rows, item_rows, times = (rows[places] for rows in (self.user_rows, self.item_rows, self.times))
+        return EventLog(user_rows, item_rows, times, self.known[places], self.signs[places])
 
     @property
     def clock(self) -> int:
         """The first microsecond at which all of the log is known; 0 for an empty log."""
         return int(self.known[-1]) if len(self) else 0
+
+
+def event_columns(events: pl.DataFrame, users: IntArray, items: IntArray, signals: SignalConfig) -> pl.DataFrame:
+    """user, item, time, known and sign of each event that ever counts, in the order of the table.
+
+    With `gone`, from when on each no longer counts, where the table holds cancellations.
+    """
+    rows = events.select(
+        user=pl.Series(users),
+        item=pl.Series(items),
+        time=pl.col("timestamp").dt.epoch("us"),
+        known=when_known(),
+        sign=pl.Series(signals.signs(events), dtype=pl.Int8),
+    )
+    gone = gone_at(events)
+    return rows if gone is None else rows.with_columns(gone=pl.Series(gone)).filter(pl.col("gone") > pl.col("known"))
 
 
 def rows_of(ids: pl.Series, known_ids: pl.Series) -> pl.Series:
@@ -196,4 +217,4 @@ def _place(known_ids: pl.Series, wanted: Any) -> int:
     return place if place < len(known_ids) and known_ids[place] == wanted else -1
 
 
-__all__ = ["EventLog", "SignalConfig", "known_at", "rows_of"]
+__all__ = ["EventLog", "SignalConfig", "event_columns", "known_at", "rows_of"]

@@ -1,4 +1,4 @@
-"""A log that grows while it is read: a large part that stays, and a small tail of what has come since.
+"""A log that grows while it is read: a large part that stays, a small tail of what has come since, what was recalled.
 
 Every read gives to the bit what one log of all the events would give; `tests/feature_store/test_online.py` holds it to
 that.
@@ -16,7 +16,8 @@ import polars as pl
 from feature_store.log import EventLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
-from feature_store.reads import Past
+from feature_store.reads import AsOf, Past
+from feature_store.recalled import Recalled
 
 LONGEST_TAIL = 20_000
 """Events of a tail; a longer one belongs into the large part."""
@@ -24,57 +25,68 @@ LONGEST_TAIL = 20_000
 
 @dataclass(frozen=True, eq=False)
 class OnlineLog:
-    """Two logs that are read as one. Rows of users and items mean the same in both."""
+    """Logs that are read as one. Rows of users and items mean the same in all."""
 
     base: EventLog
     tail: EventLog
     users: pl.Series
     """User ids, in row order; those who are new since stand at the end."""
+    recalled: Recalled | None = None
+    """Events that were taken back; None where none was."""
 
     def grown(self, events: EventLog, users: pl.Series) -> OnlineLog:
         """With these events too, and the users as they are now; the cost is that of the tail."""
-        return OnlineLog(self.base, merged(self.tail, events), users)
+        return replace(self, tail=merged(self.tail, events), users=users)
 
     def __len__(self) -> int:
         return len(self.base) + len(self.tail)
 
     @cached_property
     def whole(self) -> EventLog:
-        """All events as one log."""
+        """All events that stand, as one log."""
         return merged(self.base, self.tail)
+
+    @property
+    def _parts(self) -> tuple[AsOf, ...]:
+        return (self.base, self.tail) if self.recalled is None else (self.base, self.tail, self.recalled)
+
+    @cached_property
+    def _ranks(self) -> IntArray:
+        ranks: IntArray = self.users.arg_sort().arg_sort().cast(pl.Int64).to_numpy()
+        return ranks
 
     @cached_property
     def _by_id(self) -> EventLog:
-        ranks = self.users.arg_sort().arg_sort().cast(pl.Int64).to_numpy()
-        return merged(replace(self.whole, user_rows=ranks[self.whole.user_rows]), empty_log())
+        return self._numbered(self.whole)
+
+    def _numbered(self, log: EventLog) -> EventLog:
+        return merged(replace(log, user_rows=self._ranks[log.user_rows]), empty_log())
 
     @property
     def clock(self) -> int:
         """See `EventLog.clock`."""
-        return max(self.base.clock, self.tail.clock)
+        return max(self.base.clock, self.tail.clock, 0 if self.recalled is None else self.recalled.clock)
 
-    def n_known(self, time: int) -> int:
-        """See `EventLog.n_known`."""
-        return self.base.n_known(time) + self.tail.n_known(time)
+    def n_changes(self, time: int) -> int:
+        """See `EventLog.n_changes`."""
+        n_recalled = 0 if self.recalled is None else self.recalled.n_changes(time)
+        return self.base.n_changes(time) + self.tail.n_changes(time) + n_recalled
 
     def until(self, time: int) -> EventLog:
         """See `EventLog.until`; its user rows are numbered by id, as a log of all the events would number them."""
-        return self._by_id.until(time)
+        known = self._by_id.until(time)
+        return known if self.recalled is None else merged(known, self._numbered(self.recalled.standing(time)))
 
     def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
         """See `AsOf.past`."""
-        parts = [part.past(users, times, limit) for part in (self.base, self.tail)]
+        parts = [part.past(users, times, limit) for part in self._parts]
         query = np.concatenate([part.items.row_index for part in parts])
         items, at, known, signs = (
             np.concatenate(columns)
             for columns in zip(*((p.items.values, p.times, p.known, p.signs) for p in parts), strict=True)
         )
         order = np.lexsort((signs, items, at, known, query))
-        together = Ragged.from_lengths(order, np.bincount(query, minlength=len(users)))
-        if limit is not None:
-            ends = together.offsets[1:]
-            kept = Ragged.from_ranges(np.maximum(together.offsets[:-1], ends - limit), ends)
-            together = Ragged(together.values[kept.values], kept.offsets)
+        together = Ragged.from_lengths(order, np.bincount(query, minlength=len(users))).newest(limit)
         rows = together.values
         return Past(Ragged(items[rows], together.offsets), at[rows], known[rows], signs[rows])
 
@@ -84,22 +96,24 @@ class OnlineLog:
 
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.user_counts`."""
-        counts = [part.user_counts(users, times)[0] for part in (self.base, self.tail)]
+        counts = [part.user_counts(users, times)[0] for part in self._parts]
         newest = self.past(users, times, 1)
         when = np.zeros(len(users), np.int64)
         when[newest.items.row_index] = newest.times
-        return counts[0] + counts[1], when
+        return np.sum(counts, axis=0), when
 
     def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
         """See `AsOf.item_counts`."""
-        parts = [part.item_counts(items, times, windows) for part in (self.base, self.tail)]
-        return [one + other for one, other in zip(*parts, strict=True)]
+        parts = [part.item_counts(items, times, windows) for part in self._parts]
+        return [np.sum(counts, axis=0) for counts in zip(*parts, strict=True)]
 
-    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
+    def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.item_firsts`."""
-        (known, times), (tail_known, tail_times) = (part.item_firsts(items) for part in (self.base, self.tail))
-        is_tail = (tail_known < known) | ((tail_known == known) & (tail_times < times))
-        return np.where(is_tail, tail_known, known), np.where(is_tail, tail_times, times)
+        (known, happened), *others = (part.item_firsts(items, times) for part in self._parts)
+        for other_known, other_happened in others:
+            earlier = (other_known < known) | ((other_known == known) & (other_happened < happened))
+            known, happened = np.where(earlier, other_known, known), np.where(earlier, other_happened, happened)
+        return known, happened
 
 
 def merged(one: EventLog, other: EventLog) -> EventLog:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
@@ -23,6 +24,11 @@ def known_at(timestamps: IntArray, available_at: IntArray | None = None) -> IntA
     """The first microsecond at which each row may be used: int64, `max(timestamp + 1, available_at)`."""
     first = timestamps + 1
     return first if available_at is None else np.maximum(first, available_at)
+
+
+def when_known() -> pl.Expr:
+    """`known_at` of the rows of a store's `events` table: Int64."""
+    return pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
 
 
 class AsOfIndex:

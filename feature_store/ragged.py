@@ -103,6 +103,14 @@ class Ragged:
         rows = np.asarray(rows, dtype=np.int64)
         return Ragged.from_lengths(self.values[self.index_of(rows)], self.lengths[rows])
 
+    def newest(self, limit: int | None) -> Ragged:
+        """Each row cut to its last `limit` values."""
+        if limit is None:
+            return self
+        ends = self.offsets[1:]
+        kept = Ragged.from_ranges(np.maximum(self.offsets[:-1], ends - limit), ends)
+        return Ragged(self.values[kept.values], kept.offsets)
+
     def contains(self, values: IntArray) -> NDArray[np.bool_]:
         """bool[row, value]: is the value among the row's? `values` ascend."""
         member = np.zeros((self.n_rows, len(values)), bool)

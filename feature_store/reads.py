@@ -46,8 +46,8 @@ class AsOf(Protocol):
         """Events of each item in all, then those that became known within each window before the time."""
         ...
 
-    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
-        """When each item's first event became known, and when it happened; the end of time for an item without any."""
+    def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """When the first event of each item became known, and when it happened; for items that have one at the time."""
         ...
 
 

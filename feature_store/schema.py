@@ -82,8 +82,9 @@ EVENTS = Table(
         Column("session_id", pl.String(), parse_names),
         _time("available_at", required=False),
         Column("event_id", pl.String(), parse_names),
+        Column("cancels", pl.String(), parse_names),  # the event_id of an event that this row takes back
     ),
-    identity=("user_id", "item_id", "timestamp", "event"),  # or event_id, in the rows that have one
+    identity=("user_id", "item_id", "timestamp", "event", "cancels"),  # or event_id, in the rows that have one
 )
 IMPRESSIONS = Table(
     "impressions",
@@ -161,6 +162,8 @@ def check_table(frame: pl.DataFrame, table: Table, *, stored: Mapping[str, pl.Da
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
         faults += found + _text_faults(columns, table)
+    if table is EVENTS:
+        faults += _cancels_faults(columns)
     if any(fault.rows is None for fault in faults):
         raise DataError(describe(faults, table=table.name))
     return Checked(table, frame, _good_rows(pl.DataFrame(columns), faults), tuple(faults))
@@ -232,6 +235,14 @@ def _read_attribute(cells: pl.Series, stored: pl.DataType | None) -> tuple[pl.Se
     if cells.name == "available_from":
         return parse_timestamps(cells)
     return parse_attribute(cells, stored)
+
+
+def _cancels_faults(columns: Mapping[str, pl.Series]) -> list[Fault]:
+    itself = (columns["cancels"] == columns["event_id"]).fill_null(value=False)
+    if not itself.any():
+        return []
+    mend = "Give a cancellation an id of its own, or none."
+    return [Fault("cancels", "the event_id of another row", "the row's own", mend, itself)]
 
 
 def _text_faults(columns: Mapping[str, pl.Series], table: Table) -> list[Fault]:

@@ -127,7 +127,7 @@ class Store:
 
         An event is known by its `event_id` where it has one, else by user, item, timestamp and event. Of two events of
         one identity the first that came is kept, also where value, session or arrival differ. Columns of other names
-        are left out.
+        are left out. A row with `cancels` takes the event of that `event_id` back: `feature_store.cancellations`.
         """
         checked = self._checked(frame, EVENTS)
         has_id = pl.col("event_id").is_not_null()
@@ -135,7 +135,7 @@ class Store:
         without = firsts(checked.kept.filter(~has_id), EVENTS.identity)
 
         def put(table: DeltaTable) -> Change:
-            stored = pl.scan_delta(table)
+            stored = _as_now(pl.scan_delta(table), EVENTS)
             new_with_id = unseen(with_id, stored, ("event_id",), within="event_id")
             new_without = unseen(without, stored.filter(~has_id), EVENTS.identity, within="timestamp")
             return put_rows(table, pl.concat([new_with_id, new_without]).sort("timestamp", maintain_order=True))
@@ -228,10 +228,10 @@ class Store:
             return pl.DataFrame(schema=table.schema(self._stored(table)))
         if version is None:
             with failures(self._uri(table)):
-                return pl.scan_delta(newest).collect()
+                return _as_now(pl.scan_delta(newest), table).collect()
         try:
             newest.load_as_version(version)
-            return pl.scan_delta(newest).collect()
+            return _as_now(pl.scan_delta(newest), table).collect()
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             what = f"a version that can still be read, got {version}, which is gone"
             raise DataError(
@@ -293,3 +293,10 @@ class Store:
                 return put(delta)
 
         return until_committed(attempt)
+
+
+def _as_now(rows: pl.LazyFrame, table: Table) -> pl.LazyFrame:
+    """With the columns that a table made by an earlier version of recmem lacks, null."""
+    there = rows.collect_schema().names()
+    missing = [pl.lit(None, column.dtype).alias(column.name) for column in table.columns if column.name not in there]
+    return rows.with_columns(missing) if missing else rows

@@ -1,15 +1,19 @@
 """Does anything at or after a moment reach what is read at it? The log is cut or changed there, and read anew.
 
+Where events were taken back before it, they are dropped too, as if they had never been, and nothing may change either.
+
 What counts as before is said here once more, on the tables themselves, and not asked of the code that is under audit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
+from feature_store.cancellations import has_cancellations
 from recmem.model import Model
 from recmem.moments import Moments, Reading, differences
 from recmem.scene import Scene
@@ -30,7 +34,7 @@ def leak_audit(
     """What changes at a moment when all that was not known before it is dropped, or moved and exchanged.
 
     `n_cuts` of the moments, evenly spread; at each, the users of up to `USERS_AT_ONCE` moments are asked about as of
-    then. Rows as `differences` gives them, with `change`: dropped or moved. None is right.
+    then. Rows as `differences` gives them, with `change`: dropped, moved or never. None is right.
     """
     found = []
     chosen = np.unique(moments.times)
@@ -49,9 +53,25 @@ def leak_audit(
             )
             differ = differences(scene, asked, as_is, _reading(model, changed, asked.within(scene, changed)))
             found.append(differ.with_columns(change=pl.lit(name)))
+        if has_cancellations(model.scene.events):
+            differ = _as_if_never(model, asked, int(time), as_is)
+            found.append(differ.with_columns(change=pl.lit("never")))
         if on_cut is not None:
             on_cut(1)
     return pl.concat(found)
+
+
+def _as_if_never(model: Model, moments: Moments, time: int, as_is: Reading) -> pl.DataFrame:
+    """What changes when events that were taken back before the moment are left out of the tables."""
+    scene, known = model.scene, _known_before(model.scene.events, time)
+    orders = scene.events.filter(known, pl.col("cancels").is_not_null())
+    keys = (["event_id", "user_id", "item_id"], ["cancels", "user_id", "item_id"])
+    left = scene.events.join(orders, left_on=keys[0], right_on=keys[1], how="anti")
+    left = left.filter(~known | pl.col("cancels").is_null())
+    changed = Scene.of(scene.catalogue, left, scene.impressions, scene.config)
+    # The item-item models are as of a refresh, when an event that is gone by now may still have counted.
+    changed = replace(changed, timeline=scene.timeline)
+    return differences(scene, moments, as_is, _reading(model, changed, moments.within(scene, changed)))
 
 
 def _reading(model: Model, scene: Scene, moments: Moments) -> Reading:

@@ -36,16 +36,19 @@ class Moments:
 
     @classmethod
     def sample(cls, scene: Scene, n: int, generator: np.random.Generator) -> Moments:
-        """At most `n` moments at which a user did something, each with up to `N_ITEMS` distinct items."""
-        log = scene.log
-        order = np.lexsort((log.user_rows, log.times))
-        users, times = log.user_rows[order], log.times[order]
+        """At most `n` moments at which a user did something, each with up to `N_ITEMS` distinct items.
+
+        Where events were taken back, the last moment before and the first moment after that are among those drawn from.
+        """
+        user_rows, moments, item_rows = _deeds(scene)
+        order = np.lexsort((user_rows, moments))
+        users, times = user_rows[order], moments[order]
         begins = np.flatnonzero(np.diff(users, prepend=-1) | np.diff(times, prepend=-1))
         chosen = np.sort(generator.choice(len(begins), min(n, len(begins)), replace=False))
         ends = np.append(begins, len(order))[chosen + 1]
         begins = begins[chosen]
         asked = [
-            _items(log.item_rows[order[begin:end]], len(scene.catalogue), generator)
+            _items(item_rows[order[begin:end]], len(scene.catalogue), generator)
             for begin, end in zip(begins, ends, strict=True)
         ]
         return cls(users[begins], times[begins], Ragged.from_lists(asked))
@@ -134,6 +137,17 @@ def _rows(
             "other": told[1],
         }
     )
+
+
+def _deeds(scene: Scene) -> tuple[IntArray, IntArray, IntArray]:
+    """Users, times and items of what was done and of what was taken back."""
+    log, recalled = scene.log, scene.recalled
+    if recalled is None:
+        return log.user_rows, log.times, log.item_rows
+    others = (recalled.log.times, recalled.gone - 1, recalled.gone)
+    users = np.concatenate([log.user_rows, *[recalled.log.user_rows] * len(others)])
+    items = np.concatenate([log.item_rows, *[recalled.log.item_rows] * len(others)])
+    return users, np.concatenate([log.times, *others]), items
 
 
 def _items(taken: IntArray, n_items: int, generator: np.random.Generator) -> IntArray:

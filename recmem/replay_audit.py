@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from feature_store.point_in_time import when_known
 from recmem.columns import PairColumns
 from recmem.matcher import MATCH_COLUMNS
 from recmem.model import Model
@@ -79,8 +80,7 @@ def replay_audit(
     """
     scene = model.scene
     whole = Reading.of(scene, model.matcher, model.bundle.ranker, moments)
-    known = pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
-    events = scene.events.with_columns(known=known).sort("known")
+    events = scene.events.with_columns(known=when_known()).sort("known")
     when, events = events["known"].to_numpy(), events.drop("known")
     first = int(moments.times[0]) if len(moments) else 0
     n_fed = int(np.searchsorted(when, first, side="right"))

@@ -9,14 +9,18 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store import EventLog, SignalConfig
+from feature_store.cancellations import has_cancellations, takes_back
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig, CovisitationTimeline
 from feature_store.histories import Histories
 from feature_store.impressions import ClickIndex
-from feature_store.log import rows_of
-from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log
+from feature_store.log import event_columns, rows_of
+from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log, merged
+from feature_store.point_in_time import when_known
 from feature_store.reads import END_OF_TIME
+from feature_store.recalled import Recalled
 from feature_store.redis.fetched import Fetched
+from feature_store.schema import EVENTS
 from recmem.catalogue import Catalogue
 
 IntArray = NDArray[np.int64]
@@ -56,15 +60,15 @@ class Scene:
     def of(cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: SceneConfig) -> Scene:
         """The scene of a store's tables; the order of their rows does not matter."""
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
-        log = EventLog.from_frame(events, users, catalogue.ids, config.signals)
+        reads = _reads(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
-            log, len(catalogue), config.refresh_origin, config.refresh_every, config.covisitation
+            reads, len(catalogue), config.refresh_origin, config.refresh_every, config.covisitation
         )
         return cls(
             catalogue=catalogue,
             users=users,
             n_first_users=len(users),
-            reads=log,
+            reads=reads,
             timeline=timeline,
             clicks=ClickIndex.of(impressions, catalogue.ids),
             events=events,
@@ -74,13 +78,24 @@ class Scene:
 
     @property
     def log(self) -> EventLog:
-        """All events that this process has loaded and observed, as one log."""
+        """All events that this process has loaded and observed and that stand, as one log."""
         return self.tables if isinstance(self.tables, EventLog) else self.tables.whole
 
     @property
     def tables(self) -> EventLog | OnlineLog:
         """What this process has loaded and observed."""
         return self.reads.base if isinstance(self.reads, Fetched) else self.reads
+
+    def log_at(self, time: int) -> EventLog:
+        """`log`, as whoever learns at `time` has it: with the events that are taken back only after that."""
+        if self.recalled is None:
+            return self.log
+        return merged(self.log, self.recalled.log.rows(np.flatnonzero(self.recalled.gone > time)))
+
+    @property
+    def recalled(self) -> Recalled | None:
+        """Events that this process has loaded and observed and that were taken back."""
+        return None if isinstance(self.tables, EventLog) else self.tables.recalled
 
     @property
     def clock(self) -> int:
@@ -106,18 +121,17 @@ class Scene:
     def with_events(self, events: pl.DataFrame) -> Scene:
         """The scene after these events, which must be checked rows of the events table. Known ones count once.
 
-        Costs what the new events cost, until they are many: then all is built anew.
+        Costs what the new events cost, until they are many or one takes an earlier event back: then all is built anew.
         """
         new = _unseen(events.select(self.events.columns), self.events)
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
-        if n_tail + len(new) > LONGEST_TAIL or not len(self.tables):
+        if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or takes_back(new, self.events):
             scene = Scene.of(self.catalogue, together, self.impressions, self.config)
         else:
             scene = self._grown(new, together)
         if len(new):
-            known = pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
-            scene.timeline.take_over(self.timeline, before=int(new.select(known).to_numpy().min()))
+            scene.timeline.take_over(self.timeline, before=int(new.select(when_known()).to_numpy().min()))
         else:
             scene.timeline.take_over(self.timeline, before=END_OF_TIME)
         return scene
@@ -137,9 +151,18 @@ class Scene:
         return replace(own, reads=reads, timeline=timeline, events=together)
 
 
+def _reads(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog | OnlineLog:
+    log = EventLog.from_frame(events, users, items, signals)
+    if not has_cancellations(events):
+        return log
+    rows = (rows_of(events["user_id"], users).to_numpy(), rows_of(events["item_id"], items).to_numpy())
+    recalled = Recalled.from_columns(event_columns(events, *rows, signals))
+    return log if recalled is None else OnlineLog(log, empty_log(), users, recalled)
+
+
 def _unseen(events: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
     """The events that are not known, each once: by `event_id` where they have one, else by what they say."""
-    identity = ["user_id", "item_id", "timestamp", "event"]
+    identity = [name for name in EVENTS.identity if name in known.columns]
     parts = []
     for rows, keys, within in (
         (events.filter(pl.col("event_id").is_not_null()), ["event_id"], "event_id"),

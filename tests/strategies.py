@@ -32,6 +32,7 @@ EVENT_SCHEMA = {
     "session_id": pl.String,
     "available_at": UTC_US,
     "event_id": pl.String,
+    "cancels": pl.String,
 }
 IMPRESSION_SCHEMA = {
     "impression_id": pl.String,
@@ -111,6 +112,7 @@ def event_frame(log: Sequence[Event]) -> pl.DataFrame:
             event.value,
             None,
             moment(event.available),
+            None,
             None,
         )
         for event in log

@@ -95,6 +95,18 @@ def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
     return items, kept.sample(fraction=1.0, shuffle=True, seed=SEED)
 
 
+def with_cancellations(events: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
+    """The events, each with an id; every ninth is taken back within half a year, some of these before they arrive."""
+    random = np.random.default_rng(seed)
+    named = events.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
+    gone = named.filter(pl.Series(random.random(len(named)) < 1 / 9))
+    days = pl.Series(random.integers(0, 180, len(gone)))
+    orders = gone.select(
+        "user_id", "item_id", pl.col("timestamp") + pl.duration(days=days, seconds=1), cancels=pl.col("event_id")
+    )
+    return pl.concat([named, orders], how="diagonal")
+
+
 def untrained(dim: int) -> MatchModule:
     """A match module whose every weight is random, so that nothing it does is hidden by a zero."""
     generator = torch.Generator().manual_seed(SEED)

@@ -190,7 +190,7 @@ def fit_match_step(run: Run, child: StepRun) -> None:
     parts = (("base", world.split.ranker_from, 1.0), ("final", world.split.test_from, config.match.continued))
     for number, (name, until, share) in enumerate(parts):
         batches = MatchBatches(
-            world.scene.log,
+            world.scene.log_at(until),
             len(world.scene.catalogue),
             until=until,
             memory=config.memory,

@@ -145,8 +145,9 @@ class Fetched:
         columns = self.counters[self.pairs.find(known, times)]
         return [columns[:, 0], *columns[:, 3:].T]
 
-    def item_firsts(self, items: IntArray) -> tuple[IntArray, IntArray]:
+    def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.item_firsts`."""
+        del times
         return self.firsts[items, 0], self.firsts[items, 1]
 
 

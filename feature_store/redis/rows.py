@@ -9,7 +9,10 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
+from feature_store.cancellations import has_cancellations
+from feature_store.faults import DataError
 from feature_store.log import SignalConfig, rows_of
+from feature_store.point_in_time import when_known
 
 IDENTITY = 16
 _AFTER = struct.Struct("<qqb")
@@ -26,11 +29,13 @@ def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) ->
 
     `events` are checked rows of the events table, `items` the ids of the catalogue. Ids are text here.
     """
-    known = pl.max_horizontal(pl.col("timestamp").dt.epoch("us") + 1, pl.col("available_at").dt.epoch("us"))
+    if has_cancellations(events):
+        what = f"none where memories are online, got {len(events) - events['cancels'].null_count()}"
+        raise DataError(f"events.cancels: expected {what}. Read the memories from the tables: leave out online.")
     rows = events.select(
         user=pl.col("user_id").cast(pl.String),
         item=pl.col("item_id").cast(pl.String),
-        known=known,
+        known=when_known(),
         time=pl.col("timestamp").dt.epoch("us"),
         sign=pl.Series(signals.signs(events), dtype=pl.Int8),
         event_id="event_id",

@@ -13,7 +13,13 @@ TABLES = ("items", "events", "impressions")
 Items = Annotated[
     str | None, typer.Option(help="Items: item_id and texts (title, description, ...). Parquet, CSV or JSON lines.")
 ]
-Events = Annotated[str | None, typer.Option(help="Events: user_id, item_id, timestamp [event, value, ...].")]
+Events = Annotated[
+    str | None,
+    typer.Option(
+        help="Events: user_id, item_id, timestamp [event, value, event_id, available_at, ...; cancels: the event_id of "
+        "an event that this row takes back]."
+    ),
+]
 Impressions = Annotated[
     str | None, typer.Option(help="What was shown: impression_id, user_id, timestamp, item_id, label.")
 ]
@@ -35,6 +41,7 @@ def ingest(
     if not paths:
         raise typer.BadParameter("give at least one of --items, --events and --impressions.")
     from feature_store import DataError, Store
+    from feature_store.cancellations import n_waiting
     from feature_store.files import read_parquet_table
 
     progress = Bars()
@@ -52,6 +59,8 @@ def ingest(
             advance(1)
     for receipt in receipts:
         say(str(receipt))
+    if "events" in frames and "cancels" in frames["events"].columns and (n := n_waiting(opened.events())):
+        complain(f"{n:,} cancellations in {store} name no event of their user and item (yet): they take nothing back.")
     refused = [receipt.table for receipt in receipts if receipt.n_rejected == receipt.n_in]
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"The rejected rows are in the table `rejected` of {store}, with their reasons.")

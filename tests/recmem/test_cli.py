@@ -154,6 +154,18 @@ def test_ingest_keeps_the_good_rows_and_tells_of_the_bad(tmp_path: Path) -> None
     assert "rejected" in outcome.err
 
 
+def test_ingest_takes_cancellations_and_tells_of_those_without_an_event(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    head, told = "user_id,item_id,timestamp,event_id,cancels\n", "u,i,2026-01-01,007,\nu,i,2026-01-02,,007\n"
+    path.write_text(f"{head}{told}u,i,2026-01-03,,008\n")
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
+    assert outcome.code == DONE
+    assert "events: 3 new" in outcome.out
+    assert "1 cancellations in" in outcome.err
+    path.write_text(head + told)
+    assert "cancellations" not in Outcome("ingest", "--store", tmp_path / "other", "--events", path).err
+
+
 def test_ingest_of_rows_that_are_all_bad_is_refused(tmp_path: Path) -> None:
     _, events = small_world.write_tables(tmp_path)
     pl.read_parquet(events).with_columns(timestamp=float("nan")).write_parquet(events)

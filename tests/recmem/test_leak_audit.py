@@ -14,7 +14,7 @@ from recmem import columns as columns_module
 from recmem.leak_audit import leak_audit
 from recmem.model import Model
 from recmem.moments import MEMORY, SCORE, Moments
-from worlds import model_of, trained_world
+from worlds import model_of, trained_world, with_cancellations
 
 DAY = 24 * 3600 * 10**6
 
@@ -57,6 +57,20 @@ def test_an_event_at_the_moment_itself_is_found_out(monkeypatch: pytest.MonkeyPa
     memory = found.filter(pl.col("what") == MEMORY).row(0, named=True)
     assert memory["item_id"] is None
     assert len(memory["one"].split()) != len(memory["other"].split())
+
+
+def test_what_was_taken_back_does_not_leak_either_way() -> None:
+    assert audited(model_of(with_cancellations(trained_world().events)), n_cuts=4).is_empty()
+
+
+def test_what_was_taken_back_and_still_counts_is_found_out() -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    assert model.scene.recalled is not None
+    stubborn = replace(model.scene.recalled, gone=model.scene.recalled.gone + 30 * DAY)
+    model.scene = replace(model.scene, reads=replace(model.scene.tables, recalled=stubborn))
+    found = audited(model, n_cuts=4)
+    assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(found["what"])
+    assert "never" in set(found["change"])
 
 
 def test_a_counter_that_looks_ahead_is_found_out_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:

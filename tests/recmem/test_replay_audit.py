@@ -13,7 +13,8 @@ from feature_store.redis.memories import Rules
 from recmem.model import Model
 from recmem.moments import MEMORY, SCORE, Moments
 from recmem.replay_audit import replay_audit
-from worlds import trained_world
+from recmem.scene import Scene
+from worlds import model_of, trained_world, with_cancellations
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +49,25 @@ def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monk
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     row = found.filter(pl.col("what") == "popularity").row(0, named=True)
     assert float(row["one"]) > float(row["other"])
+
+
+def test_what_was_taken_back_is_so_online_too() -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    moments = Moments.sample(model.scene, 60, np.random.default_rng(0))
+    recalled = model.scene.recalled
+    assert recalled is not None
+    assert len(recalled.log) > 50
+    assert np.isin(moments.times, recalled.gone).sum() > 5
+    assert replay_audit(model, moments).is_empty()
+
+
+def test_a_cancellation_that_never_reaches_the_process_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    taken_in = Scene.with_events
+    monkeypatch.setattr(
+        Scene, "with_events", lambda scene, rows: taken_in(scene, rows.filter(pl.col("cancels").is_null()))
+    )
+    assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(replayed(model, 60)["what"])
 
 
 def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
