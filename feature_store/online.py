@@ -13,7 +13,8 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from feature_store.log import EventLog
+from feature_store.cancellations import has_cancellations
+from feature_store.log import EventLog, SignalConfig, event_columns, rows_of
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 from feature_store.reads import AsOf, Past
@@ -114,6 +115,20 @@ class OnlineLog:
             earlier = (other_known < known) | ((other_known == known) & (other_happened < happened))
             known, happened = np.where(earlier, other_known, known), np.where(earlier, other_happened, happened)
         return known, happened
+
+
+def log_of(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog | OnlineLog:
+    """The log of a store's `events` table: in one piece, unless events were taken back.
+
+    `users` and `items` are the ids in row order.
+    """
+    log = EventLog.from_frame(events, users, items, signals)
+    if not has_cancellations(events):
+        return log
+    user_rows, item_rows = rows_of(events["user_id"], users), rows_of(events["item_id"], items)
+    columns = event_columns(events, user_rows.to_numpy(), item_rows.to_numpy(), signals)
+    recalled = Recalled.from_columns(columns)
+    return log if recalled is None else OnlineLog(log, empty_log(), users, recalled)
 
 
 def merged(one: EventLog, other: EventLog) -> EventLog:

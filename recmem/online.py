@@ -14,7 +14,7 @@ from feature_store.log import rows_of
 from feature_store.reads import END_OF_TIME
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.fetched import Fetched, Request
-from feature_store.redis.memories import DUPLICATE, NEW, NOW, TOO_LATE, Published, Rules
+from feature_store.redis.memories import DUPLICATE, NEW, NOW, TOO_LATE, TOO_OLD, Published, Rules
 from feature_store.redis.rows import event_rows
 from recmem.memory import HISTORY
 from recmem.scene import Scene, SceneConfig
@@ -26,6 +26,8 @@ IntArray = NDArray[np.int64]
 UNANSWERED = "rows answered from the tables as they were loaded: the online memories did not answer"
 _NO_ITEM = "item_id: expected an item that the process has loaded, got another: append to the store, publish, load anew"
 _TOO_LATE = "timestamp: expected a later time than the online memories count by number: append to the store and publish"
+
+_TOO_OLD = "cancels: expected an event that the online memories still hold: append to the store and publish"
 
 
 def rules_of(config: SceneConfig) -> Rules:
@@ -95,6 +97,6 @@ def write(scene: Scene, memories: RedisMemories, events: pl.DataFrame) -> tuple[
     theirs = scene.events.filter(pl.col("user_id").is_in(users.implode()))
     became = Counter(memories.write(rows, rules, in_tables, event_rows(theirs, ids, rules.signals)))
     n_strange = int((rows_of(events["item_id"], ids) < 0).sum())
-    refused = {_NO_ITEM: n_strange, _TOO_LATE: became[TOO_LATE]}
+    refused = {_NO_ITEM: n_strange, _TOO_LATE: became[TOO_LATE], _TOO_OLD: became[TOO_OLD]}
     n_twice = len(events) - n_strange - len(rows)
     return became[NEW], became[DUPLICATE] + n_twice, {reason: n for reason, n in refused.items() if n}

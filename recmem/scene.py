@@ -9,13 +9,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store import EventLog, SignalConfig
-from feature_store.cancellations import has_cancellations, takes_back
+from feature_store.cancellations import takes_back
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig, CovisitationTimeline
 from feature_store.histories import Histories
 from feature_store.impressions import ClickIndex
-from feature_store.log import event_columns, rows_of
-from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log, merged
+from feature_store.log import rows_of
+from feature_store.online import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
 from feature_store.point_in_time import when_known
 from feature_store.reads import END_OF_TIME
 from feature_store.recalled import Recalled
@@ -60,7 +60,7 @@ class Scene:
     def of(cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: SceneConfig) -> Scene:
         """The scene of a store's tables; the order of their rows does not matter."""
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
-        reads = _reads(events, users, catalogue.ids, config.signals)
+        reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
             reads, len(catalogue), config.refresh_origin, config.refresh_every, config.covisitation
         )
@@ -149,15 +149,6 @@ class Scene:
             reads, self.timeline.n_items, self.timeline.origin, self.timeline.refresh, self.timeline.config
         )
         return replace(own, reads=reads, timeline=timeline, events=together)
-
-
-def _reads(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog | OnlineLog:
-    log = EventLog.from_frame(events, users, items, signals)
-    if not has_cancellations(events):
-        return log
-    rows = (rows_of(events["user_id"], users).to_numpy(), rows_of(events["item_id"], items).to_numpy())
-    recalled = Recalled.from_columns(event_columns(events, *rows, signals))
-    return log if recalled is None else OnlineLog(log, empty_log(), users, recalled)
 
 
 def _unseen(events: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:

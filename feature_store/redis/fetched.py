@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -14,7 +15,7 @@ from feature_store.log import EventLog
 from feature_store.online import OnlineLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
-from feature_store.reads import END_OF_TIME, AsOf, Past
+from feature_store.reads import AsOf, Past
 from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules
 from feature_store.redis.rows import EMPTY, unpacked
 
@@ -47,6 +48,8 @@ class Fetched:
     users: pl.Series
     """User ids in row order: those of `base`, then who is new since."""
     clock: int
+    n_items: int
+    """Rows of the catalogue."""
     windows: tuple[int, ...]
     memory: Past
     """Of each query, and of nobody at the end."""
@@ -58,10 +61,10 @@ class Fetched:
     """Of queries."""
     pairs: _Numbers
     """Of items at moments."""
+    taken_back: Past
+    """Of each query, and of nobody: events that `base` may still know and that are gone."""
     counters: IntArray = field(repr=False)
-    """int64[pair, 3 + windows]."""
-    firsts: IntArray = field(repr=False)
-    """int64[item, 2]: when an item's first event became known, and happened."""
+    """int64[pair, 3 + windows], at last of nothing: events, when the first was known and happened, those in windows."""
 
     @classmethod
     def of(
@@ -90,22 +93,20 @@ class Fetched:
         memory, counts = _memories(reply, base, rows, times, item_rows, rules.limit)
         at = np.where(wanted[:, 0] == NOW, reply.clock, wanted[:, 0])
         counters = reply.counters.astype(np.int64)
-        firsts = np.full((len(items), 2), END_OF_TIME)
-        noted = counters[:, 0] >= 0
-        firsts[wanted[noted, 1]] = counters[noted, 1:3]
         counters[:, 0] = np.maximum(counters[:, 0], 0)
         return cls(
             base=base,
             users=users,
             clock=reply.clock,
+            n_items=len(items),
             windows=rules.windows,
             memory=memory,
             counts=np.append(counts, 0),
             is_forgotten=np.array([len(blob) == EMPTY for blob in [*reply.memories, b""]]),
             numbers=_Numbers.of(rows, times),
             pairs=_Numbers.of(wanted[:, 1], at),
+            taken_back=_past(reply.taken_back, item_rows),
             counters=np.concatenate([counters, np.zeros((1, counters.shape[1]), np.int64)]),
-            firsts=firsts,
         )
 
     def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
@@ -121,13 +122,28 @@ class Fetched:
         return Past(Ragged(held.values[at], places.offsets), past.times[at], past.known[at], past.signs[at])
 
     def seen(self, users: IntArray, times: IntArray) -> Ragged:
-        """See `AsOf.seen`: what the tables know of, and what is in the memory."""
+        """See `AsOf.seen`: what the tables know of and has not been taken back since, and what is in the memory."""
         loaded = np.where(self.is_forgotten[self.numbers.find(users, times)], -1, users)
-        parts = (self.base.seen(loaded, times), self.past(users, times).items)
+        parts = (self._loaded(loaded, times), self.past(users, times).items)
         query = np.concatenate([part.row_index for part in parts])
         order = np.argsort(query, kind="stable")
         items = np.concatenate([part.values for part in parts])[order]
         return Ragged.from_lengths(items, np.bincount(query, minlength=len(users)))
+
+    def _loaded(self, users: IntArray, times: IntArray) -> Ragged:
+        """Items of all events of `base`, but those that were taken back since."""
+        if not len(self.taken_back.times):
+            return self.base.seen(users, times)
+        past, stands = self.base.past(users, times), []
+        for query, number in enumerate(self.numbers.find(users, times)):
+            gone = Counter(_events(self.taken_back, int(number)))
+            for event in _events(past, query):
+                gone[event] -= 1
+                stands.append(gone[event] < 0)
+        kept = np.array(stands, bool)
+        return Ragged.from_lengths(
+            past.items.values[kept], np.bincount(past.items.row_index[kept], minlength=len(users))
+        )
 
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.user_counts`."""
@@ -141,14 +157,14 @@ class Fetched:
         """See `AsOf.item_counts`; the windows are those of the rules."""
         if tuple(windows) != self.windows:
             raise ValueError(f"windows: expected {self.windows}, got {tuple(windows)}. Ask for what was fetched.")
-        known = np.where(items < len(self.firsts), items, -1)
+        known = np.where(items < self.n_items, items, -1)
         columns = self.counters[self.pairs.find(known, times)]
         return [columns[:, 0], *columns[:, 3:].T]
 
     def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.item_firsts`."""
-        del times
-        return self.firsts[items, 0], self.firsts[items, 1]
+        columns = self.counters[self.pairs.find(items, times)]
+        return columns[:, 1], columns[:, 2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,8 +229,12 @@ def _asked(memories: RedisMemories, rules: Rules, queries: _Queries, wanted: Int
         parts.append(memories.read(rules, users[some], times[some], asked))
         # All parts are as of one clock: that of the first.
         times, wanted = (np.where(column == NOW, parts[0].clock, column) for column in (times, wanted))
-    blobs = [blob for part in parts for blob in part.memories]
-    return Reply(parts[0].clock, blobs, np.concatenate([part.counters for part in parts]))
+    return Reply(
+        parts[0].clock,
+        [blob for part in parts for blob in part.memories],
+        np.concatenate([part.counters for part in parts]),
+        [blob for part in parts for blob in part.taken_back],
+    )
 
 
 def _with_new_users(queries: _Queries, users: pl.Series, reply: Reply) -> tuple[IntArray, pl.Series]:
@@ -249,3 +269,18 @@ def _memories(
     order = order[item_rows[order] >= 0]
     held = Ragged.from_lengths(item_rows[order], np.bincount(query[order], minlength=len(lengths) + 1))
     return Past(held, when[order], known[order], signs[order]), counts
+
+
+def _past(blobs: Sequence[bytes], item_rows_of: Callable[[pl.Series], IntArray]) -> Past:
+    """The events of packed members, one row for each blob, and one of nothing."""
+    lengths, ids, numbers = unpacked(blobs, 0)
+    items = item_rows_of(pl.Series(ids, dtype=pl.String))
+    return Past(
+        Ragged.from_lengths(items, np.array([*lengths, 0])), numbers[:, 0], numbers[:, 1], numbers[:, 2].astype(np.int8)
+    )
+
+
+def _events(past: Past, row: int) -> list[tuple[int, ...]]:
+    mine = slice(*past.items.offsets[row : row + 2])
+    columns = (past.items.values, past.times, past.known, past.signs)
+    return list(zip(*(column[mine].tolist() for column in columns), strict=True))

@@ -3,10 +3,14 @@
 local item, head = ARGV[1], tonumber(ARGV[2])
 local found = redis.call('DEL', item_key(item)) + redis.call('HDEL', ITEMS, item)
 for at = 3, #ARGV do
-  for _, member in ipairs(redis.call('ZRANGE', user_key(ARGV[at]), 0, -1)) do
-    if string.sub(member, head + 1) == item then
-      redis.call('ZREM', IDS, string.sub(member, 1, IDENTITY))
-      found = found + redis.call('ZREM', user_key(ARGV[at]), member)
+  local starts = {[user_key(ARGV[at])] = head, [gone_key(ARGV[at])] = head, [waiting_key(ARGV[at])] = IDENTITY}
+  for key, start in pairs(starts) do
+    for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+      if string.sub(member, start + 1) == item then
+        redis.call('ZREM', IDS, identity_of(member))
+        redis.call('ZREM', DEAD, identity_of(member))
+        found = found + redis.call('ZREM', key, member)
+      end
     end
   end
 end

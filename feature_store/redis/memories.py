@@ -1,13 +1,14 @@
 """Memories and counters of all users and items on one Redis server: published from the tables, written to, read.
 
 A user's newest events and an item's recent ones are held; what is older is a number. So the answers are those of the
-tables, to the bit, for every moment from the horizon on, and what is held does not grow with the past.
+tables, to the bit, for every moment from the horizon on, and what is held does not grow with the past. An event that is
+taken back is removed: of its user and its item no moment before that is answered any more.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -18,14 +19,15 @@ from numpy.typing import NDArray
 from feature_store.faults import DataError
 from feature_store.log import SignalConfig
 from feature_store.point_in_time import IntArray
-from feature_store.redis.rows import HEAD, event_rows, members
+from feature_store.reads import END_OF_TIME
+from feature_store.redis.rows import HEAD, event_rows, heads, members, waiting
 from feature_store.redis.server import Argument, Server
 
-FORMAT = 1
+FORMAT = 2
 NOW = np.iinfo(np.int64).min
 """Stands for the clock of the online memories: the first moment at which all that they hold is known."""
-NEW, DUPLICATE, TOO_LATE, NOT_HELD = "n", "d", "l", "m"
-"""What became of an event that was written."""
+NEW, DUPLICATE, TOO_LATE, TOO_OLD, NOT_HELD = "n", "d", "l", "o", "m"
+"""What became of an event that was written, or of a cancellation: too old is the event that it takes back."""
 _SECONDS_A_DAY = 86_400
 _AT_ONCE = 1000
 """Events of one call."""
@@ -81,6 +83,8 @@ class Reply:
     """Of each query, as `rows.unpacked` reads them; empty for a user who is not held."""
     counters: NDArray[np.float64]
     """float64[pair, 3 + windows]: events in all (-1: none ever), first known, first time, events within each window."""
+    taken_back: list[bytes]
+    """Of each query, what its user has taken back, as `rows.unpacked` reads it."""
 
 
 class RedisMemories:
@@ -126,13 +130,15 @@ class RedisMemories:
         repeated. Readers go on meanwhile. DataError where memories of other rules have that name.
         """
         rows = event_rows(events, items, rules.signals)
-        clock = int(rows["known"][-1]) if len(rows) else 0
+        ever = rows.filter(pl.col("target").is_null(), pl.col("gone") > pl.col("known"))
+        changes = pl.concat([ever["known"], ever["gone"].filter(ever["gone"] < END_OF_TIME)])
+        clock = int(changes.to_numpy().max(initial=0)) if len(changes) else 0
         horizon = clock - rules.window if answers_from is None else answers_from
         self._begin(rules, horizon)
         users = self._fill_users(rows, rules, joins=True, on_progress=on_progress)
-        counted = self._fill_items(rows, horizon - rules.window, on_progress)
+        counted = self._fill_items(rows, horizon, rules.window, on_progress)
         self._server.call("finish", [rules.settings, rules.window, horizon, clock])
-        return Published(users, counted, len(rows), horizon)
+        return Published(users, counted, len(rows.filter(pl.col("gone") == END_OF_TIME)), horizon)
 
     def publish_anew(self, events: pl.DataFrame, items: pl.Series) -> None:
         """As `publish`, by the rules and with the horizon that the server has; nothing where it has none."""
@@ -157,24 +163,26 @@ class RedisMemories:
         arguments.append(len(items))
         for time, ids in items:
             arguments += (_said(time), len(ids), *ids)
-        clock, *memories, counters = self._server.call("read", arguments)
+        clock, *told = self._server.call("read", arguments)
+        memories, counters, taken_back = told[: len(users)], told[len(users)], told[len(users) + 1 :]
         columns = np.frombuffer(counters, "<f8").reshape(-1, 3 + len(rules.windows))
-        return Reply(int(clock), memories, columns)
+        return Reply(int(clock), memories, columns, taken_back)
 
     def write(self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_], tables: pl.DataFrame) -> list[str]:
-        """Adds events as `event_rows` gives them, each once: what became of each.
+        """Adds rows as `event_rows` gives them, each once: what became of each.
 
         `in_tables`: whether the tables hold events of its user, who is filled from `tables` (rows of the same kind)
         where the server has dropped him.
         """
-        became = self._written(rows, rules, in_tables)
+        became = self._written(rows, rules, in_tables, tables["identity"])
         absent = pl.Series(became, dtype=pl.String) == NOT_HELD
         if absent.any():
             ids = rows.filter(absent)["user"].unique()
             self._fill_users(tables.filter(pl.col("user").is_in(ids.implode())), rules, joins=False)
             places = absent.arg_true().to_list()
             nothing = np.zeros(len(places), bool)
-            for place, state in zip(places, self._written(rows.filter(absent), rules, nothing), strict=True):
+            again = self._written(rows.filter(absent), rules, nothing, tables["identity"])
+            for place, state in zip(places, again, strict=True):
                 became[place] = state
         return became
 
@@ -188,17 +196,13 @@ class RedisMemories:
 
         Gives how much there was. Counts of older events follow with the next `publish`.
         """
-        known = [part for row in zip(events["item"], events["identity"], strict=True) for part in row]
+        known = [part for row in zip(events["item"], heads(events), strict=True) for part in row]
         return int(self._server.call("forget_user", [user, HEAD, self._keep, *known]))
 
     def forget_item(self, item: str) -> int:
         """As `forget_user`, for an item: out of the counters and of every memory."""
-        start = f"{self._server.prefix}:u:"
-        users: list[Argument] = []
-        with self._server.failures():
-            for key in self._server.client.scan_iter(match=_literal(start) + "*", count=_AT_ONCE):
-                users.append(key[len(start.encode()) :])
-        parts = [users[at : at + _AT_ONCE] for at in range(0, max(len(users), 1), _AT_ONCE)]
+        users = self._users()
+        parts: list[list[Argument]] = [users[at : at + _AT_ONCE] for at in range(0, max(len(users), 1), _AT_ONCE)]
         return self._server.call_each("forget_item", ([item, HEAD, *part] for part in parts))
 
     def clear(self) -> None:
@@ -208,6 +212,16 @@ class RedisMemories:
             client.delete(self._meta)
             for key in client.scan_iter(match=_literal(f"{self._server.prefix}:") + "*", count=_AT_ONCE):
                 client.unlink(key)
+
+    def _users(self) -> list[Argument]:
+        """Ids of all of whom anything is held."""
+        found = dict[Argument, None]()
+        for kind in "uxw":
+            start = f"{self._server.prefix}:{kind}:"
+            with self._server.failures():
+                for key in self._server.client.scan_iter(match=_literal(start) + "*", count=_AT_ONCE):
+                    found[key[len(start.encode()) :]] = None
+        return list(found)
 
     @property
     def _meta(self) -> str:
@@ -235,36 +249,51 @@ class RedisMemories:
     def _fill_users(
         self, rows: pl.DataFrame, rules: Rules, *, joins: bool, on_progress: Callable[[int], None] | None = None
     ) -> int:
-        by_user = rows.sort("user", maintain_order=True)
-        packed, known, longest = members(by_user), by_user["known"].to_numpy(), 2 * rules.limit
+        standing, longest = rows.filter(pl.col("gone") == END_OF_TIME), 2 * rules.limit
+        by_user, gone, waits = standing.sort("user", maintain_order=True), _taken_back(rows), waiting(rows)
+        packed, known = members(by_user), by_user["known"].to_numpy()
+        when = [at if at > first else "-inf" for at, first in gone.select("gone", "known").iter_rows()]
+        theirs = _parts(gone["user"], when, members(gone))
+        orders = _parts(waits["user"], waits["known"].to_list(), waits["target"].to_list(), waits["item"].to_list())
 
         def calls() -> Iterator[list[Argument]]:
-            for user, begin, end in _runs(by_user["user"]):
+            for user, begin, end in _runs(by_user["user"], theirs.keys() | orders.keys()):
                 first = begin
                 if end - begin > longest:  # what became known together stays together
                     first = begin + int(np.searchsorted(known[begin:end], known[end - longest]))
                 held = [part for at in range(first, end) for part in (int(known[at]), packed[at])]
-                yield [user, self._keep, longest, int(joins), first - begin, int(known[first]), *held]
+                mine, waiting_for = theirs.get(user, []), orders.get(user, [])
+                edge = int(known[first]) if first < end else 0
+                head: list[Argument] = [user, self._keep, longest, int(joins), first - begin, edge]
+                yield [*head, len(mine) // 2, len(waiting_for) // 3, *mine, *waiting_for, *held]
 
         self._server.call_each("fill_user", calls(), on_progress)
         return by_user["user"].n_unique()
 
-    def _fill_items(self, rows: pl.DataFrame, oldest: int, on_progress: Callable[[int], None] | None) -> int:
-        by_item = rows.sort("item", maintain_order=True)
-        known, times = by_item["known"].to_numpy(), by_item["time"].to_numpy()
-        identity = by_item["identity"].to_list()
+    def _fill_items(
+        self, rows: pl.DataFrame, horizon: int, window: int, on_progress: Callable[[int], None] | None
+    ) -> int:
+        oldest, standing, gone = horizon - window, rows.filter(pl.col("gone") == END_OF_TIME), _taken_back(rows)
+        by_item = standing.sort("item", maintain_order=True)
+        known, times, counted = by_item["known"].to_numpy(), by_item["time"].to_numpy(), heads(by_item)
+        recent = gone.filter(pl.col("known") > oldest)
+        ended = _parts(recent["item"], recent["known"].to_list(), recent["identity"].to_list())
+        ever = gone.with_columns(pl.when(pl.col("gone") > pl.col("known")).then("gone").otherwise(0))
+        floors = dict(ever.group_by("item").agg(pl.col("gone").max()).iter_rows())
 
         def calls() -> Iterator[list[Argument]]:
-            for item, begin, end in _runs(by_item["item"]):
+            for item, begin, end in _runs(by_item["item"], floors.keys()):
                 first = begin + int(np.searchsorted(known[begin:end], oldest, side="right"))
-                recent = [part for at in range(first, end) for part in (int(known[at]), identity[at])]
-                yield [item, oldest, first - begin, int(known[begin]), int(times[begin]), *recent]
+                held = [part for at in range(first, end) for part in (int(known[at]), counted[at])]
+                when = [int(known[begin]), int(times[begin])] if begin < end else [0, 0]
+                mine = ended.get(item, [])
+                yield [item, oldest, first - begin, *when, floors.get(item, 0), len(mine) // 2, *mine, *held]
 
         self._server.call_each("fill_item", calls(), on_progress)
         with self._server.failures():
             fields: list[Any] = self._server.client.hkeys(f"{self._server.prefix}:items")
         held = {field.decode() for field in fields}
-        self._server.call_each("drop_item", ([item, oldest] for item in held - set(by_item["item"])))
+        self._server.call_each("drop_item", ([item, oldest, horizon] for item in held - set(rows["item"])))
         named = rows.filter(pl.col("has_id") & (pl.col("known") > oldest))
         scores = dict(zip(named["identity"].to_list(), named["known"].to_list(), strict=True))
         with self._server.failures():
@@ -273,19 +302,23 @@ class RedisMemories:
                 self._server.client.zadd(f"{self._server.prefix}:ids", some)
         return by_item["item"].n_unique()
 
-    def _written(self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_]) -> list[str]:
+    def _written(
+        self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_], identities: pl.Series
+    ) -> list[str]:
         packed, became = members(rows), []
+        is_known = pl.col("target").is_in(identities.implode()).fill_null(value=False)
+        rows = rows.with_columns(pl.col("target").fill_null(b""), is_known=is_known.cast(pl.Int8))
         for begin in range(0, len(rows), _AT_ONCE):
             arguments: list[Argument] = [rules.settings, self._keep, 2 * rules.limit]
             some = rows[begin : begin + _AT_ONCE]
             parts = zip(
-                some.select("user", "item", "identity", "has_id", "known", "time").rows(),
+                some.select("user", "item", "identity", "has_id", "known", "time", "target", "is_known").rows(),
                 in_tables[begin : begin + _AT_ONCE].tolist(),
                 packed[begin : begin + _AT_ONCE],
                 strict=True,
             )
-            for (user, item, identity, has_id, known, time), stored, member in parts:
-                arguments += (user, item, identity, int(has_id), int(stored), known, time, member)
+            for (user, item, identity, has_id, known, time, *cancels), stored, member in parts:
+                arguments += (user, item, identity, int(has_id), int(stored), known, time, member, *cancels)
             became += list(self._server.call("write", arguments).decode())
         return became
 
@@ -294,13 +327,28 @@ def _said(time: int) -> Argument:
     return "" if time == NOW else time
 
 
-def _runs(keys: pl.Series) -> Iterator[tuple[str, int, int]]:
-    """Each value of a sorted column with where its rows begin and end."""
+def _taken_back(rows: pl.DataFrame) -> pl.DataFrame:
+    """The events among rows of `event_rows` that are gone, or never counted."""
+    return rows.filter(pl.col("target").is_null(), pl.col("gone") < END_OF_TIME)
+
+
+def _parts(keys: pl.Series, *columns: Sequence[Argument]) -> dict[str, list[Argument]]:
+    """Key to the cells of its rows, row after row."""
+    found: dict[str, list[Argument]] = {}
+    for key, *cells in zip(keys.to_list(), *columns, strict=True):
+        found.setdefault(key, []).extend(cells)
+    return found
+
+
+def _runs(keys: pl.Series, others: Set[str]) -> Iterator[tuple[str, int, int]]:
+    """Each value of a sorted column with where its rows begin and end; then those of `others` that have no row."""
     lengths = keys.rle().struct.unnest()
     end = 0
     for length, key in lengths.select("len", "value").iter_rows():
         yield key, end, end + length
         end += length
+    if others:
+        yield from ((key, 0, 0) for key in sorted(others - set(lengths["value"])))
 
 
 def _literal(text: str) -> str:

@@ -9,29 +9,32 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
-from feature_store.cancellations import has_cancellations
-from feature_store.faults import DataError
+from feature_store.cancellations import gone_at
 from feature_store.log import SignalConfig, rows_of
 from feature_store.point_in_time import when_known
+from feature_store.reads import END_OF_TIME
 
 IDENTITY = 16
 _AFTER = struct.Struct("<qqb")
 """Behind the identity: when it happened, since when it is known (microseconds), its sign; then the item's id."""
 HEAD = IDENTITY + _AFTER.size
 """Bytes of a member before the item's id."""
+_COUNTED = IDENTITY + 8
+"""Bytes of a member that an item's counters hold: its identity, and when it happened."""
 EMPTY = 8
 """Bytes of a memory of nothing: a number of events."""
 _NAMED, _SAID = "i", "e"
 
 
 def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) -> pl.DataFrame:
-    """The events of items that are known, as they became known: user, item, known, time, sign, identity, has_id.
+    """Rows of known items as they became known: user, item, known, time, sign, identity, has_id, target and gone.
 
-    `events` are checked rows of the events table, `items` the ids of the catalogue. Ids are text here.
+    `events` are checked rows of the events table, `items` the ids of the catalogue. Ids are text here. `target`: the
+    identity of the event that a row cancels, null for an event. `gone`: see `gone_at`, of these rows alone.
     """
-    if has_cancellations(events):
-        what = f"none where memories are online, got {len(events) - events['cancels'].null_count()}"
-        raise DataError(f"events.cancels: expected {what}. Read the memories from the tables: leave out online.")
+    told = gone_at(events)
+    gone = np.full(len(events), END_OF_TIME) if told is None else told
+    cancels = events["cancels"] if "cancels" in events.columns else pl.Series([None], dtype=pl.String)
     rows = events.select(
         user=pl.col("user_id").cast(pl.String),
         item=pl.col("item_id").cast(pl.String),
@@ -40,15 +43,39 @@ def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) ->
         sign=pl.Series(signals.signs(events), dtype=pl.Int8),
         event_id="event_id",
         event="event",
+        cancels=cancels,
+        gone=pl.Series(gone),
     ).filter(rows_of(events["item_id"], items) >= 0)
     says = [pl.col(name).cast(pl.String).fill_null("\0") for name in ("user", "item", "time", "event")]
-    by_id = pl.concat_str(pl.lit(_NAMED), "event_id")
-    identity = rows.select(by_id.fill_null(pl.concat_str(pl.lit(_SAID), *says, separator="\x1f"))).to_series()
-    digests = [blake2b(text.encode(), digest_size=IDENTITY).digest() for text in identity.to_list()]
-    told = rows.with_columns(
-        identity=pl.Series(digests, dtype=pl.Binary), has_id=pl.col("event_id").is_not_null()
+    cancelled = pl.concat_str(pl.lit("\x1f"), "cancels").fill_null("")
+    said = pl.concat_str(pl.concat_str(pl.lit(_SAID), *says, separator="\x1f"), cancelled)
+    identity = rows.select(_named("event_id").fill_null(said)).to_series()
+    identified = rows.with_columns(
+        identity=_digests(identity),
+        has_id=pl.col("event_id").is_not_null() | pl.col("cancels").is_not_null(),
+        target=_digests(rows.select(_named("cancels")).to_series()),
     ).unique("identity", keep="first", maintain_order=True)
-    return told.drop("event_id", "event").sort("known", "time", "user", "item", "sign", maintain_order=True)
+    ordered = identified.sort("known", "time", "user", "item", "sign", maintain_order=True)
+    return ordered.drop("event_id", "event", "cancels")
+
+
+def waiting(rows: pl.DataFrame) -> pl.DataFrame:
+    """The cancellations among rows of `event_rows` whose event is not."""
+    orders = rows.filter(pl.col("target").is_not_null())
+    events = rows.filter(pl.col("target").is_null())
+    keys = (["target", "user", "item"], ["identity", "user", "item"])
+    return orders.join(events, left_on=keys[0], right_on=keys[1], how="anti", maintain_order="left")
+
+
+def _named(column: str) -> pl.Expr:
+    return pl.concat_str(pl.lit(_NAMED), column)
+
+
+def _digests(texts: pl.Series) -> pl.Series:
+    found = [
+        None if text is None else blake2b(text.encode(), digest_size=IDENTITY).digest() for text in texts.to_list()
+    ]
+    return pl.Series(found, dtype=pl.Binary)
 
 
 def members(rows: pl.DataFrame) -> list[bytes]:
@@ -60,16 +87,22 @@ def members(rows: pl.DataFrame) -> list[bytes]:
     ]
 
 
-def unpacked(blobs: Sequence[bytes]) -> tuple[list[int], list[str], np.ndarray]:
+def heads(rows: pl.DataFrame) -> list[bytes]:
+    """What an item's counters hold of each row of `event_rows`."""
+    return [member[:_COUNTED] for member in members(rows)]
+
+
+def unpacked(blobs: Sequence[bytes], begin: int = EMPTY) -> tuple[list[int], list[str], np.ndarray]:
     """Memories as `read.lua` packs them, empty blobs for none: lengths, items' ids, and int64[event, 3].
 
-    The numbers of an event are: when it happened, since when it is known, its sign. The newest stand first.
+    `begin`: bytes of a blob before its first member. The numbers of an event are: when it happened, since when it is
+    known, its sign. The newest stand first.
     """
     lengths: list[int] = []
     items: list[str] = []
     numbers: list[tuple[int, int, int]] = []
     for blob in blobs:
-        at, before = EMPTY, len(items)
+        at, before = begin, len(items)
         while at < len(blob):
             (size,) = struct.unpack_from("<I", blob, at)
             numbers.append(_AFTER.unpack_from(blob, at + 4 + IDENTITY))

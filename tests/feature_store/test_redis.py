@@ -155,7 +155,7 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
     client.delete(f"{prefix}:u:u0")
     same_as_log(fetched(memories, LONG, event_log(tables), 9), event_log(tables), 9, LONG.limit)
     new = [Event(0, 3, 7)]
-    assert memories._written(rows(new), LONG, np.array([True])) == [NOT_HELD]
+    assert memories._written(rows(new), LONG, np.array([True]), rows(tables)["identity"]) == [NOT_HELD]
     assert write(memories, new, LONG, tables) == [NEW]
     same_as_log(fetched(memories, LONG, event_log([]), 9), event_log(tables + new), 9, LONG.limit)
 
@@ -163,7 +163,7 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
 def test_a_user_of_no_table_is_read_by_who_did_not_write_it(memories: RedisMemories) -> None:
     memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG)
     frame = event_frame([Event(1, 2, 4), Event(1, 3, 4)]).with_columns(user_id=pl.lit("new"))
-    memories.write(event_rows(frame, ITEMS, SignalConfig()), LONG, np.array([False, False]), frame.clear())
+    memories.write(event_rows(frame, ITEMS, SignalConfig()), LONG, np.array([False, False]), rows([]))
     reads = fetched(memories, LONG, event_log([]), NOW, pl.Series("user_id", ["nobody", "new", None]))
     assert reads.users.to_list() == [*USERS, "new"]
     assert reads.past(np.array([N_USERS, -1]), np.array([5, 5])).items.to_lists() == [[2, 3], []]

@@ -1,0 +1,243 @@
+"""What was taken back is gone from a real Redis too, however events and cancellations came there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from feature_store import DataError, EventLog, SignalConfig
+from feature_store.log import rows_of
+from feature_store.online import OnlineLog, log_of
+from feature_store.redis import RedisMemories
+from feature_store.redis.fetched import Fetched, Request
+from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
+from feature_store.redis.rows import event_rows
+from oracle import Event
+from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times
+from taken_back import Cancellation, cancellations, frame_of, without
+from tolerances import close
+
+WINDOWS = (1, 3, 9)
+RULES = Rules(SignalConfig(), WINDOWS, limit=2)
+LONG = Rules(SignalConfig(), WINDOWS, limit=50)
+FROM = -20
+NAMES = count()
+EVERYONE, EVERYTHING = np.arange(N_USERS), np.arange(N_ITEMS)
+
+
+@pytest.fixture
+def memories(redis_url: str) -> Iterator[RedisMemories]:
+    held = RedisMemories(f"{redis_url}#back{next(NAMES)}", timeout=5)
+    yield held
+    held.clear()
+
+
+def rows(frame: pl.DataFrame) -> pl.DataFrame:
+    return event_rows(frame, ITEMS, SignalConfig())
+
+
+def log(frame: pl.DataFrame) -> EventLog | OnlineLog:
+    return log_of(frame, USERS, ITEMS, SignalConfig())
+
+
+def write(memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, rules: Rules = LONG) -> list[str]:
+    new = rows(frame)
+    in_tables = new["user"].is_in(tables["user_id"].implode()).to_numpy()
+    return memories.write(new, rules, in_tables, rows(tables))
+
+
+def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, rules: Rules = LONG) -> Fetched:
+    at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
+    request = Request(USERS, EVERYONE, at, EVERYTHING, items_at)
+    return Fetched.of(memories, rules, log(tables), USERS, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), request)
+
+
+def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
+    """To the bit what the table says that knows nothing of what was taken back by then.
+
+    What was written and no longer fits into a memory is seen only once it is in the tables that are loaded.
+    """
+    whole = EventLog.from_frame(without(frame, time), USERS, ITEMS, SignalConfig())
+    at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
+    for asked in (limit, 1):
+        found, expected = reads.past(EVERYONE, at, asked), whole.past(EVERYONE, at, asked)
+        assert found.items == expected.items
+        for name in ("times", "known", "signs"):
+            close(getattr(found, name), getattr(expected, name), "exact")
+    for found_column, column in zip(reads.user_counts(EVERYONE, at), whole.user_counts(EVERYONE, at), strict=True):
+        close(found_column, column, "exact")
+    counts = whole.item_counts(EVERYTHING, items_at, WINDOWS)
+    for found_column, column in zip(reads.item_counts(EVERYTHING, items_at, WINDOWS), counts, strict=True):
+        close(found_column, column, "exact")
+    there = EVERYTHING[counts[0] > 0]
+    firsts = (one.item_firsts(there, items_at[: len(there)]) for one in (reads, whole))
+    for found_column, column in zip(*firsts, strict=True):
+        close(found_column, column, "exact")
+    seen = [set(row) for row in reads.seen(EVERYONE, at).to_lists()]
+    assert not with_seen or seen == [set(row) for row in whole.past(EVERYONE, at).items.to_lists()]
+
+
+ONE = ([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
+EARLY = ([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 1), Cancellation(1, 1, delay=5)])
+
+
+@settings(max_examples=120)
+@given(
+    case=st.tuples(logs(), cancellations()),
+    ways=st.lists(st.sampled_from("tw2"), min_size=22, max_size=22),
+    time=times(),
+    at_once=st.integers(1, 6),
+    seed=st.integers(0, 99),
+    again=st.booleans(),
+)
+@example(case=ONE, ways=list("t" * 22), time=7, at_once=1, seed=0, again=True)
+@example(case=ONE, ways=list("tttw" * 6)[:22], time=7, at_once=1, seed=0, again=False)
+@example(case=ONE, ways=list("w" * 22), time=7, at_once=1, seed=0, again=False)
+@example(case=EARLY, ways=list("w" * 22), time=9, at_once=1, seed=0, again=False)
+def test_every_answer_is_that_of_a_table_without_what_was_taken_back(
+    redis_url: str,
+    case: tuple[list[Event], list[Cancellation]],
+    ways: list[str],
+    time: int,
+    at_once: int,
+    seed: int,
+    again: bool,
+) -> None:
+    """Rows come through the tables (t), are written in any order (w), or both (2)."""
+    memories = RedisMemories(f"{redis_url}#taken{next(NAMES)}", timeout=5)
+    frame = frame_of(*case).with_columns(way=pl.Series(ways[: len(case[0]) + len(case[1])], dtype=pl.String))
+    tables = frame.filter(pl.col("way") != "w").drop("way")
+    written = frame.filter(pl.col("way") != "t").drop("way")
+    written = written.sample(fraction=1, shuffle=True, seed=seed) if len(written) else written
+    frame = frame.drop("way")
+    memories.publish(tables, ITEMS, LONG, answers_from=FROM)
+    for part in written.iter_slices(at_once) if len(written) else ():
+        assert set(write(memories, part, tables)) <= {NEW, DUPLICATE}
+        assert set(write(memories, part, tables)) <= {DUPLICATE}
+    if again:
+        memories.publish(frame, ITEMS, LONG, answers_from=FROM)
+    last = max((order.time + 1 + (order.delay or 0) for order in case[1]), default=0)
+    for moment in (time, last, last + 9):
+        try:
+            reads = fetched(memories, tables, moment)
+        except DataError:  # see the test of what is not answered
+            assert moment < last
+        else:
+            same(reads, frame, moment)
+    # It may be later: what was known of an event that is found never to have counted stays known.
+    assert fetched(memories, tables, NOW).clock >= log(frame).clock
+    memories.clear()
+
+
+def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(memories: RedisMemories) -> None:
+    frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 3, 4)], [Cancellation(0, 6)])
+    memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
+    same(fetched(memories, frame, 5), frame, 5)
+    assert write(memories, frame[3:], frame[:3]) == [NEW]
+
+    def asked(users: list[int], items: list[int], time: int) -> Fetched:
+        request = Request(
+            USERS.gather(users), np.array(users), np.full(len(users), time), np.array(items), np.full(len(items), time)
+        )
+        find = lambda ids: rows_of(ids, ITEMS).to_numpy()  # noqa: E731
+        return Fetched.of(memories, LONG, log(frame[:3]), USERS, ITEMS, find, request)
+
+    assert asked([1], [2, 3], 5).past(np.array([1]), np.array([5])).items.to_lists() == [[3]]
+    for users, items in (([0], [2]), ([1], [1])):
+        with pytest.raises(DataError, match=r"a moment that .* reach, got one before 1970-01-01T00:00:00.000007"):
+            asked(users, items, 6)
+    assert asked([0], [1], 7).clock == 7
+    assert asked([0], [1], 7).item_counts(np.array([1]), np.array([7]), WINDOWS)[0].tolist() == [0]
+
+
+def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_back(
+    memories: RedisMemories, redis_url: str
+) -> None:
+    import redis
+
+    frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 6)])
+    memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
+    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:u0")
+    assert memories._written(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [NOT_HELD]
+    assert write(memories, frame[2:], frame[:2]) == [NEW]
+    same(fetched(memories, frame[:2], 9), frame, 9)
+
+
+def test_what_is_too_old_for_what_is_held_is_refused_and_follows_with_the_tables(memories: RedisMemories) -> None:
+    old = [Event(0, n % N_ITEMS, n) for n in range(60)]
+    frame = frame_of(old, [Cancellation(3, 61), Cancellation(52, 61), Cancellation(59, 61)])
+    memories.publish(frame[:60], ITEMS, RULES)
+    # One is a mere number, one is no longer in its user's memory, one is held.
+    assert write(memories, frame[60:], frame[:60], RULES) == [TOO_OLD, TOO_OLD, NEW]
+    memories.publish(frame, ITEMS, RULES)
+    same(fetched(memories, frame, 62, RULES), frame, 62, RULES.limit)
+
+
+def test_tables_that_do_not_know_a_cancellation_yet_do_not_bring_the_event_back(memories: RedisMemories) -> None:
+    frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 3)], [Cancellation(0, 6)])
+    memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
+    write(memories, frame[3:], frame[:3])
+    memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
+    same(fetched(memories, frame[:3], 9), frame, 9)
+    memories.publish(frame, ITEMS, LONG, answers_from=FROM)
+    same(fetched(memories, frame, 9), frame, 9)
+
+
+@settings(max_examples=40)
+@given(case=st.tuples(logs(late=False), cancellations()), user=st.integers(0, N_USERS - 1), written=st.booleans())
+def test_who_is_forgotten_leaves_no_cancellation(
+    redis_url: str, case: tuple[list[Event], list[Cancellation]], user: int, written: bool
+) -> None:
+    import redis
+
+    memories = RedisMemories(f"{redis_url}#gone{next(NAMES)}", timeout=5)
+    frame = frame_of(*case)
+    memories.publish(frame[:0] if written else frame, ITEMS, LONG, answers_from=FROM)
+    if written and len(frame):
+        write(memories, frame, frame[:0])
+    mine = pl.col("user_id") == USERS[user]
+    memories.forget_user(USERS[user], rows(frame.filter(mine)))
+    left = frame.filter(~mine)
+    memories.publish(left, ITEMS, LONG, answers_from=FROM)
+    same(fetched(memories, frame, 40), left, 40)
+    client = redis.Redis.from_url(redis_url)
+    keys = list(client.scan_iter(f"{memories._server.prefix}:*"))
+    fields = client.hkeys(f"{memories._server.prefix}:dropped")
+    assert USERS[user].encode() not in b" ".join([*keys, *fields])
+    memories.forget_item(ITEMS[0])
+    left = left.filter(pl.col("item_id") != ITEMS[0])
+    memories.publish(left, ITEMS, LONG, answers_from=FROM)
+    names = b" ".join(client.scan_iter(f"{memories._server.prefix}:*"))
+    assert f":i:{ITEMS[0]}".encode() not in names
+    same(fetched(memories, left, 40), left, 40)
+    memories.clear()
+
+
+@settings(max_examples=60)
+@given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14))
+def test_bounded_memories_answer_rightly_or_say_that_they_cannot(
+    redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int
+) -> None:
+    """Rows as they become known, of which four a user are held."""
+    memories = RedisMemories(f"{redis_url}#few{next(NAMES)}", timeout=5)
+    frame = frame_of(*case).sort(pl.max_horizontal("timestamp", "available_at"), maintain_order=True)
+    memories.publish(frame[:n], ITEMS, RULES)
+    taken = [write(memories, row, frame[:n], RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
+    refused = {state for became in taken for state in became} - {NEW, DUPLICATE}
+    assert refused <= {TOO_OLD, TOO_LATE}
+    try:
+        reads = fetched(memories, frame[:n], 40, RULES)
+    except DataError:  # a user of whom so much was taken back that less is held than a memory has
+        pass
+    else:
+        if not refused:
+            same(reads, frame, 40, RULES.limit, with_seen=False)
+    memories.publish(frame, ITEMS, RULES)
+    same(fetched(memories, frame, 40, RULES), frame, 40, RULES.limit)
+    memories.clear()
