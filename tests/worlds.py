@@ -156,7 +156,7 @@ def trained_world() -> TrainedWorld:
     module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
     retrieval = RetrievalConfig(candidates=25)
     data = _ranking_data(scene, Matcher.of(module, unit, memory), retrieval)
-    config = RankerConfig(rounds=20, patience=10, leaves=5, min_rows_in_leaf=20)
+    config = RankerConfig(rounds=20, smoothing=5, leaves=5, min_rows_in_leaf=20)
     fitted = fit_ranker(data, tuple(data.pairs.values), config, SEED)
     bundle_config = BundleConfig(
         encoder=encoder().config,

@@ -23,8 +23,8 @@ class RankerConfig:
 
     rounds: int = 100
     """Boosting rounds at most; fewer where the later queries say so."""
-    patience: int = 30
-    """Rounds without a better figure on the later queries before the fit ends."""
+    smoothing: int = 21
+    """Rounds that the later queries' figure is averaged over before the best number of rounds is read off."""
     learning_rate: float = 0.05
     leaves: int = 7
     min_rows_in_leaf: int = 300
@@ -37,6 +37,12 @@ class RankerConfig:
     """Regularisation of the linear blend."""
     validation_share: float = 0.25
     """The latest queries by time, which decide on the number of rounds; the final fit uses all."""
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise ValueError(f"rounds: expected at least 1, got {self.rounds}. Give a number of boosting rounds.")
+        if self.smoothing < 1 or self.smoothing % 2 == 0:
+            raise ValueError(f"smoothing: expected an odd number of rounds, got {self.smoothing}. Try 21.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,18 +101,27 @@ def fit_ranker(data: RankingData, columns: tuple[str, ...], config: RankerConfig
     early = _dataset(matrix[:cut], usable.labels[:cut], lengths[:n_early], early_start[:cut], names)
     late = _dataset(matrix[cut:], usable.labels[cut:], lengths[n_early:], early_start[cut:], names, reference=early)
     curve: dict[str, dict[str, list[float]]] = {}
-    chosen = lgb.train(
+    lgb.train(
         _parameters(config, seed),
         early,
         num_boost_round=config.rounds,
         valid_sets=[late],
         valid_names=["late"],
-        callbacks=[lgb.early_stopping(config.patience, verbose=False), lgb.record_evaluation(curve)],
+        callbacks=[lgb.record_evaluation(curve)],
     )
-    rounds = max(chosen.best_iteration, 1)
+    by_round = curve["late"]["ndcg@10"]
     whole = _dataset(matrix, usable.labels, lengths, start, names)
-    booster = lgb.train(_parameters(config, seed), whole, num_boost_round=rounds)
-    return FittedRanker(Ranker(booster, blend, columns, names), curve["late"]["ndcg@10"])
+    booster = lgb.train(_parameters(config, seed), whole, num_boost_round=best_round(by_round, config.smoothing))
+    return FittedRanker(Ranker(booster, blend, columns, names), by_round)
+
+
+def best_round(curve: list[float], width: int) -> int:
+    """The round, from 1, around which a curve is highest on average over `width` rounds (odd); the first of equals.
+
+    A few hundred queries make a curve that jumps by more than the trees change: its single highest point is chance.
+    """
+    padded = np.pad(np.asarray(curve, np.float64), width // 2, mode="edge")
+    return int(np.convolve(padded, np.full(width, 1 / width), mode="valid").argmax()) + 1
 
 
 def fit_blend(features: dict[str, FloatArray], labels: NDArray[np.int8], lengths: IntArray, l2: float) -> Blend:

@@ -13,10 +13,10 @@ from feature_store.ragged import Ragged
 from recmem.columns import PairColumns
 from recmem.ranker import ranking_features
 from tolerances import close
-from training.ranker import RankerConfig, RankingData, fit_blend, fit_ranker
+from training.ranker import RankerConfig, RankingData, best_round, fit_blend, fit_ranker
 
 COLUMNS = ("match_raw", "item_age", "noise")
-CONFIG = RankerConfig(rounds=30, patience=10, min_rows_in_leaf=20)
+CONFIG = RankerConfig(rounds=30, smoothing=5, min_rows_in_leaf=20)
 
 
 def data(n_queries: int = 60, n_candidates: int = 12, seed: int = 0) -> RankingData:
@@ -41,9 +41,25 @@ def test_ranker_learns_the_rule_and_says_how_it_went() -> None:
     place = mean_place(unseen, fitted.ranker.scores(unseen.pairs))
     blend = fitted.ranker.blend.scores(ranking_features(unseen.pairs, COLUMNS))
     assert place < 0.8 < 1.0 < mean_place(unseen, blend)
-    assert 1 <= len(fitted.curve) <= CONFIG.rounds
+    assert len(fitted.curve) == CONFIG.rounds
     assert all(0 < figure <= 1 for figure in fitted.curve)
     assert fitted.ranker.columns == COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("curve", "width", "expected"),
+    [
+        ([0.1, 0.9, 0.1, 0.5, 0.6, 0.5, 0.1], 1, 2),
+        ([0.1, 0.9, 0.1, 0.5, 0.6, 0.5, 0.1], 3, 5),  # The lone peak is chance: .37 around it, .53 around the fifth.
+        ([0.1, 0.2, 0.3, 0.4], 3, 4),
+        ([0.3], 21, 1),
+        ([0.5, 0.5, 0.5], 3, 1),
+    ],
+)
+def test_rounds_are_chosen_where_the_curve_is_high_and_not_where_it_jumps(
+    curve: list[float], width: int, expected: int
+) -> None:
+    assert best_round(curve, width) == expected
 
 
 def test_same_seed_gives_the_same_ranker() -> None:
@@ -101,3 +117,9 @@ def test_blend_weighs_every_query_alike_however_many_positives_it_has() -> None:
     blend = fit_blend(column, np.concatenate([one, 1 - one[::-1]]), lengths, 1e-3)
     single = fit_blend(column, np.concatenate([one, np.array([1, 0, 0, 0], np.int8)]), lengths, 1e-3)
     close(blend.weights["a_z"], single.weights["a_z"], "tf32")
+
+
+@pytest.mark.parametrize(("setting", "value"), [("rounds", 0), ("smoothing", 4), ("smoothing", 0)])
+def test_settings_that_mean_nothing_are_refused(setting: str, value: int) -> None:
+    with pytest.raises(ValueError, match=rf"{setting}: expected .*, got {value}\."):
+        RankerConfig(**{setting: value})
