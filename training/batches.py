@@ -31,6 +31,8 @@ class BatchConfig:
     """Positives of one query that a step asks for, at most."""
     popularity_power: float = 0.5
     """Negatives are drawn in proportion to (1 + positive events) to this power."""
+    half_life: float = 0.1
+    """Of a draw that prefers the recent: a query weighs half for each such share of all queries that came later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +53,15 @@ class MatchBatches:
     """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets."""
 
     def __init__(
-        self, log: EventLog, n_items: int, *, until: int, memory: MemoryConfig, config: BatchConfig, seed: int
+        self,
+        log: EventLog,
+        n_items: int,
+        *,
+        until: int,
+        memory: MemoryConfig,
+        config: BatchConfig,
+        seed: int,
+        prefers_recent: bool = False,
     ) -> None:
         self._log, self._memory, self._config = log, memory, config
         self._rng = np.random.default_rng(seed)
@@ -60,6 +70,8 @@ class MatchBatches:
         self._warm = queries_between(log, earliest, until)
         first = queries_between(log, earliest, until, with_history=False)
         self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
+        half_life = config.half_life if prefers_recent else np.inf
+        self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))
         liked = log.item_rows[(log.known <= until + 1) & (log.signs > 0)]
         count = np.bincount(liked, minlength=n_items).astype(np.float64)
         known = np.bincount(log.item_rows[log.known <= until + 1], minlength=n_items) > 0
@@ -89,7 +101,8 @@ class MatchBatches:
         if not size:
             empty = Ragged.from_lists([])
             return empty, empty, empty
-        queries = self._warm.take(self._rng.integers(len(self._warm), size=size))
+        drawn = self._rng.random(size) * self._weight_up_to[-1]
+        queries = self._warm.take(np.searchsorted(self._weight_up_to[:-1], drawn, side="right"))
         histories = self._log.by_user.last(queries.users, queries.times, self._memory.held)
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
@@ -128,6 +141,13 @@ class MatchBatches:
             excluded=torch.from_numpy(excluded),
             log_draws=torch.from_numpy(np.log(np.minimum(expected[candidates], 1)).astype(np.float32)),
         )
+
+
+def recency_weights(times: IntArray, half_life: float) -> NDArray[np.float64]:
+    """How much each of these moments weighs, in order of time: halved for each `half_life` of them that came later."""
+    n_later = len(times) - np.searchsorted(times, times, side="right")
+    weights: NDArray[np.float64] = np.exp2(-n_later / max(len(times), 1) / half_life)
+    return weights
 
 
 def _has_arrived(log: EventLog, first: Queries) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
+from feature_store.leftovers import write_whole
 from recmem.bundle import Bundle, BundleConfig, save_bundle
 from recmem.calibration import Calibration
 from recmem.columns import PairColumns
@@ -35,19 +36,26 @@ SAMPLE_QUERIES = 4
 
 
 def evaluate(run: Run, child: StepRun) -> None:
-    """Writes `ledger.json`, `bundle/` and `report.html`, and keeps the figures per query for a later comparison."""
+    """Writes `bundle/`, `ledger.json` and `report.html`, and keeps the figures per query for a later comparison.
+
+    Each appears when it is whole, and an earlier run's ledger and report are taken away first: whatever kills this,
+    what is there belongs together.
+    """
     choices = json.loads((run.folder("rank") / "choices.json").read_text())
     matcher = run.matcher("final")
     rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     with run.progress.stage("Measuring on the test window", None) as advance:
         measured = measure(run.world, matcher, rankers, choices["pooling"], run.config, advance)
     _save_figures(run, measured)
-    (run.out / "ledger.json").write_text(measured.ledger.to_json())
+    told = {name: run.out / name for name in ("report.html", "ledger.json")}
+    for path in told.values():
+        path.unlink(missing_ok=True)
     bundle = Bundle(_bundle_config(run, choices), run.module("final"), rankers[WITH_MATCH])
     save_bundle(bundle, run.out / "bundle", sample_vectors=run.world.unit[:SAMPLE_TEXTS], sample_pairs=_sample(run))
     model = Model.load(run.out / "bundle", store=run.store)
     content = _report_content(run, model, rankers[WITH_MATCH].importance(), choices)
-    (run.out / "report.html").write_text(render_report(measured.ledger, content), encoding="utf-8")
+    write_whole(told["ledger.json"], measured.ledger.to_json())
+    write_whole(told["report.html"], render_report(measured.ledger, content))
     _log(run, child, measured.ledger, content)
 
 

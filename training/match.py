@@ -35,7 +35,7 @@ class MatchTrainingConfig:
     dropout: float = 0.2
     """Share of the text vectors' numbers that the projections do not see in a step."""
     continued: float = 0.35
-    """Steps that follow on what the ranker's windows bring, as a share of the first fit's."""
+    """Steps that follow on all up to the test's begin, the recent preferred, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """How steps are drawn."""
 

@@ -182,7 +182,8 @@ def encode(run: Run, child: StepRun) -> None:
 def fit_match_step(run: Run, child: StepRun) -> None:
     """Fits the match module on what lies before the ranker's windows; then goes on to the test's begin with a copy.
 
-    The first scores the ranker's windows, out of sample; the second has seen them too and scores what comes after.
+    The first scores the ranker's windows, out of sample; the second has seen them too, above all their end, and scores
+    what comes after.
     """
     config, world = run.config, run.world
     module = MatchModule(run.match_config, torch.Generator().manual_seed(config.seed))
@@ -196,6 +197,7 @@ def fit_match_step(run: Run, child: StepRun) -> None:
             memory=config.memory,
             config=config.match.batch,
             seed=config.seed + number,
+            prefers_recent=name == "final",
         )
         steps = max(round(config.match.steps(batches.n_examples) * share), 1) if batches.n_examples else 0
         losses: list[float] = []

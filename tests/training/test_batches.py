@@ -11,7 +11,7 @@ from oracle import Event, is_known
 from recmem.memory import MemoryConfig
 from strategies import LAST_TIME, N_ITEMS, event_log, logs
 from tolerances import close
-from training.batches import Batch, BatchConfig, MatchBatches
+from training.batches import Batch, BatchConfig, MatchBatches, recency_weights
 
 FEWER = settings(max_examples=40)  # each draws several steps
 CONFIG = BatchConfig(queries=6, negatives=3, positives=2)
@@ -117,6 +117,30 @@ def test_popular_items_are_drawn_more_often_and_corrected_for() -> None:
     assert np.abs(counts[others] / n_steps - share[others]).max() < 0.06  # four standard deviations
     expected = share + (np.array([3, 1, 0, 0, 0]) + 0.1) / (4 + 0.5)
     close(batch.log_draws, np.log(np.minimum(expected, 1))[batch.candidates.numpy()], "float32")
+
+
+def test_a_query_weighs_half_for_each_half_life_of_queries_that_came_later() -> None:
+    times = np.array([1, 1, 2, 3])  # of four queries: after the first two come two, a half; queries of a time are alike
+    close(recency_weights(times, 0.25), np.array([0.25, 0.25, 0.5, 1.0]), "float32")
+    close(recency_weights(times, np.inf), np.ones(4), "exact")
+    assert len(recency_weights(times[:0], 0.25)) == 0
+
+
+def test_recent_queries_are_drawn_more_often_where_they_are_preferred() -> None:
+    log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(1, 2, 3), Event(1, 1, 4)])
+    config = BatchConfig(queries=4000, negatives=2, positives=1, half_life=0.25)
+
+    def share_of_the_later(*, prefers_recent: bool) -> float:
+        drawn = MatchBatches(
+            log, N_ITEMS, until=9, memory=MemoryConfig(), config=config, seed=0, prefers_recent=prefers_recent
+        )
+        return float(
+            (drawn.draw().slots.rows == 2).double().mean()
+        )  # its memory holds item 2, the earlier one's item 0
+
+    # Weights 1 and 1/4, or alike; more than three standard deviations are allowed.
+    assert abs(share_of_the_later(prefers_recent=True) - 0.8) < 0.02
+    assert abs(share_of_the_later(prefers_recent=False) - 0.5) < 0.03
 
 
 @pytest.mark.parametrize("seed", [0, 7])
