@@ -1,7 +1,7 @@
 # make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
 # make test     the tests            make lint     ruff and mypy
 # make format   ruff's fixes         make clean    away with the environment, caches and runs
-# make soak     200 kills at random instants, 4 writers and 4 readers for a minute: what docs/soak.md tells
+# make soak     kills at random instants, full disks (as root), writers and readers at once, mutated inputs: docs/soak.md
 # make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -11,6 +11,8 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+SOAK := PYTHONPATH=.:tests $(BIN)/python -m tests.soak
 
 # Shapes in annotations are checked while the tests run, and only then (tests/shapes.py).
 SHAPES := --jaxtyping-packages=recmem,training,shapes.check
@@ -53,9 +55,10 @@ bench-gpu:
 	$(PYTHON) -m benchmarks gpu
 
 soak: .venv/.installed-dev
-	$(BIN)/python -m tests.soak kills --rounds 200
-	$(BIN)/python -m tests.soak concurrency --seconds 60
-	PYTHONPATH=.:tests $(BIN)/python -m tests.soak fuzz --cases 10000
+	$(SOAK) kills --rounds 200 --trainings 20
+	$(SOAK) full-disk --rounds 10
+	$(SOAK) concurrency --seconds 60
+	$(SOAK) fuzz --cases 10000
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

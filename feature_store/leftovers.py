@@ -1,10 +1,13 @@
-"""What killed runs left behind: unfinished files beside those that they were to become."""
+"""Files that appear under their name when they are whole, and what killed runs left behind of such."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
+import uuid
 from collections.abc import Iterable
+from glob import escape
 from pathlib import Path
 
 ABANDONED_S = 24 * 3600.0
@@ -16,6 +19,17 @@ def clear(leftovers: Iterable[Path]) -> None:
     for path in leftovers:
         if time.time() - _last_written(path) > ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file, which takes an older one's place when it is whole."""
+    clear(path.parent.glob(f".{escape(path.name)}-*"))
+    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    try:
+        unfinished.write_text(text, encoding="utf-8")
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def _last_written(path: Path) -> float:

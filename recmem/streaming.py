@@ -190,8 +190,14 @@ def _write(candidates: CandidateFiles, scores: dict[str, NDArray[np.generic]], p
 
 def _on_disk(folder: Path, n_rows: int, like: pl.Series) -> NDArray[np.generic]:
     """Room for a column of numbers in a file: the system keeps in memory of it what it likes."""
-    # A file of no bytes cannot be mapped.
-    room = np.memmap(folder / f"column-{like.name}", like.to_numpy().dtype, "w+", shape=(max(n_rows, 1),))
+    path, dtype, length = folder / f"column-{like.name}", like.to_numpy().dtype, max(n_rows, 1)  # no bytes, no map
+    with path.open("wb") as file:
+        # Room that is only promised: a full disk would kill whoever writes there, without a word.
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
+        else:
+            file.truncate(length * dtype.itemsize)
+    room = np.memmap(path, dtype, "r+", shape=(length,))
     return room[:n_rows]
 
 

@@ -29,7 +29,8 @@ __all__ = ["EXPERIMENT", "StepRun", "Tracker", "default_tracking_uri", "step_key
 EXPERIMENT = "recmem"
 STEP, STEP_KEY, OUTPUTS, REUSED_FROM = "recmem.step", "recmem.step_key", "recmem.outputs", "recmem.reused_from"
 
-_NOISY_LOGGERS = ("mlflow", "alembic")
+_NOISY_LOGGERS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
+"""From which level on they are heard; what a database refuses is logged with a traceback, and raised as well."""
 
 
 @dataclass(frozen=True)
@@ -199,8 +200,8 @@ def _quiet() -> Iterator[None]:
     levels = [logger.level for logger in loggers]
     bar = os.environ.get("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR")
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
-    for logger in loggers:
-        logger.setLevel(logging.WARNING)
+    for logger, level in zip(loggers, _NOISY_LOGGERS.values(), strict=True):
+        logger.setLevel(level)
     try:
         yield
     finally:

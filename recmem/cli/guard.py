@@ -11,6 +11,8 @@ from recmem.cli.console import complain
 
 REFUSED = 1
 """Exit code of refused data, and of what nobody foresaw; typer itself exits with 2 on wrong use."""
+_FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
+"""What the system, and SQLite, say then; libraries wrap it into errors of many kinds."""
 _RUST_PANIC = "PanicException"
 """What polars and deltalake raise when they give up; no `Exception`, so it is known by its name."""
 
@@ -42,6 +44,9 @@ def _in_words(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, DataError):
         return text
+    if any(sign in text for sign in _FULL_DISK):
+        cause = next(line for line in text.splitlines() if any(sign in line for sign in _FULL_DISK)).rstrip(".")
+        return f"disk: expected room to write, got none ({cause}). Make room, and run the command again."
     if isinstance(error, MemoryError):
         return "memory: expected enough to go on, got none. Give the process more, or smaller tables."
     if isinstance(error, OSError) and error.filename is not None:

@@ -1,15 +1,19 @@
-"""`python -m tests.soak kills --rounds 200`, `python -m tests.soak concurrency --seconds 60`."""
+"""`python -m tests.soak kills --rounds 200`, and the other soaks; PYTHONPATH=.:tests."""
 
 import argparse
 import sys
 
-from tests.soak import concurrency, fuzz, kills
+from tests.soak import concurrency, full_disk, fuzz, kills
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
 killing = soaks.add_parser("kills", description=kills.__doc__)
 killing.add_argument("--rounds", type=int, default=200)
+killing.add_argument("--trainings", type=int, default=20)
 killing.add_argument("--seed", type=int, default=0)
+filling = soaks.add_parser("full-disk", description=full_disk.__doc__)
+filling.add_argument("--rounds", type=int, default=10)
+filling.add_argument("--seed", type=int, default=0)
 sharing = soaks.add_parser("concurrency", description=concurrency.__doc__)
 sharing.add_argument("--seconds", type=float, default=60)
 fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
@@ -17,7 +21,9 @@ fuzzing.add_argument("--cases", type=int, default=10_000)
 fuzzing.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
-    sys.exit(kills.main(options.rounds, options.seed))
+    sys.exit(kills.main(options.rounds, options.trainings, options.seed))
+if options.soak == "full-disk":
+    sys.exit(full_disk.main(options.rounds, options.seed))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))

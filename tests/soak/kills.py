@@ -1,14 +1,16 @@
-"""Kills ingest, encode and score at random instants, runs each again, and counts what was lost, doubled or broken.
+"""Kills ingest, encode, score and train at random instants, runs each again, and counts what was lost or broken.
 
-    python -m tests.soak kills --rounds 200
+    python -m tests.soak kills --rounds 200 --trainings 20
 
 A child is forked from a process that has imported what it needs, so that instants fall into the work and not into the
 imports. Encoder and scorer are stand-ins that give each text and row a number of its own: what is tried is the writing.
+What is trained is a small world, with another seed each time, into one and the same folder.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 import multiprocessing
 import random
 import tempfile
@@ -20,12 +22,18 @@ from pathlib import Path
 import polars as pl
 import torch
 
+import small_world
 from feature_store import Store
+from recmem.bundle import load_bundle
 from recmem.streaming import CandidateFiles, score_file
 from recmem.vectors import VectorCache
+from training.config import TrainingConfig
+from training.match import MatchTrainingConfig
+from training.pipeline import run_training
+from training.progress import Silent
 
 N_EVENTS, N_TEXTS, N_ROWS, DIM = 3_000, 400, 40_000, 8
-TRIALS = 3
+TRIALS = {"ingest": 3, "encode": 3, "score": 3, "train": 1}
 """Uninterrupted runs that the length of the work is taken from."""
 
 
@@ -133,31 +141,84 @@ def check_score(folder: Path, number: int, *, done: bool) -> list[str]:
     return [] if right else [f"score: {len(found)} rows, {added}"]
 
 
-JOBS = {"ingest": (ingest, check_ingest), "encode": (encode, check_encode), "score": (score, check_score)}
+OUTPUTS = ("bundle", "ledger.json", "report.html")
 
 
-def run(rounds: int, seed: int, folder: Path) -> dict[str, Tally]:
-    """So many kills, shared out evenly."""
+def train(folder: Path, number: int) -> None:
+    """Trains with seed `number`; the store and the vectors are those of the runs before."""
+    torch.set_num_threads(1)
+    config = TrainingConfig(seed=number, match=MatchTrainingConfig(epochs=1.0, max_steps=20, min_steps=5))
+    items, events = (str(folder / f"{name}.parquet") for name in ("items", "events"))
+    run_training(
+        items=items, events=events, impressions=None, out=folder / "run", store=None, config=config, progress=Silent()
+    )
+
+
+def check_train(folder: Path, number: int, *, done: bool) -> list[str]:
+    """Bundle, ledger and report: each whole, absent or as it was; never of one run beside those of another."""
+    there = {name: _digest(folder / "run" / name) for name in OUTPUTS if (folder / "run" / name).exists()}
+    before = json.loads(told.read_text()) if (told := folder / "before.json").exists() else {}
+    faults = []
+    if "bundle" in there:
+        load_bundle(folder / "run" / "bundle")
+    if "ledger.json" in there:
+        json.loads((folder / "run" / "ledger.json").read_text())
+    if "report.html" in there and not (folder / "run" / "report.html").read_text().rstrip().endswith("</html>"):
+        faults.append("train: half a report")
+    is_old = {digest == before.get(name) for name, digest in there.items()}
+    if len(is_old) > 1:
+        faults.append(f"train: outputs of two runs: {there}, before: {before}")
+    if done:
+        faults += [f"train: no {name}" for name in OUTPUTS if name not in there]
+        told.write_text(json.dumps(there))
+        if len(Store.open(folder / "run" / "store").events()) != len(small_world.events()):
+            faults.append("train: events lost or twice")
+    return faults
+
+
+def _digest(path: Path) -> str:
+    """Of a file, or of all files of a folder with their names."""
+    files = [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.is_file())
+    return hashlib.sha256(b"".join(each.name.encode() + each.read_bytes() for each in files)).hexdigest()
+
+
+JOBS = {
+    "ingest": (ingest, check_ingest),
+    "encode": (encode, check_encode),
+    "score": (score, check_score),
+    "train": (train, check_train),
+}
+
+
+def write_inputs(folder: Path) -> None:
+    """What the jobs read."""
+    rows = pl.DataFrame({"user_id": [f"u{n % 501}" for n in range(N_ROWS)], "n": range(N_ROWS)})
+    rows.with_columns(item_id=pl.col("n").cast(pl.String)).write_parquet(folder / "candidates.parquet")
+    small_world.write_tables(folder)
+
+
+def run(rounds: int, trainings: int, seed: int, folder: Path) -> dict[str, Tally]:
+    """So many kills, shared out evenly over the first three jobs, and so many of trainings."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.soak.kills"])
     chance = random.Random(seed)
-    rows = pl.DataFrame({"user_id": [f"u{n % 501}" for n in range(N_ROWS)], "n": range(N_ROWS)})
-    rows.with_columns(item_id=pl.col("n").cast(pl.String)).write_parquet(folder / "candidates.parquet")
+    write_inputs(folder)
+    kills = dict.fromkeys(JOBS, max(rounds // 3, 1)) | {"train": trainings}
     tallies = {}
     for name, (work, check) in JOBS.items():
         tally = tallies[name] = Tally()
         lengths = []
-        for number in range(TRIALS):
+        for number in range(TRIALS[name]):
             begin = time.monotonic()
             child = context.Process(target=work, args=(folder, number))
             child.start()
             child.join()
             lengths.append(time.monotonic() - begin)
             tally.faults += check(folder, number, done=True)
-        for number in range(TRIALS, TRIALS + max(rounds // len(JOBS), 1)):
+        for number in range(TRIALS[name], TRIALS[name] + kills[name]):
             child = context.Process(target=work, args=(folder, number))
             child.start()
-            child.join(chance.uniform(0, sorted(lengths)[TRIALS // 2]))
+            child.join(chance.uniform(0, sorted(lengths)[len(lengths) // 2]))
             child.kill()
             child.join()
             tally.kills += 1
@@ -168,10 +229,10 @@ def run(rounds: int, seed: int, folder: Path) -> dict[str, Tally]:
     return tallies
 
 
-def main(rounds: int, seed: int) -> int:
+def main(rounds: int, trainings: int, seed: int) -> int:
     """Prints a line a job; 1 where anything was lost, doubled or broken."""
     with tempfile.TemporaryDirectory() as folder:
-        tallies = run(rounds, seed, Path(folder))
+        tallies = run(rounds, trainings, seed, Path(folder))
     for name, tally in tallies.items():
         print(f"{name}: {tally.kills} kills, {tally.hit} in the work, {len(tally.faults)} faults", *tally.faults)
     return int(any(tally.faults for tally in tallies.values()))

@@ -1,0 +1,20 @@
+"""The short form of the full disks; `make soak` is the long one, and docs/soak.md its last result."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.soak.full_disk import run, small_disk
+from tests.soak.kills import JOBS
+
+
+def test_a_full_disk_is_told_in_words_and_leaves_nothing_half_written(tmp_path: Path) -> None:
+    try:
+        with small_disk() as disk:
+            tallies = run(2, 3, disk, tmp_path, ("ingest", "encode", "score")) | run(1, 1, disk, tmp_path, ("train",))
+    except OSError as error:
+        pytest.skip(f"no file system of its own: {error}")
+    assert {name: tally.faults for name, tally in tallies.items()} == {name: [] for name in JOBS}
+    assert sum(tally.full for tally in tallies.values()) > 3
