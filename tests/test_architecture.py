@@ -39,9 +39,9 @@ N_PUBLIC_MAX = 15
 
 # Modules that a package must not load when it is imported: they cost seconds, or belong to another floor.
 NOT_LOADED = {
-    "feature_store": ["torch", "transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
-    "recmem": ["transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
-    "recmem.cli": ["torch", "transformers", "mlflow", "faiss", "ray", "triton", "lightgbm", "matplotlib"],
+    "feature_store": ["torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
+    "recmem": ["transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
+    "recmem.cli": ["torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
 }
 
 # Imported by another name than that of the distribution which pyproject.toml lists.

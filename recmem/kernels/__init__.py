@@ -3,6 +3,8 @@
 from importlib.util import find_spec
 from typing import Literal, get_args
 
+import torch
+
 from recmem.kernels.match_reference import (
     LOGIT_LIMIT,
     PER_ITEM,
@@ -29,32 +31,41 @@ __all__ = [
     "match_pairs",
     "match_scores",
     "match_scores_training",
+    "why_not_numba",
     "why_not_triton",
 ]
 
-Backend = Literal["auto", "blocked", "reference", "triton"]
+Backend = Literal["auto", "numba", "blocked", "reference", "triton"]
 
-_NO_TRITON = "triton is not installed: pip install 'recmem[triton]'"
+_NOT_INSTALLED = "{0} is not installed: pip install 'recmem[{0}]'"
 
 
 def match_pairs(tables: PackedTables, memories: Memories, asked: Asked, *, backend: Backend = "auto") -> PairScores:
-    """Every memory's candidates scored. "auto" takes Triton where it can run (see `why_not_triton`), else "blocked".
+    """Every memory's candidates scored.
 
-    Raises IndexError for a row outside the tables, ValueError for a backend that is none, and RuntimeError with the
-    reason where a named "triton" cannot run.
+    "auto" takes Triton where it can run (see `why_not_triton`), else numba where it can (`why_not_numba`), else
+    "blocked". Raises IndexError for a row outside the tables, ValueError for a backend that is none, and RuntimeError
+    with the reason where a named "triton" or "numba" cannot run.
     """
     if backend not in get_args(Backend):
         raise ValueError(
             f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}. Name one of these."
         )
     check_rows(tables, memories, asked)
-    if backend == "reference":
+    chosen = _quickest(tables, memories) if backend == "auto" else backend
+    if chosen == "reference":
         return match_pairs_reference(tables, memories, asked)
-    if backend == "blocked" or (backend == "auto" and why_not_triton(tables, memories) is not None):
+    if chosen == "blocked":
         return match_pairs_blocked(tables, memories, asked)
-    if find_spec("triton") is None:
-        raise RuntimeError(f"backend: expected one that can run here, got triton: {_NO_TRITON}. Use 'auto'.")
-    from recmem.kernels.pairs_triton import match_pairs_triton  # an extra, and slow to import
+    if find_spec(chosen) is None:
+        what = _NOT_INSTALLED.format(chosen)
+        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {what}. Use 'auto'.")
+    # Extras, and slow to import.
+    if chosen == "numba":
+        from recmem.kernels.pairs_numba import match_pairs_numba
+
+        return match_pairs_numba(tables, memories, asked)
+    from recmem.kernels.pairs_triton import match_pairs_triton
 
     return match_pairs_triton(tables, memories, asked)
 
@@ -64,7 +75,22 @@ def why_not_triton(tables: PackedTables, memories: Memories) -> str | None:
     if tables.unit.device.type != "cuda":
         return f"the tables are on {tables.unit.device.type}, and Triton needs CUDA"
     if find_spec("triton") is None:
-        return _NO_TRITON
+        return _NOT_INSTALLED.format("triton")
     from recmem.kernels.pairs_triton import why_not
 
     return why_not(tables.unit.device, memories)
+
+
+def why_not_numba(tables: PackedTables) -> str | None:
+    """Why numba cannot score with these tables; None where it can."""
+    if tables.unit.device.type != "cpu":
+        return f"the tables are on {tables.unit.device.type}, and numba compiles for the CPU"
+    if tables.unit.dtype != torch.float32:
+        return f"the tables are {str(tables.unit.dtype).removeprefix('torch.')}, and numba reads float32"
+    return None if find_spec("numba") else _NOT_INSTALLED.format("numba")
+
+
+def _quickest(tables: PackedTables, memories: Memories) -> Literal["triton", "numba", "blocked"]:
+    if why_not_triton(tables, memories) is None:
+        return "triton"
+    return "numba" if why_not_numba(tables) is None else "blocked"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from dataclasses import fields, replace
+from importlib.util import find_spec
 from typing import cast
 
 import numpy as np
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 import oracle
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem import kernels as kernels_module
-from recmem.kernels import Backend, Searched, match_pairs, why_not_triton
+from recmem.kernels import Backend, Searched, match_pairs, why_not_numba, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_blocked import match_pairs_blocked
@@ -24,8 +26,17 @@ from tolerances import close
 FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time
 
 Scorer = Callable[[PackedTables, Memories, Asked], PairScores]
-BACKENDS: list[Scorer] = [match_pairs_reference, match_pairs_blocked]
-EVERY_BACKEND = pytest.mark.parametrize("backend", BACKENDS)
+
+
+def numba_scorer(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+    return match_pairs(tables, memories, asked, backend="numba")
+
+
+NUMBA = pytest.param(
+    numba_scorer, marks=pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
+)
+EVERY_BACKEND = pytest.mark.parametrize("backend", [match_pairs_reference, match_pairs_blocked, NUMBA])
+EVERY_QUICK_BACKEND = pytest.mark.parametrize("backend", [match_pairs_blocked, NUMBA])
 
 
 def same(found: PairScores, expected: PairScores) -> None:
@@ -66,19 +77,17 @@ def test_pairs_are_those_of_the_oracle(backend: Scorer, case: list[tuple[list[in
         first += len(slots)
 
 
+@EVERY_QUICK_BACKEND
 @FEWER
 @given(case=CASES, seed=SEEDS, n_kept=st.integers(1, 3))
-def test_blocked_pairs_are_the_definition_also_where_older_slots_are_searched(
-    case: list[tuple[list[int], list[int]]], seed: int, n_kept: int
+def test_pairs_are_the_definition_also_where_older_slots_are_searched(
+    backend: Scorer, case: list[tuple[list[int], list[int]]], seed: int, n_kept: int
 ) -> None:
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
     packed = PackedTables.of(tables)
     older = torch.rand(len(memories.rows), generator=torch.Generator().manual_seed(seed)) < 0.6
     memories = replace(memories, searched=Searched(older, n_kept))
-    found, expected = (
-        match_pairs_blocked(packed, memories, asked),
-        match_pairs_reference(packed, memories, asked),
-    )
+    found, expected = backend(packed, memories, asked), match_pairs_reference(packed, memories, asked)
     same(replace(found, strongest=expected.strongest), expected)
     close(PackedTables.of(tables, torch.float16).rows(torch.arange(N_TEXTS), 0), tables.unit, "exact")
 
@@ -94,19 +103,67 @@ def test_how_blocks_are_cut_changes_nothing(case: list[tuple[list[int], list[int
         same(match_pairs_blocked(packed, memories, asked), whole)
 
 
+@EVERY_QUICK_BACKEND
 @pytest.mark.parametrize(("n_slots", "dim", "n_heads", "head_dim"), [(1, 5, 1, 1), (200, 48, 3, 20), (37, 384, 4, 32)])
-def test_blocked_is_the_definition_at_real_shapes(n_slots: int, dim: int, n_heads: int, head_dim: int) -> None:
+def test_pairs_are_the_definition_at_real_shapes(
+    backend: Scorer, n_slots: int, dim: int, n_heads: int, head_dim: int
+) -> None:
     packed = PackedTables.of(random_tables(1, n_heads, head_dim, dim))
     rows = np.random.default_rng(0).integers(N_TEXTS, size=(3, n_slots)).tolist()
     case = [(rows[0], [1, 2, 3]), ([], [0, 4]), (rows[1], list(range(N_TEXTS)) * 12), (rows[2][:1], [5])]
     memories, asked = inputs(case, 1, n_heads)
-    found, expected = (
-        match_pairs_blocked(packed, memories, asked),
-        match_pairs_reference(packed, memories, asked),
-    )
+    found, expected = backend(packed, memories, asked), match_pairs_reference(packed, memories, asked)
     close(found.score / 8, expected.score / 8, "float32")
     for name in ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last"):
         close(getattr(found, name), getattr(expected, name), "float32")
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
+@FEWER
+@given(case=CASES, seed=SEEDS, data=st.data())
+def test_numba_gives_a_pair_the_same_bits_whatever_is_beside_it(
+    case: list[tuple[list[int], list[int]]], seed: int, data: st.DataObject
+) -> None:
+    packed, (memories, asked) = PackedTables.of(random_tables(seed)), inputs(case, seed)
+    whole = numba_scorer(packed, memories, asked)
+    some = data.draw(st.lists(st.integers(0, len(case) - 1), min_size=1, max_size=3))
+    slots, pairs = (
+        torch.cat([torch.arange(*bounds[m : m + 2]) for m in some]) for bounds in (memories.offsets, asked.offsets)
+    )
+    lengths = [memories.offsets.diff()[some], asked.offsets.diff()[some]]
+    offsets = [torch.cat([torch.zeros(1, dtype=torch.int64), length.cumsum(0)]) for length in lengths]
+    few = Memories(
+        memories.rows[slots], offsets[0], memories.counted[slots], memories.bias[slots], memories.sign[slots]
+    )
+    found = numba_scorer(packed, few, Asked(asked.rows[pairs], offsets[1]))
+    for field in fields(PairScores):
+        if field.name != "strongest":
+            assert torch.equal(getattr(found, field.name), getattr(whole, field.name)[pairs])
+
+
+@pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
+def test_numba_gives_the_same_bits_in_many_threads_and_many_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    case = [(rng.integers(N_TEXTS, size=n).tolist(), rng.integers(N_TEXTS, size=40).tolist()) for n in (0, 3, 50, 200)]
+    packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs(case * 5, 3)
+    whole = numba_scorer(packed, memories, asked)
+    monkeypatch.setattr(importlib.import_module("recmem.kernels.pairs_numba"), "PIECE_CELLS", 64)
+    cut = numba_scorer(packed, memories, asked)
+    assert all(torch.equal(getattr(cut, field.name), getattr(whole, field.name)) for field in fields(PairScores))
+
+
+def test_numba_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    (memories, asked), half = inputs([([1], [3])], 3), PackedTables.of(random_tables(3), torch.float16)
+    assert why_not_numba(half) == "the tables are float16, and numba reads float32"
+    if find_spec("numba"):
+        with pytest.raises(RuntimeError, match=r"expected float32 tables on a CPU for numba, got float16 on cpu"):
+            match_pairs(half, memories, asked, backend="numba")
+    monkeypatch.setattr(kernels_module, "find_spec", lambda name: None)
+    packed = PackedTables.of(random_tables(3))
+    assert why_not_numba(packed) == "numba is not installed: pip install 'recmem[numba]'"
+    with pytest.raises(RuntimeError, match=r"got numba: numba is not installed: pip install 'recmem\[numba\]'"):
+        match_pairs(packed, memories, asked, backend="numba")
+    close(match_pairs(packed, memories, asked).score, match_pairs_blocked(packed, memories, asked).score, "exact")
 
 
 @EVERY_BACKEND
@@ -133,7 +190,9 @@ def test_named_backends_give_the_same_scores(name: Backend) -> None:
 
 def test_a_backend_that_is_none_is_refused() -> None:
     packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1], [3])], 3)
-    with pytest.raises(ValueError, match=r"backend: expected one of auto, blocked, reference, triton, got 'fast'\."):
+    with pytest.raises(
+        ValueError, match=r"backend: expected one of auto, numba, blocked, reference, triton, got 'fast'\."
+    ):
         match_pairs(packed, memories, asked, backend=cast(Backend, "fast"))
 
 
