@@ -8,6 +8,7 @@ WWW 2019), among the most frequent items.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import numpy as np
 import scipy.sparse as sp
@@ -17,6 +18,7 @@ from feature_store.histories import Histories
 from feature_store.log import EventLog
 from feature_store.online import OnlineLog
 from feature_store.point_in_time import IntArray
+from feature_store.ragged import Ragged
 
 FloatArray = NDArray[np.float32]
 
@@ -41,6 +43,8 @@ class CovisitationConfig:
     """Events per user that are read, the newest."""
 
 
+PICKED_CELLS = 600_000
+"""Histories times items that `pair_scores` holds at once where it reckons with all items."""
 COLUMNS = ("together", "together_recent", "follow", "follow_recent", "ease", "ease_recent")
 
 
@@ -69,14 +73,55 @@ class Covisitation:
 
     def scores(self, histories: Histories, items: IntArray | None = None) -> dict[str, FloatArray]:
         """How each of the given items, or each of the catalogue, goes with each history: float32[query, item] each."""
+        weights = self._weights(histories)
+        scores = {name: weights[weight] @ model for name, (weight, model) in self._plan().items()}
+        return {name: (grid if items is None else grid[:, items]).toarray() for name, grid in scores.items()}
+
+    def pair_scores(self, histories: Histories, candidates: Ragged, *, n_threads: int = 1) -> dict[str, FloatArray]:
+        """How each history's own candidates go with it: float32, one entry per value; 0 for rows that are no items.
+
+        The numbers of `scores` to the bit. Where numba is installed, the others are not reckoned at all.
+        """
+        if find_spec("numba") is None:
+            return self._picked(histories, candidates)
+        from feature_store.covisitation_pairs import pair_sums  # an extra, and slow to import
+
+        weights, plan, columns = self._weights(histories), self._plan(), {}
+        for name in COLUMNS[::2]:
+            recent = f"{name}_recent"
+            both = (weights[plan[name][0]], weights[plan[recent][0]])
+            sums = pair_sums(both, plan[name][1], candidates, n_threads=n_threads)
+            columns[name], columns[recent] = sums
+        return columns
+
+    def _picked(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
+        """`pair_scores` out of `scores`, some histories at a time."""
+        columns = {name: np.zeros(len(candidates.values), np.float32) for name in COLUMNS}
+        items = np.unique(candidates.values[candidates.values < self.together.shape[0]])
+        size = max(PICKED_CELLS // max(len(items), 1), 1)
+        for begin in range(0, len(candidates), size):
+            rows = np.arange(begin, min(begin + size, len(candidates)))
+            some, asked = candidates.take(rows), candidates.index_of(rows)
+            known = some.values < self.together.shape[0]
+            places = np.searchsorted(items, some.values[known])
+            for name, grid in self.scores(histories.take(rows), items).items():
+                columns[name][asked[known]] = grid[some.row_index[known], places]
+        return columns
+
+    def _weights(self, histories: Histories) -> dict[str, sp.csr_matrix]:
+        """How much each item of a history counts, by weighting; the same items in the same order in all."""
         fast, slow = self.config.half_lives
         unit = np.ones(len(histories.times), np.float32)
-        weights = {
-            "all": _weighted(histories, unit, self.together.shape[0], once=True),
-            "slow": _weighted(histories, _decay(histories.recency, slow), self.together.shape[0]),
-            "fast": _weighted(histories, _decay(histories.recency, fast), self.together.shape[0]),
+        n_items = self.together.shape[0]
+        return {
+            "all": _weighted(histories, unit, n_items, once=True),
+            "slow": _weighted(histories, _decay(histories.recency, slow), n_items),
+            "fast": _weighted(histories, _decay(histories.recency, fast), n_items),
         }
-        plan = {
+
+    def _plan(self) -> dict[str, tuple[str, sp.csr_matrix]]:
+        """Weighting and model of each column; a column and its `_recent` read one model."""
+        return {
             "together": ("all", self.together),
             "together_recent": ("fast", self.together),
             "follow": ("slow", self.follow),
@@ -84,8 +129,6 @@ class Covisitation:
             "ease": ("all", self.ease),
             "ease_recent": ("slow", self.ease),
         }
-        scores = {name: weights[weight] @ model for name, (weight, model) in plan.items()}
-        return {name: (grid if items is None else grid[:, items]).toarray() for name, grid in scores.items()}
 
 
 @dataclass(eq=False)

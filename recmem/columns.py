@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from feature_store.counters import item_counters, user_counters
@@ -23,8 +24,8 @@ IntArray = NDArray[np.int64]
 
 BoolArray = NDArray[np.bool_]
 
-CHUNK_ITEMS = 50_000
-"""Items that are reckoned with for each query of a chunk, at most: of a larger catalogue only some are scored."""
+CHUNK_PAIRS = 100_000
+"""Pairs whose columns are reckoned together."""
 CHUNK_CELLS = 600_000
 """Queries are taken together until they times the items that are scored for them exceed this: bounds the memory."""
 
@@ -87,17 +88,26 @@ def given_columns(
     on_progress: Callable[[int], None] | None = None,
 ) -> PairColumns:
     """Columns of the candidates that the caller gives for each query: rows of the matcher's tables."""
-    parts, first = [], 0
-    n_items = max(min(len(scene.catalogue), CHUNK_ITEMS), int(candidates.lengths.max(initial=1)))
-    for chunk in _chunks(queries, n_items, on_progress):
-        rows = candidates.take(np.arange(first, first + len(chunk)))
-        first += len(chunk)
-        distinct, place = np.unique(rows.values, return_inverse=True)
-        columns = matcher.pair_columns(chunk.histories, rows)
-        for name, grid in _covisitation(scene, chunk, distinct).items():
-            columns[name] = grid[rows.row_index, place]
-        parts.append(_pairs(scene, chunk, rows, columns))
+    parts = []
+    for rows in by_pairs(candidates, CHUNK_PAIRS):
+        chunk, asked = queries.take(rows), candidates.take(rows)
+        columns = matcher.pair_columns(chunk.histories, asked) | _pair_covisitation(scene, chunk, asked)
+        parts.append(_pairs(scene, chunk, asked, columns))
+        if on_progress is not None:
+            on_progress(len(chunk))
     return PairColumns.concat(parts)
+
+
+def by_pairs(candidates: Ragged, n_pairs: int) -> Iterator[IntArray]:
+    """Consecutive queries with at most `n_pairs` pairs together; a longer query stands alone; one part at the least."""
+    begin, offsets = 0, candidates.offsets
+    while True:
+        end = int(np.searchsorted(offsets, offsets[begin] + n_pairs, side="right")) - 1
+        end = min(max(end, begin + 1), len(candidates))
+        yield np.arange(begin, end)
+        begin = end
+        if begin >= len(candidates):
+            return
 
 
 def catalogue_scores(scene: Scene, matcher: Matcher, queries: QueryBatch, items: IntArray) -> Grid:
@@ -168,6 +178,20 @@ def _covisitation(scene: Scene, queries: QueryBatch, items: IntArray) -> Grid:
     return columns
 
 
+def _pair_covisitation(scene: Scene, queries: QueryBatch, candidates: Ragged) -> dict[str, FloatArray]:
+    """Item-item columns of each query's own candidates, 0 for texts that are no items of the catalogue."""
+    columns = {name: np.zeros(len(candidates.values), np.float32) for name in COVISITATION_COLUMNS}
+    periods = scene.timeline.periods(queries.times)
+    for period in np.unique(periods):
+        rows = np.flatnonzero(periods == period)
+        histories = _known_only(queries.histories.take(rows), len(scene.catalogue))
+        places, model = candidates.index_of(rows), scene.timeline.at(int(period))
+        found = model.pair_scores(histories, candidates.take(rows), n_threads=torch.get_num_threads())
+        for name, column in found.items():
+            columns[name][places] = column
+    return columns
+
+
 def _known_only(histories: Histories, n_known: int) -> Histories:
     """Histories without texts that are no items of the catalogue."""
     if not len(histories.items.values) or int(histories.items.values.max()) < n_known:
@@ -180,7 +204,7 @@ def _pairs(scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[
     owner = candidates.row_index
     times = queries.times[owner]
     values = dict(columns)
-    values |= item_counters(scene.reads, candidates.values, times, scene.config.counters)
+    values |= _item_counters(scene, candidates, queries.times)
     values |= scene.clicks.columns(candidates.values, times)
     per_query = user_counters(scene.reads, queries.users, queries.times, scene.config.counters)
     per_query["memory_size"] = np.log1p(queries.histories.items.lengths).astype(np.float32)
@@ -191,6 +215,22 @@ def _pairs(scene: Scene, queries: QueryBatch, candidates: Ragged, columns: dict[
         column[inside] = numbers[candidates.values[inside]]
         values[f"item_{name}"] = column
     return PairColumns(candidates, values)
+
+
+def _item_counters(scene: Scene, candidates: Ragged, times: IntArray) -> dict[str, FloatArray]:
+    """Counters of each pair. Where many ask for the same items at the same time, these are counted once."""
+    items, owner, config = candidates.values, candidates.row_index, scene.config.counters
+    moments, moment = np.unique(times, return_inverse=True)
+    n_items = int(items.max(initial=-1)) + 1
+    if len(moments) * n_items > len(items):
+        return item_counters(scene.reads, items, times[owner], config)
+    place = moment[owner] * n_items + items
+    is_asked = np.zeros(len(moments) * n_items, bool)
+    is_asked[place] = True
+    asked = np.flatnonzero(is_asked)
+    counters = item_counters(scene.reads, asked % n_items, moments[asked // n_items], config)
+    number = np.cumsum(is_asked)[place] - 1
+    return {name: column[number] for name, column in counters.items()}
 
 
 def _chunks(queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None) -> Iterator[QueryBatch]:

@@ -72,7 +72,9 @@ def read_candidates(
     if own is not None:
         keys["own"] = own.list.join("\n", ignore_nulls=False)
     query_of_row, first = _groups(pl.DataFrame(keys))
-    pairs, pair_of_row = np.unique(np.stack([query_of_row, item_rows], axis=1), axis=0, return_inverse=True)
+    # Query and item as one number: sorting these is ten times as fast as sorting rows of two.
+    stride = int(item_rows.max(initial=0)) + 1
+    pairs, pair_of_row = np.unique(query_of_row * stride + item_rows, return_inverse=True)
     told = None if own is None else own.gather(first)
     queries, inline, n_unknown = _queries(scene, users[first], micros[first], told)
     counts[UNKNOWN_USERS] = int(((users < 0) & (inline[query_of_row] < 0)).sum())
@@ -81,10 +83,10 @@ def read_candidates(
         scene=scene,
         queries=queries,
         inline=inline,
-        items=Ragged.from_lengths(pairs[:, 1].copy(), np.bincount(pairs[:, 0], minlength=len(first))),
+        items=Ragged.from_lengths(pairs % stride, np.bincount(pairs // stride, minlength=len(first))),
         texts=texts,
         query_of_row=query_of_row,
-        pair_of_row=pair_of_row.reshape(-1).astype(np.int64),
+        pair_of_row=pair_of_row.astype(np.int64, copy=False),
         counts=counts,
     )
 

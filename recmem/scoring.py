@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.ragged import Ragged
 from recmem.calibration import Calibration
-from recmem.columns import PairColumns, given_columns
+from recmem.columns import PairColumns, by_pairs, given_columns
 from recmem.matcher import MATCH_COLUMNS, Matcher
 from recmem.queries import Candidates
 from recmem.ranker import Ranker
@@ -34,7 +31,7 @@ def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibrati
 def rank_pairs(matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`."""
     parts = [_empty(RANK_OUTPUTS)]
-    for rows in _by_pairs(candidates.items):
+    for rows in by_pairs(candidates.items, CHUNK_PAIRS):
         pairs = pairs_of(matcher, candidates, rows)
         parts.append(ranked(pairs, ranker, calibration))
     return _joined(parts)
@@ -82,15 +79,3 @@ def _empty(names: tuple[str, ...]) -> Columns:
 
 def _joined(parts: list[Columns]) -> Columns:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _by_pairs(items: Ragged) -> Iterator[IntArray]:
-    """Consecutive queries with at most `CHUNK_PAIRS` pairs together; a longer query stands alone."""
-    begin, n_pairs = 0, 0
-    for query, length in enumerate(items.lengths.tolist()):
-        if query > begin and n_pairs + length > CHUNK_PAIRS:
-            yield np.arange(begin, query)
-            begin, n_pairs = query, 0
-        n_pairs += length
-    if len(items):
-        yield np.arange(begin, len(items))

@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
+from feature_store import covisitation as covisitation_module
 from feature_store.covisitation import COLUMNS, Covisitation, CovisitationConfig, CovisitationTimeline, strongest
 from feature_store.histories import Histories
+from feature_store.ragged import Ragged
 from oracle import Event, is_known
 from strategies import LAST_TIME, N_ITEMS, N_USERS, event_log, logs, times
 from tolerances import close
@@ -116,6 +118,28 @@ def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
             else:
                 parts = [model[item] for item in {entry.item for entry in seen}]
             close(scores[name][user], np.sum(parts, axis=0) if parts else np.zeros(N_ITEMS), "float32")
+
+
+@pytest.mark.parametrize("is_compiled", [True, False])
+@FEWER
+@given(logs(late=False), times(), st.data(), st.integers(1, 30))
+def test_scores_of_single_pairs_are_those_of_the_whole_catalogue_to_the_bit(
+    is_compiled: bool, log: list[Event], time: int, data: st.DataObject, cells: int
+) -> None:
+    if is_compiled:
+        pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
+    fitted, histories = fit(log, half_lives=(1.0, 4.0)), histories_at(log, time)
+    rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are no items of the models
+    candidates = Ragged.from_lists(data.draw(st.lists(rows, min_size=N_USERS, max_size=N_USERS)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(covisitation_module, "PICKED_CELLS", cells)
+        if not is_compiled:
+            patch.setattr(covisitation_module, "find_spec", lambda name: None)
+        found = fitted.pair_scores(histories, candidates, n_threads=2)
+    whole = {name: np.pad(grid, ((0, 0), (0, 3))) for name, grid in fitted.scores(histories).items()}
+    assert tuple(found) == COLUMNS
+    for name, column in found.items():
+        close(column, whole[name][candidates.row_index, candidates.values], "exact")
 
 
 @FEWER

@@ -16,7 +16,7 @@ from oracle import Event, Showing
 from recmem import columns as columns_module
 from recmem import query_batch as query_batch_module
 from recmem.candidates import RetrievalConfig
-from recmem.columns import PairColumns, given_columns, retrieved_columns, seen_items
+from recmem.columns import PairColumns, by_pairs, given_columns, retrieved_columns, seen_items
 from recmem.matcher import MATCH_COLUMNS
 from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
@@ -213,11 +213,33 @@ def test_chunks_of_queries_give_what_all_at_once_gives(monkeypatch: pytest.Monke
     candidates = [[place % N_ITEMS] for place in range(len(queries))]
     whole = given_to(scene, queries, candidates), retrieved_by(scene, queries)
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", queries_at_once * N_ITEMS)
+    monkeypatch.setattr(columns_module, "CHUNK_PAIRS", queries_at_once)
     told: list[int] = []
     parts = given_columns(scene, matcher(), batch_of(scene, queries), Ragged.from_lists(candidates), told.append)
     same(parts, whole[0], "float32")
     assert told == [queries_at_once] * (len(queries) // queries_at_once)
     same(retrieved_by(scene, queries), whole[1], "float32")
+
+
+@given(lengths=st.lists(st.integers(0, 9), max_size=12), n_pairs=st.integers(1, 20))
+def test_queries_are_taken_together_up_to_so_many_pairs(lengths: list[int], n_pairs: int) -> None:
+    candidates = Ragged.from_lengths(np.zeros(sum(lengths), np.int64), np.array(lengths, np.int64))
+    parts = list(by_pairs(candidates, n_pairs))
+    assert np.concatenate(parts).tolist() == list(range(len(lengths)))
+    assert len(parts) >= 1
+    assert all(len(part) == 1 or candidates.lengths[part].sum() <= n_pairs for part in parts if len(part))
+
+
+def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not() -> None:
+    log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
+    scene, items = scene_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
+    queries = [(user, time) for time in (3, 9) for user in range(N_USERS)]
+    shared = given_to(scene, queries, items).values
+    for place, query in enumerate(queries):
+        for item in range(N_ITEMS):
+            alone = given_to(scene, [query], [[item]]).values
+            for name in ("popularity", "popularity_short", "trend", "item_age"):
+                close(alone[name], shared[name][[place * N_ITEMS + item]], "exact")
 
 
 def test_grid_of_scores_is_shown_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
