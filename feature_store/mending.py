@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from feature_store.faults import DataError
+from feature_store.leftovers import write_whole
 from feature_store.rejects import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
 from feature_store.store import Receipt, Store
@@ -39,7 +40,7 @@ def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
         json.dumps({**line, "row": json.loads(line["row"])}, ensure_ascii=False)
         for line in rejected.select("content_hash", "table", "reason", "row").to_dicts()
     )
-    Path(path).write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    write_whole(Path(path), "".join(f"{line}\n" for line in lines))
 
 
 def read_mended(path: str | Path) -> list[dict[str, Any]]:
