@@ -191,7 +191,8 @@ class Model:
         items that this process has not loaded. The tables stay as they are: append to the store as well.
 
         The rules are those of `Store.append_events`: a known event counts once, a bad row is counted as rejected with
-        its reason. Events of items that the store lacks are taken in and remembered once it has them.
+        its reason, a row with `cancels` takes an earlier event back. Events of items that the store lacks are taken in
+        and remembered once it has them.
         """
         ids = {name: self.scene.events.schema[name] for name in ("user_id", "item_id")}
         checked = check_table(events, EVENTS, stored=ids)

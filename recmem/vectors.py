@@ -190,8 +190,11 @@ class VectorCache:
             }
         )
         metadata = {_FINGERPRINT_KEY: self.fingerprint, _DIGEST_KEY: _content_digest(hashes, vectors)}
-        frame.write_parquet(unfinished, compression="uncompressed", metadata=metadata)
-        os.replace(unfinished, self.folder / f"part-{name}.parquet")
+        try:
+            frame.write_parquet(unfinished, compression="uncompressed", metadata=metadata)
+            os.replace(unfinished, self.folder / f"part-{name}.parquet")
+        finally:  # a disk that is full is not to be filled further
+            unfinished.unlink(missing_ok=True)
 
     def _read_hashes(self, part: str) -> pl.Series:
         self._check_part(part)

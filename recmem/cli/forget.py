@@ -42,6 +42,7 @@ def forget(
     import mlflow
 
     from feature_store import Store
+    from feature_store.leftovers import write_whole
     from recmem.forgetting import forget_item, forget_user
     from recmem.online import RedisMemories
 
@@ -64,4 +65,4 @@ def forget(
     if receipt.note:
         say(f"Registered models: {receipt.note}")
     if out is not None:
-        out.write_text(receipt.to_json(), encoding="utf-8")
+        write_whole(out, receipt.to_json())
