@@ -23,6 +23,8 @@ FloatArray = NDArray[np.float32]
 
 QUERIES_TOGETHER = 64
 """Histories that a thread takes at a time."""
+CLEARED_AT_ONCE = 8
+"""So many items side by side are cleared as quickly as one that is looked up."""
 
 
 def pair_sums(
@@ -57,8 +59,10 @@ def _add(begin, end, starts, items, weights, model_starts, model_items, model_we
     n_items = len(model_starts) - 1
     line = np.zeros((n_items, 2), np.float32)
     for query in range(begin, end):
+        n_added = 0
         for place in range(starts[query], starts[query + 1]):
             item, first, second = items[place], weights[place, 0], weights[place, 1]
+            n_added += model_starts[item + 1] - model_starts[item]
             for entry in range(model_starts[item], model_starts[item + 1]):
                 line[model_items[entry], 0] += first * model_weights[entry]
                 line[model_items[entry], 1] += second * model_weights[entry]
@@ -66,8 +70,9 @@ def _add(begin, end, starts, items, weights, model_starts, model_items, model_we
             if candidates[pair] < n_items:
                 found[pair, 0] = line[candidates[pair], 0]
                 found[pair, 1] = line[candidates[pair], 1]
-        for place in range(starts[query], starts[query + 1]):
-            item = items[place]
-            for entry in range(model_starts[item], model_starts[item + 1]):
-                line[model_items[entry], 0] = 0
-                line[model_items[entry], 1] = 0
+        if n_added * CLEARED_AT_ONCE > n_items:
+            line[:] = 0
+        else:
+            for place in range(starts[query], starts[query + 1]):
+                for entry in range(model_starts[items[place]], model_starts[items[place] + 1]):
+                    line[model_items[entry]] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -31,14 +32,28 @@ class TextSearch(Protocol):
 
 
 class ExactSearch:
-    """Every cosine, block by block of the table, on the device where it lies. Equal ones go by row."""
+    """Every cosine, on the device where the table lies. Equal ones go by row.
+
+    On a CPU with numba the selection goes along with the products; elsewhere blocks of the table go through torch.
+    """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
-        self._unit = unit
+        self._unit = unit.contiguous()
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
         """See `TextSearch.nearest`; k is at most the number of rows."""
         k = min(k, len(self._unit))
+        numbers = (self._unit, queries)
+        if find_spec("numba") is None or any(
+            part.device.type != "cpu" or part.dtype != torch.float32 for part in numbers
+        ):
+            return self._blocked(queries, k)
+        from recmem.kernels.top_numba import top_rows  # an extra, and slow to import
+
+        table, asked = (part.detach().contiguous().numpy() for part in numbers)
+        return top_rows(table, asked, k, n_threads=torch.get_num_threads())
+
+    def _blocked(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
         size = max(BLOCK_CELLS // max(len(queries), 1), k)
         best = queries.new_full((len(queries), 0), 0.0)
         rows = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
