@@ -2,15 +2,15 @@
 
 A file that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is
 scored as a whole wherever its rows stand. Scores are laid down by row number on disk; at last the file is read once
-more, in order, and written with its scores beside it.
+more, in order, and written with its scores beside it. Reading, scoring and writing go on side by side.
 """
 
 from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
@@ -27,6 +27,7 @@ from feature_store import DataError
 from feature_store.faults import Fault, describe
 from feature_store.leftovers import clear
 from feature_store.timestamps import parse_timestamps
+from recmem.overlap import ahead, behind
 
 CHUNK_ROWS = 100_000
 """Rows that are scored together; a query is never cut, so that one of more rows makes a larger chunk."""
@@ -63,7 +64,7 @@ class CandidateFiles:
                 raise _refusal(f"the columns of {files[0].name} in {file.name} too, got others", "Write them alike.")
         return cls(files, schema, sum(n_rows for _, n_rows in found))
 
-    def batches(self, rows: int, columns: list[str] | None = None) -> Iterator[pa.RecordBatch]:
+    def batches(self, rows: int, columns: list[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
         """All rows in order, at most `rows` at a time; all columns, or the given ones."""
         for file in self.files:
             try:
@@ -99,12 +100,18 @@ def score_file(
         if candidates.n_rows > chunk_rows:
             _check_rows(candidates, chunk_rows)
         scores = {name: _on_disk(folder, candidates.n_rows, values) for name, values in added.to_dict().items()}
-        for chunk in _whole_queries(candidates, folder, chunk_rows):
-            scored = scorer(chunk.drop(_PLACE))
+
+        def lay_down(scored: tuple[pl.Series, pl.DataFrame]) -> None:
+            places, columns = scored
             for name, column in scores.items():
-                column[chunk[_PLACE].to_numpy()] = scored[name].to_numpy()
-            if on_progress is not None:
-                on_progress(chunk.height)
+                column[places.to_numpy()] = columns[name].to_numpy()
+
+        # Read, score and lay down go on at once; the scorer alone runs in this thread.
+        with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
+            for chunk in chunks:
+                put((chunk[_PLACE], scorer(chunk.drop(_PLACE)).select(list(scores))))
+                if on_progress is not None:
+                    on_progress(chunk.height)
         unfinished = folder / "scores.parquet"
         _write(candidates, scores, unfinished, chunk_rows)
         os.replace(unfinished, out)
@@ -130,7 +137,9 @@ def _faults(frame: pl.DataFrame) -> list[Fault]:
     return faults + (parse_timestamps(frame["timestamp"])[1] if "timestamp" in frame.columns else [])
 
 
-def _whole_queries(source: CandidateFiles, folder: Path, chunk_rows: int, n_spread: int = 0) -> Iterator[pl.DataFrame]:
+def _whole_queries(
+    source: CandidateFiles, folder: Path, chunk_rows: int, n_spread: int = 0
+) -> Generator[pl.DataFrame, None, None]:
     """Frames of whole queries, with the rows' places in the column `_PLACE`."""
     if source.n_rows <= chunk_rows or n_spread == MAX_SPREADS:
         frame = source.frame()
@@ -148,7 +157,7 @@ def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int,
     writers: dict[Path, pq.ParquetWriter] = {}
     first = 0
     with ExitStack() as stack:
-        for batch in source.batches(chunk_rows):
+        for batch in stack.enter_context(closing(ahead(source.batches(chunk_rows)))):
             placed = batch
             if _PLACE not in batch.schema.names:
                 places = pa.array(np.arange(first, first + batch.num_rows), pa.int64())
@@ -181,8 +190,11 @@ def _write(candidates: CandidateFiles, scores: dict[str, NDArray[np.generic]], p
     fields = [pa.field(name, pa.from_numpy_dtype(column.dtype)) for name, column in scores.items()]
     schema = pa.schema([*candidates.schema, *fields])
     first = 0
-    with pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer:
-        for batch in candidates.batches(rows):
+    with (
+        pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
+        closing(ahead(candidates.batches(rows))) as batches,
+    ):
+        for batch in batches:
             added = [pa.array(np.asarray(column[first : first + batch.num_rows])) for column in scores.values()]
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
             first += batch.num_rows
