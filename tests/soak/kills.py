@@ -22,11 +22,11 @@ from pathlib import Path
 import polars as pl
 import torch
 
-import small_world
 from feature_store import Store
 from recmem.bundle import load_bundle
 from recmem.streaming import CandidateFiles, score_file
 from recmem.vectors import VectorCache
+from tests import small_world
 from training.config import TrainingConfig
 from training.match import MatchTrainingConfig
 from training.pipeline import run_training
