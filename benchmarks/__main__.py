@@ -15,6 +15,8 @@ METHOD = (
     "Match scores are checked against float64, searches, counts and encodings against their peers; the others are not."
 )
 DEMO = Path("runs/demo/bundle")
+RETAIL = Path("runs/online_retail/bundle")
+"""Optional: recmem train --items examples/online_retail/items.parquet --events ... --out runs/online_retail"""
 
 
 def main() -> None:
@@ -45,7 +47,8 @@ def cpu_rows():  # type: ignore[no-untyped-def]
 
     demo = _demo()
     rows = scorer_rows(torch.device("cpu")) + training_rows() + search_rows() + as_of_rows()
-    return rows + encoding_rows() + batch_rows(demo)
+    rows += encoding_rows() + batch_rows(demo, 2_000, 100)
+    return rows + (batch_rows(RETAIL, 2_000, 1_000) if RETAIL.exists() else [])
 
 
 def _demo() -> Path:

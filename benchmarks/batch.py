@@ -2,43 +2,80 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import lightgbm as lgb
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 import recmem
 from benchmarks.timing import Row, compare
+from recmem.model import Model
 from recmem.queries import read_candidates
 from recmem.ranker import feature_matrix, ranking_features
 from recmem.scoring import RANK_OUTPUTS, pairs_of
+from recmem.streaming import CandidateFiles, score_file
 
-N_USERS, N_CANDIDATES = 2_000, 100
 LARGE, N_TREES = {"num_leaves": 63, "objective": "binary", "verbose": -1, "min_data_in_leaf": 20}, 300
 """A ranker of the size that teams often have, on labels of chance: only its speed counts."""
+N_FITTED = 200_000
+"""Rows that it is fitted on."""
 
 
-def batch_rows(bundle: Path) -> list[Row]:
-    """Random candidates of random users of the bundle's store, scored by all columns and by the match alone."""
+def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
+    """Random candidates of random users of the bundle's store: all columns, the match alone, Parquet to Parquet.
+
+    What is ranked in memory is checked against the ranker on its columns, and the file against memory.
+    """
     model = recmem.load(bundle)
     rng = np.random.default_rng(0)
-    users = rng.choice(model.scene.users.to_numpy(), N_USERS).repeat(N_CANDIDATES)
+    users = rng.choice(model.scene.users.to_numpy(), n_users).repeat(n_candidates)
     items = rng.choice(model.scene.catalogue.ids.to_numpy(), len(users))
     frame = pl.DataFrame({"user_id": users, "item_id": items})
     read = read_candidates(frame, model.scene, RANK_OUTPUTS)
     pairs = pairs_of(model.matcher, read, np.arange(len(read.queries)))
-    ranker = model.bundle.ranker
+    ranker, ranked = model.bundle.ranker, model.rank(frame)
+    _check("score", ranked["score"].to_numpy(), ranker.scores(pairs)[read.pair_of_row])
     matrix = feature_matrix(ranking_features(pairs, ranker.columns), ranker.features)
-    labels = rng.random(len(matrix)) < 0.1
-    if not np.array_equal(model.rank(frame)["score"].to_numpy(), ranker.scores(pairs)[read.pair_of_row]):
-        raise ArithmeticError("score: expected the ranker's on these columns, got others. Nothing is timed.")
-    large = lgb.train(LARGE, lgb.Dataset(matrix, labels), num_boost_round=N_TREES)
-    ways = {
-        f"LightGBM predict alone, {N_TREES} trees of {LARGE['num_leaves']} leaves": lambda: large.predict(matrix),
-        "LightGBM predict alone, this ranker's trees": lambda: ranker.booster.predict(matrix, raw_score=True),
-        "recmem rank, whole path": lambda: model.rank(frame),
-        "recmem match": lambda: model.match(frame),
-    }
-    shape = f"{N_USERS:,} users x {N_CANDIDATES} candidates, {ranker.booster.num_trees()} trees"
-    return compare("batch scoring", shape, ways, amount=len(frame), unit="rows/s", rounds=3)
+    large = _with_large_ranker(model, matrix, rng)
+    with TemporaryDirectory() as folder:
+        given, out = Path(folder) / "candidates.parquet", Path(folder) / "scores.parquet"
+        frame.write_parquet(given)
+
+        def score() -> None:
+            score_file(CandidateFiles.open(given), out, model.rank)
+
+        score()
+        _check("score of the file", pl.read_parquet(out)["score"].to_numpy(), ranked["score"].to_numpy())
+        trees = f"{N_TREES} trees of {LARGE['num_leaves']} leaves"
+        ways: dict[str, Callable[[], object]] = {
+            f"LightGBM predict alone, {trees}": lambda: large.bundle.ranker.booster.predict(matrix),
+            "LightGBM predict alone, this ranker's trees": lambda: ranker.booster.predict(matrix, raw_score=True),
+            "recmem rank, whole path": lambda: model.rank(frame),
+            f"recmem rank, whole path with {trees}": lambda: large.rank(frame),
+            "recmem rank, Parquet to Parquet": score,
+            "recmem match": lambda: model.match(frame),
+        }
+        name = (
+            f"{bundle.parent.name}: {n_users:,} users x {n_candidates} candidates, {ranker.booster.num_trees()} trees"
+        )
+        return compare("batch scoring", name, ways, amount=len(frame), unit="rows/s", rounds=3)
+
+
+def _with_large_ranker(model: Model, matrix: NDArray[np.float32], rng: np.random.Generator) -> Model:
+    """The same model with a larger booster of the same features."""
+    some = matrix[:N_FITTED]
+    booster = lgb.train(LARGE, lgb.Dataset(some, rng.random(len(some)) < 0.1), num_boost_round=N_TREES)
+    large = copy(model)
+    large.bundle = replace(model.bundle, ranker=replace(model.bundle.ranker, booster=booster))
+    return large
+
+
+def _check(what: str, found: NDArray[np.float64], expected: NDArray[np.float64]) -> None:
+    if not np.array_equal(found, expected):
+        raise ArithmeticError(f"{what}: expected the ranker's on these columns, got others. Nothing is timed.")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Row, compare
-from recmem.kernels import Asked, MatchTables, Memories, PackedTables, match_pairs
+from recmem.kernels import Asked, MatchTables, Memories, PackedTables, match_pairs, why_not_numba
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 N_HEADS, HEAD_DIM = 4, 32
@@ -36,6 +36,8 @@ def _rows(device: torch.device, dtype: torch.dtype, n_slots: int, n_candidates: 
         "gather, einsum, softmax": lambda: naive(plain, memories, asked, n_slots, n_candidates),
         "recmem": lambda: match_pairs(packed, memories, asked),
     }
+    if why_not_numba(packed) is None:
+        ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, asked, backend="blocked")
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}"
     with torch.inference_mode():
         expected = naive(_double(tables), _doubled(memories), asked, n_slots, n_candidates)[0]

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = "torch triton transformers sentence-transformers lightgbm polars numpy faiss-cpu redis"
+PACKAGES = "torch triton numba transformers sentence-transformers lightgbm polars numpy faiss-cpu redis feast"
 ROUNDS = 7
 """Every function is timed this often, in turn with the others: a busy neighbour slows all of them."""
 
