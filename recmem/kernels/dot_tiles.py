@@ -5,6 +5,8 @@
 
     fill_panel(table, rows, panel):
         panel[d, s] = table[rows[s], d], and of the last row for the lanes after it
+    fetch_row(table, row):
+        asks for a row that is read soon, so that it comes while others are worked on
 
 A panel holds columns side by side: [width, lane], contiguous, its lanes padded to a multiple of `LANES`. Four rows
 times as many lanes as there are registers for are summed at once: each number of a row is read from where the table
@@ -33,7 +35,7 @@ WIDE = 4 if binding.get_host_cpu_features().get("avx512f", False) else 1
 
 _NUMBER, _WORD = ir.FloatType(), ir.IntType(64)
 _VECTOR = ir.VectorType(_NUMBER, LANES)
-_NUMBER_BYTES = 4
+_NUMBER_BYTES, _LINE_BYTES = 4, 64
 
 
 def _tile(n_vectors: int) -> Any:
@@ -63,8 +65,9 @@ def _generate(build, n_vectors, panel, stride, *others):
     sums = [[build.phi(_VECTOR) for _ in range(n_vectors)] for _ in rows]
     columns = [_load(build, _at(build, line, LANES * vector), _VECTOR) for vector in range(n_vectors)]
     spread = [_spread(build, _load(build, build.add(row, _bytes(build, place)), _NUMBER)) for row in rows]
+    # Fused where the processor does that at once, and not where it would have to be imitated.
     multiply_add = cgutils.get_or_insert_function(
-        build.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fma.v{LANES}f32"
+        build.module, ir.FunctionType(_VECTOR, [_VECTOR] * 3), f"llvm.fmuladd.v{LANES}f32"
     )
     new = [
         [build.call(multiply_add, [one, column, old]) for column, old in zip(columns, olds, strict=True)]
@@ -110,7 +113,7 @@ def _spread(build, number):
     return build.shuffle_vector(one, nothing, ir.Constant(ir.VectorType(index, LANES), [0] * LANES))
 
 
-_tile_1, _tile_2, _tile_4 = _tile(1), _tile(2), _tile(4)
+_tile_1, _tile_2, _tile_3, _tile_4 = _tile(1), _tile(2), _tile(3), _tile(4)
 
 
 @njit(nogil=True, inline="never")
@@ -127,6 +130,9 @@ def times_panel(table, rows, column, width, panel, line, out):
     while WIDE == 4 and lane + 4 * LANES <= stride:
         _tile_4(begin + 4 * lane, stride, row0, row1, row2, row3, width, end + 4 * lane)
         lane += 4 * LANES
+    while WIDE == 4 and lane + 3 * LANES <= stride:
+        _tile_3(begin + 4 * lane, stride, row0, row1, row2, row3, width, end + 4 * lane)
+        lane += 3 * LANES
     while WIDE == 4 and lane + 2 * LANES <= stride:
         _tile_2(begin + 4 * lane, stride, row0, row1, row2, row3, width, end + 4 * lane)
         lane += 2 * LANES
@@ -177,6 +183,30 @@ def fill_panel(table, rows, panel):
             _turn(addresses.ctypes.data, panel.ctypes.data + _NUMBER_BYTES * (place * stride + first), stride)
             for lane in range(LANES):
                 addresses[lane] += _NUMBER_BYTES * LANES
+
+
+@intrinsic
+@no_type_check
+def _fetch(context, address):
+    """Asks for the cache line at an address."""
+
+    def generate(context, build, signature, arguments):
+        pointer, number = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [pointer, number, number, number])
+        ask = cgutils.get_or_insert_function(build.module, kind, "llvm.prefetch.p0")
+        build.call(ask, [build.inttoptr(arguments[0], pointer), number(0), number(2), number(1)])
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
+
+
+@njit(nogil=True)
+@no_type_check
+def fetch_row(table, row):
+    """See the module."""
+    first = table.ctypes.data + _NUMBER_BYTES * row * table.shape[1]
+    for place in range(0, _NUMBER_BYTES * table.shape[1], _LINE_BYTES):
+        _fetch(first + place)
 
 
 @intrinsic

@@ -20,7 +20,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from recmem.kernels.dot_tiles import LANES, ROWS, fill_panel, float_of_bits, times_panel
+from recmem.kernels.dot_tiles import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
 
@@ -112,27 +112,29 @@ def _exp(x):
     return (sum_ * rest * rest + rest + _ONE) * power
 
 
+# Rows of arrays are never taken out: a view is counted as it begins and ends, which costs more than the work done here.
 @njit(**_COMPILED)
 @no_type_check
-def _attend(cosine, look, told, bias, sign, seen, alpha, gamma):
+def _attend(one, head, alpha, gamma, space):
     """Total attention of a candidate over the slots; `told` becomes what each says, times its attention."""
+    _, _, cosine, look, told, _, biases, signs, seen, _ = space
     total = _ZERO
-    for slot in range(len(cosine)):
-        logit = look[slot] + alpha * cosine[slot] + bias[slot]
-        attention = _exp(min(max(logit, -_LIMIT), _LIMIT)) * seen[slot]
+    for slot in range(seen.shape[1]):
+        logit = look[one, slot] + alpha * cosine[one, slot] + biases[head, slot]
+        attention = _exp(min(max(logit, -_LIMIT), _LIMIT)) * seen[one, slot]
         total += attention
-        told[slot] = attention * (told[slot] + gamma * cosine[slot]) * sign[slot]
+        told[one, slot] = attention * (told[one, slot] + gamma * cosine[one, slot]) * signs[head, slot]
     return total
 
 
 @njit(**_COMPILED)
 @no_type_check
-def _similar(cosine, counted, numbers, pair):
+def _similar(one, cosine, counted, first_slot, n_slots, numbers, pair):
     """Largest, mean, mean of the three largest and last cosine over the counted slots; 0 where there is none."""
     first, second, third, total, last, n_counted = _LOWEST, _LOWEST, _LOWEST, _ZERO, _ZERO, 0
-    for slot in range(len(counted)):
-        if counted[slot]:
-            last = cosine[slot]
+    for slot in range(n_slots):
+        if counted[first_slot + slot]:
+            last = cosine[one, slot]
             total += last
             n_counted += 1
             third = max(third, min(second, last))
@@ -147,29 +149,33 @@ def _similar(cosine, counted, numbers, pair):
 
 @njit(**_COMPILED)
 @no_type_check
-def _largest(parts):
-    """Place of the largest part, the first of equals."""
-    best = 0
-    for slot in range(1, len(parts)):
-        if parts[slot] > parts[best]:
+def _sum_up(one, n_slots, parts):
+    """Sum of a candidate's parts, and the place of the largest, the first of equals."""
+    total, best = _ZERO, 0
+    for slot in range(parts.shape[1]):
+        total += parts[one, slot]
+    for slot in range(1, n_slots):
+        if parts[one, slot] > parts[one, best]:
             best = slot
-    return best
+    return total, best
 
 
 @njit(**_COMPILED)
 @no_type_check
-def _find(cosine, older, n_kept, best, seen):
+def _find(one, cosine, older, first_slot, n_slots, n_kept, best, seen):
     """`seen` becomes 1 for the slots that a candidate sees: of the older ones those as like it as the n_kept-th."""
-    best[:n_kept] = _LOWEST
-    for slot in range(len(older)):
-        if older[slot] and cosine[slot] > best[n_kept - 1]:
+    for place in range(n_kept):
+        best[place] = _LOWEST
+    for slot in range(n_slots):
+        if older[first_slot + slot] and cosine[one, slot] > best[n_kept - 1]:
             place = n_kept - 1
-            while place and best[place - 1] < cosine[slot]:
+            while place and best[place - 1] < cosine[one, slot]:
                 best[place] = best[place - 1]
                 place -= 1
-            best[place] = cosine[slot]
-    for slot in range(len(older)):
-        seen[slot] = _ONE if not older[slot] or cosine[slot] >= best[n_kept - 1] else _ZERO
+            best[place] = cosine[one, slot]
+    for slot in range(n_slots):
+        is_seen = not older[first_slot + slot] or cosine[one, slot] >= best[n_kept - 1]
+        seen[one, slot] = _ONE if is_seen else _ZERO
 
 
 @njit(**_COMPILED)
@@ -183,8 +189,9 @@ def _panels(piece, tables, memories, space):
     if len(rows):
         fill_panel(unit, rows, of_unit)
         fill_panel(slot_side, rows, of_sides)
-    for slot in range(len(seen)):
-        seen[slot] = _ONE if slot < len(rows) else _ZERO
+    for slot in range(seen.shape[1]):
+        for one in range(ROWS):
+            seen[one, slot] = _ONE if slot < len(rows) else _ZERO
         for head in range(len(biases)):
             biases[head, slot] = bias[piece[0] + slot, head] if slot < len(rows) else _ZERO
             signs[head, slot] = sign[piece[0] + slot, head] if slot < len(rows) else _ZERO
@@ -196,31 +203,29 @@ def _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, s
     """All of the candidates `rows`, of which the first `n_pairs` are asked for: the pairs from `pair` on."""
     unit, _, cand_side, prior, null_value, alpha, gamma, null = tables
     _, counted, _, _, older, n_kept = memories
-    of_unit, of_sides, cosine, look, told, parts, biases, signs, seen, best = space
-    n_slots, n_heads = piece[1] - piece[0], len(alpha)
+    of_unit, of_sides, cosine, look, told, parts, _, _, seen, best = space
+    first_slot, n_slots, n_heads = piece[0], piece[1] - piece[0], len(alpha)
     width = len(of_sides) // (2 * n_heads)
     times_panel(unit, rows, 0, len(of_unit), of_unit, 0, cosine)
-    parts[:] = _ZERO
     for one in range(n_pairs):
         numbers[1, pair + one], numbers[2, pair + one] = prior[rows[one]], _ZERO
+        for slot in range(parts.shape[1]):
+            parts[one, slot] = _ZERO
+        if n_kept and n_slots:
+            _find(one, cosine, older, first_slot, n_slots, min(n_kept, n_slots), best, seen)
     for head in range(n_heads):
         times_panel(cand_side, rows, head * width, width, of_sides, head * width, look)
         times_panel(cand_side, rows, (n_heads + head) * width, width, of_sides, (n_heads + head) * width, told)
         for one in range(n_pairs):
-            if n_kept and n_slots:
-                _find(cosine[one], older[piece[0] : piece[1]], min(n_kept, n_slots), best, seen)
-            terms = (biases[head], signs[head], seen, alpha[head], gamma[head])
-            share = _ONE / (null[head] + _attend(cosine[one], look[one], told[one], *terms))
+            share = _ONE / (null[head] + _attend(one, head, alpha[head], gamma[head], space))
             for slot in range(parts.shape[1]):
                 parts[one, slot] += told[one, slot] * share
             numbers[2, pair + one] += null[head] * null_value[rows[one], head] * share
     for one in range(n_pairs):
-        total = _ZERO
-        for slot in range(parts.shape[1]):
-            total += parts[one, slot]
+        _similar(one, cosine, counted, first_slot, n_slots, numbers, pair + one)
+        total, strong = _sum_up(one, n_slots, parts)
         numbers[0, pair + one] = numbers[1, pair + one] + numbers[2, pair + one] + total
-        _similar(cosine[one], counted[piece[0] : piece[1]], numbers, pair + one)
-        strongest[pair + one] = piece[0] + _largest(parts[one, :n_slots]) if n_slots else -1
+        strongest[pair + one] = first_slot + strong if n_slots else -1
 
 
 # What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
@@ -231,7 +236,7 @@ def _score(pieces, tables, memories, asked, numbers, strongest):
     most = 0
     for piece in pieces:
         most = max(most, -(-(piece[1] - piece[0]) // LANES) * LANES)
-    n_lines = dim + wide + 4 * ROWS + 2 * n_heads + 2
+    n_lines = dim + wide + 5 * ROWS + 2 * n_heads + 1
     room = np.empty(n_lines * most, np.float32)
     rows = np.empty(ROWS, np.int64)
     for piece in pieces:
@@ -248,12 +253,15 @@ def _score(pieces, tables, memories, asked, numbers, strongest):
             lines[at + 3 * ROWS : terms],
             lines[terms : terms + n_heads],
             lines[terms + n_heads : terms + 2 * n_heads],
-            lines[n_lines - 2],
+            lines[n_lines - 1 - ROWS : n_lines - 1],
             lines[n_lines - 1],
         )
         _panels(piece, tables, memories, space)
         for pair in range(piece[2], piece[3], ROWS):
             n_pairs = min(piece[3] - pair, ROWS)
+            for following in range(pair + ROWS, min(piece[3], pair + 2 * ROWS)):
+                fetch_row(tables[0], asked[following])
+                fetch_row(tables[2], asked[following])
             for one in range(ROWS):
                 rows[one] = asked[pair + min(one, n_pairs - 1)]
             _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, strongest)
