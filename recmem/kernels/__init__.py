@@ -1,6 +1,7 @@
 """The match of candidates with memories: one contract, a plain torch definition, and the backends that run it."""
 
 from importlib.util import find_spec
+from platform import machine
 from typing import Literal, get_args
 
 import torch
@@ -87,6 +88,8 @@ def why_not_numba(tables: PackedTables) -> str | None:
         return f"the tables are on {tables.unit.device.type}, and numba compiles for the CPU"
     if tables.unit.dtype != torch.float32:
         return f"the tables are {str(tables.unit.dtype).removeprefix('torch.')}, and numba reads float32"
+    if machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        return "the processor has no AVX2, without which torch alone is quicker"
     return None if find_spec("numba") else _NOT_INSTALLED.format("numba")
 
 

@@ -158,8 +158,12 @@ def test_numba_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     if find_spec("numba"):
         with pytest.raises(RuntimeError, match=r"expected float32 tables on a CPU for numba, got float16 on cpu"):
             match_pairs(half, memories, asked, backend="numba")
-    monkeypatch.setattr(kernels_module, "find_spec", lambda name: None)
     packed = PackedTables.of(random_tables(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(kernels_module, "machine", lambda: "x86_64")
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+        assert why_not_numba(packed) == "the processor has no AVX2, without which torch alone is quicker"
+    monkeypatch.setattr(kernels_module, "find_spec", lambda name: None)
     assert why_not_numba(packed) == "numba is not installed: pip install 'recmem[numba]'"
     with pytest.raises(RuntimeError, match=r"got numba: numba is not installed: pip install 'recmem\[numba\]'"):
         match_pairs(packed, memories, asked, backend="numba")
