@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from recmem.calibration import Calibration
@@ -18,9 +21,10 @@ Columns = dict[str, Column]
 MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_COLUMNS)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
-DTYPES: dict[str, type[np.generic]] = dict.fromkeys(MATCH_OUTPUTS, np.float32) | {"score": np.float64, "rank": np.int64}
 CHUNK_PAIRS = 100_000
-"""Pairs whose ranking columns are held at once."""
+"""Pairs whose ranking columns are reckoned together ..."""
+CHUNKS_AT_ONCE = 2
+"""... in so many threads, at most; measured."""
 
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
@@ -30,11 +34,20 @@ def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibrati
 
 def rank_pairs(matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`."""
-    parts = [_empty(RANK_OUTPUTS)]
-    for rows in by_pairs(candidates.items, CHUNK_PAIRS):
-        pairs = pairs_of(matcher, candidates, rows)
-        parts.append(ranked(pairs, ranker, calibration))
-    return _joined(parts)
+
+    def score(rows: IntArray) -> Columns:
+        return ranked(pairs_of(matcher, candidates, rows), ranker, calibration)
+
+    chunks = list(by_pairs(candidates.items, CHUNK_PAIRS))
+    if len(chunks) == 1:
+        return score(chunks[0])
+    # Fitted once and before, not by every thread that finds nothing.
+    timeline = candidates.scene.timeline
+    for period in np.unique(timeline.periods(candidates.queries.times)):
+        timeline.at(int(period))
+    # What numpy does with one core goes along with what the kernels and the trees do with all.
+    with ThreadPoolExecutor(min(torch.get_num_threads(), CHUNKS_AT_ONCE)) as pool:
+        return _joined(list(pool.map(score, chunks)))
 
 
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
@@ -71,10 +84,6 @@ def ranks(scores: NDArray[np.float64], query: IntArray) -> IntArray:
 def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:
     score = calibration.probability(columns["match_raw"])
     return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_COLUMNS}}
-
-
-def _empty(names: tuple[str, ...]) -> Columns:
-    return {name: np.empty(0, DTYPES[name]) for name in names}
 
 
 def _joined(parts: list[Columns]) -> Columns:
