@@ -20,7 +20,7 @@ LAST_TIME = 12
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UTC_US = pl.Datetime("us", "UTC")
 
-USERS = pl.Series("user_id", [f"u{number}" for number in range(N_USERS)])
+USERS = pl.Series("user_id", [f"user{number}" for number in range(N_USERS)])
 ITEMS = pl.Series("item_id", [f"i{number}" for number in range(N_ITEMS)])
 
 EVENT_SCHEMA = {

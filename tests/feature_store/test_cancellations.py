@@ -163,7 +163,7 @@ def test_forgetting_a_user_takes_the_cancellations_along(tmp_path: Path) -> None
     rows = frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 5), Cancellation(1, 5)])
     store = Store.create(tmp_path / "store")
     store.append_events(rows)
-    assert store.forget_user("u0").n_removed["events"] == 2
+    assert store.forget_user("user0").n_removed["events"] == 2
     held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    assert b"u0" not in held
+    assert b"user0" not in held
     assert len(scene(store.events()).log) == 0

@@ -64,8 +64,8 @@ def same(one: EventLog, other: EventLog) -> None:
         close(getattr(one, field.name), getattr(other, field.name), "exact")
 
 
-@given(st.lists(st.sampled_from(["u0", "u1", "u9", "", None]), min_size=1))
+@given(st.lists(st.sampled_from(["user0", "user1", "user9", "", None]), min_size=1))
 def test_few_ids_are_found_as_many_are(asked: list[str | None]) -> None:
     ids = USERS.clear().extend(USERS.__class__("user_id", asked, dtype=USERS.dtype))
-    many = rows_of(ids.extend_constant("u0", 1000), USERS.sort())[: len(asked)]
+    many = rows_of(ids.extend_constant("user0", 1000), USERS.sort())[: len(asked)]
     assert rows_of(ids[: len(asked)], USERS.sort()).to_list() == many.to_list()

@@ -132,11 +132,11 @@ def test_what_is_held_of_a_user_and_of_an_item_is_bounded(memories: RedisMemorie
     memories.publish(event_frame(old), ITEMS, RULES)
     assert set(write(memories, [Event(0, 0, time) for time in range(60, 90)], RULES, old)) == {NEW}
     client, prefix = redis.Redis.from_url(url), memories._server.prefix
-    assert client.zcard(f"{prefix}:u:u0") == 4
-    assert client.hget(f"{prefix}:dropped", "u0") == b"86"
+    assert client.zcard(f"{prefix}:u:user0") == 4
+    assert client.hget(f"{prefix}:dropped", "user0") == b"86"
     memories.publish(event_frame([*old, *(Event(0, 0, time) for time in range(60, 90))]), ITEMS, RULES)
     assert 0 < client.zcard(f"{prefix}:i:i0") <= 18  # two of the longest windows
-    with pytest.raises(DataError, match=r"after which user 'u0' did more than is held"):
+    with pytest.raises(DataError, match=r"after which user 'user0' did more than is held"):
         fetched(memories, RULES, event_log([]), 86)
     with pytest.raises(DataError, match=r"expected a moment that .* one before 1970"):
         fetched(memories, RULES, event_log([]), 20)
@@ -151,8 +151,8 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
     tables = [Event(0, 1, 3), Event(0, 2, 4), Event(1, 1, 5)]
     memories.publish(event_frame(tables), ITEMS, LONG, answers_from=FROM)
     client, prefix = redis.Redis.from_url(url), memories._server.prefix
-    assert 0 < client.ttl(f"{prefix}:u:u0") <= 90 * 86_400
-    client.delete(f"{prefix}:u:u0")
+    assert 0 < client.ttl(f"{prefix}:u:user0") <= 90 * 86_400
+    client.delete(f"{prefix}:u:user0")
     same_as_log(fetched(memories, LONG, event_log(tables), 9), event_log(tables), 9, LONG.limit)
     new = [Event(0, 3, 7)]
     assert memories._written(rows(new), LONG, np.array([True]), rows(tables)["identity"]) == [NOT_HELD]

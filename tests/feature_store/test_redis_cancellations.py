@@ -163,7 +163,7 @@ def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_
 
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
-    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:u0")
+    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
     assert memories._written(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [NOT_HELD]
     assert write(memories, frame[2:], frame[:2]) == [NEW]
     same(fetched(memories, frame[:2], 9), frame, 9)

@@ -33,8 +33,8 @@ def test_histories_are_found_by_the_users_id(log: list[Event], time: int) -> Non
 
 def test_users_are_those_of_events_and_impressions() -> None:
     scene = scene_of([Event(2, 0, 1)], [Showing(0, 0, 1, 5, 1)])
-    assert scene.users.to_list() == ["u0", "u2"]
-    assert scene.user_rows(pl.Series(["u2", "u1", "u0"])).tolist() == [1, -1, 0]
+    assert scene.users.to_list() == ["user0", "user2"]
+    assert scene.user_rows(pl.Series(["user2", "user1", "user0"])).tolist() == [1, -1, 0]
 
 
 @FEWER

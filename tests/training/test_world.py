@@ -106,7 +106,7 @@ def test_a_period_without_queries_gives_no_pair(world: World) -> None:
 def test_impressions_are_the_queries_where_there_are_any(shown_world: World) -> None:
     queries, data = ranking_data(shown_world, matcher(), 4, 20, 99, CONFIG)
     assert queries.times.tolist() == [5, 12, 20]
-    assert shown_world.scene.users.gather(queries.users).to_list() == ["u0", "u1", "u2"]
+    assert shown_world.scene.users.gather(queries.users).to_list() == ["user0", "user1", "user2"]
     assert data.pairs.candidates.to_lists() == [[3, 1], [2], [4, 0]]
     assert data.labels.tolist() == [0, 1, 1, 0, 1]
     assert queries.positives.to_lists() == [[1], [2], [0]]
