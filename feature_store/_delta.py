@@ -69,7 +69,7 @@ class LocalTable(DeltaTable):
             return uris
         root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
         paths = [uri if os.path.exists(uri) else unquote(uri) for uri in uris]
-        if outside := [path for path in paths if not Path(path).resolve().is_relative_to(root)]:
+        if outside := [path for path in paths if "\0" in path or not Path(path).resolve().is_relative_to(root)]:
             mend = "Somebody has changed the table's log: restore it from a copy."
             raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {mend}")
         return paths

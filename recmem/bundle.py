@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import shutil
 import uuid
 from dataclasses import asdict, dataclass
@@ -40,6 +41,8 @@ RANKER = ("ranker.txt", "ranker.json")
 FILES = (WEIGHTS, *RANKER, SELF_TEST)
 """The files under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
 
+NAME = re.compile(r"[\w-]{1,64}", re.ASCII)
+"""What a fingerprint may be: vectors are kept in a folder of its name."""
 _RETRAIN = "Copy the whole bundle folder again, or train anew."
 
 
@@ -120,9 +123,8 @@ def load_bundle(folder: str | Path) -> Bundle:
     manifest = _read_manifest(root)
     config = _read_config(manifest, root)
     _check_files(manifest, root)
-    module = MatchModule(config.match)
     try:
-        module.load_state_dict(load_file(root / WEIGHTS))
+        module = _module(config.match, load_file(root / WEIGHTS))
         ranker = Ranker.from_files({name: (root / name).read_text(encoding="utf-8") for name in RANKER})
         sample = load_file(root / SELF_TEST)
     except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
@@ -131,6 +133,16 @@ def load_bundle(folder: str | Path) -> Bundle:
     bundle = Bundle(config, module.eval(), ranker)
     check_parity(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
+
+
+def _module(config: MatchConfig, weights: dict[str, Tensor]) -> MatchModule:
+    """The module of these weights; nothing is built where they are of another shape than the configuration claims."""
+    expected, got = (config.n_heads * config.head_dim, config.dim), tuple(weights["query"].shape)
+    if got != expected:
+        raise ValueError(f"query: expected a shape of {expected}, got {got}")
+    module = MatchModule(config)
+    module.load_state_dict(weights)
+    return module
 
 
 def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
@@ -181,6 +193,8 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
         if not config.text_columns:
             raise ValueError("config.text_columns: expected at least one, got none")
+        if not NAME.fullmatch(config.fingerprint):
+            raise ValueError(f"config.fingerprint: expected a short word, got {config.fingerprint[:80]!r}")
     except (TypeError, ValueError) as error:
         raise _refused(root, "a configuration that this version of recmem knows", str(error)) from error
     return config

@@ -38,7 +38,10 @@ class LazyEncoder:
 
     @cached_property
     def _loaded(self) -> TextEncoder:
-        encoder = TextEncoder.load(self._config, device=self._device)
+        try:
+            encoder = TextEncoder.load(self._config, device=self._device)
+        except FileNotFoundError as error:
+            raise DataError(f"encoder.{error}") from error
         if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
             raise DataError(
                 f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "

@@ -227,13 +227,13 @@ def _find(name: str) -> Path:
     """The local folder of the encoder: the packaged default, a folder, or a snapshot from the Hugging Face hub."""
     if name == DEFAULT_ENCODER:
         return _default_folder()
-    folder = Path(name).expanduser()
-    if folder.is_dir():
-        return folder
     from huggingface_hub import snapshot_download
 
     wanted = ["config.json", "*.safetensors", *_TOKENIZER_FILES, "special_tokens_map.json"]
     try:
+        folder = Path(name).expanduser()
+        if folder.is_dir():
+            return folder
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (OSError, ValueError) as error:
         raise FileNotFoundError(

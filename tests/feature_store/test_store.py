@@ -465,13 +465,14 @@ def test_items_are_what_a_dict_that_is_updated_row_by_row_would_hold(batches: li
         assert sorted(stored, key=repr) == sorted(((item_id, *row) for item_id, row in oracle.items()), key=repr)
 
 
-def test_a_log_that_names_a_file_outside_the_table_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("named", ["../../secret.parquet", "part\\u0000.parquet"])
+def test_a_log_that_names_a_file_outside_the_table_is_refused(tmp_path: Path, named: str) -> None:
     store = Store.create(tmp_path / "store")
     store.append_events(pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1]}))
     table = tmp_path / "store" / "events"
     part = Path(_delta.open_table(str(table), storage_options=None).file_uris()[0])
     shutil.move(part, tmp_path / "secret.parquet")
     for log in (table / "_delta_log").glob("*.json"):
-        log.write_text(log.read_text().replace(f'"path":"{part.name}"', '"path":"../../secret.parquet"'))
+        log.write_text(log.read_text().replace(f'"path":"{part.name}"', f'"path":"{named}"'))
     with pytest.raises(DataError, match="expected files inside"):
         store.events()

@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -187,6 +188,8 @@ def test_an_edited_configuration_is_refused(folder: Path) -> None:
         ),
         ({"memory": {"recent": 0, "retrieved": 0, "searched": 150}}, "recent: expected at least 1"),
         ({"text_columns": "title"}, "config.text_columns: expected a list"),
+        ({"fingerprint": "../../elsewhere"}, "config.fingerprint: expected a short word, got '../../elsewhere'"),
+        ({"fingerprint": "x" * 20_000}, "config.fingerprint: expected a short word"),
         ({"calibration": {"slope": -1.0, "intercept": 0.0}}, "slope >= 0"),
     ],
 )
@@ -215,6 +218,20 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
     sign_files(folder)
     with pytest.raises(DataError, match="weights and ranker of its own configuration"):
         load_bundle(folder)
+
+
+def test_a_claim_of_weights_without_end_is_refused_before_any_are_made(folder: Path) -> None:
+    rewrite(folder, lambda manifest: manifest["config"]["match"].update(dim=10**18))  # type: ignore[index]
+    with pytest.raises(DataError, match=r"query: expected a shape of \(16, 1000000000000000000\), got \(16, 384\)"):
+        load_bundle(folder)
+
+
+def test_an_encoder_that_is_not_there_is_told_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
+    rewrite(folder, lambda manifest: manifest["config"]["encoder"].update(name="x" * 5000))  # type: ignore[index]
+    model = Model.load(folder, store=trained_world().store)
+    unseen = pl.DataFrame({"user_id": ["a"], "item_id": ["none"], "description": ["a text that is not kept"]})
+    with pytest.raises(DataError, match=r"encoder\.name: expected a local folder or a Hugging Face id"):
+        model.match(unseen)
 
 
 def test_other_weights_fail_the_self_test(folder: Path) -> None:
