@@ -17,18 +17,19 @@ PRIOR_SHOWN = 20.0
 """Showings that an item is credited with at the average rate before its own count."""
 
 
+CLICK_COLUMNS = ("click_through", "shown")
+
+
 @dataclass(frozen=True, eq=False)
 class ClickIndex:
     """Showings and clicks of each item, by when they became known."""
 
-    shown: AsOfIndex | None
-    clicked: AsOfIndex | None
+    shown: AsOfIndex
+    clicked: AsOfIndex
 
     @classmethod
     def of(cls, impressions: pl.DataFrame, items: pl.Series) -> ClickIndex:
-        """The index of a store's `impressions` table; without any, click-through is unknown everywhere."""
-        if not len(impressions):
-            return cls(None, None)
+        """The index of a store's `impressions` table, which may be empty: then nothing was ever shown."""
         rows = rows_of(impressions["item_id"], items).to_numpy()
         known = impressions["timestamp"].dt.epoch("us").to_numpy() + 1
         label = impressions["label"].to_numpy() > 0
@@ -40,10 +41,9 @@ class ClickIndex:
         )
 
     def columns(self, items: IntArray, times: IntArray) -> dict[str, FloatArray]:
-        """`click_through` and `shown`, log(1 + showings), of `items[n]` as of `times[n]`; none without impressions."""
-        if self.shown is None or self.clicked is None:
-            return {}
+        """`click_through` and `shown`, log(1 + showings), of `items[n]` as of `times[n]`."""
         shown, clicked = self.shown.counts(items, times), self.clicked.counts(items, times)
         average = (self.clicked.known_until(times) + 1) / (self.shown.known_until(times) + PRIOR_SHOWN)
         smoothed = (clicked + PRIOR_SHOWN * average) / (shown + PRIOR_SHOWN)
-        return {"click_through": smoothed.astype(np.float32), "shown": np.log1p(shown).astype(np.float32)}
+        values = (smoothed.astype(np.float32), np.log1p(shown).astype(np.float32))
+        return dict(zip(CLICK_COLUMNS, values, strict=True))

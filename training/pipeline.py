@@ -23,6 +23,7 @@ import recmem
 import training
 from feature_store import DataError, Store
 from feature_store.files import read_parquet_table
+from feature_store.impressions import CLICK_COLUMNS
 from recmem.encoder import TextEncoder
 from recmem.match import MatchConfig, MatchModule
 from recmem.matcher import MATCH_COLUMNS, Matcher
@@ -238,7 +239,8 @@ def fit_rankers(run: Run, child: StepRun) -> None:
             config,
             advance,
         )
-    columns = tuple(data.pairs.values)
+    constant = CLICK_COLUMNS if world.shown is None else ()
+    columns = tuple(name for name in data.pairs.values if name not in constant)
     chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_COLUMNS), WITH_MATCH: columns}
     curves = {}
     generator = np.random.default_rng(config.seed)
