@@ -14,9 +14,9 @@ from typing import no_type_check
 
 import numpy as np
 import scipy.sparse as sp
-from numba import njit
 from numpy.typing import NDArray
 
+from feature_store.compiled import compiled
 from feature_store.ragged import Ragged
 
 FloatArray = NDArray[np.float32]
@@ -53,7 +53,7 @@ def pair_sums(
     return found[:, 0], found[:, 1]
 
 
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 @no_type_check
 def _add(begin, end, starts, items, weights, model_starts, model_items, model_weights, offsets, candidates, found):
     n_items = len(model_starts) - 1

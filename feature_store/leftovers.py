@@ -22,7 +22,10 @@ def clear(leftovers: Iterable[Path]) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file, which takes an older one's place when it is whole."""
+    """Writes a file, which takes an older one's place when it is whole; into a link's target, or a pipe, as it is."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        path.write_text(text, encoding="utf-8")
+        return
     clear(path.parent.glob(f".{escape(path.name)}-*"))
     unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:

@@ -27,4 +27,5 @@ local _, _, _, floor = noted(item)
 local first_known, first_time = tonumber(known), tonumber(time)
 if older == '0' then first_known, first_time = first_held(item) end
 note(item, tonumber(older), first_known, first_time, math.max(floor, tonumber(given_floor)))
+pass(tonumber(given_floor))
 return 1

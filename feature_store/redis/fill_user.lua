@@ -15,6 +15,7 @@ end
 local given, is_gone = {}, {}
 for _ = 1, tonumber(n_gone) do
   note_gone(user, ARGV[at], ARGV[at + 1], longest)
+  if ARGV[at] ~= '-inf' then pass(tonumber(ARGV[at])) end
   is_gone[identity_of(ARGV[at + 1])] = true
   at = at + 2
 end

@@ -85,6 +85,12 @@ local function note_gone(user, gone, member, longest)
   redis.call('ZREMRANGEBYRANK', gone_key(user), 0, -longest - 1)
 end
 
+-- What has happened at a time moves the clock of memories that are whole: whoever asks as of now is not refused.
+local function pass(time)
+  local clock = redis.call('HGET', META, 'clock')
+  if clock and tonumber(clock) < time then redis.call('HSET', META, 'clock', exact(time)) end
+end
+
 -- Takes an event back, or waits for it. Gives a letter, n done or o too old for what is held, and whether anything
 -- has changed.
 local function take_back(user, item, target, gone, longest)
@@ -108,5 +114,6 @@ local function take_back(user, item, target, gone, longest)
   local older, first_known, first_time, floor = noted(item)
   if older == 0 then first_known, first_time = first_held(item) end
   note(item, older, first_known, first_time, ever and math.max(floor, gone) or floor)
+  if ever then pass(gone) end
   return 'n', ever
 end

@@ -34,7 +34,7 @@ def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) ->
     """
     told = gone_at(events)
     gone = np.full(len(events), END_OF_TIME) if told is None else told
-    cancels = events["cancels"] if "cancels" in events.columns else pl.Series([None], dtype=pl.String)
+    cancels = events["cancels"] if "cancels" in events.columns else pl.lit(None, pl.String)
     rows = events.select(
         user=pl.col("user_id").cast(pl.String),
         item=pl.col("item_id").cast(pl.String),

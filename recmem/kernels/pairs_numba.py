@@ -20,6 +20,7 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
+from feature_store.compiled import compiled
 from recmem.kernels.dot_tiles import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
@@ -229,7 +230,7 @@ def _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, s
 
 
 # What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
-@njit(cache=True, **_COMPILED)
+@compiled(**_COMPILED)
 @no_type_check
 def _score(pieces, tables, memories, asked, numbers, strongest):
     dim, wide, n_heads = tables[0].shape[1], tables[1].shape[1], len(tables[5])

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from feature_store.compiled import compiled
 from recmem.kernels.dot_tiles import LANES, ROWS, fill_panel, times_panel
 
 FloatArray = NDArray[np.float32]
@@ -75,7 +76,7 @@ def _is_worse(values, rows, one, other):
 
 
 # What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
-@njit(nogil=True, cache=True)
+@compiled(nogil=True)
 @no_type_check
 def _scan(table, queries, begin, end, values, rows):
     n_queries, n_kept = values.shape

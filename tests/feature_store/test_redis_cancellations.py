@@ -156,6 +156,32 @@ def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(
     assert asked([0], [1], 7).item_counts(np.array([1]), np.array([7]), WINDOWS)[0].tolist() == [0]
 
 
+def test_now_is_answered_where_the_tables_take_back_what_was_only_written(memories: RedisMemories) -> None:
+    frame = frame_of([Event(0, 2, 3), Event(1, 1, 4), Event(0, 1, 2)], [Cancellation(2, 6)])
+    memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
+    assert write(memories, frame[2:3], frame[:2]) == [NEW]
+    memories.publish(pl.concat([frame[:2], frame[3:]]), ITEMS, LONG, answers_from=FROM)
+    reads = fetched(memories, frame[:2], NOW)
+    assert reads.clock == 7
+    same(fetched(memories, frame, 7), frame, 7)
+
+
+def test_now_is_answered_while_a_cancellation_is_published(memories: RedisMemories) -> None:
+    frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
+    memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
+    memories._fill_users(rows(frame), LONG, joins=True)  # and killed here
+    reads = fetched(memories, frame[:3], NOW)
+    assert reads.past(np.array([0]), np.array([reads.clock])).items.to_lists() == [[2]]
+    memories._fill_items(rows(frame), FROM, LONG.window, None)
+    assert fetched(memories, frame[:3], NOW).clock == 7
+
+
+def test_a_table_without_the_column_holds_no_cancellation() -> None:
+    frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [])
+    assert rows(frame.drop("cancels")).equals(rows(frame))
+    assert len(rows(frame[:0].drop("cancels"))) == 0
+
+
 def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_back(
     memories: RedisMemories, redis_url: str
 ) -> None:
