@@ -1,4 +1,4 @@
-"""Candidates from Parquet to Parquet, however many: no more rows in memory than a chunk holds.
+"""Candidates from Parquet to Parquet, however many: no more rows in memory than a few chunks hold.
 
 A file that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is
 scored as a whole wherever its rows stand. Scores are laid down by row number on disk; at last the file is read once
