@@ -40,18 +40,34 @@ class Fault:
         return f"{self.column}: expected {self.expected}, got {self.got}"
 
 
+_PYTHONS_DAYS = (-719_160, 2_932_894)
+"""Days from 1970 that Python has dates for in every time zone: years 1 to 9999."""
+_POLARS_DAYS = (-70_000_000, 70_000_000)
+"""Days that polars can write, some 190,000 years; it panics a little beyond."""
+_UNITS_A_DAY = {"ns": 86_400_000_000_000, "us": 86_400_000_000, "ms": 86_400_000}
+
+
 def is_library_failure(error: BaseException) -> bool:
     """Whether polars or the file system refused; what polars and Delta Lake give up on in a panic is no `Exception`."""
     return isinstance(error, OSError | pl.exceptions.PolarsError) or type(error).__name__ == "PanicException"
 
 
 def as_python(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows, times as text where there are some that Python has no year for."""
-    try:
-        rows.rows()
-    except (OverflowError, ValueError):
-        return rows.with_columns(pl.col(pl.Date, pl.Datetime).dt.to_string("iso"))
-    return rows
+    """The rows; a column with a time that Python has no year for as text: ISO 8601, a number where that is too far."""
+    times = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
+    far = [name for name in times if not rows.select(_is_within(rows[name], _PYTHONS_DAYS).all()).item()]
+    return rows.with_columns(_as_text(rows[name]) for name in far)
+
+
+def _is_within(times: pl.Series, days: tuple[int, int]) -> pl.Expr:
+    unit = _UNITS_A_DAY[times.dtype.time_unit] if isinstance(times.dtype, pl.Datetime) else 1
+    # Compared as whole numbers of 128 bits: the farthest days are beyond the others.
+    return pl.col(times.name).to_physical().cast(pl.Int128).is_between(days[0] * unit, days[1] * unit)
+
+
+def _as_text(times: pl.Series) -> pl.Expr:
+    written = pl.when(_is_within(times, _POLARS_DAYS)).then(pl.col(times.name)).dt.to_string("iso")
+    return pl.coalesce(written, pl.col(times.name).to_physical().cast(pl.String)).alias(times.name)
 
 
 def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, mend: str) -> list[Fault]:
