@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.log import EventLog
-from feature_store.point_in_time import IntArray
+from feature_store.point_in_time import MANY, IntArray
 from feature_store.ragged import Ragged
 from feature_store.reads import AsOf, Past
 
@@ -69,6 +70,10 @@ def _moments_after(times: IntArray, rows: Ragged) -> IntArray:
     """For every event, the number of later distinct times next to each other in its row."""
     if not len(times):
         return np.empty(0, np.int64)
+    if len(times) > MANY and find_spec("numba") is not None:
+        from feature_store.histories_numba import moments_after  # an extra, and slow to import
+
+        return moments_after(times, rows.offsets)
     changes = np.r_[times[1:] != times[:-1], False].astype(np.int64)
     last_of_row = rows.offsets[1:][rows.lengths > 0] - 1
     changes[last_of_row] = 0

@@ -43,7 +43,7 @@ class AsOfIndex:
         by_time = slice(None) if rises else np.argsort(known, kind="stable")
         self._known, keys = known[by_time], keys[by_time]
         self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
-        by_key = _stable_order(keys)
+        by_key = stable_order(keys)
         self.order: IntArray = by_key if isinstance(by_time, slice) else by_time[by_key]
         # A row's place in time tells how many became known before it: key and number are searched as one.
         self._stride = len(known) + 1
@@ -86,8 +86,8 @@ def _places(numbers: IntArray, wanted: IntArray, *, side: Literal["left", "right
     return places
 
 
-def _stable_order(keys: IntArray) -> IntArray:
-    """np.argsort(keys, kind="stable") in linear time: 16 bits of the keys at once are sorted by counting."""
+def stable_order(keys: IntArray) -> IntArray:
+    """np.argsort(keys, kind="stable") in linear time, for keys of 0 or more: 16 bits at once are sorted by counting."""
     order = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
     for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
         order = order[np.argsort(((keys[order] >> shift) & 0xFFFF).astype(np.uint16), kind="stable")]

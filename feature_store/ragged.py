@@ -58,7 +58,8 @@ class Ragged:
         """Row `r` counts from `begins[r]` up to, not including, `ends[r]`."""
         lengths = ends - begins
         first = np.cumsum(lengths) - lengths
-        values = np.repeat(begins - first, lengths) + np.arange(lengths.sum(), dtype=np.int64)
+        values = np.repeat(begins - first, lengths)
+        values += np.arange(len(values), dtype=np.int64)
         return cls.from_lengths(values, lengths)
 
     @classmethod

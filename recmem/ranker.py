@@ -133,12 +133,11 @@ def ranking_features(pairs: PairColumns, columns: tuple[str, ...]) -> dict[str, 
             "Build the columns with the same version of recmem that the ranker was fitted with."
         )
     features = {name: pairs.values[name] for name in columns}
-    relative = {
-        name + RELATIVE: z_scores(pairs.values[name], pairs.candidates.offsets)
-        for name in columns
-        if name not in PER_QUERY
-    }
-    return features | relative
+    names = [name for name in columns if name not in PER_QUERY]
+    if names:
+        relative = z_scores(np.stack([features[name] for name in names]), pairs.candidates.offsets)
+        features |= {name + RELATIVE: column for name, column in zip(names, relative, strict=True)}
+    return features
 
 
 def feature_matrix(features: dict[str, FloatArray], names: tuple[str, ...]) -> FloatArray:

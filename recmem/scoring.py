@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from feature_store.point_in_time import stable_order
 from recmem.calibration import Calibration
 from recmem.columns import PairColumns, by_pairs, given_columns
 from recmem.matcher import MATCH_COLUMNS, Matcher
@@ -69,15 +70,16 @@ def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration) -> Colu
 
 def ranks(scores: NDArray[np.float64], query: IntArray) -> IntArray:
     """Place of each score in its query, 1 for the largest; equal scores share the better place. `query` never falls."""
-    order = np.lexsort((-scores, query))
-    begins = np.searchsorted(query, query)
-    place = np.arange(len(scores)) - begins
-    ordered, owner = scores[order], query[order]
-    first_of_tie = np.ones(len(scores), bool)
-    first_of_tie[1:] = (ordered[1:] != ordered[:-1]) | (owner[1:] != owner[:-1])
-    shared = np.maximum.accumulate(np.where(first_of_tie, np.arange(len(scores)), 0))
+    order = np.argsort(-scores)
+    order = order[stable_order(query[order])]
+    ordered, owner, place = scores[order], query[order], np.arange(len(scores))
+    is_first = np.ones(len(scores), bool)
+    is_first[1:] = owner[1:] != owner[:-1]
+    begin = np.maximum.accumulate(np.where(is_first, place, 0))
+    is_first[1:] |= ordered[1:] != ordered[:-1]
+    shared = np.maximum.accumulate(np.where(is_first, place, 0))
     result = np.empty(len(scores), np.int64)
-    result[order] = place[shared] + 1
+    result[order] = shared - begin + 1
     return result
 
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 import oracle
 from feature_store.histories import Histories
+from feature_store.point_in_time import MANY
 from oracle import Remembered
 from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times
 
@@ -100,3 +101,13 @@ def test_events_at_or_after_the_query_change_no_history(past: list[Event], futur
     known = [event for event in past if oracle.is_known(event, LAST_TIME)]
     histories = [as_lists(read(log, query, 9)) for log in (past, past + future, known)]
     assert histories[0] == histories[1] == histories[2]
+
+
+def test_long_histories_in_bulk_are_the_same_as_one_after_the_other() -> None:
+    random = np.random.default_rng(0)
+    log = event_log([Event(int(user), 1, int(time)) for user, time in random.integers(0, (4, 300), (900, 2))])
+    users, moments = random.integers(-1, 4, 100), random.integers(0, 400, 100)
+    bulk = Histories.as_of(log, users, moments, 1000)
+    assert len(bulk.times) > MANY
+    single = [Histories.as_of(log, users[[row]], moments[[row]], 1000) for row in range(len(users))]
+    assert as_lists(bulk) == [row for histories in single for row in as_lists(histories)]
