@@ -26,7 +26,7 @@ EPILOG = (
 )
 
 QUIET_LIBRARIES = {
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELISM": "true",  # said, so that nothing is said of processes that are forked and never tokenize
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
