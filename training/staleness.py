@@ -106,7 +106,8 @@ class _Asked:
     def of(cls, model: Model, limit: int) -> _Asked:
         begin, shown = model.bundle.config.learned_until, Shown.of(model.scene)
         if shown is None:
-            return cls(model, queries_between(model.scene.log, begin, END_OF_TIME).spread(limit), None)
+            queries = queries_between(model.scene.log, begin, END_OF_TIME, recalled=model.scene.recalled)
+            return cls(model, queries.spread(limit), None)
         late = shown.between(begin, END_OF_TIME).spread(limit)
         return cls(model, late.queries(), late)
 
