@@ -17,10 +17,14 @@ _LOST_DRIVE = (
     "Input/output error",
     "Stale file handle",
     "Transport endpoint is not connected",
+    "Software caused connection abort",
+    "Host is down",
     "disk I/O error",
+    "unable to open database file",
+    "attempt to write a readonly database",
     "database disk image is malformed",
 )
-"""What the system, and SQLite, say where a drive has gone; the last also where a database is damaged."""
+"""What the system, and SQLite, say where a drive has gone; of a database that is damaged or out of reach too."""
 _RUST_PANIC = "PanicException"
 """What polars and deltalake raise when they give up; no `Exception`, so it is known by its name."""
 

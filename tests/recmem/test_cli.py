@@ -563,8 +563,12 @@ def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: 
     [
         OSError(errno.EIO, os.strerror(errno.EIO), "/drive/file"),
         OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)),
+        ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)),
         OSError("error closing file"),
         RuntimeError("(sqlite3.OperationalError) disk I/O error\n[SQL: ...]"),
+        RuntimeError(
+            "(raised by autoflush)\n(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: ...]"
+        ),
     ],
 )
 def test_a_drive_that_is_lost_is_told_in_words(error: Exception) -> None:
@@ -576,5 +580,5 @@ def test_a_drive_that_is_lost_is_told_in_words(error: Exception) -> None:
 
     result = CliRunner().invoke(command, env=WIDE)
     assert result.exit_code == REFUSED
-    cause = re.escape(str(error).partition("\n")[0])
+    cause = re.escape(str(error).partition("\n[")[0].rpartition("\n")[2])
     assert re.match(rf"disk: expected files .*, got an error \({cause}\)\. Bring the drive back", result.stderr)
