@@ -89,6 +89,10 @@ def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit
 
 
 ONE = ([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
+DROPPED = (
+    [Event(0, 1, 2), *(Event(0, item, 40 + item) for item in range(1, 5)), Event(0, 0, 46)],
+    [Cancellation(0, 60)],
+)
 EARLY = ([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 1), Cancellation(1, 1, delay=5)])
 
 
@@ -250,26 +254,29 @@ def test_who_is_forgotten_leaves_no_cancellation(
 
 
 @settings(max_examples=60)
-@given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14))
+@given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14), loaded=st.integers(0, 14))
+@example(case=DROPPED, n=6, loaded=6)
+@example(case=DROPPED, n=6, loaded=0)
 def test_bounded_memories_answer_rightly_or_say_that_they_cannot(
-    redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int
+    redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int, loaded: int
 ) -> None:
-    """Rows as they become known, of which four a user are held."""
+    """Rows as they become known, of which four a user are held; who writes has loaded these tables, or older ones."""
     memories = RedisMemories(f"{redis_url}#few{next(NAMES)}", timeout=5)
     frame = frame_of(*case).sort(pl.max_horizontal("timestamp", "available_at"), maintain_order=True)
     memories.publish(frame[:n], ITEMS, RULES)
-    taken = [write(memories, row, frame[:n], RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
+    theirs = frame[: min(n, loaded)]
+    taken = [write(memories, row, theirs, RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
     refused = {state for became in taken for state in became} - {NEW, DUPLICATE}
     assert refused <= {TOO_OLD, TOO_LATE}
     try:
-        reads = fetched(memories, frame[:n], 40, RULES)
+        reads = fetched(memories, frame[:n], 70, RULES)
     except DataError:  # a user of whom so much was taken back that less is held than a memory has
         pass
     else:
         if not refused:
-            same(reads, frame, 40, RULES.limit, with_seen=False)
+            same(reads, frame, 70, RULES.limit, with_seen=False)
     memories.publish(frame, ITEMS, RULES)
-    same(fetched(memories, frame, 40, RULES), frame, 40, RULES.limit)
+    same(fetched(memories, frame, 70, RULES), frame, 70, RULES.limit)
     memories.clear()
 
 
