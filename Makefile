@@ -1,7 +1,7 @@
 # make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
 # make test     the tests            make lint     ruff and mypy
 # make format   ruff's fixes         make clean    away with the environment, caches and runs
-# make soak     kills at random instants, full disks (as root), writers and readers at once, mutated inputs: docs/soak.md
+# make soak     kills, full disks and lost drives (as root, with fuse3), writers and readers, mutated inputs: docs/soak.md
 # make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -57,6 +57,8 @@ bench-gpu:
 soak: .venv/.installed-dev
 	$(SOAK) kills --rounds 200 --trainings 20
 	$(SOAK) full-disk --rounds 10
+	$(SOAK) lost-drive --rounds 10
+	$(SOAK) lost-drive --rounds 10 --preload
 	$(SOAK) concurrency --seconds 60
 	$(SOAK) fuzz --cases 10000
 

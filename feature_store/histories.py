@@ -8,7 +8,6 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.log import EventLog
 from feature_store.point_in_time import MANY, IntArray
 from feature_store.ragged import Ragged
 from feature_store.reads import AsOf, Past
@@ -30,15 +29,11 @@ class Histories:
     @classmethod
     def as_of(cls, log: AsOf, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user known at its time; a user row of -1 has none."""
-        return cls._of(log.past(users, times, limit))
+        return cls.of(log.past(users, times, limit))
 
     @classmethod
-    def from_events(cls, log: EventLog, events: Ragged) -> Histories:
-        """Histories of the given events of the log: `events` holds positions in it, oldest first in each row."""
-        return cls._of(log.taken(events))
-
-    @classmethod
-    def _of(cls, past: Past) -> Histories:
+    def of(cls, past: Past) -> Histories:
+        """The histories that these events are."""
         return cls(past.items, past.times, past.signs, _moments_after(past.times, past.items))
 
     def __len__(self) -> int:

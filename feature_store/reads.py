@@ -26,6 +26,20 @@ class Past:
     signs: NDArray[np.int8]
     """+1 for, 0 neutral, -1 against."""
 
+    @classmethod
+    def concat(cls, parts: Sequence[Past]) -> Past:
+        """The rows of all parts, of which there is at least one, one part after the other."""
+        times, known, signs = (
+            np.concatenate(columns) for columns in zip(*((p.times, p.known, p.signs) for p in parts), strict=True)
+        )
+        return cls(Ragged.concat([part.items for part in parts]), times, known, signs)
+
+    def only(self, events: IntArray) -> Past:
+        """Some of the events, whose places ascend; the rows stay, though one may become empty."""
+        lengths = np.bincount(self.items.row_index[events], minlength=len(self.items))
+        items = Ragged.from_lengths(self.items.values[events], lengths)
+        return Past(items, self.times[events], self.known[events], self.signs[events])
+
 
 class AsOf(Protocol):
     """Reads of a log as of moments (microseconds): what was known then, by `point_in_time.known_at`."""

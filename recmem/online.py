@@ -14,6 +14,7 @@ from feature_store.log import rows_of
 from feature_store.reads import END_OF_TIME
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.fetched import Fetched, Request
+from feature_store.redis.loaded import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOW, TOO_LATE, TOO_OLD, Published, Rules
 from feature_store.redis.rows import event_rows
 from recmem.memory import HISTORY
@@ -27,7 +28,7 @@ UNANSWERED = "rows answered from the tables as they were loaded: the online memo
 _NO_ITEM = "item_id: expected an item that the process has loaded, got another: append to the store, publish, load anew"
 _TOO_LATE = "timestamp: expected a later time than the online memories count by number: append to the store and publish"
 
-_TOO_OLD = "cancels: expected an event that the online memories still hold: append to the store and publish"
+_TOO_OLD = "cancels: expected an event that the online memories hold or surely await: append to the store and publish"
 
 
 def rules_of(config: SceneConfig) -> Rules:
@@ -59,15 +60,8 @@ def at_hand(
         return scene, 0
     request = Request(users, scene.user_rows(users), times, items, at)
     try:
-        reads = Fetched.of(
-            memories,
-            rules_of(scene.config),
-            scene.tables,
-            scene.users,
-            scene.catalogue.ids,
-            scene.catalogue.rows,
-            request,
-        )
+        loaded = Loaded(scene.tables, scene.events, scene.catalogue.ids, scene.catalogue.rows, scene.config.signals)
+        reads = Fetched.of(memories, rules_of(scene.config), loaded, scene.users, request)
     except UnavailableError:
         if memories.on_failure == "error":
             raise

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import polars as pl
@@ -95,11 +95,12 @@ def score_file(
     """
     if _PLACE in candidates.schema.names:
         raise DataError(f"candidates.{_PLACE}: expected another name, got one that is used here. Rename the column.")
-    with _workplace(out) as folder:
+    with ExitStack() as stack:
+        folder = stack.enter_context(_workplace(out))
         added = scorer(_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
         if candidates.n_rows > chunk_rows:
             _check_rows(candidates, chunk_rows)
-        scores = {name: _on_disk(folder, candidates.n_rows, values) for name, values in added.to_dict().items()}
+        scores = stack.enter_context(_on_disk(folder, candidates.n_rows, added.to_dict()))
 
         def lay_down(scored: tuple[pl.Series, pl.DataFrame]) -> None:
             places, columns = scored
@@ -200,9 +201,23 @@ def _write(candidates: CandidateFiles, scores: dict[str, NDArray[np.generic]], p
             first += batch.num_rows
 
 
-def _on_disk(folder: Path, n_rows: int, like: pl.Series) -> NDArray[np.generic]:
-    """Room for a column of numbers in a file: the system keeps in memory of it what it likes."""
-    path, dtype, length = folder / f"column-{like.name}", like.to_numpy().dtype, max(n_rows, 1)  # no bytes, no map
+@contextmanager
+def _on_disk(folder: Path, n_rows: int, like: dict[str, pl.Series]) -> Iterator[dict[str, NDArray[np.generic]]]:
+    """Columns of numbers in files: the system keeps in memory of them what it likes. Empty afterwards.
+
+    A network drive keeps a file that is removed while it is mapped, and its folder with it.
+    """
+    columns = {
+        name: _mapped(folder / f"column-{name}", n_rows, values.to_numpy().dtype) for name, values in like.items()
+    }
+    try:
+        yield columns
+    finally:
+        columns.clear()
+
+
+def _mapped(path: Path, n_rows: int, dtype: np.dtype[Any]) -> NDArray[np.generic]:
+    length = max(n_rows, 1)  # no bytes, no map
     with path.open("wb") as file:
         # Room that is only promised: a full disk would kill whoever writes there, without a word.
         if hasattr(os, "posix_fallocate"):
@@ -222,7 +237,8 @@ def _workplace(out: Path) -> Iterator[Path]:
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         clear(out.parent.glob(f".{escape(out.name)}-*"))
-        folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent)
+        # What cannot be removed, from a drive that was lost, is removed by a later run; its loss is what is to be told.
+        folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise DataError(
             f"out: expected a file that can be written, got {str(out)!r} ({error.strerror}). {mend}"

@@ -6,6 +6,7 @@ import hashlib
 import os
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -220,38 +221,30 @@ class VectorCache:
             unfinished.unlink(missing_ok=True)
 
     def _read_hashes(self, part: str) -> pl.Series:
-        self._check_part(part)
-        return self._read(part, ["text_hash"]).get_column("text_hash")
+        return self._read(part, with_vectors=False).get_column("text_hash")
 
     def _read_vectors(self, part: str) -> Half:
-        frame = self._read(part, ["text_hash", "vector"])
-        vectors: Half = frame.get_column("vector").to_numpy()
-        if _content_digest(frame.get_column("text_hash").to_list(), vectors) != self._metadata(part).get(_DIGEST_KEY):
-            raise self._damaged(part, "content that does not match its digest")
+        vectors: Half = self._read(part).get_column("vector").to_numpy()
         return vectors
 
-    def _check_part(self, part: str) -> None:
-        fingerprint = self._metadata(part).get(_FINGERPRINT_KEY)
-        if fingerprint != self.fingerprint:
-            raise self._damaged(part, f"fingerprint {fingerprint}, not {self.fingerprint}")
+    def _read(self, part: str, *, with_vectors: bool = True) -> pl.DataFrame:
+        # Read as a whole, not mapped: a drive that is lost then is an error, and no end of the process.
+        file = BytesIO((self.folder / part).read_bytes())
         try:
-            schema = pl.read_parquet_schema(self.folder / part)
+            metadata, schema = pl.read_parquet_metadata(file), pl.read_parquet_schema(file)
+            if metadata.get(_FINGERPRINT_KEY) != self.fingerprint:
+                found = f"fingerprint {metadata.get(_FINGERPRINT_KEY)}, not {self.fingerprint}"
+                raise self._damaged(part, found)
+            if schema != {"text_hash": pl.Binary, "vector": pl.Array(pl.Float16, self.dim)}:
+                raise self._damaged(part, f"columns {dict(schema)}")
+            frame = pl.read_parquet(file, columns=list(schema) if with_vectors else ["text_hash"])
         except (pl.exceptions.PolarsError, OSError) as error:
             raise self._damaged(part, str(error)) from error
-        if schema != {"text_hash": pl.Binary, "vector": pl.Array(pl.Float16, self.dim)}:
-            raise self._damaged(part, f"columns {dict(schema)}")
-
-    def _metadata(self, part: str) -> dict[str, str]:
-        try:
-            return pl.read_parquet_metadata(self.folder / part)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._damaged(part, str(error)) from error
-
-    def _read(self, part: str, columns: list[str]) -> pl.DataFrame:
-        try:
-            return pl.read_parquet(self.folder / part, columns=columns)
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._damaged(part, str(error)) from error
+        if with_vectors:
+            hashes, vectors = frame.get_column("text_hash").to_list(), frame.get_column("vector").to_numpy()
+            if _content_digest(hashes, vectors) != metadata.get(_DIGEST_KEY):
+                raise self._damaged(part, "content that does not match its digest")
+        return frame
 
     def _damaged(self, part: str, found: str) -> ValueError:
         return ValueError(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 import polars as pl
 from hypothesis import strategies as st
 
 from oracle import Event
-from strategies import EVENT_SCHEMA, ITEMS, LAST_TIME, N_ITEMS, USERS, event_frame, moment
+from strategies import EPOCH, EVENT_SCHEMA, ITEMS, LAST_TIME, N_ITEMS, USERS, event_frame, moment
 
 
 class Cancellation(NamedTuple):
@@ -62,3 +63,46 @@ def without(frame: pl.DataFrame, time: int) -> pl.DataFrame:
         if row["cancels"] is None and not known:
             kept.append(row)
     return pl.DataFrame(kept, schema=EVENT_SCHEMA)
+
+
+class Turn(NamedTuple):
+    """A user who turned to something new at a moment."""
+
+    time: int
+    user: str
+    positives: set[str]
+    had: set[str]
+    """What the user had then."""
+
+
+def turns(frame: pl.DataFrame, begin: int, end: int) -> list[Turn]:
+    """Those with `begin < time <= end`, as whoever learns at `end` knows them; of a table without late events."""
+    stood = [row for row in without(frame, end).to_dicts() if _counts(frame, row)]
+    found = []
+    for when, user in sorted({(row["timestamp"], row["user_id"]) for row in stood}):
+        time = microseconds(when)
+        mine = [row for row in stood if row["user_id"] == user]
+        had = {row["item_id"] for row in without(frame, time).to_dicts() if _is_earlier(row, user, when)}
+        new = {row["item_id"] for row in mine if row["timestamp"] == when and _is_positive(row)}
+        new -= had | {row["item_id"] for row in mine if row["timestamp"] < when}
+        if new and begin < time <= end:
+            found.append(Turn(time, user, new, had))
+    return found
+
+
+def microseconds(when: datetime) -> int:
+    """A stored datetime as a time."""
+    return (when - EPOCH) // timedelta(microseconds=1)
+
+
+def _counts(frame: pl.DataFrame, row: dict[str, Any]) -> bool:
+    """Whether an event ever counts: it stands at the moment at which it becomes known."""
+    return row in without(frame, microseconds(row["timestamp"]) + 1).to_dicts()
+
+
+def _is_earlier(row: dict[str, Any], user: str, when: datetime) -> bool:
+    return bool(row["user_id"] == user and row["timestamp"] < when)
+
+
+def _is_positive(row: dict[str, Any]) -> bool:
+    return row["event"] == "click" or (row["event"] == "rating" and (row["value"] or 0) >= 4)

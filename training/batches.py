@@ -13,6 +13,8 @@ from torch import Tensor
 from feature_store import EventLog
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
+from feature_store.reads import AsOf, Past
+from feature_store.recalled import Recalled
 from recmem.memory import MemoryConfig, Slots
 from training.examples import Queries, queries_between
 
@@ -50,7 +52,11 @@ class Batch:
 
 
 class MatchBatches:
-    """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets."""
+    """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets.
+
+    Where events were taken back, `log` holds what stood at the moment, from which the positives come; memories are read
+    from `reads`, as they were at each query, and `recalled` tells what a user had at the time.
+    """
 
     def __init__(
         self,
@@ -62,13 +68,15 @@ class MatchBatches:
         config: BatchConfig,
         seed: int,
         prefers_recent: bool = False,
+        reads: AsOf | None = None,
+        recalled: Recalled | None = None,
     ) -> None:
-        self._log, self._memory, self._config = log, memory, config
+        self._reads, self._memory, self._config = log if reads is None else reads, memory, config
         self._rng = np.random.default_rng(seed)
         self._n_items = n_items
         earliest = int(log.times.min(initial=0)) - 1
-        self._warm = queries_between(log, earliest, until)
-        first = queries_between(log, earliest, until, with_history=False)
+        self._warm = queries_between(log, earliest, until, recalled=recalled)
+        first = queries_between(log, earliest, until, with_history=False, recalled=recalled)
         self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
         half_life = config.half_life if prefers_recent else np.inf
         self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))
@@ -91,42 +99,42 @@ class MatchBatches:
         n_first = int(self._rng.binomial(size, len(self._first) / self.n_examples))
         warm_histories, warm_asked, warm_others = self._draw_warm(size - n_first)
         first_histories, first_asked = self._draw_first(n_first)
-        events = Ragged.concat([warm_histories, first_histories])
+        past = Past.concat([warm_histories, *first_histories])
         asked = Ragged.concat([warm_asked, first_asked])
         others = Ragged.concat([warm_others, Ragged.from_lengths(first_asked.values[:0], np.zeros(n_first, np.int64))])
-        return self._batch(Histories.from_events(self._log, events), asked, others)
+        return self._batch(Histories.of(past), asked, others)
 
-    def _draw_warm(self, size: int) -> tuple[Ragged, Ragged, Ragged]:
-        """Histories (events of the log), the positives asked for, and the query's other positives."""
+    def _draw_warm(self, size: int) -> tuple[Past, Ragged, Ragged]:
+        """Memories, the positives asked for, and the query's other positives."""
+        nobody = np.empty(0, np.int64)
         if not size:
             empty = Ragged.from_lists([])
-            return empty, empty, empty
+            return self._reads.past(nobody, nobody), empty, empty
         drawn = self._rng.random(size) * self._weight_up_to[-1]
         queries = self._warm.take(np.searchsorted(self._weight_up_to[:-1], drawn, side="right"))
-        histories = self._log.by_user.last(queries.users, queries.times, self._memory.held)
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return (
-            histories,
+            self._reads.past(queries.users, queries.times, self._memory.held),
             Ragged.from_lists([items[:limit] for items in shuffled]),
             Ragged.from_lists([items[limit:] for items in shuffled]),
         )
 
-    def _draw_first(self, size: int) -> tuple[Ragged, Ragged]:
-        """Parts of first baskets as memories (events of the log), and held-out items as positives."""
-        histories, asked = [], []
+    def _draw_first(self, size: int) -> tuple[list[Past], Ragged]:
+        """Parts of first baskets as memories, one each, and held-out items as positives."""
+        memories, asked = [], []
         for row in self._rng.integers(max(len(self._first), 1), size=size):
             user, time = self._first.users[row : row + 1], self._first.times[row : row + 1]
-            events = self._log.by_user.last(user, time + 1).values
+            basket = self._reads.past(user, time + 1)
             items = self._first.positives.row(int(row))
             n_asked = int(self._rng.integers(1, min(self._config.positives, len(items) // 2) + 1))
             held_out = self._rng.choice(items, n_asked, replace=False)
-            rest = events[~np.isin(self._log.item_rows[events], held_out)]
+            rest = np.flatnonzero(~np.isin(basket.items.values, held_out))
             if self._rng.random() < 0.5:  # Memories of all lengths, as later queries will have them.
                 rest = np.sort(self._rng.choice(rest, int(self._rng.integers(1, len(rest) + 1)), replace=False))
-            histories.append(rest[-self._memory.held :])
+            memories.append(basket.only(rest[-self._memory.held :]))
             asked.append(held_out)
-        return Ragged.from_lists(histories), Ragged.from_lists(asked)
+        return memories, Ragged.from_lists(asked)
 
     def _batch(self, histories: Histories, asked: Ragged, others: Ragged) -> Batch:
         drawn = self._rng.choice(self._n_items, self._config.negatives, p=self._draw)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from feature_store import EventLog
 from feature_store.ragged import Ragged
+from feature_store.recalled import Recalled
 
 IntArray = NDArray[np.int64]
 
@@ -42,16 +43,23 @@ class Queries:
         return self.take(np.linspace(0, len(self) - 1, limit).astype(np.int64))
 
 
-def queries_between(log: EventLog, begin: int, end: int, *, with_history: bool = True) -> Queries:
+def queries_between(
+    log: EventLog, begin: int, end: int, *, with_history: bool = True, recalled: Recalled | None = None
+) -> Queries:
     """Queries of all (user, timestamp) with `begin < timestamp <= end` and at least one new positive.
 
-    `with_history` keeps those with at least one earlier event; otherwise the ones without any are returned.
+    `with_history` keeps those with at least one earlier event; otherwise the ones without any are returned. What was
+    taken back (`recalled`) was history, and not new, as long as it counted.
     """
     order = np.lexsort((log.item_rows, log.user_rows, log.times))
     inside = order[(log.times[order] > begin) & (log.times[order] <= end) & (log.signs[order] > 0)]
     users, times, items = log.user_rows[inside], log.times[inside], log.item_rows[inside]
     new = _first_times(log)[inside] == times
     warm = log.by_user.counts(users, times) > 0
+    if recalled is not None:
+        had = recalled.seen(users, times)
+        warm |= had.lengths > 0
+        new[had.row_index[had.values == items[had.row_index]]] = False
     keep = new & (warm if with_history else ~warm)
     first = keep & _differs_from_previous(users, times, items)
     users, times, items = users[first], times[first], items[first]

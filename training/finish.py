@@ -183,7 +183,8 @@ def _test_queries(run: Run) -> Queries:
     if run.world.shown is not None:
         shown = run.world.shown.between(run.world.split.test_from, END_OF_TIME)
         return Queries(shown.users, shown.times, shown.candidates)
-    return queries_between(run.world.scene.log, run.world.split.test_from, END_OF_TIME)
+    scene = run.world.scene
+    return queries_between(scene.log, run.world.split.test_from, END_OF_TIME, recalled=scene.recalled)
 
 
 def _save_figures(run: Run, measured: Measured) -> None:

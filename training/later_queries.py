@@ -34,7 +34,8 @@ class LaterQueries:
         """At most `limit` queries, evenly spread; DataError where the store holds none."""
         begin, shown = model.bundle.config.learned_until, Shown.of(model.scene)
         if shown is None:
-            found = cls(model, queries_between(model.scene.log, begin, END_OF_TIME).spread(limit), None)
+            queries = queries_between(model.scene.log, begin, END_OF_TIME, recalled=model.scene.recalled)
+            found = cls(model, queries.spread(limit), None)
         else:
             late = shown.between(begin, END_OF_TIME).spread(limit)
             found = cls(model, late.queries(), late)

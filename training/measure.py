@@ -64,7 +64,10 @@ def measure(
     rows = BASELINES | {"frozen_cosine": pooling}
     generator = np.random.default_rng(config.seed)
     if world.shown is None:
-        queries = queries_between(world.scene.log, test_from, END_OF_TIME).spread(config.test_queries)
+        scene = world.scene
+        queries = queries_between(scene.log, test_from, END_OF_TIME, recalled=scene.recalled).spread(
+            config.test_queries
+        )
         _refuse_empty(queries, test_from)
         grid = GridRanks(world.scene, queries, rows, test_from, config.retrieval.exclude_seen, generator)
         data = retrieved_data(world, matcher, queries, config, on_query, grid)

@@ -199,6 +199,8 @@ def fit_match_step(run: Run, child: StepRun) -> None:
             config=config.match.batch,
             seed=config.seed + number,
             prefers_recent=name == "final",
+            reads=world.scene.reads,
+            recalled=world.scene.recalled,
         )
         steps = max(round(config.match.steps(batches.n_examples) * share), 1) if batches.n_examples else 0
         losses: list[float] = []

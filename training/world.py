@@ -134,7 +134,7 @@ def ranking_data(
         batch = QueryBatch.of(world.scene, shown.users, shown.times)
         pairs = given_columns(world.scene, matcher, batch, shown.candidates, on_query)
         return shown.queries(), RankingData(pairs, shown.labels)
-    queries = queries_between(world.scene.log_at(end), begin, end).spread(limit)
+    queries = queries_between(world.scene.log_at(end), begin, end, recalled=world.scene.recalled).spread(limit)
     return queries, retrieved_data(world, matcher, queries, config, on_query)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -16,8 +15,9 @@ from feature_store.online import OnlineLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 from feature_store.reads import AsOf, Past
+from feature_store.redis.loaded import Loaded
 from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules
-from feature_store.redis.rows import EMPTY, unpacked
+from feature_store.redis.rows import EMPTY, identities, unpacked
 
 PAIRS_AT_ONCE = 5_000
 """Items whose counters are asked for in one round trip: the server serves no one else meanwhile."""
@@ -41,12 +41,12 @@ class Request:
 class Fetched:
     """`AsOf` for the users and items of a request, and for no others.
 
-    A user whom the server does not hold is read from `base`, the tables as the process has loaded them.
+    A user whom the server does not hold is read from the tables as the process has loaded them.
     """
 
-    base: EventLog | OnlineLog
+    loaded: Loaded
     users: pl.Series
-    """User ids in row order: those of `base`, then who is new since."""
+    """User ids in row order: those that the tables know, then who is new since."""
     clock: int
     n_items: int
     """Rows of the catalogue."""
@@ -56,13 +56,13 @@ class Fetched:
     counts: IntArray
     """Events of each query's user."""
     is_forgotten: NDArray[np.bool_]
-    """Of each query: the server knows better than `base` that there is nothing."""
+    """Of each query: the server knows better than the tables that there is nothing."""
     numbers: _Numbers
     """Of queries."""
     pairs: _Numbers
     """Of items at moments."""
-    taken_back: Past
-    """Of each query, and of nobody: events that `base` may still know and that are gone."""
+    taken_back: list[frozenset[bytes]]
+    """Of each query, and of nobody: identities of events that the tables may still know and that are gone."""
     counters: IntArray = field(repr=False)
     """int64[pair, 3 + windows], at last of nothing: events, when the first was known and happened, those in windows."""
 
@@ -71,13 +71,12 @@ class Fetched:
         cls,
         memories: RedisMemories,
         rules: Rules,
-        base: EventLog | OnlineLog,
+        loaded: Loaded,
         users: pl.Series,
-        items: pl.Series,
-        item_rows: Callable[[pl.Series], IntArray],
         request: Request,
     ) -> Fetched:
-        """Asks the server; `users` and `items` are the ids in row order, `item_rows` gives the rows of item ids."""
+        """Asks the server; `users` are the ids in row order."""
+        items = loaded.items
         asked = zip(request.users.cast(pl.String).to_list(), request.times.tolist(), request.user_rows, strict=True)
         distinct = {(user, time): row for user, time, row in asked if user is not None}
         queries = _Queries(
@@ -90,12 +89,12 @@ class Fetched:
         reply = _asked(memories, rules, queries, wanted, items)
         times = np.where(queries.times == NOW, reply.clock, queries.times)
         rows, users = _with_new_users(queries, users, reply)
-        memory, counts = _memories(reply, base, rows, times, item_rows, rules.limit)
+        memory, counts = _memories(reply, loaded.log, rows, times, loaded.item_rows, rules.limit)
         at = np.where(wanted[:, 0] == NOW, reply.clock, wanted[:, 0])
         counters = reply.counters.astype(np.int64)
         counters[:, 0] = np.maximum(counters[:, 0], 0)
         return cls(
-            base=base,
+            loaded=loaded,
             users=users,
             clock=reply.clock,
             n_items=len(items),
@@ -105,9 +104,14 @@ class Fetched:
             is_forgotten=np.array([len(blob) == EMPTY for blob in [*reply.memories, b""]]),
             numbers=_Numbers.of(rows, times),
             pairs=_Numbers.of(wanted[:, 1], at),
-            taken_back=_past(reply.taken_back, item_rows),
+            taken_back=[identities(blob) for blob in [*reply.taken_back, b""]],
             counters=np.concatenate([counters, np.zeros((1, counters.shape[1]), np.int64)]),
         )
+
+    @property
+    def base(self) -> EventLog | OnlineLog:
+        """The log of the tables as the process has loaded them."""
+        return self.loaded.log
 
     def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
         """See `AsOf.past`; of at most as many events as a memory has."""
@@ -123,27 +127,14 @@ class Fetched:
 
     def seen(self, users: IntArray, times: IntArray) -> Ragged:
         """See `AsOf.seen`: what the tables know of and has not been taken back since, and what is in the memory."""
-        loaded = np.where(self.is_forgotten[self.numbers.find(users, times)], -1, users)
-        parts = (self._loaded(loaded, times), self.past(users, times).items)
+        numbers = self.numbers.find(users, times)
+        known = np.where(self.is_forgotten[numbers], -1, users)
+        gone = [self.taken_back[number] for number in numbers.tolist()]
+        parts = (self.loaded.seen(self.users, known, times, gone), self.past(users, times).items)
         query = np.concatenate([part.row_index for part in parts])
         order = np.argsort(query, kind="stable")
         items = np.concatenate([part.values for part in parts])[order]
         return Ragged.from_lengths(items, np.bincount(query, minlength=len(users)))
-
-    def _loaded(self, users: IntArray, times: IntArray) -> Ragged:
-        """Items of all events of `base`, but those that were taken back since."""
-        if not len(self.taken_back.times):
-            return self.base.seen(users, times)
-        past, stands = self.base.past(users, times), []
-        for query, number in enumerate(self.numbers.find(users, times)):
-            gone = Counter(_events(self.taken_back, int(number)))
-            for event in _events(past, query):
-                gone[event] -= 1
-                stands.append(gone[event] < 0)
-        kept = np.array(stands, bool)
-        return Ragged.from_lengths(
-            past.items.values[kept], np.bincount(past.items.row_index[kept], minlength=len(users))
-        )
 
     def user_counts(self, users: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.user_counts`."""
@@ -269,18 +260,3 @@ def _memories(
     order = order[item_rows[order] >= 0]
     held = Ragged.from_lengths(item_rows[order], np.bincount(query[order], minlength=len(lengths) + 1))
     return Past(held, when[order], known[order], signs[order]), counts
-
-
-def _past(blobs: Sequence[bytes], item_rows_of: Callable[[pl.Series], IntArray]) -> Past:
-    """The events of packed members, one row for each blob, and one of nothing."""
-    lengths, ids, numbers = unpacked(blobs, 0)
-    items = item_rows_of(pl.Series(ids, dtype=pl.String))
-    return Past(
-        Ragged.from_lengths(items, np.array([*lengths, 0])), numbers[:, 0], numbers[:, 1], numbers[:, 2].astype(np.int8)
-    )
-
-
-def _events(past: Past, row: int) -> list[tuple[int, ...]]:
-    mine = slice(*past.items.offsets[row : row + 2])
-    columns = (past.items.values, past.times, past.known, past.signs)
-    return list(zip(*(column[mine].tolist() for column in columns), strict=True))

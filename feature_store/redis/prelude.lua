@@ -91,6 +91,22 @@ local function pass(time)
   if clock and tonumber(clock) < time then redis.call('HSET', META, 'clock', exact(time)) end
 end
 
+local function holds(key, identity)
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
+    if identity_of(member) == identity then return true end
+  end
+  return false
+end
+
+-- Whether an event that IDS lacks may be one that is known here, but to its item a mere number: it is in the user's
+-- memory, or this has dropped events and the item has had events before those that a window reaches. Where neither is
+-- so the event has not come yet.
+local function may_be_a_number(user, item, identity)
+  if holds(user_key(user), identity) then return true end
+  if redis.call('HEXISTS', DROPPED, user) == 0 or holds(gone_key(user), identity) then return false end
+  return (noted(item)) > 0
+end
+
 -- Takes an event back, or waits for it. Gives a letter, n done or o too old for what is held, and whether anything
 -- has changed.
 local function take_back(user, item, target, gone, longest)
@@ -103,8 +119,8 @@ local function take_back(user, item, target, gone, longest)
   end
   local counted, held = member_of(item_key(item), known, target), member_of(user_key(user), known, target)
   if not counted then return 'n', false end -- of another item, or itself a cancellation
-  if not held then -- of another user, or of so long ago that the user's memory has dropped it
-    return redis.call('HEXISTS', DROPPED, user) == 1 and 'o' or 'n', false
+  if not held then -- of another user, or of so long ago that the user's memory has dropped it, or all of him
+    return (redis.call('HEXISTS', DROPPED, user) == 1 or not is_held(user)) and 'o' or 'n', false
   end
   redis.call('ZREM', item_key(item), counted)
   redis.call('ZREM', user_key(user), held)

@@ -92,17 +92,16 @@ def heads(rows: pl.DataFrame) -> list[bytes]:
     return [member[:_COUNTED] for member in members(rows)]
 
 
-def unpacked(blobs: Sequence[bytes], begin: int = EMPTY) -> tuple[list[int], list[str], np.ndarray]:
+def unpacked(blobs: Sequence[bytes]) -> tuple[list[int], list[str], np.ndarray]:
     """Memories as `read.lua` packs them, empty blobs for none: lengths, items' ids, and int64[event, 3].
 
-    `begin`: bytes of a blob before its first member. The numbers of an event are: when it happened, since when it is
-    known, its sign. The newest stand first.
+    The numbers of an event are: when it happened, since when it is known, its sign. The newest stand first.
     """
     lengths: list[int] = []
     items: list[str] = []
     numbers: list[tuple[int, int, int]] = []
     for blob in blobs:
-        at, before = begin, len(items)
+        at, before = EMPTY, len(items)
         while at < len(blob):
             (size,) = struct.unpack_from("<I", blob, at)
             numbers.append(_AFTER.unpack_from(blob, at + 4 + IDENTITY))
@@ -110,3 +109,13 @@ def unpacked(blobs: Sequence[bytes], begin: int = EMPTY) -> tuple[list[int], lis
             at += 4 + size
         lengths.append(len(items) - before)
     return lengths, items, np.array(numbers, np.int64).reshape(-1, 3)
+
+
+def identities(blob: bytes) -> frozenset[bytes]:
+    """Those of the members that are packed one after the other."""
+    found, at = set[bytes](), 0
+    while at < len(blob):
+        (size,) = struct.unpack_from("<I", blob, at)
+        found.add(blob[at + 4 : at + 4 + IDENTITY])
+        at += 4 + size
+    return frozenset(found)

@@ -1,8 +1,8 @@
 -- Events as they happen, each once, and cancellations.
 -- ARGV: settings, seconds to keep a user, longest memory, then (user, item, identity, has event_id, is in the tables,
 -- known, time, member, the identity that it cancels or '', the tables know that one)... Gives a letter for each: n new,
--- d duplicate, l too late for the windows, o it cancels what is too old, m the user has to be filled from the tables
--- first.
+-- d duplicate, l too late for the windows, o it cancels what is or may be too old, m the user has to be filled from the
+-- tables first.
 local meta, refused = whole_meta(ARGV[1])
 if refused then return refused end
 local keep, longest, clock = tonumber(ARGV[2]), tonumber(ARGV[3]), meta.clock
@@ -10,7 +10,7 @@ local keep, longest, clock = tonumber(ARGV[2]), tonumber(ARGV[3]), meta.clock
 local function cancel(user, item, identity, known, target, in_tables)
   if redis.call('ZSCORE', IDS, identity) then return 'd' end
   local is_here = redis.call('ZSCORE', IDS, target) or redis.call('ZSCORE', DEAD, target)
-  if in_tables == '1' and not is_here then return 'o' end
+  if not is_here and (in_tables == '1' or may_be_a_number(user, item, target)) then return 'o' end
   local state, changed = take_back(user, item, target, tonumber(known), longest)
   if state == 'n' then redis.call('ZADD', IDS, known, identity) end
   if changed then clock = math.max(clock, tonumber(known)) end

@@ -13,6 +13,18 @@ REFUSED = 1
 """Exit code of refused data, and of what nobody foresaw; typer itself exits with 2 on wrong use."""
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 """What the system, and SQLite, say then; libraries wrap it into errors of many kinds."""
+_LOST_DRIVE = (
+    "Input/output error",
+    "Stale file handle",
+    "Transport endpoint is not connected",
+    "Software caused connection abort",
+    "Host is down",
+    "disk I/O error",
+    "unable to open database file",
+    "attempt to write a readonly database",
+    "database disk image is malformed",
+)
+"""What the system, and SQLite, say where a drive has gone; of a database that is damaged or out of reach too."""
 _RUST_PANIC = "PanicException"
 """What polars and deltalake raise when they give up; no `Exception`, so it is known by its name."""
 
@@ -44,9 +56,13 @@ def _in_words(error: BaseException) -> str:
     text = str(error).strip()
     if isinstance(error, DataError):
         return text
-    if any(sign in text for sign in _FULL_DISK):
-        cause = next(line for line in text.splitlines() if any(sign in line for sign in _FULL_DISK)).rstrip(".")
+    if cause := _line_with(_FULL_DISK, text):
         return f"disk: expected room to write, got none ({cause}). Make room, and run the command again."
+    if _is_in_our_form(text):
+        return text
+    if cause := _line_with(_LOST_DRIVE, text) or (text if type(error) is OSError and error.filename is None else ""):
+        mend = "Bring the drive back, and run the command again; what is damaged is to be restored from a copy."
+        return f"disk: expected files that can be read and written, got an error ({cause}). {mend}"
     if isinstance(error, MemoryError):
         return "memory: expected enough to go on, got none. Give the process more, or smaller tables."
     if isinstance(error, OSError) and error.filename is not None:
@@ -55,7 +71,12 @@ def _in_words(error: BaseException) -> str:
         )
     first = text.partition("\n")[0] or "no message"
     hint = "`recmem --debug ...` shows where."
-    return text if _is_in_our_form(text) else f"Stopped by {type(error).__name__}: {first}\n{hint}"
+    return f"Stopped by {type(error).__name__}: {first}\n{hint}"
+
+
+def _line_with(signs: tuple[str, ...], text: str) -> str:
+    """The first line that has one of the signs; empty where none has."""
+    return next((line for line in text.splitlines() if any(sign in line for sign in signs)), "").rstrip(".")
 
 
 def _is_in_our_form(text: str) -> bool:

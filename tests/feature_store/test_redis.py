@@ -17,6 +17,7 @@ from feature_store import DataError, SignalConfig
 from feature_store.log import EventLog, rows_of
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.fetched import Fetched, Request
+from feature_store.redis.loaded import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, Rules
 from feature_store.redis.rows import event_rows
 from oracle import Event
@@ -58,7 +59,8 @@ def fetched(memories: RedisMemories, rules: Rules, base: EventLog, time: int, us
     user_rows = np.array([USERS.to_list().index(user) if user in USERS else -1 for user in users], np.int64)
     items = np.arange(-1, N_ITEMS + 2)
     request = Request(users, user_rows, np.full(len(users), time), items, np.full(len(items), time))
-    return Fetched.of(memories, rules, base, USERS, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), request)
+    loaded = Loaded(base, event_frame([]), ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
+    return Fetched.of(memories, rules, loaded, USERS, request)
 
 
 def same_as_log(reads: Fetched, whole: EventLog, time: int, limit: int) -> None:

@@ -16,6 +16,7 @@ from feature_store.log import rows_of
 from feature_store.online import OnlineLog, log_of
 from feature_store.redis import RedisMemories
 from feature_store.redis.fetched import Fetched, Request
+from feature_store.redis.loaded import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
 from feature_store.redis.rows import event_rows
 from oracle import Event
@@ -46,6 +47,10 @@ def log(frame: pl.DataFrame) -> EventLog | OnlineLog:
     return log_of(frame, USERS, ITEMS, SignalConfig())
 
 
+def loaded(frame: pl.DataFrame) -> Loaded:
+    return Loaded(log(frame), frame, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
+
+
 def write(memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, rules: Rules = LONG) -> list[str]:
     new = rows(frame)
     in_tables = new["user"].is_in(tables["user_id"].implode()).to_numpy()
@@ -55,7 +60,7 @@ def write(memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, ru
 def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, rules: Rules = LONG) -> Fetched:
     at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
     request = Request(USERS, EVERYONE, at, EVERYTHING, items_at)
-    return Fetched.of(memories, rules, log(tables), USERS, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), request)
+    return Fetched.of(memories, rules, loaded(tables), USERS, request)
 
 
 def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
@@ -84,6 +89,10 @@ def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit
 
 
 ONE = ([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
+DROPPED = (
+    [Event(0, 1, 2), *(Event(0, item, 40 + item) for item in range(1, 5)), Event(0, 0, 46)],
+    [Cancellation(0, 60)],
+)
 EARLY = ([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 1), Cancellation(1, 1, delay=5)])
 
 
@@ -145,8 +154,7 @@ def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(
         request = Request(
             USERS.gather(users), np.array(users), np.full(len(users), time), np.array(items), np.full(len(items), time)
         )
-        find = lambda ids: rows_of(ids, ITEMS).to_numpy()  # noqa: E731
-        return Fetched.of(memories, LONG, log(frame[:3]), USERS, ITEMS, find, request)
+        return Fetched.of(memories, LONG, loaded(frame[:3]), USERS, request)
 
     assert asked([1], [2, 3], 5).past(np.array([1]), np.array([5])).items.to_lists() == [[3]]
     for users, items in (([0], [2]), ([1], [1])):
@@ -246,24 +254,74 @@ def test_who_is_forgotten_leaves_no_cancellation(
 
 
 @settings(max_examples=60)
-@given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14))
+@given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14), loaded=st.integers(0, 14))
+@example(case=DROPPED, n=6, loaded=6)
+@example(case=DROPPED, n=6, loaded=0)
 def test_bounded_memories_answer_rightly_or_say_that_they_cannot(
-    redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int
+    redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int, loaded: int
 ) -> None:
-    """Rows as they become known, of which four a user are held."""
+    """Rows as they become known, of which four a user are held; who writes has loaded these tables, or older ones."""
     memories = RedisMemories(f"{redis_url}#few{next(NAMES)}", timeout=5)
     frame = frame_of(*case).sort(pl.max_horizontal("timestamp", "available_at"), maintain_order=True)
     memories.publish(frame[:n], ITEMS, RULES)
-    taken = [write(memories, row, frame[:n], RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
+    theirs = frame[: min(n, loaded)]
+    taken = [write(memories, row, theirs, RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
     refused = {state for became in taken for state in became} - {NEW, DUPLICATE}
     assert refused <= {TOO_OLD, TOO_LATE}
     try:
-        reads = fetched(memories, frame[:n], 40, RULES)
+        reads = fetched(memories, frame[:n], 70, RULES)
     except DataError:  # a user of whom so much was taken back that less is held than a memory has
         pass
     else:
         if not refused:
-            same(reads, frame, 40, RULES.limit, with_seen=False)
+            same(reads, frame, 70, RULES.limit, with_seen=False)
     memories.publish(frame, ITEMS, RULES)
-    same(fetched(memories, frame, 40, RULES), frame, 40, RULES.limit)
+    same(fetched(memories, frame, 70, RULES), frame, 70, RULES.limit)
     memories.clear()
+
+
+def test_a_cancellation_from_a_process_that_does_not_know_its_event_is_refused_where_that_may_be_a_number(
+    memories: RedisMemories,
+) -> None:
+    often = [Event(0, n % 4, n) for n in range(60)]
+    frame = frame_of(
+        [*often, Event(1, 1, 2), Event(1, 2, 3), Event(0, 1, 70), Event(0, 4, 70), Event(1, 1, 70)],
+        [Cancellation(target, 61 + n) for n, target in enumerate((3, 60, 62, 63, 64))],
+    )
+    tables, stale, orders = frame[:62], pl.concat([frame[59:60], frame[61:62]]), frame[65:]
+    memories.publish(tables, ITEMS, RULES)
+    # Dropped from its user's memory; in it, but older than all windows; still to come, which only the last two tell: of
+    # an item, and of a user, all of whose events are held.
+    assert write(memories, orders, stale, RULES) == [TOO_OLD, TOO_OLD, TOO_OLD, NEW, NEW]
+    late = frame[62:65]
+    assert write(memories, late[1:], stale, RULES) == [NEW, NEW]
+    same(fetched(memories, tables, 71, RULES), pl.concat([tables, late[1:], orders[3:]]), 71, RULES.limit)
+    # What was refused follows with the tables, where a cancellation waits for its event.
+    memories.publish(pl.concat([tables, orders]), ITEMS, RULES)
+    assert write(memories, late[:1], tables, RULES) == [NEW]
+    same(fetched(memories, pl.concat([tables, orders]), 71, RULES), frame, 71, RULES.limit)
+
+
+def test_a_cancellation_of_an_event_whose_user_the_server_has_dropped_is_refused_where_the_tables_lack_him(
+    memories: RedisMemories, redis_url: str
+) -> None:
+    import redis
+
+    frame = frame_of([Event(0, 1, 2), Event(1, 1, 3)], [Cancellation(0, 6)])
+    memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
+    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
+    assert write(memories, frame[2:], frame[1:2]) == [TOO_OLD]
+
+
+@pytest.mark.parametrize("gone", [6, 0])
+def test_an_event_that_was_sent_anew_is_seen_though_the_tables_know_that_its_twin_is_gone(
+    memories: RedisMemories, gone: int
+) -> None:
+    # Item 1 has left the memory of two, so that only the tables tell that the user has it.
+    log = [Event(0, 1, 2), Event(0, 1, 2), Event(0, 2, 3), Event(0, 3, 4), Event(0, 4, 5)]
+    frame = frame_of(log, [Cancellation(0, gone)])
+    memories.publish(frame, ITEMS, RULES)
+    at = np.array([8])
+    for tables in (frame, frame[:5]):
+        seen = fetched(memories, tables, 8, RULES).seen(np.array([0]), at).to_lists()
+        assert set(seen[0]) == {1, 2, 3, 4}

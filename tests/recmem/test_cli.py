@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,12 +15,14 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import typer
 from typer.testing import CliRunner
 
 import small_world
 from conftest import IsolatedMlflow
 from feature_store.point_in_time import AsOfIndex
 from recmem.cli.app import app
+from recmem.cli.guard import GuardedCommand
 
 ROOT = Path(__file__).parents[2]
 DONE, REFUSED, WRONG_USE = 0, 1, 2
@@ -569,3 +573,29 @@ def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: 
     told = Outcome("audit", "--model", bundle, "--moments", 12, "--cuts", 2)
     assert told.code == REFUSED
     assert "popularity" in told.out
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EIO, os.strerror(errno.EIO), "/drive/file"),
+        OSError(errno.ENOTCONN, os.strerror(errno.ENOTCONN)),
+        ConnectionAbortedError(errno.ECONNABORTED, os.strerror(errno.ECONNABORTED)),
+        OSError("error closing file"),
+        RuntimeError("(sqlite3.OperationalError) disk I/O error\n[SQL: ...]"),
+        RuntimeError(
+            "(raised by autoflush)\n(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: ...]"
+        ),
+    ],
+)
+def test_a_drive_that_is_lost_is_told_in_words(error: Exception) -> None:
+    command = typer.Typer(pretty_exceptions_enable=False)
+
+    @command.command(cls=GuardedCommand)
+    def fail() -> None:
+        raise error
+
+    result = CliRunner().invoke(command, env=WIDE)
+    assert result.exit_code == REFUSED
+    cause = re.escape(str(error).partition("\n[")[0].rpartition("\n")[2])
+    assert re.match(rf"disk: expected files .*, got an error \({cause}\)\. Bring the drive back", result.stderr)

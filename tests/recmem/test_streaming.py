@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import nullcontext
+from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
@@ -15,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store import DataError
+from recmem import streaming
 from recmem.streaming import CandidateFiles, score_file
 
 
@@ -157,6 +161,35 @@ def test_a_failing_scorer_leaves_nothing_behind(tmp_path: Path) -> None:
         )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["candidates.parquet", "scores.parquet"]
     assert (tmp_path / "scores.parquet").read_text() == "the result of an earlier day"
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+@pytest.mark.parametrize("fails_at", [None, 3])
+def test_no_file_is_mapped_any_more_when_it_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int | None
+) -> None:
+    # A network drive would keep it under another name, and the folder with it.
+    mapped: list[list[str]] = []
+
+    class Watched(TemporaryDirectory[str]):
+        def cleanup(self) -> None:
+            mapped.append([line for line in Path("/proc/self/maps").read_text().splitlines() if self.name in line])
+            super().cleanup()
+
+    calls = count()
+
+    def scorer(frame: pl.DataFrame) -> pl.DataFrame:
+        if next(calls) == fails_at:
+            raise ValueError("scorer: expected to go on, got no further. Repeat it.")
+        return by_query(frame)
+
+    monkeypatch.setattr(streaming, "TemporaryDirectory", Watched)
+    shuffled(500, 40).write_parquet(tmp_path / "candidates.parquet")
+    with pytest.raises(ValueError, match="got no further") if fails_at else nullcontext():
+        score_file(
+            CandidateFiles.open(tmp_path / "candidates.parquet"), tmp_path / "scores.parquet", scorer, chunk_rows=50
+        )
+    assert mapped == [[]]
 
 
 def test_files_that_cannot_be_used_are_refused_in_words(tmp_path: Path) -> None:

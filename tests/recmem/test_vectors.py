@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import subprocess
@@ -5,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -268,3 +270,33 @@ def test_a_real_encoder_gives_the_same_vectors_through_the_cache(tmp_path: Path)
     close(cached, fresh, "exact")
     close(cached, encoder.encode(TEXTS), "float16_vectors")
     close(cached.norm(dim=1), 1.0, "float16_vectors")
+
+
+def test_a_part_that_is_cut_short_while_it_is_read_does_no_harm(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_cache(tmp_path).get_or_encode(TEXTS, CountingEncoder())
+    part = only_part(open_cache(tmp_path))
+    read = pl.read_parquet_schema
+
+    def cut_short(source: Any) -> Any:
+        schema = read(source)
+        os.truncate(part, 0)  # a mapped file would end the process here
+        return schema
+
+    monkeypatch.setattr(pl, "read_parquet_schema", cut_short)
+    assert len(open_cache(tmp_path)) == len(set(TEXTS))
+
+
+def test_a_part_that_the_disk_does_not_give_is_not_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_cache(tmp_path).get_or_encode(TEXTS, CountingEncoder())
+
+    def lost(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for owner, name in ((Path, "read_bytes"), (pl, "read_parquet_metadata"), (pl, "read_parquet")):
+        monkeypatch.setattr(owner, name, lost)
+    with pytest.raises(OSError, match="Input/output error"):
+        open_cache(tmp_path).get_or_encode(TEXTS, CountingEncoder())

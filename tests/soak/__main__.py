@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills
+from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -14,6 +14,11 @@ killing.add_argument("--seed", type=int, default=0)
 filling = soaks.add_parser("full-disk", description=full_disk.__doc__)
 filling.add_argument("--rounds", type=int, default=10)
 filling.add_argument("--seed", type=int, default=0)
+losing = soaks.add_parser("lost-drive", description=lost_drive.__doc__)
+losing.add_argument("--rounds", type=int, default=10)
+losing.add_argument("--seed", type=int, default=0)
+losing.add_argument("--preload", action="store_true")
+losing.add_argument("--jobs", nargs="+", choices=kills.JOBS, default=list(kills.JOBS))
 sharing = soaks.add_parser("concurrency", description=concurrency.__doc__)
 sharing.add_argument("--seconds", type=float, default=60)
 fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
@@ -24,6 +29,8 @@ if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
 if options.soak == "full-disk":
     sys.exit(full_disk.main(options.rounds, options.seed))
+if options.soak == "lost-drive":
+    sys.exit(lost_drive.main(options.rounds, options.seed, tuple(options.jobs), preload=options.preload))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))

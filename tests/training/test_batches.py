@@ -7,9 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store import EventLog
+from feature_store.online import OnlineLog
 from oracle import Event, is_known
 from recmem.memory import MemoryConfig
-from strategies import LAST_TIME, N_ITEMS, event_log, logs
+from recmem.scene import Scene
+from scenes import CONFIG as SCENE
+from scenes import catalogue
+from strategies import ITEMS, LAST_TIME, N_ITEMS, USERS, event_log, impression_frame, logs
+from taken_back import Cancellation, cancellations, frame_of, turns, without
 from tolerances import close
 from training.batches import Batch, BatchConfig, MatchBatches, recency_weights
 
@@ -19,6 +24,23 @@ CONFIG = BatchConfig(queries=6, negatives=3, positives=2)
 
 def batches(log: EventLog, *, until: int = 3 * LAST_TIME, seed: int = 0, config: BatchConfig = CONFIG) -> MatchBatches:
     return MatchBatches(log, N_ITEMS, until=until, memory=MemoryConfig(recent=3), config=config, seed=seed)
+
+
+def batches_of(scene: Scene, until: int, config: BatchConfig = CONFIG) -> MatchBatches:
+    return MatchBatches(
+        scene.log_at(until),
+        N_ITEMS,
+        until=until,
+        memory=MemoryConfig(recent=3),
+        config=config,
+        seed=0,
+        reads=scene.reads,
+        recalled=scene.recalled,
+    )
+
+
+def scene_with(log: list[Event], taken_back: list[Cancellation]) -> Scene:
+    return Scene.of(catalogue(), frame_of(log, taken_back), impression_frame([]), SCENE)
 
 
 def memories(batch: Batch) -> list[list[int]]:
@@ -150,3 +172,59 @@ def test_same_seed_gives_the_same_steps(seed: int) -> None:
     steps = [(first.draw(), second.draw(), other.draw()) for _ in range(5)]
     assert all(same(a, b) for a, b, _ in steps)
     assert not all(same(a, c) for a, _, c in steps)
+
+
+def test_what_is_taken_back_is_in_the_memories_of_the_moments_at_which_it_counted() -> None:
+    scene = scene_with([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 5), Event(0, 3, 8)], [Cancellation(0, 6)])
+    drawn = batches_of(scene, 9, BatchConfig(queries=60, negatives=2, positives=1))
+    assert drawn.n_examples == 3  # item 0 itself is taken back by then: no positive
+    batch = drawn.draw()
+    asked = [min(items) for items in marked(batch, batch.positives)]
+    assert {(tuple(sorted(memory)), item) for memory, item in zip(memories(batch), asked, strict=True)} == {
+        ((0,), 1),
+        ((0, 1), 2),
+        ((1, 2), 3),
+    }
+
+
+def test_of_a_first_basket_what_is_taken_back_later_is_remembered_and_not_asked_for() -> None:
+    scene = scene_with([Event(0, item, 5) for item in range(4)], [Cancellation(0, 7)])
+    batch = batches_of(scene, 9, BatchConfig(queries=60, negatives=2, positives=4)).draw()
+    asked = marked(batch, batch.positives)
+    assert set().union(*asked) == {1, 2, 3}
+    assert any(0 in memory for memory in memories(batch))
+
+
+@FEWER
+@given(logs(late=False, min_size=4, max_size=14), cancellations(), st.integers(4, 2 * LAST_TIME))
+def test_memories_are_those_that_serving_reads_at_the_moment(
+    log: list[Event], taken_back: list[Cancellation], until: int
+) -> None:
+    frame, scene = frame_of(log, taken_back), scene_with(log, taken_back)
+    warm: list[tuple[list[int], set[int]]] = []
+    first: list[tuple[set[int], set[int]]] = []
+    for time, user, positives, had in turns(frame, -1, until):
+        asked = {ITEMS.to_list().index(item) for item in positives}
+        for at, kept in ((time, had), (time + 1, not had)):
+            then = EventLog.from_frame(without(frame, at), USERS, ITEMS, SCENE.signals)
+            row = np.array([USERS.to_list().index(user)])
+            items = then.past(row, np.array([at]), 3 if had else None).items.values.tolist()
+            if kept and had:
+                warm.append((items, asked))
+            elif kept:
+                first.append((set(items), asked))
+    drawn = batches_of(scene, until, BatchConfig(queries=12, negatives=2, positives=99))
+    assert drawn.n_examples == len(warm) + sum(len(asked) >= 2 for _, asked in first)
+    batch = drawn.draw() if drawn.n_examples else None
+    for memory, asked in zip(memories(batch), marked(batch, batch.positives), strict=True) if batch else ():
+        assert (memory, asked) in warm or any(set(memory) <= basket and asked < new for basket, new in first)
+
+
+@FEWER
+@given(logs(min_size=4, max_size=20), st.integers(0, 3))
+def test_without_cancellations_a_log_that_could_hold_some_gives_the_same_steps(log: list[Event], seed: int) -> None:
+    read = event_log(log)
+    settings_ = {"until": LAST_TIME, "memory": MemoryConfig(recent=3), "config": CONFIG, "seed": seed}
+    plain = MatchBatches(read, N_ITEMS, **settings_)
+    other = MatchBatches(read, N_ITEMS, **settings_, reads=OnlineLog(read, event_log([]), USERS))
+    assert all(same(plain.draw(), other.draw()) for _ in range(2 if plain.n_examples else 0))

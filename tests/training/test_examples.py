@@ -6,7 +6,10 @@ from hypothesis import strategies as st
 
 import oracle
 from oracle import Event
-from strategies import LAST_TIME, event_log, logs
+from recmem.scene import Scene
+from scenes import CONFIG, catalogue
+from strategies import LAST_TIME, event_log, impression_frame, logs
+from taken_back import Cancellation, cancellations, frame_of, turns
 from training.examples import Queries, queries_between
 
 Row = tuple[int, int, list[int]]
@@ -50,6 +53,20 @@ def test_queries_of_a_case_by_hand() -> None:
 def test_queries_are_those_of_the_definition(log: list[Event], begin: int, end: int, with_history: bool) -> None:
     found = queries_between(event_log(log), begin, end, with_history=with_history)
     assert rows(found) == slow_queries(log, begin, end, with_history=with_history)
+
+
+@given(logs(late=False), cancellations(), st.integers(-1, LAST_TIME), st.integers(-1, 2 * LAST_TIME))
+def test_what_was_taken_back_is_history_and_not_new_as_long_as_it_counted(
+    log: list[Event], taken_back: list[Cancellation], begin: int, end: int
+) -> None:
+    frame = frame_of(log, taken_back)
+    scene = Scene.of(catalogue(), frame, impression_frame([]), CONFIG)
+    for with_history in (True, False):
+        found = queries_between(scene.log_at(end), begin, end, with_history=with_history, recalled=scene.recalled)
+        ids = [
+            (time, scene.users[user], {catalogue().ids[item] for item in items}) for time, user, items in rows(found)
+        ]
+        assert ids == [turn[:3] for turn in turns(frame, begin, end) if bool(turn.had) == with_history]
 
 
 @given(logs(late=False), st.integers(0, LAST_TIME))
