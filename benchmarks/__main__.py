@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu`, `online` or `gpu [FOLDER OF AN ENCODER]`: measures, prints and writes one table."""
+"""`python -m benchmarks cpu`, `online`, `memory` or `gpu [ENCODER FOLDER]`: measures, prints and writes one table."""
 
 from __future__ import annotations
 
@@ -35,8 +35,15 @@ def main() -> None:
 
         print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
         return
+    elif kind == "memory":
+        from benchmarks import memory
+
+        print(write(kind, memory.memory_rows(_demo()), memory.METHOD).read_text())
+        return
     else:
-        raise SystemExit(f"benchmarks: expected cpu, gpu or online, got {kind!r}. Use make bench or make bench-gpu.")
+        raise SystemExit(
+            f"benchmarks: expected cpu, gpu, online or memory, got {kind!r}. Use make bench or make bench-gpu."
+        )
     print(write(kind, rows, METHOD).read_text())
 
 
