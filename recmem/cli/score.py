@@ -80,7 +80,8 @@ def score(
     """
     if out.absolute() == candidates.absolute():
         raise typer.BadParameter("--out: expected another file than --candidates.")
-    from recmem.streaming import CandidateFiles, score_file
+    from recmem.candidate_files import CandidateFiles
+    from recmem.streaming import score_file
 
     source = CandidateFiles.open(candidates)
     loaded = _load(model, store, online, device)

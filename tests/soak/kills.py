@@ -24,7 +24,8 @@ import torch
 
 from feature_store import Store
 from recmem.bundle import load_bundle
-from recmem.streaming import CandidateFiles, score_file
+from recmem.candidate_files import CandidateFiles
+from recmem.streaming import score_file
 from recmem.vectors import VectorCache
 from tests import small_world
 from training.config import TrainingConfig
