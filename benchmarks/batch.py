@@ -37,7 +37,8 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
     """
     model = recmem.load(bundle)
     rng = np.random.default_rng(0)
-    users = rng.choice(model.scene.users.to_numpy(), n_users).repeat(n_candidates)
+    known = model.scene.users.to_numpy()
+    users = rng.choice(known, n_users, replace=n_users > len(known)).repeat(n_candidates)
     items = rng.choice(model.scene.catalogue.ids.to_numpy(), len(users))
     frame = pl.DataFrame({"user_id": users, "item_id": items})
     read = read_candidates(frame, model.scene, RANK_OUTPUTS)
@@ -48,13 +49,16 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
     large = _with_large_ranker(model, matrix, rng)
     with TemporaryDirectory() as folder:
         given, out = Path(folder) / "candidates.parquet", Path(folder) / "scores.parquet"
+        mixed, order = Path(folder) / "mixed.parquet", rng.permutation(len(frame))
         frame.write_parquet(given)
+        frame[order].write_parquet(mixed)
 
-        def score() -> None:
-            score_file(CandidateFiles.open(given), out, model.rank)
+        def score(path: Path) -> None:
+            score_file(CandidateFiles.open(path), out, model.rank)
 
-        score()
-        _check("score of the file", pl.read_parquet(out)["score"].to_numpy(), ranked["score"].to_numpy())
+        for path, expected in ((given, ranked), (mixed, ranked[order])):
+            score(path)
+            _check("score of the file", pl.read_parquet(out)["score"].to_numpy(), expected["score"].to_numpy())
         trees = f"{N_TREES} trees of {LARGE['num_leaves']} leaves"
         ways: dict[str, Callable[[], object]] = {
             f"LightGBM predict alone, {trees}": lambda: large.bundle.ranker.booster.predict(matrix),
@@ -64,7 +68,8 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
             f"recmem rank, whole path with {trees}, of which they see {SHARE:.0%}": lambda: large.rank(
                 frame, trees_share=SHARE
             ),
-            "recmem rank, Parquet to Parquet": score,
+            "recmem rank, Parquet to Parquet": lambda: score(given),
+            "recmem rank, Parquet to Parquet, rows in any order": lambda: score(mixed),
             "recmem match": lambda: model.match(frame),
         }
         name = (
