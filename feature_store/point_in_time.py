@@ -6,6 +6,8 @@ A row is known at time t when it happened before t and had arrived by then. In w
 
 from __future__ import annotations
 
+from functools import cached_property
+from importlib.util import find_spec
 from typing import Literal
 
 import numpy as np
@@ -17,7 +19,7 @@ from feature_store.ragged import Ragged
 IntArray = NDArray[np.int64]
 
 MANY = 10_000
-"""From so many on, numbers are looked up in ascending order."""
+"""From so many on, numbers are looked up in ascending order, or by what numba compiles where it is installed."""
 
 
 def known_at(timestamps: IntArray, available_at: IntArray | None = None) -> IntArray:
@@ -43,11 +45,21 @@ class AsOfIndex:
         by_time = slice(None) if rises else np.argsort(known, kind="stable")
         self._known, keys = known[by_time], keys[by_time]
         self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
-        by_key = stable_order(keys)
-        self.order: IntArray = by_key if isinstance(by_time, slice) else by_time[by_key]
+        self._keys, self._by_key = keys, _order(keys, self._begins)
+        self.order: IntArray = self._by_key if isinstance(by_time, slice) else by_time[self._by_key]
+
+    @cached_property
+    def _known_by_key(self) -> IntArray:
+        return self._known[self._by_key]
+
+    @cached_property
+    def _sorted(self) -> IntArray:
         # A row's place in time tells how many became known before it: key and number are searched as one.
-        self._stride = len(known) + 1
-        self._sorted = keys[by_key] * self._stride + by_key
+        return self._keys[self._by_key] * self._stride + self._by_key
+
+    @property
+    def _stride(self) -> int:
+        return len(self._known) + 1
 
     def starts(self, keys: IntArray) -> IntArray:
         """Where each key's rows begin in `order`; unknown keys give an empty range."""
@@ -55,6 +67,10 @@ class AsOfIndex:
 
     def ends(self, keys: IntArray, times: IntArray) -> IntArray:
         """Where the rows known at `times` (microseconds) end in `order`; a key of -1 has none."""
+        if len(keys) > MANY and find_spec("numba") is not None:
+            from feature_store.point_in_time_numba import ends_of  # an extra, and slow to import
+
+            return ends_of(self._begins, self._known_by_key, keys, times)
         ends = _places(self._sorted, keys * self._stride + self.known_until(times), side="left")
         return np.maximum(ends, self.starts(keys))
 
@@ -84,6 +100,14 @@ def _places(numbers: IntArray, wanted: IntArray, *, side: Literal["left", "right
     places = np.empty(len(wanted), np.int64)
     places[order] = np.searchsorted(numbers, wanted[order], side=side)
     return places
+
+
+def _order(keys: IntArray, begins: IntArray) -> IntArray:
+    if len(keys) > MANY and find_spec("numba") is not None:
+        from feature_store.point_in_time_numba import order_by_key  # an extra, and slow to import
+
+        return order_by_key(keys, begins)
+    return stable_order(keys)
 
 
 def stable_order(keys: IntArray) -> IntArray:

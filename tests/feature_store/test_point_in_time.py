@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import oracle
-from feature_store.point_in_time import AsOfIndex, known_at
+from feature_store import point_in_time
+from feature_store.point_in_time import MANY, AsOfIndex, known_at
 from strategies import LAST_TIME, N_USERS, Event, logs, times
 
 KEYS = st.integers(-1, N_USERS)
@@ -102,3 +103,21 @@ def test_events_at_or_after_a_moment_change_nothing_at_it(past: list[Event], fut
     known = [event for event in past if oracle.is_known(event, LAST_TIME)]
     assert read[0] == read[1]
     assert [past[row] for row in read[0][0]] == [known[row] for row in read[2][0]]
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_in_bulk_the_answers_are_the_same_with_numba_and_without(monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
+    pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
+    random, n = np.random.default_rng(0), MANY + 1
+    keys, known = random.integers(0, 70_000, n), random.integers(0, 5_000, n)
+    asked, at = random.choice([-1, 70_001, *keys], n), random.integers(-1, 5_001, n)
+    known = np.sort(known) if rises else known
+    quick = AsOfIndex(keys, known)
+    found = (quick.order, quick.ends(asked, at), quick.counts(asked, at, window=100))
+    monkeypatch.setattr(point_in_time, "find_spec", lambda name: None)
+    plain = AsOfIndex(keys, known)
+    for one, other in zip(
+        found, (plain.order, plain.ends(asked, at), plain.counts(asked, at, window=100)), strict=True
+    ):
+        assert np.array_equal(one, other)
+    assert found[1].tolist() == [int(quick.ends(asked[[row]], at[[row]])[0]) for row in range(n)]
