@@ -45,7 +45,7 @@ class AsOfIndex:
         by_time = slice(None) if rises else np.argsort(known, kind="stable")
         self._known, keys = known[by_time], keys[by_time]
         self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
-        self._keys, self._by_key = keys, _order(keys, self._begins)
+        self._by_key = _order(keys, self._begins)
         self.order: IntArray = self._by_key if isinstance(by_time, slice) else by_time[self._by_key]
 
     @cached_property
@@ -55,7 +55,8 @@ class AsOfIndex:
     @cached_property
     def _sorted(self) -> IntArray:
         # A row's place in time tells how many became known before it: key and number are searched as one.
-        return self._keys[self._by_key] * self._stride + self._by_key
+        keys = np.repeat(np.arange(len(self._begins) - 1), np.diff(self._begins))
+        return keys * self._stride + self._by_key
 
     @property
     def _stride(self) -> int:
@@ -67,7 +68,7 @@ class AsOfIndex:
 
     def ends(self, keys: IntArray, times: IntArray) -> IntArray:
         """Where the rows known at `times` (microseconds) end in `order`; a key of -1 has none."""
-        if len(keys) > MANY and find_spec("numba") is not None:
+        if len(keys) == len(times) > MANY and find_spec("numba") is not None:
             from feature_store.point_in_time_numba import ends_of  # an extra, and slow to import
 
             return ends_of(self._begins, self._known_by_key, keys, times)

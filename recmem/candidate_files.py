@@ -19,8 +19,8 @@ from feature_store.timestamps import parse_timestamps
 
 QUERY = ("user_id", "timestamp", "impression_id")
 """Columns whose cells tell one query from another."""
-MOST_RUNS = 10_000_000
-"""Runs of rows of one query that are held to find out whether a query comes back: 8 bytes each."""
+MOST_RUNS = 3_000_000
+"""Runs of rows of one query that are held to find out whether a query comes back: some 100 MB."""
 
 Hashes = NDArray[np.uint64]
 
@@ -52,6 +52,8 @@ class CandidateFiles:
                     batches = opened.iter_batches(batch_size=rows, columns=columns)
                     yield from (batch for batch in batches if batch.num_rows)
             except (pa.ArrowException, OSError) as error:
+                if isinstance(error, OSError) and error.errno:
+                    raise  # the drive's fault, not the file's
                 raise _unreadable(file, error) from error
 
     def table(self) -> pa.Table:
@@ -75,15 +77,17 @@ class CandidateFiles:
 
     def grouped(self, rows: int) -> Generator[pa.Table, None, None]:
         """Tables of about `rows` rows, or of one longer query, where the rows of each query stand together."""
-        waiting, last = list[pa.RecordBatch](), np.empty(0, np.uint64)
+        waiting, n_waiting, last = list[pa.RecordBatch](), 0, np.empty(0, np.uint64)
         for batch in self.batches(rows):
             hashes = query_hashes(batch)
             begins = np.flatnonzero(np.diff(np.concatenate([last, hashes]))) + 1 - len(last)
-            cut, last = int(begins[-1]) if len(begins) else 0, hashes[-1:]
-            if len(begins):
+            cut, last = 0, hashes[-1:]
+            if len(begins) and n_waiting + len(hashes) >= rows:
+                cut = int(begins[-1])
                 yield pa.Table.from_batches([*waiting, batch.slice(0, cut)], self.schema)
-                waiting = []
+                waiting, n_waiting = [], 0
             waiting.append(batch.slice(cut))
+            n_waiting += len(hashes) - cut
         if waiting:
             yield pa.Table.from_batches(waiting, self.schema)
 
@@ -94,7 +98,7 @@ def query_hashes(batch: pa.RecordBatch, *, seed: int = 0) -> Hashes:
     keys = as_frame(pa.Table.from_batches([batch.select(names)]))
     # Categories are numbered anew in every batch, their words are not; and a time can be written in several ways.
     words = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    if words.schema.get("timestamp") == pl.String:
+    if "timestamp" in words.columns and not words.schema["timestamp"].is_numeric():
         words = words.with_columns(parse_timestamps(words["timestamp"])[0])
     hashes: Hashes = words.select(pl.struct(pl.all()).hash(seed).alias("hash"))["hash"].to_numpy()
     return hashes

@@ -69,7 +69,7 @@ class Ranker:
         the order of the blend.
         """
         features = ranking_features(pairs, self.columns)
-        blend = self.blend.scores(features).astype(np.float64)
+        blend = np.zeros(len(pairs.candidates.values)) + self.blend.scores(features)
         if trees_share >= 1:
             return blend + self._trees(features)
         owner, lengths = pairs.candidates.row_index, pairs.candidates.lengths
@@ -78,7 +78,8 @@ class Ranker:
         lowest = np.full((2, len(lengths)), np.inf)
         for least, numbers in zip(lowest, (scores, blend), strict=True):
             np.minimum.at(least, owner[kept], numbers[kept])
-        scores[~kept] = (lowest[0] - lowest[1])[owner[~kept]] + blend[~kept]
+        others = owner[~kept]
+        scores[~kept] = lowest[0][others] - lowest[1][others] + blend[~kept]
         return scores
 
     def n_seen(self, pairs: PairColumns, trees_share: float) -> int:

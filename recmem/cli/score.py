@@ -80,6 +80,8 @@ def score(
     """
     if out.absolute() == candidates.absolute():
         raise typer.BadParameter("--out: expected another file than --candidates.")
+    if columns is Columns.MATCH and trees_share < 1:
+        raise typer.BadParameter("--trees-share: expected --columns rank beside it, got match, which no tree sees.")
     from recmem.candidate_files import CandidateFiles
     from recmem.streaming import score_file
 

@@ -22,12 +22,17 @@ def top_rows(
     """Rows of the `k` largest products with each query, best first, equal ones in order: int64[query, k].
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
-    on CUDA, numba on a CPU for float32, where these are installed, else plain torch. All give the same rows where the
-    products are exact in float32, as those of `recmem.vectors.exact_units` are.
+    for 16 bits on CUDA, numba for float32 on a CPU, where these are installed, else plain torch. All give the same rows
+    where the products are exact in float32, as those of `recmem.vectors.exact_units` are.
+
+    Raises ValueError for a backend that is none, RuntimeError where a named one cannot run here.
     """
     if backend not in get_args(TopBackend):
         raise ValueError(f"backend: expected one of {', '.join(get_args(TopBackend))}, got {backend!r}. Name one.")
     chosen = _quickest(table) if backend == "auto" else backend
+    if chosen != "torch" and find_spec(chosen) is None:
+        what = f"{chosen} is not installed: pip install 'recmem[{chosen}]'"
+        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {what}. Use 'auto'.")
     # Extras, and slow to import.
     if chosen == "triton":
         from recmem.kernels.top_triton import top_rows_triton
@@ -69,7 +74,7 @@ def largest(scores: Float[Tensor, "row place"], k: int) -> tuple[Float[Tensor, "
 
 
 def _quickest(table: Tensor) -> TopBackend:
-    if table.device.type == "cuda" and find_spec("triton") is not None:
+    is_float = table.dtype == torch.float32
+    if table.device.type == "cuda" and not is_float and find_spec("triton") is not None:
         return "triton"
-    on_cpu = table.device.type == "cpu" and table.dtype == torch.float32
-    return "numba" if on_cpu and find_spec("numba") is not None else "torch"
+    return "numba" if table.device.type == "cpu" and is_float and find_spec("numba") is not None else "torch"

@@ -28,7 +28,10 @@ QUERIES_TOGETHER = 128
 
 
 def top_rows_numba(table: FloatArray, queries: FloatArray, k: int, *, n_threads: int) -> IntArray:
-    """See `recmem.kernels.top.top_rows`."""
+    """See `recmem.kernels.top.top_rows`. Raises RuntimeError for other numbers than float32."""
+    if table.dtype != np.float32:
+        reason = f"numba: the table is {table.dtype}, and numba reads float32"
+        raise RuntimeError(f"backend: expected one that can run here, got {reason}. Use 'auto'.")
     found = np.empty((len(queries), k), np.int64)
     with ThreadPoolExecutor(n_threads) as pool:
         for first in range(0, len(queries), QUERIES_TOGETHER):

@@ -30,10 +30,12 @@ GROUP = 32
 """Rows of a group: fewer make the first step write more, more make the second read more."""
 BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM = 128, 256, 64
 """Queries and rows of a program of the first step; dimensions that it takes at a time."""
+FLOAT_BLOCKS = (64, 64, 32)
+"""The same for float32, which takes twice the room and more registers."""
 GROUPS_TOGETHER = 4
 """Groups of a program of the second step."""
 CELLS = 250_000_000
-"""Queries times groups of a launch: their maxima are a gigabyte."""
+"""Numbers that a launch writes: a gigabyte."""
 LOWEST = tl.constexpr(-3.0e38)
 
 
@@ -45,7 +47,7 @@ def top_rows_triton(table: Tensor, queries: Tensor, k: int) -> NDArray[np.int64]
     n_groups = triton.cdiv(len(table), GROUP)
     if n_groups <= k:  # every group would be chosen
         return top_rows_torch(table.float(), queries.float(), k)
-    together = max(CELLS // n_groups, 1)
+    together = max(CELLS // max(n_groups, k * GROUP), 1)
     parts = [_top(table, part, n_groups, k) for part in queries.split(together)] if len(queries) else []
     return torch.cat(parts).cpu().numpy() if parts else np.empty((0, k), np.int64)
 
@@ -54,10 +56,11 @@ def _top(table: Tensor, queries: Tensor, n_groups: int, k: int) -> Tensor:
     maxima = torch.empty((len(queries), n_groups), device=table.device)
     # The interpreter gets products of short floats wrong, in silence; float32 is not to be cut to tf32.
     upcast = os.environ.get("TRITON_INTERPRET") == "1" or table.dtype == torch.float32
-    dim, n_blocks = table.shape[1], triton.cdiv(len(queries), BLOCK_QUERY)
-    _group_maxima[(n_blocks * triton.cdiv(len(table), BLOCK_ROW),)](
+    block_query, block_row, block_dim = FLOAT_BLOCKS if upcast else (BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM)
+    dim, n_blocks = table.shape[1], triton.cdiv(len(queries), block_query)
+    _group_maxima[(n_blocks * triton.cdiv(len(table), block_row),)](
         table, queries, maxima, len(table), len(queries), n_groups, n_blocks, dim,
-        GROUP=GROUP, BLOCK_QUERY=BLOCK_QUERY, BLOCK_ROW=BLOCK_ROW, BLOCK_DIM=BLOCK_DIM, UPCAST=upcast, num_warps=8,
+        GROUP=GROUP, BLOCK_QUERY=block_query, BLOCK_ROW=block_row, BLOCK_DIM=block_dim, UPCAST=upcast, num_warps=8,
     )  # fmt: skip
     groups = largest(maxima, k)[1].sort(dim=1).values
     del maxima

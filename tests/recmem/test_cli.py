@@ -541,6 +541,12 @@ def test_cascade_tells_what_it_costs_when_the_trees_see_less(bundle: Path, tmp_p
     assert pl.read_parquet(out).equals(model.rank(frame, trees_share=0.1))
 
 
+def test_a_cascade_of_the_match_alone_is_refused(bundle: Path, tmp_path: Path) -> None:
+    files = ("--candidates", tmp_path / "c.parquet", "--out", tmp_path / "s.parquet")
+    told = Outcome("score", "--model", bundle, *files, "--columns", "match", "--trees-share", 0.1)
+    assert (told.code, "--columns rank" in told.err) == (2, True)
+
+
 def test_rejected_rows_are_shown_written_out_mended_and_put_in(tmp_path: Path) -> None:
     store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
     bad = {"user_id": ["u", "v"], "item_id": ["a", "b"], "timestamp": ["yesterday", "2024-01-01"]}

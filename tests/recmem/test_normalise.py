@@ -18,8 +18,8 @@ QUERIES = st.lists(st.lists(VALUES, max_size=6), max_size=5)
 def scores(queries: list[list[float]]) -> list[list[float]]:
     offsets = Ragged.from_lists([[0] * len(query) for query in queries]).offsets
     flat = np.array([value for query in queries for value in query], dtype=np.float32)
-    by_numpy, by_numba = (z_scores(np.stack([flat, -flat]), offsets, backend=name) for name in ("numpy", "numba"))
-    close(by_numba, by_numpy, "exact")
+    by_numpy = z_scores(np.stack([flat, -flat]), offsets, backend="numpy")
+    close(z_scores(np.stack([flat, -flat]), offsets), by_numpy, "exact")
     close(by_numpy[1], -by_numpy[0], "exact")
     found = by_numpy[0].tolist()
     return [found[offsets[place] : offsets[place + 1]] for place in range(len(queries))]

@@ -92,6 +92,13 @@ def test_in_a_cascade_the_best_by_the_blend_are_scored_in_full_and_the_others_fo
     assert model.n_seen(data, share) == n_seen
 
 
+def test_a_cascade_takes_queries_without_candidates_and_a_blend_of_nothing() -> None:
+    for lengths in ((3, 0, 2), (0, 0)):
+        close(ranker().scores(pairs(lengths), trees_share=0.5), ranker().scores(pairs(lengths)), "exact")
+    trees_alone = Ranker(ranker().booster, Blend({}), COLUMNS, FEATURES)
+    close(trees_alone.scores(pairs(), trees_share=0.5), trees_alone.scores(pairs()), "exact")
+
+
 def test_in_a_cascade_those_that_tie_at_the_border_are_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranker_module, "LEAST_KEPT", 1)
     data = pairs((6,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from contextlib import nullcontext
@@ -83,6 +84,31 @@ def test_queries_that_stand_together_are_scored_in_the_order_of_the_file(
     assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
     assert sum(seen) == len(users)
     assert max(seen, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
+
+
+def test_small_files_are_scored_together(tmp_path: Path) -> None:
+    frame, seen = shuffled(200, 60).sort("user_id"), list[int]()
+    (tmp_path / "parts").mkdir()
+    for number in range(20):
+        frame[10 * number : 10 * (number + 1)].write_parquet(tmp_path / "parts" / f"{number:02}.parquet")
+    source = CandidateFiles.open(tmp_path / "parts")
+    score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=60, on_progress=seen.append)
+    assert pl.read_parquet(tmp_path / "s.parquet").equals(by_query(frame))
+    assert len(seen) <= 4
+
+
+def test_times_within_a_microsecond_are_one_query(tmp_path: Path) -> None:
+    nanoseconds = pl.Series(range(60)).cast(pl.Datetime("ns"))
+    frame = pl.DataFrame({"user_id": ["u"] * 60, "item_id": range(60), "timestamp": nanoseconds})
+    frame.write_parquet(tmp_path / "c.parquet")
+    lengths: list[int] = []
+
+    def scorer(rows: pl.DataFrame) -> pl.DataFrame:
+        lengths.append(len(rows))
+        return rows.with_columns(score=1.0)
+
+    score_file(CandidateFiles.open(tmp_path / "c.parquet"), tmp_path / "s.parquet", scorer, chunk_rows=20)
+    assert lengths == [0, 60]
 
 
 @given(users=st.lists(st.integers(0, 4), max_size=30), rows=st.integers(1, 10))
@@ -252,6 +278,20 @@ def test_a_truncated_file_is_refused_in_words(tmp_path: Path) -> None:
     (tmp_path / "c.parquet").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="which cannot be read"):
         CandidateFiles.open(tmp_path / "c.parquet")
+
+
+def test_a_drive_that_fails_is_not_taken_for_a_file_that_is_no_parquet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shuffled(50, 5).write_parquet(tmp_path / "c.parquet")
+    source = CandidateFiles.open(tmp_path / "c.parquet")
+
+    def lost(*arguments: object, **options: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", lost)
+    with pytest.raises(OSError, match="Input/output error"):
+        score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=10)
 
 
 def test_files_of_different_columns_are_refused_in_words(tmp_path: Path) -> None:

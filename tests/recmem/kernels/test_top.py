@@ -71,7 +71,7 @@ def test_equal_products_go_by_their_rows(backend: TopBackend, texts: list[int], 
 
 @EVERY_BACKEND
 @pytest.mark.parametrize(
-    ("n_items", "n_queries", "k", "dim"), [(5000, 150, 100, 16), (3001, 300, 7, 21), (700, 2, 5, 130), (5, 0, 2, 3)]
+    ("n_items", "n_queries", "k", "dim"), [(4000, 40, 100, 16), (3001, 300, 7, 21), (700, 2, 5, 130), (5, 0, 2, 3)]
 )
 def test_many_queries_on_many_rows(backend: TopBackend, n_items: int, n_queries: int, k: int, dim: int) -> None:
     table, queries = unit_vectors(n_items, dim), unit_vectors(n_queries, dim, seed=1)
@@ -104,6 +104,16 @@ def test_largest_of_a_case_by_hand() -> None:
 def test_an_unknown_backend_is_refused() -> None:
     with pytest.raises(ValueError, match=r"backend: expected one of auto, torch, numba, triton, got 'gpu'"):
         top_rows(unit_vectors(3), unit_vectors(1), 1, backend="gpu")  # type: ignore[arg-type]
+
+
+def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    table, queries = unit_vectors(9), unit_vectors(1)
+    if find_spec("numba"):
+        with pytest.raises(RuntimeError, match=r"got numba: the table is float16, and numba reads float32"):
+            top_rows(table.half(), queries.half(), 1, backend="numba")
+    monkeypatch.setattr(top_module, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
+        top_rows(table, queries, 1, backend="triton")
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
