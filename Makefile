@@ -50,6 +50,7 @@ format: .venv/.installed-dev
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks cpu
 	$(BIN)/python -m benchmarks online
+	$(BIN)/python -m benchmarks memory
 
 bench-gpu:
 	$(PYTHON) -m benchmarks gpu

@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu` (or gpu, or online): measures, prints and writes one table."""
+"""`python -m benchmarks cpu`, `online`, `memory` or `gpu [ENCODER FOLDER]`: measures, prints and writes one table."""
 
 from __future__ import annotations
 
@@ -21,11 +21,13 @@ RETAIL = Path("runs/online_retail/bundle")
 
 
 def main() -> None:
-    kind = sys.argv[1] if len(sys.argv) == 2 else ""
+    kind = sys.argv[1] if len(sys.argv) in (2, 3) else ""
     if kind == "gpu":
         if not torch.cuda.is_available():
             raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
-        rows = scorer_rows(torch.device("cuda"), (torch.float32, torch.float16, torch.bfloat16, torch.int8))
+        from benchmarks.gpu import gpu_rows
+
+        rows = gpu_rows(torch.device("cuda"), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
     elif kind == "cpu":
         rows = cpu_rows()
     elif kind == "online":
@@ -33,8 +35,15 @@ def main() -> None:
 
         print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
         return
+    elif kind == "memory":
+        from benchmarks import memory
+
+        print(write(kind, memory.memory_rows(_demo()), memory.METHOD).read_text())
+        return
     else:
-        raise SystemExit(f"benchmarks: expected cpu, gpu or online, got {kind!r}. Use make bench or make bench-gpu.")
+        raise SystemExit(
+            f"benchmarks: expected cpu, gpu, online or memory, got {kind!r}. Use make bench or make bench-gpu."
+        )
     print(write(kind, rows, METHOD).read_text())
 
 

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 import recmem
 from benchmarks.timing import Row, compare
+from recmem.candidate_files import CandidateFiles
 from recmem.model import Model
 from recmem.queries import read_candidates
 from recmem.ranker import feature_matrix, ranking_features
 from recmem.scoring import RANK_OUTPUTS, pairs_of
-from recmem.streaming import CandidateFiles, score_file
+from recmem.streaming import score_file
 
 LARGE, N_TREES = {"num_leaves": 63, "objective": "binary", "verbose": -1, "min_data_in_leaf": 20}, 300
 """A ranker of the size that teams often have, on labels of chance: only its speed counts."""
+SHARE = 0.2
+"""Of each query's candidates, that the trees see in a cascade."""
 N_FITTED = 200_000
 """Rows that it is fitted on."""
 
@@ -58,6 +61,9 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
             "LightGBM predict alone, this ranker's trees": lambda: ranker.booster.predict(matrix, raw_score=True),
             "recmem rank, whole path": lambda: model.rank(frame),
             f"recmem rank, whole path with {trees}": lambda: large.rank(frame),
+            f"recmem rank, whole path with {trees}, of which they see {SHARE:.0%}": lambda: large.rank(
+                frame, trees_share=SHARE
+            ),
             "recmem rank, Parquet to Parquet": score,
             "recmem match": lambda: model.match(frame),
         }

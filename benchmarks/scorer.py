@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -11,37 +12,57 @@ from benchmarks.timing import Row, compare
 from recmem.kernels import Asked, MatchTables, Memories, PackedTables, match_pairs, why_not_numba
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
+Draw = Literal["uniform", "zipf"]
 N_HEADS, HEAD_DIM = 4, 32
 SHAPES = ((50, 100, 384), (50, 1000, 128), (100, 500, 384))
 """Slots, candidates, dimensions."""
-CELLS = 4_000_000
-"""Slots times candidates of all memories of a launch on a CPU; on a GPU it is `GPU_CELLS`."""
-GPU_CELLS = 200_000_000
+CELLS, GPU_CELLS = 4_000_000, 200_000_000
+"""Slots times candidates of all memories of a launch, on a CPU and on a GPU."""
+N_ITEMS, GPU_ITEMS = 5_000, 2_000_000
+"""Rows of the tables; on a GPU they are larger than its caches."""
+N_CHECKED = 200
+"""Memories whose scores are held against float64."""
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2, torch.int8: 2e-1}
 
 
-def scorer_rows(device: torch.device, dtypes: tuple[torch.dtype, ...] = (torch.float32,)) -> list[Row]:
-    """Every shape and type; each way is checked against float64 before it is timed."""
-    return [row for shape in SHAPES for dtype in dtypes for row in _rows(device, dtype, *shape)]
+def scorer_rows(device: torch.device) -> list[Row]:
+    """Every shape in float32; each way is checked against float64 before it is timed."""
+    return [row for shape in SHAPES for row in shape_rows(device, torch.float32, *shape)]
 
 
-def _rows(device: torch.device, dtype: torch.dtype, n_slots: int, n_candidates: int, dim: int) -> list[Row]:
-    n_items = 5_000 if device.type == "cpu" else 2_000_000
-    n_memories = (CELLS if device.type == "cpu" else GPU_CELLS) // (n_slots * n_candidates)
+def shape_rows(
+    device: torch.device,
+    dtype: torch.dtype,
+    n_slots: int,
+    n_candidates: int,
+    dim: int,
+    *,
+    draw: Draw = "uniform",
+    compiled: bool = False,
+) -> list[Row]:
+    """One shape and type: by hand, by hand and compiled where asked for, and recmem's kernels."""
+    on_cpu = device.type == "cpu"
+    n_items = N_ITEMS if on_cpu else GPU_ITEMS
+    n_memories = (CELLS if on_cpu else GPU_CELLS) // (n_slots * n_candidates)
     tables = random_tables(n_items, dim, device)
-    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
+    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device, draw)
     packed = PackedTables.of(tables, dtype)
     plain = tables if dtype in (torch.float32, torch.int8) else _cast(tables, dtype)
     ways: dict[str, Callable[[], object]] = {
-        "gather, einsum, softmax": lambda: naive(plain, memories, asked, n_slots, n_candidates),
-        "recmem": lambda: match_pairs(packed, memories, asked),
+        "gather, einsum, softmax": lambda: naive(plain, memories, asked, n_slots, n_candidates)
     }
+    if compiled:
+        quick = torch.compile(naive, dynamic=False)
+        ways["the same, torch.compile"] = lambda: quick(plain, memories, asked, n_slots, n_candidates)
+    ways["recmem"] = lambda: match_pairs(packed, memories, asked)
     if why_not_numba(packed) is None:
         ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, asked, backend="blocked")
-    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}"
+    ids = "" if on_cpu else f", {draw} ids"
+    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}{ids}"
     with torch.inference_mode():
-        expected = naive(_double(tables), _doubled(memories), asked, n_slots, n_candidates)[0]
-        _check(match_pairs(packed, memories, asked).score, expected, TOLERANCE[dtype])
+        few, few_asked = _first(memories, asked, min(n_memories, N_CHECKED), n_slots, n_candidates)
+        expected = naive(_double(tables), _doubled(few), few_asked, n_slots, n_candidates)[0]
+        _check(match_pairs(packed, memories, asked).score[: len(expected)], expected, TOLERANCE[dtype])
         amount = n_memories * n_slots * n_candidates
         return compare("match columns", shape, ways, amount=amount, unit="scores/s")
 
@@ -84,13 +105,17 @@ def random_tables(n_items: int, dim: int, device: torch.device) -> MatchTables:
 
 
 def random_pairs(
-    n_items: int, n_memories: int, n_slots: int, n_candidates: int, device: torch.device
+    n_items: int, n_memories: int, n_slots: int, n_candidates: int, device: torch.device, draw: Draw = "uniform"
 ) -> tuple[Memories, Asked]:
-    """Memories and candidates of one length each, uniform ids."""
+    """Memories and candidates of one length each; ids that are all as frequent, or some of them very."""
     generator = torch.Generator(device).manual_seed(1)
 
     def rows(n: int) -> Tensor:
-        return torch.randint(n_items, (n_memories * n,), generator=generator, device=device)
+        if draw == "uniform":
+            return torch.randint(n_items, (n_memories * n,), generator=generator, device=device)
+        # Zipf's law with exponent 1: the logarithm of the rank is uniform.
+        share = torch.rand(n_memories * n, generator=generator, device=device)
+        return ((n_items + 1) ** share).long().clamp(1, n_items) - 1
 
     count = torch.arange(n_memories + 1, device=device)
     terms = [torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2)]
@@ -104,6 +129,15 @@ def _cast(tables: MatchTables, dtype: torch.dtype) -> MatchTables:
 
 def _double(tables: MatchTables) -> MatchTables:
     return _cast(tables, torch.float64)
+
+
+def _first(
+    memories: Memories, asked: Asked, n_memories: int, n_slots: int, n_candidates: int
+) -> tuple[Memories, Asked]:
+    slots, pairs = n_memories * n_slots, n_memories * n_candidates
+    terms = (memories.counted[:slots], memories.bias[:slots], memories.sign[:slots])
+    some = Memories(memories.rows[:slots], memories.offsets[: n_memories + 1], *terms)
+    return some, Asked(asked.rows[:pairs], asked.offsets[: n_memories + 1])
 
 
 def _doubled(memories: Memories) -> Memories:

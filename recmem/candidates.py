@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.search import SearchBackend, largest
+from recmem.kernels.top import largest
+from recmem.search import SearchBackend
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from recmem.overlap import ahead
 from recmem.texts import TEMPLATE_VERSION
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -30,7 +31,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "
 _MIN_TOKENS = 4
 LONGEST_TEXT = 100_000
 """Characters; what comes after them would be read by the tokenizer, at 2 us and 200 bytes each, and then cut."""
-_CHUNK_TEXTS = 8192
+_CHUNK_TEXTS = 2048
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
 _FINGERPRINT_CHARS = 16
 _NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "sve_bf16")
@@ -124,17 +125,23 @@ class TextEncoder:
         """
         _check_texts(texts)
         vectors = torch.empty(len(texts), self.dim)
-        for start in range(0, len(texts), _CHUNK_TEXTS):
-            chunk = self.tokenize(texts[start : start + _CHUNK_TEXTS])
-            for rows in _batches([len(tokens) for tokens in chunk], budget=_BATCH_TOKENS[self.device.type]):
-                encoded = self._encode_tokens([chunk[row] for row in rows])
-                vectors[torch.tensor(rows) + start] = encoded
-                if on_progress is not None:
-                    on_progress(len(rows))
+        chunks = self._tokenized(texts)
+        # The next texts are tokenized while these are encoded; a thread is not worth it for one chunk.
+        with closing(chunks if len(texts) <= _CHUNK_TEXTS else ahead(chunks)) as tokenized:
+            for start, chunk in tokenized:
+                for rows in _batches([len(tokens) for tokens in chunk], budget=_BATCH_TOKENS[self.device.type]):
+                    encoded = self._encode_tokens([chunk[row] for row in rows])
+                    vectors[torch.tensor(rows) + start] = encoded
+                    if on_progress is not None:
+                        on_progress(len(rows))
         if not bool(torch.isfinite(vectors).all()):
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise FloatingPointError(f"encoder: expected finite vectors, got NaN in {dtype}. Load it as float32.")
         return vectors
+
+    def _tokenized(self, texts: Sequence[str]) -> Generator[tuple[int, list[list[int]]], None, None]:
+        for start in range(0, len(texts), _CHUNK_TEXTS):
+            yield start, self.tokenize(texts[start : start + _CHUNK_TEXTS])
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids per text, special tokens included: at least one, at most `config.max_tokens` each.

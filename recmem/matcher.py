@@ -87,17 +87,19 @@ class Matcher:
 
     def pair_columns(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
         """The match columns of each history's own candidates: float32, one entry per value of `candidates`."""
-        slots = self.slots(histories)
-        asked = Asked(*(torch.from_numpy(part).to(self.device) for part in (candidates.values, candidates.offsets)))
+        # What has no floating numbers is put together before it goes to a GPU, which would be waited for each time.
+        slots = Slots.of(histories, self.memory)
+        lengths = torch.bincount(slots.owner, minlength=slots.n_memories)
+        offsets, is_counted = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), counted(slots)
+        slots, device = slots.to(self.device), self.device
+        asked = Asked(*(torch.from_numpy(part).to(device) for part in (candidates.values, candidates.offsets)))
         with torch.inference_mode():
             bias, sign = self.module.slot_terms(slots)
-            lengths = torch.bincount(slots.owner, minlength=slots.n_memories)
-            offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])
-            memories = Memories(slots.rows, offsets, counted(slots), bias, sign, slots.searched)
+            memories = Memories(slots.rows, offsets.to(device), is_counted.to(device), bias, sign, slots.searched)
             scores = match_pairs(self.packed, memories, asked)
-        columns = {"match_raw": scores.score, "match_prior": scores.prior}
-        columns |= {name: getattr(scores, name) for name in SIMILARITIES}
-        return {name: column.cpu().numpy() for name, column in columns.items()}
+            names = dict(zip(MATCH_COLUMNS, ("score", "prior", *SIMILARITIES), strict=True))
+            columns = torch.stack([getattr(scores, name) for name in names.values()]).cpu().numpy()
+        return dict(zip(names, columns, strict=True))
 
     def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts nearest to each of the given ones, best first: int64[row, k], -1 where fewer were found."""

@@ -1,4 +1,4 @@
-"""Columns relative to their query: how far a candidate stands above the other candidates of the same query."""
+"""Numbers relative to their query: how far a candidate stands above the others, and its place among them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from importlib.util import find_spec
 import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
+
+from feature_store.point_in_time import stable_order
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
@@ -29,6 +31,21 @@ def z_scores(
     query = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
     scores = [_z_scores(column, query, len(offsets) - 1) for column in columns]
     return np.stack(scores) if scores else np.empty(columns.shape, np.float32)
+
+
+def ranks(scores: NDArray[np.floating], query: IntArray) -> IntArray:
+    """Place of each score in its query, 1 for the largest; equal scores share the better place. `query` never falls."""
+    order = np.argsort(-scores)
+    order = order[stable_order(query[order])]
+    ordered, owner, place = scores[order], query[order], np.arange(len(scores))
+    is_first = np.ones(len(scores), bool)
+    is_first[1:] = owner[1:] != owner[:-1]
+    begin = np.maximum.accumulate(np.where(is_first, place, 0))
+    is_first[1:] |= ordered[1:] != ordered[:-1]
+    shared = np.maximum.accumulate(np.where(is_first, place, 0))
+    result = np.empty(len(scores), np.int64)
+    result[order] = shared - begin + 1
+    return result
 
 
 def _z_scores(values: FloatArray, query: IntArray, n_queries: int) -> FloatArray:

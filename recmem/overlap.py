@@ -39,10 +39,11 @@ def _next(pieces: Iterator[Piece]) -> list[Piece]:
 
 
 @contextmanager
-def behind(write: Callable[[Piece], None]) -> Iterator[Callable[[Piece], None]]:
-    """A function that has pieces written in a thread, one after the other, and waits where `AT_MOST` are not yet.
+def behind(write: Callable[[Piece], None], *, at_most: int = AT_MOST) -> Iterator[Callable[[Piece], None]]:
+    """A function that has pieces written in a thread, one after the other, and waits where `at_most` are not yet.
 
-    What `write` raises is raised by a later call or at the end, and nothing is written after it.
+    What `write` raises is raised by a later call or at the end, and nothing is written after it. Where the caller
+    fails, what was put before is still written.
     """
     waiting: deque[Future[None]] = deque()
     has_failed = Event()
@@ -57,13 +58,10 @@ def behind(write: Callable[[Piece], None]) -> Iterator[Callable[[Piece], None]]:
     with ThreadPoolExecutor(1) as thread:
 
         def put(piece: Piece) -> None:
-            if len(waiting) == AT_MOST:
+            if len(waiting) == at_most:
                 waiting.popleft().result()
             waiting.append(thread.submit(write_unless_failed, piece))
 
-        try:
-            yield put
-            while waiting:
-                waiting.popleft().result()
-        finally:
-            thread.shutdown(cancel_futures=True)
+        yield put
+        while waiting:
+            waiting.popleft().result()

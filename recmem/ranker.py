@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.ragged import Ragged
 from recmem.bundle_json import from_json
 from recmem.columns import PairColumns
-from recmem.normalise import z_scores
+from recmem.normalise import ranks, z_scores
 
 FloatArray = NDArray[np.float32]
 
@@ -29,6 +30,8 @@ RAW = (
 """Columns that mean the same in every query and at every time; the ranker sees them as they are, too."""
 PER_QUERY = ("user_events", "user_gap", "memory_size")
 """Columns with one value per query: nothing to compare within it."""
+LEAST_KEPT = 20
+"""Candidates of a query that the trees see in a cascade, at the least."""
 RELATIVE = "_z"
 """Ending of a column that was made relative to its query."""
 
@@ -58,12 +61,34 @@ class Ranker:
     features: tuple[str, ...] = field(repr=False)
     """What the trees read, in their order: raw columns and relative ones."""
 
-    def scores(self, pairs: PairColumns) -> NDArray[np.float64]:
-        """Ranking score of each pair: higher is better; comparable within a query."""
+    def scores(self, pairs: PairColumns, *, trees_share: float = 1.0) -> NDArray[np.float64]:
+        """Ranking score of each pair: higher is better; comparable within a query.
+
+        With a `trees_share` below 1, a cascade: the trees see only this share of each query's candidates, the best by
+        the blend (`LEAST_KEPT` at the least, and those that tie with the last of them). The others come after these, in
+        the order of the blend.
+        """
         features = ranking_features(pairs, self.columns)
+        blend = self.blend.scores(features).astype(np.float64)
+        if trees_share >= 1:
+            return blend + self._trees(features)
+        owner, lengths = pairs.candidates.row_index, pairs.candidates.lengths
+        kept, scores = _kept(blend, pairs.candidates, trees_share), blend.copy()
+        scores[kept] += self._trees({name: features[name][kept] for name in self.features})
+        lowest = np.full((2, len(lengths)), np.inf)
+        for least, numbers in zip(lowest, (scores, blend), strict=True):
+            np.minimum.at(least, owner[kept], numbers[kept])
+        scores[~kept] = (lowest[0] - lowest[1])[owner[~kept]] + blend[~kept]
+        return scores
+
+    def n_seen(self, pairs: PairColumns, trees_share: float) -> int:
+        """How many pairs the trees see in such a cascade."""
+        blend = self.blend.scores(ranking_features(pairs, self.columns)).astype(np.float64)
+        return int(_kept(blend, pairs.candidates, trees_share).sum())
+
+    def _trees(self, features: dict[str, FloatArray]) -> NDArray[np.float64]:
         matrix = feature_matrix(features, self.features)
-        trees = self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0)
-        return self.blend.scores(features).astype(np.float64) + np.asarray(trees, np.float64)
+        return np.asarray(self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0), np.float64)
 
     def contributions(self, pairs: PairColumns) -> tuple[float, dict[str, NDArray[np.float64]]]:
         """What each column adds to each pair's score: a constant, and an array per column that sum to the score.
@@ -104,6 +129,13 @@ class Ranker:
         if not known >= {*layout.features, *layout.blend} or booster.num_feature() != max(len(layout.features), 1):
             raise ValueError("ranker: expected features of its own columns, as many as the trees have, got others")
         return cls(booster, Blend(layout.blend), layout.columns, layout.features)
+
+
+def _kept(blend: NDArray[np.float64], candidates: Ragged, share: float) -> NDArray[np.bool_]:
+    """Is the pair among the best `share` of its query, or the best `LEAST_KEPT`?"""
+    n_kept = np.maximum(np.ceil(candidates.lengths * share), LEAST_KEPT)
+    kept: NDArray[np.bool_] = ranks(blend, candidates.row_index) <= n_kept[candidates.row_index]
+    return kept
 
 
 @dataclass(frozen=True)

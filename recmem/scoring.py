@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from feature_store.point_in_time import stable_order
 from recmem.calibration import Calibration
 from recmem.columns import PairColumns, by_pairs, given_columns
 from recmem.matcher import MATCH_COLUMNS, Matcher
+from recmem.normalise import ranks
 from recmem.queries import Candidates
 from recmem.ranker import Ranker
 
@@ -33,11 +33,13 @@ def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibrati
     return _with_match_score(matcher.pair_columns(candidates.queries.histories, candidates.items), calibration)
 
 
-def rank_pairs(matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration) -> Columns:
-    """`RANK_OUTPUTS` of each pair of `candidates.items`."""
+def rank_pairs(
+    matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration, *, trees_share: float = 1.0
+) -> Columns:
+    """`RANK_OUTPUTS` of each pair of `candidates.items`; see `Ranker.scores` for `trees_share`."""
 
     def score(rows: IntArray) -> Columns:
-        return ranked(pairs_of(matcher, candidates, rows), ranker, calibration)
+        return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
 
     chunks = list(by_pairs(candidates.items, CHUNK_PAIRS))
     if len(chunks) == 1:
@@ -61,26 +63,11 @@ def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairCo
     return pairs
 
 
-def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration) -> Columns:
+def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration, *, trees_share: float = 1.0) -> Columns:
     """`RANK_OUTPUTS` of each pair."""
     columns = _with_match_score({name: pairs.values[name] for name in MATCH_COLUMNS}, calibration)
-    scores = ranker.scores(pairs)
+    scores = ranker.scores(pairs, trees_share=trees_share)
     return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
-
-
-def ranks(scores: NDArray[np.float64], query: IntArray) -> IntArray:
-    """Place of each score in its query, 1 for the largest; equal scores share the better place. `query` never falls."""
-    order = np.argsort(-scores)
-    order = order[stable_order(query[order])]
-    ordered, owner, place = scores[order], query[order], np.arange(len(scores))
-    is_first = np.ones(len(scores), bool)
-    is_first[1:] = owner[1:] != owner[:-1]
-    begin = np.maximum.accumulate(np.where(is_first, place, 0))
-    is_first[1:] |= ordered[1:] != ordered[:-1]
-    shared = np.maximum.accumulate(np.where(is_first, place, 0))
-    result = np.empty(len(scores), np.int64)
-    result[order] = shared - begin + 1
-    return result
 
 
 def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:

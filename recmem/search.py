@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import math
-from importlib.util import find_spec
 from typing import Any, Literal, Protocol
 
 import numpy as np
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store import DataError
+from recmem.kernels.top import top_rows
 
 IntArray = NDArray[np.int64]
 
 SearchBackend = Literal["exact", "faiss"]
-BLOCK_CELLS = 16_000_000
-"""Cosines that exact search holds at once."""
 PROBED_SHARE = 1 / 16
 """Share of the cells that faiss looks into: what its recall is paid with."""
 
@@ -34,49 +31,20 @@ class TextSearch(Protocol):
 class ExactSearch:
     """Every cosine, on the device where the table lies. Equal ones go by row.
 
-    On a CPU with numba the selection goes along with the products; elsewhere blocks of the table go through torch.
+    On a GPU a table that float16 holds without loss is kept in it as well, for the tensor cores.
     """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         self._unit = unit.contiguous()
+        half = self._unit.half() if unit.is_cuda else None
+        self._half = half if half is not None and bool((half == self._unit).all()) else None
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
         """See `TextSearch.nearest`; k is at most the number of rows."""
-        k = min(k, len(self._unit))
-        numbers = (self._unit, queries)
-        if find_spec("numba") is None or any(
-            part.device.type != "cpu" or part.dtype != torch.float32 for part in numbers
-        ):
-            return self._blocked(queries, k)
-        from recmem.kernels.top_numba import top_rows  # an extra, and slow to import
-
-        table, asked = (part.detach().contiguous().numpy() for part in numbers)
-        return top_rows(table, asked, k, n_threads=torch.get_num_threads())
-
-    def _blocked(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
-        size = max(BLOCK_CELLS // max(len(queries), 1), k)
-        best = queries.new_full((len(queries), 0), 0.0)
-        rows = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
-        for begin in range(0, len(self._unit), size):
-            cosine = queries @ self._unit[begin : begin + size].T
-            block, places = largest(cosine, min(k, cosine.shape[1]))
-            best, kept = torch.cat([best, block], dim=1).sort(dim=1, descending=True, stable=True)
-            rows = torch.cat([rows, places + begin], dim=1).gather(1, kept)[:, :k]
-            best = best[:, :k]
-        found: IntArray = rows.cpu().numpy()
-        return found
-
-
-def largest(scores: Float[Tensor, "row place"], k: int) -> tuple[Float[Tensor, "row k"], Int[Tensor, "row k"]]:
-    """The `k` largest scores of each row and their places, best first; equal ones in the order of their places."""
-    values, places = scores.topk(k, dim=1)
-    border = values[:, -1:]
-    is_torn = (scores == border).sum(1) > (values == border).sum(1)
-    if bool(is_torn.any()):
-        places[is_torn] = scores[is_torn].sort(dim=1, descending=True, stable=True).indices[:, :k]
-    places = places.sort(dim=1).values
-    values, order = scores.gather(1, places).sort(dim=1, descending=True, stable=True)
-    return values, places.gather(1, order)
+        k, half = min(k, len(self._unit)), queries.half()
+        if self._half is not None and bool((half == queries).all()):
+            return top_rows(self._half, half.contiguous(), k)
+        return top_rows(self._unit, queries.contiguous(), k)
 
 
 class FaissSearch:

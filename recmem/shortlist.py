@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from feature_store.counters import item_counters
 from feature_store.ragged import Ragged
 from recmem.candidates import RetrievalConfig
+from recmem.kernels.top import largest
 from recmem.matcher import Matcher
 from recmem.query_batch import QueryBatch
 from recmem.scene import Scene
-from recmem.search import largest
 
 IntArray = NDArray[np.int64]
 

@@ -1,17 +1,17 @@
 """Candidates from Parquet to Parquet, however many: no more rows in memory than a few chunks hold.
 
-A file that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is
-scored as a whole wherever its rows stand. Scores are laid down by row number on disk; at last the file is read once
-more, in order, and written with its scores beside it. Reading, scoring and writing go on side by side.
+Where the rows of each query stand together, the file is read, scored and written from its begin to its end. Another one
+that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is scored as a
+whole wherever its rows stand. Scores are then laid down by row number on disk; at last the file is read once more, in
+order, and written with its scores beside it. Reading, scoring and writing go on side by side.
 """
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +27,7 @@ from feature_store import DataError
 from feature_store.faults import Fault, describe
 from feature_store.leftovers import clear
 from feature_store.timestamps import parse_timestamps
+from recmem.candidate_files import CandidateFiles, as_frame, query_hashes
 from recmem.overlap import ahead, behind
 
 CHUNK_ROWS = 100_000
@@ -36,46 +37,11 @@ FAN_OUT = 64
 MAX_SPREADS = 3
 """Times that a file is spread again; what is still too long then is one query, or few."""
 
-QUERY = ("user_id", "timestamp", "impression_id")
-"""Columns whose cells tell one query from another."""
-
 _PLACE = "recmem row number"
 _COMPRESSION = "zstd"
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
-
-
-@dataclass(frozen=True)
-class CandidateFiles:
-    """Parquet files of one schema, read one after the other."""
-
-    files: tuple[Path, ...]
-    schema: pa.Schema
-    n_rows: int
-
-    @classmethod
-    def open(cls, path: str | Path) -> CandidateFiles:
-        """The file, or the folder's .parquet files in order of their names; DataError where they cannot be used."""
-        files = _files(Path(path))
-        found = [_footer(file) for file in files]
-        schema = found[0][0]
-        for file, (other, _) in zip(files, found, strict=True):
-            if not other.equals(schema):
-                raise _refusal(f"the columns of {files[0].name} in {file.name} too, got others", "Write them alike.")
-        return cls(files, schema, sum(n_rows for _, n_rows in found))
-
-    def batches(self, rows: int, columns: list[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
-        """All rows in order, at most `rows` at a time; all columns, or the given ones."""
-        for file in self.files:
-            try:
-                with pq.ParquetFile(file) as opened:
-                    yield from opened.iter_batches(batch_size=rows, columns=columns)
-            except (pa.ArrowException, OSError) as error:
-                raise _unreadable(file, error) from error
-
-    def frame(self) -> pl.DataFrame:
-        """All rows at once."""
-        return _frame(pa.Table.from_batches(self.batches(CHUNK_ROWS), self.schema))
+Progress = Callable[[int], None]
 
 
 def score_file(
@@ -84,7 +50,7 @@ def score_file(
     scorer: Scorer,
     *,
     chunk_rows: int = CHUNK_ROWS,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Progress | None = None,
 ) -> None:
     """Writes the candidates with the columns that `scorer` adds: every row once, in order; `out` appears when whole.
 
@@ -97,25 +63,55 @@ def score_file(
         raise DataError(f"candidates.{_PLACE}: expected another name, got one that is used here. Rename the column.")
     with ExitStack() as stack:
         folder = stack.enter_context(_workplace(out))
-        added = scorer(_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
+        added = scorer(as_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
         if candidates.n_rows > chunk_rows:
             _check_rows(candidates, chunk_rows)
-        scores = stack.enter_context(_on_disk(folder, candidates.n_rows, added.to_dict()))
-
-        def lay_down(scored: tuple[pl.Series, pl.DataFrame]) -> None:
-            places, columns = scored
-            for name, column in scores.items():
-                column[places.to_numpy()] = columns[name].to_numpy()
-
-        # Read, score and lay down go on at once; the scorer alone runs in this thread.
-        with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
-            for chunk in chunks:
-                put((chunk[_PLACE], scorer(chunk.drop(_PLACE)).select(list(scores))))
-                if on_progress is not None:
-                    on_progress(chunk.height)
-        unfinished = folder / "scores.parquet"
-        _write(candidates, scores, unfinished, chunk_rows)
+        unfinished, progress = folder / "scores.parquet", on_progress or (lambda rows: None)
+        if candidates.n_rows <= chunk_rows or candidates.is_grouped(chunk_rows):
+            _score_in_order(candidates, added, scorer, unfinished, chunk_rows, progress)
+        else:
+            scores = stack.enter_context(_on_disk(folder, candidates.n_rows, added.to_dict()))
+            _lay_down(candidates, scores, scorer, folder, chunk_rows, progress)
+            _write(candidates, added, scores, unfinished, chunk_rows)
         os.replace(unfinished, out)
+
+
+def _score_in_order(
+    candidates: CandidateFiles, added: pl.DataFrame, scorer: Scorer, path: Path, chunk_rows: int, progress: Progress
+) -> None:
+    is_long = candidates.n_rows > chunk_rows
+    tables = candidates.grouped(chunk_rows) if is_long else (table for table in [candidates.table()])
+    schema = _schema(candidates, added)
+    with (
+        pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
+        closing(ahead(tables) if is_long else tables) as chunks,
+        behind(writer.write_table) as put,
+    ):
+        for chunk in chunks:
+            scored = scorer(as_frame(chunk))
+            columns = [pa.array(scored[name].to_numpy()) for name in added.columns]
+            put(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
+            progress(chunk.num_rows)
+
+
+def _lay_down(
+    candidates: CandidateFiles,
+    scores: dict[str, NDArray[np.generic]],
+    scorer: Scorer,
+    folder: Path,
+    chunk_rows: int,
+    progress: Progress,
+) -> None:
+    def lay_down(scored: tuple[pl.Series, pl.DataFrame]) -> None:
+        places, columns = scored
+        for name, column in scores.items():
+            column[places.to_numpy()] = columns[name].to_numpy()
+
+    # Read, score and lay down go on at once; the scorer alone runs in this thread.
+    with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
+        for chunk in chunks:
+            put((chunk[_PLACE], scorer(chunk.drop(_PLACE)).select(list(scores))))
+            progress(chunk.height)
 
 
 def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
@@ -123,7 +119,7 @@ def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
     names = [name for name in ("user_id", "item_id", "timestamp") if name in candidates.schema.names]
     first = 0
     for batch in candidates.batches(chunk_rows, names):
-        frame = _frame(pa.Table.from_batches([batch]))
+        frame = as_frame(pa.Table.from_batches([batch]))
         before = pl.repeat(False, first, dtype=pl.Boolean, eager=True)
         faults = [replace(fault, rows=pl.concat([before, cast(pl.Series, fault.rows)])) for fault in _faults(frame)]
         if faults:
@@ -143,7 +139,7 @@ def _whole_queries(
 ) -> Generator[pl.DataFrame, None, None]:
     """Frames of whole queries, with the rows' places in the column `_PLACE`."""
     if source.n_rows <= chunk_rows or n_spread == MAX_SPREADS:
-        frame = source.frame()
+        frame = as_frame(source.table())
         yield frame if _PLACE in frame.columns else frame.with_row_index(_PLACE)
         return
     n_parts = min(2 * -(-source.n_rows // chunk_rows), FAN_OUT)
@@ -174,12 +170,7 @@ def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int,
 
 
 def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tuple[int, pa.RecordBatch]]:
-    keys = _frame(pa.Table.from_batches([batch.select([name for name in QUERY if name in batch.schema.names])]))
-    # Categories are numbered anew in every batch, their words are not; and a time can be written in several ways.
-    words = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    if words.schema.get("timestamp") == pl.String:
-        words = words.with_columns(parse_timestamps(words["timestamp"])[0])
-    part = words.select((pl.struct(pl.all()).hash(seed) % n_parts).alias("part"))["part"].to_numpy()
+    part = query_hashes(batch, seed=seed) % n_parts
     order = np.argsort(part, kind="stable")
     numbers, starts = np.unique(part[order], return_index=True)
     ordered = batch.take(pa.array(order))
@@ -187,17 +178,22 @@ def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tup
         yield int(number), ordered.slice(start, end - start)
 
 
-def _write(candidates: CandidateFiles, scores: dict[str, NDArray[np.generic]], path: Path, rows: int) -> None:
-    fields = [pa.field(name, pa.from_numpy_dtype(column.dtype)) for name, column in scores.items()]
-    schema = pa.schema([*candidates.schema, *fields])
-    first = 0
+def _schema(candidates: CandidateFiles, added: pl.DataFrame) -> pa.Schema:
+    fields = [pa.field(column.name, pa.from_numpy_dtype(column.to_numpy().dtype)) for column in added]
+    return pa.schema([*candidates.schema, *fields])
+
+
+def _write(
+    candidates: CandidateFiles, added: pl.DataFrame, scores: dict[str, NDArray[np.generic]], path: Path, rows: int
+) -> None:
+    schema, first = _schema(candidates, added), 0
     with (
         pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
         closing(ahead(candidates.batches(rows))) as batches,
     ):
         for batch in batches:
-            added = [pa.array(np.asarray(column[first : first + batch.num_rows])) for column in scores.values()]
-            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *added], schema=schema))
+            columns = [pa.array(np.asarray(column[first : first + batch.num_rows])) for column in scores.values()]
+            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
             first += batch.num_rows
 
 
@@ -245,46 +241,3 @@ def _workplace(out: Path) -> Iterator[Path]:
         ) from error
     with folder as name:
         yield Path(name)
-
-
-def _files(path: Path) -> tuple[Path, ...]:
-    if (path / "_delta_log").exists():
-        raise _refusal(
-            f"Parquet, got a Delta table at {str(path)!r}", "Write its rows as Parquet: old files lie there too."
-        )
-    files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
-    if not files:
-        raise _refusal(
-            f"Parquet, got the folder {str(path)!r} without a .parquet file", "Name the folder that holds them."
-        )
-    if not path.exists():
-        raise _refusal(
-            f"a Parquet file, got nothing at {str(path)!r}", "Check the path; it starts from the working folder."
-        )
-    return files
-
-
-def _footer(file: Path) -> tuple[pa.Schema, int]:
-    try:
-        with pq.ParquetFile(file) as opened:
-            schema, n_rows = opened.schema_arrow.remove_metadata(), opened.metadata.num_rows
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(file, error) from error
-    names = Counter(schema.names)
-    twice = [name for name, count in names.items() if count > 1]
-    if twice:
-        raise _refusal(f"every column once, got {', '.join(twice)} twice in {file.name}", "Rename one of the two.")
-    return schema, n_rows
-
-
-def _unreadable(file: Path, error: Exception) -> DataError:
-    cause = str(error).partition("\n")[0]
-    return _refusal(f"a Parquet file, got {str(file)!r}, which cannot be read ({cause})", "Write the file as Parquet.")
-
-
-def _refusal(expected: str, mend: str) -> DataError:
-    return DataError(f"candidates.path: expected {expected}. {mend}")
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    return cast(pl.DataFrame, pl.from_arrow(table))

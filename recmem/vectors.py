@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from io import BytesIO
+from itertools import islice
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import polars as pl
@@ -19,13 +20,16 @@ from torch import Tensor
 from torch.nn import functional
 
 from feature_store.leftovers import clear
+from recmem.overlap import behind
 
 CACHE = "vectors"
 """Folder of a store that keeps the text vectors."""
 GRID = 2048
 """Numbers of a unit vector are multiples of 1 / GRID."""
 FLUSH_TEXTS = 4096
-"""New vectors are on disk after at most this many texts: what a killed run loses."""
+"""New vectors are written after at most this many texts, while the next are encoded: a killed run loses two parts."""
+LOOKED_UP_TEXTS = 65_536
+"""Texts that are looked up in the index at once."""
 
 _HASH_BYTES = 16
 _FINGERPRINT_KEY = "recmem_fingerprint"
@@ -33,6 +37,7 @@ _DIGEST_KEY = "recmem_digest"
 _PLACE_SCHEMA = {"text_hash": pl.Binary(), "part": pl.String(), "row": pl.Int64()}
 
 Half = NDArray[np.float16]
+Value = TypeVar("Value")
 
 
 def exact_units(vectors: Float[Tensor, "text dim"]) -> Float[Tensor, "text dim"]:
@@ -106,20 +111,35 @@ class VectorCache:
         """The texts' vectors in their order, float32: exactly the stored half floats, unit length within 1e-3.
 
         Texts that the cache lacks are encoded, each distinct one once, and kept after every `flush_texts` of them: a
-        run that is killed goes on where it stopped. `on_progress` is called with the number of texts just finished
-        (those already known: at once); over the call the numbers sum to `len(texts)`.
+        run that is killed goes on where it stopped, but for the last two such parts. `on_progress` is called with the
+        number of texts just finished (those already known: at once); over the call the numbers sum to `len(texts)`.
 
         Raises ValueError where the encoder is not of the cache's fingerprint, or where a part is damaged.
         """
+        self.fill(texts, encoder, on_progress=on_progress, flush_texts=flush_texts)
+        return self._gather([_text_hash(text) for text in texts])
+
+    def fill(
+        self,
+        texts: Iterable[str],
+        encoder: Encoder,
+        *,
+        on_progress: Callable[[int], None] | None = None,
+        flush_texts: int = FLUSH_TEXTS,
+    ) -> None:
+        """As `get_or_encode`, and gives nothing back: of texts that come one by one, some ten thousand are held.
+
+        Vectors are written while the next ones are encoded.
+        """
         self._check_encoder(encoder)
-        hashes = [_text_hash(text) for text in texts]
-        missing = self._missing(dict(zip(hashes, texts, strict=True)))
-        if on_progress is not None and len(texts) > len(missing):
-            on_progress(len(texts) - len(missing))
-        for chunk in _chunks(list(missing.items()), flush_texts):
-            vectors = encoder.encode([text for _, text in chunk], on_progress=on_progress)
-            self._write([text_hash for text_hash, _ in chunk], vectors.numpy().astype(np.float16))
-        return self._gather(hashes)
+        for some in _chunks(texts, LOOKED_UP_TEXTS):
+            missing = self._missing({_text_hash(text): text for text in some})
+            if on_progress is not None and len(some) > len(missing):
+                on_progress(len(some) - len(missing))
+            with behind(self._write, at_most=1) as put:
+                for chunk in _chunks(missing.items(), flush_texts):
+                    vectors = encoder.encode([text for _, text in chunk], on_progress=on_progress)
+                    put(([text_hash for text_hash, _ in chunk], vectors.numpy().astype(np.float16)))
 
     def forget(self, texts: Sequence[str]) -> int:
         """Removes the texts' vectors from the disk, and returns how many distinct texts were there.
@@ -135,15 +155,19 @@ class VectorCache:
             if not kept.all():
                 vectors = self._read_vectors(part)
                 if kept.any():
-                    self._write(hashes.filter(kept).to_list(), vectors[kept.to_numpy()])
+                    self._write((hashes.filter(kept).to_list(), vectors[kept.to_numpy()]))
                 (self.folder / part).unlink()
         return found.height
 
     def _missing(self, texts: dict[bytes, str]) -> dict[bytes, str]:
         self._refresh()
-        asked = pl.DataFrame({"text_hash": list(texts)}, schema={"text_hash": pl.Binary})
-        absent = asked.join(self._places, on="text_hash", how="anti", maintain_order="left")
-        return {text_hash: texts[text_hash] for text_hash in absent.get_column("text_hash")}
+        known = set(self._known(pl.Series(list(texts), dtype=pl.Binary)))
+        return {text_hash: text for text_hash, text in texts.items() if text_hash not in known}
+
+    def _known(self, hashes: pl.Series) -> pl.Series:
+        # A join would build its table from the index, however few are asked for.
+        held = self._places.get_column("text_hash")
+        return held.filter(held.is_in(hashes.implode()))
 
     def _gather(self, hashes: list[bytes]) -> Float[Tensor, "text dim"]:
         self._refresh()
@@ -164,22 +188,21 @@ class VectorCache:
         new = [part for part in parts if part not in self._indexed]
         if not new:
             return
-        frames = [self._places]
+        frames = []
         for part in new:
-            hashes = self._read_hashes(part)
-            frames.append(
-                pl.DataFrame({"text_hash": hashes}).with_columns(
-                    part=pl.lit(part), row=pl.int_range(pl.len(), dtype=pl.Int64)
-                )
-            )
-        self._places = pl.concat(frames).unique("text_hash", keep="first", maintain_order=True)
+            place = {"part": pl.lit(part), "row": pl.int_range(pl.len(), dtype=pl.Int64)}
+            frames.append(pl.DataFrame({"text_hash": self._read_hashes(part)}).with_columns(**place))
+        fresh = pl.concat(frames).unique("text_hash", keep="first", maintain_order=True)
+        twice = self._known(fresh.get_column("text_hash"))
+        self._places = pl.concat([self._places, fresh.filter(~pl.col("text_hash").is_in(twice.implode()))])
         self._indexed.update(new)
 
     def _parts(self) -> list[str]:
         return sorted(path.name for path in self.folder.glob("part-*.parquet"))
 
-    def _write(self, hashes: list[bytes], vectors: Half) -> None:
-        """A new part; under a name that no reader looks for until it is whole."""
+    def _write(self, content: tuple[list[bytes], Half]) -> None:
+        """A new part of hashes and vectors; under a name that no reader looks for until it is whole."""
+        hashes, vectors = content
         self.folder.mkdir(parents=True, exist_ok=True)
         clear(self.folder.glob("unfinished-*"))
         name = uuid.uuid4().hex
@@ -248,6 +271,7 @@ def _content_digest(hashes: list[bytes], vectors: Half) -> str:
     return digest.hexdigest()
 
 
-def _chunks(pairs: list[tuple[bytes, str]], size: int) -> Iterator[list[tuple[bytes, str]]]:
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
+def _chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:
+    rest = iter(values)
+    while chunk := list(islice(rest, size)):
+        yield chunk

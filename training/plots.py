@@ -20,8 +20,9 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from training.intervals import NOTHING_KNOWN
+from training.later_queries import METRIC
 from training.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger
-from training.staleness import DELAYS, METRIC, STALE, Staleness
+from training.staleness import DELAYS, STALE, Staleness
 
 INK, MUTED, GRID, BAR, SURFACE = "#1c2330", "#667084", "#dde2ea", "#c3cad6", "#fffffe"
 MATCH, WITHOUT, LOSS = "#0072b2", "#8a93a3", "#d55e00"

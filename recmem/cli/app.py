@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from recmem.cli.audit import audit
+from recmem.cli.cascade import cascade
 from recmem.cli.explain import explain
 from recmem.cli.forget import forget
 from recmem.cli.guard import GuardedCommand
@@ -25,7 +26,7 @@ EPILOG = (
 )
 
 QUIET_LIBRARIES = {
-    "TOKENIZERS_PARALLELISM": "false",
+    "TOKENIZERS_PARALLELISM": "true",  # said, so that nothing is said of processes that are forked and never tokenize
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
@@ -40,7 +41,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-for command in (train, ingest, score, explain, memory, publish, audit, staleness, rejected, mend, forget):
+for command in (train, ingest, score, explain, memory, publish, audit, staleness, cascade, rejected, mend, forget):
     app.command(cls=GuardedCommand)(command)
 
 

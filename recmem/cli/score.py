@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +62,12 @@ def score(
     columns: Annotated[
         Columns, typer.Option(help="match: the match columns alone. rank: also score and rank.")
     ] = Columns.RANK,
+    trees_share: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of each query's candidates that LightGBM looks at; see `recmem cascade`."
+        ),
+    ] = 1.0,
     device: Annotated[Device, typer.Option(help="Where the match is computed.")] = Device.AUTO,
     chunk_rows: Annotated[
         int, typer.Option(min=1, help="Rows in memory at a time; fewer where texts are long.")
@@ -73,12 +80,13 @@ def score(
     """
     if out.absolute() == candidates.absolute():
         raise typer.BadParameter("--out: expected another file than --candidates.")
-    from recmem.streaming import CandidateFiles, score_file
+    from recmem.candidate_files import CandidateFiles
+    from recmem.streaming import score_file
 
     source = CandidateFiles.open(candidates)
     loaded = _load(model, store, online, device)
     counts: Counter[str] = Counter()
-    call = loaded.rank if columns is Columns.RANK else loaded.match
+    call = partial(loaded.rank, trees_share=trees_share) if columns is Columns.RANK else loaded.match
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
         scored = call(frame)

@@ -125,11 +125,15 @@ class PairScores:
 def check_rows(tables: PackedTables, memories: Memories, asked: Asked) -> None:
     """Raises IndexError for a row outside the tables: no backend reads what is not there."""
     n_items = len(tables.prior)
-    for name, rows in (("memories.rows", memories.rows), ("asked.rows", asked.rows)):
-        if len(rows):
-            low, high = (int(bound) for bound in torch.aminmax(rows))
-            if low < 0 or high >= n_items:
-                raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
+    given = {"memories.rows": memories.rows, "asked.rows": asked.rows}
+    given = {name: rows for name, rows in given.items() if len(rows)}
+    if not given:
+        return
+    # Fetched at once: a GPU is waited for once.
+    bounds = torch.stack([bound for rows in given.values() for bound in torch.aminmax(rows)]).tolist()
+    for name, low, high in zip(given, bounds[::2], bounds[1::2], strict=True):
+        if low < 0 or high >= n_items:
+            raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
 
 
 def match_pairs_reference(packed: PackedTables, memories: Memories, asked: Asked) -> PairScores:

@@ -113,21 +113,22 @@ def _exp(x):
     return (sum_ * rest * rest + rest + _ONE) * power
 
 
-# Rows of arrays are never taken out: a view is counted as it begins and ends, which costs more than the work done here.
 @njit(**_COMPILED)
 @no_type_check
-def _attend(one, head, alpha, gamma, space):
-    """Total attention of a candidate over the slots; `told` becomes what each says, times its attention."""
-    _, _, cosine, look, told, _, biases, signs, seen, _ = space
-    total = _ZERO
-    for slot in range(seen.shape[1]):
-        logit = look[one, slot] + alpha * cosine[one, slot] + biases[head, slot]
-        attention = _exp(min(max(logit, -_LIMIT), _LIMIT)) * seen[one, slot]
-        total += attention
-        told[one, slot] = attention * (told[one, slot] + gamma * cosine[one, slot]) * signs[head, slot]
-    return total
+def _attend(head, alpha, gamma, flat):
+    """`look` becomes the attention of every candidate over the slots; `told` what each says, times its attention.
+
+    All candidates of a group in one loop: a short memory alone would not fill the processor's pipelines.
+    """
+    cosine, look, told, biases, signs, seen = flat
+    for cell in range(len(cosine)):
+        logit = look[cell] + alpha * cosine[cell] + biases[head, cell]
+        attention = _exp(min(max(logit, -_LIMIT), _LIMIT)) * seen[cell]
+        look[cell] = attention
+        told[cell] = attention * (told[cell] + gamma * cosine[cell]) * signs[head, cell]
 
 
+# Rows of arrays are never taken out: a view is counted as it begins and ends, which costs more than the work done here.
 @njit(**_COMPILED)
 @no_type_check
 def _similar(one, cosine, counted, first_slot, n_slots, numbers, pair):
@@ -182,7 +183,10 @@ def _find(one, cosine, older, first_slot, n_slots, n_kept, best, seen):
 @njit(**_COMPILED)
 @no_type_check
 def _panels(piece, tables, memories, space):
-    """The piece's slots side by side, and beside them what age and kind add; `seen` is 1 where there is a slot."""
+    """The piece's slots side by side, and what age and kind add, for each of a group's candidates alike.
+
+    `seen` is 1 where there is a slot.
+    """
     unit, slot_side, _, _, _, _, _, _ = tables
     slot_rows, _, bias, sign, _, _ = memories
     of_unit, of_sides, _, _, _, _, biases, signs, seen, _ = space
@@ -194,13 +198,14 @@ def _panels(piece, tables, memories, space):
         for one in range(ROWS):
             seen[one, slot] = _ONE if slot < len(rows) else _ZERO
         for head in range(len(biases)):
-            biases[head, slot] = bias[piece[0] + slot, head] if slot < len(rows) else _ZERO
-            signs[head, slot] = sign[piece[0] + slot, head] if slot < len(rows) else _ZERO
+            for cell in range(slot, ROWS * seen.shape[1], seen.shape[1]):
+                biases[head, cell] = bias[piece[0] + slot, head] if slot < len(rows) else _ZERO
+                signs[head, cell] = sign[piece[0] + slot, head] if slot < len(rows) else _ZERO
 
 
 @njit(**_COMPILED)
 @no_type_check
-def _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, strongest):
+def _score_group(rows, piece, pair, n_pairs, tables, memories, space, flat, numbers, strongest):
     """All of the candidates `rows`, of which the first `n_pairs` are asked for: the pairs from `pair` on."""
     unit, _, cand_side, prior, null_value, alpha, gamma, null = tables
     _, counted, _, _, older, n_kept = memories
@@ -217,8 +222,12 @@ def _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, s
     for head in range(n_heads):
         times_panel(cand_side, rows, head * width, width, of_sides, head * width, look)
         times_panel(cand_side, rows, (n_heads + head) * width, width, of_sides, (n_heads + head) * width, told)
+        _attend(head, alpha[head], gamma[head], flat)
         for one in range(n_pairs):
-            share = _ONE / (null[head] + _attend(one, head, alpha[head], gamma[head], space))
+            total = _ZERO
+            for slot in range(look.shape[1]):
+                total += look[one, slot]
+            share = _ONE / (null[head] + total)
             for slot in range(parts.shape[1]):
                 parts[one, slot] += told[one, slot] * share
             numbers[2, pair + one] += null[head] * null_value[rows[one], head] * share
@@ -229,6 +238,23 @@ def _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, s
         strongest[pair + one] = first_slot + strong if n_slots else -1
 
 
+@njit(**_COMPILED)
+@no_type_check
+def _cut(lines, dim, wide, n_heads):
+    """The lines of one memory by what they hold, and those of a group's candidates once more, as one line each."""
+    sides = dim + wide
+    terms = sides + 4 * ROWS
+    seen = terms + 2 * ROWS * n_heads
+    cosine, look = lines[sides : sides + ROWS], lines[sides + ROWS : sides + 2 * ROWS]
+    told, parts = lines[sides + 2 * ROWS : sides + 3 * ROWS], lines[sides + 3 * ROWS : terms]
+    biases = lines[terms : terms + ROWS * n_heads].reshape(n_heads, -1)
+    signs = lines[terms + ROWS * n_heads : seen].reshape(n_heads, -1)
+    is_seen, best = lines[seen : seen + ROWS], lines[seen + ROWS]
+    space = (lines[:dim], lines[dim:sides], cosine, look, told, parts, biases, signs, is_seen, best)
+    flat = (cosine.reshape(-1), look.reshape(-1), told.reshape(-1), biases, signs, is_seen.reshape(-1))
+    return space, flat
+
+
 # What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
 @compiled(**_COMPILED)
 @no_type_check
@@ -237,26 +263,13 @@ def _score(pieces, tables, memories, asked, numbers, strongest):
     most = 0
     for piece in pieces:
         most = max(most, -(-(piece[1] - piece[0]) // LANES) * LANES)
-    n_lines = dim + wide + 5 * ROWS + 2 * n_heads + 1
+    n_lines = dim + wide + (5 + 2 * n_heads) * ROWS + 1
     room = np.empty(n_lines * most, np.float32)
     rows = np.empty(ROWS, np.int64)
     for piece in pieces:
         lanes = -(-(piece[1] - piece[0]) // LANES) * LANES
         lines = room[: n_lines * lanes].reshape(n_lines, lanes)
-        at = dim + wide
-        terms = at + 4 * ROWS
-        space = (
-            lines[:dim],
-            lines[dim:at],
-            lines[at : at + ROWS],
-            lines[at + ROWS : at + 2 * ROWS],
-            lines[at + 2 * ROWS : at + 3 * ROWS],
-            lines[at + 3 * ROWS : terms],
-            lines[terms : terms + n_heads],
-            lines[terms + n_heads : terms + 2 * n_heads],
-            lines[n_lines - 1 - ROWS : n_lines - 1],
-            lines[n_lines - 1],
-        )
+        space, flat = _cut(lines, dim, wide, n_heads)
         _panels(piece, tables, memories, space)
         for pair in range(piece[2], piece[3], ROWS):
             n_pairs = min(piece[3] - pair, ROWS)
@@ -265,4 +278,4 @@ def _score(pieces, tables, memories, asked, numbers, strongest):
                 fetch_row(tables[2], asked[following])
             for one in range(ROWS):
                 rows[one] = asked[pair + min(one, n_pairs - 1)]
-            _score_group(rows, piece, pair, n_pairs, tables, memories, space, numbers, strongest)
+            _score_group(rows, piece, pair, n_pairs, tables, memories, space, flat, numbers, strongest)

@@ -31,6 +31,7 @@ from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
 
 BLOCK_CAND, BLOCK_SLOT, BLOCK_DIM = 64, 32, 64
 """Candidates of a program; slots and dimensions that it takes at a time."""
+OUTPUTS = ("score", "prior", "null", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
 LOWEST = tl.constexpr(-3.0e38)
 LIMIT = tl.constexpr(LOGIT_LIMIT)
 
@@ -49,13 +50,13 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: Asked) -
     reason = why_not(tables.unit.device, memories)
     if reason is not None:
         raise RuntimeError(f"backend: expected one that can run here, got triton: {reason}. Use 'auto' or 'blocked'.")
-    found = PairScores.empty(len(asked.rows), asked.rows.device)
+    if not len(asked.rows):
+        return PairScores.empty(0, asked.rows.device)
     tiles = _tiles(asked)
-    if not len(tiles):
-        return found
     heads = tables.n_heads
     head_dim = tables.slot_side.shape[1] // (2 * heads)
-    outputs = torch.empty((7, len(asked.rows)), device=asked.rows.device)
+    outputs = torch.empty((len(OUTPUTS), len(asked.rows)), device=asked.rows.device)
+    strongest = torch.empty(len(asked.rows), dtype=torch.int64, device=asked.rows.device)
     _score[(len(tiles),)](
         tables.unit,
         tables.slot_side,
@@ -75,7 +76,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: Asked) -
         asked.offsets,
         tiles,
         outputs,
-        found.strongest,
+        strongest,
         len(asked.rows),
         tables.unit.shape[1],
         head_dim,
@@ -89,19 +90,21 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: Asked) -
         BLOCK_SLOT=BLOCK_SLOT,
         BLOCK_DIM=BLOCK_DIM,
     )
-    names = ("score", "prior", "null", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
-    for name, column in zip(names, outputs, strict=True):
-        getattr(found, name).copy_(column)
-    return found
+    return PairScores(**dict(zip(OUTPUTS, outputs, strict=True)), strongest=strongest)
 
 
 def _tiles(asked: Asked) -> Int[Tensor, "tile 2"]:
-    """Memory and first pair of every program; computed on the device, but for their number."""
-    n_pairs = asked.offsets.diff()
-    n_tiles = (n_pairs + BLOCK_CAND - 1) // BLOCK_CAND
-    memory = torch.repeat_interleave(torch.arange(len(n_pairs), device=n_pairs.device), n_tiles)
-    number = torch.arange(len(memory), device=n_pairs.device) - (n_tiles.cumsum(0) - n_tiles)[memory]
-    return torch.stack([memory, asked.offsets[memory] + number * BLOCK_CAND], dim=1)
+    """Memory and first pair of every program: as many as there can be, so that nothing waits for their number.
+
+    Those that there is nothing for begin after the last pair.
+    """
+    n_pairs, total = asked.offsets.diff(), len(asked.rows)
+    ends = ((n_pairs + BLOCK_CAND - 1) // BLOCK_CAND).cumsum(0)
+    program = torch.arange(total // BLOCK_CAND + len(n_pairs), device=n_pairs.device)
+    memory = torch.searchsorted(ends, program, right=True).clamp(max=len(n_pairs) - 1)
+    number = program - (ends - ends.diff(prepend=ends.new_zeros(1)))[memory]
+    first = torch.where(program < ends[-1], asked.offsets[memory] + number * BLOCK_CAND, total)
+    return torch.stack([memory, first], dim=1)
 
 
 @triton.jit
@@ -227,7 +230,10 @@ def _score(
 ):
     program = tl.program_id(0)
     memory = tl.load(tiles + 2 * program)
-    pair = tl.load(tiles + 2 * program + 1) + tl.arange(0, BLOCK_CAND)
+    first_pair = tl.load(tiles + 2 * program + 1)
+    if first_pair >= n_pairs:
+        return
+    pair = first_pair + tl.arange(0, BLOCK_CAND)
     is_pair = pair < tl.load(asked_offsets + memory + 1)
     cand = tl.load(asked + pair, mask=is_pair, other=0)
     first, end = tl.load(offsets + memory), tl.load(offsets + memory + 1)

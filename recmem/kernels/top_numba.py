@@ -27,11 +27,8 @@ QUERIES_TOGETHER = 128
 """Queries that are multiplied with a row while it is at hand: their panel has to stay in the cache."""
 
 
-def top_rows(table: FloatArray, queries: FloatArray, k: int, *, n_threads: int) -> IntArray:
-    """Rows of the `k` largest products with each query, best first, equal ones in order: int64[query, k].
-
-    `table` [row, dim] and `queries` [query, dim] are contiguous; `k` is at most the number of rows.
-    """
+def top_rows_numba(table: FloatArray, queries: FloatArray, k: int, *, n_threads: int) -> IntArray:
+    """See `recmem.kernels.top.top_rows`."""
     found = np.empty((len(queries), k), np.int64)
     with ThreadPoolExecutor(n_threads) as pool:
         for first in range(0, len(queries), QUERIES_TOGETHER):

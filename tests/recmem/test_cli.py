@@ -524,6 +524,23 @@ def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: 
     assert json.loads((tmp_path / "stale" / "staleness.json").read_text())["queries"] == 8
 
 
+def test_cascade_tells_what_it_costs_when_the_trees_see_less(bundle: Path, tmp_path: Path) -> None:
+    import recmem
+
+    told = Outcome("cascade", "--model", bundle, "--queries", 8)
+    assert told.code == DONE
+    assert "8 queries after" in told.out
+    assert told.out.count("x\n") + told.out.count("x \n") == 4
+    given, out = tmp_path / "candidates.parquet", tmp_path / "scores.parquet"
+    model = recmem.load(bundle)
+    items = model.scene.catalogue.ids
+    frame = pl.DataFrame({"user_id": [model.scene.users[0]] * len(items), "item_id": items})
+    frame.write_parquet(given)
+    arguments = ("--model", bundle, "--candidates", given, "--out", out, "--trees-share", 0.1)
+    assert Outcome("score", *arguments).code == DONE
+    assert pl.read_parquet(out).equals(model.rank(frame, trees_share=0.1))
+
+
 def test_rejected_rows_are_shown_written_out_mended_and_put_in(tmp_path: Path) -> None:
     store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
     bad = {"user_id": ["u", "v"], "item_id": ["a", "b"], "timestamp": ["yesterday", "2024-01-01"]}

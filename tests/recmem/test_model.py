@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import recmem
 from feature_store import DataError, Store
+from recmem import ranker as ranker_module
 from recmem import scoring
 from recmem.columns import PairColumns
 from recmem.kernels import pairs_blocked
@@ -87,6 +88,20 @@ def test_scoring_in_chunks_changes_nothing(
     monkeypatch.setattr(pairs_blocked, "BLOCK_CELLS", 50)
     same_scores(model.rank(candidates), ranked)
     close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
+
+
+def test_a_cascade_ranks_the_candidates_that_its_trees_see_and_then_the_others(
+    model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 2)
+    whole, some = model.rank(candidates), model.rank(candidates, trees_share=0.0)
+    for _, query in some.with_columns(whole=whole["score"]).group_by("user_id", "timestamp"):
+        first = query.filter(pl.col("rank") <= 2)
+        assert first["score"].to_list() == first["whole"].to_list()
+    assert not some["score"].equals(whole["score"])
+    assert some.drop("score", "rank").equals(whole.drop("score", "rank"))
+    with pytest.raises(DataError, match=r"trees_share: expected 0 to 1, got 20\. Give a share"):
+        model.rank(candidates, trees_share=20)
 
 
 def test_match_and_rank_agree_on_the_match_columns(model: Model, candidates: pl.DataFrame) -> None:

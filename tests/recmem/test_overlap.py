@@ -98,3 +98,17 @@ def test_an_error_at_work_leaves_as_it_is() -> None:
 
     with pytest.raises(KeyError):
         work()
+
+
+def test_what_was_put_is_written_where_the_caller_fails() -> None:
+    written: list[int] = []
+
+    def put_and_fail() -> None:
+        with behind(written.append) as put:
+            put(1)
+            put(2)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        put_and_fail()
+    assert written == [1, 2]

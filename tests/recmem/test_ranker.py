@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import lightgbm as lgb
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import oracle
 from feature_store import DataError
 from feature_store.ragged import Ragged
+from recmem import ranker as ranker_module
 from recmem.columns import PairColumns
 from recmem.ranker import Blend, Ranker, feature_matrix, feature_names, ranking_features
 from tolerances import close
@@ -69,6 +71,33 @@ def test_score_is_the_blend_and_the_trees() -> None:
     trees = np.array([ranker().booster.predict(row[None])[0] for row in feature_matrix(features, FEATURES)])
     blend = 0.75 * features["match_raw_z"] - 0.5 * np.nan_to_num(features["item_price_z"])
     close(ranker().scores(pairs()), blend + trees, "float32")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7])
+def test_in_a_cascade_the_best_by_the_blend_are_scored_in_full_and_the_others_follow(
+    share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 2)
+    data, model = pairs(), ranker()
+    whole, scores = model.scores(data), model.scores(data, trees_share=share)
+    blend = model.blend.scores(ranking_features(data, COLUMNS))
+    n_seen = 0
+    for begin, end in zip(data.candidates.offsets, data.candidates.offsets[1:], strict=False):
+        order = np.argsort(-blend[begin:end]) + begin
+        n_kept = min(max(math.ceil(share * (end - begin)), 2), end - begin)
+        kept, others = order[:n_kept], order[n_kept:]
+        close(scores[kept], whole[kept], "exact")
+        assert (np.diff([scores[kept].min(), *scores[others]]) < 0).all()
+        n_seen += n_kept
+    assert model.n_seen(data, share) == n_seen
+
+
+def test_in_a_cascade_those_that_tie_at_the_border_are_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 1)
+    data = pairs((6,))
+    data.values["match_raw"][:], data.values["item_price"][:] = 1, np.nan
+    assert ranker().n_seen(data, 0.0) == 6
+    close(ranker().scores(data, trees_share=0.0), ranker().scores(data), "exact")
 
 
 def test_queries_of_a_batch_are_scored_as_single_ones() -> None:

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store import DataError
-from recmem import streaming
-from recmem.streaming import CandidateFiles, score_file
+from recmem import candidate_files, streaming
+from recmem.candidate_files import CandidateFiles
+from recmem.streaming import score_file
 
 
 def by_query(frame: pl.DataFrame) -> pl.DataFrame:
@@ -58,6 +59,48 @@ def test_a_file_in_chunks_equals_the_whole_table(
     )
     found = scored(frame, tmp_path_factory.mktemp("stream"), chunk_rows)
     assert found.equals(by_query(frame))
+
+
+@given(lengths=st.lists(st.integers(1, 9), max_size=12), chunk_rows=st.integers(1, 30), row_group=st.integers(1, 20))
+def test_queries_that_stand_together_are_scored_in_the_order_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory, lengths: list[int], chunk_rows: int, row_group: int
+) -> None:
+    users = [number for number, length in enumerate(lengths) for _ in range(length)]
+    frame = pl.DataFrame(
+        {"user_id": users, "item_id": range(len(users))}, schema=dict.fromkeys(("user_id", "item_id"), pl.Int64)
+    )
+    folder, seen = tmp_path_factory.mktemp("stream"), list[int]()
+
+    def never(*arguments: object) -> None:
+        raise AssertionError("nothing is to be spread")
+
+    frame.write_parquet(folder / "candidates.parquet", row_group_size=row_group)
+    source = CandidateFiles.open(folder / "candidates.parquet")
+    assert source.is_grouped(chunk_rows)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(streaming, "_lay_down", never)
+        score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=seen.append)
+    assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
+    assert sum(seen) == len(users)
+    assert max(seen, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
+
+
+@given(users=st.lists(st.integers(0, 4), max_size=30), rows=st.integers(1, 10))
+def test_a_file_is_grouped_where_no_query_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, users: list[int], rows: int
+) -> None:
+    path = tmp_path_factory.mktemp("stream") / "c.parquet"
+    pl.DataFrame({"user_id": pl.Series(users, dtype=pl.Int64)}).write_parquet(path, row_group_size=7)
+    runs = [user for place, user in enumerate(users) if not place or users[place - 1] != user]
+    assert CandidateFiles.open(path).is_grouped(rows) == (len(runs) == len(set(runs)))
+
+
+def test_more_runs_than_are_held_are_taken_for_queries_that_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(candidate_files, "MOST_RUNS", 3)
+    pl.DataFrame({"user_id": [1, 2, 3, 4]}).write_parquet(tmp_path / "c.parquet")
+    assert not CandidateFiles.open(tmp_path / "c.parquet").is_grouped(2)
 
 
 def test_the_rows_of_an_impression_may_stand_anywhere(tmp_path: Path) -> None:
@@ -233,7 +276,8 @@ MEASURED = """
 import re, sys
 from pathlib import Path
 import polars as pl
-from recmem.streaming import CandidateFiles, score_file
+from recmem.candidate_files import CandidateFiles
+from recmem.streaming import score_file
 
 def peak():
     return int(re.search(r"VmHWM:\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) / 1024
@@ -249,10 +293,12 @@ print(peak() - before)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads the peak of memory from Linux")
-def test_memory_holds_a_chunk_and_not_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("grouped", [True, False])
+def test_memory_holds_a_chunk_and_not_the_file(tmp_path: Path, grouped: bool) -> None:
     n_rows, note_bytes = 200_000, 900
     note = pl.Series(np.random.default_rng(0).integers(10**17, 10**18, n_rows)).cast(pl.String)
-    frame = pl.DataFrame({"user_id": pl.Series(range(n_rows)) % 7_919, "item_id": range(n_rows)})
+    user = pl.Series(range(n_rows)) % 7_919
+    frame = pl.DataFrame({"user_id": user.sort() if grouped else user, "item_id": range(n_rows)})
     frame = frame.with_columns(note=pl.concat_str([note] * (note_bytes // 18)))
     frame.write_parquet(tmp_path / "candidates.parquet", row_group_size=10_000, compression="lz4")
     command = [sys.executable, "-c", MEASURED, str(tmp_path), "10000"]

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
+from recmem import vectors as vectors_module
 from recmem.vectors import VectorCache, exact_units
 from tolerances import close
 
@@ -102,6 +103,23 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert sorted(dying.encoded) == texts[:6]
     assert sorted(after.encoded) == texts[6:]
     close(vectors, expected_vectors(texts), "exact")
+
+
+@given(
+    texts=st.lists(st.sampled_from("abcdefgh"), max_size=30), looked_up=st.integers(1, 9), flush_texts=st.integers(1, 4)
+)
+def test_texts_that_come_one_by_one_are_encoded_once(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], looked_up: int, flush_texts: int
+) -> None:
+    folder, encoder, finished = tmp_path_factory.mktemp("cache"), CountingEncoder(), list[int]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors_module, "LOOKED_UP_TEXTS", looked_up)
+        open_cache(folder).fill(iter(texts), encoder, on_progress=finished.append, flush_texts=flush_texts)
+    assert encoder.encoded == Counter(set(texts))
+    assert sum(finished) == len(texts)
+    if texts:
+        close(open_cache(folder).get_or_encode(texts, encoder), expected_vectors(texts), "exact")
+    assert encoder.encoded == Counter(set(texts))
 
 
 def test_a_part_that_was_not_finished_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

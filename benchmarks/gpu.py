@@ -1,0 +1,159 @@
+"""What a GPU does with the match, exact search and encoding, beside the limits of the hardware in the same run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, shape_rows
+from benchmarks.timing import Row, compare
+from recmem.kernels import Asked, Memories, PackedTables, match_pairs
+from recmem.kernels.top import top_rows
+
+DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
+COPIED_BYTES, SQUARE = 4 * 2**30, 8192
+"""Of the copy, and the sides of the matrices, that the limits are measured with."""
+EXPANDED_CELLS = 20_000_000
+"""Slots times candidates, where the history is written out for each candidate."""
+EXPANDED = (50, 100, 128)
+N_ROWS, DIM, N_QUERIES, K = 1_000_000, 384, 1024, 100
+GRID = 2048
+"""Numbers of a vector are multiples of 1 / GRID, as those of `recmem.vectors.exact_units`: float16 holds them."""
+N_TEXTS, N_WORDS = 20_000, 20
+"""Texts that are encoded, of random words."""
+
+
+def gpu_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> list[Row]:
+    """All rows; those of encoding where the folder of an encoder is given."""
+    limits = ceilings(device)
+    copied, multiplied = (row.rate for row in limits)
+    rows = list(limits)
+    for shape in SHAPES:
+        for dtype in DTYPES:
+            found = shape_rows(device, dtype, *shape, compiled=compiled and dtype == torch.bfloat16)
+            rows += _with_share(found, copied, shape, dtype)
+        rows += shape_rows(device, torch.bfloat16, *shape, draw="zipf")
+    rows += expanded_rows(device) + one_user_rows(device) + search_rows(device, multiplied)
+    return rows + (encoding_rows(device, encoder) if encoder else [])
+
+
+def ceilings(device: torch.device) -> list[Row]:
+    """Bytes per second of a copy (read and written), and operations per second of a bf16 product."""
+    source = torch.empty(COPIED_BYTES // 2, dtype=torch.int16, device=device)
+    target = torch.empty_like(source)
+    square = torch.randn((SQUARE, SQUARE), device=device).bfloat16()
+    moved, done = 2 * COPIED_BYTES, 2 * SQUARE**3
+    ways = ({"copy": lambda: target.copy_(source)}, {"product, bf16": lambda: square @ square})
+    copied = compare("limit", f"{COPIED_BYTES / 2**30:g} GiB", ways[0], amount=moved, unit="B/s")
+    return copied + compare("limit", f"{SQUARE} x {SQUARE}", ways[1], amount=done, unit="op/s")
+
+
+def _with_share(rows: list[Row], copied: float, shape: tuple[int, int, int], dtype: torch.dtype) -> list[Row]:
+    """The last way's share of what the copy allows, were each item read once for each role that it has."""
+    n_slots, n_candidates, dim = shape
+    n_bytes = (dim + 2 * N_HEADS * HEAD_DIM) * torch.empty(0, dtype=dtype).element_size()
+    per_score = n_bytes * (1 / n_slots + 1 / n_candidates)
+    note = f"{rows[-1].rate * per_score / copied:.0%} of the copy, at {per_score:.1f} bytes a score"
+    return [*rows[:-1], replace(rows[-1], note=note)]
+
+
+def expanded_rows(device: torch.device) -> list[Row]:
+    """Target attention as libraries write it, the history written out for each candidate; one head, no values."""
+    n_slots, n_candidates, dim = EXPANDED
+    n_memories = EXPANDED_CELLS // (n_slots * n_candidates)
+    n_items = n_memories * 10
+    packed = PackedTables.of(random_tables(n_items, dim, device), torch.bfloat16)
+    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
+    table = packed.unit
+
+    def expanded() -> Tensor:
+        history = table[memories.rows].view(n_memories, 1, n_slots, dim)
+        history = history.expand(-1, n_candidates, -1, -1).reshape(-1, n_slots, dim)
+        target = table[asked.rows][:, None]
+        attention = (history * target).sum(2).softmax(1)
+        return ((attention[:, :, None] * history).sum(1) * target[:, 0]).sum(1)
+
+    ways = {"history expanded": expanded, "recmem, four heads": lambda: match_pairs(packed, memories, asked)}
+    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, bfloat16"
+    with torch.inference_mode():
+        return compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
+
+
+def one_user_rows(device: torch.device) -> list[Row]:
+    """One memory of 50 slots with 100 candidates, from ids on the host to scores on the host."""
+    tables = PackedTables.of(random_tables(N_QUERIES * 10, DIM, device), torch.bfloat16)
+    memories, asked = random_pairs(N_QUERIES * 10, 1, 50, 100, torch.device("cpu"))
+    parts = (memories.rows, memories.offsets, memories.counted, memories.bias, memories.sign)
+
+    def answer() -> Tensor:
+        here = Memories(*(part.to(device) for part in parts))
+        return match_pairs(tables, here, Asked(asked.rows.to(device), asked.offsets.to(device))).score.cpu()
+
+    with torch.inference_mode():
+        rows = compare(
+            "match columns", "1 memory, 50 x 100 x 384, bfloat16", {"recmem": answer}, amount=1, unit="calls/s"
+        )
+    return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
+
+
+def search_rows(device: torch.device, multiplied: float) -> list[Row]:
+    """Exact search in float16, checked against a product and a top-k."""
+    generator = torch.Generator(device).manual_seed(0)
+
+    def draw(n: int) -> Tensor:
+        vectors = torch.nn.functional.normalize(torch.randn((n, DIM), generator=generator, device=device), dim=1)
+        return vectors.mul(GRID).round().div(GRID).half()
+
+    table, queries = draw(N_ROWS), draw(N_QUERIES)
+    found = torch.from_numpy(top_rows(table, queries, K)).to(device)
+    products = queries.float() @ table.float().T
+    if not torch.equal(products.gather(1, found).sort(1, descending=True).values, products.topk(K).values):
+        raise ArithmeticError("search: expected the largest products, got others. Nothing is timed.")
+    del products
+    ways: dict[str, Callable[[], object]] = {
+        "matmul, topk": lambda: (queries @ table.T).topk(K),
+        "recmem exact": lambda: top_rows(table, queries, K),
+    }
+    shape = f"{N_QUERIES} queries, {N_ROWS:,} x {DIM}, float16"
+    rows = compare(f"top {K} by cosine", shape, ways, amount=N_QUERIES, unit="queries/s")
+    share = rows[-1].rate * 2 * N_ROWS * DIM / multiplied
+    return [*rows[:-1], replace(rows[-1], note=f"{share:.0%} of the product's rate")]
+
+
+def encoding_rows(device: torch.device, folder: Path) -> list[Row]:
+    """Texts of random words, beside transformers as sentence-transformers uses it: by default, and tuned."""
+    from recmem.encoder import EncoderConfig, TextEncoder, pool_tokens
+
+    config = EncoderConfig(name=str(folder))
+    ours = TextEncoder.load(config, device=device.type)
+    plain = TextEncoder.load(config, device=device.type, dtype="float32")
+    words = sorted(word for word in plain.tokenizer.get_vocab() if word.isalpha())
+    picked = torch.randint(len(words), (N_TEXTS, N_WORDS), generator=torch.Generator().manual_seed(0))
+    texts = [" ".join(words[place] for place in row) for row in picked.tolist()]
+
+    def by_hand(encoder: TextEncoder, batch: int) -> Tensor:
+        order = sorted(range(N_TEXTS), key=lambda row: -len(texts[row]))
+        vectors = torch.empty((N_TEXTS, encoder.dim))
+        with torch.inference_mode():
+            for begin in range(0, N_TEXTS, batch):
+                rows = order[begin : begin + batch]
+                given = encoder.tokenizer([texts[row] for row in rows], padding=True, return_tensors="pt").to(device)
+                hidden = encoder.model(**given).last_hidden_state
+                vectors[rows] = pool_tokens(hidden, given["attention_mask"].bool(), pooling="mean").cpu()
+        return vectors
+
+    lowest = float(torch.nn.functional.cosine_similarity(ours.encode(texts), by_hand(plain, 32)).min())
+    if lowest < 0.999:
+        raise ArithmeticError(f"vectors: expected the same directions, got a cosine of {lowest}. Nothing is timed.")
+    ways: dict[str, Callable[[], object]] = {
+        "batches of 32, float32": lambda: by_hand(plain, 32),
+        "batches of 1024, bfloat16": lambda: by_hand(ours, 1024),
+        "recmem": lambda: ours.encode(texts),
+    }
+    shape = f"{N_TEXTS:,} texts of {N_WORDS} random words"
+    rows = compare("encoding", shape, ways, amount=N_TEXTS, unit="texts/s", rounds=3)
+    return [*rows[:-1], replace(rows[-1], note=f"lowest cosine {lowest:.6f}")]

@@ -1,0 +1,43 @@
+"""The benchmarks for a GPU run where there is little else than torch and triton; here on a CPU, tiny, interpreted."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
+
+ABSENT = ("faiss", "lightgbm", "mlflow", "numba", "pandas", "polars", "pyarrow", "scipy", "sklearn", "typer")
+"""What a bare GPU machine lacks."""
+RUN = f"""
+import sys, json, torch
+sys.modules |= dict.fromkeys({ABSENT!r})
+from benchmarks import gpu, scorer, timing
+from recmem.kernels import why_not_triton
+scorer.GPU_CELLS = scorer.CELLS = 2_000
+scorer.N_ITEMS = scorer.GPU_ITEMS = 300
+scorer.SHAPES = gpu.SHAPES = ((10, 20, 24),)
+timing.ROUNDS = 1
+gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
+gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
+gpu.N_ROWS, gpu.DIM, gpu.N_QUERIES, gpu.K = 400, 16, 4, 5
+rows = gpu.gpu_rows(torch.device("cpu"), compiled=False)
+print(json.dumps([vars(row) for row in rows]))
+"""
+
+
+def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
+    root = Path(__file__).parents[1]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run([sys.executable, "-c", RUN], cwd=root, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["what"] for row in rows} == {"limit", "match columns", "target attention", "top 5 by cosine"}
+    assert all(row["rate"] > 0 for row in rows)
+    ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match columns"}
+    assert {"10 x 20 x 24, int8", "10 x 20 x 24, bfloat16"} <= ways
