@@ -2,8 +2,8 @@
 
 Where the rows of each query stand together, the file is read, scored and written from its begin to its end. Another one
 that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is scored as a
-whole wherever its rows stand. Scores are then laid down by row number on disk; at last the file is read once more, in
-order, and written with its scores beside it. Reading, scoring and writing go on side by side.
+whole wherever its rows stand. Scores are then laid down on disk, each with its row's place; at last the file is read
+once more, in order, and written with its scores beside it. Reading, scoring and writing go on side by side.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -61,8 +61,7 @@ def score_file(
     """
     if _PLACE in candidates.schema.names:
         raise DataError(f"candidates.{_PLACE}: expected another name, got one that is used here. Rename the column.")
-    with ExitStack() as stack:
-        folder = stack.enter_context(_workplace(out))
+    with _workplace(out) as folder:
         added = scorer(as_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
         if candidates.n_rows > chunk_rows:
             _check_rows(candidates, chunk_rows)
@@ -70,9 +69,8 @@ def score_file(
         if candidates.n_rows <= chunk_rows or candidates.is_grouped(chunk_rows):
             _score_in_order(candidates, added, scorer, unfinished, chunk_rows, progress)
         else:
-            scores = stack.enter_context(_on_disk(folder, candidates.n_rows, added.to_dict()))
-            _lay_down(candidates, scores, scorer, folder, chunk_rows, progress)
-            _write(candidates, added, scores, unfinished, chunk_rows)
+            parts = _score_parts(candidates, added, scorer, folder, chunk_rows, progress)
+            _write(candidates, added, parts, unfinished, chunk_rows)
         os.replace(unfinished, out)
 
 
@@ -94,24 +92,39 @@ def _score_in_order(
             progress(chunk.num_rows)
 
 
-def _lay_down(
-    candidates: CandidateFiles,
-    scores: dict[str, NDArray[np.generic]],
-    scorer: Scorer,
-    folder: Path,
-    chunk_rows: int,
-    progress: Progress,
-) -> None:
-    def lay_down(scored: tuple[pl.Series, pl.DataFrame]) -> None:
-        places, columns = scored
-        for name, column in scores.items():
-            column[places.to_numpy()] = columns[name].to_numpy()
+@dataclass(frozen=True)
+class _Part:
+    """Scores of some rows of a file, laid down by `_records` in the order of their places."""
+
+    path: Path
+    begins: NDArray[np.int64]
+    """Where those of each chunk of the file's rows begin; one more at the end."""
+
+
+def _records(added: pl.DataFrame) -> np.dtype[Any]:
+    return np.dtype([(_PLACE, np.int64), *((column.name, column.to_numpy().dtype) for column in added)])
+
+
+def _score_parts(
+    candidates: CandidateFiles, added: pl.DataFrame, scorer: Scorer, folder: Path, chunk_rows: int, progress: Progress
+) -> list[_Part]:
+    dtype, chunk_begins = _records(added), np.arange(0, candidates.n_rows + chunk_rows, chunk_rows)
+    parts: list[_Part] = []
+
+    def lay_down(scored: pl.DataFrame) -> None:
+        records = np.empty(len(scored), dtype)
+        for name in records.dtype.names or ():
+            records[name] = scored[name].to_numpy()
+        part = _Part(folder / f"scores-{len(parts)}", np.searchsorted(records[_PLACE], chunk_begins))
+        part.path.write_bytes(records.view(np.uint8).data)
+        parts.append(part)
 
     # Read, score and lay down go on at once; the scorer alone runs in this thread.
     with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
         for chunk in chunks:
-            put((chunk[_PLACE], scorer(chunk.drop(_PLACE)).select(list(scores))))
+            put(scorer(chunk.drop(_PLACE)).select(added.columns).with_columns(chunk[_PLACE]))
             progress(chunk.height)
+    return parts
 
 
 def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
@@ -183,45 +196,34 @@ def _schema(candidates: CandidateFiles, added: pl.DataFrame) -> pa.Schema:
     return pa.schema([*candidates.schema, *fields])
 
 
-def _write(
-    candidates: CandidateFiles, added: pl.DataFrame, scores: dict[str, NDArray[np.generic]], path: Path, rows: int
-) -> None:
-    schema, first = _schema(candidates, added), 0
+def _write(candidates: CandidateFiles, added: pl.DataFrame, parts: list[_Part], path: Path, rows: int) -> None:
+    schema, blocks = _schema(candidates, added), _in_order(parts, _records(added), candidates.n_rows, rows)
+    held = np.empty(0, _records(added))
     with (
         pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
         closing(ahead(candidates.batches(rows))) as batches,
     ):
         for batch in batches:
-            columns = [pa.array(np.asarray(column[first : first + batch.num_rows])) for column in scores.values()]
+            while len(held) < batch.num_rows:
+                held = np.concatenate([held, next(blocks)])
+            mine, held = held[: batch.num_rows], held[batch.num_rows :]
+            columns = [pa.array(np.ascontiguousarray(mine[name])) for name in added.columns]
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
-            first += batch.num_rows
 
 
-@contextmanager
-def _on_disk(folder: Path, n_rows: int, like: dict[str, pl.Series]) -> Iterator[dict[str, NDArray[np.generic]]]:
-    """Columns of numbers in files: the system keeps in memory of them what it likes. Empty afterwards.
-
-    A network drive keeps a file that is removed while it is mapped, and its folder with it.
-    """
-    columns = {
-        name: _mapped(folder / f"column-{name}", n_rows, values.to_numpy().dtype) for name, values in like.items()
-    }
-    try:
-        yield columns
-    finally:
-        columns.clear()
-
-
-def _mapped(path: Path, n_rows: int, dtype: np.dtype[Any]) -> NDArray[np.generic]:
-    length = max(n_rows, 1)  # no bytes, no map
-    with path.open("wb") as file:
-        # Room that is only promised: a full disk would kill whoever writes there, without a word.
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(file.fileno(), 0, length * dtype.itemsize)
-        else:
-            file.truncate(length * dtype.itemsize)
-    room = np.memmap(path, dtype, "r+", shape=(length,))
-    return room[:n_rows]
+def _in_order(parts: list[_Part], dtype: np.dtype[Any], n_rows: int, rows: int) -> Iterator[NDArray[Any]]:
+    """The records of all rows, chunk by chunk: of every part those of the chunk, put in their places."""
+    for number, first in enumerate(range(0, n_rows, rows)):
+        block = np.empty(min(rows, n_rows - first), dtype)
+        for part in parts:
+            begin, end = part.begins[number : number + 2].tolist()
+            if end > begin:
+                # Read, not mapped: of a drive that is lost a process is told so, and not ended by the system.
+                with part.path.open("rb") as file:
+                    file.seek(begin * dtype.itemsize)
+                    found = np.frombuffer(file.read((end - begin) * dtype.itemsize), dtype)
+                block[found[_PLACE] - first] = found
+        yield block
 
 
 @contextmanager

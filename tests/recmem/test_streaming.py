@@ -79,7 +79,7 @@ def test_queries_that_stand_together_are_scored_in_the_order_of_the_file(
     source = CandidateFiles.open(folder / "candidates.parquet")
     assert source.is_grouped(chunk_rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "_lay_down", never)
+        patch.setattr(streaming, "_score_parts", never)
         score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=seen.append)
     assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
     assert sum(seen) == len(users)
@@ -234,7 +234,7 @@ def test_a_failing_scorer_leaves_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
 @pytest.mark.parametrize("fails_at", [None, 3])
-def test_no_file_is_mapped_any_more_when_it_is_removed(
+def test_no_file_is_mapped_when_it_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int | None
 ) -> None:
     # A network drive would keep it under another name, and the folder with it.
