@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -35,6 +36,13 @@ class LazyEncoder:
         """Unit vectors of the texts, in order. Raises DataError where this is not the encoder of the training."""
         with self._lock:
             return self._loaded.encode(texts, on_progress=on_progress)
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Float[Tensor, "text dim"], None, None]:
+        """As `encode`, part by part."""
+        with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+            yield from each
 
     @cached_property
     def _loaded(self) -> TextEncoder:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -31,7 +31,7 @@ _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "
 _MIN_TOKENS = 4
 LONGEST_TEXT = 100_000
 """Characters; what comes after them would be read by the tokenizer, at 2 us and 200 bytes each, and then cut."""
-_CHUNK_TEXTS = 2048
+_CHUNK_TEXTS = 8192
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
 _FINGERPRINT_CHARS = 16
 _NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "sve_bf16")
@@ -123,31 +123,38 @@ class TextEncoder:
 
         Raises TypeError where a text is not a string, FloatingPointError where the encoder gives NaN or infinity.
         """
-        _check_texts(texts)
-        vectors = torch.empty(len(texts), self.dim)
-        chunks = self._tokenized(texts)
-        # The next texts are tokenized while these are encoded; a thread is not worth it for one chunk.
-        with closing(chunks if len(texts) <= _CHUNK_TEXTS else ahead(chunks)) as tokenized:
-            for start, chunk in tokenized:
-                for rows in _batches([len(tokens) for tokens in chunk], budget=_BATCH_TOKENS[self.device.type]):
-                    encoded = self._encode_tokens([chunk[row] for row in rows])
-                    vectors[torch.tensor(rows) + start] = encoded
-                    if on_progress is not None:
-                        on_progress(len(rows))
+        if len(texts) <= _CHUNK_TEXTS:  # not worth a thread
+            return self._encode_tokenized(self.tokenize(texts), on_progress)
+        parts = (texts[start : start + _CHUNK_TEXTS] for start in range(0, len(texts), _CHUNK_TEXTS))
+        return torch.cat(list(self.encode_each(parts, on_progress=on_progress)))
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Float[Tensor, "text dim"], None, None]:
+        """What `encode` gives for each part, in order; the next parts are tokenized while one is encoded."""
+        with closing(ahead(self.tokenize(part) for part in parts)) as tokenized:
+            for tokens in tokenized:
+                yield self._encode_tokenized(tokens, on_progress)
+
+    def _encode_tokenized(
+        self, tokens: list[list[int]], on_progress: Callable[[int], None] | None
+    ) -> Float[Tensor, "text dim"]:
+        vectors = torch.empty(len(tokens), self.dim)
+        for rows in _batches([len(ids) for ids in tokens], budget=_BATCH_TOKENS[self.device.type]):
+            vectors[torch.tensor(rows)] = self._encode_tokens([tokens[row] for row in rows])
+            if on_progress is not None:
+                on_progress(len(rows))
         if not bool(torch.isfinite(vectors).all()):
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise FloatingPointError(f"encoder: expected finite vectors, got NaN in {dtype}. Load it as float32.")
         return vectors
-
-    def _tokenized(self, texts: Sequence[str]) -> Generator[tuple[int, list[list[int]]], None, None]:
-        for start in range(0, len(texts), _CHUNK_TEXTS):
-            yield start, self.tokenize(texts[start : start + _CHUNK_TEXTS])
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids per text, special tokens included: at least one, at most `config.max_tokens` each.
 
         Of a text only the first `LONGEST_TEXT` characters are looked at.
         """
+        _check_texts(texts)
         if not texts:
             return []
         readable = [text[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8") for text in texts]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from io import BytesIO
 from itertools import islice
 from pathlib import Path
@@ -73,10 +74,10 @@ class Encoder(Protocol):
     def dim(self) -> int:
         """Length of a vector."""
 
-    def encode(
-        self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
-    ) -> Float[Tensor, "text dim"]:
-        """Unit vectors of the texts, in order."""
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Float[Tensor, "text dim"], None, None]:
+        """Unit vectors of each part's texts, in order."""
 
 
 class VectorCache:
@@ -136,10 +137,13 @@ class VectorCache:
             missing = self._missing({_text_hash(text): text for text in some})
             if on_progress is not None and len(some) > len(missing):
                 on_progress(len(some) - len(missing))
-            with behind(self._write, at_most=1) as put:
-                for chunk in _chunks(missing.items(), flush_texts):
-                    vectors = encoder.encode([text for _, text in chunk], on_progress=on_progress)
-                    put(([text_hash for text_hash, _ in chunk], vectors.numpy().astype(np.float16)))
+            hashes, parts = _chunks(missing.keys(), flush_texts), _chunks(missing.values(), flush_texts)
+            with (
+                behind(self._write, at_most=1) as put,
+                closing(encoder.encode_each(parts, on_progress=on_progress)) as encoded,
+            ):
+                for vectors in encoded:
+                    put((next(hashes), vectors.numpy().astype(np.float16)))
 
     def forget(self, texts: Sequence[str]) -> int:
         """Removes the texts' vectors from the disk, and returns how many distinct texts were there.

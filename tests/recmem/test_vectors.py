@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,12 @@ class CountingEncoder:
         if on_progress is not None:
             on_progress(len(texts))
         return torch.stack([self.vector(text) for text in texts])
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Tensor, None, None]:
+        for texts in parts:
+            yield self.encode(texts, on_progress=on_progress)
 
     def vector(self, text: str) -> Tensor:
         seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

@@ -15,7 +15,7 @@ import multiprocessing
 import random
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -60,6 +60,12 @@ class Stand:
         with self.noted.open("a") as file:
             file.writelines(f"{text}\n" for text in texts)
         return torch.stack([vector_of(text) for text in texts])
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[torch.Tensor, None, None]:
+        for texts in parts:
+            yield self.encode(texts, on_progress=on_progress)
 
 
 def vector_of(text: str) -> torch.Tensor:

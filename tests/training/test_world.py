@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -40,8 +41,10 @@ class LengthEncoder:
     fingerprint = "lengths"
     dim = 8
 
-    def encode(self, texts: list[str], **_: Any) -> torch.Tensor:
-        return torch.tensor([[float(len(text)), float(ord(text[0]) if text else 0), *[1.0] * 6] for text in texts])
+    def encode_each(self, parts: Iterable[Sequence[str]], **_: Any) -> Generator[torch.Tensor, None, None]:
+        for texts in parts:
+            lengths = [[float(len(text)), float(ord(text[0]) if text else 0), *[1.0] * 6] for text in texts]
+            yield torch.tensor(lengths)
 
 
 def store_of(folder: Path, events: pl.DataFrame, impressions: pl.DataFrame | None = None) -> Store:
