@@ -185,6 +185,8 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "bagging_by_query": True,
         "seed": seed,
         "deterministic": True,
+        # Drawing queries with several threads, LightGBM 4.7 gives another model each time, deterministic or not.
+        "num_threads": 1,
         "force_row_wise": True,
         "verbose": -1,
     }

@@ -90,6 +90,15 @@ def test_labels_follow_the_queries_that_are_taken() -> None:
     close(taken.pairs.values["noise"][:4], whole.pairs.values["noise"][8:], "exact")
 
 
+def test_the_same_data_gives_the_same_ranker_every_time() -> None:
+    # Many rows: LightGBM shares out few of them to one thread only.
+    ranking, random = data(12_000, seed=4), np.random.default_rng(0)
+    for name in COLUMNS:
+        ranking.pairs.values[name] += random.normal(size=len(ranking.labels)).astype(np.float32)
+    fits = [fit_ranker(ranking, COLUMNS, RankerConfig(rounds=30), 0) for _ in range(3)]
+    assert len({fitted.ranker.to_files()["ranker.txt"] for fitted in fits}) == 1
+
+
 @settings(max_examples=20)
 @given(st.integers(0, 1000))
 def test_blend_is_where_the_slope_of_the_loss_ends(seed: int) -> None:
