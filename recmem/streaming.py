@@ -81,7 +81,7 @@ def _score_in_order(
     tables = candidates.grouped(chunk_rows) if is_long else (table for table in [candidates.table()])
     schema = _schema(candidates, added)
     with (
-        pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
+        _writer(path, schema) as writer,
         closing(ahead(tables) if is_long else tables) as chunks,
         behind(writer.write_table) as put,
     ):
@@ -191,6 +191,12 @@ def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tup
         yield int(number), ordered.slice(start, end - start)
 
 
+def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    # Scores are hardly ever the same twice: a dictionary of them takes most of the time, and more room.
+    repeated = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    return pq.ParquetWriter(path, schema, compression=_COMPRESSION, use_dictionary=repeated)
+
+
 def _schema(candidates: CandidateFiles, added: pl.DataFrame) -> pa.Schema:
     fields = [pa.field(column.name, pa.from_numpy_dtype(column.to_numpy().dtype)) for column in added]
     return pa.schema([*candidates.schema, *fields])
@@ -200,7 +206,7 @@ def _write(candidates: CandidateFiles, added: pl.DataFrame, parts: list[_Part], 
     schema, blocks = _schema(candidates, added), _in_order(parts, _records(added), candidates.n_rows, rows)
     held = np.empty(0, _records(added))
     with (
-        pq.ParquetWriter(path, schema, compression=_COMPRESSION) as writer,
+        _writer(path, schema) as writer,
         closing(ahead(candidates.batches(rows))) as batches,
     ):
         for batch in batches:
