@@ -137,6 +137,8 @@ class VectorCache:
             missing = self._missing({_text_hash(text): text for text in some})
             if on_progress is not None and len(some) > len(missing):
                 on_progress(len(some) - len(missing))
+            if not missing:
+                continue  # an encoder that is not asked is not loaded
             hashes, parts = _chunks(missing.keys(), flush_texts), _chunks(missing.values(), flush_texts)
             with (
                 behind(self._write, at_most=1) as put,
