@@ -8,14 +8,15 @@ once more, in order, and written with its scores beside it. Reading, scoring and
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from glob import escape
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,8 @@ CHUNK_ROWS = 100_000
 """Rows that are scored together; a query is never cut, so that one of more rows makes a larger chunk."""
 FAN_OUT = 64
 """Files that a too long one is spread over, at most; each may be spread again."""
+MOST_BLOCKS = 256
+"""Files that scores are laid down in, at most: each is read as a whole, and open while they are."""
 MAX_SPREADS = 3
 """Times that a file is spread again; what is still too long then is one query, or few."""
 
@@ -69,8 +72,8 @@ def score_file(
         if candidates.n_rows <= chunk_rows or candidates.is_grouped(chunk_rows):
             _score_in_order(candidates, added, scorer, unfinished, chunk_rows, progress)
         else:
-            parts = _score_parts(candidates, added, scorer, folder, chunk_rows, progress)
-            _write(candidates, added, parts, unfinished, chunk_rows)
+            block_rows = _lay_down(candidates, added, scorer, folder, chunk_rows, progress)
+            _write(candidates, added, folder, block_rows, unfinished, chunk_rows)
         os.replace(unfinished, out)
 
 
@@ -81,7 +84,7 @@ def _score_in_order(
     tables = candidates.grouped(chunk_rows) if is_long else (table for table in [candidates.table()])
     schema = _schema(candidates, added)
     with (
-        _writer(path, schema) as writer,
+        _writer(path, schema, added) as writer,
         closing(ahead(tables) if is_long else tables) as chunks,
         behind(writer.write_table) as put,
     ):
@@ -92,39 +95,38 @@ def _score_in_order(
             progress(chunk.num_rows)
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Scores of some rows of a file, laid down by `_records` in the order of their places."""
-
-    path: Path
-    begins: NDArray[np.int64]
-    """Where those of each chunk of the file's rows begin; one more at the end."""
-
-
 def _records(added: pl.DataFrame) -> np.dtype[Any]:
     return np.dtype([(_PLACE, np.int64), *((column.name, column.to_numpy().dtype) for column in added)])
 
 
-def _score_parts(
+def _lay_down(
     candidates: CandidateFiles, added: pl.DataFrame, scorer: Scorer, folder: Path, chunk_rows: int, progress: Progress
-) -> list[_Part]:
-    dtype, chunk_begins = _records(added), np.arange(0, candidates.n_rows + chunk_rows, chunk_rows)
-    parts: list[_Part] = []
+) -> int:
+    """Writes the scores of all rows to files of so many consecutive rows each, with the rows' places; their number."""
+    dtype, block_rows = _records(added), max(chunk_rows, -(-candidates.n_rows // MOST_BLOCKS))
+    with ExitStack() as stack:
+        files: dict[int, BinaryIO] = {}
 
-    def lay_down(scored: pl.DataFrame) -> None:
-        records = np.empty(len(scored), dtype)
-        for name in records.dtype.names or ():
-            records[name] = scored[name].to_numpy()
-        part = _Part(folder / f"scores-{len(parts)}", np.searchsorted(records[_PLACE], chunk_begins))
-        part.path.write_bytes(records.view(np.uint8).data)
-        parts.append(part)
+        def lay_down(scored: pl.DataFrame) -> None:
+            records = np.empty(len(scored), dtype)
+            for name in records.dtype.names or ():
+                records[name] = scored[name].to_numpy()
+            numbers, begins = np.unique(records[_PLACE] // block_rows, return_index=True)
+            for number, part in zip(numbers.tolist(), np.split(records, begins[1:]), strict=False):
+                if number not in files:
+                    files[number] = stack.enter_context(_block(folder, number).open("wb"))
+                files[number].write(part.view(np.uint8).data)
 
-    # Read, score and lay down go on at once; the scorer alone runs in this thread.
-    with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
-        for chunk in chunks:
-            put(scorer(chunk.drop(_PLACE)).select(added.columns).with_columns(chunk[_PLACE]))
-            progress(chunk.height)
-    return parts
+        # Read, score and lay down go on at once; the scorer alone runs in this thread.
+        with closing(ahead(_whole_queries(candidates, folder, chunk_rows))) as chunks, behind(lay_down) as put:
+            for chunk in chunks:
+                put(scorer(chunk.drop(_PLACE)).select(added.columns).with_columns(chunk[_PLACE]))
+                progress(chunk.height)
+    return block_rows
+
+
+def _block(folder: Path, number: int) -> Path:
+    return folder / f"block-{number}"
 
 
 def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
@@ -191,9 +193,12 @@ def _by_query(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tup
         yield int(number), ordered.slice(start, end - start)
 
 
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+def _writer(path: Path, schema: pa.Schema, added: pl.DataFrame) -> pq.ParquetWriter:
     # Scores are hardly ever the same twice: a dictionary of them takes most of the time, and more room.
-    repeated = [field.name for field in schema if not pa.types.is_floating(field.type)]
+    scores = {column.name for column in added if column.dtype.is_float()}
+    repeated: bool | list[str] = [name for name in schema.names if name not in scores]
+    if any(pa.types.is_nested(field.type) for field in schema):  # whose leaves have names of their own
+        repeated = True
     return pq.ParquetWriter(path, schema, compression=_COMPRESSION, use_dictionary=repeated)
 
 
@@ -202,13 +207,12 @@ def _schema(candidates: CandidateFiles, added: pl.DataFrame) -> pa.Schema:
     return pa.schema([*candidates.schema, *fields])
 
 
-def _write(candidates: CandidateFiles, added: pl.DataFrame, parts: list[_Part], path: Path, rows: int) -> None:
-    schema, blocks = _schema(candidates, added), _in_order(parts, _records(added), candidates.n_rows, rows)
-    held = np.empty(0, _records(added))
-    with (
-        _writer(path, schema) as writer,
-        closing(ahead(candidates.batches(rows))) as batches,
-    ):
+def _write(
+    candidates: CandidateFiles, added: pl.DataFrame, folder: Path, block_rows: int, path: Path, rows: int
+) -> None:
+    schema, dtype = _schema(candidates, added), _records(added)
+    blocks, held = _in_order(folder, dtype, candidates.n_rows, block_rows), np.empty(0, dtype)
+    with _writer(path, schema, added) as writer, closing(ahead(candidates.batches(rows))) as batches:
         for batch in batches:
             while len(held) < batch.num_rows:
                 held = np.concatenate([held, next(blocks)])
@@ -217,18 +221,16 @@ def _write(candidates: CandidateFiles, added: pl.DataFrame, parts: list[_Part], 
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
 
 
-def _in_order(parts: list[_Part], dtype: np.dtype[Any], n_rows: int, rows: int) -> Iterator[NDArray[Any]]:
-    """The records of all rows, chunk by chunk: of every part those of the chunk, put in their places."""
-    for number, first in enumerate(range(0, n_rows, rows)):
-        block = np.empty(min(rows, n_rows - first), dtype)
-        for part in parts:
-            begin, end = part.begins[number : number + 2].tolist()
-            if end > begin:
-                # Read, not mapped: of a drive that is lost a process is told so, and not ended by the system.
-                with part.path.open("rb") as file:
-                    file.seek(begin * dtype.itemsize)
-                    found = np.frombuffer(file.read((end - begin) * dtype.itemsize), dtype)
-                block[found[_PLACE] - first] = found
+def _in_order(folder: Path, dtype: np.dtype[Any], n_rows: int, block_rows: int) -> Iterator[NDArray[Any]]:
+    """The records of all rows, block by block, each in its place."""
+    for number, first in enumerate(range(0, n_rows, block_rows)):
+        path, n_here = _block(folder, number), min(block_rows, n_rows - first)
+        # Read, not mapped: of a drive that is lost a process is told so, and not ended by the system.
+        content = path.read_bytes()
+        if len(content) != n_here * dtype.itemsize:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        found, block = np.frombuffer(content, dtype), np.empty(n_here, dtype)
+        block[found[_PLACE] - first] = found
         yield block
 
 

@@ -139,13 +139,14 @@ class VectorCache:
                 on_progress(len(some) - len(missing))
             if not missing:
                 continue  # an encoder that is not asked is not loaded
-            hashes, parts = _chunks(missing.keys(), flush_texts), _chunks(missing.values(), flush_texts)
+            hashes = list(_chunks(missing.keys(), flush_texts))
+            parts = _chunks(missing.values(), flush_texts)
             with (
                 behind(self._write, at_most=1) as put,
                 closing(encoder.encode_each(parts, on_progress=on_progress)) as encoded,
             ):
-                for vectors in encoded:
-                    put((next(hashes), vectors.numpy().astype(np.float16)))
+                for part, vectors in zip(hashes, encoded, strict=True):
+                    put((part, vectors.numpy().astype(np.float16)))
 
     def forget(self, texts: Sequence[str]) -> int:
         """Removes the texts' vectors from the disk, and returns how many distinct texts were there.
@@ -179,6 +180,11 @@ class VectorCache:
         self._refresh()
         asked = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
         places = asked.join(self._places, on="text_hash", how="inner")
+        if len(places) < len(hashes):
+            raise ValueError(
+                f"cache: expected the vectors of all {len(hashes)} texts, got {len(places)}: some were forgotten "
+                "meanwhile. Ask again."
+            )
         vectors = torch.empty(len(hashes), self.dim)
         for (part,), rows in places.group_by("part"):
             stored = self._read_vectors(str(part))[rows.get_column("row").to_numpy()]

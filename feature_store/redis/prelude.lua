@@ -15,7 +15,8 @@
 local PREFIX = KEYS[1]
 local META, DROPPED, ITEMS, IDS = PREFIX .. ':meta', PREFIX .. ':dropped', PREFIX .. ':items', PREFIX .. ':ids'
 local FORGOTTEN, DEAD = PREFIX .. ':forgotten', PREFIX .. ':dead'
-local IDENTITY, HEAD = 16, 24 -- bytes of a member: its identity; that and when it happened
+-- Bytes of a member: its identity; that and when it happened; all before the item's id.
+local IDENTITY, HEAD, MEMBER_HEAD = 16, 24, 33
 
 local function user_key(user) return PREFIX .. ':u:' .. user end
 local function item_key(item) return PREFIX .. ':i:' .. item end
@@ -118,7 +119,9 @@ local function take_back(user, item, target, gone, longest)
     return 'n', false
   end
   local counted, held = member_of(item_key(item), known, target), member_of(user_key(user), known, target)
-  if not counted then return 'n', false end -- of another item, or itself a cancellation
+  if not counted then -- of another item, or itself a cancellation; or a number already, while a publish goes on
+    return held and string.sub(held, MEMBER_HEAD + 1) == item and 'o' or 'n', false
+  end
   if not held then -- of another user, or of so long ago that the user's memory has dropped it, or all of him
     return (redis.call('HEXISTS', DROPPED, user) == 1 or not is_held(user)) and 'o' or 'n', false
   end

@@ -213,6 +213,26 @@ def test_what_is_too_old_for_what_is_held_is_refused_and_follows_with_the_tables
     same(fetched(memories, frame, 62, RULES), frame, 62, RULES.limit)
 
 
+def test_a_cancellation_while_a_publish_goes_on_is_refused_where_its_event_is_a_number_already(
+    memories: RedisMemories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = frame_of([Event(0, 0, 1), Event(0, 1, 30)], [Cancellation(0, 35)])
+    memories.publish(frame[:1], ITEMS, LONG, answers_from=5)
+    kind = type(memories._server)
+    call = kind.call
+
+    def killed_at_last(self: object, name: str, *arguments: object, **options: object) -> object:
+        if name == "finish":
+            raise KeyboardInterrupt
+        return call(self, name, *arguments, **options)  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kind, "call", killed_at_last)
+        with pytest.raises(KeyboardInterrupt):
+            memories.publish(frame[:2], ITEMS, LONG, answers_from=30)
+    assert write(memories, frame[2:], frame[:2]) == ["o"]
+
+
 def test_tables_that_do_not_know_a_cancellation_yet_do_not_bring_the_event_back(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)

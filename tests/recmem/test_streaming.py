@@ -79,11 +79,43 @@ def test_queries_that_stand_together_are_scored_in_the_order_of_the_file(
     source = CandidateFiles.open(folder / "candidates.parquet")
     assert source.is_grouped(chunk_rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "_score_parts", never)
+        patch.setattr(streaming, "_lay_down", never)
         score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=seen.append)
     assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
     assert sum(seen) == len(users)
     assert max(seen, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
+
+
+def test_scores_that_were_laid_down_and_are_cut_short_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = streaming._write
+
+    def cut_and_write(candidates: CandidateFiles, added: pl.DataFrame, folder: Path, *others: object) -> None:
+        block = folder / "block-1"
+        block.write_bytes(block.read_bytes()[: -streaming._records(added).itemsize])
+        write(candidates, added, folder, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(streaming, "_write", cut_and_write)
+    with pytest.raises(OSError, match="Input/output error"):
+        scored(shuffled(500, 40), tmp_path, 60)
+
+
+def test_small_chunks_of_a_long_file_are_laid_down_in_few_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    n_files: list[int] = []
+    write = streaming._write
+
+    def count_and_write(candidates: CandidateFiles, added: pl.DataFrame, folder: Path, *others: object) -> None:
+        n_files.append(len(list(folder.glob("block-*"))))
+        write(candidates, added, folder, *others)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(streaming, "_write", count_and_write)
+    monkeypatch.setattr(streaming, "MOST_BLOCKS", 7)
+    frame = shuffled(3_000, 500)
+    assert scored(frame, tmp_path, 10).equals(by_query(frame))
+    assert n_files == [7]
 
 
 def test_small_files_are_scored_together(tmp_path: Path) -> None:

@@ -128,6 +128,20 @@ def test_texts_that_come_one_by_one_are_encoded_once(
     assert encoder.encoded == Counter(set(texts))
 
 
+def test_a_text_that_is_forgotten_meanwhile_is_no_vector_of_chance(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache, fill = open_cache(tmp_path), VectorCache.fill
+
+    def fill_and_forget(self: VectorCache, *arguments: object, **options: object) -> None:
+        fill(self, *arguments, **options)  # type: ignore[arg-type]
+        open_cache(tmp_path).forget(["b"])
+
+    monkeypatch.setattr(VectorCache, "fill", fill_and_forget)
+    with pytest.raises(ValueError, match=r"cache: expected the vectors of all 2 texts, got 1: some were forgotten"):
+        cache.get_or_encode(["a", "b"], CountingEncoder())
+
+
 def test_a_part_that_was_not_finished_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(source: Path, target: Path) -> None:
         source.write_bytes(source.read_bytes()[:100])
