@@ -45,8 +45,9 @@ class Blend:
 
     def scores(self, columns: dict[str, FloatArray]) -> FloatArray:
         """The blend of each pair: float32[pair]."""
+        nothing = np.zeros(len(next(iter(columns.values()), ())), np.float32)
         parts = [np.float32(weight) * np.nan_to_num(columns[name], nan=0.0) for name, weight in self.weights.items()]
-        total: FloatArray = np.sum(parts, axis=0, dtype=np.float32)
+        total: FloatArray = np.sum([nothing, *parts], axis=0, dtype=np.float32)
         return total
 
 
@@ -69,7 +70,7 @@ class Ranker:
         the order of the blend.
         """
         features = ranking_features(pairs, self.columns)
-        blend = np.zeros(len(pairs.candidates.values)) + self.blend.scores(features)
+        blend = self.blend.scores(features).astype(np.float64)
         if trees_share >= 1:
             return blend + self._trees(features)
         owner, lengths = pairs.candidates.row_index, pairs.candidates.lengths
