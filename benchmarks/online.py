@@ -15,12 +15,12 @@ import polars as pl
 import recmem
 from benchmarks.timing import Row
 from feature_store.counters import item_counters, user_counters
-from recmem.columns import seen_items
-from recmem.model import Model
-from recmem.online import RedisMemories, at_hand, publish
-from recmem.queries import read_candidates
-from recmem.query_batch import QueryBatch
-from recmem.scoring import RANK_OUTPUTS, pairs_of, ranked
+from recmem.dataset.candidates import read_candidates
+from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.shared_memories import RedisMemories, at_hand, publish
+from recmem.ranking.features import seen_items
+from recmem.serving.model import Model
+from recmem.serving.scoring import RANK_OUTPUTS, pairs_of, ranked
 
 N_REQUESTS, N_CANDIDATES = 1_000, 100
 PORT = 6397

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from benchmarks.timing import Row, compare
-from recmem.search import ExactSearch, FaissSearch, recall
+from recmem.matching.text_search import ExactSearch, FaissSearch, recall
 
 N_ITEMS, DIM, N_QUERIES, K = 100_000, 384, 64, 100
 

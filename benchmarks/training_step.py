@@ -9,8 +9,8 @@ import torch
 from benchmarks.scorer import HEAD_DIM, N_HEADS
 from benchmarks.timing import Row, compare
 from recmem.kernels import match_scores, match_scores_training
-from recmem.match import MatchConfig, MatchModule
-from recmem.memory import N_AGES, Kind, Slots
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.user_memory import N_AGES, Kind, Slots
 
 N_TEXTS, N_MEMORIES, N_SLOTS, N_CANDIDATES = 1500, 64, 1600, 700
 

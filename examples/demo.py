@@ -13,12 +13,12 @@ import mlflow
 
 import recmem
 from recmem.cli.console import Bars, say, show_table
-from recmem.cli.train import how_to_open
+from training.cli.train import how_to_open
 from training.config import TrainingConfig
-from training.ledger import Ledger
-from training.lift_table import show_ledger
+from training.evaluation.ledger import Ledger
 from training.pipeline import run_training
-from training.tracking import default_tracking_uri
+from training.report.terminal import show_ledger
+from training.tracking.tracker import default_tracking_uri
 
 SAMPLE = Path(__file__).parent / "debian_dependencies"
 OUT = Path("runs/demo")

@@ -15,7 +15,7 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from feature_store.faults import DataError, is_library_failure
+from feature_store.data_errors import DataError, is_library_failure
 
 Result = TypeVar("Result")
 

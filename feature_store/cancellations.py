@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from feature_store.as_of_reads import END_OF_TIME
 from feature_store.point_in_time import IntArray, when_known
-from feature_store.reads import END_OF_TIME
 
 _NO_EVENT = -END_OF_TIME
 

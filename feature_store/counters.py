@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.log import EventLog
+from feature_store.as_of_reads import AsOf
+from feature_store.event_log import EventLog
 from feature_store.point_in_time import IntArray
-from feature_store.reads import AsOf
 
 FloatArray = NDArray[np.float32]
 

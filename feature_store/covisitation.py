@@ -14,9 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from feature_store.event_log import EventLog
 from feature_store.histories import Histories
-from feature_store.log import EventLog
-from feature_store.online import OnlineLog
+from feature_store.online_log import OnlineLog
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 

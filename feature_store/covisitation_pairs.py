@@ -16,7 +16,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from feature_store.compiled import compiled
+from feature_store.numba_cache import compiled
 from feature_store.ragged import Ragged
 
 FloatArray = NDArray[np.float32]

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_store.as_of_reads import AsOf, Past
 from feature_store.point_in_time import MANY, IntArray
 from feature_store.ragged import Ragged
-from feature_store.reads import AsOf, Past
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from typing import no_type_check
 
 import numpy as np
 
-from feature_store.compiled import compiled
+from feature_store.numba_cache import compiled
 from feature_store.point_in_time import IntArray
 
 

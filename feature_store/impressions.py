@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.log import rows_of
+from feature_store.event_log import rows_of
 from feature_store.point_in_time import AsOfIndex, IntArray
 
 FloatArray = NDArray[np.float32]

@@ -10,7 +10,7 @@ from typing import no_type_check
 import numpy as np
 from numpy.typing import NDArray
 
-from feature_store.compiled import compiled
+from feature_store.numba_cache import compiled
 
 IntArray = NDArray[np.int64]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from feature_store.faults import DataError, Fault, describe
-from feature_store.parsing import (
+from feature_store.cell_parsing import (
     parse_attribute,
     parse_ids,
     parse_labels,
@@ -16,6 +15,7 @@ from feature_store.parsing import (
     parse_numbers,
     parse_positions,
 )
+from feature_store.data_errors import DataError, Fault, describe
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 
 __all__ = [

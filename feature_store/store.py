@@ -20,7 +20,10 @@ from feature_store._delta import (
     table_root,
     until_committed,
 )
-from feature_store.changes import (
+from feature_store.data_errors import DataError
+from feature_store.rejected_rows import rejected_rows
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+from feature_store.table_writes import (
     Change,
     firsts,
     put_items,
@@ -31,9 +34,6 @@ from feature_store.changes import (
     put_without_past,
     unseen,
 )
-from feature_store.faults import DataError
-from feature_store.rejects import rejected_rows
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 
 _DIGEST_CHARS = 16
 _NATIVE_IDS = frozenset(

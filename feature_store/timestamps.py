@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from feature_store.faults import Fault, bad_cells, refused_column
+from feature_store.data_errors import Fault, bad_cells, refused_column
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""

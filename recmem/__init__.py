@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 # Loaded when first asked for: torch and transformers take seconds, and `recmem --help` needs neither.
 if TYPE_CHECKING:
-    from recmem.model import Model, load
+    from recmem.serving.model import Model, load
 
 __all__ = ["Model", "load"]
 
@@ -19,7 +19,7 @@ __all__ = ["Model", "load"]
 def __getattr__(name: str) -> object:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from recmem import model
+    from recmem.serving import model
 
     return getattr(model, name)
 

@@ -1,6 +1,6 @@
 """The registered model as MLflow's Python function, from this code: nothing is pickled.
 
-`training.registration` logs this file with a bundle as its artifact; MLflow runs it when `models:/recmem@champion` is
+`training.tracking.registry` logs this file with a bundle as its artifact; MLflow runs it when `models:/recmem@champion` is
 loaded as a pyfunc. In Python, `recmem.load("models:/recmem@champion")` gives more than a pyfunc can.
 """
 
@@ -19,7 +19,7 @@ import recmem
 from feature_store import DataError
 
 if TYPE_CHECKING:
-    from recmem.model import Model
+    from recmem.serving.model import Model
 
 OUTPUTS = ("rank", "match")
 """What `params["output"]` can ask for."""

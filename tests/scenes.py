@@ -12,12 +12,12 @@ from feature_store import SignalConfig
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig
 from oracle import Event, Showing
-from recmem.catalogue import Catalogue
-from recmem.match import MatchConfig, MatchModule
-from recmem.matcher import Matcher
-from recmem.memory import MemoryConfig
-from recmem.scene import Scene, SceneConfig
-from recmem.vectors import exact_units
+from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.dataset import Scene, SceneConfig
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.matcher import Matcher
+from recmem.matching.user_memory import MemoryConfig
+from recmem.text.vector_cache import exact_units
 from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2

@@ -1,4 +1,4 @@
-"""The MLflow project: what it lists is what `python -m training.steps` takes. (That it runs is an end-to-end test.)"""
+"""The MLflow project: what it lists is what `python -m training.mlflow_project` takes. (That it runs is an end-to-end test.)"""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ def command_of(name: str, storage: Path, **parameters: str) -> list[str]:
 
 
 def step_commands() -> dict[str, Any]:
-    """The commands of `python -m training.steps` by name, in click's form (typer brings a click of its own)."""
+    """The commands of `python -m training.mlflow_project` by name, in click's form (typer brings a click of its own)."""
     import typer
 
-    from training import steps
+    from training import mlflow_project as steps
 
     return dict(typer.main.get_command(steps.app).commands)  # type: ignore[attr-defined]
 
@@ -43,7 +43,7 @@ def test_entry_points_are_the_documented_ones() -> None:
 def test_every_parameter_is_handed_on_under_its_own_name(name: str) -> None:
     point = entry_point(name)
     options = " ".join(f"--{parameter} {{{parameter}}}" for parameter in point.parameters)
-    assert point.command == f"cd .. && python -m training.steps {name} {options}"
+    assert point.command == f"cd .. && python -m training.mlflow_project {name} {options}"
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
@@ -65,7 +65,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
     items.touch()
     events.touch()
     words = command_of("main", tmp_path, items=str(items), events=str(events), out="runs/x y")
-    assert words[:7] == ["cd", "..", "&&", "python", "-m", "training.steps", "main"]
+    assert words[:7] == ["cd", "..", "&&", "python", "-m", "training.mlflow_project", "main"]
     assert dict(zip(words[7::2], words[8::2], strict=True)) == {
         "--items": str(items),
         "--events": str(events),

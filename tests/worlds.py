@@ -17,24 +17,24 @@ import torch
 from feature_store import Store
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig
-from feature_store.log import EventLog, SignalConfig
+from feature_store.event_log import EventLog, SignalConfig
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
-from recmem.bundle import Bundle, BundleConfig, load_bundle, save_bundle
-from recmem.candidates import RetrievalConfig
-from recmem.catalogue import Catalogue, numeric_columns
-from recmem.columns import PairColumns, retrieved_columns
-from recmem.embedding import Embedding, LazyEncoder
-from recmem.encoder import EncoderConfig, TextEncoder
-from recmem.match import MatchConfig, MatchModule
-from recmem.matcher import Matcher
-from recmem.memory import MemoryConfig
-from recmem.model import Model
-from recmem.query_batch import QueryBatch
-from recmem.scene import Scene, SceneConfig
-from recmem.texts import text_columns
-from recmem.vectors import VectorCache
-from training.calibration import fit_calibration
-from training.ranker import RankerConfig, RankingData, fit_ranker
+from recmem.dataset.catalogue import Catalogue, numeric_columns
+from recmem.dataset.dataset import Scene, SceneConfig
+from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.matcher import Matcher
+from recmem.matching.user_memory import MemoryConfig
+from recmem.ranking.features import PairColumns, retrieved_columns
+from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
+from recmem.serving.model import Model
+from recmem.text.cached_encoder import Embedding, LazyEncoder
+from recmem.text.encoder import EncoderConfig, TextEncoder
+from recmem.text.item_text import text_columns
+from recmem.text.vector_cache import VectorCache
+from training.fitting.fit_calibration import fit_calibration
+from training.fitting.fit_ranker import RankerConfig, RankingData, fit_ranker
 
 SAMPLE = Path(__file__).parents[1] / "examples" / "debian_dependencies"
 N_ITEMS = 60

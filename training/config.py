@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 
 from feature_store import SignalConfig
 from feature_store.covisitation import CovisitationConfig
-from recmem.candidates import RetrievalConfig
-from recmem.encoder import EncoderConfig
-from recmem.memory import MemoryConfig
-from training.match import MatchTrainingConfig
-from training.ranker import RankerConfig
+from recmem.matching.user_memory import MemoryConfig
+from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.text.encoder import EncoderConfig
+from training.fitting.fit_match import MatchTrainingConfig
+from training.fitting.fit_ranker import RankerConfig
 from training.splits import SplitConfig
 
 
@@ -31,7 +31,7 @@ class TrainingConfig:
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     new_item_rate: float = 0.5
-    """Pairs whose item is treated as new in training, per new item among the positives: see `training.new_items`."""
+    """Pairs whose item is treated as new in training, per new item among the positives: see `training.fitting.new_items`."""
     ranker_queries: int = 2400
     """Queries that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000

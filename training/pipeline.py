@@ -10,102 +10,36 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 import feature_store
 import recmem
 import training
-from feature_store import DataError, Store
-from feature_store.files import read_parquet_table
 from feature_store.impressions import CLICK_COLUMNS
-from recmem.encoder import TextEncoder
-from recmem.match import MatchConfig, MatchModule
-from recmem.matcher import MATCH_COLUMNS, Matcher
-from recmem.ranker import Ranker
-from training.baselines import best_pooling
-from training.batches import MatchBatches
-from training.calibration import fit_calibration
+from feature_store.table_files import read_parquet_table
+from recmem.matching.match_module import MatchModule
+from recmem.matching.matcher import MATCH_COLUMNS
 from training.config import TrainingConfig
-from training.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
-from training.match import fit_match
-from training.new_items import with_new_items
+from training.evaluation.baselines import best_pooling
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.fitting.fit_calibration import fit_calibration
+from training.fitting.fit_match import fit_match
+from training.fitting.fit_ranker import fit_ranker
+from training.fitting.match_batches import MatchBatches
+from training.fitting.new_items import with_new_items
 from training.progress import Progress
-from training.ranker import fit_ranker
-from training.tracking import StepRun, Tracker, step_key
-from training.world import World, build_world, ranking_data
+from training.run import Run, Tables, TrainingResult, open_run
+from training.run_outputs import evaluate, result_of
+from training.tracking.tracker import StepRun, Tracker, step_key
+from training.training_data import ranking_data
 
 STORE_DIGEST = "store_digest.txt"
 STEPS = ("ingest", "encode", "match", "rank", "evaluate")
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Files to ingest; none where the store already holds what is needed."""
-
-    items: str | None = None
-    events: str | None = None
-    impressions: str | None = None
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """Where a run left what it made."""
-
-    out: Path
-    ledger: Ledger
-    bundle: Path
-    report: Path
-    version: str | None
-    """Version in the model registry."""
-
-
-@dataclass(eq=False)
-class Run:
-    """One run: where it works, on what, and how it tells of it."""
-
-    out: Path
-    store: Store
-    tables: Tables
-    config: TrainingConfig
-    progress: Progress
-
-    @cached_property
-    def encoder(self) -> TextEncoder:
-        """The text encoder, loaded on first use."""
-        return TextEncoder.load(self.config.encoder)
-
-    @cached_property
-    def world(self) -> World:
-        """The store as this run reads it; encodes texts that are not cached."""
-        with self.progress.stage("Encoding texts", len(self.store.items())) as advance:
-            return build_world(self.store, self.config, encoder=self.encoder, on_text=advance)
-
-    def folder(self, step: str) -> Path:
-        """What a step leaves for the ones after it."""
-        folder = self.out / "work" / step
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
-
-    def module(self, name: str) -> MatchModule:
-        """The match module that the step `match` left: `base` or `final`."""
-        module = MatchModule(self.match_config)
-        module.load_state_dict(load_file(self.folder("match") / f"{name}.safetensors"))
-        return module.eval()
-
-    def matcher(self, name: str) -> Matcher:
-        """The module over the catalogue's texts."""
-        return Matcher.of(self.module(name), self.world.unit, self.config.memory)
-
-    @property
-    def match_config(self) -> MatchConfig:
-        """The shape of the match module."""
-        return MatchConfig(dim=self.world.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim)
 
 
 def run_training(
@@ -122,8 +56,6 @@ def run_training(
 
     Raises DataError when the tables cannot be used, with what to mend.
     """
-    from training.finish import result_of  # finish reads Run
-
     run = open_run(Tables(items, events, impressions), out, store, config, progress)
     with Tracker.start(out=run.out) as tracker:
         for step in STEPS:
@@ -131,20 +63,8 @@ def run_training(
         return result_of(run, tracker)
 
 
-def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:
-    """A run in the folder `out`; `store` defaults to `out`/store and is made where it does not exist."""
-    folder = Path(out).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out: expected a folder that can be written, got {folder} ({error}). Name another.") from error
-    return Run(folder, Store.open_or_create(store or folder / "store"), tables, config, progress)
-
-
 def run_step(run: Run, step: str, tracker: Tracker) -> None:
     """Runs one step as a child run, or takes it from an earlier run with the same key."""
-    from training.finish import evaluate  # finish reads Run
-
     work: dict[str, Callable[[Run, StepRun], None]] = {
         "ingest": ingest,
         "encode": encode,
@@ -263,13 +183,6 @@ def fit_rankers(run: Run, child: StepRun) -> None:
         "curves": curves,
     }
     (folder / "choices.json").write_text(json.dumps(choices))
-
-
-def load_ranker(run: Run, name: str) -> Ranker:
-    """A ranker that the step `rank` left."""
-    return Ranker.from_files(
-        {file: (run.folder("rank") / f"{name}.{file}").read_text() for file in ("ranker.txt", "ranker.json")}
-    )
 
 
 def _key(run: Run, step: str) -> str:

@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.faults import DataError
-from feature_store.log import SignalConfig
+from feature_store.as_of_reads import END_OF_TIME
+from feature_store.data_errors import DataError
+from feature_store.event_log import SignalConfig
 from feature_store.point_in_time import IntArray
-from feature_store.reads import END_OF_TIME
 from feature_store.redis.rows import HEAD, event_rows, heads, members, waiting
 from feature_store.redis.server import Argument, Server
 

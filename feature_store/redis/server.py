@@ -9,7 +9,7 @@ from importlib.resources import files
 from typing import Any
 from urllib.parse import urlsplit
 
-from feature_store.faults import DataError
+from feature_store.data_errors import DataError
 
 Argument = str | bytes | int
 _AT_ONCE = 500

@@ -1,29 +1,34 @@
-"""The commands, put together."""
+"""The `recmem` command: recmem's own commands, and those that other packages register as entry points."""
 
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from importlib.metadata import EntryPoint, entry_points
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command_from_info
+from typer.models import CommandInfo
 
 from recmem.cli.audit import audit
-from recmem.cli.cascade import cascade
+from recmem.cli.console import complain
+from recmem.cli.error_handling import GuardedCommand
 from recmem.cli.explain import explain
 from recmem.cli.forget import forget
-from recmem.cli.guard import GuardedCommand
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
 from recmem.cli.publish import publish
 from recmem.cli.rejected import mend, rejected
 from recmem.cli.score import score
-from recmem.cli.staleness import staleness
-from recmem.cli.train import train
 
 EPILOG = (
     "A first run:  recmem train --items items.parquet --events events.parquet --out run  "
     "then  recmem score --model run/bundle --candidates candidates.parquet --out scores.parquet"
 )
+
+COMMAND_GROUP = "recmem.commands"
+"""Entry point group in which a package registers a command: a function as `typer.Typer.command` takes it."""
 
 QUIET_LIBRARIES = {
     "TOKENIZERS_PARALLELISM": "true",  # said, so that nothing is said of processes that are forked and never tokenize
@@ -33,15 +38,53 @@ QUIET_LIBRARIES = {
 }
 """What the libraries under us read when they are first imported; a setting that the caller has made stands."""
 
+
+class CommandGroup(TyperGroup):
+    """recmem's own commands, and those of the entry point group, which are imported when they are asked for.
+
+    So recmem needs to know nothing of `training`, and a team can add commands of its own.
+    """
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands, in the order of `recmem --help`: those of entry points first."""
+        own = super().list_commands(ctx)
+        return [*(name for name in _registered() if name not in own), *own]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of this name; None where there is none. recmem's own win over entry points."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None or cmd_name not in _registered():
+            return own
+        return _loaded(_registered()[cmd_name])
+
+
+def _registered() -> dict[str, EntryPoint]:
+    return {point.name: point for point in entry_points(group=COMMAND_GROUP)}
+
+
+def _loaded(point: EntryPoint) -> TyperCommand | None:
+    """The command of an entry point. One that cannot be imported is reported, and does not break the others."""
+    try:
+        function = point.load()
+    except (ImportError, AttributeError) as error:
+        complain(f"{point.name}: expected a command at {point.value}, got {error}. Reinstall the package that adds it.")
+        return None
+    info = CommandInfo(name=point.name, callback=function, cls=GuardedCommand)
+    command: TyperCommand = get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+    return command
+
+
 app = typer.Typer(
     name="recmem",
+    cls=CommandGroup,
     epilog=EPILOG,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich would take the brackets of optional columns for markup
 )
 
-for command in (train, ingest, score, explain, memory, publish, audit, staleness, cascade, rejected, mend, forget):
+for command in (ingest, score, explain, memory, publish, audit, rejected, mend, forget):
     app.command(cls=GuardedCommand)(command)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
-from recmem.cli.guard import REFUSED
+from recmem.cli.error_handling import REFUSED
 from recmem.cli.publish import PATIENCE
 from recmem.cli.score import ModelSource, StorePath
 
@@ -49,10 +49,10 @@ def audit(
     import polars as pl
 
     import recmem
-    from recmem.leak_audit import leak_audit
-    from recmem.moments import Moments
-    from recmem.online import RedisMemories
-    from recmem.replay_audit import replay_audit
+    from recmem.audit.leaks import leak_audit
+    from recmem.audit.parity import replay_audit
+    from recmem.audit.snapshots import Moments
+    from recmem.dataset.shared_memories import RedisMemories
 
     loaded, generator = recmem.load(model, store=store), np.random.default_rng(seed)
     chosen = Moments.sample(loaded.scene, moments, generator)

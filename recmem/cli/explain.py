@@ -11,7 +11,7 @@ from recmem.cli.console import say, show_table
 from recmem.cli.score import ModelSource, OnlineUrl, StorePath
 
 if TYPE_CHECKING:
-    from recmem.model import Explanation
+    from recmem.serving.model import Explanation
 
 N_SLOTS, N_COLUMNS = 10, 12
 """What is shown of the parts, the largest."""

@@ -42,9 +42,9 @@ def forget(
     import mlflow
 
     from feature_store import Store
-    from feature_store.leftovers import write_whole
-    from recmem.forgetting import forget_item, forget_user
-    from recmem.online import RedisMemories
+    from feature_store.atomic_files import write_whole
+    from recmem.audit.forgetting import forget_item, forget_user
+    from recmem.dataset.shared_memories import RedisMemories
 
     opened = Store.open(store)
     beside = Path(opened.path).with_name(_BESIDE)

@@ -42,7 +42,7 @@ def ingest(
         raise typer.BadParameter("give at least one of --items, --events and --impressions.")
     from feature_store import DataError, Store
     from feature_store.cancellations import n_waiting
-    from feature_store.files import read_parquet_table
+    from feature_store.table_files import read_parquet_table
 
     progress = Bars()
     with progress.stage("Reading", len(paths)) as advance:

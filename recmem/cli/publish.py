@@ -39,8 +39,8 @@ def publish(
     import polars as pl
 
     import recmem
-    from recmem.online import RedisMemories
-    from recmem.online import publish as put
+    from recmem.dataset.shared_memories import RedisMemories
+    from recmem.dataset.shared_memories import publish as put
 
     moment = parsed(answers_from)
     since = None if moment is None else int(pl.Series([moment]).dt.epoch("us")[0])

@@ -23,7 +23,7 @@ def rejected(
 ) -> None:
     """Show the rows that could not be used, by reason; write them out to be mended."""
     from feature_store import Store
-    from feature_store.mending import write_rejected
+    from feature_store.resubmission import write_rejected
 
     rows = Store.open(store).rejected().sort("table", "reason", "row_number")
     if rows.is_empty():
@@ -45,8 +45,8 @@ def mend(
 ) -> None:
     """Put mended rows in: what is good now goes into its table and out of `rejected`; the rest stays, with reasons."""
     from feature_store import Store
-    from feature_store.mending import mend as put_in
-    from feature_store.mending import read_mended
+    from feature_store.resubmission import mend as put_in
+    from feature_store.resubmission import read_mended
 
     receipt = put_in(Store.open(store), read_mended(rows))
     for told in receipt.receipts:

@@ -15,7 +15,7 @@ from recmem.cli.console import Bars, complain, say
 if TYPE_CHECKING:
     import polars as pl
 
-    from recmem.model import Model
+    from recmem.serving.model import Model
 
 CHUNK_ROWS = 100_000
 
@@ -82,8 +82,8 @@ def score(
         raise typer.BadParameter("--out: expected another file than --candidates.")
     if columns is Columns.MATCH and trees_share < 1:
         raise typer.BadParameter("--trees-share: expected --columns rank beside it, got match, which no tree sees.")
-    from recmem.candidate_files import CandidateFiles
-    from recmem.streaming import score_file
+    from recmem.batch.candidate_files import CandidateFiles
+    from recmem.batch.score_file import score_file
 
     source = CandidateFiles.open(candidates)
     loaded = _load(model, store, online, device)

@@ -16,7 +16,7 @@ from recmem.kernels.match_reference import (
 )
 from recmem.kernels.match_training import match_scores_training
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
-from recmem.kernels.pairs_blocked import match_pairs_blocked
+from recmem.kernels.pairs_torch import match_pairs_blocked
 
 __all__ = [
     "LOGIT_LIMIT",

@@ -20,10 +20,10 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
-from feature_store.compiled import compiled
-from recmem.kernels.dot_tiles import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
+from feature_store.numba_cache import compiled
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
+from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
 
 PIECE_CELLS = 100_000
 """Slots times candidates of a piece, of which a thread takes one at a time: some 1 ms."""

@@ -18,7 +18,7 @@ from feature_store.cancellations import n_waiting
 from feature_store.counters import item_counters, user_counters
 from feature_store.schema import EVENTS, check_table
 from oracle import Event
-from recmem.scene import Scene
+from recmem.dataset.dataset import Scene
 from scenes import CONFIG, catalogue, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, moment, times
 from taken_back import Cancellation, cancellations, frame_of, without

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from feature_store import DataError, Store
 from feature_store import _delta as delta_module
-from feature_store import changes as changes_module
+from feature_store import table_writes as changes_module
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(

@@ -14,11 +14,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feature_store import DataError, SignalConfig
-from feature_store.log import EventLog, rows_of
+from feature_store.event_log import EventLog, rows_of
 from feature_store.redis import RedisMemories, UnavailableError
-from feature_store.redis.fetched import Fetched, Request
-from feature_store.redis.loaded import Loaded
+from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, Rules
+from feature_store.redis.request_reads import Fetched, Request
 from feature_store.redis.rows import event_rows
 from oracle import Event
 from redis_server import free_port, running
@@ -284,7 +284,7 @@ def test_many_items_and_users_take_several_round_trips_and_one_clock(
 ) -> None:
     log = [Event(user, item, user + item) for user in range(N_USERS) for item in range(N_ITEMS)]
     memories.publish(event_frame(log), ITEMS, LONG)
-    monkeypatch.setattr("feature_store.redis.fetched.PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr("feature_store.redis.request_reads.PAIRS_AT_ONCE", 2)
     same_as_log(fetched(memories, LONG, event_log([]), LAST_TIME), event_log(log), LAST_TIME, LONG.limit)
     reads = fetched(memories, LONG, event_log([]), NOW)
     same_as_log(reads, event_log(log), reads.clock, LONG.limit)

@@ -12,12 +12,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feature_store import DataError, EventLog, SignalConfig
-from feature_store.log import rows_of
-from feature_store.online import OnlineLog, log_of
+from feature_store.event_log import rows_of
+from feature_store.online_log import OnlineLog, log_of
 from feature_store.redis import RedisMemories
-from feature_store.redis.fetched import Fetched, Request
-from feature_store.redis.loaded import Loaded
+from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
+from feature_store.redis.request_reads import Fetched, Request
 from feature_store.redis.rows import event_rows
 from oracle import Event
 from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times

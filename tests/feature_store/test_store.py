@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store import _delta
-from feature_store import changes as changes_module
+from feature_store import table_writes as changes_module
 from feature_store.schema import EVENTS, REJECTED, DataError
 from feature_store.store import Receipt, Store
 

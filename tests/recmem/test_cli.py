@@ -22,7 +22,7 @@ import small_world
 from conftest import IsolatedMlflow
 from feature_store.point_in_time import AsOfIndex
 from recmem.cli.app import app
-from recmem.cli.guard import GuardedCommand
+from recmem.cli.error_handling import GuardedCommand
 
 ROOT = Path(__file__).parents[2]
 DONE, REFUSED, WRONG_USE = 0, 1, 2

@@ -18,9 +18,9 @@ import worlds
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from tolerances import close
-from training.ledger import Ledger, Lift, Protocol
-from training.registration import register
-from training.tracking import Tracker
+from training.evaluation.ledger import Ledger, Lift, Protocol
+from training.tracking.registry import register
+from training.tracking.tracker import Tracker
 
 
 class FakeModel:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import typer
 
-from recmem.cli.guard import REFUSED, GuardedCommand
+from recmem.cli.error_handling import REFUSED, GuardedCommand
 from tests.soak.kills import JOBS, write_inputs
 
 DISK_MB = 512

@@ -26,9 +26,9 @@ from typing import Any
 import polars as pl
 
 from feature_store import Receipt, Store
-from feature_store.files import read_parquet_table
-from recmem.bundle import FILES, MANIFEST, _checksum, _sha256
-from recmem.model import Model
+from feature_store.table_files import read_parquet_table
+from recmem.serving.bundle import FILES, MANIFEST, _checksum, _sha256
+from recmem.serving.model import Model
 from worlds import trained_world
 
 AT_ONCE = 100

@@ -23,13 +23,13 @@ import polars as pl
 import torch
 
 from feature_store import Store
-from recmem.bundle import load_bundle
-from recmem.candidate_files import CandidateFiles
-from recmem.streaming import score_file
-from recmem.vectors import VectorCache
+from recmem.batch.candidate_files import CandidateFiles
+from recmem.batch.score_file import score_file
+from recmem.serving.bundle import load_bundle
+from recmem.text.vector_cache import VectorCache
 from tests import small_world
 from training.config import TrainingConfig
-from training.match import MatchTrainingConfig
+from training.fitting.fit_match import MatchTrainingConfig
 from training.pipeline import run_training
 from training.progress import Silent
 

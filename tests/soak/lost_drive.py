@@ -24,7 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from recmem.cli.guard import REFUSED
+from recmem.cli.error_handling import REFUSED
 from tests.soak.drive import ENDS, mounted
 from tests.soak.full_disk import run_guarded
 from tests.soak.kills import JOBS, write_inputs

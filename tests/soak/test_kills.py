@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from feature_store.leftovers import ABANDONED_S, clear
+from feature_store.atomic_files import ABANDONED_S, clear
 from tests.soak.kills import JOBS, run
 
 

@@ -14,11 +14,12 @@ import pytest
 
 import small_world
 from training.config import TrainingConfig
-from training.ledger import WITH_MATCH, WITHOUT_MATCH
-from training.measure import measure
-from training.pipeline import STEPS, Run, Tables, TrainingResult, load_ranker, open_run, run_training
+from training.evaluation.evaluate import measure
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.pipeline import STEPS, run_training
 from training.progress import Silent
-from training.world import build_world, ranking_data
+from training.run import Run, Tables, TrainingResult, load_ranker, open_run
+from training.training_data import build_world, ranking_data
 
 ROWS = ["popularity", "recent_popularity", "covisitation", "frozen_cosine", "match_score", WITHOUT_MATCH, WITH_MATCH]
 

@@ -15,12 +15,12 @@ from torch import Tensor
 from feature_store import EventLog
 from feature_store.histories import Histories
 from oracle import Event
-from recmem.match import MatchConfig, MatchModule
-from recmem.matcher import Matcher
-from recmem.memory import MemoryConfig
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.matcher import Matcher
+from recmem.matching.user_memory import MemoryConfig
 from strategies import event_log
-from training.batches import BatchConfig, MatchBatches
-from training.match import MatchTrainingConfig, fit_match
+from training.fitting.fit_match import MatchTrainingConfig, fit_match
+from training.fitting.match_batches import BatchConfig, MatchBatches
 
 N_ITEMS, N_USERS, DIM = 80, 60, 24
 N_WARM = 60

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from pair_cases import N_TEXTS, flat, random_tables
 from recmem.kernels import MatchTables, Searched, match_scores, match_scores_training
-from recmem.match import MatchConfig, MatchModule
-from recmem.memory import N_AGES, Kind, Slots
-from recmem.vectors import exact_units
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.user_memory import N_AGES, Kind, Slots
+from recmem.text.vector_cache import exact_units
 from tolerances import close
 
 MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)

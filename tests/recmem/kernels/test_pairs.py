@@ -20,7 +20,7 @@ from recmem import kernels as kernels_module
 from recmem.kernels import Backend, Searched, match_pairs, why_not_numba, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
 from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
-from recmem.kernels.pairs_blocked import match_pairs_blocked
+from recmem.kernels.pairs_torch import match_pairs_blocked
 from tolerances import close
 
 FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time

@@ -1,0 +1,169 @@
+"""Columns of cells as callers have them, read into the store's dtypes; what cannot be read is a fault, never a guess.
+
+Every function takes a column and gives it in the store's dtype, null where a cell is bad, and the faults. Null cells
+stay null and are no fault here: whether a column may have them is the table's rule, not the cell's.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from feature_store.data_errors import Fault, bad_cells, refused_column
+from feature_store.timestamps import parse_timestamps
+
+_TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+_LARGEST_EXACT = 2.0**53
+"""Up to here every whole number has a float64 of its own."""
+LIST_SEPARATOR = ", "
+"""Between the words of a list that becomes a text."""
+
+
+def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series, list[Fault]]:
+    """Ids as String or Int64; as `stored` where the store has decided.
+
+    Integers of any width become Int64, Categorical and Enum become String. Floats are taken where they are whole
+    (pandas makes them of integers with gaps). A text becomes an integer only in its plain form: "007" is not 7.
+    """
+    if column.dtype in _TEXT:
+        text = column if column.dtype == pl.String else column.cast(pl.String)
+        if stored != pl.Int64 and not (text == "").any():
+            return text, []
+        return _ids_from_text(text, stored)
+    if not (column.dtype.is_integer() or column.dtype.is_float()):
+        return _refused(column, pl.String(), "ids as text or whole numbers", "Cast the column to pl.String.")
+    whole = _whole(column)
+    got = "a number that is no 64-bit whole number"
+    faults = bad_cells(column, whole, expected="an id", got=got, mend="Give ids as text or whole numbers.")
+    return (whole.cast(pl.String) if stored == pl.String else whole), faults
+
+
+def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[Fault]]:
+    if stored != pl.Int64:
+        ids = column.set((column == "").fill_null(value=False), None)
+        mend = "Give the id, or leave the row out."
+        return ids, bad_cells(column, ids, expected="an id", got="an empty text", mend=mend)
+    whole = column.cast(pl.Int64, strict=False)
+    ids = whole.set((whole.cast(pl.String) != column).fill_null(value=True), None)
+    mend = "The store's first append decided on integers; for ids as text, start a new store with text ids."
+    return ids, bad_cells(column, ids, expected="a whole number as id", got="text", mend=mend)
+
+
+def parse_names(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+    """Text, from text or whole numbers: kinds of event, sessions, and ids of events. An empty text is none: null.
+
+    (Else all events with an empty `event_id` were one event.)
+    """
+    if column.dtype in _TEXT:
+        text = column.cast(pl.String)
+        return text.set((text == "").fill_null(value=False), None), []
+    return parse_ids(column, pl.String())
+
+
+def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+    """Float64, from numbers, booleans or their text; NaN and infinity are faults: no mean survives them."""
+    if not (column.dtype.is_numeric() or column.dtype in (*_TEXT, pl.Boolean)):
+        return _refused(column, pl.Float64(), "numbers", "Cast the column to pl.Float64, or leave it out.")
+    plain = column.cast(pl.String) if column.dtype in _TEXT else column
+    numbers = plain.cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    kind = "text that is no number" if column.dtype in _TEXT else "NaN or infinity"
+    mend = "Use null where there is no number."
+    return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, mend=mend)
+
+
+def parse_labels(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+    """Int8, 0 (shown) or 1 (taken), from numbers, booleans or their text."""
+    numbers, faults = parse_numbers(column)
+    if any(fault.rows is None for fault in faults):
+        return numbers.cast(pl.Int8), faults
+    labels = numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=True), None).cast(pl.Int8)
+    mend = "Map the labels to 0 and 1 first."
+    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", mend=mend)
+
+
+def parse_positions(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+    """Int32, from whole numbers."""
+    numbers, faults = parse_numbers(column)
+    if any(fault.rows is None for fault in faults):
+        return numbers.cast(pl.Int32), faults
+    positions = _whole(numbers).cast(pl.Int32, strict=False)
+    mend = "Use null where there is no position."
+    faults += bad_cells(numbers, positions, expected="a whole number", got="another value", mend=mend)
+    return positions, faults
+
+
+def parse_attribute(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series | None, list[Fault]]:
+    """An item's column as text, Int64, Float64, Date or Datetime, and as `stored` where the store has the column.
+
+    NaN and infinity become null, booleans 0 and 1, decimals Float64, lists of words or numbers one text. A column
+    without any value has no dtype yet: it is None, unless stored. Fractions for a stored Int64 stay Float64: the store
+    widens.
+    """
+    plain = _plain(column)
+    if plain is None:
+        _, faults = _refused(column, pl.String(), "text or numbers", "Write it as text or numbers, or drop the column.")
+        return None, faults
+    if plain.dtype == pl.Null:
+        return (None if stored is None else plain.cast(stored)), []
+    if stored is None or plain.dtype == stored:
+        return plain, []
+    return _as_stored(plain, stored)
+
+
+def _plain(column: pl.Series) -> pl.Series | None:
+    dtype = column.dtype
+    if dtype.is_integer() or dtype == pl.Boolean:
+        whole = column.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == column.null_count() else column.cast(pl.Float64)
+    if dtype.is_float() or dtype.is_decimal():
+        numbers = column.cast(pl.Float64)
+        return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    if isinstance(dtype, pl.Datetime):
+        zoned = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
+        return zoned.cast(pl.Datetime("us", "UTC"))
+    if isinstance(dtype, pl.List | pl.Array):
+        return _joined(column, dtype)
+    if dtype in (pl.Categorical, pl.Enum):
+        return column.cast(pl.String)
+    return column if dtype in (pl.String, pl.Date, pl.Null) else None
+
+
+def _joined(column: pl.Series, dtype: pl.List | pl.Array) -> pl.Series | None:
+    inner = pl.DataType.from_python(dtype.inner) if isinstance(dtype.inner, type) else dtype.inner
+    if not (inner in _TEXT or inner.is_numeric()):
+        return None
+    return column.cast(pl.List(pl.String)).list.join(LIST_SEPARATOR, ignore_nulls=True)
+
+
+def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[Fault]]:
+    if stored == pl.Int64 and plain.dtype == pl.Float64:
+        whole = _whole(plain)
+        return (whole if whole.null_count() == plain.null_count() else plain), []
+    both_text = pl.String in (stored, plain.dtype)
+    both_number, both_time = ((plain.dtype in kind and stored in kind) for kind in (_NUMBERS, _TIMES))
+    if not (both_text or both_number or both_time):
+        mend = "Cast the column, or give it another name."
+        return _refused(plain, stored, f"{stored} as in the store", mend)
+    is_time_text = plain.dtype == pl.String and stored in _TIMES
+    values = (parse_timestamps(plain)[0] if is_time_text else plain).cast(stored, strict=False)
+    mend = "Give it as the store has it, or give the column another name."
+    expected = f"{stored} as in the store"
+    return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", mend=mend)
+
+
+_NUMBERS = (pl.Int64, pl.Float64)
+_TIMES = (pl.Date, pl.Datetime)
+
+
+def _whole(column: pl.Series) -> pl.Series:
+    """As Int64, null where the cell is no whole number or too large to be exact."""
+    if column.dtype.is_integer():
+        return column.cast(pl.Int64, strict=False)
+    numbers = column.cast(pl.Float64)
+    exact = numbers.is_finite() & (numbers.floor() == numbers) & (numbers.abs() <= _LARGEST_EXACT)
+    return numbers.set(~exact.fill_null(value=False), None).cast(pl.Int64)
+
+
+def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, mend: str) -> tuple[pl.Series, list[Fault]]:
+    nothing = pl.Series(cells.name, [None] * len(cells), dtype=dtype)
+    return nothing, [refused_column(cells, expected=expected, mend=mend)]

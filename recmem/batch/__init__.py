@@ -1,0 +1,1 @@
+"""Parquet files of any length, scored chunk by chunk."""

@@ -1,0 +1,86 @@
+"""The items: their ids in row order, their texts, and the numbers among their attributes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store.event_log import FEW, rows_of
+from recmem.text.item_text import item_text
+
+FloatArray = NDArray[np.float32]
+IntArray = NDArray[np.int64]
+
+LARGE = 200_000
+"""Items; a catalogue of more keeps no table of their ids, which a few ids are looked up in."""
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Items in the order of their ids; row numbers count from 0."""
+
+    items: pl.DataFrame
+    """The items table, sorted by `item_id`, without duplicates."""
+    text_columns: tuple[str, ...]
+    """Columns that make up an item's text."""
+    number_columns: tuple[str, ...]
+    """Numeric columns, which become ranking columns."""
+    texts: list[str] = field(repr=False)
+    """Text of each item; empty where there is none."""
+
+    @classmethod
+    def of(
+        cls, items: pl.DataFrame, text_columns: tuple[str, ...], number_columns: tuple[str, ...] | None = None
+    ) -> Catalogue:
+        """The catalogue of a store's `items` table. Columns that the table lacks count as empty."""
+        ordered = items.sort("item_id")
+        numbers = numeric_columns(ordered) if number_columns is None else number_columns
+        absent = [pl.lit(None, pl.String).alias(name) for name in text_columns if name not in ordered.columns]
+        absent += [pl.lit(None, pl.Float64).alias(name) for name in numbers if name not in ordered.columns]
+        ordered = ordered.with_columns(absent)
+        return cls(ordered, text_columns, numbers, item_text(ordered, text_columns).to_list())
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @property
+    def ids(self) -> pl.Series:
+        """Item ids, in row order."""
+        return self.items["item_id"]
+
+    def rows(self, ids: pl.Series) -> IntArray:
+        """Row of each id, -1 where the catalogue lacks it: int64."""
+        if len(ids) >= FEW or len(self) > LARGE:
+            return rows_of(ids, self.ids).to_numpy().copy()
+        cast = ids if ids.dtype == self.ids.dtype else ids.cast(self.ids.dtype, strict=False)
+        return np.array([self._row_of.get(one, -1) for one in cast.to_list()], np.int64)
+
+    @cached_property
+    def _row_of(self) -> dict[Any, int]:
+        return dict(zip(self.ids.to_list(), range(len(self)), strict=True))
+
+    def title(self, row: int) -> str:
+        """What a person calls the item: its title if it has one, beside the id if that is a word."""
+        name = str(self.ids[row])
+        title = self.items["title"][row] if "title" in self.items.columns else None
+        return f"{name} ({title})" if title else name
+
+    def numbers(self) -> dict[str, FloatArray]:
+        """The numeric columns, missing and infinite values as NaN: float32[item]."""
+        return {name: _finite(self.items[name]) for name in self.number_columns}
+
+
+def numeric_columns(items: pl.DataFrame) -> tuple[str, ...]:
+    """Columns of numbers other than the id, in order of their names."""
+    return tuple(sorted(name for name, dtype in items.schema.items() if dtype.is_numeric() and name != "item_id"))
+
+
+def _finite(column: pl.Series) -> FloatArray:
+    numbers = column.cast(pl.Float32, strict=False).to_numpy().copy()
+    numbers[~np.isfinite(numbers)] = np.nan
+    return numbers

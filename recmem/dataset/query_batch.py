@@ -1,0 +1,37 @@
+"""Who asks, when, and with which history."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from feature_store.histories import Histories
+from recmem.dataset.dataset import Scene
+from recmem.matching.user_memory import HISTORY
+
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class QueryBatch:
+    """Who asks, and when; with histories of their own where the log is not to be read."""
+
+    users: IntArray
+    """User rows, -1 for users without events."""
+    times: IntArray
+    """Microseconds."""
+    histories: Histories
+
+    @classmethod
+    def of(cls, scene: Scene, users: IntArray, times: IntArray) -> QueryBatch:
+        """Queries whose histories are the log's, strictly before each time."""
+        return cls(users, times, scene.histories(users, times, HISTORY))
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def take(self, rows: IntArray) -> QueryBatch:
+        """The given queries, in the given order."""
+        return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows))

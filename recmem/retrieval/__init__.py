@@ -1,0 +1,1 @@
+"""Which items of the catalogue are ranked for a user."""

@@ -1,0 +1,80 @@
+"""The best items of the store for each query, with a reason in words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from feature_store.ragged import Ragged
+from recmem.dataset.dataset import Scene
+from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.matcher import Matcher
+from recmem.ranking.features import PairColumns, given_columns, retrieved_columns
+from recmem.serving.bundle import Bundle
+from recmem.serving.explain import in_words, match_parts
+from recmem.serving.scoring import MATCH_SCORE, ranked
+
+IntArray = NDArray[np.int64]
+
+CHUNK_QUERIES = 1000
+"""Queries whose candidates are held at once."""
+
+
+def recommend(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
+    """The best `k` items per query, best first: query (its number), item_id, score, rank, match_score, reason."""
+    schema = {
+        "query": pl.Int64(),
+        "item_id": scene.catalogue.ids.dtype,
+        "score": pl.Float64(),
+        "rank": pl.Int64(),
+        MATCH_SCORE: pl.Float32(),
+        "reason": pl.String(),
+    }
+    parts = [pl.DataFrame(schema=schema)]
+    # Without items there is nothing to retrieve.
+    for begin in range(0, len(queries) if len(scene.catalogue) else 0, CHUNK_QUERIES):
+        rows = np.arange(begin, min(begin + CHUNK_QUERIES, len(queries)))
+        best = _best(scene, matcher, bundle, queries.take(rows), k)
+        parts.append(best.with_columns(pl.col("query") + begin))
+    return pl.concat(parts)
+
+
+def pairs_with(scene: Scene, matcher: Matcher, bundle: Bundle, query: QueryBatch, item: int) -> PairColumns:
+    """Ranking columns of what is retrieved for one query, and of this item."""
+    pairs = retrieved_columns(scene, matcher, query, bundle.config.retrieval)
+    if item in pairs.candidates.values:
+        return pairs
+    return given_columns(scene, matcher, query, Ragged.from_lists([np.append(pairs.candidates.values, item)]))
+
+
+def _best(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
+    config = bundle.config
+    retrieval = replace(config.retrieval, candidates=max(config.retrieval.candidates, k))
+    pairs = retrieved_columns(scene, matcher, queries, retrieval)
+    columns, query = ranked(pairs, bundle.ranker, config.calibration), pairs.candidates.row_index
+    order = np.lexsort((pairs.candidates.values, columns["rank"], query))
+    best = order[np.arange(len(order)) - pairs.candidates.offsets[query] < k]
+    items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
+    reasons = [words for row in range(len(queries)) for words in _reasons(scene, matcher, queries, row, items.row(row))]
+    return pl.DataFrame(
+        {
+            "query": items.row_index,
+            "item_id": scene.catalogue.ids.gather(items.values),
+            "score": columns["score"][best],
+            "rank": np.arange(len(best)) - items.offsets[items.row_index] + 1,
+            MATCH_SCORE: columns[MATCH_SCORE][best],
+            "reason": pl.Series(reasons, dtype=pl.String),
+        }
+    )
+
+
+def _reasons(scene: Scene, matcher: Matcher, queries: QueryBatch, row: int, items: IntArray) -> list[str]:
+    """Why each of the items, for one query."""
+    history = queries.histories.take(np.array([row]))
+    _, _, parts = match_parts(matcher, history, items)
+    remembered = history.newest(matcher.memory.held).items.values
+    titles = [scene.catalogue.title(int(item)) for item in remembered]
+    return [in_words(titles, column.tolist()) for column in parts.T]

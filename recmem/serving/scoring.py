@@ -1,0 +1,79 @@
+"""Scores of a frame's pairs, some queries at a time: what is held at once does not grow with the frame."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from recmem.dataset.candidates import Candidates
+from recmem.matching.calibration import Calibration
+from recmem.matching.matcher import MATCH_COLUMNS, Matcher
+from recmem.ranking.features import PairColumns, by_pairs, given_columns
+from recmem.ranking.normalise import ranks
+from recmem.ranking.ranker import Ranker
+
+IntArray = NDArray[np.int64]
+Column = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
+Columns = dict[str, Column]
+
+MATCH_SCORE = "match_score"
+MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_COLUMNS)
+RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
+CHUNK_PAIRS = 100_000
+"""Pairs whose ranking columns are reckoned together ..."""
+CHUNKS_AT_ONCE = 2
+"""... in so many threads, at most; measured."""
+
+
+def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
+    """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
+    return _with_match_score(matcher.pair_columns(candidates.queries.histories, candidates.items), calibration)
+
+
+def rank_pairs(
+    matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration, *, trees_share: float = 1.0
+) -> Columns:
+    """`RANK_OUTPUTS` of each pair of `candidates.items`; see `Ranker.scores` for `trees_share`."""
+
+    def score(rows: IntArray) -> Columns:
+        return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
+
+    chunks = list(by_pairs(candidates.items, CHUNK_PAIRS))
+    if len(chunks) == 1:
+        return score(chunks[0])
+    # Fitted once and before, not by every thread that finds nothing.
+    timeline = candidates.scene.timeline
+    for period in np.unique(timeline.periods(candidates.queries.times)):
+        timeline.at(int(period))
+    # What numpy does with one core goes along with what the kernels and the trees do with all.
+    with ThreadPoolExecutor(min(torch.get_num_threads(), CHUNKS_AT_ONCE)) as pool:
+        return _joined(list(pool.map(score, chunks)))
+
+
+def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
+    """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
+    pairs = given_columns(candidates.scene, matcher, candidates.queries.take(rows), candidates.items.take(rows))
+    length = candidates.inline[rows][pairs.candidates.row_index]
+    told = length > 0
+    pairs.values["user_events"][told] = np.log1p(length[told])
+    pairs.values["user_gap"][told] = 0
+    return pairs
+
+
+def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration, *, trees_share: float = 1.0) -> Columns:
+    """`RANK_OUTPUTS` of each pair."""
+    columns = _with_match_score({name: pairs.values[name] for name in MATCH_COLUMNS}, calibration)
+    scores = ranker.scores(pairs, trees_share=trees_share)
+    return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
+
+
+def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:
+    score = calibration.probability(columns["match_raw"])
+    return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_COLUMNS}}
+
+
+def _joined(parts: list[Columns]) -> Columns:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

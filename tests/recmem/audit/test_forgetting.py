@@ -1,0 +1,117 @@
+"""Forgetting through recmem: who is forgotten scores as a stranger, and the receipt tells what went."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from feature_store import DataError, Store
+from recmem.audit import forgetting as forgetting_module
+from recmem.audit.forgetting import forget_item, forget_user
+from recmem.cli.app import app
+from recmem.serving.bundle import read_config
+from recmem.serving.model import Model
+from recmem.text.vector_cache import CACHE
+from worlds import encoder, trained_world
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store of the test's own, beside no registry."""
+    shutil.copytree(trained_world().store, tmp_path / "store")
+    return Store.open(tmp_path / "store")
+
+
+@pytest.fixture(autouse=True)
+def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+
+
+def a_user() -> str:
+    return str(trained_world().events["user_id"].mode()[0])
+
+
+def n_vectors(store: Store) -> int:
+    parts = Path(store.path, CACHE, encoder().fingerprint).glob("part-*.parquet")
+    return sum(pl.read_parquet(part).height for part in parts)
+
+
+def test_a_forgotten_user_is_a_stranger(store: Store) -> None:
+    user, items = a_user(), trained_world().items["item_id"]
+    before = Model.load(trained_world().bundle, store=store)
+    assert before.memory(user).height > 5
+    receipt = forget_user(store, user)
+    assert receipt.rows["events"] == trained_world().events.filter(pl.col("user_id") == user).height
+    assert (receipt.vectors, receipt.models, receipt.note) == (0, (), "")
+    model = Model.load(trained_world().bundle, store=store)
+    asked = pl.DataFrame({"user_id": [user] * len(items), "item_id": items})
+    forgotten, stranger = model.rank(asked), model.rank(asked.with_columns(user_id=pl.lit("nobody-at-all")))
+    assert forgotten.drop("user_id").equals(stranger.drop("user_id"))
+    assert model.recommend([user], k=5).drop("user_id").equals(model.recommend(["nobody-at-all"], k=5).drop("user_id"))
+    assert model.memory(user).is_empty()
+
+
+def test_an_item_takes_its_vector_along_unless_another_has_its_text(store: Store) -> None:
+    first, second, third = trained_world().items["item_id"].head(3).to_list()
+    twin = store.items().filter(pl.col("item_id") == second).with_columns(item_id=pl.lit("its-twin"))
+    store.append_items(twin)
+    n_before = n_vectors(store)
+    assert forget_item(store, first).vectors == 1
+    assert forget_item(store, second).vectors == 0
+    assert n_vectors(store) == n_before - 1
+    assert not {first, second} & set(store.items()["item_id"]) | ({first, second} & set(store.events()["item_id"]))
+    assert third in store.items()["item_id"]
+
+
+@pytest.mark.parametrize(("user", "named"), [(a_user(), ("recmem version 1 (champion)",)), ("nobody", ())])
+def test_models_that_were_trained_on_the_user_are_named(
+    store: Store, user: str, named: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = replace(read_config(trained_world().bundle), store=store.path, store_versions=store.versions())
+    elsewhere = replace(trained, store="/somewhere/else")
+    configs = {"models:/recmem/1": trained, "models:/recmem/2": elsewhere}
+    names = {"models:/recmem/1": "recmem version 1 (champion)", "models:/recmem/2": "recmem version 2"}
+    monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
+    monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri: uri)
+    monkeypatch.setattr(forgetting_module, "read_config", lambda uri: configs[uri])
+    assert forget_user(store, user).models == named
+    # By now nobody can tell: the versions are gone.
+    assert forget_user(store, user).models == (
+        "recmem version 1 (champion), perhaps: the versions that it was trained from are gone",
+    )
+
+
+def test_a_registry_that_cannot_be_asked_does_not_stop_forgetting(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def down() -> dict[str, str]:
+        raise DataError("tracking: expected MLflow's registry, got an error (refused). Check --tracking.")
+
+    monkeypatch.setattr(forgetting_module, "registered_versions", down)
+    receipt = forget_user(store, a_user())
+    assert receipt.rows["events"] > 0
+    assert receipt.note.startswith("not looked up: tracking: expected MLflow's registry")
+
+
+def test_the_command_asks_first_and_leaves_a_receipt_without_the_id(store: Store, tmp_path: Path) -> None:
+    def told(*more: str, answer: str = "") -> tuple[int, str]:
+        result = CliRunner().invoke(app, ["forget", "--store", store.path, *more], input=answer)
+        return result.exit_code, result.output
+
+    assert told()[0] == 2
+    assert told("--user", "a", "--item", "b")[0] == 2
+    code, _ = told("--user", a_user(), answer="n\n")
+    assert (code, a_user() in store.events()["user_id"]) == (1, True)
+    code, words = told("--user", a_user(), "--yes", "--out", str(tmp_path / "receipt.json"))
+    assert code == 0
+    assert "events: " in words
+    receipt = (tmp_path / "receipt.json").read_text()
+    assert json.loads(receipt)["rows"]["events"] > 0
+    assert a_user() not in receipt + words
+    assert told("--user", a_user(), "--yes")[0] == 0

@@ -1,0 +1,108 @@
+"""The replay audit: silent where online and offline agree, and it finds what was planted between them."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from feature_store.event_log import EventLog
+from feature_store.online_log import OnlineLog
+from feature_store.redis import RedisMemories
+from feature_store.redis.memories import Rules
+from recmem.audit.parity import replay_audit
+from recmem.audit.snapshots import MEMORY, SCORE, Moments
+from recmem.dataset.dataset import Scene
+from recmem.serving.model import Model
+from worlds import model_of, trained_world, with_cancellations
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return trained_world().model()
+
+
+def replayed(model: Model, n: int = 40) -> pl.DataFrame:
+    return replay_audit(model, Moments.sample(model.scene, n, np.random.default_rng(1)))
+
+
+def test_online_and_offline_agree_to_the_bit(model: Model) -> None:
+    told: list[int] = []
+    moments = Moments.sample(model.scene, 40, np.random.default_rng(0))
+    found = replay_audit(model, moments, on_moment=told.append)
+    assert found.is_empty()
+    assert len(told) == len(moments) == 40
+    assert (np.diff(moments.times) >= 0).all()
+    for row, (user, time) in enumerate(zip(moments.users, moments.times, strict=True)):
+        at = (model.scene.log.user_rows == user) & (model.scene.log.times == time)
+        assert set(model.scene.log.item_rows[at][:5]) <= set(moments.items.row(row))
+
+
+def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    grown = OnlineLog.grown
+
+    def lossy(log: OnlineLog, events: EventLog, users: pl.Series) -> OnlineLog:
+        return grown(log, events if len(events) % 5 else events.until(0), users)
+
+    monkeypatch.setattr(OnlineLog, "grown", lossy)
+    found = replayed(model)
+    assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
+    row = found.filter(pl.col("what") == "popularity").row(0, named=True)
+    assert float(row["one"]) > float(row["other"])
+
+
+def test_what_was_taken_back_is_so_online_too() -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    moments = Moments.sample(model.scene, 60, np.random.default_rng(0))
+    recalled = model.scene.recalled
+    assert recalled is not None
+    assert len(recalled.log) > 50
+    assert np.isin(moments.times, recalled.gone).sum() > 5
+    assert replay_audit(model, moments).is_empty()
+
+
+def test_a_cancellation_that_never_reaches_the_process_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    taken_in = Scene.with_events
+    monkeypatch.setattr(
+        Scene, "with_events", lambda scene, rows: taken_in(scene, rows.filter(pl.col("cancels").is_null()))
+    )
+    assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(replayed(model, 60)["what"])
+
+
+def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OnlineLog, "user_counts", lambda log, users, times: log.base.user_counts(users, times))
+    assert {"user_events", "user_gap"} <= set(replayed(model)["what"]) <= {"user_events", "user_gap", SCORE}
+
+
+def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:
+    memories = RedisMemories(f"{redis_url}#audit", timeout=5)
+    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(0)), online=memories)
+    assert found.is_empty()
+    memories.clear()
+
+
+def test_what_was_taken_back_is_so_in_redis_too(redis_url: str) -> None:
+    model = model_of(with_cancellations(trained_world().events))
+    memories = RedisMemories(f"{redis_url}#recalled", timeout=5)
+    moments = Moments.sample(model.scene, 60, np.random.default_rng(0))
+    assert replay_audit(model, moments, online=memories).is_empty()
+    memories.clear()
+
+
+def test_an_event_that_never_reaches_the_server_is_found_out(
+    model: Model, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
+    written = RedisMemories._written
+
+    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: Rules, in_tables: np.ndarray, *rest: object) -> list[str]:
+        n = int(len(rows) > 1)
+        return written(self, rows[n:], rules, in_tables[n:], *rest)
+
+    monkeypatch.setattr(RedisMemories, "_written", lossy)
+    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(1)), online=memories)
+    assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
+    memories.clear()

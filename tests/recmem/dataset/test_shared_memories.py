@@ -1,0 +1,182 @@
+"""One model in several processes over one Redis: what one observes all remember, as one process would."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import count
+from pathlib import Path
+
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+from feature_store import DataError, Store
+from feature_store.redis import RedisMemories, UnavailableError
+from recmem.audit import forgetting
+from recmem.audit.forgetting import forget_item, forget_user
+from recmem.cli.app import app
+from recmem.dataset.shared_memories import UNANSWERED, publish
+from recmem.serving.model import Model
+from redis_server import free_port
+from worlds import trained_world
+
+NAMES = count()
+FIRST = 0.8
+"""Share of the events that the tables hold; the rest is observed."""
+
+
+@pytest.fixture
+def online(redis_url: str) -> Iterator[RedisMemories]:
+    memories = RedisMemories(f"{redis_url}#model{next(NAMES)}", timeout=5)
+    yield memories
+    memories.clear()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store that ends before the last events."""
+    store = Store.create(tmp_path / "store")
+    store.append_items(trained_world().items)
+    store.append_events(split()[0])
+    return store
+
+
+def split() -> tuple[pl.DataFrame, pl.DataFrame]:
+    known = pl.max_horizontal("timestamp", "available_at")
+    events = trained_world().events.sort(known)
+    n_first = int(len(events) * FIRST)
+    return events.head(n_first), events.tail(len(events) - n_first)
+
+
+def loaded(store: Store, online: RedisMemories | str | None = None) -> Model:
+    return Model.load(trained_world().bundle, store=store, online=online, device="cpu")
+
+
+def asked() -> pl.DataFrame:
+    users = pl.DataFrame({"user_id": [*trained_world().events["user_id"].unique().sort().head(12), "nobody"]})
+    return users.join(trained_world().items.select("item_id").head(25), how="cross").sample(
+        fraction=1, shuffle=True, seed=0
+    )
+
+
+def test_what_one_process_observes_all_remember(store: Store, online: RedisMemories) -> None:
+    publish(loaded(store).scene, online)
+    one, other, alone = loaded(store, online), loaded(store, online), loaded(store)
+    later = split()[1].with_columns(
+        user_id=pl.when(pl.col("user_id") == "curl").then(pl.lit("a new user")).otherwise("user_id")
+    )
+    for part in later.iter_slices(7):
+        told = one.observe(part)
+        assert (told.n_new, told.n_rejected) == (len(part), 0)
+        one, other = other, one
+    assert other.observe(later).n_duplicate == len(later)
+    alone.observe(later)
+    for model in (one, other):
+        assert model.match(asked()).equals(alone.match(asked()))
+        # The item-item models stay those of the tables until they are loaded anew; nothing else does.
+        model.scene = replace(model.scene, timeline=alone.scene.timeline)
+        assert model.rank(asked()).equals(alone.rank(asked()))
+        assert model.counts == alone.counts
+        assert model.memory("a new user").equals(alone.memory("a new user"))
+        users = [*asked()["user_id"].unique().sort(), "a new user"]
+        for user in users:
+            assert model.memory(user).equals(alone.memory(user))
+        told = model.explain("a new user", asked()["item_id"][0])
+        assert told.match_raw == alone.explain("a new user", asked()["item_id"][0]).match_raw
+
+
+def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
+    store = Store.open(trained_world().store)
+    publish(loaded(store).scene, online)
+    shared, alone = loaded(store, online), loaded(store)
+    users = asked()["user_id"].unique().sort().to_list()
+    assert shared.rank(asked()).equals(alone.rank(asked()))
+    assert shared.recommend(users, k=5).equals(alone.recommend(users, k=5))
+    later = asked().with_columns(timestamp=pl.lit("2031-01-01"))
+    assert shared.rank(later).equals(alone.rank(later))
+    inline = asked().with_columns(history=pl.lit([asked()["item_id"][0]]))
+    assert shared.rank(inline).equals(alone.rank(inline))
+
+
+def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemories) -> None:
+    publish(loaded(store).scene, online)
+    model = loaded(store, online)
+    row = split()[1].head(1).select("user_id", "item_id", "timestamp")
+    strange = row.with_columns(item_id=pl.lit("no-such-item"))
+    late = row.with_columns(timestamp=pl.lit("1990-01-01").str.to_datetime(time_unit="us", time_zone="UTC"))
+    null = row.with_columns(user_id=pl.lit(None, pl.String))
+    told = model.observe(pl.concat([row, row, strange, late, null]))
+    assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 1, 1, 3)
+    assert sum(told.reasons.values()) == 3
+    assert any("that the process has loaded" in reason for reason in told.reasons)
+    assert any("a later time" in reason for reason in told.reasons)
+
+
+def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(store: Store) -> None:
+    url = f"redis://127.0.0.1:{free_port()}/0"
+    with pytest.raises(UnavailableError, match="Check that the server runs"):
+        loaded(store, url)
+    model, alone = loaded(store, RedisMemories(url, timeout=0.2, on_failure="tables")), loaded(store)
+    assert model.rank(asked()).equals(alone.rank(asked()))
+    assert model.counts[UNANSWERED] == len(asked())
+    model.recommend(["curl"], k=2)
+    assert model.counts[UNANSWERED] == 1
+    assert alone.counts[UNANSWERED] == 0
+    with pytest.raises(UnavailableError):  # an event is never lost in silence
+        model.observe(split()[1])
+
+
+def test_nothing_published_is_told_at_once(store: Store, online: RedisMemories) -> None:
+    with pytest.raises(DataError, match="recmem publish"):
+        loaded(store, online)
+
+
+def test_who_is_forgotten_is_a_stranger_online_too(
+    store: Store, online: RedisMemories, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "registered_versions", dict)
+    publish(loaded(store).scene, online)
+    stale = loaded(store, online)
+    user = str(split()[0]["user_id"].mode()[0])
+    assert stale.memory(user).height > 5
+    receipt = forget_user(store, user, online)
+    assert receipt.online
+    both = asked().with_columns(user_id=pl.lit(user)), asked().with_columns(user_id=pl.lit("nobody at all"))
+    for model in (loaded(store, online), stale):
+        assert model.memory(user).is_empty()
+        mine, theirs = (model.rank(frame).drop("user_id") for frame in both)
+        assert mine.equals(theirs)
+        best = [model.recommend([name], k=5).drop("user_id") for name in (user, "nobody at all")]
+        assert best[0].equals(best[1])
+    assert loaded(store, online).rank(asked()).equals(loaded(store).rank(asked()))
+    item = str(split()[0]["item_id"].mode()[0])
+    assert forget_item(store, item, online).online
+    rest = asked().filter(pl.col("item_id") != item)
+    assert loaded(store, online).rank(rest).equals(loaded(store).rank(rest))
+
+
+def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_path: Path) -> None:
+    name = online._server.prefix
+    common = ["--model", str(trained_world().bundle), "--store", store.path]
+    url = ["--online", f"{redis_url}#{name}"]
+    done = CliRunner().invoke(app, ["publish", *common, *url])
+    assert done.exit_code == 0, done.output
+    assert f"{split()[0]['user_id'].n_unique()} memories" in done.stdout
+    remembered = CliRunner().invoke(app, ["memory", *common, *url, "--user", "curl"])
+    assert remembered.stdout == CliRunner().invoke(app, ["memory", *common, "--user", "curl"]).stdout
+    asked().write_parquet(tmp_path / "candidates.parquet")
+    for place, more in (("tables", []), ("online", url)):
+        scored = ["score", *common, *more, "--candidates", str(tmp_path / "candidates.parquet")]
+        assert CliRunner().invoke(app, [*scored, "--out", str(tmp_path / f"{place}.parquet")]).exit_code == 0
+    assert pl.read_parquet(tmp_path / "online.parquet").equals(pl.read_parquet(tmp_path / "tables.parquet"))
+    audited = CliRunner().invoke(app, ["audit", *common, *url, "--moments", "20", "--cuts", "1"])
+    assert audited.exit_code == 0, audited.output
+    assert "0 differences" in audited.stdout
+    gone = CliRunner().invoke(app, ["forget", "--store", store.path, "--user", "curl", "--yes", *url])
+    assert gone.exit_code == 0, gone.output
+    assert "online: " in gone.stdout
+    empty = CliRunner().invoke(app, ["memory", *common, *url, "--user", "curl"])
+    assert "Nothing is remembered" in empty.stdout
+    shutil.rmtree(store.path)

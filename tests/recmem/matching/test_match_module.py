@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import oracle
+from recmem.kernels import MatchTables
+from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule
+from recmem.matching.user_memory import Kind, Slots
+from tolerances import close
+
+CONFIG = MatchConfig(dim=12, n_heads=2, head_dim=4)
+
+
+def unit_vectors(n_texts: int = 6, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.nn.functional.normalize(torch.randn((n_texts, CONFIG.dim), generator=generator), dim=1)
+
+
+def module(*, trained: bool) -> MatchModule:
+    """Fresh, or with every parameter moved so that none hides behind a zero."""
+    generator = torch.Generator().manual_seed(1)
+    made = MatchModule(CONFIG, generator)
+    if trained:
+        with torch.no_grad():
+            for parameter in made.parameters():
+                parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.3)
+    return made
+
+
+def slots(memories: list[list[tuple[int, int, Kind]]]) -> Slots:
+    """Memories of (row, age bucket, kind)."""
+    entries = [entry for memory in memories for entry in memory]
+    rows, ages, kinds = torch.tensor(entries, dtype=torch.int64).reshape(-1, 3).T
+    owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
+    return Slots(rows, ages, kinds, owner, len(memories))
+
+
+MEMORIES = [[(0, 3, Kind.FOR), (1, 0, Kind.AGAINST)], [], [(5, 23, Kind.NEUTRAL), (0, 4, Kind.FOR), (0, 0, Kind.FOR)]]
+CANDIDATES = torch.tensor([2, 3, 0])
+
+
+def test_an_untrained_module_ranks_by_the_cosine() -> None:
+    vectors, made = unit_vectors(), module(trained=False)
+    with torch.no_grad():
+        for projection in (made.query, made.probe):
+            projection.zero_()
+        found = made(made.tables(vectors), slots([[(1, 0, Kind.FOR)]]), CANDIDATES)[0]
+    cosine = vectors[CANDIDATES] @ vectors[1]
+    weight = torch.exp(INITIAL_ATTENTION * cosine)
+    close(found, INITIAL_SCORE * cosine * weight / (weight + 1), "float32")
+
+
+def test_the_fresh_projections_add_little_to_the_cosine() -> None:
+    vectors, made = unit_vectors(), module(trained=False)
+    tables = made.tables(vectors)
+    close((tables.key @ tables.query.T).abs().max() < INITIAL_ATTENTION / 10, True, "exact")
+    close((tables.value @ tables.probe.T).abs().max() < INITIAL_SCORE / 10, True, "exact")
+
+
+def test_scores_are_those_of_the_oracle_from_the_parameters_up() -> None:
+    vectors, made = unit_vectors(), module(trained=True)
+    with torch.no_grad():
+        found = made(made.tables(vectors), slots(MEMORIES), CANDIDATES)
+    weights = {name: parameter.detach().double().numpy() for name, parameter in made.named_parameters()}
+    unit = vectors.double().numpy()
+    scale = CONFIG.head_dim**-0.5
+    tables = {
+        "unit": unit,
+        "query": unit @ weights["query"].T * scale,
+        "key": unit @ weights["key"].T + weights["key_bias"],
+        "probe": unit @ weights["probe"].T * scale,
+        "value": unit @ weights["value"].T + weights["value_bias"],
+        "prior": unit @ weights["prior"],
+        "null_value": unit @ weights["null_value"].T + weights["null_offset"],
+        "alpha": weights["alpha"],
+        "gamma": weights["gamma"],
+        "null_logit": weights["null_logit"],
+    }
+    for place, memory in enumerate(MEMORIES):
+        rows = [row for row, _, _ in memory]
+        bias = np.array([weights["age"][age] + weights["kind"][kind] for _, age, kind in memory])
+        sign = np.array([weights["sign"][kind] for _, _, kind in memory])
+        expected = [oracle.match(tables, rows, bias, sign, int(item), CONFIG.n_heads).score for item in CANDIDATES]
+        close(found[place], expected, "float32")
+
+
+def test_an_empty_memory_has_the_score_of_prior_and_null_slot() -> None:
+    made = module(trained=True)
+    tables = made.tables(unit_vectors())
+    found = made(tables, slots([[]]), CANDIDATES)[0]
+    close(found, tables.prior[CANDIDATES] + tables.null_value[CANDIDATES].sum(1), "float32")
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_contributions_sum_to_the_score(memory: list[tuple[int, int, Kind]]) -> None:
+    made = module(trained=True)
+    tables = made.tables(unit_vectors())
+    prior, null, parts = made.contributions(tables, slots([memory]), CANDIDATES)
+    close(prior + null + parts.sum(0), made(tables, slots([memory]), CANDIDATES)[0], "explanation")
+
+
+def test_age_and_kind_of_a_slot_change_the_score() -> None:
+    made = module(trained=True)
+    tables = made.tables(unit_vectors())
+    variants = [(1, 0, Kind.FOR), (1, 5, Kind.FOR), (1, 0, Kind.AGAINST), (1, 0, Kind.NEUTRAL)]
+    found = made(tables, slots([[variant] for variant in variants]), CANDIDATES[:1])
+    assert len(found.unique()) == len(variants)
+
+
+def test_a_sign_below_zero_turns_what_a_slot_says() -> None:
+    made = module(trained=False)
+    with torch.no_grad():
+        made.sign[Kind.AGAINST] = -1
+    tables = made.tables(unit_vectors())
+    liked, disliked = (slots([[(1, 0, kind)]]) for kind in (Kind.FOR, Kind.AGAINST))
+    close(made(tables, disliked, CANDIDATES), -made(tables, liked, CANDIDATES), "float32")
+
+
+def test_dropout_reaches_the_projections_and_not_the_cosine() -> None:
+    vectors, made = unit_vectors(), module(trained=True)
+    whole, dropped = made.tables(vectors), made.tables(vectors, dropped=torch.zeros_like(vectors))
+    close(dropped.unit, whole.unit, "exact")
+    assert not dropped.query.any()
+    close(dropped.key, made.key_bias.expand(len(vectors), -1), "exact")
+
+
+def test_same_generator_gives_the_same_module() -> None:
+    first, second = (MatchModule(CONFIG, torch.Generator().manual_seed(4)).state_dict() for _ in range(2))
+    other = MatchModule(CONFIG, torch.Generator().manual_seed(5)).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["query"], other["query"])
+
+
+def test_reloaded_weights_give_the_same_scores() -> None:
+    made, again = module(trained=True), module(trained=False)
+    again.load_state_dict(made.state_dict())
+    found = [each(each.tables(unit_vectors()), slots(MEMORIES), CANDIDATES) for each in (made, again)]
+    close(found[0], found[1], "exact")
+
+
+def test_every_parameter_is_learned_from_a_loss() -> None:
+    made = module(trained=True)
+    (made(made.tables(unit_vectors()), slots(MEMORIES), CANDIDATES) ** 2).sum().backward()
+    without = [name for name, weight in made.named_parameters() if weight.grad is None or not weight.grad.any()]
+    assert without == []
+
+
+def test_heads_lie_side_by_side() -> None:
+    tables = module(trained=True).tables(unit_vectors())
+    assert isinstance(tables, MatchTables)
+    assert {field.name for field in fields(tables)} >= {"query", "key", "probe", "value"}
+    halves = [tables.head(tables.query, head) for head in range(CONFIG.n_heads)]
+    close(torch.cat(halves, dim=1), tables.query, "exact")
+
+
+@pytest.mark.parametrize("name", ["dim", "n_heads", "head_dim"])
+def test_widths_below_one_are_refused(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0. Give a positive width."):
+        MatchConfig(**{name: 0})

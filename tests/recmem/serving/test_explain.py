@@ -1,0 +1,121 @@
+"""Explanations: the parts make the whole, and the words name what speaks most."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+
+from feature_store import DataError
+from recmem.matching.user_memory import MemoryConfig
+from recmem.serving.explain import Explanation, SlotReason, in_words
+from recmem.serving.model import Model
+from tolerances import close
+from worlds import model_of, trained_world
+
+MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, searched=9)]
+
+
+@pytest.fixture(scope="module", params=MEMORIES)
+def model(request: pytest.FixtureRequest) -> Model:
+    """The trained world, also as if its module had been trained with retrieved slots."""
+    return model_of(trained_world().events, memory=request.param)
+
+
+def some_pairs(n: int) -> list[tuple[str, str]]:
+    random = np.random.default_rng(3)
+    users = trained_world().events["user_id"].unique().sort()
+    items = trained_world().items["item_id"].sort()
+    return [(users[int(random.integers(len(users)))], items[int(random.integers(len(items)))]) for _ in range(n)]
+
+
+def test_slots_prior_and_null_add_up_to_the_served_match_score(model: Model) -> None:
+    pairs = some_pairs(60)
+    served = model.match(pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row"))["match_raw"]
+    for (user, item), raw in zip(pairs, served, strict=True):
+        told = model.explain(user, item)
+        close(told.prior + told.null + sum(slot.contribution for slot in told.slots), raw, "explanation")
+        assert told.slots
+
+
+def test_columns_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> None:
+    best = model.recommend(trained_world().events["user_id"].unique().sort().head(10), k=4)
+    for user, item, score in best.select("user_id", "item_id", "score").iter_rows():
+        told = model.explain(user, item)
+        close(sum(told.columns.values()), told.score, "explanation")
+        close(told.score, score, "explanation")
+    assert {"constant", "match_raw", "popularity", "item_size_kb"} <= set(told.columns)
+
+
+def test_explanation_is_as_of_its_moment(model: Model) -> None:
+    events = trained_world().events.sort("timestamp")
+    user = events["user_id"].mode()[0]
+    moment = events["timestamp"].quantile(0.5)
+    told = model.explain(
+        user,
+        "zlib1g-dev" if "zlib1g-dev" in model.scene.catalogue.ids else model.scene.catalogue.ids[0],
+        timestamp=moment,
+    )
+    remembered = model.memory(user, moment)
+    assert [slot.item_id for slot in told.slots] == remembered["item_id"].to_list()
+    assert [slot.age for slot in told.slots] == remembered["moments_ago"].to_list()
+    assert [slot.kind for slot in told.slots] == remembered["kind"].to_list()
+    assert len(remembered) < len(model.memory(user))
+
+
+def test_unknown_user_is_explained_by_the_item_itself(model: Model) -> None:
+    item = model.scene.catalogue.ids[0]
+    told = model.explain("nobody", item)
+    assert told.slots == ()
+    close(told.prior + told.null, told.match_raw, "explanation")
+    assert "nothing is remembered" in told.sentence()
+
+
+def test_an_item_that_the_user_has_is_explained_too(model: Model) -> None:
+    user = trained_world().events["user_id"].mode()[0]
+    remembered = model.memory(user)["item_id"][0]
+    assert model.explain(user, remembered).title.startswith(remembered)
+
+
+def test_unknown_item_is_refused_in_words(model: Model) -> None:
+    with pytest.raises(DataError, match="item_id: expected an item of the store, got 'unheard-of'"):
+        model.explain("nobody", "unheard-of")
+
+
+def test_frame_holds_every_part(model: Model) -> None:
+    user, item = some_pairs(1)[0]
+    told = model.explain(user, item)
+    sums = dict(told.to_frame().group_by("of").agg(pl.col("contribution").sum()).iter_rows())
+    close(sums["match_raw"], told.match_raw, "explanation")
+    close(sums["score"], told.score, "explanation")
+
+
+def an_explanation() -> Explanation:
+    slots = (
+        SlotReason("a", "A", 0, "for", 0.25),
+        SlotReason("b", "B", 1, "for", 0.5),
+        SlotReason("c", "C", 1, "against", -0.5),
+        SlotReason("a", "A", 2, "for", 0.5),
+    )
+    return Explanation("X", 1.0, 0.125, 0.125, slots, {"constant": 1.0, "popularity": 0.5}, 1.5)
+
+
+def test_sentence_names_the_two_that_say_most_and_adds_up_what_came_twice() -> None:
+    assert an_explanation().sentence() == "X: because it builds on A (+0.75) and B (+0.50)"
+
+
+def test_parts_that_do_not_add_up_are_refused() -> None:
+    with pytest.raises(ArithmeticError, match=r"match_raw: expected parts that add up to 1.1, got 1.0"):
+        replace(an_explanation(), match_raw=1.1)
+    with pytest.raises(ArithmeticError, match=r"score: expected parts that add up to 1.4"):
+        replace(an_explanation(), score=1.4)
+    with pytest.raises(ArithmeticError, match="score"):
+        replace(an_explanation(), score=float("nan"))
+
+
+def test_words_without_a_memory_that_speaks_for_the_item() -> None:
+    assert in_words([], []) == "because of the item itself: nothing is remembered of the user yet"
+    assert in_words(["A"], [-0.1]) == "because of the item itself: no memory speaks for it"
+    assert in_words(["A", "B"], [0.1, -0.1]) == "because it builds on A"

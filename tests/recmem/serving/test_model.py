@@ -1,0 +1,543 @@
+"""The model at work: every row once and in order, the odd ones too; and nothing at or after a moment counts at it."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import recmem
+from feature_store import DataError, Store
+from recmem.dataset.candidates import read_candidates
+from recmem.kernels import pairs_blocked
+from recmem.ranking import ranker as ranker_module
+from recmem.ranking.features import PairColumns
+from recmem.serving import scoring
+from recmem.serving.model import Model
+from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
+from tolerances import close
+from worlds import model_of, trained_world
+
+SCORES = [*MATCH_OUTPUTS, "score"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    """Shared: no test here may let it observe anything."""
+    return trained_world().model()
+
+
+@pytest.fixture(scope="module")
+def candidates() -> pl.DataFrame:
+    """Twelve queries of different lengths at different times, their rows mixed."""
+    random = np.random.default_rng(5)
+    events, items = trained_world().events.sort("timestamp", "user_id", "item_id"), trained_world().items["item_id"]
+    rows = []
+    for query in random.choice(len(events) // 2, 12, replace=False) + len(events) // 2:
+        chosen = random.choice(len(items), int(random.integers(1, 15)), replace=False)
+        rows += [(events["user_id"][int(query)], events["timestamp"][int(query)], items[int(item)]) for item in chosen]
+    frame = pl.DataFrame(rows, schema=["user_id", "timestamp", "item_id"], orient="row")
+    return frame.sample(fraction=1.0, shuffle=True, seed=1)
+
+
+def same_scores(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
+    for name in SCORES:
+        close(actual[name].to_numpy(), expected[name].to_numpy(), "float32")
+    assert actual["rank"].to_list() == expected["rank"].to_list()
+
+
+# Rows
+
+
+def test_every_row_comes_back_once_in_order_with_its_columns_untouched(model: Model, candidates: pl.DataFrame) -> None:
+    odd = candidates.with_row_index("place").with_columns(
+        price=pl.Series(np.resize([1.5, np.nan, np.inf, -np.inf], len(candidates))),
+        nothing=pl.lit(None),
+        tags=pl.Series([["a", None]] * len(candidates)),
+        kind=pl.Series(["x"] * len(candidates), dtype=pl.Categorical),
+    )
+    for scored, added in ((model.rank(odd), RANK_OUTPUTS), (model.match(odd), MATCH_OUTPUTS)):
+        assert scored.columns == [*odd.columns, *added]
+        assert scored.select(odd.columns).equals(odd)
+        assert scored.select(pl.col(added).is_finite().all()).row(0) == (True,) * len(added)
+
+
+def test_permuting_the_rows_permutes_the_scores_exactly(model: Model, candidates: pl.DataFrame) -> None:
+    scored = model.rank(candidates)
+    order = np.random.default_rng(2).permutation(len(candidates))
+    assert model.rank(candidates[order]).equals(scored[order])
+
+
+def test_a_batch_scores_as_its_queries_one_by_one(model: Model, candidates: pl.DataFrame) -> None:
+    whole = model.rank(candidates)
+    for _, single in whole.group_by("user_id", "timestamp"):
+        same_scores(model.rank(single.drop(RANK_OUTPUTS)), single)
+
+
+def test_scoring_in_chunks_changes_nothing(
+    model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranked, matched = model.rank(candidates), model.match(candidates)
+    monkeypatch.setattr(scoring, "CHUNK_PAIRS", 7)
+    monkeypatch.setattr(pairs_blocked, "BLOCK_CELLS", 50)
+    same_scores(model.rank(candidates), ranked)
+    close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
+
+
+def test_a_cascade_ranks_the_candidates_that_its_trees_see_and_then_the_others(
+    model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 2)
+    whole, some = model.rank(candidates), model.rank(candidates, trees_share=0.0)
+    for _, query in some.with_columns(whole=whole["score"]).group_by("user_id", "timestamp"):
+        first = query.filter(pl.col("rank") <= 2)
+        assert first["score"].to_list() == first["whole"].to_list()
+    assert not some["score"].equals(whole["score"])
+    assert some.drop("score", "rank").equals(whole.drop("score", "rank"))
+    with pytest.raises(DataError, match=r"trees_share: expected 0 to 1, got 20\. Give a share"):
+        model.rank(candidates, trees_share=20)
+
+
+def test_match_and_rank_agree_on_the_match_columns(model: Model, candidates: pl.DataFrame) -> None:
+    matched, ranked = model.match(candidates), model.rank(candidates)
+    for name in MATCH_OUTPUTS:
+        close(matched[name].to_numpy(), ranked[name].to_numpy(), "float32")
+
+
+def test_match_score_is_a_chance_that_keeps_the_order_of_the_raw_score(model: Model, candidates: pl.DataFrame) -> None:
+    scored = model.match(candidates).sort("match_raw")
+    assert scored["match_score"].is_sorted()
+    assert 0 < scored["match_score"].min() < scored["match_score"].max() < 1  # type: ignore[operator]
+
+
+def test_rank_counts_from_one_within_user_and_time(model: Model, candidates: pl.DataFrame) -> None:
+    for _, query in model.rank(candidates).group_by("user_id", "timestamp"):
+        expected = query["score"].rank("min", descending=True).cast(pl.Int64).to_list()
+        assert query["rank"].to_list() == expected
+        assert min(expected) == 1
+
+
+def test_an_impression_is_a_query_of_its_own(model: Model, candidates: pl.DataFrame) -> None:
+    one = candidates.with_columns(
+        user_id=pl.lit(candidates["user_id"][0]), timestamp=pl.lit(candidates["timestamp"][0])
+    )
+    one = one.unique("item_id", maintain_order=True).with_columns(impression_id=pl.int_range(pl.len()) % 3)
+    ranked = model.rank(one)
+    assert ranked.filter(pl.col("rank") == 1)["impression_id"].n_unique() == 3
+    for _, shown in ranked.group_by("impression_id"):
+        same_scores(model.rank(shown.drop("impression_id", *RANK_OUTPUTS)), shown)
+
+
+def test_duplicate_rows_are_each_scored_and_change_nothing_for_the_others(
+    model: Model, candidates: pl.DataFrame
+) -> None:
+    twice = pl.concat([candidates, candidates.head(5)])
+    scored = model.rank(twice)
+    assert scored.tail(5).select(SCORES).equals(scored.head(5).select(SCORES))
+    close(scored.head(len(candidates))["score"].to_numpy(), model.rank(candidates)["score"].to_numpy(), "exact")
+
+
+def test_an_empty_frame_comes_back_with_the_columns(model: Model, candidates: pl.DataFrame) -> None:
+    scored = model.rank(candidates.clear())
+    assert scored.is_empty()
+    assert scored.schema == model.rank(candidates).schema
+    assert model.match(candidates.clear()).schema == model.match(candidates).schema
+
+
+# What the store does not know
+
+
+def test_unknown_user_is_scored_by_the_prior_and_counted(model: Model) -> None:
+    scored = model.rank(pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_world().items["item_id"].head(3)}))
+    assert scored["similarity_max"].to_list() == [0.0, 0.0, 0.0]
+    assert scored["match_raw"].n_unique() == 3
+    assert model.counts["rows of users without any event"] == 3
+    model.rank(scored.select("user_id", "item_id").head(1))
+    assert model.counts["rows of users without any event"] == 1
+
+
+def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Model) -> None:
+    known = trained_world().items.head(10)
+    user = trained_world().events["user_id"].mode()[0]
+    texts = known.select(
+        "title", "description", "section", user_id=pl.lit(user), item_id=pl.lit("new-") + pl.col("item_id")
+    )
+    new, old = model.match(texts), model.match(known.select("item_id", user_id=pl.lit(user)))
+    assert model.counts["rows of items that the store lacks, scored by the text given"] == 0
+    # Encoded in another batch, perhaps in bfloat16.
+    close(new["similarity_max"].to_numpy(), old["similarity_max"].to_numpy(), "bfloat16")
+    assert np.corrcoef(new["match_raw"].to_numpy(), old["match_raw"].to_numpy())[0, 1] > 0.999
+
+
+def test_text_of_a_known_item_is_the_stores(model: Model) -> None:
+    pair = pl.DataFrame({"user_id": ["nobody"], "item_id": [trained_world().items["item_id"][0]]})
+    assert model.match(pair.with_columns(title=pl.lit("another")))["match_raw"][0] == model.match(pair)["match_raw"][0]
+
+
+def test_texts_of_every_kind_are_scored_and_counted(model: Model) -> None:
+    texts = ["", None, "🎧🎵", "word " * 10_000, "  ", "a\x00b", "plain", "plain"]
+    user = trained_world().events["user_id"].mode()[0]
+    frame = pl.DataFrame({"user_id": [user] * 8, "item_id": [f"new-{row}" for row in range(8)], "title": texts})
+    scored = model.rank(frame)
+    assert scored.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
+    assert model.counts["rows of items that the store lacks, without text"] == 3
+    assert model.counts["rows of items that the store lacks, scored by the text given"] == 5
+    raw = scored["match_raw"].to_list()
+    assert raw[0] == raw[1] == raw[4]
+    assert raw[6] == raw[7] != raw[2]
+
+
+def test_item_without_any_text_column_is_scored_as_the_empty_text(model: Model) -> None:
+    bare = pl.DataFrame({"user_id": ["nobody"], "item_id": ["new"]})
+    assert model.match(bare)["match_raw"][0] == model.match(bare.with_columns(title=pl.lit("")))["match_raw"][0]
+
+
+@pytest.mark.parametrize("stored_as", [pl.Int64, pl.String])
+@pytest.mark.parametrize("given_as", [pl.Int32, pl.UInt64, pl.String, pl.Categorical, pl.Float64])
+def test_ids_of_another_type_name_the_same_and_come_back_as_they_came(
+    stored_as: type[pl.DataType], given_as: type[pl.DataType]
+) -> None:
+    number = pl.col("user_id").rank("dense").cast(stored_as)
+    items = trained_world().items.with_columns(item_id=pl.int_range(pl.len()).cast(stored_as))
+    item = pl.col("item_id").rank("dense").cast(pl.Int64) - 1
+    events = trained_world().events.with_columns(user_id=number, item_id=item.cast(stored_as))
+    model = model_of(events, items=items)
+    asked = pl.DataFrame({"user_id": [3, 3, 4], "item_id": [1, 20, 7]})
+    as_text = given_as == pl.Categorical
+    ids = asked.cast(pl.String).cast(given_as) if as_text else asked.cast(given_as)
+    scored = model.rank(ids)
+    assert scored.select("user_id", "item_id").equals(ids)
+    assert sum(model.counts.values()) == 0
+    same_scores(scored, model.rank(asked.cast(stored_as)))
+    assert scored["similarity_max"].min() > 0  # type: ignore[operator]
+
+
+# Time
+
+
+def test_without_a_time_the_clock_just_after_the_newest_event_counts(model: Model, candidates: pl.DataFrame) -> None:
+    newest = trained_world().events.select(pl.max_horizontal("timestamp", "available_at").max()).item()
+    ids = candidates.select("user_id", "item_id")
+    absent = model.rank(ids)
+    for moment in (newest + timedelta(microseconds=1), newest + timedelta(microseconds=1, days=0)):
+        explicit = model.rank(ids.with_columns(timestamp=pl.lit(moment)))
+        assert explicit.select(SCORES).equals(absent.select(SCORES))
+    null = model.rank(ids.with_columns(timestamp=pl.lit(None)))
+    assert null.select(SCORES).equals(absent.select(SCORES))
+    assert absent["similarity_max"].max() > 0.5  # type: ignore[operator]
+
+
+def test_a_null_time_in_single_rows_is_the_clock(model: Model, candidates: pl.DataFrame) -> None:
+    some = candidates.with_columns(timestamp=pl.when(pl.int_range(pl.len()) % 2 == 0).then("timestamp"))
+    scored = model.rank(some)
+    null = pl.col("timestamp").is_null()
+    same_scores(scored.filter(null), model.rank(some.filter(null)))
+    assert scored.filter(null)["timestamp"].null_count() == some["timestamp"].null_count() > 0
+
+
+def test_times_of_any_form_name_the_same_moment(model: Model, candidates: pl.DataFrame) -> None:
+    zoned = candidates.with_columns(pl.col("timestamp").dt.cast_time_unit("us"))
+    expected = model.rank(zoned).select(SCORES)
+    forms = {
+        "naive": pl.col("timestamp").dt.replace_time_zone(None),
+        "another zone": pl.col("timestamp").dt.convert_time_zone("Asia/Tokyo"),
+        "text": pl.col("timestamp").dt.strftime("%Y-%m-%dT%H:%M:%S%.6fZ"),
+        "epoch": pl.col("timestamp").dt.epoch("s"),
+    }
+    for name, form in forms.items():
+        given = zoned.with_columns(form)
+        scored = model.rank(given)
+        assert scored.select(SCORES).equals(expected), name
+        assert scored["timestamp"].equals(given["timestamp"])
+
+
+def test_far_future_and_far_past_are_scored(model: Model, candidates: pl.DataFrame) -> None:
+    ids = candidates.select("user_id", "item_id")
+    future = model.rank(ids.with_columns(timestamp=pl.lit(datetime(2200, 1, 1, tzinfo=UTC))))
+    close(future["match_raw"].to_numpy(), model.rank(ids)["match_raw"].to_numpy(), "exact")
+    past = model.rank(ids.with_columns(timestamp=pl.lit(datetime(1700, 1, 1, tzinfo=UTC))))
+    assert past["similarity_max"].max() == 0
+    assert past.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
+
+
+def test_memory_at_a_moment_is_strictly_before_it(model: Model) -> None:
+    events = trained_world().events.filter(pl.col("available_at").is_null()).sort("timestamp")
+    user = events["user_id"].mode()[0]
+    mine = trained_world().events.filter(pl.col("user_id") == user).sort("timestamp")
+    for moment in mine["timestamp"].unique():
+        remembered = model.memory(user, moment)
+        known = mine.filter(
+            pl.col("timestamp") < moment, pl.col("available_at").is_null() | (pl.col("available_at") <= moment)
+        )
+        expected = sorted(known.select("timestamp", "item_id").rows(), reverse=True)[:20]
+        got = sorted(remembered.select("timestamp", "item_id").rows(), reverse=True)
+        assert len(got) == min(len(known), 20)
+        if known["available_at"].null_count() == len(known):
+            assert got == expected
+
+
+def columns_at(model: Model, frame: pl.DataFrame) -> PairColumns:
+    read = read_candidates(frame, model.scene, ())
+    return scoring.pairs_of(model.matcher, read, np.arange(len(read.queries)))
+
+
+def impressions_of(events: pl.DataFrame) -> pl.DataFrame:
+    """Every event as a click, and a showing of another item beside it, which the event alone decides on."""
+    shown = events.select("user_id", "item_id", "timestamp", impression_id=pl.format("{}-{}", "user_id", "timestamp"))
+    ids = trained_world().items["item_id"]
+    other = shown.with_columns(item_id=ids.gather(shown["item_id"].hash() % len(ids)), label=pl.lit(0))
+    both = pl.concat([shown.with_columns(label=pl.lit(1)), other])
+    return both.unique(["impression_id", "item_id"], maintain_order=True)
+
+
+@settings(max_examples=15)
+@given(data=st.data())
+def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObject) -> None:
+    events = trained_world().events.sort("timestamp", "user_id", "item_id")
+    moment = events["timestamp"][data.draw(st.integers(len(events) // 4, len(events) - 1), label="moment")]
+    random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
+    future = pl.col("timestamp") >= moment
+    later = events.filter(future)
+    kept = later.filter(
+        pl.Series(random.random(len(later)) < data.draw(st.sampled_from([0.0, 0.5, 1.0]), label="kept"))
+    )
+    shuffled = kept.with_columns(
+        item_id=kept["item_id"].gather(random.permutation(len(kept))),
+        event=pl.when(pl.Series(random.random(len(kept)) < 0.5)).then(pl.lit("skip")).otherwise("event"),
+    )
+    drawn = events.sample(30, with_replacement=True, seed=int(random.integers(1 << 30)))
+    delay = pl.Series(random.integers(0, 3, 30)) * timedelta(days=200)
+    added = drawn.with_columns(
+        timestamp=moment + delay, user_id=pl.when(delay > timedelta(0)).then(pl.lit("0-new")).otherwise("user_id")
+    )
+    late = drawn.with_columns(timestamp=moment - timedelta(days=3), available_at=moment + timedelta(microseconds=1))
+    changed = pl.concat([events.filter(~future), shuffled, added, late])
+    candidates = pl.DataFrame(
+        {
+            "user_id": np.repeat(events["user_id"].unique().sort().head(6).to_numpy(), 8),
+            "item_id": np.resize(trained_world().items["item_id"].to_numpy(), 48),
+            "timestamp": [moment] * 48,
+        }
+    )
+    before = model_of(events, impressions_of(events))
+    after = model_of(changed, impressions_of(pl.concat([events.filter(~future), shuffled, added])))
+    expected, found = columns_at(before, candidates), columns_at(after, candidates)
+    assert expected.values.keys() == found.values.keys()
+    assert {"click_through", "follow", "trend", "user_gap", "match_raw"} <= found.values.keys()
+    for name in expected.values:
+        close(found.values[name], expected.values[name], "exact")
+    assert after.rank(candidates).equals(before.rank(candidates))
+    users = candidates["user_id"].unique().sort()
+    assert after.recommend(users, k=5, timestamp=moment).equals(before.recommend(users, k=5, timestamp=moment))
+
+
+# A history of the caller's
+
+
+def test_inline_history_equals_the_same_history_in_a_store() -> None:
+    items = trained_world().items["item_id"].sample(7, seed=4).to_list()
+    moment = trained_world().events["timestamp"].max() + timedelta(days=1)  # type: ignore[operator]
+    mine = pl.DataFrame(
+        {
+            "user_id": ["told"] * 7,
+            "item_id": items,
+            "timestamp": [moment - timedelta(microseconds=7 - place) for place in range(7)],
+            "event": ["depends"] * 7,
+        }
+    )
+    model = model_of(pl.concat([trained_world().events, mine], how="diagonal_relaxed"))
+    asked = pl.DataFrame({"item_id": trained_world().items["item_id"], "timestamp": [moment] * 60})
+    logged = model.rank(asked.with_columns(user_id=pl.lit("told")))
+    inline = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items] * 60)))
+    assert inline.select(*SCORES, "rank").equals(logged.select(*SCORES, "rank"))
+    assert model.counts["rows of users without any event"] == 0
+    backwards = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items[::-1]] * 60)))
+    assert not backwards["score"].equals(logged["score"])
+
+
+def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) -> None:
+    user, item = trained_world().events["user_id"].mode()[0], trained_world().items["item_id"][0]
+    base = pl.DataFrame({"user_id": [user] * 3, "item_id": [item] * 3})
+    frame = base.with_columns(history=pl.Series([[], None, [item, "unheard-of", None]], dtype=pl.List(pl.String)))
+    scored = model.match(frame)
+    assert scored["similarity_max"][0] == 0
+    close(scored["similarity_max"][2], 1.0, "grid")
+    assert model.counts["items of a given history that the store lacks, left out"] == 1
+    close(scored["match_raw"][1], model.match(base)["match_raw"][1], "float32")
+
+
+def test_two_histories_of_one_user_are_two_queries(model: Model) -> None:
+    items = trained_world().items["item_id"]
+    frame = pl.DataFrame(
+        {"user_id": ["x"] * 4, "item_id": items.head(2).to_list() * 2, "history": [[items[5]]] * 2 + [[items[6]]] * 2}
+    )
+    ranked = model.rank(frame)
+    assert sorted(ranked["rank"]) == [1, 1, 2, 2]
+
+
+# Refusals
+
+
+def test_all_that_is_wrong_with_a_frame_is_told_at_once(model: Model) -> None:
+    frame = pl.DataFrame({"user_id": ["a", None, "b"], "timestamp": ["soon", None, "2026-01-01"], "score": [1, 2, 3]})
+    with pytest.raises(DataError) as refused:
+        model.rank(frame)
+    lines = str(refused.value).splitlines()
+    assert [line.split(":")[0] for line in lines] == [
+        "candidates.user_id", "candidates.item_id", "candidates.score", "candidates.timestamp",
+    ]  # fmt: skip
+    assert "got null (1 row, e.g. row 1)" in lines[0]
+    assert "'soon' (1 row, e.g. row 0)" in lines[3]
+
+
+@pytest.mark.parametrize("column", RANK_OUTPUTS)
+def test_a_column_of_an_outputs_name_is_refused(model: Model, candidates: pl.DataFrame, column: str) -> None:
+    with pytest.raises(DataError, match=rf"candidates.{column}: expected no column of this name"):
+        model.rank(candidates.with_columns(pl.lit(1.0).alias(column)))
+
+
+def test_match_lets_the_columns_through_that_only_rank_adds(model: Model, candidates: pl.DataFrame) -> None:
+    assert "score" in model.match(candidates.with_columns(score=1.0)).columns
+
+
+def test_other_frames_and_histories_are_refused(model: Model, candidates: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match=r"expected a polars DataFrame, got pandas DataFrame. Use pl.from_pandas"):
+        model.rank(candidates.to_pandas())
+    with pytest.raises(DataError, match=r"candidates.history: expected lists of item ids, got a column of String"):
+        model.rank(candidates.with_columns(history=pl.lit("a, b")))
+    with pytest.raises(DataError, match=r"candidates.user_id: expected ids as text or whole numbers"):
+        model.rank(candidates.with_columns(user_id=pl.lit([1])))
+
+
+def test_loading_what_is_no_model_or_store_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"model: expected a folder with bundle.json"):
+        recmem.load(tmp_path)
+    with pytest.raises(DataError, match=r"expected a store, got none"):
+        recmem.load(trained_world().bundle, store=tmp_path)
+
+
+# Recommend
+
+
+def test_recommend_ranks_the_catalogue_without_what_the_user_has(model: Model) -> None:
+    users = trained_world().events["user_id"].unique().sort().head(5).to_list()
+    best = model.recommend([*users, "nobody"], k=4)
+    assert best.columns == ["user_id", "item_id", "score", "rank", "match_score", "reason"]
+    assert best["user_id"].to_list() == [user for user in [*users, "nobody"] for _ in range(4)]
+    assert best["rank"].to_list() == [1, 2, 3, 4] * 6
+    has = trained_world().events.select("user_id", "item_id").unique()
+    assert best.join(has, on=["user_id", "item_id"]).is_empty()
+    for _, mine in best.group_by("user_id"):
+        assert mine["score"].is_sorted(descending=True)
+    assert best["reason"].str.starts_with("because").all()
+
+
+def test_recommending_to_many_is_recommending_to_each(model: Model) -> None:
+    users = trained_world().events["user_id"].unique().sort().head(4)
+    together = model.recommend(users, k=3)
+    for user in users:
+        alone = model.recommend([user], k=3)
+        mine = together.filter(pl.col("user_id") == user)
+        assert alone["item_id"].to_list() == mine["item_id"].to_list()
+        close(alone["score"].to_numpy(), mine["score"].to_numpy(), "float32")
+
+
+def test_recommending_more_than_there_is_gives_what_there_is(model: Model) -> None:
+    best = model.recommend(["nobody"], k=1000)
+    assert sorted(best["item_id"]) == sorted(trained_world().items["item_id"])
+    assert model.recommend([], k=3).schema == best.schema
+
+
+@pytest.mark.parametrize(("users", "words"), [("abc", "Put it in a list"), ([None], "1 null"), ([1, "a"], "one type")])
+def test_users_that_are_none_are_refused(model: Model, users: object, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        model.recommend(users)  # type: ignore[arg-type]
+
+
+def test_a_length_or_time_that_is_none_is_refused(model: Model) -> None:
+    with pytest.raises(DataError, match="k: expected at least 1"):
+        model.recommend(["a"], k=0)
+    with pytest.raises(DataError, match="timestamp: expected a time, got 'soon'"):
+        model.memory("a", "soon")
+
+
+# Observe
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_observing_equals_a_rebuild_exactly(seed: int, candidates: pl.DataFrame) -> None:
+    events = trained_world().events.sample(fraction=1.0, shuffle=True, seed=seed)
+    if seed % 2:
+        events = events.sort("timestamp")
+    n_first = len(events) * 3 // 4
+    model, rebuilt = model_of(events.head(n_first)), model_of(events)
+    model.rank(candidates)  # fits the item-item models, which must not outlive what they were fitted on
+    model.rank(candidates.drop("timestamp"))
+    receipt = model.observe(events.tail(len(events) - n_first))
+    assert (receipt.n_new, receipt.n_rejected) == (len(events) - n_first, 0)
+    assert model.rank(candidates).equals(rebuilt.rank(candidates))
+    assert model.rank(candidates.drop("timestamp")).equals(rebuilt.rank(candidates.drop("timestamp")))
+    users = events["user_id"].unique().sort().head(6)
+    assert model.recommend(users).equals(rebuilt.recommend(users))
+    assert model.memory(users[0]).equals(rebuilt.memory(users[0]))
+
+
+def test_observing_equals_the_events_in_the_store_and_writes_nothing(tmp_path: Path, candidates: pl.DataFrame) -> None:
+    copied = Path(shutil.copytree(trained_world().store, tmp_path / "store"))
+    model, versions = Model.load(trained_world().bundle, store=copied), Store.open(copied).versions()
+    new = pl.DataFrame(
+        {
+            "user_id": ["newcomer", "newcomer", "newcomer", None],
+            "item_id": [*trained_world().items["item_id"].head(2), "unheard-of", "x"],
+            "timestamp": ["2027-06-01", "2027-06-02T10:00", "2027-06-02", "2027-06-03"],
+        }
+    )
+    told = model.observe(pl.concat([new, new.head(1)]))
+    assert Store.open(copied).versions() == versions
+    kept = Store.open(copied).append_events(pl.concat([new, new.head(1)]))
+    assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 3, 1, 1)
+    assert (kept.n_in, kept.n_new, kept.n_duplicate, kept.n_rejected) == (5, 3, 1, 1)
+    assert told.reasons == kept.reasons
+    rebuilt = Model.load(trained_world().bundle, store=copied)
+    assert model.rank(candidates.drop("timestamp")).equals(rebuilt.rank(candidates.drop("timestamp")))
+    assert model.memory("newcomer").equals(rebuilt.memory("newcomer"))
+    assert model.memory("newcomer")["item_id"].to_list() == new["item_id"].head(2).to_list()[::-1]
+
+
+def test_observing_the_same_again_changes_nothing(candidates: pl.DataFrame) -> None:
+    model = trained_world().model()
+    before = model.rank(candidates)
+    receipt = model.observe(trained_world().events)
+    assert (receipt.n_new, receipt.n_duplicate) == (0, len(trained_world().events))
+    assert model.rank(candidates).equals(before)
+
+
+def test_events_that_cannot_be_read_are_refused(model: Model) -> None:
+    with pytest.raises(DataError, match=r"events.timestamp: expected the column"):
+        model.observe(pl.DataFrame({"user_id": ["a"], "item_id": ["b"]}))
+
+
+# Without a store, and the package
+
+
+def test_without_any_event_items_are_scored_by_their_texts(candidates: pl.DataFrame) -> None:
+    model = model_of(trained_world().events.clear())
+    scored = model.rank(candidates.drop("timestamp"))
+    assert scored["similarity_max"].max() == 0
+    assert scored["match_raw"].n_unique() > 10
+    assert len(model.recommend(["nobody"], k=3)) == 3
+    model.observe(trained_world().events)
+    same_scores(model.rank(candidates), trained_world().model().rank(candidates))
+
+
+def test_the_package_offers_load_and_model() -> None:
+    assert recmem.Model is Model
+    assert isinstance(recmem.load(trained_world().bundle), Model)
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        _ = recmem.fit

@@ -1,0 +1,114 @@
+"""Pieces made ahead and written behind: the same ones in the same order, and no error is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator
+from contextlib import closing
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recmem.pipelining import AT_MOST, ahead, behind
+
+PIECES = st.lists(st.none() | st.integers(), max_size=12)
+
+
+@given(PIECES)
+def test_pieces_made_ahead_are_all_of_them_in_order(pieces: list[int | None]) -> None:
+    assert list(ahead(piece for piece in pieces)) == pieces
+
+
+@given(PIECES)
+def test_pieces_written_behind_are_all_of_them_in_order(pieces: list[int | None]) -> None:
+    written: list[int | None] = []
+    with behind(written.append) as put:
+        for piece in pieces:
+            put(piece)
+    assert written == pieces
+
+
+def test_no_more_pieces_are_made_than_may_wait() -> None:
+    made: list[int] = []
+
+    def make() -> Generator[int, None, None]:
+        for number in range(20):
+            made.append(number)
+            yield number
+
+    with closing(ahead(make())) as pieces:
+        for number in pieces:
+            time.sleep(0.005)
+            assert len(made) <= number + 1 + AT_MOST
+
+
+def test_what_the_maker_raises_is_raised_where_its_piece_would_have_come() -> None:
+    def make() -> Generator[int, None, None]:
+        yield 1
+        raise OSError("no more room")
+
+    pieces = ahead(make())
+    assert next(pieces) == 1
+    with pytest.raises(OSError, match="no more room"):
+        next(pieces)
+
+
+def test_whoever_stops_early_stops_the_maker() -> None:
+    closed = threading.Event()
+
+    def make() -> Generator[int, None, None]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.set()
+
+    n_threads = threading.active_count()
+    with closing(ahead(make())) as pieces:
+        assert next(pieces) == 1
+    assert closed.is_set()
+    assert threading.active_count() == n_threads
+
+
+def test_what_the_writer_raises_is_raised_and_nothing_is_written_after_it() -> None:
+    written: list[int] = []
+
+    def write(piece: int) -> None:
+        if piece == 2:
+            raise OSError("no more room")
+        written.append(piece)
+
+    def work() -> None:
+        with behind(write) as put:
+            for piece in range(20):
+                put(piece)
+
+    with pytest.raises(OSError, match="no more room"):
+        work()
+    assert written == [0, 1]
+
+
+def test_an_error_at_work_leaves_as_it_is() -> None:
+    def work() -> None:
+        with behind(time.sleep) as put:
+            put(0.01)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        work()
+
+
+def test_what_was_put_is_written_where_the_caller_fails() -> None:
+    written: list[int] = []
+
+    def put_and_fail() -> None:
+        with behind(written.append) as put:
+            put(1)
+            put(2)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        put_and_fail()
+    assert written == [1, 2]

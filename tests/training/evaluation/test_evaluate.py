@@ -1,0 +1,106 @@
+"""The measurement of a run on a small world: every figure from the rank of every positive, counted anew."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from feature_store import DataError
+from oracle import Event
+from recmem.dataset.query_batch import QueryBatch
+from recmem.ranking.features import catalogue_scores, seen_items
+from recmem.ranking.ranker import Ranker
+from recmem.retrieval.retrieve import RetrievalConfig
+from scenes import matcher, scene_of
+from strategies import N_ITEMS, N_USERS
+from tolerances import close
+from training.config import TrainingConfig
+from training.evaluation.evaluate import END_OF_TIME, measure
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.fitting.fit_ranker import RankerConfig, fit_ranker
+from training.splits import Split
+from training.training_data import World, ranking_data
+
+CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
+TEST_FROM = 40
+BASELINES = ("popularity", "recent_popularity", "covisitation", "match_score", "frozen_cosine")
+
+
+@functools.cache
+def world() -> World:
+    random = np.random.default_rng(0)
+    log = [
+        Event(user, int(item), 20 * step + user + 3 * turn)
+        for user in range(N_USERS)
+        for step in range(4)
+        for turn, item in enumerate(random.permutation(N_ITEMS)[:1])
+    ]
+    return World(scene_of(log), matcher().tables.unit, Split(0, TEST_FROM, 3), "none", None)
+
+
+@functools.cache
+def rankers() -> dict[str, Ranker]:
+    _, data = ranking_data(world(), matcher(), -1, 99, 99, CONFIG)
+    config = RankerConfig(rounds=2, min_rows_in_leaf=1)
+    names = tuple(data.pairs.values)
+    without = tuple(name for name in names if not name.startswith(("match", "similarity")))
+    return {
+        WITHOUT_MATCH: fit_ranker(data, without, config, 0).ranker,
+        WITH_MATCH: fit_ranker(data, names, config, 0).ranker,
+    }
+
+
+def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> None:
+    ledger = measure(world(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    queries, _ = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
+    assert {row.name for row in ledger.rows} == {*BASELINES, WITHOUT_MATCH, WITH_MATCH}
+    assert ledger.protocol.queries == len(queries) > 0
+    assert ledger.protocol.positives == len(queries.positives.values)
+    assert ledger.protocol.users == len(set(queries.users.tolist()))
+    assert (ledger.protocol.catalogue, ledger.protocol.candidates) == (N_ITEMS, "catalogue")
+    assert "cold items" in ledger.slices or "warm items" in ledger.slices
+
+
+@pytest.mark.parametrize(("row", "column"), [("match_score", "match_raw"), ("frozen_cosine", "similarity_mean")])
+def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> None:
+    ledger = measure(world(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    queries, _ = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
+    batch = QueryBatch.of(world().scene, queries.users, queries.times)
+    scores, seen = (
+        catalogue_scores(world().scene, matcher(), batch, np.arange(len(world().scene.catalogue)))[column],
+        seen_items(world().scene, batch),
+    )
+    reciprocal = []
+    for place in range(len(queries)):
+        left = np.setdiff1d(np.arange(N_ITEMS), seen.row(place))
+        ranks = [1 + (scores[place, left] > scores[place, item]).sum() for item in queries.positives.row(place)]
+        reciprocal.append(1 / min(ranks))
+    found = ledger.row(row)
+    assert found is not None
+    close(found.metrics["mrr"], np.mean(reciprocal), "float32")
+
+
+def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> None:
+    one = replace(CONFIG, retrieval=RetrievalConfig(candidates=1))
+    queries, data = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, one)
+    ledger = measure(world(), matcher(), rankers(), "similarity_mean", one).ledger
+    found = ledger.row(WITH_MATCH)
+    assert found is not None
+    assert data.labels.sum() < len(queries.positives.values)
+    close(found.metrics["mrr"], data.labels.sum() / len(queries), "float32")
+    close(ledger.retrieval["recall@50"], data.labels.sum() / len(queries.positives.values), "float32")
+
+
+def test_same_run_gives_the_same_ledger() -> None:
+    first, second = (measure(world(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2))
+    assert first.ledger.to_json() == second.ledger.to_json()
+    close(first.figures.metrics["mrr"], second.figures.metrics["mrr"], "exact")
+
+
+def test_a_test_period_without_queries_is_refused() -> None:
+    late = replace(world(), split=replace(world().split, test_from=10**6))
+    with pytest.raises(DataError, match=r"events\.timestamp: expected users with earlier events who turn to new items"):
+        measure(late, matcher(), rankers(), "similarity_mean", CONFIG)

@@ -1,0 +1,98 @@
+"""The price of staleness: what is stale in each pass, and that nothing else is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+
+from feature_store import DataError
+from recmem.dataset.query_batch import QueryBatch
+from recmem.serving.model import Model
+from tolerances import close
+from training.evaluation import staleness as staleness_module
+from training.evaluation.evaluate import END_OF_TIME
+from training.evaluation.staleness import DELAYS, STALE, Staleness, price_of_staleness
+from training.queries import Queries, queries_between
+from training.report.plots import staleness_figure
+from worlds import model_of, trained_world
+
+DAY = DELAYS["1 day"]
+
+
+@pytest.fixture(scope="module")
+def model() -> Model:
+    return trained_world().model()
+
+
+def asked(model: Model) -> tuple[Queries, QueryBatch]:
+    queries = queries_between(model.scene.log, model.bundle.config.learned_until, END_OF_TIME).spread(40)
+    return queries, QueryBatch.of(model.scene, queries.users, queries.times)
+
+
+def priced(model: Model, limit: int = 30) -> Staleness:
+    return price_of_staleness(model, limit=limit, generator=np.random.default_rng(0))
+
+
+def test_stale_memories_are_those_of_a_log_whose_events_come_so_much_later(model: Model) -> None:
+    queries, fresh = asked(model)
+    arrives = pl.max_horizontal(pl.col("timestamp") + pl.duration(microseconds=1), "available_at")
+    late = model_of(trained_world().events.with_columns(available_at=arrives + pl.duration(microseconds=DAY)))
+    expected = QueryBatch.of(late.scene, queries.users, queries.times).histories
+    passes = {(stale, delay): batch for stale, delay, batch in staleness_module._passes(model, queries, fresh)}
+    for stale in ("memories", "memories and counters"):
+        assert passes[(stale, "1 day")].histories.items.to_lists() == expected.items.to_lists()
+    assert passes[("counters", "1 day")].histories is fresh.histories
+    assert expected.items.to_lists() != fresh.histories.items.to_lists()
+    close(passes[("memories", "1 day")].times, queries.times, "exact")
+    close(passes[("counters", "1 day")].times, queries.times - DAY, "exact")
+
+
+def test_a_feed_without_delay_costs_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(staleness_module, "DELAYS", {"none": 0})
+    found = priced(model)
+    assert [price.stale for price in found.prices] == list(STALE)
+    assert {(price.figure, price.difference, price.ci95) for price in found.prices} == {(found.fresh, 0.0, (0.0, 0.0))}
+
+
+def test_every_part_is_priced_at_every_delay_against_the_same_fresh_figure(model: Model) -> None:
+    found = priced(model)
+    assert {(price.stale, price.delay) for price in found.prices} == {(s, d) for s in STALE for d in DELAYS}
+    for price in found.prices:
+        close(price.figure, found.fresh + price.difference, "float64")
+        assert price.ci95[0] <= price.difference <= price.ci95[1]
+    assert any(price.difference != 0 for price in found.prices)
+    assert json.loads(found.to_json())["prices"][0]["stale"] == STALE[0]
+    axes = staleness_figure(found).axes
+    assert len(axes) == len(STALE)
+    low, high = axes[0].get_xlim()
+    assert all(low < end < high for price in found.prices for end in price.ci95)
+    assert priced(model) == found
+
+
+def test_impressions_are_ranked_as_they_were_shown() -> None:
+    model = trained_world().model()
+    queries = queries_between(model.scene.log, model.bundle.config.learned_until, END_OF_TIME).spread(6)
+    ids, rows = model.scene.catalogue.ids, np.arange(len(queries))
+    items = [[int(queries.positives.row(int(row))[0]), 0, 1, 2] for row in rows]
+    shown = pl.DataFrame(
+        {
+            "impression_id": [str(row) for row in rows],
+            "user_id": model.scene.users.gather(queries.users),
+            "timestamp": pl.from_epoch(pl.Series(queries.times), "us").dt.replace_time_zone("UTC"),
+            "item_id": [ids.gather(list(dict.fromkeys(row))).to_list() for row in items],
+        }
+    ).explode("item_id", empty_as_null=False, keep_nulls=False)
+    first = pl.int_range(pl.len()).over("impression_id") == 0
+    found = priced(model_of(trained_world().events, shown.with_columns(label=first.cast(pl.Int8))))
+    assert found.queries == len(queries)
+    assert 0 < found.fresh <= 1
+
+
+def test_a_store_without_later_queries_is_refused(model: Model) -> None:
+    early = pl.from_epoch(pl.Series([model.bundle.config.learned_until]), "us").dt.replace_time_zone("UTC")[0]
+    past = trained_world().events.filter(pl.col("timestamp") <= early)
+    with pytest.raises(DataError, match=r"events.timestamp: expected queries after 20.*, got none. Ingest"):
+        priced(model_of(past))

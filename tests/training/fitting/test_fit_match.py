@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from oracle import Event
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.user_memory import MemoryConfig
+from strategies import N_ITEMS, event_log
+from tolerances import close
+from training.fitting.fit_match import MATRICES, MatchTrainingConfig, fit_match
+from training.fitting.match_batches import BatchConfig, MatchBatches
+
+DIM = 8
+CONFIG = MatchTrainingConfig(dropout=0.1, batch=BatchConfig(queries=8, negatives=4))
+# Whoever has 0 or 1 turns to 2, whoever has 3 turns to 4.
+LOG = [
+    event for user in range(3) for event in (Event(user, [0, 1, 3][user], 1), Event(user, [2, 2, 4][user], 2 + user))
+]
+
+
+def unit_vectors() -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.randn((N_ITEMS, DIM), generator=torch.Generator().manual_seed(0)), dim=1)
+
+
+def fitted(steps: int = 40, *, seed: int = 0, log: list[Event] = LOG) -> tuple[MatchModule, list[tuple[int, float]]]:
+    generator = torch.Generator().manual_seed(seed)
+    module, told = MatchModule(MatchConfig(dim=DIM, n_heads=2, head_dim=4), generator), []
+    batches = MatchBatches(
+        event_log(log), N_ITEMS, until=99, memory=MemoryConfig(recent=4), config=CONFIG.batch, seed=seed
+    )
+    fit_match(
+        module,
+        unit_vectors(),
+        batches,
+        steps=steps,
+        config=CONFIG,
+        generator=generator,
+        on_step=lambda step, loss: told.append((step, loss)),
+    )
+    return module, told
+
+
+def test_loss_falls_and_every_step_is_told() -> None:
+    _, told = fitted(120)
+    assert [step for step, _ in told] == list(range(1, 121))
+    losses = np.array([loss for _, loss in told])
+    assert np.isfinite(losses).all()
+    assert losses[-20:].mean() < losses[:20].mean() / 3
+
+
+def test_same_seed_gives_the_same_module() -> None:
+    first, second, other = (fitted(10, seed=seed)[0].state_dict() for seed in (3, 3, 4))
+    for name, weight in first.items():
+        close(second[name], weight, "exact")
+    assert not torch.equal(first["query"], other["query"])
+
+
+def test_nothing_to_learn_from_leaves_the_module_as_it_was() -> None:
+    module, told = fitted(10, log=[Event(0, 0, 1), Event(1, 2, 1)])
+    fresh = MatchModule(module.config, torch.Generator().manual_seed(0))
+    assert told == []
+    for name, weight in fresh.state_dict().items():
+        close(module.state_dict()[name], weight, "exact")
+
+
+def test_module_is_left_in_evaluation_mode_and_learned_with_all_its_parameters() -> None:
+    module, _ = fitted(5)
+    fresh = MatchModule(module.config, torch.Generator().manual_seed(0)).state_dict()
+    assert not module.training
+    moved = {name for name, weight in module.state_dict().items() if not torch.equal(weight, fresh[name])}
+    assert moved >= {*MATRICES, "alpha", "gamma", "age", "kind", "sign", "null_logit"}
+
+
+@pytest.mark.parametrize(("n_examples", "steps"), [(0, 300), (100, 300), (1600, 500), (1601, 501), (10**6, 1000)])
+def test_steps_grow_with_the_examples_between_two_bounds(n_examples: int, steps: int) -> None:
+    config = MatchTrainingConfig(epochs=20, min_steps=300, max_steps=1000, batch=BatchConfig(queries=64))
+    assert config.steps(n_examples) == steps == min(max(math.ceil(20 * n_examples / 64), 300), 1000)

@@ -1,0 +1,1 @@
+"""Commands that train or evaluate; `recmem` finds them through the entry point group `recmem.commands`."""

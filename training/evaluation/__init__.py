@@ -1,0 +1,1 @@
+"""How good the rankings are: metrics, intervals, baselines, the lift ledger, promotion."""

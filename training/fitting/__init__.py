@@ -1,0 +1,1 @@
+"""What learns from the log: the match module, the ranker, the calibration."""

@@ -1,0 +1,109 @@
+"""`python -m training.mlflow_project`: the entry points of the MLflow project. An option that is left empty is not given."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from recmem.cli.app import QUIET_LIBRARIES
+from recmem.cli.console import Bars
+from recmem.cli.error_handling import GuardedCommand
+from training.report.terminal import show_ledger
+
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+Out = Annotated[Path, typer.Option(help="Folder of the run; the steps of one run share it.")]
+File = Annotated[str, typer.Option(help="Parquet file; empty where the store already has it.")]
+StorePath = Annotated[str, typer.Option(help="The store; empty for OUT/store.")]
+Seed = Annotated[float, typer.Option(min=0, help="Of everything that is drawn (MLflow knows no integers).")]
+
+
+@app.command(cls=GuardedCommand)
+def main(items: File, events: File, out: Out, impressions: File = "", store: StorePath = "", seed: Seed = 0) -> None:
+    """All steps, each as a child run."""
+    from training.pipeline import run_training
+
+    result = run_training(
+        items=items or None,
+        events=events or None,
+        impressions=impressions or None,
+        out=out,
+        store=store or None,
+        config=_config(seed),
+        progress=Bars(),
+    )
+    show_ledger(result.ledger)
+
+
+@app.command(cls=GuardedCommand)
+def ingest(out: Out, items: File = "", events: File = "", impressions: File = "", store: StorePath = "") -> None:
+    """Append tables to the store."""
+    _step("ingest", out, store, 0, (items, events, impressions))
+
+
+@app.command(cls=GuardedCommand)
+def encode(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Encode the items' texts."""
+    _step("encode", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def match(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Fit the match module."""
+    _step("match", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def rank(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Fit the rankers, with and without the match columns."""
+    _step("rank", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def evaluate(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Measure on the test window, write ledger, report and bundle, register the model."""
+    _step("evaluate", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def score(
+    candidates: Annotated[Path, typer.Option(help="Parquet file of candidates.")],
+    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
+    model: Annotated[str, typer.Option(help="Bundle folder or models:/ address.")] = "models:/recmem@champion",
+    store: StorePath = "",
+) -> None:
+    """Score candidates in batch."""
+    from recmem.cli.score import score as score_candidates
+
+    score_candidates(model=model, candidates=candidates, out=out, store=store or None)
+
+
+def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str, str] = ("", "", "")) -> None:
+    from training.pipeline import run_step
+    from training.run import Tables, open_run
+    from training.run_outputs import result_of
+    from training.tracking.tracker import Tracker
+
+    run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed), Bars())
+    with Tracker.start(run.out, run_name=step) as tracker:
+        run_step(run, step, tracker)
+        if step == "evaluate":
+            show_ledger(result_of(run, tracker).ledger)
+
+
+def _config(seed: float) -> TrainingConfig:
+    from training.config import TrainingConfig
+
+    return TrainingConfig(seed=int(seed))
+
+
+if __name__ == "__main__":
+    for name, value in QUIET_LIBRARIES.items():
+        os.environ.setdefault(name, value)
+    app()

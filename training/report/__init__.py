@@ -1,0 +1,1 @@
+"""What a training run shows a person: the HTML report, its plots, the tables on the terminal."""

@@ -1,0 +1,1 @@
+"""Training runs, their steps and the models that come of them, in MLflow."""
