@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, shape_rows
 from benchmarks.timing import Row, compare
-from recmem.kernels import Asked, Memories, PackedTables, match_pairs
+from recmem.kernels import PairCandidates, Memories, PackedTables, match_pairs
 from recmem.kernels.top_k import top_rows
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
@@ -91,7 +91,7 @@ def one_user_rows(device: torch.device) -> list[Row]:
 
     def answer() -> Tensor:
         here = Memories(*(part.to(device) for part in parts))
-        return match_pairs(tables, here, Asked(asked.rows.to(device), asked.offsets.to(device))).score.cpu()
+        return match_pairs(tables, here, PairCandidates(asked.rows.to(device), asked.offsets.to(device))).score.cpu()
 
     with torch.inference_mode():
         rows = compare(

@@ -58,7 +58,7 @@ def memory_rows(bundle: Path) -> list[Row]:
 
 def _write_candidates(model: recmem.Model, path: Path, size: int) -> None:
     rng = np.random.default_rng(0)
-    users, items, writer = model.scene.users, model.scene.catalogue.ids, None
+    users, items, writer = model.dataset.users, model.dataset.catalogue.ids, None
     for begin in range(0, size, PART):
         n = min(PART, size - begin)
         frame = pl.DataFrame(

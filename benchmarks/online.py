@@ -35,7 +35,7 @@ def online_rows(bundle: Path) -> list[Row]:
     alone = recmem.load(bundle)
     with _redis() as url:
         memories = RedisMemories(url, timeout=5)
-        publish(alone.scene, memories)
+        publish(alone.dataset, memories)
         shared = recmem.load(bundle, online=memories)
         rows = []
         requests = list(_requests(alone))
@@ -51,16 +51,16 @@ def _stages(where: str, model: Model, requests: list[pl.DataFrame]) -> list[Row]
     config, items = model.bundle.config, np.arange(N_CANDIDATES)
 
     def reads(frame: pl.DataFrame) -> object:
-        at = np.full(N_CANDIDATES, model.scene.clock)
-        scene, _ = at_hand(model.scene, model.memories, frame["user_id"][:1], at[:1], items, at)
-        batch = QueryBatch.of(scene, scene.user_rows(frame["user_id"][:1]), at[:1])
-        counters = item_counters(scene.reads, items, at, scene.config.counters)
-        return batch, counters, user_counters(scene.reads, batch.users, batch.times, scene.config.counters)
+        at = np.full(N_CANDIDATES, model.dataset.clock)
+        dataset, _ = at_hand(model.dataset, model.memories, frame["user_id"][:1], at[:1], items, at)
+        batch = QueryBatch.of(dataset, dataset.user_rows(frame["user_id"][:1]), at[:1])
+        counters = item_counters(dataset.reads, items, at, dataset.config.counters)
+        return batch, counters, user_counters(dataset.reads, batch.users, batch.times, dataset.config.counters)
 
     def read(frame: pl.DataFrame) -> object:
-        return read_candidates(frame, model.scene, RANK_OUTPUTS, model.memories)
+        return read_candidates(frame, model.dataset, RANK_OUTPUTS, model.memories)
 
-    given = [read_candidates(frame, model.scene, RANK_OUTPUTS, model.memories) for frame in requests]
+    given = [read_candidates(frame, model.dataset, RANK_OUTPUTS, model.memories) for frame in requests]
     columns = [pairs_of(model.matcher, one, np.array([0])) for one in given]
     stages: dict[str, tuple[Callable[..., object], list]] = {
         "whole answer (rank)": (model.rank, requests),
@@ -68,7 +68,7 @@ def _stages(where: str, model: Model, requests: list[pl.DataFrame]) -> list[Row]
         "candidates read, with the memory": (read, requests),
         "match, item-item and counter columns": (lambda one: pairs_of(model.matcher, one, np.array([0])), given),
         "ranker": (lambda one: ranked(one, model.bundle.ranker, config.calibration), columns),
-        "what the user has (for recommend)": (lambda one: seen_items(one.scene, one.queries), given),
+        "what the user has (for recommend)": (lambda one: seen_items(one.dataset, one.queries), given),
     }
     rows, whole = [], 0.0
     for name, (function, inputs) in stages.items():
@@ -91,8 +91,8 @@ def _times(function: Callable[..., object], inputs: list) -> list[float]:
 
 def _requests(model: Model) -> Iterator[pl.DataFrame]:
     rng = np.random.default_rng(0)
-    users, items = model.scene.users.to_numpy(), model.scene.catalogue.ids.to_numpy()
-    now = pl.Series([model.scene.clock]).cast(pl.Datetime("us", "UTC"))[0]
+    users, items = model.dataset.users.to_numpy(), model.dataset.catalogue.ids.to_numpy()
+    now = pl.Series([model.dataset.clock]).cast(pl.Datetime("us", "UTC"))[0]
     for user in rng.choice(users, N_REQUESTS):
         frame = {"user_id": [user] * N_CANDIDATES, "item_id": rng.choice(items, N_CANDIDATES, replace=False)}
         yield pl.DataFrame(frame).with_columns(timestamp=pl.lit(now))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Row, compare
-from recmem.kernels import Asked, MatchTables, Memories, PackedTables, match_pairs, why_not_numba
+from recmem.kernels import PairCandidates, MatchTables, Memories, PackedTables, match_pairs, why_not_numba
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 Draw = Literal["uniform", "zipf"]
@@ -67,7 +67,7 @@ def shape_rows(
         return compare("match columns", shape, ways, amount=amount, unit="scores/s")
 
 
-def naive(tables: MatchTables, memories: Memories, asked: Asked, n_slots: int, n_candidates: int) -> tuple[Tensor, ...]:
+def naive(tables: MatchTables, memories: Memories, asked: PairCandidates, n_slots: int, n_candidates: int) -> tuple[Tensor, ...]:
     """All columns for memories of one length, in the plainest batched form: score, four similarities, strongest."""
     slots, candidates = memories.rows.view(-1, n_slots), asked.rows.view(-1, n_candidates)
 
@@ -106,7 +106,7 @@ def random_tables(n_items: int, dim: int, device: torch.device) -> MatchTables:
 
 def random_pairs(
     n_items: int, n_memories: int, n_slots: int, n_candidates: int, device: torch.device, draw: Draw = "uniform"
-) -> tuple[Memories, Asked]:
+) -> tuple[Memories, PairCandidates]:
     """Memories and candidates of one length each; ids that are all as frequent, or some of them very."""
     generator = torch.Generator(device).manual_seed(1)
 
@@ -120,7 +120,7 @@ def random_pairs(
     count = torch.arange(n_memories + 1, device=device)
     terms = [torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2)]
     counted = torch.ones(n_memories * n_slots, dtype=torch.bool, device=device)
-    return Memories(rows(n_slots), count * n_slots, counted, *terms), Asked(rows(n_candidates), count * n_candidates)
+    return Memories(rows(n_slots), count * n_slots, counted, *terms), PairCandidates(rows(n_candidates), count * n_candidates)
 
 
 def _cast(tables: MatchTables, dtype: torch.dtype) -> MatchTables:
@@ -132,12 +132,12 @@ def _double(tables: MatchTables) -> MatchTables:
 
 
 def _first(
-    memories: Memories, asked: Asked, n_memories: int, n_slots: int, n_candidates: int
-) -> tuple[Memories, Asked]:
+    memories: Memories, asked: PairCandidates, n_memories: int, n_slots: int, n_candidates: int
+) -> tuple[Memories, PairCandidates]:
     slots, pairs = n_memories * n_slots, n_memories * n_candidates
     terms = (memories.counted[:slots], memories.bias[:slots], memories.sign[:slots])
     some = Memories(memories.rows[:slots], memories.offsets[: n_memories + 1], *terms)
-    return some, Asked(asked.rows[:pairs], asked.offsets[: n_memories + 1])
+    return some, PairCandidates(asked.rows[:pairs], asked.offsets[: n_memories + 1])
 
 
 def _doubled(memories: Memories) -> Memories:

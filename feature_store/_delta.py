@@ -50,9 +50,9 @@ def failures(uri: str) -> Iterator[None]:
         if not (isinstance(error, DeltaError) or is_library_failure(error)):
             raise
         cause = str(error).partition("\n")[0].rstrip(".")
-        mend = "Check the disk, its rights and the network; a damaged store is to be restored from a copy."
+        remedy = "Check the disk, its rights and the network; a damaged store is to be restored from a copy."
         raise DataError(
-            f"store: expected a table that can be used at {uri!r}, got an error ({cause}). {mend}"
+            f"store: expected a table that can be used at {uri!r}, got an error ({cause}). {remedy}"
         ) from error
 
 
@@ -70,8 +70,8 @@ class LocalTable(DeltaTable):
         root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
         paths = [uri if os.path.exists(uri) else unquote(uri) for uri in uris]
         if outside := [path for path in paths if "\0" in path or not Path(path).resolve().is_relative_to(root)]:
-            mend = "Somebody has changed the table's log: restore it from a copy."
-            raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {mend}")
+            remedy = "Somebody has changed the table's log: restore it from a copy."
+            raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {remedy}")
         return paths
 
 

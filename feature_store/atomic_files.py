@@ -14,9 +14,9 @@ ABANDONED_S = 24 * 3600.0
 """Nothing has been written to it for so long: nobody is at work on it any more, seconds."""
 
 
-def clear(leftovers: Iterable[Path]) -> None:
+def clear(atomic_files: Iterable[Path]) -> None:
     """Removes the files and folders among these that were abandoned; a newer one may belong to a run at work."""
-    for path in leftovers:
+    for path in atomic_files:
         if time.time() - _last_written(path) > ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 

@@ -16,7 +16,7 @@ from feature_store.ragged import Ragged
 
 
 @dataclass(frozen=True, eq=False)
-class Recalled:
+class CancelledEvents:
     """`AsOf` for events that have an end: each counts at the times t with `known <= t < gone`."""
 
     log: EventLog
@@ -26,7 +26,7 @@ class Recalled:
     _ends: dict[int | None, AsOfIndex] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_columns(cls, rows: pl.DataFrame) -> Recalled | None:
+    def from_columns(cls, rows: pl.DataFrame) -> CancelledEvents | None:
         """What was taken back of rows of `event_columns`; None where nothing was."""
         if "gone" not in rows.columns:
             return None

@@ -33,19 +33,19 @@ def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.
         return _refused(column, pl.String(), "ids as text or whole numbers", "Cast the column to pl.String.")
     whole = _whole(column)
     got = "a number that is no 64-bit whole number"
-    faults = bad_cells(column, whole, expected="an id", got=got, mend="Give ids as text or whole numbers.")
+    faults = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or whole numbers.")
     return (whole.cast(pl.String) if stored == pl.String else whole), faults
 
 
 def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[Fault]]:
     if stored != pl.Int64:
         ids = column.set((column == "").fill_null(value=False), None)
-        mend = "Give the id, or leave the row out."
-        return ids, bad_cells(column, ids, expected="an id", got="an empty text", mend=mend)
+        remedy = "Give the id, or leave the row out."
+        return ids, bad_cells(column, ids, expected="an id", got="an empty text", remedy=remedy)
     whole = column.cast(pl.Int64, strict=False)
     ids = whole.set((whole.cast(pl.String) != column).fill_null(value=True), None)
-    mend = "The store's first append decided on integers; for ids as text, start a new store with text ids."
-    return ids, bad_cells(column, ids, expected="a whole number as id", got="text", mend=mend)
+    remedy = "The store's first append decided on integers; for ids as text, start a new store with text ids."
+    return ids, bad_cells(column, ids, expected="a whole number as id", got="text", remedy=remedy)
 
 
 def parse_names(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
@@ -67,8 +67,8 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
     numbers = plain.cast(pl.Float64, strict=False)
     numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
     kind = "text that is no number" if column.dtype in _TEXT else "NaN or infinity"
-    mend = "Use null where there is no number."
-    return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, mend=mend)
+    remedy = "Use null where there is no number."
+    return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, remedy=remedy)
 
 
 def parse_labels(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
@@ -77,8 +77,8 @@ def parse_labels(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
     if any(fault.rows is None for fault in faults):
         return numbers.cast(pl.Int8), faults
     labels = numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=True), None).cast(pl.Int8)
-    mend = "Map the labels to 0 and 1 first."
-    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", mend=mend)
+    remedy = "Map the labels to 0 and 1 first."
+    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", remedy=remedy)
 
 
 def parse_positions(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
@@ -87,8 +87,8 @@ def parse_positions(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
     if any(fault.rows is None for fault in faults):
         return numbers.cast(pl.Int32), faults
     positions = _whole(numbers).cast(pl.Int32, strict=False)
-    mend = "Use null where there is no position."
-    faults += bad_cells(numbers, positions, expected="a whole number", got="another value", mend=mend)
+    remedy = "Use null where there is no position."
+    faults += bad_cells(numbers, positions, expected="a whole number", got="another value", remedy=remedy)
     return positions, faults
 
 
@@ -142,13 +142,13 @@ def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[F
     both_text = pl.String in (stored, plain.dtype)
     both_number, both_time = ((plain.dtype in kind and stored in kind) for kind in (_NUMBERS, _TIMES))
     if not (both_text or both_number or both_time):
-        mend = "Cast the column, or give it another name."
-        return _refused(plain, stored, f"{stored} as in the store", mend)
+        remedy = "Cast the column, or give it another name."
+        return _refused(plain, stored, f"{stored} as in the store", remedy)
     is_time_text = plain.dtype == pl.String and stored in _TIMES
     values = (parse_timestamps(plain)[0] if is_time_text else plain).cast(stored, strict=False)
-    mend = "Give it as the store has it, or give the column another name."
+    remedy = "Give it as the store has it, or give the column another name."
     expected = f"{stored} as in the store"
-    return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", mend=mend)
+    return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", remedy=remedy)
 
 
 _NUMBERS = (pl.Int64, pl.Float64)
@@ -164,6 +164,6 @@ def _whole(column: pl.Series) -> pl.Series:
     return numbers.set(~exact.fill_null(value=False), None).cast(pl.Int64)
 
 
-def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, mend: str) -> tuple[pl.Series, list[Fault]]:
+def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, remedy: str) -> tuple[pl.Series, list[Fault]]:
     nothing = pl.Series(cells.name, [None] * len(cells), dtype=dtype)
-    return nothing, [refused_column(cells, expected=expected, mend=mend)]
+    return nothing, [refused_column(cells, expected=expected, remedy=remedy)]

@@ -38,7 +38,7 @@ class CovisitationConfig:
     ease_ridge: float = 100.0
     """Regularisation of `ease`."""
     half_lives: tuple[float, float] = (3.0, 20.0)
-    """Moments of the user after which an event weighs half, in the `_recent` columns and in `follow` and `ease`."""
+    """PastQueries of the user after which an event weighs half, in the `_recent` columns and in `follow` and `ease`."""
     history: int = 200
     """Events per user that are read, the newest."""
 

@@ -27,7 +27,7 @@ class Fault:
     expected: str
     got: str
     """What was found, without a row's value, so that equal faults count together."""
-    mend: str
+    remedy: str
     """What the caller can do, one or two sentences."""
     rows: pl.Series | None = None
     """Boolean mask of the rows at fault; None refuses the whole table."""
@@ -70,7 +70,7 @@ def _as_text(times: pl.Series) -> pl.Expr:
     return pl.coalesce(written, pl.col(times.name).to_physical().cast(pl.String)).alias(times.name)
 
 
-def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, mend: str) -> list[Fault]:
+def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, remedy: str) -> list[Fault]:
     """A fault of the cells that are null only in `values`, what was read of them; none where all could be read."""
     bad = cells.is_not_null() & values.is_null()
     if not bad.any():
@@ -78,15 +78,15 @@ def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, m
     example = repr(as_python(cells.filter(bad).head(1).to_frame()).row(0)[0])
     if len(example) > _LONGEST_EXAMPLE:
         example = example[:_LONGEST_EXAMPLE] + "..."
-    return [Fault(cells.name, expected, got, mend, bad, example)]
+    return [Fault(cells.name, expected, got, remedy, bad, example)]
 
 
-def refused_column(cells: pl.Series, *, expected: str, mend: str) -> Fault:
+def refused_column(cells: pl.Series, *, expected: str, remedy: str) -> Fault:
     """The fault of a column whose dtype cannot be read."""
     if cells.dtype == pl.Object:
         as_text = f'pl.col("{cells.name}").map_elements(str, return_dtype=pl.String)'
         return Fault(cells.name, expected, "mixed Python objects", f"Make it one type, as text with {as_text}.")
-    return Fault(cells.name, expected, f"a column of {cells.dtype}", mend)
+    return Fault(cells.name, expected, f"a column of {cells.dtype}", remedy)
 
 
 def describe(faults: Sequence[Fault], *, table: str) -> str:
@@ -97,7 +97,7 @@ def describe(faults: Sequence[Fault], *, table: str) -> str:
 def _line(fault: Fault, *, table: str) -> str:
     where = f"{table}.{fault.column}" if fault.column else table
     such_as = f", such as {fault.example}" if fault.example else ""
-    return _printable(f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.mend}")
+    return _printable(f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.remedy}")
 
 
 def _printable(line: str) -> str:

@@ -24,7 +24,7 @@ class Histories:
     signs: NDArray[np.int8]
     """+1 for, 0 neutral, -1 against."""
     recency: IntArray
-    """Moments of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
+    """PastQueries of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
 
     @classmethod
     def as_of(cls, log: AsOf, users: IntArray, times: IntArray, limit: int) -> Histories:

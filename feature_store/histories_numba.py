@@ -1,4 +1,4 @@
-"""Moments of histories in bulk, compiled by numba: one pass from each row's newest event back.
+"""PastQueries of histories in bulk, compiled by numba: one pass from each row's newest event back.
 
 Arrays have no Python type here, so what numba compiles is left out of type checks.
 """

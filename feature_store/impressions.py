@@ -17,7 +17,7 @@ PRIOR_SHOWN = 20.0
 """Showings that an item is credited with at the average rate before its own count."""
 
 
-CLICK_COLUMNS = ("click_through", "shown")
+CLICK_FEATURES = ("click_through", "shown")
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,4 +46,4 @@ class ClickIndex:
         average = (self.clicked.known_until(times) + 1) / (self.shown.known_until(times) + PRIOR_SHOWN)
         smoothed = (clicked + PRIOR_SHOWN * average) / (shown + PRIOR_SHOWN)
         values = (smoothed.astype(np.float32), np.log1p(shown).astype(np.float32))
-        return dict(zip(CLICK_COLUMNS, values, strict=True))
+        return dict(zip(CLICK_FEATURES, values, strict=True))

@@ -1,4 +1,4 @@
-"""A log that grows while it is read: a large part that stays, a small tail of what has come since, what was recalled.
+"""A log that grows while it is read: a large part that stays, a small tail of what has come since, what was cancelled.
 
 Every read gives to the bit what one log of all the events would give; `tests/feature_store/test_online_log.py` holds it to
 that.
@@ -15,7 +15,7 @@ import polars as pl
 
 from feature_store.as_of_reads import AsOf, Past
 from feature_store.cancellations import has_cancellations
-from feature_store.cancelled_events import Recalled
+from feature_store.cancelled_events import CancelledEvents
 from feature_store.event_log import EventLog, SignalConfig, event_columns, rows_of
 from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
@@ -32,7 +32,7 @@ class OnlineLog:
     tail: EventLog
     users: pl.Series
     """User ids, in row order; those who are new since stand at the end."""
-    recalled: Recalled | None = None
+    cancelled: CancelledEvents | None = None
     """Events that were taken back; None where none was."""
 
     def grown(self, events: EventLog, users: pl.Series) -> OnlineLog:
@@ -49,7 +49,7 @@ class OnlineLog:
 
     @property
     def _parts(self) -> tuple[AsOf, ...]:
-        return (self.base, self.tail) if self.recalled is None else (self.base, self.tail, self.recalled)
+        return (self.base, self.tail) if self.cancelled is None else (self.base, self.tail, self.cancelled)
 
     @cached_property
     def _ranks(self) -> IntArray:
@@ -66,17 +66,17 @@ class OnlineLog:
     @property
     def clock(self) -> int:
         """See `EventLog.clock`."""
-        return max(self.base.clock, self.tail.clock, 0 if self.recalled is None else self.recalled.clock)
+        return max(self.base.clock, self.tail.clock, 0 if self.cancelled is None else self.cancelled.clock)
 
     def n_changes(self, time: int) -> int:
         """See `EventLog.n_changes`."""
-        n_recalled = 0 if self.recalled is None else self.recalled.n_changes(time)
-        return self.base.n_changes(time) + self.tail.n_changes(time) + n_recalled
+        n_cancelled = 0 if self.cancelled is None else self.cancelled.n_changes(time)
+        return self.base.n_changes(time) + self.tail.n_changes(time) + n_cancelled
 
     def until(self, time: int) -> EventLog:
         """See `EventLog.until`; its user rows are numbered by id, as a log of all the events would number them."""
         known = self._by_id.until(time)
-        return known if self.recalled is None else merged(known, self._numbered(self.recalled.standing(time)))
+        return known if self.cancelled is None else merged(known, self._numbered(self.cancelled.standing(time)))
 
     def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
         """See `AsOf.past`."""
@@ -127,8 +127,8 @@ def log_of(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: Si
         return log
     user_rows, item_rows = rows_of(events["user_id"], users), rows_of(events["item_id"], items)
     columns = event_columns(events, user_rows.to_numpy(), item_rows.to_numpy(), signals)
-    recalled = Recalled.from_columns(columns)
-    return log if recalled is None else OnlineLog(log, empty_log(), users, recalled)
+    cancelled = CancelledEvents.from_columns(columns)
+    return log if cancelled is None else OnlineLog(log, empty_log(), users, cancelled)
 
 
 def merged(one: EventLog, other: EventLog) -> EventLog:

@@ -54,7 +54,7 @@ class AsOfIndex:
 
     @cached_property
     def _sorted(self) -> IntArray:
-        # A row's place in time tells how many became known before it: key and number are searched as one.
+        # A row's place in time tells how many became known before it: key and number are retrieved as one.
         keys = np.repeat(np.arange(len(self._begins) - 1), np.diff(self._begins))
         return keys * self._stride + self._by_key
 

@@ -22,11 +22,11 @@ _WRITE_OUT = "Write the rows out with `recmem rejected --out`, and change only w
 
 
 @dataclass(frozen=True)
-class MendReceipt:
-    """What became of mended rows: `n_in == n_mended + n_still_bad`."""
+class ResubmitReceipt:
+    """What became of mended rows: `n_in == n_accepted + n_still_bad`."""
 
     n_in: int
-    n_mended: int
+    n_accepted: int
     """Rows that are in their table now, and no longer in `rejected`."""
     n_still_bad: int
     """Rows that are in `rejected` as they are now, with what is wrong with them now."""
@@ -43,7 +43,7 @@ def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
     write_whole(Path(path), "".join(f"{line}\n" for line in lines))
 
 
-def read_mended(path: str | Path) -> list[dict[str, Any]]:
+def read_corrected(path: str | Path) -> list[dict[str, Any]]:
     """The lines that `write_rejected` wrote and a person changed; DataError with the number of each bad line."""
     found, bad = [], []
     try:
@@ -66,7 +66,7 @@ def read_mended(path: str | Path) -> list[dict[str, Any]]:
     return found
 
 
-def mend(store: Store, lines: Iterable[Mapping[str, Any]]) -> MendReceipt:
+def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceipt:
     """Puts mended rows into their tables through the usual checks, and takes what they replace out of `rejected`.
 
     A row that is still bad stays rejected, with its new reason. Rows go in before anything is taken out, and nothing
@@ -86,7 +86,7 @@ def mend(store: Store, lines: Iterable[Mapping[str, Any]]) -> MendReceipt:
         n_still_bad += len(now)
         replaced += [line["content_hash"] for row, line in enumerate(mine) if now.get(row) != line["content_hash"]]
     store.discard_rejected(replaced)
-    return MendReceipt(len(asked), len(asked) - n_still_bad, n_still_bad, tuple(receipts))
+    return ResubmitReceipt(len(asked), len(asked) - n_still_bad, n_still_bad, tuple(receipts))
 
 
 def _is_line(line: object) -> bool:

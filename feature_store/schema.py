@@ -172,8 +172,8 @@ def check_table(frame: pl.DataFrame, table: Table, *, stored: Mapping[str, pl.Da
 def _require_polars(frame: object, table: Table) -> None:
     if not isinstance(frame, pl.DataFrame):
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
-        mend = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
-        raise DataError(describe([Fault("", "a polars DataFrame", kind, mend)], table=table.name))
+        remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
+        raise DataError(describe([Fault("", "a polars DataFrame", kind, remedy)], table=table.name))
 
 
 def _good_rows(rows: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:
@@ -221,8 +221,8 @@ def _read_extra(
             or not name.isprintable()
             or name.lower() in {seen.lower() for seen in names_seen}
         ):
-            mend = f"Rename it: printable, without {_UNNAMEABLE}, not empty, and not as another but for capitals."
-            faults.append(Fault(name, "another name", repr(name), mend))
+            remedy = f"Rename it: printable, without {_UNNAMEABLE}, not empty, and not as another but for capitals."
+            faults.append(Fault(name, "another name", repr(name), remedy))
             continue
         names_seen.add(name)
         values, found = _read_attribute(frame[name], stored.get(name))
@@ -241,13 +241,13 @@ def _cancels_faults(columns: Mapping[str, pl.Series]) -> list[Fault]:
     itself = (columns["cancels"] == columns["event_id"]).fill_null(value=False)
     if not itself.any():
         return []
-    mend = "Give a cancellation an id of its own, or none."
-    return [Fault("cancels", "the event_id of another row", "the row's own", mend, itself)]
+    remedy = "Give a cancellation an id of its own, or none."
+    return [Fault("cancels", "the event_id of another row", "the row's own", remedy, itself)]
 
 
 def _text_faults(columns: Mapping[str, pl.Series], table: Table) -> list[Fault]:
     names = {column.name for column in table.columns}
     if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
-    mend = "Add a text column such as title or description: the text is what recmem reads."
-    return [Fault("", "at least one text column", f"only {', '.join(columns)}", mend)]
+    remedy = "Add a text column such as title or description: the text is what recmem reads."
+    return [Fault("", "at least one text column", f"only {', '.join(columns)}", remedy)]

@@ -39,8 +39,8 @@ def read_parquet_table(path: str, *, table: str) -> pl.DataFrame:
         if not is_library_failure(error):
             raise
         cause = str(error).partition("\n")[0]
-        mend = "Write the file again, or name it as what it is."
-        raise _refusal(table, f"{path!r}, which cannot be read ({cause})", mend) from error
+        remedy = "Write the file again, or name it as what it is."
+        raise _refusal(table, f"{path!r}, which cannot be read ({cause})", remedy) from error
     if frame.is_empty():
         raise _refusal(table, f"{path!r} without rows", "Check the query that it comes from.")
     return frame
@@ -99,5 +99,5 @@ def _read_arrow(path: str) -> pl.DataFrame:
     return pl.read_ipc(path)
 
 
-def _refusal(table: str, got: str, mend: str) -> DataError:
-    return DataError(f"{table}.path: expected {_PARQUET}, got {got}. {mend}")
+def _refusal(table: str, got: str, remedy: str) -> DataError:
+    return DataError(f"{table}.path: expected {_PARQUET}, got {got}. {remedy}")

@@ -43,12 +43,12 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
         return column, []
     times = _read(column)
     if times is None:
-        refused = refused_column(column, expected=_EXPECTED, mend="Convert it to datetimes.")
+        refused = refused_column(column, expected=_EXPECTED, remedy="Convert it to datetimes.")
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
     first, last = _bounds()
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
     kind = "text that is no ISO time" if column.dtype in _TEXT else "a number or date of no such year"
-    return times, bad_cells(column, times, expected=_EXPECTED, got=kind, mend=_MEND)
+    return times, bad_cells(column, times, expected=_EXPECTED, got=kind, remedy=_MEND)
 
 
 @cache

@@ -73,8 +73,8 @@ def _to_polars(frame: pd.DataFrame) -> pl.DataFrame:
         return pl.DataFrame(pa.Table.from_pandas(plain, preserve_index=False))
     except pa.ArrowException as error:
         cause = ", ".join(str(part) for part in error.args)
-        mend = "Make it one type, as text with astype(str)."
-        raise DataError(f"candidates: expected one type in a column, got several ({cause}). {mend}") from error
+        remedy = "Make it one type, as text with astype(str)."
+        raise DataError(f"candidates: expected one type in a column, got several ({cause}). {remedy}") from error
 
 
 set_model(PyfuncModel())

@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from recmem.kernels.match_reference import MatchTables
-from recmem.kernels.pairs import Asked, Memories
+from recmem.kernels.pairs import PairCandidates, Memories
 from recmem.text.vector_cache import exact_units
 
 N_TEXTS = 9
@@ -42,7 +42,7 @@ def offsets_of(rows: list[list[int]]) -> torch.Tensor:
     return torch.tensor([0, *np.cumsum([len(row) for row in rows])], dtype=torch.int64)
 
 
-def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, Asked]:
+def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, PairCandidates]:
     memories, asked = [slots for slots, _ in case], [candidates for _, candidates in case]
     n_slots = sum(map(len, memories))
     generator = torch.Generator().manual_seed(seed + 1)
@@ -54,5 +54,5 @@ def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2)
             bias=torch.randn((n_slots, n_heads), generator=generator),
             sign=torch.randn((n_slots, n_heads), generator=generator),
         ),
-        Asked(flat(asked), offsets_of(asked)),
+        PairCandidates(flat(asked), offsets_of(asked)),
     )

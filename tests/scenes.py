@@ -1,4 +1,4 @@
-"""A scene of five items and three users around any small log, and a matcher over random texts for it."""
+"""A dataset of five items and three users around any small log, and a matcher over random texts for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig
 from oracle import Event, Showing
 from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.dataset import Scene, SceneConfig
+from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
@@ -22,7 +22,7 @@ from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2
 """The matcher knows two texts that are no items of the catalogue."""
-CONFIG = SceneConfig(
+CONFIG = DatasetConfig(
     signals=SignalConfig(),
     counters=CounterConfig(short=2, medium=4, long=8, span=20),
     covisitation=CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0),
@@ -40,9 +40,9 @@ def catalogue() -> Catalogue:
     return Catalogue.of(table, ("title",))
 
 
-def scene_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Scene:
-    """The scene of these events and impressions."""
-    return Scene.of(catalogue(), event_frame(log), impression_frame(shown), CONFIG)
+def scene_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Dataset:
+    """The dataset of these events and impressions."""
+    return Dataset.of(catalogue(), event_frame(log), impression_frame(shown), CONFIG)
 
 
 @functools.cache
@@ -54,4 +54,4 @@ def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
     unit = exact_units(torch.randn((N_TEXTS, 8), generator=generator))
-    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent, retrieved=retrieved, searched=5))
+    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5))

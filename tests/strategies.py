@@ -50,7 +50,7 @@ def moment(time: int | None) -> datetime | None:
 
 
 def times() -> st.SearchStrategy[int]:
-    """Moments at which events happen and queries ask."""
+    """PastQueries at which events happen and queries ask."""
     return st.integers(0, LAST_TIME)
 
 

@@ -1,4 +1,4 @@
-"""`make demo` in small: the same script on a world that trains within a test."""
+"""`make demo` in small: the same script on a training_data that trains within a test."""
 
 from __future__ import annotations
 

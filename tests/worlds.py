@@ -1,4 +1,4 @@
-"""A small real world to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
+"""A small real training_data to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
 
 Built once per process, in `trained_world`; who changes a store or a bundle copies the folder first.
 """
@@ -20,16 +20,16 @@ from feature_store.covisitation import CovisitationConfig
 from feature_store.event_log import EventLog, SignalConfig
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
 from recmem.dataset.catalogue import Catalogue, numeric_columns
-from recmem.dataset.dataset import Scene, SceneConfig
+from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
-from recmem.ranking.features import PairColumns, retrieved_columns
+from recmem.ranking.features import PairFeatures, retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.serving.model import Model
-from recmem.text.cached_encoder import Embedding, LazyEncoder
+from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.vector_cache import VectorCache
@@ -125,15 +125,15 @@ def model_of(
     memory: MemoryConfig | None = None,
 ) -> Model:
     """The trained model over a store that held these tables, without the store; also with a memory of another form."""
-    world = trained_world()
-    bundle = load_bundle(world.bundle)
+    training_data = trained_world()
+    bundle = load_bundle(training_data.bundle)
     config = replace(bundle.config, memory=memory or bundle.config.memory)
-    catalogue = Catalogue.of(_checked(world.items if items is None else items, ITEMS), config.text_columns)
+    catalogue = Catalogue.of(_checked(training_data.items if items is None else items, ITEMS), config.text_columns)
     shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
-    scene = Scene.of(catalogue, known, shown, config.scene)
+    dataset = Dataset.of(catalogue, known, shown, config.dataset)
     space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
-    return Model(replace(bundle, config=config), scene, Embedding.of(space, Store.open(world.store)), device="cpu")
+    return Model(replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(training_data.store)), device="cpu")
 
 
 def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -144,18 +144,18 @@ def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 def trained_world() -> TrainedWorld:
     """Store and bundle in a folder of their own."""
     items, events = sample()
-    world = TrainedWorld(Path(tempfile.mkdtemp(prefix="recmem-world-")), items, events)
-    store = Store.create(world.store)
+    training_data = TrainedWorld(Path(tempfile.mkdtemp(prefix="recmem-training_data-")), items, events)
+    store = Store.create(training_data.store)
     store.append_items(items)
     store.append_events(events)
     columns, numbers = tuple(text_columns(items)), numeric_columns(items)
     catalogue = Catalogue.of(store.items(), columns, numbers)
-    scene = Scene.of(catalogue, store.events(), store.impressions(), _scene_config(store))
-    cache = VectorCache(world.store / "vectors", encoder().fingerprint, encoder().dim)
+    dataset = Dataset.of(catalogue, store.events(), store.impressions(), _dataset_config(store))
+    cache = VectorCache(training_data.store / "vectors", encoder().fingerprint, encoder().dim)
     unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
     module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
     retrieval = RetrievalConfig(candidates=25)
-    data = _ranking_data(scene, Matcher.of(module, unit, memory), retrieval)
+    data = _ranking_data(dataset, Matcher.of(module, unit, memory), retrieval)
     config = RankerConfig(rounds=20, smoothing=5, leaves=5, min_rows_in_leaf=20)
     fitted = fit_ranker(data, tuple(data.pairs.values), config, SEED)
     bundle_config = BundleConfig(
@@ -166,25 +166,25 @@ def trained_world() -> TrainedWorld:
         match=module.config,
         memory=memory,
         retrieval=retrieval,
-        scene=scene.config,
+        dataset=dataset.config,
         calibration=fit_calibration(data.pairs.values["match_raw"], data.labels),
-        store=str(world.store),
+        store=str(training_data.store),
         store_versions=store.versions(),
-        learned_until=scene.config.refresh_origin + 3 * scene.config.refresh_every,
+        learned_until=dataset.config.refresh_origin + 3 * dataset.config.refresh_every,
         recmem_version="0",
         created="2026-01-01T00:00:00+00:00",
     )
     bundle = Bundle(bundle_config, module, fitted.ranker)
-    save_bundle(bundle, world.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
-    return world
+    save_bundle(bundle, training_data.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
+    return training_data
 
 
-def _scene_config(store: Store) -> SceneConfig:
+def _dataset_config(store: Store) -> DatasetConfig:
     events = store.events()
     users, items = events["user_id"].unique().sort(), store.items()["item_id"].sort()
     log = EventLog.from_frame(events, users, items, SignalConfig())
     begin, end = (int(np.quantile(log.times, share)) for share in (0.3, 0.9))
-    return SceneConfig(
+    return DatasetConfig(
         signals=SignalConfig(),
         counters=CounterConfig.from_log(log),
         covisitation=CovisitationConfig(neighbours=30, ease_items=40),
@@ -193,14 +193,14 @@ def _scene_config(store: Store) -> SceneConfig:
     )
 
 
-def _ranking_data(scene: Scene, matcher: Matcher, retrieval: RetrievalConfig) -> RankingData:
+def _ranking_data(dataset: Dataset, matcher: Matcher, retrieval: RetrievalConfig) -> RankingData:
     """Queries at late events; what the user turned to at that time is positive."""
-    log = scene.log
+    log = dataset.log
     chosen = np.unique(np.linspace(len(log) // 2, len(log) - 1, N_TRAINING_QUERIES).astype(np.int64))
     users, times = log.user_rows[chosen], log.times[chosen]
-    pairs: PairColumns = retrieved_columns(scene, matcher, QueryBatch.of(scene, users, times), retrieval)
+    pairs: PairFeatures = retrieved_features(dataset, matcher, QueryBatch.of(dataset, users, times), retrieval)
     owner = pairs.candidates.row_index
-    pair = log.user_rows * len(scene.catalogue) + log.item_rows
+    pair = log.user_rows * len(dataset.catalogue) + log.item_rows
     taken = pair[log.times >= times.min()]
-    labels = np.isin(users[owner] * len(scene.catalogue) + pairs.candidates.values, taken)
+    labels = np.isin(users[owner] * len(dataset.catalogue) + pairs.candidates.values, taken)
     return RankingData(pairs, labels.astype(np.int8))

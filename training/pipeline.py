@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 import feature_store
 import recmem
 import training
-from feature_store.impressions import CLICK_COLUMNS
+from feature_store.impressions import CLICK_FEATURES
 from feature_store.table_files import read_parquet_table
 from recmem.matching.match_module import MatchModule
-from recmem.matching.matcher import MATCH_COLUMNS
+from recmem.matching.matcher import MATCH_FEATURES
 from training.config import TrainingConfig
 from training.evaluation.baselines import best_pooling
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
@@ -95,7 +95,7 @@ def ingest(run: Run, child: StepRun) -> None:
 
 def encode(run: Run, child: StepRun) -> None:
     """Encodes every text that the store's cache lacks."""
-    facts = {"fingerprint": run.world.fingerprint, "texts": len(run.world.unit), "dim": run.world.unit.shape[1]}
+    facts = {"fingerprint": run.training_data.fingerprint, "texts": len(run.training_data.unit), "dim": run.training_data.unit.shape[1]}
     child.log_params(facts)
     (run.folder("encode") / "texts.json").write_text(json.dumps(facts))
 
@@ -106,21 +106,21 @@ def fit_match_step(run: Run, child: StepRun) -> None:
     The first scores the ranker's windows, out of sample; the second has seen them too, above all their end, and scores
     what comes after.
     """
-    config, world = run.config, run.world
+    config, training_data = run.config, run.training_data
     module = MatchModule(run.match_config, torch.Generator().manual_seed(config.seed))
     folder, curve = run.folder("match"), []
-    parts = (("base", world.split.ranker_from, 1.0), ("final", world.split.test_from, config.match.continued))
+    parts = (("base", training_data.split.ranker_from, 1.0), ("final", training_data.split.test_from, config.match.continued))
     for number, (name, until, share) in enumerate(parts):
         batches = MatchBatches(
-            world.scene.log_at(until),
-            len(world.scene.catalogue),
+            training_data.dataset.log_at(until),
+            len(training_data.dataset.catalogue),
             until=until,
             memory=config.memory,
             config=config.match.batch,
             seed=config.seed + number,
             prefers_recent=name == "final",
-            reads=world.scene.reads,
-            recalled=world.scene.recalled,
+            reads=training_data.dataset.reads,
+            cancelled=training_data.dataset.cancelled,
         )
         steps = max(round(config.match.steps(batches.n_examples) * share), 1) if batches.n_examples else 0
         losses: list[float] = []
@@ -134,7 +134,7 @@ def fit_match_step(run: Run, child: StepRun) -> None:
 
             fit_match(
                 module,
-                world.unit,
+                training_data.unit,
                 batches,
                 steps=steps,
                 config=config.match,
@@ -150,23 +150,23 @@ def fit_match_step(run: Run, child: StepRun) -> None:
 
 def fit_rankers(run: Run, child: StepRun) -> None:
     """Fits the ranker with and without the match columns on the same pairs; chooses the untrained pooling."""
-    config, world, folder = run.config, run.world, run.folder("rank")
+    config, training_data, folder = run.config, run.training_data, run.folder("rank")
     with run.progress.stage("Building ranking columns", None) as advance:
         queries, data = ranking_data(
-            world,
+            training_data,
             run.matcher("base"),
-            world.split.ranker_from,
-            world.split.test_from,
+            training_data.split.ranker_from,
+            training_data.split.test_from,
             config.ranker_queries,
             config,
             advance,
         )
-    constant = CLICK_COLUMNS if world.shown is None else ()
+    constant = CLICK_FEATURES if training_data.shown is None else ()
     columns = tuple(name for name in data.pairs.values if name not in constant)
-    chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_COLUMNS), WITH_MATCH: columns}
+    chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_FEATURES), WITH_MATCH: columns}
     curves = {}
     generator = np.random.default_rng(config.seed)
-    fitted_on = with_new_items(data, config.new_item_rate, world.scene.config.counters, generator)
+    fitted_on = with_new_items(data, config.new_item_rate, training_data.dataset.config.counters, generator)
     with run.progress.stage("Fitting the rankers", 2) as advance:
         for name, kept in chosen.items():
             fitted = fit_ranker(fitted_on, kept, config.ranker, config.seed)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store import EventLog
-from feature_store.cancelled_events import Recalled
+from feature_store.cancelled_events import CancelledEvents
 from feature_store.ragged import Ragged
 
 IntArray = NDArray[np.int64]
@@ -20,7 +20,7 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """Moments at which a user turned to something new, in order of time."""
+    """PastQueries at which a user turned to something new, in order of time."""
 
     users: IntArray
     """User rows."""
@@ -44,20 +44,20 @@ class Queries:
 
 
 def queries_between(
-    log: EventLog, begin: int, end: int, *, with_history: bool = True, recalled: Recalled | None = None
+    log: EventLog, begin: int, end: int, *, with_history: bool = True, cancelled: CancelledEvents | None = None
 ) -> Queries:
     """Queries of all (user, timestamp) with `begin < timestamp <= end` and at least one new positive.
 
     `with_history` keeps those with at least one earlier event; otherwise the ones without any are returned. What was
-    taken back (`recalled`) was history, and not new, as long as it counted.
+    taken back (`cancelled`) was history, and not new, as long as it counted.
     """
     order = np.lexsort((log.item_rows, log.user_rows, log.times))
     inside = order[(log.times[order] > begin) & (log.times[order] <= end) & (log.signs[order] > 0)]
     users, times, items = log.user_rows[inside], log.times[inside], log.item_rows[inside]
     new = _first_times(log)[inside] == times
     warm = log.by_user.counts(users, times) > 0
-    if recalled is not None:
-        had = recalled.seen(users, times)
+    if cancelled is not None:
+        had = cancelled.seen(users, times)
         warm |= had.lengths > 0
         new[had.row_index[had.values == items[had.row_index]]] = False
     keep = new & (warm if with_history else ~warm)

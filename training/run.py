@@ -16,7 +16,7 @@ from recmem.text.encoder import TextEncoder
 from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
 from training.progress import Progress
-from training.training_data import World, build_world
+from training.training_data import TrainingData, read_training_data
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,10 @@ class Run:
         return TextEncoder.load(self.config.encoder)
 
     @cached_property
-    def world(self) -> World:
+    def training_data(self) -> TrainingData:
         """The store as this run reads it; encodes texts that are not cached."""
         with self.progress.stage("Encoding texts", len(self.store.items())) as advance:
-            return build_world(self.store, self.config, encoder=self.encoder, on_text=advance)
+            return read_training_data(self.store, self.config, encoder=self.encoder, on_text=advance)
 
     def folder(self, step: str) -> Path:
         """What a step leaves for the ones after it."""
@@ -75,12 +75,12 @@ class Run:
 
     def matcher(self, name: str) -> Matcher:
         """The module over the catalogue's texts."""
-        return Matcher.of(self.module(name), self.world.unit, self.config.memory)
+        return Matcher.of(self.module(name), self.training_data.unit, self.config.memory)
 
     @property
     def match_config(self) -> MatchConfig:
         """The shape of the match module."""
-        return MatchConfig(dim=self.world.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim)
+        return MatchConfig(dim=self.training_data.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim)
 
 
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:

@@ -15,8 +15,8 @@ import polars as pl
 from feature_store import DataError
 from feature_store.atomic_files import write_whole
 from recmem.matching.calibration import Calibration
-from recmem.matching.matcher import MATCH_COLUMNS
-from recmem.ranking.features import PairColumns
+from recmem.matching.matcher import MATCH_FEATURES
+from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
 from training.evaluation.evaluate import END_OF_TIME, Measured, measure
@@ -46,13 +46,13 @@ def evaluate(run: Run, child: StepRun) -> None:
     matcher = run.matcher("final")
     rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     with run.progress.stage("Measuring on the test window", None) as advance:
-        measured = measure(run.world, matcher, rankers, choices["pooling"], run.config, advance)
+        measured = measure(run.training_data, matcher, rankers, choices["pooling"], run.config, advance)
     _save_figures(run, measured)
     told = {name: run.out / name for name in ("report.html", "ledger.json")}
     for path in told.values():
         path.unlink(missing_ok=True)
     bundle = Bundle(_bundle_config(run, choices), run.module("final"), rankers[WITH_MATCH])
-    save_bundle(bundle, run.out / "bundle", sample_vectors=run.world.unit[:SAMPLE_TEXTS], sample_pairs=_sample(run))
+    save_bundle(bundle, run.out / "bundle", sample_vectors=run.training_data.unit[:SAMPLE_TEXTS], sample_pairs=_sample(run))
     model = Model.load(run.out / "bundle", store=run.store)
     content = _report_content(run, model, rankers[WITH_MATCH].importance(), choices)
     write_whole(told["ledger.json"], measured.ledger.to_json())
@@ -69,30 +69,30 @@ def result_of(run: Run, tracker: Tracker) -> TrainingResult:
 
 
 def _bundle_config(run: Run, choices: dict[str, Any]) -> BundleConfig:
-    scene = run.world.scene
+    dataset = run.training_data.dataset
     return BundleConfig(
         encoder=run.config.encoder,
-        fingerprint=run.world.fingerprint,
-        text_columns=scene.catalogue.text_columns,
-        number_columns=scene.catalogue.number_columns,
+        fingerprint=run.training_data.fingerprint,
+        text_columns=dataset.catalogue.text_columns,
+        number_columns=dataset.catalogue.number_columns,
         match=run.match_config,
         memory=run.config.memory,
         retrieval=run.config.retrieval,
-        scene=scene.config,
+        dataset=dataset.config,
         calibration=Calibration(**choices["calibration"]),
         store=str(run.store.path),
         store_versions=run.store.versions(),
-        learned_until=run.world.split.test_from,
+        learned_until=run.training_data.split.test_from,
         recmem_version=version("recmem"),
-        created=moment(scene.clock),
+        created=moment(dataset.clock),
     )
 
 
-def _sample(run: Run) -> PairColumns:
+def _sample(run: Run) -> PairFeatures:
     """A few pairs of the ranker's windows, for the bundle's self-test."""
-    split = run.world.split
+    split = run.training_data.split
     _, data = ranking_data(
-        run.world, run.matcher("final"), split.ranker_from, split.test_from, SAMPLE_QUERIES, run.config
+        run.training_data, run.matcher("final"), split.ranker_from, split.test_from, SAMPLE_QUERIES, run.config
     )
     return data.pairs
 
@@ -104,7 +104,7 @@ def _log(run: Run, child: StepRun, ledger: Ledger, content: ReportContent) -> No
     figures = {
         "lift": lift_figure(ledger),
         "slices": slices_figure(ledger),
-        "importance": importance_figure(content.importance, match_columns=content.match_columns),
+        "importance": importance_figure(content.importance, match_features=content.match_features),
         "learning_curves": curves_figure(content.curves),
     }
     for name, figure in figures.items():
@@ -114,26 +114,26 @@ def _log(run: Run, child: StepRun, ledger: Ledger, content: ReportContent) -> No
 
 
 def _report_content(run: Run, model: Model, importance: dict[str, float], choices: dict[str, Any]) -> ReportContent:
-    scene, split = run.world.scene, run.world.split
+    dataset, split = run.training_data.dataset, run.training_data.split
     losses = json.loads((run.folder("match") / "curve.json").read_text())
     return ReportContent(
         title="recmem: what the match of a text memory adds",
         data={
-            "items": len(scene.catalogue),
-            "users": len(scene.users),
-            "events": len(scene.log),
-            "impression rows": len(scene.impressions),
-            "first event": moment(int(scene.log.times.min()))[:10],
-            "last event": moment(int(scene.log.times.max()))[:10],
-            "text columns": ", ".join(scene.catalogue.text_columns),
+            "items": len(dataset.catalogue),
+            "users": len(dataset.users),
+            "events": len(dataset.log),
+            "impression rows": len(dataset.impressions),
+            "first event": moment(int(dataset.log.times.min()))[:10],
+            "last event": moment(int(dataset.log.times.max()))[:10],
+            "text columns": ", ".join(dataset.catalogue.text_columns),
         },
         windows=[
-            Window("match model", moment(int(scene.log.times.min())), moment(split.ranker_from), "learns from texts"),
+            Window("match model", moment(int(dataset.log.times.min())), moment(split.ranker_from), "learns from texts"),
             Window("ranker", moment(split.ranker_from), moment(split.test_from), "fits the ranker, out of sample"),
-            Window("test", moment(split.test_from), moment(int(scene.log.times.max())), "all figures below"),
+            Window("test", moment(split.test_from), moment(int(dataset.log.times.max())), "all figures below"),
         ],
         importance=importance,
-        match_columns=MATCH_COLUMNS,
+        match_features=MATCH_FEATURES,
         curves=[
             Panel("Match module", "part of the fit", "loss", losses),
             Panel("Rankers", "boosting round", "NDCG@10, later queries", choices["curves"]),
@@ -162,30 +162,30 @@ def example_user_ids(run: Run) -> list[object]:
     """Users of the test period, evenly spread among those with a memory of middling length."""
     queries = _test_queries(run)
     users, first = np.unique(queries.users, return_index=True)
-    sizes = run.world.scene.log.by_user.counts(users, queries.times[first])
+    sizes = run.training_data.dataset.log.by_user.counts(users, queries.times[first])
     middling = users[np.argsort(np.abs(sizes - np.median(sizes)), kind="stable")][: 20 * N_EXAMPLES]
     chosen = np.sort(middling)[:: max(len(middling) // N_EXAMPLES, 1)][:N_EXAMPLES]
-    return run.world.scene.users.gather(chosen).to_list()
+    return run.training_data.dataset.users.gather(chosen).to_list()
 
 
 def _example_candidates(run: Run) -> pl.DataFrame:
-    scene, queries = run.world.scene, _test_queries(run).spread(3)
+    dataset, queries = run.training_data.dataset, _test_queries(run).spread(3)
     rows = queries.positives.row_index
     return pl.DataFrame(
         {
-            "user_id": scene.users.gather(queries.users[rows]),
-            "item_id": scene.catalogue.ids.gather(queries.positives.values),
+            "user_id": dataset.users.gather(queries.users[rows]),
+            "item_id": dataset.catalogue.ids.gather(queries.positives.values),
             "timestamp": pl.from_epoch(pl.Series(queries.times[rows]), "us").dt.replace_time_zone("UTC"),
         }
     )
 
 
 def _test_queries(run: Run) -> Queries:
-    if run.world.shown is not None:
-        shown = run.world.shown.between(run.world.split.test_from, END_OF_TIME)
+    if run.training_data.shown is not None:
+        shown = run.training_data.shown.between(run.training_data.split.test_from, END_OF_TIME)
         return Queries(shown.users, shown.times, shown.candidates)
-    scene = run.world.scene
-    return queries_between(scene.log, run.world.split.test_from, END_OF_TIME, recalled=scene.recalled)
+    dataset = run.training_data.dataset
+    return queries_between(dataset.log, run.training_data.split.test_from, END_OF_TIME, cancelled=dataset.cancelled)
 
 
 def _save_figures(run: Run, measured: Measured) -> None:

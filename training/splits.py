@@ -35,7 +35,7 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class Split:
-    """Moments in microseconds; each part holds what happened after its begin and up to its end."""
+    """PastQueries in microseconds; each part holds what happened after its begin and up to its end."""
 
     ranker_from: int
     """End of the match module's first period, begin of the ranker's windows."""

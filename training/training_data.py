@@ -1,4 +1,4 @@
-"""What all steps of a run read: the scene, the text vectors, the cuts and the queries with their candidates."""
+"""What all steps of a run read: the dataset, the text vectors, the cuts and the queries with their candidates."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from feature_store.counters import CounterConfig
 from feature_store.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.catalogue import Catalogue, numeric_columns
-from recmem.dataset.dataset import Scene, SceneConfig
+from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.features import Grid, PairColumns, given_columns, retrieved_columns
+from recmem.ranking.features import Grid, PairFeatures, candidate_features, retrieved_features
 from recmem.text.encoder import TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.vector_cache import CACHE, VectorCache, exact_units
@@ -33,19 +33,19 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
-class World:
+class TrainingData:
     """The store's tables as one run reads them."""
 
-    scene: Scene
+    dataset: Dataset
     unit: Float[Tensor, "item dim"]
     split: Split
     fingerprint: str
-    shown: Shown | None
+    shown: ImpressionQueries | None
     """The impressions, where there are any."""
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class ImpressionQueries:
     """Impressions as queries: what was shown, and what of it was clicked."""
 
     users: IntArray
@@ -54,13 +54,13 @@ class Shown:
     labels: NDArray[np.int8]
 
     @classmethod
-    def of(cls, scene: Scene) -> Shown | None:
-        """The impressions of a scene; None where it has none."""
-        table = scene.impressions
+    def of(cls, dataset: Dataset) -> ImpressionQueries | None:
+        """The impressions of a dataset; None where it has none."""
+        table = dataset.impressions
         if not len(table):
             return None
-        rows = rows_of(table["item_id"], scene.catalogue.ids)
-        known = table.with_columns(item=rows, user=rows_of(table["user_id"], scene.users)).filter(rows >= 0)
+        rows = rows_of(table["item_id"], dataset.catalogue.ids)
+        known = table.with_columns(item=rows, user=rows_of(table["user_id"], dataset.users)).filter(rows >= 0)
         ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
         groups = ordered.group_by("impression_id", maintain_order=True).agg(
             "item", "label", user=pl.col("user").first(), time=pl.col("timestamp").first()
@@ -73,7 +73,7 @@ class Shown:
             labels=groups["label"].explode().to_numpy().astype(np.int8),
         )
 
-    def between(self, begin: int, end: int) -> Shown:
+    def between(self, begin: int, end: int) -> ImpressionQueries:
         """The impressions with `begin < timestamp <= end`."""
         return self.take(np.flatnonzero((self.times > begin) & (self.times <= end)))
 
@@ -83,20 +83,20 @@ class Shown:
         lengths = np.bincount(self.candidates.row_index[liked], minlength=self.candidates.n_rows)
         return Queries(self.users, self.times, Ragged.from_lengths(self.candidates.values[liked], lengths))
 
-    def take(self, rows: IntArray) -> Shown:
+    def take(self, rows: IntArray) -> ImpressionQueries:
         """The given impressions, in the given order."""
         index = self.candidates.index_of(rows)
-        return Shown(self.users[rows], self.times[rows], self.candidates.take(rows), self.labels[index])
+        return ImpressionQueries(self.users[rows], self.times[rows], self.candidates.take(rows), self.labels[index])
 
-    def spread(self, limit: int) -> Shown:
+    def spread(self, limit: int) -> ImpressionQueries:
         """At most `limit` impressions, evenly spread over time."""
         n = len(self.users)
         return self if n <= limit else self.take(np.linspace(0, n - 1, limit).astype(np.int64))
 
 
-def build_world(
+def read_training_data(
     store: Store, config: TrainingConfig, *, encoder: TextEncoder | None, on_text: Callable[[int], None] | None = None
-) -> World:
+) -> TrainingData:
     """Reads the store; encodes the texts that its cache lacks.
 
     Raises DataError when the store lacks items, events, texts, or enough moments to cut.
@@ -112,15 +112,15 @@ def build_world(
     impressions = store.impressions()
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
     split = split_times(_query_times(log, impressions), config.split)
-    scene = Scene.of(catalogue, events, impressions, _scene_config(log, split, config))
+    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{CACHE}", encoder.fingerprint, encoder.dim)
     unit = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
-    return World(scene, exact_units(unit), split, encoder.fingerprint, Shown.of(scene))
+    return TrainingData(dataset, exact_units(unit), split, encoder.fingerprint, ImpressionQueries.of(dataset))
 
 
 def ranking_data(
-    world: World,
+    training_data: TrainingData,
     matcher: Matcher,
     begin: int,
     end: int,
@@ -129,17 +129,17 @@ def ranking_data(
     on_query: Callable[[int], None] | None = None,
 ) -> tuple[Queries, RankingData]:
     """Queries with `begin < timestamp <= end`, evenly spread, and their candidates: what was shown, else retrieved."""
-    if world.shown is not None:
-        shown = world.shown.between(begin, end).spread(limit)
-        batch = QueryBatch.of(world.scene, shown.users, shown.times)
-        pairs = given_columns(world.scene, matcher, batch, shown.candidates, on_query)
+    if training_data.shown is not None:
+        shown = training_data.shown.between(begin, end).spread(limit)
+        batch = QueryBatch.of(training_data.dataset, shown.users, shown.times)
+        pairs = candidate_features(training_data.dataset, matcher, batch, shown.candidates, on_query)
         return shown.queries(), RankingData(pairs, shown.labels)
-    queries = queries_between(world.scene.log_at(end), begin, end, recalled=world.scene.recalled).spread(limit)
-    return queries, retrieved_data(world, matcher, queries, config, on_query)
+    queries = queries_between(training_data.dataset.log_at(end), begin, end, cancelled=training_data.dataset.cancelled).spread(limit)
+    return queries, retrieved_data(training_data, matcher, queries, config, on_query)
 
 
 def retrieved_data(
-    world: World,
+    training_data: TrainingData,
     matcher: Matcher,
     queries: Queries,
     config: TrainingConfig,
@@ -147,12 +147,12 @@ def retrieved_data(
     on_grid: Callable[[QueryBatch, Grid], None] | None = None,
 ) -> RankingData:
     """The retrieved candidates of the queries, with labels; empty for no query."""
-    batch = QueryBatch.of(world.scene, queries.users, queries.times)
-    pairs = retrieved_columns(world.scene, matcher, batch, config.retrieval, on_query, on_grid)
+    batch = QueryBatch.of(training_data.dataset, queries.users, queries.times)
+    pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_grid)
     return RankingData(pairs, labels_of(pairs, queries))
 
 
-def labels_of(pairs: PairColumns, queries: Queries) -> NDArray[np.int8]:
+def labels_of(pairs: PairFeatures, queries: Queries) -> NDArray[np.int8]:
     """1 for each pair whose candidate is among its query's positives."""
     n_items = int(max(pairs.candidates.values.max(initial=0), queries.positives.values.max(initial=0))) + 1
     wanted = queries.positives.row_index * n_items + queries.positives.values
@@ -168,8 +168,8 @@ def _query_times(log: EventLog, impressions: pl.DataFrame) -> IntArray:
     return impressions["timestamp"].dt.epoch("us").to_numpy() if len(impressions) else log.times
 
 
-def _scene_config(log: EventLog, split: Split, config: TrainingConfig) -> SceneConfig:
-    return SceneConfig(
+def _dataset_config(log: EventLog, split: Split, config: TrainingConfig) -> DatasetConfig:
+    return DatasetConfig(
         signals=config.signals,
         counters=CounterConfig.from_log(log.until(split.test_from + 1)),
         covisitation=config.covisitation,

@@ -231,9 +231,9 @@ class RedisMemories:
         """From here on only what both the old and the new state can answer is answered."""
         settings, window, held = self._noted("settings", "window", "horizon")
         if settings is not None and settings != rules.settings:
-            mend = "Give these another name (redis://host:port/db#name), or clear the others (RedisMemories.clear)."
+            remedy = "Give these another name (redis://host:port/db#name), or clear the others (RedisMemories.clear)."
             raise DataError(
-                f"online: expected memories of the same signals under {self._server.prefix!r}, got others. {mend}"
+                f"online: expected memories of the same signals under {self._server.prefix!r}, got others. {remedy}"
             )
         if window is not None and held is not None:
             with self._server.failures():

@@ -76,11 +76,11 @@ class Server:
             yield
         except self._errors.TimeoutError as error:
             got = f"none within {self._timeout:g} s"
-            mend = "Check the server's load, or give it more time (timeout=)."
-            raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {mend}") from error
+            remedy = "Check the server's load, or give it more time (timeout=)."
+            raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
         except self._errors.ConnectionError as error:
-            mend = "Check that the server runs and can be reached."
-            raise UnavailableError(f"online: expected an answer from {self.shown}, got {error}. {mend}") from error
+            remedy = "Check that the server runs and can be reached."
+            raise UnavailableError(f"online: expected an answer from {self.shown}, got {error}. {remedy}") from error
         except self._errors.RedisError as error:
             raise self._in_words(str(error)) from error
 
@@ -89,20 +89,20 @@ class Server:
         where, reach = f"{self.shown} under {self.prefix!r}", "a moment that the online memories still reach"
         match told:
             case "empty":
-                expected, got, mend = f"memories and counters at {where}", "none, or not yet whole", PUBLISH
+                expected, got, remedy = f"memories and counters at {where}", "none, or not yet whole", PUBLISH
             case "settings":
-                expected, got, mend = "memories that were written by this model's rules", f"others at {where}", PUBLISH
+                expected, got, remedy = "memories that were written by this model's rules", f"others at {where}", PUBLISH
             case "window":
                 got = f"windows of at most {detail} microseconds"
-                expected, mend = "counts over this model's windows", PUBLISH
+                expected, remedy = "counts over this model's windows", PUBLISH
             case "early":
-                expected, got, mend = reach, f"one before {_moment(detail)}", ASK_OFFLINE
+                expected, got, remedy = reach, f"one before {_moment(detail)}", ASK_OFFLINE
             case "short":
                 got = f"one after which user {detail!r} did more than is held"
-                expected, mend = reach, ASK_OFFLINE
+                expected, remedy = reach, ASK_OFFLINE
             case _:
-                expected, got, mend = f"an answer from {self.shown}", f"the error {text!r}", "Check the server."
-        return DataError(f"online: expected {expected}, got {got}. {mend}")
+                expected, got, remedy = f"an answer from {self.shown}", f"the error {text!r}", "Check the server."
+        return DataError(f"online: expected {expected}, got {got}. {remedy}")
 
     def _script(self, name: str) -> Any:
         if name not in self._scripts:

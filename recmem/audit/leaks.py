@@ -14,8 +14,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.cancellations import has_cancellations
-from recmem.audit.snapshots import Moments, Reading, differences
-from recmem.dataset.dataset import Scene
+from recmem.audit.snapshots import PastQueries, FeatureSnapshot, differences
+from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 
 USERS_AT_ONCE = 100
@@ -25,7 +25,7 @@ Change = Callable[[pl.DataFrame, pl.Expr], pl.DataFrame]
 
 def leak_audit(
     model: Model,
-    moments: Moments,
+    moments: PastQueries,
     *,
     n_cuts: int,
     generator: np.random.Generator,
@@ -42,18 +42,18 @@ def leak_audit(
         own = np.flatnonzero(moments.times == time)[:USERS_AT_ONCE]
         others = generator.choice(len(moments), min(USERS_AT_ONCE - len(own), len(moments)), replace=False)
         asked = moments.take(np.concatenate([own, others])).at(int(time))
-        as_is = _reading(model, model.scene, asked)
+        as_is = _snapshot(model, model.dataset, asked)
         for name, change in _changes(int(time), generator).items():
-            scene = model.scene
-            changed = Scene.of(
-                scene.catalogue,
-                change(scene.events, ~_known_before(scene.events, int(time))),
-                change(scene.impressions, ~_known_before(scene.impressions, int(time))),
-                scene.config,
+            dataset = model.dataset
+            changed = Dataset.of(
+                dataset.catalogue,
+                change(dataset.events, ~_known_before(dataset.events, int(time))),
+                change(dataset.impressions, ~_known_before(dataset.impressions, int(time))),
+                dataset.config,
             )
-            differ = differences(scene, asked, as_is, _reading(model, changed, asked.within(scene, changed)))
+            differ = differences(dataset, asked, as_is, _snapshot(model, changed, asked.within(dataset, changed)))
             found.append(differ.with_columns(change=pl.lit(name)))
-        if has_cancellations(model.scene.events):
+        if has_cancellations(model.dataset.events):
             differ = _as_if_never(model, asked, int(time), as_is)
             found.append(differ.with_columns(change=pl.lit("never")))
         if on_cut is not None:
@@ -61,21 +61,21 @@ def leak_audit(
     return pl.concat(found)
 
 
-def _as_if_never(model: Model, moments: Moments, time: int, as_is: Reading) -> pl.DataFrame:
+def _as_if_never(model: Model, moments: PastQueries, time: int, as_is: FeatureSnapshot) -> pl.DataFrame:
     """What changes when events that were taken back before the moment are left out of the tables."""
-    scene, known = model.scene, _known_before(model.scene.events, time)
-    orders = scene.events.filter(known, pl.col("cancels").is_not_null())
+    dataset, known = model.dataset, _known_before(model.dataset.events, time)
+    orders = dataset.events.filter(known, pl.col("cancels").is_not_null())
     keys = (["event_id", "user_id", "item_id"], ["cancels", "user_id", "item_id"])
-    left = scene.events.join(orders, left_on=keys[0], right_on=keys[1], how="anti")
+    left = dataset.events.join(orders, left_on=keys[0], right_on=keys[1], how="anti")
     left = left.filter(~known | pl.col("cancels").is_null())
-    changed = Scene.of(scene.catalogue, left, scene.impressions, scene.config)
+    changed = Dataset.of(dataset.catalogue, left, dataset.impressions, dataset.config)
     # The item-item models are as of a refresh, when an event that is gone by now may still have counted.
-    changed = replace(changed, timeline=scene.timeline)
-    return differences(scene, moments, as_is, _reading(model, changed, moments.within(scene, changed)))
+    changed = replace(changed, timeline=dataset.timeline)
+    return differences(dataset, moments, as_is, _snapshot(model, changed, moments.within(dataset, changed)))
 
 
-def _reading(model: Model, scene: Scene, moments: Moments) -> Reading:
-    return Reading.of(scene, model.matcher, model.bundle.ranker, moments)
+def _snapshot(model: Model, dataset: Dataset, moments: PastQueries) -> FeatureSnapshot:
+    return FeatureSnapshot.of(dataset, model.matcher, model.bundle.ranker, moments)
 
 
 def _known_before(table: pl.DataFrame, time: int) -> pl.Expr:

@@ -144,5 +144,5 @@ def _unreadable(file: Path, error: Exception) -> DataError:
     return _refusal(f"a Parquet file, got {str(file)!r}, which cannot be read ({cause})", "Write the file as Parquet.")
 
 
-def _refusal(expected: str, mend: str) -> DataError:
-    return DataError(f"candidates.path: expected {expected}. {mend}")
+def _refusal(expected: str, remedy: str) -> DataError:
+    return DataError(f"candidates.path: expected {expected}. {remedy}")

@@ -3,7 +3,7 @@
 Where the rows of each query stand together, the file is read, scored and written from its begin to its end. Another one
 that is longer than a chunk is first spread over smaller files by a hash of the query, so that each query is scored as a
 whole wherever its rows stand. Scores are then laid down on disk, each with its row's place; at last the file is read
-once more, in order, and written with its scores beside it. Reading, scoring and writing go on side by side.
+once more, in order, and written with its scores beside it. FeatureSnapshot, scoring and writing go on side by side.
 """
 
 from __future__ import annotations
@@ -143,9 +143,9 @@ def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
 
 
 def _faults(frame: pl.DataFrame) -> list[Fault]:
-    mend = "Fill it in, or leave the row out."
+    remedy = "Fill it in, or leave the row out."
     ids = [name for name in ("user_id", "item_id") if name in frame.columns and frame[name].null_count()]
-    faults = [Fault(name, "an id", "null", mend, frame[name].is_null()) for name in ids]
+    faults = [Fault(name, "an id", "null", remedy, frame[name].is_null()) for name in ids]
     return faults + (parse_timestamps(frame["timestamp"])[1] if "timestamp" in frame.columns else [])
 
 
@@ -237,9 +237,9 @@ def _in_order(folder: Path, dtype: np.dtype[Any], n_rows: int, block_rows: int) 
 @contextmanager
 def _workplace(out: Path) -> Iterator[Path]:
     """A folder beside `out`, gone afterwards."""
-    mend = "Name a file in a folder that can be written."
+    remedy = "Name a file in a folder that can be written."
     if out.is_dir():
-        raise DataError(f"out: expected a file, got the folder {str(out)!r}. {mend}")
+        raise DataError(f"out: expected a file, got the folder {str(out)!r}. {remedy}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         clear(out.parent.glob(f".{escape(out.name)}-*"))
@@ -247,7 +247,7 @@ def _workplace(out: Path) -> Iterator[Path]:
         folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True)
     except OSError as error:
         raise DataError(
-            f"out: expected a file that can be written, got {str(out)!r} ({error.strerror}). {mend}"
+            f"out: expected a file that can be written, got {str(out)!r} ({error.strerror}). {remedy}"
         ) from error
     with folder as name:
         yield Path(name)

@@ -19,7 +19,7 @@ from recmem.cli.forget import forget
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
 from recmem.cli.publish import publish
-from recmem.cli.rejected import mend, rejected
+from recmem.cli.rejected import resubmit, rejected
 from recmem.cli.score import score
 
 EPILOG = (

@@ -31,7 +31,7 @@ def audit(
         ),
     ] = None,
     moments: Annotated[int, typer.Option(min=1, help="Past moments that are replayed, at most.")] = 10_000,
-    cuts: Annotated[int, typer.Option(min=1, help="Moments that the log is cut at, for the leak audit.")] = 20,
+    cuts: Annotated[int, typer.Option(min=1, help="PastQueries that the log is cut at, for the leak audit.")] = 20,
     out: Annotated[
         Path | None, typer.Option(help="A Parquet file for all differences.", show_default="none is written")
     ] = None,
@@ -51,11 +51,11 @@ def audit(
     import recmem
     from recmem.audit.leaks import leak_audit
     from recmem.audit.parity import replay_audit
-    from recmem.audit.snapshots import Moments
+    from recmem.audit.snapshots import PastQueries
     from recmem.dataset.shared_memories import RedisMemories
 
     loaded, generator = recmem.load(model, store=store), np.random.default_rng(seed)
-    chosen = Moments.sample(loaded.scene, moments, generator)
+    chosen = PastQueries.sample(loaded.dataset, moments, generator)
     progress = Bars()
     memories = (
         None if online is None else RedisMemories(f"{online.partition('#')[0]}#audit-{uuid4().hex}", timeout=PATIENCE)

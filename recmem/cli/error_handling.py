@@ -61,8 +61,8 @@ def _in_words(error: BaseException) -> str:
     if _is_in_our_form(text):
         return text
     if cause := _line_with(_LOST_DRIVE, text) or (text if type(error) is OSError and error.filename is None else ""):
-        mend = "Bring the drive back, and run the command again; what is damaged is to be restored from a copy."
-        return f"disk: expected files that can be read and written, got an error ({cause}). {mend}"
+        remedy = "Bring the drive back, and run the command again; what is damaged is to be restored from a copy."
+        return f"disk: expected files that can be read and written, got an error ({cause}). {remedy}"
     if isinstance(error, MemoryError):
         return "memory: expected enough to go on, got none. Give the process more, or smaller tables."
     if isinstance(error, OSError) and error.filename is not None:

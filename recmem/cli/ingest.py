@@ -45,7 +45,7 @@ def ingest(
     from feature_store.table_files import read_parquet_table
 
     progress = Bars()
-    with progress.stage("Reading", len(paths)) as advance:
+    with progress.stage("FeatureSnapshot", len(paths)) as advance:
         frames = {}
         for name, path in paths.items():
             frames[name] = read_parquet_table(path, table=name)

@@ -47,6 +47,6 @@ def publish(
     memories = RedisMemories(online, timeout=PATIENCE, keep_days=keep_days)
     loaded = recmem.load(model, store=store)
     with Bars().stage("Publishing", None) as advance:
-        done = put(loaded.scene, memories, answers_from=since, on_progress=advance)
+        done = put(loaded.dataset, memories, answers_from=since, on_progress=advance)
     reach = pl.Series([done.horizon]).cast(pl.Datetime("us", "UTC"))[0]
     say(f"{done.n_users:,} memories, {done.n_items:,} items and {done.n_events:,} events; answers from {reach} on")

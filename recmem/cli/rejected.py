@@ -39,16 +39,16 @@ def rejected(
         )
 
 
-def mend(
+def resubmit(
     store: StoreFolder,
     rows: Annotated[Path, typer.Option(help="The file that `recmem rejected --out` wrote, mended.")],
 ) -> None:
     """Put mended rows in: what is good now goes into its table and out of `rejected`; the rest stays, with reasons."""
     from feature_store import Store
-    from feature_store.resubmission import mend as put_in
-    from feature_store.resubmission import read_mended
+    from feature_store.resubmission import resubmit as put_in
+    from feature_store.resubmission import read_corrected
 
-    receipt = put_in(Store.open(store), read_mended(rows))
+    receipt = put_in(Store.open(store), read_corrected(rows))
     for told in receipt.receipts:
         say(str(told))
-    say(f"{receipt.n_mended:,} of {receipt.n_in:,} rows mended, {receipt.n_still_bad:,} still rejected.")
+    say(f"{receipt.n_accepted:,} of {receipt.n_in:,} rows mended, {receipt.n_still_bad:,} still rejected.")

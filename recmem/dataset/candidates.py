@@ -15,7 +15,7 @@ from feature_store.event_log import FEW, rows_of
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, UNANSWERED, RedisMemories, at_hand
 from recmem.matching.user_memory import HISTORY
@@ -34,7 +34,7 @@ UNKNOWN_HISTORY = "items of a given history that the store lacks, left out"
 class Candidates:
     """The queries of a frame in an order of their own: the order of the frame's rows changes nothing but theirs."""
 
-    scene: Scene
+    dataset: Dataset
     """What they are read from."""
     queries: QueryBatch
     inline: IntArray
@@ -51,7 +51,7 @@ class Candidates:
 
 
 def read_candidates(
-    frame: pl.DataFrame, scene: Scene, added: tuple[str, ...], memories: RedisMemories | None = None
+    frame: pl.DataFrame, dataset: Dataset, added: tuple[str, ...], memories: RedisMemories | None = None
 ) -> Candidates:
     """The frame's queries and items.
 
@@ -60,11 +60,11 @@ def read_candidates(
     is no list, a column that is named as one of `added`.
     """
     times = _checked_times(frame, added)
-    item_rows, texts, counts = _item_rows(frame, scene)
-    ids, asked = _ids(frame["user_id"], scene.users.dtype), times.to_physical().fill_null(NOW).to_numpy()
-    scene, counts[UNANSWERED] = at_hand(scene, memories, ids, asked, item_rows, asked)
-    micros = np.where(asked == NOW, scene.clock, asked)
-    users = scene.user_rows(ids)
+    item_rows, texts, counts = _item_rows(frame, dataset)
+    ids, asked = _ids(frame["user_id"], dataset.users.dtype), times.to_physical().fill_null(NOW).to_numpy()
+    dataset, counts[UNANSWERED] = at_hand(dataset, memories, ids, asked, item_rows, asked)
+    micros = np.where(asked == NOW, dataset.clock, asked)
+    users = dataset.user_rows(ids)
     own = _own_histories(frame)
     keys = {"user": frame["user_id"].cast(pl.String), "time": pl.Series(micros)}
     if "impression_id" in frame.columns:
@@ -76,11 +76,11 @@ def read_candidates(
     stride = int(item_rows.max(initial=0)) + 1
     pairs, pair_of_row = np.unique(query_of_row * stride + item_rows, return_inverse=True)
     told = None if own is None else own.gather(first)
-    queries, inline, n_unknown = _queries(scene, users[first], micros[first], told)
+    queries, inline, n_unknown = _queries(dataset, users[first], micros[first], told)
     counts[UNKNOWN_USERS] = int(((users < 0) & (inline[query_of_row] < 0)).sum())
     counts[UNKNOWN_HISTORY] = n_unknown
     return Candidates(
-        scene=scene,
+        dataset=dataset,
         queries=queries,
         inline=inline,
         items=Ragged.from_lengths(pairs % stride, np.bincount(pairs // stride, minlength=len(first))),
@@ -95,18 +95,18 @@ def _checked_times(frame: object, added: tuple[str, ...]) -> pl.Series:
     """The times of the rows, null where the clock counts; DataError for whatever is wrong with the frame."""
     if not isinstance(frame, pl.DataFrame):
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
-        mend = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
-        raise DataError(describe([Fault("", "a polars DataFrame", kind, mend)], table=TABLE))
+        remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
+        raise DataError(describe([Fault("", "a polars DataFrame", kind, remedy)], table=TABLE))
     faults = []
     for name in ("user_id", "item_id"):
         if name not in frame.columns:
             faults.append(Fault(name, "the column", "none", "Add it, or rename the column that holds it."))
         else:
             faults += _id_faults(frame[name])
-    mend = "Rename it, or leave it out."
-    faults += [Fault(name, "no column of this name", "one", mend) for name in added if name in frame.columns]
+    remedy = "Rename it, or leave it out."
+    faults += [Fault(name, "no column of this name", "one", remedy) for name in added if name in frame.columns]
     if "history" in frame.columns and not _is_history(frame["history"].dtype):
-        faults.append(refused_column(frame["history"], expected="lists of item ids", mend="Give pl.List(pl.String)."))
+        faults.append(refused_column(frame["history"], expected="lists of item ids", remedy="Give pl.List(pl.String)."))
     if "impression_id" in frame.columns:
         faults += _dtype_faults(frame["impression_id"])
     times = pl.Series("timestamp", [None] * frame.height, dtype=TIMESTAMP)
@@ -131,7 +131,7 @@ def _is_id(dtype: pl.DataType) -> bool:
 def _dtype_faults(ids: pl.Series) -> list[Fault]:
     if not len(ids) or _is_id(ids.dtype):
         return []
-    return [refused_column(ids, expected="ids as text or whole numbers", mend="Cast the column to pl.String.")]
+    return [refused_column(ids, expected="ids as text or whole numbers", remedy="Cast the column to pl.String.")]
 
 
 def _id_faults(ids: pl.Series) -> list[Fault]:
@@ -159,9 +159,9 @@ def _groups(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:
     return joined["group"].cast(pl.Int64).to_numpy().copy(), groups["row"].cast(pl.Int64).to_numpy().copy()
 
 
-def _item_rows(frame: pl.DataFrame, scene: Scene) -> tuple[IntArray, list[str], dict[str, int]]:
+def _item_rows(frame: pl.DataFrame, dataset: Dataset) -> tuple[IntArray, list[str], dict[str, int]]:
     """Row of each candidate; those that the catalogue lacks follow its end, one row for each id and text."""
-    catalogue = scene.catalogue
+    catalogue = dataset.catalogue
     rows = catalogue.rows(_ids(frame["item_id"], catalogue.ids.dtype))
     unknown = np.flatnonzero(rows < 0)
     if not len(unknown):
@@ -191,16 +191,16 @@ def _own_histories(frame: pl.DataFrame) -> pl.Series | None:
     return lists.to_series()
 
 
-def _queries(scene: Scene, users: IntArray, times: IntArray, own: pl.Series | None) -> tuple[QueryBatch, IntArray, int]:
+def _queries(dataset: Dataset, users: IntArray, times: IntArray, own: pl.Series | None) -> tuple[QueryBatch, IntArray, int]:
     """The queries; per query the length of a history that came with it; how many items of these are unknown."""
     if own is None:
-        return QueryBatch.of(scene, users, times), np.full(len(users), -1), 0
+        return QueryBatch.of(dataset, users, times), np.full(len(users), -1), 0
     is_own = own.is_not_null().to_numpy()
-    given = _parsed_lists(own, scene)
+    given = _parsed_lists(own, dataset)
     known = given.values >= 0
     lengths = np.bincount(given.row_index[known], minlength=len(given))
     inline = np.where(is_own, lengths, -1)
-    logged = scene.histories(np.where(is_own, -1, users), times, HISTORY)
+    logged = dataset.histories(np.where(is_own, -1, users), times, HISTORY)
     told = _as_histories(Ragged.from_lengths(given.values[known], lengths), times).newest(HISTORY)
     both = Histories(
         Ragged.concat([logged.items, told.items]),
@@ -212,11 +212,11 @@ def _queries(scene: Scene, users: IntArray, times: IntArray, own: pl.Series | No
     return QueryBatch(np.where(is_own, -1, users), times, both.take(rows)), inline, int((~known).sum())
 
 
-def _parsed_lists(own: pl.Series, scene: Scene) -> Ragged:
+def _parsed_lists(own: pl.Series, dataset: Dataset) -> Ragged:
     """Catalogue rows of the given item ids, -1 for unknown ones."""
     lengths = own.list.len().fill_null(0).cast(pl.Int64).to_numpy()
     flat = own.drop_nulls().explode(empty_as_null=False, keep_nulls=False)
-    rows = rows_of(_ids(flat, scene.catalogue.ids.dtype), scene.catalogue.ids)
+    rows = rows_of(_ids(flat, dataset.catalogue.ids.dtype), dataset.catalogue.ids)
     return Ragged.from_lengths(rows.to_numpy().copy(), lengths)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from feature_store import EventLog, SignalConfig
 from feature_store.as_of_reads import END_OF_TIME
 from feature_store.cancellations import takes_back
-from feature_store.cancelled_events import Recalled
+from feature_store.cancelled_events import CancelledEvents
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig, CovisitationTimeline
 from feature_store.event_log import rows_of
@@ -27,7 +27,7 @@ IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class DatasetConfig:
     """How a log is read. Fixed when a model is trained and carried in its bundle."""
 
     signals: SignalConfig
@@ -40,7 +40,7 @@ class SceneConfig:
 
 
 @dataclass(frozen=True, eq=False)
-class Scene:
+class Dataset:
     """Catalogue, users and log, with what is derived from them."""
 
     catalogue: Catalogue
@@ -54,11 +54,11 @@ class Scene:
     events: pl.DataFrame
     """The events that the log was built from."""
     impressions: pl.DataFrame
-    config: SceneConfig
+    config: DatasetConfig
 
     @classmethod
-    def of(cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: SceneConfig) -> Scene:
-        """The scene of a store's tables; the order of their rows does not matter."""
+    def of(cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: DatasetConfig) -> Dataset:
+        """The dataset of a store's tables; the order of their rows does not matter."""
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
@@ -88,14 +88,14 @@ class Scene:
 
     def log_at(self, time: int) -> EventLog:
         """`log`, as whoever learns at `time` has it: with the events that are taken back only after that."""
-        if self.recalled is None:
+        if self.cancelled is None:
             return self.log
-        return merged(self.log, self.recalled.log.rows(np.flatnonzero(self.recalled.gone > time)))
+        return merged(self.log, self.cancelled.log.rows(np.flatnonzero(self.cancelled.gone > time)))
 
     @property
-    def recalled(self) -> Recalled | None:
+    def cancelled(self) -> CancelledEvents | None:
         """Events that this process has loaded and observed and that were taken back."""
-        return None if isinstance(self.tables, EventLog) else self.tables.recalled
+        return None if isinstance(self.tables, EventLog) else self.tables.cancelled
 
     @property
     def clock(self) -> int:
@@ -114,12 +114,12 @@ class Scene:
         """The last `limit` events of each user, strictly before each time."""
         return Histories.as_of(self.reads, users, times, limit)
 
-    def with_catalogue(self, catalogue: Catalogue) -> Scene:
+    def with_catalogue(self, catalogue: Catalogue) -> Dataset:
         """The same events over another catalogue: the row numbers change with it."""
-        return Scene.of(catalogue, self.events, self.impressions, self.config)
+        return Dataset.of(catalogue, self.events, self.impressions, self.config)
 
-    def with_events(self, events: pl.DataFrame) -> Scene:
-        """The scene after these events, which must be checked rows of the events table. Known ones count once.
+    def with_events(self, events: pl.DataFrame) -> Dataset:
+        """The dataset after these events, which must be checked rows of the events table. Known ones count once.
 
         Costs what the new events cost, until they are many or one takes an earlier event back: then all is built anew.
         """
@@ -127,19 +127,19 @@ class Scene:
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
         if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or takes_back(new, self.events):
-            scene = Scene.of(self.catalogue, together, self.impressions, self.config)
+            dataset = Dataset.of(self.catalogue, together, self.impressions, self.config)
         else:
-            scene = self._grown(new, together)
+            dataset = self._grown(new, together)
         if len(new):
-            scene.timeline.take_over(self.timeline, before=int(new.select(when_known()).to_numpy().min()))
+            dataset.timeline.take_over(self.timeline, before=int(new.select(when_known()).to_numpy().min()))
         else:
-            scene.timeline.take_over(self.timeline, before=END_OF_TIME)
-        return scene
+            dataset.timeline.take_over(self.timeline, before=END_OF_TIME)
+        return dataset
 
-    def _grown(self, new: pl.DataFrame, together: pl.DataFrame) -> Scene:
+    def _grown(self, new: pl.DataFrame, together: pl.DataFrame) -> Dataset:
         ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
         users = pl.concat([self.users, ids.filter(pl.Series(self.user_rows(ids) < 0))])
-        # Only this scene's users and items have rows: the events' own are few, and looked up one by one.
+        # Only this dataset's users and items have rows: the events' own are few, and looked up one by one.
         own = replace(self, users=users)
         items = self.catalogue.rows(new["item_id"])
         rows = EventLog.from_rows(new, own.user_rows(new["user_id"]), items, self.config.signals)

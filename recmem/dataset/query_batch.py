@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.histories import Histories
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import HISTORY
 
 IntArray = NDArray[np.int64]
@@ -25,9 +25,9 @@ class QueryBatch:
     histories: Histories
 
     @classmethod
-    def of(cls, scene: Scene, users: IntArray, times: IntArray) -> QueryBatch:
+    def of(cls, dataset: Dataset, users: IntArray, times: IntArray) -> QueryBatch:
         """Queries whose histories are the log's, strictly before each time."""
-        return cls(users, times, scene.histories(users, times, HISTORY))
+        return cls(users, times, dataset.histories(users, times, HISTORY))
 
     def __len__(self) -> int:
         return len(self.users)

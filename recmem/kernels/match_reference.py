@@ -7,7 +7,7 @@
 
 The logits are clamped to +-LOGIT_LIMIT, so that the exponentials need no running maximum: one pass over the slots.
 An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(d_h) is folded into q and p.
-Of the slots that are `Searched`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
+Of the slots that are `RetrievedSlots`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
 cosines at the border all count, so that the order of the slots changes nothing. Every backend chooses the same ones
 where cosines are exact (`recmem.text.vector_cache.exact_units`).
 """
@@ -53,7 +53,7 @@ class MatchTables:
 
 
 @dataclass(frozen=True, eq=False)
-class Searched:
+class RetrievedSlots:
     """Slots that a candidate sees only where they are most like it."""
 
     older: Bool[Tensor, " slot"]
@@ -61,7 +61,7 @@ class Searched:
     n_kept: int
     """How many of them a candidate sees in each memory."""
 
-    def to(self, device: torch.device) -> Searched:
+    def to(self, device: torch.device) -> RetrievedSlots:
         """The same on another device."""
         return replace(self, older=self.older.to(device))
 
@@ -74,7 +74,7 @@ def match_scores(
     sign: Float[Tensor, "slot head"],
     candidates: Int[Tensor, " cand"],
     n_memories: int,
-    searched: Searched | None = None,
+    retrieved: RetrievedSlots | None = None,
 ) -> Float[Tensor, "memory cand"]:
     """Scores of every candidate for every memory.
 
@@ -85,7 +85,7 @@ def match_scores(
     query, probe = tables.query[candidates], tables.probe[candidates]
     key, value = tables.key[slots], tables.value[slots]
     score = tables.prior[candidates].expand(n_memories, -1)
-    seen = None if searched is None else seen_slots(cosine, owner, searched)
+    seen = None if retrieved is None else seen_slots(cosine, owner, retrieved)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, (query, probe, key, value), bias)
         attention = attention if seen is None else attention * seen
@@ -103,14 +103,14 @@ def match_contributions(
     bias: Float[Tensor, "slot head"],
     sign: Float[Tensor, "slot head"],
     candidates: Int[Tensor, " cand"],
-    searched: Searched | None = None,
+    retrieved: RetrievedSlots | None = None,
 ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
     """One memory taken apart: the prior, the null slot's part and each slot's, which sum to the score."""
     cosine = tables.unit[slots] @ tables.unit[candidates].T
     rows = (tables.query[candidates], tables.probe[candidates], tables.key[slots], tables.value[slots])
     null_part = torch.zeros(len(candidates), dtype=cosine.dtype, device=cosine.device)
     parts = torch.zeros_like(cosine)
-    seen = None if searched is None else seen_slots(cosine, torch.zeros_like(slots), searched)
+    seen = None if retrieved is None else seen_slots(cosine, torch.zeros_like(slots), retrieved)
     for head in range(tables.n_heads):
         attention, says = _head(tables, head, cosine, rows, bias)
         attention = attention if seen is None else attention * seen
@@ -122,14 +122,14 @@ def match_contributions(
 
 
 def seen_slots(
-    cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], searched: Searched
+    cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], retrieved: RetrievedSlots
 ) -> Bool[Tensor, "slot cand"]:
     """Which slots each candidate sees. `owner` never falls."""
-    seen = (~searched.older)[:, None].repeat(1, cosine.shape[1])
-    older = torch.nonzero(searched.older).squeeze(1)
+    seen = (~retrieved.older)[:, None].repeat(1, cosine.shape[1])
+    older = torch.nonzero(retrieved.older).squeeze(1)
     for rows in older.split(torch.unique_consecutive(owner[older], return_counts=True)[1].tolist()):
         among = cosine[rows].detach()
-        seen[rows] = among >= among.topk(min(searched.n_kept, len(rows)), dim=0).values[-1]
+        seen[rows] = among >= among.topk(min(retrieved.n_kept, len(rows)), dim=0).values[-1]
     return seen
 
 

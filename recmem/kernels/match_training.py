@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recmem.kernels.match_reference import LOGIT_LIMIT, MatchTables, Searched, seen_slots
+from recmem.kernels.match_reference import LOGIT_LIMIT, MatchTables, RetrievedSlots, seen_slots
 
 
 def match_scores_training(
@@ -26,13 +26,13 @@ def match_scores_training(
     sign: Float[Tensor, "slot head"],
     candidates: Int[Tensor, " cand"],
     n_memories: int,
-    searched: Searched | None = None,
+    retrieved: RetrievedSlots | None = None,
 ) -> Float[Tensor, "memory cand"]:
     """See `match_scores`; differentiable in all tables but `unit`, and in `bias` and `sign`."""
     cosine = (tables.unit[slots] @ tables.unit[candidates].T).detach()
     attended = _Attend.apply(  # type: ignore[no-untyped-call]
         cosine,
-        None if searched is None else seen_slots(cosine, owner, searched),
+        None if retrieved is None else seen_slots(cosine, owner, retrieved),
         owner,
         n_memories,
         tables.query.index_select(0, candidates),

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from recmem.kernels.match_reference import MatchTables, Searched, match_contributions
+from recmem.kernels.match_reference import MatchTables, RetrievedSlots, match_contributions
 
 INT8_MAX = 127
 TOP = 3
@@ -84,14 +84,14 @@ class Memories:
     """Added to the attention's logits."""
     sign: Float[Tensor, "slot head"]
     """Multiplies what a slot says."""
-    searched: Searched | None = None
+    retrieved: RetrievedSlots | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class PairCandidates:
     """Candidates of each memory: `rows[offsets[m] : offsets[m + 1]]`, rows of the tables."""
 
     rows: Int[Tensor, " pair"]
@@ -122,7 +122,7 @@ class PairScores:
         return cls(**numbers, strongest=torch.full((n_pairs,), -1, device=device))
 
 
-def check_rows(tables: PackedTables, memories: Memories, asked: Asked) -> None:
+def check_rows(tables: PackedTables, memories: Memories, asked: PairCandidates) -> None:
     """Raises IndexError for a row outside the tables: no backend reads what is not there."""
     n_items = len(tables.prior)
     given = {"memories.rows": memories.rows, "asked.rows": asked.rows}
@@ -136,16 +136,16 @@ def check_rows(tables: PackedTables, memories: Memories, asked: Asked) -> None:
             raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
 
 
-def match_pairs_reference(packed: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_reference(packed: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     """The definition: each memory taken apart by `match_contributions`."""
     found, tables = PairScores.empty(len(asked.rows), asked.rows.device), packed.unpacked()
     for memory in range(len(memories)):
         slots = slice(*memories.offsets[memory : memory + 2].tolist())
         pairs = slice(*asked.offsets[memory : memory + 2].tolist())
         rows, candidates = memories.rows[slots], asked.rows[pairs]
-        searched = memories.searched and Searched(memories.searched.older[slots], memories.searched.n_kept)
+        retrieved = memories.retrieved and RetrievedSlots(memories.retrieved.older[slots], memories.retrieved.n_kept)
         prior, null, parts = match_contributions(
-            tables, rows, memories.bias[slots], memories.sign[slots], candidates, searched
+            tables, rows, memories.bias[slots], memories.sign[slots], candidates, retrieved
         )
         found.score[pairs], found.prior[pairs], found.null[pairs] = prior + null + parts.sum(0), prior, null
         if len(rows):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from feature_store.numba_cache import compiled
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores
 from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
 
 PIECE_CELLS = 100_000
@@ -47,7 +47,7 @@ _E5, _E6, _E7 = np.float32(8.3334519073e-3), np.float32(1.3981999507e-3), np.flo
 _HALF, _EXPONENT_BIAS, _MANTISSA_BITS = np.float32(0.5), np.int32(127), np.int32(23)
 
 
-def match_pairs_numba(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_numba(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     """See `match_pairs_reference`. Raises RuntimeError for tables that are not float32 on a CPU."""
     if tables.unit.device.type != "cpu" or tables.unit.dtype != torch.float32:
         what = f"{str(tables.unit.dtype).removeprefix('torch.')} on {tables.unit.device.type}"
@@ -78,8 +78,8 @@ def _tables(tables: PackedTables) -> tuple[NDArray[np.float32], ...]:
 
 def _memories(memories: Memories) -> tuple[NDArray[np.generic] | np.int64, ...]:
     older, n_kept = torch.zeros(len(memories.rows), dtype=torch.bool), 0
-    if memories.searched is not None:
-        older, n_kept = memories.searched.older, memories.searched.n_kept
+    if memories.retrieved is not None:
+        older, n_kept = memories.retrieved.older, memories.retrieved.n_kept
     terms = (memories.bias.detach().float().contiguous(), memories.sign.detach().float().contiguous())
     parts = (memories.rows, memories.counted, *terms, older)
     return (*(part.contiguous().numpy() for part in parts), np.int64(n_kept))

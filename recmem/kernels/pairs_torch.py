@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import TOP, Asked, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import TOP, PairCandidates, Memories, PackedTables, PairScores
 
 BLOCK_CELLS = 500_000
 """Cosines (memories x slots x candidates) of a block; measured."""
@@ -21,7 +21,7 @@ FEW = 16
 """Fewer slots or candidates count as so many: their rows, which are gathered, take room as well."""
 
 
-def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     """See `match_pairs_reference`."""
     found = PairScores.empty(len(asked.rows), asked.rows.device)
     pieces = _Pieces.of(memories, asked)
@@ -43,7 +43,7 @@ class _Pieces:
     n_pairs: Int[Tensor, " piece"]
 
     @classmethod
-    def of(cls, memories: Memories, asked: Asked) -> _Pieces:
+    def of(cls, memories: Memories, asked: PairCandidates) -> _Pieces:
         n_slots, n_pairs = memories.offsets.diff(), asked.offsets.diff()
         most = (BLOCK_CELLS // n_slots.clamp(min=FEW)).clamp(min=1)
         cuts = (n_pairs + most - 1) // most
@@ -74,7 +74,7 @@ def _ends(sizes: list[list[int]]) -> list[int]:
 def _score_block(
     tables: PackedTables,
     memories: Memories,
-    asked: Asked,
+    asked: PairCandidates,
     block: _Pieces,
     found: PairScores,
 ) -> None:
@@ -118,10 +118,10 @@ def _seen(
     is_slot: Bool[Tensor, "memory place"],
 ) -> Float[Tensor, "memory place cand_or_one"] | None:
     """1 where a candidate sees a slot, 0 elsewhere and for padding; None where all see all."""
-    if memories.searched is None or not slots.shape[1]:
+    if memories.retrieved is None or not slots.shape[1]:
         return None if bool(is_slot.all()) else is_slot[:, :, None].float()
-    older = (is_slot & memories.searched.older[slots])[:, :, None]
-    nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.searched.n_kept, slots.shape[1]), dim=1)
+    older = (is_slot & memories.retrieved.older[slots])[:, :, None]
+    nearest = cosine.masked_fill(~older, -torch.inf).topk(min(memories.retrieved.n_kept, slots.shape[1]), dim=1)
     return (is_slot[:, :, None] & (~older | (cosine >= nearest.values[:, -1:]))).float()
 
 

@@ -27,7 +27,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores
 
 BLOCK_CAND, BLOCK_SLOT, BLOCK_DIM = 64, 32, 64
 """Candidates of a program; slots and dimensions that it takes at a time."""
@@ -40,12 +40,12 @@ def why_not(device: torch.device, memories: Memories) -> str | None:
     """Why this backend cannot score these memories on the device; None where it can."""
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"the tables are on {device.type}: Triton needs a CUDA device"
-    if memories.searched is not None:
+    if memories.retrieved is not None:
         return "the memories hold slots that are retrieved for each candidate: only the torch backends search"
     return None
 
 
-def match_pairs_triton(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+def match_pairs_triton(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
     reason = why_not(tables.unit.device, memories)
     if reason is not None:
@@ -93,7 +93,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: Asked) -
     return PairScores(**dict(zip(OUTPUTS, outputs, strict=True)), strongest=strongest)
 
 
-def _tiles(asked: Asked) -> Int[Tensor, "tile 2"]:
+def _tiles(asked: PairCandidates) -> Int[Tensor, "tile 2"]:
     """Memory and first pair of every program: as many as there can be, so that nothing waits for their number.
 
     Those that there is nothing for begin after the last pair.

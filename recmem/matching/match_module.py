@@ -89,14 +89,14 @@ class MatchModule(nn.Module):
         """The match score of every candidate (a row of the tables) for every memory."""
         bias, sign = self.slot_terms(slots)
         score = match_scores_training if self.training else match_scores
-        return score(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories, slots.searched)
+        return score(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories, slots.retrieved)
 
     def contributions(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]
     ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
         """Prior, null part and each slot's part of the scores of one memory; they sum to the score."""
         bias, sign = self.slot_terms(slots)
-        return match_contributions(tables, slots.rows, bias, sign, candidates, slots.searched)
+        return match_contributions(tables, slots.rows, bias, sign, candidates, slots.retrieved)
 
 
 def _weight(shape: tuple[int, int], std: float, generator: torch.Generator | None) -> nn.Parameter:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from recmem.kernels import PER_ITEM, Asked, MatchTables, Memories, PackedTables, match_pairs
+from recmem.kernels import PER_ITEM, PairCandidates, MatchTables, Memories, PackedTables, match_pairs
 from recmem.matching.match_module import MatchModule
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import SIMILARITIES, counted, similarities
@@ -22,7 +22,7 @@ from recmem.matching.user_memory import MemoryConfig, Slots
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
 
-MATCH_COLUMNS = (
+MATCH_FEATURES = (
     "match_raw",
     "match_prior",
     "similarity_max",
@@ -74,7 +74,7 @@ class Matcher:
         n_slots = np.minimum(histories.items.lengths, self.memory.held)
         blocks = _blocks(n_slots * len(candidates))
         parts = [self._columns(histories.take(rows), candidates) for rows in blocks]
-        return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_COLUMNS}
+        return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_FEATURES}
 
     def _columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
         slots = self.slots(histories)
@@ -85,19 +85,19 @@ class Matcher:
             columns |= similarities(self.tables.unit, slots, rows)
         return {name: column.cpu().numpy() for name, column in columns.items()}
 
-    def pair_columns(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
+    def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
         """The match columns of each history's own candidates: float32, one entry per value of `candidates`."""
         # What has no floating numbers is put together before it goes to a GPU, which would be waited for each time.
         slots = Slots.of(histories, self.memory)
         lengths = torch.bincount(slots.owner, minlength=slots.n_memories)
         offsets, is_counted = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)]), counted(slots)
         slots, device = slots.to(self.device), self.device
-        asked = Asked(*(torch.from_numpy(part).to(device) for part in (candidates.values, candidates.offsets)))
+        asked = PairCandidates(*(torch.from_numpy(part).to(device) for part in (candidates.values, candidates.offsets)))
         with torch.inference_mode():
             bias, sign = self.module.slot_terms(slots)
-            memories = Memories(slots.rows, offsets.to(device), is_counted.to(device), bias, sign, slots.searched)
+            memories = Memories(slots.rows, offsets.to(device), is_counted.to(device), bias, sign, slots.retrieved)
             scores = match_pairs(self.packed, memories, asked)
-            names = dict(zip(MATCH_COLUMNS, ("score", "prior", *SIMILARITIES), strict=True))
+            names = dict(zip(MATCH_FEATURES, ("score", "prior", *SIMILARITIES), strict=True))
             columns = torch.stack([getattr(scores, name) for name in names.values()]).cpu().numpy()
         return dict(zip(names, columns, strict=True))
 

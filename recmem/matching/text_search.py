@@ -53,7 +53,7 @@ class FaissSearch:
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         faiss = _faiss()
         vectors = unit.float().cpu().numpy()
-        # faiss asks for 39 rows a cell to learn the centres from; fewer than that is one cell, searched whole.
+        # faiss asks for 39 rows a cell to learn the centres from; fewer than that is one cell, retrieved whole.
         n_cells = max(min(round(4 * math.sqrt(len(vectors))), len(vectors) // 39), 1)
         self._index = faiss.index_factory(vectors.shape[1], f"IVF{n_cells},Flat", faiss.METRIC_INNER_PRODUCT)
         self._index.nprobe = max(math.ceil(n_cells * PROBED_SHARE), 1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store.histories import Histories
-from recmem.kernels import Searched
+from recmem.kernels import RetrievedSlots
 
 IntArray = NDArray[np.int64]
 
@@ -38,7 +38,7 @@ class MemoryConfig:
     """Slots that every candidate sees: the newest events."""
     retrieved: int = 0
     """Further slots, of a long history: of the older events those most like the candidate, another choice for each."""
-    searched: int = 150
+    retrieved_from: int = 150
     """Older events that these are looked for among, the newest; idle where none is retrieved."""
 
     def __post_init__(self) -> None:
@@ -48,18 +48,18 @@ class MemoryConfig:
             raise ValueError(
                 f"retrieved: expected 0 or more, got {self.retrieved}. Give a number of slots, 0 for none."
             )
-        if self.searched < self.retrieved:
+        if self.retrieved_from < self.retrieved:
             raise ValueError(
-                f"searched: expected at least retrieved ({self.retrieved}), got {self.searched}. Look through more."
+                f"retrieved_from: expected at least retrieved ({self.retrieved}), got {self.retrieved_from}. Look through more."
             )
         if self.held > HISTORY:
-            name, kept = ("recent + searched", self.held) if self.retrieved else ("recent", self.recent)
+            name, kept = ("recent + retrieved_from", self.held) if self.retrieved else ("recent", self.recent)
             raise ValueError(f"{name}: expected at most {HISTORY}, got {kept}. That many events are read for a query.")
 
     @property
     def held(self) -> int:
         """Events of a user that a memory is made of, the newest."""
-        return self.recent + (self.searched if self.retrieved else 0)
+        return self.recent + (self.retrieved_from if self.retrieved else 0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ class Slots:
     """Which memory the slot belongs to, never falling."""
     n_memories: int
     """Memories in all, the empty ones included."""
-    searched: Searched | None = None
+    retrieved: RetrievedSlots | None = None
     """Which slots a candidate sees only where they are most like it; None where it sees all."""
 
     @classmethod
@@ -91,7 +91,7 @@ class Slots:
             kinds=torch.from_numpy(held.signs.astype(np.int64) + 1),
             owner=torch.from_numpy(held.items.row_index),
             n_memories=len(held),
-            searched=Searched(older, memory.retrieved) if bool(older.any()) else None,
+            retrieved=RetrievedSlots(older, memory.retrieved) if bool(older.any()) else None,
         )
 
     def moved_to(self, rows: Int[Tensor, " slot"]) -> Slots:
@@ -106,7 +106,7 @@ class Slots:
             ages=self.ages.to(device),
             kinds=self.kinds.to(device),
             owner=self.owner.to(device),
-            searched=self.searched and self.searched.to(device),
+            retrieved=self.retrieved and self.retrieved.to(device),
         )
 
 

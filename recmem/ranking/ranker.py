@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.config_json import from_json
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.normalise import ranks, z_scores
 
 FloatArray = NDArray[np.float32]
@@ -62,7 +62,7 @@ class Ranker:
     features: tuple[str, ...] = field(repr=False)
     """What the trees read, in their order: raw columns and relative ones."""
 
-    def scores(self, pairs: PairColumns, *, trees_share: float = 1.0) -> NDArray[np.float64]:
+    def scores(self, pairs: PairFeatures, *, trees_share: float = 1.0) -> NDArray[np.float64]:
         """Ranking score of each pair: higher is better; comparable within a query.
 
         With a `trees_share` below 1, a cascade: the trees see only this share of each query's candidates, the best by
@@ -83,7 +83,7 @@ class Ranker:
         scores[~kept] = lowest[0][others] - lowest[1][others] + blend[~kept]
         return scores
 
-    def n_seen(self, pairs: PairColumns, trees_share: float) -> int:
+    def n_seen(self, pairs: PairFeatures, trees_share: float) -> int:
         """How many pairs the trees see in such a cascade."""
         blend = self.blend.scores(ranking_features(pairs, self.columns)).astype(np.float64)
         return int(_kept(blend, pairs.candidates, trees_share).sum())
@@ -92,7 +92,7 @@ class Ranker:
         matrix = feature_matrix(features, self.features)
         return np.asarray(self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0), np.float64)
 
-    def contributions(self, pairs: PairColumns) -> tuple[float, dict[str, NDArray[np.float64]]]:
+    def contributions(self, pairs: PairFeatures) -> tuple[float, dict[str, NDArray[np.float64]]]:
         """What each column adds to each pair's score: a constant, and an array per column that sum to the score.
 
         The trees' parts are LightGBM's own (SHAP values, Lundberg et al. 2020); a relative form counts with its column.
@@ -155,7 +155,7 @@ def feature_names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return relative + tuple(name for name in columns if name in RAW)
 
 
-def ranking_features(pairs: PairColumns, columns: tuple[str, ...]) -> dict[str, FloatArray]:
+def ranking_features(pairs: PairFeatures, columns: tuple[str, ...]) -> dict[str, FloatArray]:
     """Raw columns and their forms relative to the query: float32[pair] each.
 
     Raises DataError when the pairs lack a column or carry another type than float32.

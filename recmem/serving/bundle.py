@@ -22,11 +22,11 @@ from torch import Tensor
 from feature_store import DataError
 from feature_store.atomic_files import clear
 from recmem.config_json import from_json
-from recmem.dataset.dataset import SceneConfig
+from recmem.dataset.dataset import DatasetConfig
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.self_test import check_parity, parity_sample
@@ -60,7 +60,7 @@ class BundleConfig:
     match: MatchConfig
     memory: MemoryConfig
     retrieval: RetrievalConfig
-    scene: SceneConfig
+    dataset: DatasetConfig
     calibration: Calibration
     store: str | None
     """Where the store was that it was trained from; None if it must be given."""
@@ -87,7 +87,7 @@ def save_bundle(
     folder: str | Path,
     *,
     sample_vectors: Float[Tensor, "text dim"],
-    sample_pairs: PairColumns,
+    sample_pairs: PairFeatures,
 ) -> None:
     """Writes the bundle; the folder appears, or takes an older bundle's place, when it is whole.
 
@@ -181,8 +181,8 @@ def _read_manifest(root: Path) -> dict[str, Any]:
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise _refused(root, f"a format_version in {MANIFEST}", "none")
     if manifest["format_version"] != FORMAT_VERSION:
-        mend = "Load it with the version of recmem that wrote it, or train anew."
-        raise _refused(root, f"format_version {FORMAT_VERSION}", repr(manifest["format_version"]), mend)
+        remedy = "Load it with the version of recmem that wrote it, or train anew."
+        raise _refused(root, f"format_version {FORMAT_VERSION}", repr(manifest["format_version"]), remedy)
     if manifest.get("checksum") != _checksum(manifest):
         raise _refused(root, f"{MANIFEST} as it was written", "a changed one")
     return manifest
@@ -224,5 +224,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refused(root: Path, expected: str, got: str, mend: str = _RETRAIN) -> DataError:
-    return DataError(f"bundle: expected {expected}, got {got} in {root}. {mend}")
+def _refused(root: Path, expected: str, got: str, remedy: str = _RETRAIN) -> DataError:
+    return DataError(f"bundle: expected {expected}, got {got} in {root}. {remedy}")

@@ -33,7 +33,7 @@ class SlotReason:
     item_id: object
     title: str
     age: int
-    """Moments of the user since then; 0 for the newest."""
+    """PastQueries of the user since then; 0 for the newest."""
     kind: str
     """for, neutral or against."""
     contribution: float
@@ -100,12 +100,12 @@ def match_parts(
     """
     slots = matcher.slots(history)
     rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
-    searched = slots.searched and slots.searched.to(torch.device("cpu"))
+    retrieved = slots.retrieved and slots.retrieved.to(torch.device("cpu"))
     tables = _double(matcher.tables, rows)
     remembered, asked = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     with torch.inference_mode():
         bias, sign = (term.double().cpu() for term in matcher.module.slot_terms(slots))
-        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, searched)
+        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, retrieved)
     return prior.numpy(), null.numpy(), parts.numpy()
 
 

@@ -16,7 +16,7 @@ from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.dataset.candidates import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, UNANSWERED, RedisMemories, at_hand, connected, write
 from recmem.matching.matcher import Matcher
@@ -26,13 +26,13 @@ from recmem.serving.explain import KINDS, Explanation, match_parts, slot_reasons
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_folder
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
-from recmem.text.cached_encoder import Embedding, LazyEncoder
+from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.encoder import resolve_device
 
 __all__ = ["Explanation", "Model", "load"]
 
 IntArray = NDArray[np.int64]
-Moment = datetime | date | str | int | float
+TimeLike = datetime | date | str | int | float
 Ids = Sequence[object] | pl.Series
 
 
@@ -66,20 +66,20 @@ class Model:
     def __init__(
         self,
         bundle: Bundle,
-        scene: Scene,
-        embedding: Embedding,
+        dataset: Dataset,
+        embedding: CachedEncoder,
         *,
         memories: RedisMemories | None = None,
         device: str = "auto",
     ) -> None:
         self.bundle = bundle
-        self.scene = scene
+        self.dataset = dataset
         self.memories = memories
         self.counts: dict[str, int] = {}
         """What was odd in the rows of the last call: words to number of rows."""
-        self._embedding = embedding
+        self._encoder = embedding
         target = resolve_device(device)
-        unit = embedding.of_items(scene.catalogue.texts).to(target)
+        unit = embedding.of_items(dataset.catalogue.texts).to(target)
         self.matcher = Matcher.of(bundle.module.to(target), unit, bundle.config.memory)
         """The match module over the catalogue's texts."""
 
@@ -95,13 +95,13 @@ class Model:
         """The model of a local bundle folder; see `recmem.load`."""
         bundle = load_bundle(folder)
         config = bundle.config
-        memories = None if online is None else connected(online, config.scene)
+        memories = None if online is None else connected(online, config.dataset)
         opened = _open_store(store, config.store)
         items, events, impressions = _tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
-        scene = Scene.of(catalogue, events, impressions, config.scene)
-        return cls(bundle, scene, Embedding.of(encoder, opened), memories=memories, device=device)
+        dataset = Dataset.of(catalogue, events, impressions, config.dataset)
+        return cls(bundle, dataset, CachedEncoder.of(encoder, opened), memories=memories, device=device)
 
     def match(self, candidates: pl.DataFrame) -> pl.DataFrame:
         """The same rows in the same order with `match_score`, `match_raw`, `match_prior` and `similarity_*`.
@@ -113,7 +113,7 @@ class Model:
 
         Raises DataError on missing columns, null ids, times that are none, or a column of an output's name.
         """
-        read = read_candidates(candidates, self.scene, MATCH_OUTPUTS, self.memories)
+        read = read_candidates(candidates, self.dataset, MATCH_OUTPUTS, self.memories)
         self.counts = read.counts
         columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
         return _joined(candidates, columns, read)
@@ -131,13 +131,13 @@ class Model:
         """
         if not 0 <= trees_share <= 1:
             raise DataError(f"trees_share: expected 0 to 1, got {trees_share}. Give a share of the candidates.")
-        read = read_candidates(candidates, self.scene, RANK_OUTPUTS, self.memories)
+        read = read_candidates(candidates, self.dataset, RANK_OUTPUTS, self.memories)
         self.counts = read.counts
         config, matcher = self.bundle.config, self._matcher_with(read)
         columns = rank_pairs(matcher, self.bundle.ranker, read, config.calibration, trees_share=trees_share)
         return _joined(candidates, columns, read)
 
-    def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: Moment | None = None) -> pl.DataFrame:
+    def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None) -> pl.DataFrame:
         """The best `k` items of the store for each user: user_id, item_id, score, rank, match_score, reason.
 
         Fewer where the store has no more; without what the user has, if the model was trained so. A reason names the
@@ -146,50 +146,50 @@ class Model:
         if k < 1:
             raise DataError(f"k: expected at least 1, got {k}. Give the number of items per user.")
         users = _id_series(user_ids)
-        scene, queries = self._queries(users, timestamp)
-        best = recommend(scene, self.matcher, self.bundle, queries, k)
+        dataset, queries = self._queries(users, timestamp)
+        best = recommend(dataset, self.matcher, self.bundle, queries, k)
         return best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
 
-    def explain(self, user_id: object, item_id: object, *, timestamp: Moment | None = None) -> Explanation:
+    def explain(self, user_id: object, item_id: object, *, timestamp: TimeLike | None = None) -> Explanation:
         """What the match score and the ranking score of an item for a user are made of.
 
         The ranking score is the one among the items that `recommend` chooses from, with this item if it is not there.
         Raises DataError where the store lacks the item.
         """
         item = self._item_row(item_id)
-        scene, query = self._queries(_id_series([user_id]), timestamp)
-        pairs = pairs_with(scene, self.matcher, self.bundle, query, item)
+        dataset, query = self._queries(_id_series([user_id]), timestamp)
+        pairs = pairs_with(dataset, self.matcher, self.bundle, query, item)
         place = int(np.flatnonzero(pairs.candidates.values == item)[0])
         prior, null, parts = match_parts(self.matcher, query.histories, np.array([item]))
         constant, columns = self.bundle.ranker.contributions(pairs)
         return Explanation(
-            title=self.scene.catalogue.title(item),
+            title=self.dataset.catalogue.title(item),
             match_raw=float(pairs.values["match_raw"][place]),
             prior=float(prior[0]),
             null=float(null[0]),
-            slots=slot_reasons(self.matcher, self.scene.catalogue, query.histories, parts[:, 0]),
+            slots=slot_reasons(self.matcher, self.dataset.catalogue, query.histories, parts[:, 0]),
             columns={"constant": constant} | {name: float(column[place]) for name, column in columns.items()},
             score=float(self.bundle.ranker.scores(pairs)[place]),
         )
 
-    def memory(self, user_id: object, timestamp: Moment | None = None) -> pl.DataFrame:
-        """What is remembered of a user, newest first: item_id, title, timestamp, kind, moments_ago."""
+    def memory(self, user_id: object, timestamp: TimeLike | None = None) -> pl.DataFrame:
+        """What is remembered of a user, newest first: item_id, title, timestamp, kind, visits_ago."""
         _, query = self._queries(_id_series([user_id]), timestamp, with_items=False)
         history = query.histories.newest(self.bundle.config.memory.held)
         rows = history.items.values[::-1]
         return pl.DataFrame(
             {
-                "item_id": self.scene.catalogue.ids.gather(rows),
-                "title": pl.Series([self.scene.catalogue.title(int(row)) for row in rows], dtype=pl.String),
+                "item_id": self.dataset.catalogue.ids.gather(rows),
+                "title": pl.Series([self.dataset.catalogue.title(int(row)) for row in rows], dtype=pl.String),
                 "timestamp": pl.Series(history.times[::-1].copy()).cast(TIMESTAMP),
                 "kind": pl.Series([KINDS[Kind(int(sign) + 1)] for sign in history.signs[::-1]], dtype=pl.String),
-                "moments_ago": history.recency[::-1].copy(),
+                "visits_ago": history.recency[::-1].copy(),
             }
         )
 
     def title(self, item_id: object) -> str:
         """What a person calls the item; DataError where the store lacks it."""
-        return self.scene.catalogue.title(self._item_row(item_id))
+        return self.dataset.catalogue.title(self._item_row(item_id))
 
     def observe(self, events: pl.DataFrame) -> Receipt:
         """Takes the events in: from now on all answers are as if the store held them too.
@@ -201,16 +201,16 @@ class Model:
         its reason, a row with `cancels` takes an earlier event back. Events of items that the store lacks are taken in
         and remembered once it has them.
         """
-        ids = {name: self.scene.events.schema[name] for name in ("user_id", "item_id")}
+        ids = {name: self.dataset.events.schema[name] for name in ("user_id", "item_id")}
         checked = check_table(events, EVENTS, stored=ids)
         reasons: dict[str, int] = dict(checked.reasons()["reason"].value_counts(sort=True).iter_rows())
         if self.memories is None:
-            n_before = len(self.scene.events)
-            self.scene = self.scene.with_events(checked.kept) if len(checked.kept) else self.scene
-            n_new = len(self.scene.events) - n_before
+            n_before = len(self.dataset.events)
+            self.dataset = self.dataset.with_events(checked.kept) if len(checked.kept) else self.dataset
+            n_new = len(self.dataset.events) - n_before
             n_duplicate = len(checked.kept) - n_new
         else:
-            n_new, n_duplicate, refused = write(self.scene, self.memories, checked.kept)
+            n_new, n_duplicate, refused = write(self.dataset, self.memories, checked.kept)
             reasons |= refused
         return Receipt(
             table=EVENTS.name,
@@ -224,24 +224,24 @@ class Model:
 
     def _matcher_with(self, read: Candidates) -> Matcher:
         """The matcher with the texts that came with the candidates after the catalogue's."""
-        return self.matcher.with_texts(self._embedding.of_texts(read.texts)) if read.texts else self.matcher
+        return self.matcher.with_texts(self._encoder.of_texts(read.texts)) if read.texts else self.matcher
 
     def _queries(
-        self, users: pl.Series, timestamp: Moment | None, *, with_items: bool = True
-    ) -> tuple[Scene, QueryBatch]:
-        """Who asks, and the scene that answers; with counters of every item, unless only memories are asked for."""
+        self, users: pl.Series, timestamp: TimeLike | None, *, with_items: bool = True
+    ) -> tuple[Dataset, QueryBatch]:
+        """Who asks, and the dataset that answers; with counters of every item, unless only memories are asked for."""
         time = NOW if timestamp is None else _microseconds(timestamp)
-        ids = parse_ids(users, self.scene.users.dtype)[0]
-        items = np.arange(len(self.scene.catalogue) if with_items else 0)
+        ids = parse_ids(users, self.dataset.users.dtype)[0]
+        items = np.arange(len(self.dataset.catalogue) if with_items else 0)
         asked = np.full(len(ids), time, np.int64)
-        scene, n_unanswered = at_hand(self.scene, self.memories, ids, asked, items, np.full(len(items), time, np.int64))
+        dataset, n_unanswered = at_hand(self.dataset, self.memories, ids, asked, items, np.full(len(items), time, np.int64))
         self.counts = {UNANSWERED: n_unanswered}
-        times = np.where(asked == NOW, scene.clock, asked)
-        return scene, QueryBatch.of(scene, scene.user_rows(ids), times)
+        times = np.where(asked == NOW, dataset.clock, asked)
+        return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times)
 
     def _item_row(self, item_id: object) -> int:
-        ids = self.scene.catalogue.ids
-        row = int(self.scene.catalogue.rows(parse_ids(pl.Series("item_id", [item_id]), ids.dtype)[0])[0])
+        ids = self.dataset.catalogue.ids
+        row = int(self.dataset.catalogue.rows(parse_ids(pl.Series("item_id", [item_id]), ids.dtype)[0])[0])
         if row < 0:
             raise DataError(f"item_id: expected an item of the store, got {item_id!r}. Append it to the store first.")
         return row
@@ -282,7 +282,7 @@ def _id_series(ids: Ids) -> pl.Series:
     return column.alias("user_id").cast(pl.String) if column.dtype == pl.Null else column.alias("user_id")
 
 
-def _microseconds(moment: Moment) -> int:
+def _microseconds(moment: TimeLike) -> int:
     times, faults = parse_timestamps(pl.Series("timestamp", [moment]))
     if faults or times[0] is None:
         raise DataError(f"timestamp: expected a time, got {moment!r}. Give a datetime, ISO 8601 text or epoch seconds.")

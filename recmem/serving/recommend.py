@@ -9,10 +9,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.features import PairColumns, given_columns, retrieved_columns
+from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import in_words, match_parts
 from recmem.serving.scoring import MATCH_SCORE, ranked
@@ -23,11 +23,11 @@ CHUNK_QUERIES = 1000
 """Queries whose candidates are held at once."""
 
 
-def recommend(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
+def recommend(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
     """The best `k` items per query, best first: query (its number), item_id, score, rank, match_score, reason."""
     schema = {
         "query": pl.Int64(),
-        "item_id": scene.catalogue.ids.dtype,
+        "item_id": dataset.catalogue.ids.dtype,
         "score": pl.Float64(),
         "rank": pl.Int64(),
         MATCH_SCORE: pl.Float32(),
@@ -35,34 +35,34 @@ def recommend(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     }
     parts = [pl.DataFrame(schema=schema)]
     # Without items there is nothing to retrieve.
-    for begin in range(0, len(queries) if len(scene.catalogue) else 0, CHUNK_QUERIES):
+    for begin in range(0, len(queries) if len(dataset.catalogue) else 0, CHUNK_QUERIES):
         rows = np.arange(begin, min(begin + CHUNK_QUERIES, len(queries)))
-        best = _best(scene, matcher, bundle, queries.take(rows), k)
+        best = _best(dataset, matcher, bundle, queries.take(rows), k)
         parts.append(best.with_columns(pl.col("query") + begin))
     return pl.concat(parts)
 
 
-def pairs_with(scene: Scene, matcher: Matcher, bundle: Bundle, query: QueryBatch, item: int) -> PairColumns:
+def pairs_with(dataset: Dataset, matcher: Matcher, bundle: Bundle, query: QueryBatch, item: int) -> PairFeatures:
     """Ranking columns of what is retrieved for one query, and of this item."""
-    pairs = retrieved_columns(scene, matcher, query, bundle.config.retrieval)
+    pairs = retrieved_features(dataset, matcher, query, bundle.config.retrieval)
     if item in pairs.candidates.values:
         return pairs
-    return given_columns(scene, matcher, query, Ragged.from_lists([np.append(pairs.candidates.values, item)]))
+    return candidate_features(dataset, matcher, query, Ragged.from_lists([np.append(pairs.candidates.values, item)]))
 
 
-def _best(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
+def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
     config = bundle.config
     retrieval = replace(config.retrieval, candidates=max(config.retrieval.candidates, k))
-    pairs = retrieved_columns(scene, matcher, queries, retrieval)
+    pairs = retrieved_features(dataset, matcher, queries, retrieval)
     columns, query = ranked(pairs, bundle.ranker, config.calibration), pairs.candidates.row_index
     order = np.lexsort((pairs.candidates.values, columns["rank"], query))
     best = order[np.arange(len(order)) - pairs.candidates.offsets[query] < k]
     items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
-    reasons = [words for row in range(len(queries)) for words in _reasons(scene, matcher, queries, row, items.row(row))]
+    reasons = [words for row in range(len(queries)) for words in _reasons(dataset, matcher, queries, row, items.row(row))]
     return pl.DataFrame(
         {
             "query": items.row_index,
-            "item_id": scene.catalogue.ids.gather(items.values),
+            "item_id": dataset.catalogue.ids.gather(items.values),
             "score": columns["score"][best],
             "rank": np.arange(len(best)) - items.offsets[items.row_index] + 1,
             MATCH_SCORE: columns[MATCH_SCORE][best],
@@ -71,10 +71,10 @@ def _best(scene: Scene, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k
     )
 
 
-def _reasons(scene: Scene, matcher: Matcher, queries: QueryBatch, row: int, items: IntArray) -> list[str]:
+def _reasons(dataset: Dataset, matcher: Matcher, queries: QueryBatch, row: int, items: IntArray) -> list[str]:
     """Why each of the items, for one query."""
     history = queries.histories.take(np.array([row]))
     _, _, parts = match_parts(matcher, history, items)
     remembered = history.newest(matcher.memory.held).items.values
-    titles = [scene.catalogue.title(int(item)) for item in remembered]
+    titles = [dataset.catalogue.title(int(item)) for item in remembered]
     return [in_words(titles, column.tolist()) for column in parts.T]

@@ -21,8 +21,8 @@ def bundle_folder(source: str | Path) -> Path:
     for place in _PLACES:
         if (folder / place / MANIFEST).is_file():
             return folder / place
-    mend = f"Give the folder OUT/bundle of a training run, or {REGISTRY}recmem@champion."
-    raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {mend}")
+    remedy = f"Give the folder OUT/bundle of a training run, or {REGISTRY}recmem@champion."
+    raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {remedy}")
 
 
 def registered_versions() -> dict[str, str]:
@@ -57,5 +57,5 @@ def _download(uri: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (MlflowException, OSError) as error:
         cause = str(error).partition("\n")[0]
-        mend = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
-        raise DataError(f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {mend}") from error
+        remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
+        raise DataError(f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {remedy}") from error

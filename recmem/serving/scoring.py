@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from recmem.dataset.candidates import Candidates
 from recmem.matching.calibration import Calibration
-from recmem.matching.matcher import MATCH_COLUMNS, Matcher
-from recmem.ranking.features import PairColumns, by_pairs, given_columns
+from recmem.matching.matcher import MATCH_FEATURES, Matcher
+from recmem.ranking.features import PairFeatures, by_pairs, candidate_features
 from recmem.ranking.normalise import ranks
 from recmem.ranking.ranker import Ranker
 
@@ -20,7 +20,7 @@ Column = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
 Columns = dict[str, Column]
 
 MATCH_SCORE = "match_score"
-MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_COLUMNS)
+MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
 CHUNK_PAIRS = 100_000
 """Pairs whose ranking columns are reckoned together ..."""
@@ -30,7 +30,7 @@ CHUNKS_AT_ONCE = 2
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
     """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
-    return _with_match_score(matcher.pair_columns(candidates.queries.histories, candidates.items), calibration)
+    return _with_match_score(matcher.pair_features(candidates.queries.histories, candidates.items), calibration)
 
 
 def rank_pairs(
@@ -45,7 +45,7 @@ def rank_pairs(
     if len(chunks) == 1:
         return score(chunks[0])
     # Fitted once and before, not by every thread that finds nothing.
-    timeline = candidates.scene.timeline
+    timeline = candidates.dataset.timeline
     for period in np.unique(timeline.periods(candidates.queries.times)):
         timeline.at(int(period))
     # What numpy does with one core goes along with what the kernels and the trees do with all.
@@ -53,9 +53,9 @@ def rank_pairs(
         return _joined(list(pool.map(score, chunks)))
 
 
-def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairColumns:
+def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
     """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
-    pairs = given_columns(candidates.scene, matcher, candidates.queries.take(rows), candidates.items.take(rows))
+    pairs = candidate_features(candidates.dataset, matcher, candidates.queries.take(rows), candidates.items.take(rows))
     length = candidates.inline[rows][pairs.candidates.row_index]
     told = length > 0
     pairs.values["user_events"][told] = np.log1p(length[told])
@@ -63,16 +63,16 @@ def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairCo
     return pairs
 
 
-def ranked(pairs: PairColumns, ranker: Ranker, calibration: Calibration, *, trees_share: float = 1.0) -> Columns:
+def ranked(pairs: PairFeatures, ranker: Ranker, calibration: Calibration, *, trees_share: float = 1.0) -> Columns:
     """`RANK_OUTPUTS` of each pair."""
-    columns = _with_match_score({name: pairs.values[name] for name in MATCH_COLUMNS}, calibration)
+    columns = _with_match_score({name: pairs.values[name] for name in MATCH_FEATURES}, calibration)
     scores = ranker.scores(pairs, trees_share=trees_share)
     return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
 
 
 def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:
     score = calibration.probability(columns["match_raw"])
-    return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_COLUMNS}}
+    return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_FEATURES}}
 
 
 def _joined(parts: list[Columns]) -> Columns:

@@ -11,7 +11,7 @@ from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
 from recmem.matching.user_memory import N_AGES, Kind, Slots
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import Ranker
 
 MAX_TEXTS = 32
@@ -23,7 +23,7 @@ _LARGEST_MEMORY = 7
 
 
 def parity_sample(
-    module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairColumns
+    module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairFeatures
 ) -> dict[str, Tensor]:
     """Inputs and outputs as named tensors: texts with their match scores, pairs with their ranking scores."""
     texts = vectors[:MAX_TEXTS].detach().float().cpu().contiguous()
@@ -40,7 +40,7 @@ def check_parity(module: MatchModule, ranker: Ranker, sample: dict[str, Tensor],
     match_scores = _match_scores(module, sample["vectors"])
     candidates = Ragged(sample["pair_items"].numpy(), sample["pair_offsets"].numpy())
     columns = {name.removeprefix(_COLUMN): sample[name].numpy() for name in sample if name.startswith(_COLUMN)}
-    rank_scores = ranker.scores(PairColumns(candidates, columns))
+    rank_scores = ranker.scores(PairFeatures(candidates, columns))
     for name, scores in (("match_scores", match_scores.numpy()), ("rank_scores", rank_scores)):
         stored = sample[name].numpy()
         if not np.allclose(scores, stored, rtol=PARITY_TOLERANCE, atol=PARITY_TOLERANCE):

@@ -59,7 +59,7 @@ class LazyEncoder:
         return encoder
 
 
-class Embedding:
+class CachedEncoder:
     """Unit vectors of texts, the same for the same text whether it is an item's of the store or a caller's."""
 
     def __init__(self, encoder: LazyEncoder, cache: VectorCache | None) -> None:
@@ -68,7 +68,7 @@ class Embedding:
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
 
     @classmethod
-    def of(cls, encoder: LazyEncoder, store: Store | None) -> Embedding:
+    def of(cls, encoder: LazyEncoder, store: Store | None) -> CachedEncoder:
         """With the cache of a store on this machine's disk; none beside a store in an object store."""
         if store is None or "://" in store.path:
             return cls(encoder, None)

@@ -18,20 +18,20 @@ from feature_store.cancellations import n_waiting
 from feature_store.counters import item_counters, user_counters
 from feature_store.schema import EVENTS, check_table
 from oracle import Event
-from recmem.dataset.dataset import Scene
-from scenes import CONFIG, catalogue, scene_of
+from recmem.dataset.dataset import Dataset
+from datasets import CONFIG, catalogue, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, moment, times
 from taken_back import Cancellation, cancellations, frame_of, without
 from tolerances import close
 
-FEWER = settings(max_examples=60)  # each builds several scenes
+FEWER = settings(max_examples=60)  # each builds several datasets
 
 
-def scene(frame: pl.DataFrame) -> Scene:
-    return Scene.of(catalogue(), frame, scene_of([]).impressions, CONFIG)
+def dataset(frame: pl.DataFrame) -> Dataset:
+    return Dataset.of(catalogue(), frame, scene_of([]).impressions, CONFIG)
 
 
-def same_reads(one: Scene, other: Scene, time: int, limit: int | None) -> None:
+def same_reads(one: Dataset, other: Dataset, time: int, limit: int | None) -> None:
     """All that is read at a moment, to the bit; users and items by their ids."""
     items, at = np.arange(N_ITEMS), np.full(N_ITEMS, time)
     users = [each.user_rows(USERS) for each in (one, other)]
@@ -53,7 +53,7 @@ def same_reads(one: Scene, other: Scene, time: int, limit: int | None) -> None:
         close(column, of_users[1][name], "exact")
 
 
-def same_models(one: Scene, other: Scene, time: int) -> None:
+def same_models(one: Dataset, other: Dataset, time: int) -> None:
     """The item-item models that serve a moment."""
     period = int(one.timeline.periods(np.array([time]))[0])
     for name in ("together", "follow", "ease"):
@@ -67,10 +67,10 @@ def test_at_every_moment_the_log_is_that_without_what_was_taken_back_by_then(
     log: list[Event], taken_back: list[Cancellation], time: int, limit: int | None
 ) -> None:
     frame = frame_of(log, taken_back)
-    whole = scene(frame)
-    same_reads(whole, scene(without(frame, time)), time, limit)
+    whole = dataset(frame)
+    same_reads(whole, dataset(without(frame, time)), time, limit)
     for refresh in range(CONFIG.refresh_origin, LAST_TIME, CONFIG.refresh_every):
-        same_models(whole, scene(without(frame, refresh)), refresh)
+        same_models(whole, dataset(without(frame, refresh)), refresh)
 
 
 @FEWER
@@ -79,12 +79,12 @@ def test_rows_taken_in_one_after_the_other_read_as_all_at_once(
     log: list[Event], taken_back: list[Cancellation], time: int, random: Any, at_once: int, asked: bool
 ) -> None:
     rows = frame_of(log, taken_back).sample(fraction=1, shuffle=True, seed=random.randrange(1000))
-    grown = scene(rows[:at_once])
+    grown = dataset(rows[:at_once])
     for begin in range(at_once, len(rows), at_once):
         if asked:
             grown.timeline.at(int(grown.timeline.periods(np.array([time]))[0]))
         grown = grown.with_events(rows[begin : begin + at_once]).with_events(rows[:begin])
-    whole = scene(rows)
+    whole = dataset(rows)
     same_reads(grown, whole, time, 3)
     same_models(grown, whole, time)
     assert grown.clock == whole.clock
@@ -92,7 +92,7 @@ def test_rows_taken_in_one_after_the_other_read_as_all_at_once(
 
 def test_a_case_by_hand() -> None:
     log = [Event(0, 1, 2), Event(0, 2, 4), Event(1, 1, 3)]
-    read = scene(frame_of(log, [Cancellation(0, 6), Cancellation(1, 3), Cancellation(2, 9, strange=True)]))
+    read = dataset(frame_of(log, [Cancellation(0, 6), Cancellation(1, 3), Cancellation(2, 9, strange=True)]))
 
     def remembered(user: int, time: int) -> list[int]:
         return read.reads.past(read.user_rows(USERS[user : user + 1]), np.array([time])).items.values.tolist()
@@ -105,22 +105,22 @@ def test_a_case_by_hand() -> None:
 
 
 def test_who_learns_at_a_moment_has_what_was_taken_back_only_later() -> None:
-    read = scene(frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 6), Cancellation(1, 4)]))
+    read = dataset(frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 6), Cancellation(1, 4)]))
     assert [read.log_at(time).item_rows.tolist() for time in (4, 5, 6, 7)] == [[1, 2], [1], [1], []]
     assert read.log_at(4).times.tolist() == [2, 3]
 
 
 def test_a_log_without_cancellations_is_one_log() -> None:
     frame = frame_of([Event(0, 1, 2)], [])
-    assert isinstance(scene(frame).reads, EventLog)
-    assert isinstance(scene(frame.drop("cancels")).reads, EventLog)
+    assert isinstance(dataset(frame).reads, EventLog)
+    assert isinstance(dataset(frame.drop("cancels")).reads, EventLog)
     assert n_waiting(frame) == n_waiting(frame.drop("cancels")) == 0
 
 
 def test_an_event_can_be_sent_anew_under_another_id_but_a_cancellation_cannot_be_cancelled() -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 1, 2)], [Cancellation(0, 4, named=True)])
     undo = frame[2:].with_columns(timestamp=pl.lit(moment(6)), event_id=pl.lit("u"), cancels=pl.lit("c0"))
-    read = scene(pl.concat([frame, undo]))
+    read = dataset(pl.concat([frame, undo]))
     assert len(read.log) == 1
     assert n_waiting(read.events) == 1
 
@@ -134,7 +134,7 @@ def test_the_store_takes_cancellations_once_in_any_order(tmp_path: Path) -> None
     # It stands beside an event that says the same, and is none.
     twin = rows[2:3].with_columns(cancels=pl.lit(None, pl.String))
     assert store.append_events(twin).n_new == 1
-    assert len(scene(store.events()).log) == 1
+    assert len(dataset(store.events()).log) == 1
 
 
 def test_a_row_that_cancels_itself_is_rejected(tmp_path: Path) -> None:
@@ -166,4 +166,4 @@ def test_forgetting_a_user_takes_the_cancellations_along(tmp_path: Path) -> None
     assert store.forget_user("user0").n_removed["events"] == 2
     held = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"user0" not in held
-    assert len(scene(store.events()).log) == 0
+    assert len(dataset(store.events()).log) == 0

@@ -29,7 +29,7 @@ WINDOWS = (1, 3, 9)
 RULES = Rules(SignalConfig(), WINDOWS, limit=2)
 LONG = Rules(SignalConfig(), WINDOWS, limit=50)
 FROM = -20
-"""Moments from here on are asked about."""
+"""PastQueries from here on are asked about."""
 NAMES = count()
 TIES = [Event(0, item, 5) for item in range(5)] + [Event(0, 0, 6), Event(0, 1, 5, "skip")]
 

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_store import DataError, Store
-from feature_store.resubmission import mend, read_mended, write_rejected
+from feature_store.resubmission import resubmit, read_corrected, write_rejected
 
 BAD = pl.DataFrame(
     {
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 def out_and_in(store: Store, tmp_path: Path) -> list[dict[str, Any]]:
     write_rejected(store.rejected().sort("row_number"), tmp_path / "rows.jsonl")
-    return read_mended(tmp_path / "rows.jsonl")
+    return read_corrected(tmp_path / "rows.jsonl")
 
 
 def test_mended_rows_go_in_and_leave_rejected(store: Store, tmp_path: Path) -> None:
@@ -42,8 +42,8 @@ def test_mended_rows_go_in_and_leave_rejected(store: Store, tmp_path: Path) -> N
     assert [line["row"]["item_id"] for line in lines] == ["a", "b", "d"]
     lines[0]["row"]["timestamp"] = 1_704_000_000
     lines[2]["row"] |= {"user_id": "w", "timestamp": "2024-02-01"}
-    receipt = mend(store, lines)
-    assert (receipt.n_in, receipt.n_mended, receipt.n_still_bad) == (3, 2, 1)
+    receipt = resubmit(store, lines)
+    assert (receipt.n_in, receipt.n_accepted, receipt.n_still_bad) == (3, 2, 1)
     assert set(store.events()["item_id"]) == {"a", "c", "d"}
     assert [json.loads(row)["item_id"] for row in store.rejected()["row"]] == ["b"]
 
@@ -51,8 +51,8 @@ def test_mended_rows_go_in_and_leave_rejected(store: Store, tmp_path: Path) -> N
 def test_a_row_that_is_bad_in_another_way_now_is_kept_with_its_new_reason(store: Store, tmp_path: Path) -> None:
     (line,) = [line for line in out_and_in(store, tmp_path) if line["row"]["item_id"] == "a"]
     line["row"] |= {"timestamp": "2024-01-01", "user_id": None}
-    receipt = mend(store, [line])
-    assert (receipt.n_mended, receipt.n_still_bad) == (0, 1)
+    receipt = resubmit(store, [line])
+    assert (receipt.n_accepted, receipt.n_still_bad) == (0, 1)
     reasons = {json.loads(row)["item_id"]: reason for row, reason in store.rejected().select("row", "reason").rows()}
     assert reasons["a"].startswith("user_id: expected an id, got null")
     assert len(reasons) == 3
@@ -70,9 +70,9 @@ def test_a_call_that_was_killed_between_can_be_repeated(
     with monkeypatch.context() as patch:
         patch.setattr(Store, "discard_rejected", killed)
         with pytest.raises(KeyboardInterrupt):
-            mend(store, lines)
+            resubmit(store, lines)
     assert len(store.rejected()) == 3
-    assert mend(store, lines).n_mended == 1
+    assert resubmit(store, lines).n_accepted == 1
     assert store.events().filter(pl.col("item_id") == "a").height == 1
     assert len(store.rejected()) == 2
 
@@ -82,7 +82,7 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
     lines[0]["row"]["timestamp"] = "2024-01-01"
     before = store.digest()
     with pytest.raises(DataError, match=r"rows: expected rejected rows, got 1 that are not \(any more\)"):
-        mend(store, [*lines, {**lines[0], "content_hash": "of another"}])
+        resubmit(store, [*lines, {**lines[0], "content_hash": "of another"}])
     assert store.digest() == before
 
 
@@ -90,9 +90,9 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
 def test_a_file_of_something_else_is_refused_by_line(tmp_path: Path, line: str) -> None:
     (tmp_path / "rows.jsonl").write_text(f"\n{line}\n")
     with pytest.raises(DataError, match=r"rows: expected content_hash, table, row on every line, got others on line 2"):
-        read_mended(tmp_path / "rows.jsonl")
+        read_corrected(tmp_path / "rows.jsonl")
     with pytest.raises(DataError, match=r"rows: expected JSON lines, got '.*nothing.jsonl'"):
-        read_mended(tmp_path / "nothing.jsonl")
+        read_corrected(tmp_path / "nothing.jsonl")
 
 
 CELLS = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st.booleans(), st.lists(st.integers()))
@@ -111,13 +111,13 @@ def test_whatever_a_person_makes_of_the_rows_none_is_lost(
         line["row"] |= edit
     n_before = len(store.events()) + len(store.rejected())
     try:
-        receipt = mend(store, lines)
+        receipt = resubmit(store, lines)
     except DataError:
         assert len(store.events()) + len(store.rejected()) == n_before
         return
     told = receipt.receipts
-    assert receipt.n_in == receipt.n_mended + receipt.n_still_bad
-    assert receipt.n_mended == sum(part.n_new + part.n_duplicate for part in told)
+    assert receipt.n_in == receipt.n_accepted + receipt.n_still_bad
+    assert receipt.n_accepted == sum(part.n_new + part.n_duplicate for part in told)
     assert receipt.n_still_bad == sum(part.n_rejected for part in told)
     assert len(store.events()) == 1 + sum(part.n_new for part in told)
     assert (len(store.rejected()) > 0) == (receipt.n_still_bad > 0)

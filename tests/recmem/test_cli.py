@@ -533,8 +533,8 @@ def test_cascade_tells_what_it_costs_when_the_trees_see_less(bundle: Path, tmp_p
     assert told.out.count("x\n") + told.out.count("x \n") == 4
     given, out = tmp_path / "candidates.parquet", tmp_path / "scores.parquet"
     model = recmem.load(bundle)
-    items = model.scene.catalogue.ids
-    frame = pl.DataFrame({"user_id": [model.scene.users[0]] * len(items), "item_id": items})
+    items = model.dataset.catalogue.ids
+    frame = pl.DataFrame({"user_id": [model.dataset.users[0]] * len(items), "item_id": items})
     frame.write_parquet(given)
     arguments = ("--model", bundle, "--candidates", given, "--out", out, "--trees-share", 0.1)
     assert Outcome("score", *arguments).code == DONE

@@ -145,10 +145,10 @@ LEDGER = Ledger(
 
 def example() -> pl.DataFrame:
     """Candidates of known users, at times, with a text that the catalogue lacks."""
-    world = worlds.trained_world()
-    users, items = world.events["user_id"].unique().sort()[:4], world.items["item_id"][:3]
+    training_data = worlds.trained_world()
+    users, items = training_data.events["user_id"].unique().sort()[:4], training_data.items["item_id"][:3]
     frame = users.to_frame().join(items.to_frame(), how="cross")
-    return frame.with_columns(timestamp=pl.lit(world.events["timestamp"].max()), note=pl.int_range(pl.len()))
+    return frame.with_columns(timestamp=pl.lit(training_data.events["timestamp"].max()), note=pl.int_range(pl.len()))
 
 
 def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
@@ -158,7 +158,7 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
     with Tracker.start(tmp_path) as tracker:
         version = register(tracker, worlds.trained_world().bundle, LEDGER, candidates.drop("note"))
     printed = capfd.readouterr()
-    assert (printed.out, "INFO" in printed.err) == ("", False)  # that the world's recmem is another version may be said
+    assert (printed.out, "INFO" in printed.err) == ("", False)  # that the training_data's recmem is another version may be said
 
     expected = recmem.load("models:/recmem@challenger").rank(candidates)
     pyfunc = mlflow.pyfunc.load_model(f"models:/recmem/{version}")

@@ -56,7 +56,7 @@ TABLES = ("items", "events", "impressions")
 
 def run(cases: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
     """How many cases ended in which way, and the faults."""
-    world = trained_world()
+    training_data = trained_world()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.soak.fuzz"])
     ends, faults = Counter[str](), []
@@ -64,7 +64,7 @@ def run(cases: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
         numbers = range(begin, min(begin + AT_ONCE, cases))
         place = folder / f"cases-{begin}"
         place.mkdir()
-        process = context.Process(target=_some, args=(numbers, seed, place, world.bundle, world.store))
+        process = context.Process(target=_some, args=(numbers, seed, place, training_data.bundle, training_data.store))
         process.start()
         process.join(LONGEST_S)
         if process.is_alive():

@@ -4,7 +4,7 @@
 
 A child is forked from a process that has imported what it needs, so that instants fall into the work and not into the
 imports. Encoder and scorer are stand-ins that give each text and row a number of its own: what is tried is the writing.
-What is trained is a small world, with another seed each time, into one and the same folder.
+What is trained is a small training_data, with another seed each time, into one and the same folder.
 """
 
 from __future__ import annotations

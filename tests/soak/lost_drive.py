@@ -56,7 +56,7 @@ class Ending:
     code: int | None
     told: str
     requests: int
-    """Asked of the drive."""
+    """PairCandidates of the drive."""
 
 
 class MountedDrive:

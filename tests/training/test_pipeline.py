@@ -19,9 +19,9 @@ from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
 from training.run import Run, Tables, TrainingResult, load_ranker, open_run
-from training.training_data import build_world, ranking_data
+from training.training_data import read_training_data, ranking_data
 
-ROWS = ["popularity", "recent_popularity", "covisitation", "frozen_cosine", "match_score", WITHOUT_MATCH, WITH_MATCH]
+ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "match_score", WITHOUT_MATCH, WITH_MATCH]
 
 
 @pytest.fixture(autouse=True)
@@ -94,12 +94,12 @@ class Shuffled:
 
 def test_shuffling_what_was_taken_in_the_test_period_changes_no_feature_before_it() -> None:
     run = trained_run()
-    split = run.world.split
-    shuffled = build_world(Shuffled(run, split.test_from), run.config, encoder=run.encoder)  # type: ignore[arg-type]
+    split = run.training_data.split
+    shuffled = read_training_data(Shuffled(run, split.test_from), run.config, encoder=run.encoder)  # type: ignore[arg-type]
     assert shuffled.split == split
     columns = []
-    for world in (run.world, shuffled):
-        _, data = ranking_data(world, run.matcher("base"), split.ranker_from, split.test_from, 100, run.config)
+    for training_data in (run.training_data, shuffled):
+        _, data = ranking_data(training_data, run.matcher("base"), split.ranker_from, split.test_from, 100, run.config)
         columns.append(data.pairs)
     assert columns[0].candidates == columns[1].candidates
     for name, column in columns[0].values.items():
@@ -110,7 +110,7 @@ def test_measuring_twice_gives_the_same_figures() -> None:
     run = trained_run()
     rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     ledgers = [
-        measure(run.world, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
+        measure(run.training_data, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
         for _ in range(2)
     ]
     assert ledgers[0] == ledgers[1]

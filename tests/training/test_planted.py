@@ -1,4 +1,4 @@
-"""A world whose right answer is known: two groups of users and items, and texts that tell the groups, though quietly.
+"""A training_data whose right answer is known: two groups of users and items, and texts that tell the groups, though quietly.
 
 Each text also has a style, which is louder than its group and says nothing: the untrained cosine follows the style.
 """

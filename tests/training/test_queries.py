@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 import oracle
 from oracle import Event
-from recmem.dataset.dataset import Scene
-from scenes import CONFIG, catalogue
+from recmem.dataset.dataset import Dataset
+from datasets import CONFIG, catalogue
 from strategies import LAST_TIME, event_log, impression_frame, logs
 from taken_back import Cancellation, cancellations, frame_of, turns
 from training.queries import Queries, queries_between
@@ -60,11 +60,11 @@ def test_what_was_taken_back_is_history_and_not_new_as_long_as_it_counted(
     log: list[Event], taken_back: list[Cancellation], begin: int, end: int
 ) -> None:
     frame = frame_of(log, taken_back)
-    scene = Scene.of(catalogue(), frame, impression_frame([]), CONFIG)
+    dataset = Dataset.of(catalogue(), frame, impression_frame([]), CONFIG)
     for with_history in (True, False):
-        found = queries_between(scene.log_at(end), begin, end, with_history=with_history, recalled=scene.recalled)
+        found = queries_between(dataset.log_at(end), begin, end, with_history=with_history, cancelled=dataset.cancelled)
         ids = [
-            (time, scene.users[user], {catalogue().ids[item] for item in items}) for time, user, items in rows(found)
+            (time, dataset.users[user], {catalogue().ids[item] for item in items}) for time, user, items in rows(found)
         ]
         assert ids == [turn[:3] for turn in turns(frame, begin, end) if bool(turn.had) == with_history]
 

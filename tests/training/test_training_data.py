@@ -14,14 +14,14 @@ import torch
 from feature_store import DataError, Store
 from feature_store.ragged import Ragged
 from oracle import Event, Showing
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.retrieval.retrieve import RetrievalConfig
-from scenes import catalogue, matcher
+from datasets import catalogue, matcher
 from strategies import N_ITEMS, event_frame, impression_frame
 from tolerances import close
 from training.config import TrainingConfig
 from training.queries import Queries
-from training.training_data import Shown, World, build_world, labels_of, moment, ranking_data
+from training.training_data import ImpressionQueries, TrainingData, read_training_data, labels_of, moment, ranking_data
 
 CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
 LOG = [Event(user, (user + step) % N_ITEMS, 10 * step + user) for user in range(3) for step in range(4)]
@@ -56,60 +56,60 @@ def store_of(folder: Path, events: pl.DataFrame, impressions: pl.DataFrame | Non
     return store
 
 
-def build(store: Store) -> World:
-    return build_world(store, CONFIG, encoder=LengthEncoder())  # type: ignore[arg-type]
+def build(store: Store) -> TrainingData:
+    return read_training_data(store, CONFIG, encoder=LengthEncoder())  # type: ignore[arg-type]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> World:
+def training_data(tmp_path: Path) -> TrainingData:
     return build(store_of(tmp_path, event_frame(LOG)))
 
 
 @pytest.fixture
-def shown_world(tmp_path: Path) -> World:
+def shown_world(tmp_path: Path) -> TrainingData:
     return build(store_of(tmp_path, event_frame(LOG), impression_frame(SHOWN)))
 
 
-def test_world_holds_the_store_its_vectors_and_its_cuts(world: World) -> None:
-    assert world.scene.catalogue.texts == [f"item {number}" for number in range(N_ITEMS)]
-    assert len(world.scene.log) == len(LOG)
-    close(world.unit.norm(dim=1), 1.0, "grid")
-    assert world.fingerprint == "lengths"
-    assert world.shown is None
+def test_world_holds_the_store_its_vectors_and_its_cuts(training_data: TrainingData) -> None:
+    assert training_data.dataset.catalogue.texts == [f"item {number}" for number in range(N_ITEMS)]
+    assert len(training_data.dataset.log) == len(LOG)
+    close(training_data.unit.norm(dim=1), 1.0, "grid")
+    assert training_data.fingerprint == "lengths"
+    assert training_data.shown is None
     # 70 % of twelve events have happened by the ninth, 90 % by the eleventh.
     times = sorted(event.time for event in LOG)
-    assert (world.split.ranker_from, world.split.test_from) == (times[8], times[10])
-    assert world.scene.config.refresh_origin == world.split.ranker_from
-    assert world.scene.config.counters.span == times[10] - times[0]
+    assert (training_data.split.ranker_from, training_data.split.test_from) == (times[8], times[10])
+    assert training_data.dataset.config.refresh_origin == training_data.split.ranker_from
+    assert training_data.dataset.config.counters.span == times[10] - times[0]
 
 
 def test_windows_of_the_counters_do_not_look_at_the_test(tmp_path: Path) -> None:
     later = [*LOG[:-1], replace(LOG[-1], time=10**9)]
     first, second = (build(store_of(tmp_path / name, event_frame(log))) for name, log in (("a", LOG), ("b", later)))
     assert first.split == second.split
-    assert first.scene.config == second.scene.config
+    assert first.dataset.config == second.dataset.config
 
 
-def test_queries_between_two_moments_have_retrieved_candidates_and_labels(world: World) -> None:
-    queries, data = ranking_data(world, matcher(), 10, 22, 99, CONFIG)
+def test_queries_between_two_moments_have_retrieved_candidates_and_labels(training_data: TrainingData) -> None:
+    queries, data = ranking_data(training_data, matcher(), 10, 22, 99, CONFIG)
     assert queries.times.tolist() == [11, 12, 20, 21, 22]
     assert len(data.pairs.candidates) == 5
     assert data.pairs.candidates.lengths.max() <= 3
     for row, items in enumerate(data.pairs.candidates.to_lists()):
         begin, end = data.pairs.candidates.offsets[row : row + 2]
         assert data.labels[begin:end].tolist() == [int(item in queries.positives.row(row)) for item in items]
-    assert len(ranking_data(world, matcher(), 10, 22, 2, CONFIG)[0]) == 2
+    assert len(ranking_data(training_data, matcher(), 10, 22, 2, CONFIG)[0]) == 2
 
 
-def test_a_period_without_queries_gives_no_pair(world: World) -> None:
-    queries, data = ranking_data(world, matcher(), 500, 600, 99, CONFIG)
+def test_a_period_without_queries_gives_no_pair(training_data: TrainingData) -> None:
+    queries, data = ranking_data(training_data, matcher(), 500, 600, 99, CONFIG)
     assert (len(queries), len(data.labels), len(data.pairs.candidates)) == (0, 0, 0)
 
 
-def test_impressions_are_the_queries_where_there_are_any(shown_world: World) -> None:
+def test_impressions_are_the_queries_where_there_are_any(shown_world: TrainingData) -> None:
     queries, data = ranking_data(shown_world, matcher(), 4, 20, 99, CONFIG)
     assert queries.times.tolist() == [5, 12, 20]
-    assert shown_world.scene.users.gather(queries.users).to_list() == ["user0", "user1", "user2"]
+    assert shown_world.dataset.users.gather(queries.users).to_list() == ["user0", "user1", "user2"]
     assert data.pairs.candidates.to_lists() == [[3, 1], [2], [4, 0]]
     assert data.labels.tolist() == [0, 1, 1, 0, 1]
     assert queries.positives.to_lists() == [[1], [2], [0]]
@@ -118,18 +118,18 @@ def test_impressions_are_the_queries_where_there_are_any(shown_world: World) -> 
     assert (shown_world.split.ranker_from, shown_world.split.test_from) == (12, 20)
 
 
-def test_impressions_are_cut_and_spread_by_time(shown_world: World) -> None:
+def test_impressions_are_cut_and_spread_by_time(shown_world: TrainingData) -> None:
     shown = shown_world.shown
     assert shown is not None
     assert shown.between(5, 20).times.tolist() == [12, 20]
     assert shown.spread(2).times.tolist() == [5, 31]
     taken = shown.take(np.array([3, 0]))
     assert (taken.candidates.to_lists(), taken.labels.tolist()) == ([[4], [3, 1]], [1, 0, 1])
-    assert isinstance(taken, Shown)
+    assert isinstance(taken, ImpressionQueries)
 
 
 def test_labels_mark_the_positives_of_the_own_query() -> None:
-    pairs = PairColumns(Ragged.from_lists([[1, 2], [2, 9], []]), {})
+    pairs = PairFeatures(Ragged.from_lists([[1, 2], [2, 9], []]), {})
     queries = Queries(np.arange(3), np.arange(3), Ragged.from_lists([[2], [9, 1], [4]]))
     assert labels_of(pairs, queries).tolist() == [0, 1, 0, 1]
 

@@ -19,10 +19,10 @@ BASELINES = {
     "covisitation": "together",
     "match_score": "match_raw",
 }
-"""Row of the ledger -> column that ranks it; `frozen_cosine` is added once the pooling is chosen."""
+"""Row of the ledger -> column that ranks it; `text_similarity` is added once the pooling is chosen."""
 
 
-def popularity_columns(log: EventLog, test_from: int, items: Ragged) -> dict[str, FloatArray]:
+def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, FloatArray]:
     """Events per item before the test, in all and in their last tenth: float32, one entry per value of `items`."""
     before = log.item_rows[log.times <= test_from]
     recent = before[int(len(before) * (1 - RECENT_SHARE)) :]

@@ -57,7 +57,7 @@ def price_of_cascade(
     Raises DataError where the store holds no such query.
     """
     asked, ranker = LaterQueries.of(model, limit), model.bundle.ranker
-    pairs = asked.pairs(QueryBatch.of(model.scene, asked.queries.users, asked.queries.times))
+    pairs = asked.pairs(QueryBatch.of(model.dataset, asked.queries.users, asked.queries.times))
     seed = int(generator.integers(2**32))
 
     def timed(share: float) -> tuple[NDArray[np.float64], float]:

@@ -12,7 +12,7 @@ from feature_store import DataError
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
-from training.evaluation.baselines import BASELINES, popularity_columns
+from training.evaluation.baselines import BASELINES, popularity_features
 from training.evaluation.ledger import (
     WITH_MATCH,
     WITHOUT_MATCH,
@@ -34,7 +34,7 @@ from training.evaluation.positive_ranks import (
 )
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
-from training.training_data import World, moment, ranking_data, retrieved_data
+from training.training_data import TrainingData, moment, ranking_data, retrieved_data
 
 END_OF_TIME = int(np.iinfo(np.int64).max // 2)
 Slices = dict[str, NDArray[np.bool_] | PositiveSlice]
@@ -49,7 +49,7 @@ class Measured:
 
 
 def measure(
-    world: World,
+    training_data: TrainingData,
     matcher: Matcher,
     rankers: dict[str, Ranker],
     pooling: str,
@@ -60,32 +60,32 @@ def measure(
 
     Raises DataError when the test period holds no query.
     """
-    test_from = world.split.test_from
-    rows = BASELINES | {"frozen_cosine": pooling}
+    test_from = training_data.split.test_from
+    rows = BASELINES | {"text_similarity": pooling}
     generator = np.random.default_rng(config.seed)
-    if world.shown is None:
-        scene = world.scene
-        queries = queries_between(scene.log, test_from, END_OF_TIME, recalled=scene.recalled).spread(
+    if training_data.shown is None:
+        dataset = training_data.dataset
+        queries = queries_between(dataset.log, test_from, END_OF_TIME, cancelled=dataset.cancelled).spread(
             config.test_queries
         )
         _refuse_empty(queries, test_from)
-        grid = GridRanks(world.scene, queries, rows, test_from, config.retrieval.exclude_seen, generator)
-        data = retrieved_data(world, matcher, queries, config, on_query, grid)
-        per_query, slices, retrieval = _on_catalogue(world, grid, rankers, data, config)
+        grid = GridRanks(training_data.dataset, queries, rows, test_from, config.retrieval.exclude_seen, generator)
+        data = retrieved_data(training_data, matcher, queries, config, on_query, grid)
+        per_query, slices, retrieval = _on_catalogue(training_data, grid, rankers, data, config)
     else:
-        queries, data = ranking_data(world, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
+        queries, data = ranking_data(training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
         _refuse_empty(queries, test_from)
-        per_query, slices, retrieval = _on_impressions(world, rankers, queries, data, rows, generator)
-    slices |= query_slices(world.scene, queries)
+        per_query, slices, retrieval = _on_impressions(training_data, rankers, queries, data, rows, generator)
+    slices |= query_slices(training_data.dataset, queries)
     protocol = Protocol(
         queries=len(queries),
-        catalogue=len(world.scene.catalogue),
+        catalogue=len(training_data.dataset.catalogue),
         test_from=moment(test_from),
-        candidates="catalogue" if world.shown is None else "impressions",
+        candidates="catalogue" if training_data.shown is None else "impressions",
         users=len(np.unique(queries.users)),
         positives=len(queries.positives.values),
         exclude_seen=config.retrieval.exclude_seen,
-        test_digest=_digest(world, queries),
+        test_digest=_digest(training_data, queries),
     )
     ledger = build_ledger(protocol, per_query, slices, queries.users, generator=generator, retrieval=retrieval)
     return Measured(ledger, TestFigures(protocol.test_digest, queries.users, per_query[WITH_MATCH]))
@@ -100,7 +100,7 @@ def _refuse_empty(queries: Queries, test_from: int) -> None:
 
 
 def _on_catalogue(
-    world: World, grid: GridRanks, rankers: dict[str, Ranker], data: RankingData, config: TrainingConfig
+    training_data: TrainingData, grid: GridRanks, rankers: dict[str, Ranker], data: RankingData, config: TrainingConfig
 ) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
     positives = grid.queries.positives
     ranks = {name: np.concatenate(parts) for name, parts in grid.ranks.items()}
@@ -109,14 +109,14 @@ def _on_catalogue(
     found = CatalogueRanks(ranks, positives, np.array(grid.n_ranked), data.pairs.candidates.lengths)
     per_query = {name: found.metrics(name, retrieved=name in rankers) for name in ranks}
     slices: Slices = dict(
-        positive_slices(world.scene, grid.queries, grid.test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH])
+        positive_slices(training_data.dataset, grid.queries, grid.test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH])
     )
     recalls = {f"recall@{k}": recall_at(data, positives, k) for k in (50, 200, config.retrieval.candidates)}
     return per_query, slices, recalls
 
 
 def _on_impressions(
-    world: World,
+    training_data: TrainingData,
     rankers: dict[str, Ranker],
     queries: Queries,
     data: RankingData,
@@ -124,7 +124,7 @@ def _on_impressions(
     generator: np.random.Generator,
 ) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
     pairs = data.pairs
-    columns = pairs.values | popularity_columns(world.scene.log, world.split.test_from, pairs.candidates)
+    columns = pairs.values | popularity_features(training_data.dataset.log, training_data.split.test_from, pairs.candidates)
     scores: dict[str, NDArray[np.floating]] = {name: columns[column] for name, column in rows.items()}
     scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
     offsets = pairs.candidates.offsets
@@ -134,7 +134,7 @@ def _on_impressions(
     return per_query, {}, {}
 
 
-def _digest(world: World, queries: Queries) -> str:
-    users = world.scene.users.gather(queries.users).cast(str).to_numpy()
-    items = world.scene.catalogue.ids.gather(queries.positives.values).cast(str).to_numpy()
+def _digest(training_data: TrainingData, queries: Queries) -> str:
+    users = training_data.dataset.users.gather(queries.users).cast(str).to_numpy()
+    items = training_data.dataset.catalogue.ids.gather(queries.positives.values).cast(str).to_numpy()
     return digest_of_queries(users, queries.times, queries.positives.offsets, items)

@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import PairColumns, given_columns, retrieved_columns
+from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
 from recmem.serving.model import Model
 from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.evaluation.positive_ranks import retrieved_ranks
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
-from training.training_data import Shown, labels_of, moment
+from training.training_data import ImpressionQueries, labels_of, moment
 
 METRIC = "ndcg@10"
 
@@ -27,14 +27,14 @@ class LaterQueries:
 
     model: Model
     queries: Queries
-    shown: Shown | None
+    shown: ImpressionQueries | None
 
     @classmethod
     def of(cls, model: Model, limit: int) -> LaterQueries:
         """At most `limit` queries, evenly spread; DataError where the store holds none."""
-        begin, shown = model.bundle.config.learned_until, Shown.of(model.scene)
+        begin, shown = model.bundle.config.learned_until, ImpressionQueries.of(model.dataset)
         if shown is None:
-            queries = queries_between(model.scene.log, begin, END_OF_TIME, recalled=model.scene.recalled)
+            queries = queries_between(model.dataset.log, begin, END_OF_TIME, cancelled=model.dataset.cancelled)
             found = cls(model, queries.spread(limit), None)
         else:
             late = shown.between(begin, END_OF_TIME).spread(limit)
@@ -50,14 +50,14 @@ class LaterQueries:
         """Where they begin, ISO 8601."""
         return moment(self.model.bundle.config.learned_until)
 
-    def pairs(self, batch: QueryBatch) -> PairColumns:
+    def pairs(self, batch: QueryBatch) -> PairFeatures:
         """The queries' candidates, with columns as they are read for `batch`."""
         model = self.model
         if self.shown is not None:
-            return given_columns(model.scene, model.matcher, batch, self.shown.candidates)
-        return retrieved_columns(model.scene, model.matcher, batch, model.bundle.config.retrieval)
+            return candidate_features(model.dataset, model.matcher, batch, self.shown.candidates)
+        return retrieved_features(model.dataset, model.matcher, batch, model.bundle.config.retrieval)
 
-    def ndcg(self, pairs: PairColumns, scores: NDArray[np.float64], seed: int) -> PerQuery:
+    def ndcg(self, pairs: PairFeatures, scores: NDArray[np.float64], seed: int) -> PerQuery:
         """NDCG@10 of each query, its candidates ranked by these scores; ties are broken by the seed."""
         generator = np.random.default_rng(seed)
         if self.shown is not None:

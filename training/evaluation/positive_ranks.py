@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.ragged import Ragged
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import Grid, seen_items
-from training.evaluation.baselines import popularity_columns
+from training.evaluation.baselines import popularity_features
 from training.evaluation.ledger import PositiveSlice
 from training.evaluation.metrics import PerQuery, catalogue_metrics, rank_of_rows
 from training.fitting.fit_ranker import RankingData
@@ -47,7 +47,7 @@ class CatalogueRanks:
 class GridRanks:
     """Collects the ranks of the positives in the whole catalogue, chunk by chunk of queries."""
 
-    scene: Scene
+    dataset: Dataset
     queries: Queries
     rows: dict[str, str]
     """Row of the ledger -> the column that ranks it."""
@@ -60,12 +60,12 @@ class GridRanks:
 
     def __call__(self, batch: QueryBatch, grid: Grid) -> None:
         """Ranks the next chunk's positives under every row."""
-        begin, n_items = len(self.n_ranked), len(self.scene.catalogue)
+        begin, n_items = len(self.n_ranked), len(self.dataset.catalogue)
         positives = self.queries.positives.take(np.arange(begin, begin + len(batch)))
         every = Ragged.from_lists([np.arange(n_items)])
-        fixed = popularity_columns(self.scene.log, self.test_from, every)
+        fixed = popularity_features(self.dataset.log, self.test_from, every)
         grid = grid | {name: np.broadcast_to(column, (len(batch), n_items)) for name, column in fixed.items()}
-        seen = seen_items(self.scene, batch) if self.exclude_seen else None
+        seen = seen_items(self.dataset, batch) if self.exclude_seen else None
         taken = [0] * len(batch) if seen is None else [len(np.unique(row)) for row in seen.to_lists()]
         self.n_ranked += [n_items - n_taken for n_taken in taken]
         for name, column in self.rows.items():
@@ -105,23 +105,23 @@ def recall_at(data: RankingData, positives: Ragged, k: int) -> float:
     return float(data.labels[place < k].sum() / max(len(positives.values), 1))
 
 
-def query_slices(scene: Scene, queries: Queries) -> dict[str, NDArray[np.bool_]]:
+def query_slices(dataset: Dataset, queries: Queries) -> dict[str, NDArray[np.bool_]]:
     """Masks over queries by the length of the memory."""
-    n_events = scene.log.by_user.counts(queries.users, queries.times)
+    n_events = dataset.log.by_user.counts(queries.users, queries.times)
     return {name: (n_events >= low) & (n_events <= high) for name, (low, high) in MEMORY_SLICES.items()}
 
 
 def positive_slices(
-    scene: Scene, queries: Queries, test_from: int, without: NDArray[np.float64], with_: NDArray[np.float64]
+    dataset: Dataset, queries: Queries, test_from: int, without: NDArray[np.float64], with_: NDArray[np.float64]
 ) -> dict[str, PositiveSlice]:
     """Recall@10 of cold positives (no event before the test), and of positives by the item's age at the query."""
     rows, times = queries.positives.values, queries.times[queries.positives.row_index]
-    log = scene.log
+    log = dataset.log
     cold = log.by_item.counts(rows, np.full(len(rows), test_from + 1)) == 0
     known = log.by_item.counts(rows, times) > 0
     first = np.full(len(rows), np.iinfo(np.int64).max)
     first[known] = log.times[log.by_item.order[log.by_item.starts(rows[known])]]
-    young = known & (times - first < YOUNG_SHARE * scene.config.counters.span)
+    young = known & (times - first < YOUNG_SHARE * dataset.config.counters.span)
     masks = {"cold items": cold, "warm items": ~cold, "item young": young, "item old": known & ~young}
     offsets = queries.positives.offsets
     return {

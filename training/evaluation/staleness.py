@@ -60,7 +60,7 @@ def price_of_staleness(
     Raises DataError where the store holds no such query.
     """
     asked = LaterQueries.of(model, limit)
-    batch = QueryBatch.of(model.scene, asked.queries.users, asked.queries.times)
+    batch = QueryBatch.of(model.dataset, asked.queries.users, asked.queries.times)
     seed = int(generator.integers(2**32))
     fresh, prices = _ndcg(asked, batch, seed), []
     for stale, delay, then in _passes(model, asked.queries, batch):
@@ -79,7 +79,7 @@ def _ndcg(asked: LaterQueries, batch: QueryBatch, seed: int) -> PerQuery:
 
 def _passes(model: Model, queries: Queries, fresh: QueryBatch) -> Iterator[tuple[Stale, str, QueryBatch]]:
     for delay, microseconds in DELAYS.items():
-        before = QueryBatch.of(model.scene, queries.users, queries.times - microseconds)
+        before = QueryBatch.of(model.dataset, queries.users, queries.times - microseconds)
         batches = (
             before,
             QueryBatch(queries.users, fresh.times, before.histories),

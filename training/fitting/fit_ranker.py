@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from feature_store import DataError
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import RELATIVE, Blend, Ranker, feature_matrix, feature_names, ranking_features
 
 FloatArray = NDArray[np.float32]
@@ -49,7 +49,7 @@ class RankerConfig:
 class RankingData:
     """Pairs with labels; queries in order of time."""
 
-    pairs: PairColumns
+    pairs: PairFeatures
     labels: NDArray[np.int8]
 
     def with_positives(self) -> RankingData:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from feature_store import EventLog
 from feature_store.as_of_reads import AsOf, Past
-from feature_store.cancelled_events import Recalled
+from feature_store.cancelled_events import CancelledEvents
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.user_memory import MemoryConfig, Slots
@@ -55,7 +55,7 @@ class MatchBatches:
     """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets.
 
     Where events were taken back, `log` holds what stood at the moment, from which the positives come; memories are read
-    from `reads`, as they were at each query, and `recalled` tells what a user had at the time.
+    from `reads`, as they were at each query, and `cancelled` tells what a user had at the time.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class MatchBatches:
         seed: int,
         prefers_recent: bool = False,
         reads: AsOf | None = None,
-        recalled: Recalled | None = None,
+        cancelled: CancelledEvents | None = None,
     ) -> None:
         self._reads, self._memory, self._config = log if reads is None else reads, memory, config
         self._rng = np.random.default_rng(seed)
         self._n_items = n_items
         earliest = int(log.times.min(initial=0)) - 1
-        self._warm = queries_between(log, earliest, until, recalled=recalled)
-        first = queries_between(log, earliest, until, with_history=False, recalled=recalled)
+        self._warm = queries_between(log, earliest, until, cancelled=cancelled)
+        first = queries_between(log, earliest, until, with_history=False, cancelled=cancelled)
         self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
         half_life = config.half_life if prefers_recent else np.inf
         self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))

@@ -11,8 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from feature_store.counters import CounterConfig, new_item_counters
-from feature_store.covisitation import COLUMNS as COVISITATION_COLUMNS
-from recmem.ranking.features import PairColumns
+from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
+from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData
 
 
@@ -27,8 +27,8 @@ def with_new_items(
     new_positives = data.pairs.values["item_age"][data.labels > 0] < 0
     share = min(rate * float(new_positives.mean()), 1.0) if len(new_positives) else 0.0
     as_new = generator.random(len(data.labels)) < share
-    blank = dict.fromkeys(COVISITATION_COLUMNS, 0.0) | new_item_counters(counters)
+    blank = dict.fromkeys(COVISITATION_FEATURES, 0.0) | new_item_counters(counters)
     values = dict(data.pairs.values)
     for name, value in blank.items():
         values[name] = np.where(as_new, np.float32(value), values[name])
-    return replace(data, pairs=PairColumns(data.pairs.candidates, values))
+    return replace(data, pairs=PairFeatures(data.pairs.candidates, values))

@@ -19,7 +19,7 @@ ROW_NOTES = {
     "popularity": "the items with most events before the test",
     "recent_popularity": "the items with most events in the last tenth of the log before the test",
     "covisitation": "items that often follow what the user has (item to item), without text",
-    "frozen_cosine": "text alone, untrained: the encoder's similarity to what the user has",
+    "text_similarity": "text alone, untrained: the encoder's similarity to what the user has",
     "match_score": "the trained match score alone: text memory, no counters",
     WITHOUT_MATCH: "LightGBM on counters and co-visitation, without any text column",
     WITH_MATCH: "the same LightGBM with the match columns added",
@@ -66,7 +66,7 @@ class ReportContent:
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     """Gain by column of the ranker with match."""
-    match_columns: Collection[str] = ()
+    match_features: Collection[str] = ()
     curves: Sequence[Panel] = ()
     examples: Sequence[Example] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
@@ -170,7 +170,7 @@ def _figures(ledger: Ledger, content: ReportContent) -> dict[str, Markup]:
     if ledger.slices:
         drawn["slices"] = plots.slices_figure(ledger)
     if content.importance:
-        drawn["importance"] = plots.importance_figure(content.importance, match_columns=content.match_columns)
+        drawn["importance"] = plots.importance_figure(content.importance, match_features=content.match_features)
     if content.curves:
         drawn["curves"] = plots.curves_figure(content.curves)
     # Matplotlib escapes the texts that it writes; the SVG itself is markup.

@@ -101,13 +101,13 @@ def slices_figure(ledger: Ledger) -> Figure:
 
 
 def importance_figure(
-    importance: Mapping[str, float], *, match_columns: Collection[str] = (), n_columns: int = 20
+    importance: Mapping[str, float], *, match_features: Collection[str] = (), n_columns: int = 20
 ) -> Figure:
     """The `n_columns` columns that gave the ranker most gain, as shares of all gain; match columns stand out."""
     total = sum(importance.values()) or 1.0
     shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)[:n_columns][::-1]
     names, values = [name for _, name in shares], [share for share, _ in shares]
-    colours = [MATCH if name in match_columns else BAR for name in names]
+    colours = [MATCH if name in match_features else BAR for name in names]
     with mpl.rc_context(_STYLE):
         figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * max(len(names), 1) + 0.7), layout="constrained")
         axes = figure.subplots()

@@ -115,8 +115,8 @@ def _experiment_id(client: MlflowClient, uri: str, name: str) -> str:
     if found is None:
         return _create_experiment(client, uri, name)
     if found.lifecycle_stage != "active":
-        mend = f"Restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`, or name another."
-        raise DataError(f"experiment: expected one that is there, got {name!r}, which was deleted. {mend}")
+        remedy = f"Restore it with `mlflow experiments restore --experiment-id {found.experiment_id}`, or name another."
+        raise DataError(f"experiment: expected one that is there, got {name!r}, which was deleted. {remedy}")
     return str(found.experiment_id)
 
 
@@ -148,8 +148,8 @@ def _project_run(client: MlflowClient) -> Run | None:
         return client.get_run(run_id)
     except MlflowException as error:
         got = f"MLFLOW_RUN_ID={run_id}, which is not at {client.tracking_uri}"
-        mend = "Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
-        raise DataError(f"MLFLOW_RUN_ID: expected a run of the tracking server, got {got}. {mend}") from error
+        remedy = "Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
+        raise DataError(f"MLFLOW_RUN_ID: expected a run of the tracking server, got {got}. {remedy}") from error
 
 
 def _new_run(client: MlflowClient, experiment_id: str, name: str | None, tags: Mapping[str, str] | None = None) -> Run:

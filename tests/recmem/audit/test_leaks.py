@@ -11,7 +11,7 @@ import pytest
 
 from feature_store.point_in_time import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
-from recmem.audit.snapshots import MEMORY, SCORE, Moments
+from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
 from recmem.ranking import features as columns_module
 from recmem.serving.model import Model
 from worlds import model_of, trained_world, with_cancellations
@@ -21,7 +21,7 @@ DAY = 24 * 3600 * 10**6
 
 def audited(model: Model, n_cuts: int = 3) -> pl.DataFrame:
     generator = np.random.default_rng(0)
-    moments = Moments.sample(model.scene, 60, generator)
+    moments = PastQueries.sample(model.dataset, 60, generator)
     return leak_audit(model, moments, n_cuts=n_cuts, generator=generator)
 
 
@@ -42,7 +42,7 @@ def a_model() -> Model:
 def test_nothing_leaks_here() -> None:
     told: list[int] = []
     model, generator = a_model(), np.random.default_rng(0)
-    moments = Moments.sample(model.scene, 60, generator)
+    moments = PastQueries.sample(model.dataset, 60, generator)
     found = leak_audit(model, moments, n_cuts=4, generator=generator, on_cut=told.append)
     assert found.is_empty()
     assert told == [1] * 4
@@ -65,9 +65,9 @@ def test_what_was_taken_back_does_not_leak_either_way() -> None:
 
 def test_what_was_taken_back_and_still_counts_is_found_out() -> None:
     model = model_of(with_cancellations(trained_world().events))
-    assert model.scene.recalled is not None
-    stubborn = replace(model.scene.recalled, gone=model.scene.recalled.gone + 30 * DAY)
-    model.scene = replace(model.scene, reads=replace(model.scene.tables, recalled=stubborn))
+    assert model.dataset.cancelled is not None
+    stubborn = replace(model.dataset.cancelled, gone=model.dataset.cancelled.gone + 30 * DAY)
+    model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=stubborn))
     found = audited(model, n_cuts=4)
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(found["what"])
     assert "never" in set(found["change"])
@@ -88,5 +88,5 @@ def test_a_counter_that_looks_ahead_is_found_out_and_nothing_else(monkeypatch: p
 def test_an_arrival_that_is_ignored_is_found_out() -> None:
     events = trained_world().events
     timely = model_of(events.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("available_at")))
-    timely.scene = replace(timely.scene, events=model_of(events).scene.events)
+    timely.dataset = replace(timely.dataset, events=model_of(events).dataset.events)
     assert not audited(timely, n_cuts=12).is_empty()

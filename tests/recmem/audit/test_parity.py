@@ -11,8 +11,8 @@ from feature_store.online_log import OnlineLog
 from feature_store.redis import RedisMemories
 from feature_store.redis.memories import Rules
 from recmem.audit.parity import replay_audit
-from recmem.audit.snapshots import MEMORY, SCORE, Moments
-from recmem.dataset.dataset import Scene
+from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
+from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 from worlds import model_of, trained_world, with_cancellations
 
@@ -23,19 +23,19 @@ def model() -> Model:
 
 
 def replayed(model: Model, n: int = 40) -> pl.DataFrame:
-    return replay_audit(model, Moments.sample(model.scene, n, np.random.default_rng(1)))
+    return replay_audit(model, PastQueries.sample(model.dataset, n, np.random.default_rng(1)))
 
 
 def test_online_and_offline_agree_to_the_bit(model: Model) -> None:
     told: list[int] = []
-    moments = Moments.sample(model.scene, 40, np.random.default_rng(0))
+    moments = PastQueries.sample(model.dataset, 40, np.random.default_rng(0))
     found = replay_audit(model, moments, on_moment=told.append)
     assert found.is_empty()
     assert len(told) == len(moments) == 40
     assert (np.diff(moments.times) >= 0).all()
     for row, (user, time) in enumerate(zip(moments.users, moments.times, strict=True)):
-        at = (model.scene.log.user_rows == user) & (model.scene.log.times == time)
-        assert set(model.scene.log.item_rows[at][:5]) <= set(moments.items.row(row))
+        at = (model.dataset.log.user_rows == user) & (model.dataset.log.times == time)
+        assert set(model.dataset.log.item_rows[at][:5]) <= set(moments.items.row(row))
 
 
 def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,19 +53,19 @@ def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monk
 
 def test_what_was_taken_back_is_so_online_too() -> None:
     model = model_of(with_cancellations(trained_world().events))
-    moments = Moments.sample(model.scene, 60, np.random.default_rng(0))
-    recalled = model.scene.recalled
-    assert recalled is not None
-    assert len(recalled.log) > 50
-    assert np.isin(moments.times, recalled.gone).sum() > 5
+    moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
+    cancelled = model.dataset.cancelled
+    assert cancelled is not None
+    assert len(cancelled.log) > 50
+    assert np.isin(moments.times, cancelled.gone).sum() > 5
     assert replay_audit(model, moments).is_empty()
 
 
 def test_a_cancellation_that_never_reaches_the_process_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(with_cancellations(trained_world().events))
-    taken_in = Scene.with_events
+    taken_in = Dataset.with_events
     monkeypatch.setattr(
-        Scene, "with_events", lambda scene, rows: taken_in(scene, rows.filter(pl.col("cancels").is_null()))
+        Dataset, "with_events", lambda dataset, rows: taken_in(dataset, rows.filter(pl.col("cancels").is_null()))
     )
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(replayed(model, 60)["what"])
 
@@ -79,15 +79,15 @@ def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
 
 def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:
     memories = RedisMemories(f"{redis_url}#audit", timeout=5)
-    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(0)), online=memories)
+    found = replay_audit(model, PastQueries.sample(model.dataset, 40, np.random.default_rng(0)), online=memories)
     assert found.is_empty()
     memories.clear()
 
 
 def test_what_was_taken_back_is_so_in_redis_too(redis_url: str) -> None:
     model = model_of(with_cancellations(trained_world().events))
-    memories = RedisMemories(f"{redis_url}#recalled", timeout=5)
-    moments = Moments.sample(model.scene, 60, np.random.default_rng(0))
+    memories = RedisMemories(f"{redis_url}#cancelled", timeout=5)
+    moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
     assert replay_audit(model, moments, online=memories).is_empty()
     memories.clear()
 
@@ -103,6 +103,6 @@ def test_an_event_that_never_reaches_the_server_is_found_out(
         return written(self, rows[n:], rules, in_tables[n:], *rest)
 
     monkeypatch.setattr(RedisMemories, "_written", lossy)
-    found = replay_audit(model, Moments.sample(model.scene, 40, np.random.default_rng(1)), online=memories)
+    found = replay_audit(model, PastQueries.sample(model.dataset, 40, np.random.default_rng(1)), online=memories)
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     memories.clear()

@@ -8,18 +8,18 @@ from hypothesis import strategies as st
 
 import oracle
 from oracle import Event, Showing
-from recmem.dataset import dataset as scene_module
+from recmem.dataset import dataset as dataset_module
 from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.dataset import Scene
-from scenes import catalogue, scene_of
+from recmem.dataset.dataset import Dataset
+from datasets import catalogue, scene_of
 from strategies import ITEMS, N_USERS, USERS, event_frame, logs, showings, times
 
-FEWER = settings(max_examples=30)  # each builds several scenes
+FEWER = settings(max_examples=30)  # each builds several datasets
 
 
-def read(scene: Scene, time: int) -> list[list[tuple[int, int]]]:
+def read(dataset: Dataset, time: int) -> list[list[tuple[int, int]]]:
     """Items and times that each user remembers."""
-    found = scene.histories(scene.user_rows(USERS), np.full(N_USERS, time), 99)
+    found = dataset.histories(dataset.user_rows(USERS), np.full(N_USERS, time), 99)
     pairs = list(zip(found.items.values.tolist(), found.times.tolist(), strict=True))
     return [pairs[begin:end] for begin, end in zip(found.items.offsets, found.items.offsets[1:], strict=False)]
 
@@ -32,9 +32,9 @@ def test_histories_are_found_by_the_users_id(log: list[Event], time: int) -> Non
 
 
 def test_users_are_those_of_events_and_impressions() -> None:
-    scene = scene_of([Event(2, 0, 1)], [Showing(0, 0, 1, 5, 1)])
-    assert scene.users.to_list() == ["user0", "user2"]
-    assert scene.user_rows(pl.Series(["user2", "user1", "user0"])).tolist() == [1, -1, 0]
+    dataset = scene_of([Event(2, 0, 1)], [Showing(0, 0, 1, 5, 1)])
+    assert dataset.users.to_list() == ["user0", "user2"]
+    assert dataset.user_rows(pl.Series(["user2", "user1", "user0"])).tolist() == [1, -1, 0]
 
 
 @FEWER
@@ -55,7 +55,7 @@ def test_scene_after_events_is_the_scene_of_all(
 ) -> None:
     grown = scene_of(log)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scene_module, "LONGEST_TAIL", longest_tail)
+        patch.setattr(dataset_module, "LONGEST_TAIL", longest_tail)
         for begin in range(0, len(more), at_once):
             for period in grown.timeline.periods(np.array(asked, dtype=np.int64)):
                 grown.timeline.at(int(period))
@@ -73,8 +73,8 @@ def test_scene_after_events_is_the_scene_of_all(
 
 def test_an_event_seen_twice_counts_once() -> None:
     log = [Event(0, 1, 5), Event(0, 2, 6)]
-    scene = scene_of(log).with_events(event_frame(log)).with_events(event_frame([log[1], Event(0, 2, 7)]))
-    assert len(scene.log) == 3
+    dataset = scene_of(log).with_events(event_frame(log)).with_events(event_frame([log[1], Event(0, 2, 7)]))
+    assert len(dataset.log) == 3
 
 
 def test_events_with_an_id_of_their_own_are_told_apart_by_it() -> None:
@@ -89,8 +89,8 @@ def test_clock_is_the_moment_after_the_newest_event() -> None:
 
 
 def test_another_catalogue_renumbers_the_items() -> None:
-    scene = scene_of([Event(0, 0, 1), Event(0, 3, 2)])
+    dataset = scene_of([Event(0, 0, 1), Event(0, 3, 2)])
     fewer = Catalogue.of(catalogue().items.filter(pl.col("item_id") != ITEMS[0]), ("title",))
-    assert read(scene, 9)[0] == [(0, 1), (3, 2)]
-    assert read(scene.with_catalogue(fewer), 9)[0] == [(2, 2)]
-    assert scene.with_catalogue(fewer).log.n_unknown_items == 1
+    assert read(dataset, 9)[0] == [(0, 1), (3, 2)]
+    assert read(dataset.with_catalogue(fewer), 9)[0] == [(2, 2)]
+    assert dataset.with_catalogue(fewer).log.n_unknown_items == 1

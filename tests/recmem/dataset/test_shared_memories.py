@@ -62,7 +62,7 @@ def asked() -> pl.DataFrame:
 
 
 def test_what_one_process_observes_all_remember(store: Store, online: RedisMemories) -> None:
-    publish(loaded(store).scene, online)
+    publish(loaded(store).dataset, online)
     one, other, alone = loaded(store, online), loaded(store, online), loaded(store)
     later = split()[1].with_columns(
         user_id=pl.when(pl.col("user_id") == "curl").then(pl.lit("a new user")).otherwise("user_id")
@@ -76,7 +76,7 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
     for model in (one, other):
         assert model.match(asked()).equals(alone.match(asked()))
         # The item-item models stay those of the tables until they are loaded anew; nothing else does.
-        model.scene = replace(model.scene, timeline=alone.scene.timeline)
+        model.dataset = replace(model.dataset, timeline=alone.dataset.timeline)
         assert model.rank(asked()).equals(alone.rank(asked()))
         assert model.counts == alone.counts
         assert model.memory("a new user").equals(alone.memory("a new user"))
@@ -89,7 +89,7 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
 
 def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
     store = Store.open(trained_world().store)
-    publish(loaded(store).scene, online)
+    publish(loaded(store).dataset, online)
     shared, alone = loaded(store, online), loaded(store)
     users = asked()["user_id"].unique().sort().to_list()
     assert shared.rank(asked()).equals(alone.rank(asked()))
@@ -101,7 +101,7 @@ def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: R
 
 
 def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemories) -> None:
-    publish(loaded(store).scene, online)
+    publish(loaded(store).dataset, online)
     model = loaded(store, online)
     row = split()[1].head(1).select("user_id", "item_id", "timestamp")
     strange = row.with_columns(item_id=pl.lit("no-such-item"))
@@ -137,7 +137,7 @@ def test_who_is_forgotten_is_a_stranger_online_too(
     store: Store, online: RedisMemories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgetting, "registered_versions", dict)
-    publish(loaded(store).scene, online)
+    publish(loaded(store).dataset, online)
     stale = loaded(store, online)
     user = str(split()[0]["user_id"].mode()[0])
     assert stale.memory(user).height > 5

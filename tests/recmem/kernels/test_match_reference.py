@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import oracle
-from recmem.kernels import LOGIT_LIMIT, MatchTables, Searched, match_contributions, match_scores
+from recmem.kernels import LOGIT_LIMIT, MatchTables, RetrievedSlots, match_contributions, match_scores
 from tolerances import close
 
 N_TEXTS, DIM, N_HEADS, HEAD_DIM = 7, 6, 2, 3
@@ -184,7 +184,7 @@ def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
     older = torch.tensor([len(memory) - place > n_recent for memory in memories for place in range(len(memory))]).bool()
     slots, owner = flat(memories)
     found = match_scores(
-        tables, slots, owner, bias, sign, torch.tensor(candidates), len(memories), Searched(older, n_kept)
+        tables, slots, owner, bias, sign, torch.tensor(candidates), len(memories), RetrievedSlots(older, n_kept)
     )
     numbers, first = in_float64(tables), 0
     for number, memory in enumerate(memories):
@@ -207,10 +207,10 @@ def test_contributions_of_a_searched_memory_sum_to_its_score(
 ) -> None:
     tables, (bias, sign) = random_tables(seed), slot_terms([memory], seed)
     slots, owner = flat([memory])
-    searched = Searched(torch.arange(len(memory)) < 4, 2)
+    retrieved = RetrievedSlots(torch.arange(len(memory)) < 4, 2)
     asked = torch.tensor(candidates)
-    prior, null, parts = match_contributions(tables, slots, bias, sign, asked, searched)
-    score = match_scores(tables, slots, owner, bias, sign, asked, 1, searched)[0]
+    prior, null, parts = match_contributions(tables, slots, bias, sign, asked, retrieved)
+    score = match_scores(tables, slots, owner, bias, sign, asked, 1, retrieved)[0]
     close(prior + null + parts.sum(0), score, "explanation")
 
 

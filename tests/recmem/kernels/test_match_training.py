@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pair_cases import N_TEXTS, flat, random_tables
-from recmem.kernels import MatchTables, Searched, match_scores, match_scores_training
+from recmem.kernels import MatchTables, RetrievedSlots, match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Kind, Slots
 from recmem.text.vector_cache import exact_units
@@ -26,7 +26,7 @@ def scores_and_gradients(
     memories: list[list[int]],
     candidates: list[int],
     seed: int,
-    searched: Searched | None,
+    retrieved: RetrievedSlots | None,
     size: float,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """In float64, of a random sum of the scores; `size` times the bias drives logits into the clamp."""
@@ -39,7 +39,7 @@ def scores_and_gradients(
     owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
     made = MatchTables(**{name: inputs[name] for name in named})
     asked = torch.tensor(candidates)
-    scores = function(made, flat(memories), owner, inputs["bias"], inputs["sign"], asked, len(memories), searched)
+    scores = function(made, flat(memories), owner, inputs["bias"], inputs["sign"], asked, len(memories), retrieved)
     weights = torch.randn(scores.shape, generator=generator, dtype=torch.float64)
     (scores * weights).sum().backward()
     return scores.detach(), {name: part.grad for name, part in inputs.items() if part.grad is not None}
@@ -51,9 +51,9 @@ def test_scores_and_gradients_are_autograds(
     memories: list[list[int]], candidates: list[int], seed: int, size: float, searches: bool
 ) -> None:
     older = torch.rand(sum(map(len, memories)), generator=torch.Generator().manual_seed(seed)) < 0.5
-    searched = Searched(older, 1) if searches else None
-    expected = scores_and_gradients(match_scores, memories, candidates, seed, searched, size)
-    found = scores_and_gradients(match_scores_training, memories, candidates, seed, searched, size)
+    retrieved = RetrievedSlots(older, 1) if searches else None
+    expected = scores_and_gradients(match_scores, memories, candidates, seed, retrieved, size)
+    found = scores_and_gradients(match_scores_training, memories, candidates, seed, retrieved, size)
     close(found[0], expected[0], "float64")
     assert found[1].keys() == expected[1].keys()
     for name, gradient in expected[1].items():

@@ -17,18 +17,18 @@ from hypothesis import strategies as st
 import oracle
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem import kernels as kernels_module
-from recmem.kernels import Backend, Searched, match_pairs, why_not_numba, why_not_triton
+from recmem.kernels import Backend, RetrievedSlots, match_pairs, why_not_numba, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
-from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
+from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_torch import match_pairs_blocked
 from tolerances import close
 
 FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time
 
-Scorer = Callable[[PackedTables, Memories, Asked], PairScores]
+Scorer = Callable[[PackedTables, Memories, PairCandidates], PairScores]
 
 
-def numba_scorer(tables: PackedTables, memories: Memories, asked: Asked) -> PairScores:
+def numba_scorer(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     return match_pairs(tables, memories, asked, backend="numba")
 
 
@@ -86,7 +86,7 @@ def test_pairs_are_the_definition_also_where_older_slots_are_searched(
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
     packed = PackedTables.of(tables)
     older = torch.rand(len(memories.rows), generator=torch.Generator().manual_seed(seed)) < 0.6
-    memories = replace(memories, searched=Searched(older, n_kept))
+    memories = replace(memories, retrieved=RetrievedSlots(older, n_kept))
     found, expected = backend(packed, memories, asked), match_pairs_reference(packed, memories, asked)
     same(replace(found, strongest=expected.strongest), expected)
     close(PackedTables.of(tables, torch.float16).rows(torch.arange(N_TEXTS), 0), tables.unit, "exact")
@@ -135,7 +135,7 @@ def test_numba_gives_a_pair_the_same_bits_whatever_is_beside_it(
     few = Memories(
         memories.rows[slots], offsets[0], memories.counted[slots], memories.bias[slots], memories.sign[slots]
     )
-    found = numba_scorer(packed, few, Asked(asked.rows[pairs], offsets[1]))
+    found = numba_scorer(packed, few, PairCandidates(asked.rows[pairs], offsets[1]))
     for field in fields(PairScores):
         if field.name != "strongest":
             assert torch.equal(getattr(found, field.name), getattr(whole, field.name)[pairs])

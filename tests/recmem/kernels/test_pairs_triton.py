@@ -11,8 +11,8 @@ import torch
 from hypothesis import given, settings
 
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
-from recmem.kernels.match_reference import Searched
-from recmem.kernels.pairs import Asked, Memories, PackedTables, PairScores, match_pairs_reference
+from recmem.kernels.match_reference import RetrievedSlots
+from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores, match_pairs_reference
 from tolerances import close
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
@@ -23,12 +23,12 @@ FEWER = settings(max_examples=10, deadline=None)  # the interpreter takes its ti
 SIMILARITIES = ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
 
 
-def moved(part: PackedTables | Memories | Asked) -> PackedTables | Memories | Asked:
+def moved(part: PackedTables | Memories | PairCandidates) -> PackedTables | Memories | PairCandidates:
     tensors = {field.name: getattr(part, field.name) for field in fields(part)}
     return replace(part, **{name: t.to(DEVICE) for name, t in tensors.items() if isinstance(t, torch.Tensor)})
 
 
-def agree(packed: PackedTables, memories: Memories, asked: Asked, tolerance: str = "float32") -> PairScores:
+def agree(packed: PackedTables, memories: Memories, asked: PairCandidates, tolerance: str = "float32") -> PairScores:
     found = match_pairs_triton(*map(moved, (packed, memories, asked)))  # type: ignore[arg-type]
     expected = match_pairs_reference(packed, memories, asked)
     size = max(1.0, float(expected.score.abs().max())) if len(asked.rows) else 1.0
@@ -76,8 +76,8 @@ def test_no_pair_needs_no_launch() -> None:
 
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     memories, asked = inputs([([1], [2])], 0)
-    searched = replace(memories, searched=Searched(torch.ones(1, dtype=torch.bool), 1))
+    retrieved = replace(memories, retrieved=RetrievedSlots(torch.ones(1, dtype=torch.bool), 1))
     with pytest.raises(RuntimeError, match="got triton: the memories hold slots that are retrieved"):
-        match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), searched, asked)))  # type: ignore[arg-type]
+        match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, asked)))  # type: ignore[arg-type]
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "needs a CUDA device" in str(why_not(torch.device("cpu"), memories))

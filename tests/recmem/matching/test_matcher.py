@@ -14,9 +14,9 @@ from feature_store.ragged import Ragged
 from oracle import Event
 from recmem.kernels import PER_ITEM
 from recmem.matching import matcher as matcher_module
-from recmem.matching.matcher import MATCH_COLUMNS, Matcher
+from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.matching.user_memory import MemoryConfig
-from scenes import N_TEXTS, matcher
+from datasets import N_TEXTS, matcher
 from strategies import N_USERS, event_log, logs, times
 from tolerances import close
 
@@ -35,7 +35,7 @@ def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
 def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
     made = matcher()
     found = made.columns(histories(log, time), EVERY_TEXT)
-    assert tuple(found) == MATCH_COLUMNS
+    assert tuple(found) == MATCH_FEATURES
     slots = made.slots(histories(log, time))
     bias, sign = (term.detach().double().numpy() for term in made.module.slot_terms(slots))
     names = (*PER_ITEM, "alpha", "gamma", "null_logit")
@@ -58,16 +58,16 @@ def test_older_events_are_seen_where_they_are_most_like_the_candidate(
 ) -> None:
     made, remembered = matcher(recent, retrieved), histories(log, time)
     found = made.columns(remembered, EVERY_TEXT)
-    pairs = made.pair_columns(remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
+    pairs = made.pair_features(remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
     unit = made.tables.unit.double().numpy()
     for user in range(N_USERS):
-        rows = remembered.take(np.array([user])).newest(recent + made.memory.searched).items.values
+        rows = remembered.take(np.array([user])).newest(recent + made.memory.retrieved_from).items.values
         older, newest = rows[:-recent], rows[-recent:]
         for item in EVERY_TEXT:
             likeness = unit[older] @ unit[item]
             border = np.sort(likeness)[-retrieved:].min(initial=np.inf)
             kept = np.flatnonzero(np.r_[likeness >= border, np.ones(len(newest), bool)])
-            one = remembered.take(np.array([user])).newest(recent + made.memory.searched)
+            one = remembered.take(np.array([user])).newest(recent + made.memory.retrieved_from)
             seen = np.isin(np.arange(len(rows)), kept)
             alone = replace(made, memory=MemoryConfig(recent=9)).columns(one.where(seen), np.array([item]))
             close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
@@ -81,7 +81,7 @@ def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matcher_module, "BLOCK_CELLS", cells)
         parts = matcher().columns(histories(log, time), EVERY_TEXT)
-    for name in MATCH_COLUMNS:
+    for name in MATCH_FEATURES:
         close(parts[name], whole[name], "float32")
 
 
@@ -90,7 +90,7 @@ def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time:
 def test_only_the_newest_events_are_remembered(log: list[Event], time: int, recent: int) -> None:
     found = matcher(recent).columns(histories(log, time), EVERY_TEXT)
     cut = matcher(recent).columns(histories(log, time, limit=recent), EVERY_TEXT)
-    for name in MATCH_COLUMNS:
+    for name in MATCH_FEATURES:
         close(found[name], cut[name], "exact")
 
 
@@ -101,7 +101,7 @@ def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> Non
     found, tables = matcher().columns(remembered, EVERY_TEXT), matcher().tables
     for user in np.flatnonzero(remembered.items.lengths == 0):
         close(found["match_raw"][user], (tables.prior + tables.null_value.sum(1)), "float32")
-        assert not any(found[name][user].any() for name in MATCH_COLUMNS if name.startswith("similarity"))
+        assert not any(found[name][user].any() for name in MATCH_FEATURES if name.startswith("similarity"))
 
 
 def test_texts_come_after_the_items_and_leave_their_scores_alone() -> None:

@@ -72,22 +72,22 @@ def test_a_memory_of_nothing_is_refused() -> None:
 
 def test_the_newest_events_are_seen_by_all_and_those_before_them_are_searched() -> None:
     log = [Event(0, item, 1 + item) for item in (4, 3, 2, 1, 0)] + [Event(1, 2, 3)]
-    slots = Slots.of(histories(log, 9), MemoryConfig(recent=2, retrieved=1, searched=2))
-    assert slots.rows.tolist() == [1, 2, 3, 4, 2]  # the oldest is beyond what is searched
-    assert slots.searched is not None
-    assert (slots.searched.older.tolist(), slots.searched.n_kept) == ([True, True, False, False, False], 1)
+    slots = Slots.of(histories(log, 9), MemoryConfig(recent=2, retrieved=1, retrieved_from=2))
+    assert slots.rows.tolist() == [1, 2, 3, 4, 2]  # the oldest is beyond what is retrieved
+    assert slots.retrieved is not None
+    assert (slots.retrieved.older.tolist(), slots.retrieved.n_kept) == ([True, True, False, False, False], 1)
 
 
 def test_a_memory_without_retrieval_ends_with_its_newest_events() -> None:
     log = [Event(0, item, 1 + item) for item in range(5)]
     slots = Slots.of(histories(log, 9), MemoryConfig(recent=2))
     assert slots.rows.tolist() == [3, 4]
-    assert slots.searched is None
+    assert slots.retrieved is None
 
 
 def test_retrieval_from_less_than_is_retrieved_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"searched: expected at least retrieved \(9\), got 4\. Look through more"):
-        MemoryConfig(retrieved=9, searched=4)
+    with pytest.raises(ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Look through more"):
+        MemoryConfig(retrieved=9, retrieved_from=4)
     with pytest.raises(ValueError, match=r"retrieved: expected 0 or more, got -1"):
         MemoryConfig(retrieved=-1)
 
@@ -96,5 +96,5 @@ def test_a_memory_of_more_events_than_are_read_is_refused() -> None:
     assert MemoryConfig(recent=HISTORY).held == HISTORY
     with pytest.raises(ValueError, match=r"recent: expected at most 200, got 201\. That many events are read"):
         MemoryConfig(recent=201)
-    with pytest.raises(ValueError, match=r"recent \+ searched: expected at most 200, got 210"):
+    with pytest.raises(ValueError, match=r"recent \+ retrieved_from: expected at most 200, got 210"):
         MemoryConfig(recent=60, retrieved=1)

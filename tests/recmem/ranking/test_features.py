@@ -1,4 +1,4 @@
-"""From a scene to the columns of pairs: what they hold, and that nothing at or after a query changes them."""
+"""From a dataset to the columns of pairs: what they hold, and that nothing at or after a query changes them."""
 
 from __future__ import annotations
 
@@ -10,41 +10,41 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import oracle
-from feature_store.covisitation import COLUMNS as COVISITATION_COLUMNS
+from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
 from oracle import Event, Showing
 from recmem.dataset import query_batch as query_batch_module
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.matching.matcher import MATCH_COLUMNS
+from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking import features as columns_module
-from recmem.ranking.features import PairColumns, by_pairs, given_columns, retrieved_columns, seen_items
+from recmem.ranking.features import PairFeatures, by_pairs, candidate_features, retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
-from scenes import CONFIG, N_TEXTS, matcher, scene_of
+from datasets import CONFIG, N_TEXTS, matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, showings, times
 from tolerances import close
 
-FEWER = settings(max_examples=20)  # each builds several scenes
+FEWER = settings(max_examples=20)  # each builds several datasets
 T = LAST_TIME
 RETRIEVAL = RetrievalConfig(candidates=3)
 QUERIES = st.lists(st.tuples(st.integers(0, N_USERS - 1), times()), min_size=1, max_size=4)
 
 
-def batch_of(scene: Scene, queries: list[tuple[int, int]]) -> QueryBatch:
-    """Queries by the number of the user, whichever row the scene gives it."""
-    users = scene.user_rows(USERS.gather([user for user, _ in queries]))
-    return QueryBatch.of(scene, users, np.array([time for _, time in queries], dtype=np.int64))
+def batch_of(dataset: Dataset, queries: list[tuple[int, int]]) -> QueryBatch:
+    """Queries by the number of the user, whichever row the dataset gives it."""
+    users = dataset.user_rows(USERS.gather([user for user, _ in queries]))
+    return QueryBatch.of(dataset, users, np.array([time for _, time in queries], dtype=np.int64))
 
 
-def given_to(scene: Scene, queries: list[tuple[int, int]], candidates: list[list[int]]) -> PairColumns:
-    return given_columns(scene, matcher(), batch_of(scene, queries), Ragged.from_lists(candidates))
+def given_to(dataset: Dataset, queries: list[tuple[int, int]], candidates: list[list[int]]) -> PairFeatures:
+    return candidate_features(dataset, matcher(), batch_of(dataset, queries), Ragged.from_lists(candidates))
 
 
-def retrieved_by(scene: Scene, queries: list[tuple[int, int]], config: RetrievalConfig = RETRIEVAL) -> PairColumns:
-    return retrieved_columns(scene, matcher(), batch_of(scene, queries), config)
+def retrieved_by(dataset: Dataset, queries: list[tuple[int, int]], config: RetrievalConfig = RETRIEVAL) -> PairFeatures:
+    return retrieved_features(dataset, matcher(), batch_of(dataset, queries), config)
 
 
-def same(actual: PairColumns, expected: PairColumns, tolerance: str = "exact") -> None:
+def same(actual: PairFeatures, expected: PairFeatures, tolerance: str = "exact") -> None:
     assert actual.candidates.to_lists() == expected.candidates.to_lists()
     assert list(actual.values) == list(expected.values)
     for name, column in expected.values.items():
@@ -68,17 +68,17 @@ def test_nothing_at_or_after_a_query_changes_a_column(
 ) -> None:
     shifted = [replace(event, time=event.time + shift, available=None) for event in future]
     known = [event for event in past if oracle.is_known(event, T)]
-    scenes = [
+    datasets = [
         scene_of(past + future, shown + later),
         scene_of(past + shifted, shown + [replace(row, label=1 - row.label) for row in later]),
         scene_of(past, shown),
         scene_of(known, [row for row in shown if row.time < T]),
     ]
     candidates = [list(range(N_TEXTS))] * N_USERS
-    first, *others = (given_to(scene, everyone_at(T), candidates) for scene in scenes)
+    first, *others = (given_to(dataset, everyone_at(T), candidates) for dataset in datasets)
     for other in others:
         same(other, first)
-    first, *others = (retrieved_by(scene, everyone_at(T)) for scene in scenes)
+    first, *others = (retrieved_by(dataset, everyone_at(T)) for dataset in datasets)
     for other in others:
         same(other, first)
 
@@ -99,19 +99,19 @@ def test_rows_of_one_session_never_see_each_other(log: list[Event], size: int, t
 def test_queries_of_a_batch_have_the_columns_of_single_ones(
     log: list[Event], shown: list[Showing], queries: list[tuple[int, int]]
 ) -> None:
-    scene = scene_of(log, shown)
+    dataset = scene_of(log, shown)
     candidates = [[(place + step) % N_TEXTS for step in range(place % 3 + 1)] for place in range(len(queries))]
-    whole = given_to(scene, queries, candidates)
+    whole = given_to(dataset, queries, candidates)
     for place, query in enumerate(queries):
-        single = given_to(scene, [query], [candidates[place]])
+        single = given_to(dataset, [query], [candidates[place]])
         same(whole.take(np.array([place])), single, "float32")
 
 
 @FEWER
 @given(logs(), times(), st.permutations(range(N_TEXTS)))
 def test_permuting_candidates_permutes_columns(log: list[Event], time: int, order: list[int]) -> None:
-    scene = scene_of(log)
-    in_order, turned = (given_to(scene, [(0, time)], [rows]) for rows in (list(range(N_TEXTS)), order))
+    dataset = scene_of(log)
+    in_order, turned = (given_to(dataset, [(0, time)], [rows]) for rows in (list(range(N_TEXTS)), order))
     for name, column in in_order.values.items():
         close(turned.values[name], column[order], "float32")
 
@@ -121,9 +121,9 @@ def test_permuting_candidates_permutes_columns(log: list[Event], time: int, orde
 def test_retrieved_candidates_have_the_columns_of_given_ones(
     log: list[Event], shown: list[Showing], queries: list[tuple[int, int]]
 ) -> None:
-    scene = scene_of(log, shown)
-    found = retrieved_by(scene, queries)
-    given_ = given_columns(scene, matcher(), batch_of(scene, queries), found.candidates)
+    dataset = scene_of(log, shown)
+    found = retrieved_by(dataset, queries)
+    given_ = candidate_features(dataset, matcher(), batch_of(dataset, queries), found.candidates)
     assert found.values.keys() == given_.values.keys()
     for name, column in given_.values.items():
         close(found.values[name], column, "float32")
@@ -134,8 +134,8 @@ def test_retrieved_candidates_have_the_columns_of_given_ones(
 def test_retrieved_are_new_items_each_once_and_as_many_as_asked(
     log: list[Event], queries: list[tuple[int, int]], n_candidates: int
 ) -> None:
-    scene = scene_of(log)
-    candidates = retrieved_by(scene, queries, RetrievalConfig(candidates=n_candidates)).candidates
+    dataset = scene_of(log)
+    candidates = retrieved_by(dataset, queries, RetrievalConfig(candidates=n_candidates)).candidates
     for (user, time), rows in zip(queries, candidates.to_lists(), strict=True):
         seen = {event.item for event in log if event.user == user and oracle.is_known(event, time)}
         assert len(set(rows)) == len(rows) == min(n_candidates, N_ITEMS - len(seen))
@@ -143,18 +143,18 @@ def test_retrieved_are_new_items_each_once_and_as_many_as_asked(
 
 
 def test_seen_items_come_back_where_they_are_asked_for() -> None:
-    scene = scene_of([Event(0, item, 1) for item in range(N_ITEMS)])
-    assert retrieved_by(scene, [(0, 5)]).candidates.to_lists() == [[]]
-    found = retrieved_by(scene, [(0, 5)], RetrievalConfig(candidates=9, exclude_seen=False)).candidates.to_lists()
+    dataset = scene_of([Event(0, item, 1) for item in range(N_ITEMS)])
+    assert retrieved_by(dataset, [(0, 5)]).candidates.to_lists() == [[]]
+    found = retrieved_by(dataset, [(0, 5)], RetrievalConfig(candidates=9, exclude_seen=False)).candidates.to_lists()
     assert sorted(found[0]) == list(range(N_ITEMS))
 
 
 def test_an_old_event_beyond_the_histories_is_still_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_batch_module, "HISTORY", 1)
-    scene = scene_of([Event(0, 3, 1), Event(0, 2, 2)])
-    batch = batch_of(scene, [(0, 5)])
+    dataset = scene_of([Event(0, 3, 1), Event(0, 2, 2)])
+    batch = batch_of(dataset, [(0, 5)])
     assert batch.histories.items.to_lists() == [[2]]
-    assert seen_items(scene, batch).to_lists() == [[3, 2]]
+    assert seen_items(dataset, batch).to_lists() == [[3, 2]]
 
 
 @FEWER
@@ -172,7 +172,7 @@ def test_columns_are_those_of_the_oracle(log: list[Event], shown: list[Showing],
         expected |= oracle.similarities(unit, [entry.item for entry in newest], [entry.sign for entry in newest], item)
         for name, value in expected.items():
             close(pairs.values[name][item], value, "float32")
-    assert set(pairs.values) == set(expected) | set(COVISITATION_COLUMNS) | set(MATCH_COLUMNS)
+    assert set(pairs.values) == set(expected) | set(COVISITATION_FEATURES) | set(MATCH_FEATURES)
     assert all(column.dtype == np.float32 for column in pairs.values.values())
 
 
@@ -190,18 +190,18 @@ def test_item_item_columns_are_those_of_the_last_refresh() -> None:
 def test_texts_that_are_no_items_have_match_columns_alone() -> None:
     log = [Event(1, 0, 1), Event(1, 1, 2), Event(0, 0, 4)]
     found = given_to(scene_of(log), [(0, 7)], [[N_ITEMS]]).values
-    assert all(found[name][0] == 0 for name in COVISITATION_COLUMNS)
+    assert all(found[name][0] == 0 for name in COVISITATION_FEATURES)
     assert found["match_raw"][0] != 0
     assert found["item_age"][0] == -1
 
 
 def test_history_of_texts_that_are_no_items_is_matched_and_not_counted() -> None:
     log = [Event(1, 0, 1), Event(1, 1, 2), Event(0, 0, 4)]
-    scene = scene_of(log)
-    batch = batch_of(scene, [(0, 7)])
+    dataset = scene_of(log)
+    batch = batch_of(dataset, [(0, 7)])
     history = replace(batch.histories, items=Ragged.from_lists([[N_ITEMS]]))
-    found = given_columns(scene, matcher(), replace(batch, histories=history), Ragged.from_lists([[1]])).values
-    assert all(found[name][0] == 0 for name in COVISITATION_COLUMNS)
+    found = candidate_features(dataset, matcher(), replace(batch, histories=history), Ragged.from_lists([[1]])).values
+    assert all(found[name][0] == 0 for name in COVISITATION_FEATURES)
     unit = matcher().tables.unit
     close(found["similarity_max"], [float(unit[1] @ unit[N_ITEMS])], "float32")
 
@@ -209,16 +209,16 @@ def test_history_of_texts_that_are_no_items_is_matched_and_not_counted() -> None
 @pytest.mark.parametrize("queries_at_once", [1, 2])
 def test_chunks_of_queries_give_what_all_at_once_gives(monkeypatch: pytest.MonkeyPatch, queries_at_once: int) -> None:
     log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
-    scene, queries = scene_of(log), [(user, time) for user in range(N_USERS) for time in (3, 9)]
+    dataset, queries = scene_of(log), [(user, time) for user in range(N_USERS) for time in (3, 9)]
     candidates = [[place % N_ITEMS] for place in range(len(queries))]
-    whole = given_to(scene, queries, candidates), retrieved_by(scene, queries)
+    whole = given_to(dataset, queries, candidates), retrieved_by(dataset, queries)
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", queries_at_once * N_ITEMS)
     monkeypatch.setattr(columns_module, "CHUNK_PAIRS", queries_at_once)
     told: list[int] = []
-    parts = given_columns(scene, matcher(), batch_of(scene, queries), Ragged.from_lists(candidates), told.append)
+    parts = candidate_features(dataset, matcher(), batch_of(dataset, queries), Ragged.from_lists(candidates), told.append)
     same(parts, whole[0], "float32")
     assert told == [queries_at_once] * (len(queries) // queries_at_once)
-    same(retrieved_by(scene, queries), whole[1], "float32")
+    same(retrieved_by(dataset, queries), whole[1], "float32")
 
 
 @given(lengths=st.lists(st.integers(0, 9), max_size=12), n_pairs=st.integers(1, 20))
@@ -232,37 +232,37 @@ def test_queries_are_taken_together_up_to_so_many_pairs(lengths: list[int], n_pa
 
 def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not() -> None:
     log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
-    scene, items = scene_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
+    dataset, items = scene_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
     queries = [(user, time) for time in (3, 9) for user in range(N_USERS)]
-    shared = given_to(scene, queries, items).values
+    shared = given_to(dataset, queries, items).values
     for place, query in enumerate(queries):
         for item in range(N_ITEMS):
-            alone = given_to(scene, [query], [[item]]).values
+            alone = given_to(dataset, [query], [[item]]).values
             for name in ("popularity", "popularity_short", "trend", "item_age"):
                 close(alone[name], shared[name][[place * N_ITEMS + item]], "exact")
 
 
 def test_grid_of_scores_is_shown_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", 2 * N_ITEMS)
-    scene, queries = scene_of([Event(0, 1, 1), Event(1, 2, 2)]), [(0, 5), (1, 5), (2, 5)]
+    dataset, queries = scene_of([Event(0, 1, 1), Event(1, 2, 2)]), [(0, 5), (1, 5), (2, 5)]
     shown: list[tuple[int, dict[str, np.ndarray]]] = []
-    found = retrieved_columns(
-        scene,
+    found = retrieved_features(
+        dataset,
         matcher(),
-        batch_of(scene, queries),
+        batch_of(dataset, queries),
         RETRIEVAL,
         on_grid=lambda batch, grid: shown.append((len(batch), grid)),
     )
     assert [n for n, _ in shown] == [2, 1]
-    for name in (*MATCH_COLUMNS, *COVISITATION_COLUMNS):
+    for name in (*MATCH_FEATURES, *COVISITATION_FEATURES):
         whole = np.concatenate([grid[name] for _, grid in shown])
         close(whole[found.candidates.row_index, found.candidates.values], found.values[name], "exact")
 
 
 def test_no_query_gives_no_pair_with_all_columns() -> None:
-    scene = scene_of([Event(0, 1, 1)])
-    asked = given_to(scene, [(0, 5)], [[1]])
-    for found in (given_to(scene, [], []), retrieved_by(scene, [])):
+    dataset = scene_of([Event(0, 1, 1)])
+    asked = given_to(dataset, [(0, 5)], [[1]])
+    for found in (given_to(dataset, [], []), retrieved_by(dataset, [])):
         assert len(found.candidates) == 0
         assert found.values.keys() == asked.values.keys()
         assert all(len(column) == 0 for column in found.values.values())
@@ -271,7 +271,7 @@ def test_no_query_gives_no_pair_with_all_columns() -> None:
 def test_pairs_are_taken_by_query_and_put_together_again() -> None:
     pairs = given_to(scene_of([Event(0, 1, 1)]), everyone_at(5), [[0, 1], [], [2, 3, 4]])
     parts = [pairs.take(np.array([row])) for row in range(3)]
-    same(PairColumns.concat(parts), pairs)
+    same(PairFeatures.concat(parts), pairs)
     turned = pairs.take(np.array([2, 0]))
     assert turned.candidates.to_lists() == [[2, 3, 4], [0, 1]]
     close(turned.values["match_raw"], np.roll(pairs.values["match_raw"], 3), "exact")

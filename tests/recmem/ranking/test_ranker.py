@@ -11,7 +11,7 @@ import oracle
 from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.ranking import ranker as ranker_module
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import Blend, Ranker, feature_matrix, feature_names, ranking_features
 from tolerances import close
 
@@ -19,12 +19,12 @@ COLUMNS = ("match_raw", "item_age", "user_gap", "item_price")
 FEATURES = ("match_raw_z", "item_age_z", "item_price_z", "item_age", "user_gap")
 
 
-def pairs(lengths: tuple[int, ...] = (5, 1, 8, 4), seed: int = 0) -> PairColumns:
+def pairs(lengths: tuple[int, ...] = (5, 1, 8, 4), seed: int = 0) -> PairFeatures:
     """Random columns; prices are missing here and there."""
     random, n_pairs = np.random.default_rng(seed), sum(lengths)
     values = {name: random.normal(size=n_pairs).astype(np.float32) for name in COLUMNS}
     values["item_price"][::3] = np.nan
-    return PairColumns(Ragged.from_lengths(np.arange(n_pairs), np.array(lengths)), values)
+    return PairFeatures(Ragged.from_lengths(np.arange(n_pairs), np.array(lengths)), values)
 
 
 @functools.cache
@@ -115,7 +115,7 @@ def test_queries_of_a_batch_are_scored_as_single_ones() -> None:
 
 def test_permuting_candidates_permutes_scores() -> None:
     data, order = pairs((6,)), np.array([3, 5, 0, 1, 4, 2])
-    turned = PairColumns(data.candidates, {name: column[order] for name, column in data.values.items()})
+    turned = PairFeatures(data.candidates, {name: column[order] for name, column in data.values.items()})
     close(ranker().scores(turned), ranker().scores(data)[order], "float32")
 
 

@@ -11,24 +11,24 @@ from hypothesis import strategies as st
 
 from feature_store.ragged import Ragged
 from oracle import Event
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
 from recmem.ranking import features as columns_module
-from recmem.ranking.features import retrieved_columns, seen_items
+from recmem.ranking.features import retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.retrieval.shortlist import shortlist
-from scenes import matcher, scene_of
+from datasets import matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
 
-FEWER = settings(max_examples=25)  # each builds several scenes
+FEWER = settings(max_examples=25)  # each builds several datasets
 WHOLE = RetrievalConfig(candidates=N_ITEMS)
 SHORT = replace(WHOLE, whole_up_to=1)
 
 
-def everyone(scene: Scene, time: int = LAST_TIME) -> QueryBatch:
-    return QueryBatch.of(scene, scene.user_rows(USERS), np.full(N_USERS, time))
+def everyone(dataset: Dataset, time: int = LAST_TIME) -> QueryBatch:
+    return QueryBatch.of(dataset, dataset.user_rows(USERS), np.full(N_USERS, time))
 
 
 @FEWER
@@ -36,9 +36,9 @@ def everyone(scene: Scene, time: int = LAST_TIME) -> QueryBatch:
 def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
     log: list[Event], backend: SearchBackend
 ) -> None:
-    scene = scene_of(log)
-    whole = retrieved_columns(scene, matcher(), everyone(scene), WHOLE)
-    short = retrieved_columns(scene, matcher(), everyone(scene), replace(SHORT, search=backend))
+    dataset = scene_of(log)
+    whole = retrieved_features(dataset, matcher(), everyone(dataset), WHOLE)
+    short = retrieved_features(dataset, matcher(), everyone(dataset), replace(SHORT, search=backend))
     assert short.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():
         close(short.values[name], column, "float32")
@@ -47,22 +47,22 @@ def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3))
 def test_a_query_is_given_the_same_alone_as_among_others(log: list[Event], n: int) -> None:
-    scene, config = scene_of(log), replace(SHORT, candidates=n)
-    batch = everyone(scene)
-    whole = retrieved_columns(scene, matcher(), batch, config)
+    dataset, config = scene_of(log), replace(SHORT, candidates=n)
+    batch = everyone(dataset)
+    whole = retrieved_features(dataset, matcher(), batch, config)
     for row in range(N_USERS):
-        alone = retrieved_columns(scene, matcher(), batch.take(np.array([row])), config)
+        alone = retrieved_features(dataset, matcher(), batch.take(np.array([row])), config)
         assert alone.candidates.to_lists() == whole.candidates.take([row]).to_lists()
 
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3), st.sampled_from(["exact", "faiss"]))
 def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backend: SearchBackend) -> None:
-    scene, config = scene_of(log), replace(SHORT, candidates=n, search=backend)
-    batch, unit = everyone(scene), matcher().tables.unit
+    dataset, config = scene_of(log), replace(SHORT, candidates=n, search=backend)
+    batch, unit = everyone(dataset), matcher().tables.unit
     remembered = batch.histories.newest(matcher().memory.recent).items
-    follow = scene.timeline.at(int(scene.timeline.periods(batch.times[:1])[0])).follow
-    for row, items in enumerate(shortlist(scene, matcher(), batch, seen_items(scene, batch), config).to_lists()):
+    follow = dataset.timeline.at(int(dataset.timeline.periods(batch.times[:1])[0])).follow
+    for row, items in enumerate(shortlist(dataset, matcher(), batch, seen_items(dataset, batch), config).to_lists()):
         assert items == sorted(set(items))
         for slot in remembered.row(row):
             nearest = (unit @ unit[slot]).topk(n).indices.tolist()
@@ -74,33 +74,33 @@ def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backen
 @FEWER
 @given(logs(min_size=1), st.integers(1, N_ITEMS))
 def test_as_many_as_asked_are_found_whatever_the_user_has(log: list[Event], n: int) -> None:
-    scene = scene_of(log)
-    batch = everyone(scene)
-    found = retrieved_columns(scene, matcher(), batch, replace(SHORT, candidates=n)).candidates
-    for row, seen in enumerate(seen_items(scene, batch).to_lists()):
+    dataset = scene_of(log)
+    batch = everyone(dataset)
+    found = retrieved_features(dataset, matcher(), batch, replace(SHORT, candidates=n)).candidates
+    for row, seen in enumerate(seen_items(dataset, batch).to_lists()):
         assert len(found.row(row)) == min(n, N_ITEMS - len(set(seen)))
 
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, 30))
 def test_how_long_shortlists_are_taken_apart_changes_nothing(log: list[Event], cells: int) -> None:
-    scene = scene_of(log)
-    batch, config = everyone(scene), replace(SHORT, candidates=2)
-    whole = retrieved_columns(scene, matcher(), batch, config)
+    dataset = scene_of(log)
+    batch, config = everyone(dataset), replace(SHORT, candidates=2)
+    whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(columns_module, "CHUNK_CELLS", cells)
-        parts = retrieved_columns(scene, matcher(), batch, config)
+        parts = retrieved_features(dataset, matcher(), batch, config)
     assert parts.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():
         close(parts.values[name], column, "float32")
 
 
 def test_what_the_user_has_is_left_out() -> None:
-    scene = scene_of([Event(0, 1, 1), Event(0, 2, 2), Event(1, 3, 2)])
-    batch = everyone(scene, 5)
-    found = retrieved_columns(scene, matcher(), batch, SHORT).candidates
+    dataset = scene_of([Event(0, 1, 1), Event(0, 2, 2), Event(1, 3, 2)])
+    batch = everyone(dataset, 5)
+    found = retrieved_features(dataset, matcher(), batch, SHORT).candidates
     assert not {1, 2} & set(found.row(0))
-    kept = retrieved_columns(scene, matcher(), batch, replace(SHORT, exclude_seen=False)).candidates
+    kept = retrieved_features(dataset, matcher(), batch, replace(SHORT, exclude_seen=False)).candidates
     assert {1, 2} <= set(kept.row(0))
 
 
@@ -109,6 +109,6 @@ def test_events_at_or_after_the_query_change_nothing(time: int) -> None:
     log = [Event(0, 1, 1), Event(1, 2, 2), Event(2, 3, 2)]
     later = [*log, Event(1, 4, time), Event(2, 0, time + 1)]
     config = replace(SHORT, candidates=2)
-    scenes, nothing = map(scene_of, (log, later)), Ragged.from_lists([()] * N_USERS)
-    before, after = (shortlist(scene, matcher(), everyone(scene, time), nothing, config) for scene in scenes)
+    datasets, nothing = map(scene_of, (log, later)), Ragged.from_lists([()] * N_USERS)
+    before, after = (shortlist(dataset, matcher(), everyone(dataset, time), nothing, config) for dataset in datasets)
     assert before.to_lists() == after.to_lists()

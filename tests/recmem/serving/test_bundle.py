@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from feature_store import DataError
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, load_bundle, save_bundle
 from recmem.serving.bundle import _checksum as checksum
 from recmem.serving.bundle import _sha256 as sha256
@@ -44,13 +44,13 @@ def sign_files(folder: Path) -> None:
     rewrite(folder, lambda manifest: manifest.update(sha256={name: sha256(folder / name) for name in FILES}))
 
 
-def a_sample() -> tuple[torch.Tensor, PairColumns]:
+def a_sample() -> tuple[torch.Tensor, PairFeatures]:
     stored = load_file(trained_world().bundle / SELF_TEST)
     from feature_store.ragged import Ragged
 
     candidates = Ragged(stored["pair_items"].numpy(), stored["pair_offsets"].numpy())
     columns = {name.removeprefix("pair."): part.numpy() for name, part in stored.items() if name.startswith("pair.")}
-    return stored["vectors"], PairColumns(candidates, columns)
+    return stored["vectors"], PairFeatures(candidates, columns)
 
 
 # Round trip
@@ -61,7 +61,7 @@ def test_configuration_comes_back_equal(tmp_path: Path) -> None:
     vectors, pairs = a_sample()
     save_bundle(bundle, tmp_path / "again", sample_vectors=vectors, sample_pairs=pairs)
     assert load_bundle(tmp_path / "again").config == bundle.config
-    assert type(bundle.config.scene.covisitation.half_lives) is tuple
+    assert type(bundle.config.dataset.covisitation.half_lives) is tuple
 
 
 def test_weights_and_scores_come_back_exactly(tmp_path: Path) -> None:
@@ -183,10 +183,10 @@ def test_an_edited_configuration_is_refused(folder: Path) -> None:
     [
         ({"unheard_of": 1}, "difference in unheard_of"),
         (
-            {"memory": {"recent": "many", "retrieved": 0, "searched": 150}},
+            {"memory": {"recent": "many", "retrieved": 0, "retrieved_from": 150}},
             "config.memory.recent: expected int, got 'many'",
         ),
-        ({"memory": {"recent": 0, "retrieved": 0, "searched": 150}}, "recent: expected at least 1"),
+        ({"memory": {"recent": 0, "retrieved": 0, "retrieved_from": 150}}, "recent: expected at least 1"),
         ({"text_columns": "title"}, "config.text_columns: expected a list"),
         ({"fingerprint": "../../elsewhere"}, "config.fingerprint: expected a short word, got '../../elsewhere'"),
         ({"fingerprint": "x" * 20_000}, "config.fingerprint: expected a short word"),

@@ -15,12 +15,12 @@ from recmem.serving.model import Model
 from tolerances import close
 from worlds import model_of, trained_world
 
-MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, searched=9)]
+MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, retrieved_from=9)]
 
 
 @pytest.fixture(scope="module", params=MEMORIES)
 def model(request: pytest.FixtureRequest) -> Model:
-    """The trained world, also as if its module had been trained with retrieved slots."""
+    """The trained training_data, also as if its module had been trained with retrieved slots."""
     return model_of(trained_world().events, memory=request.param)
 
 
@@ -55,18 +55,18 @@ def test_explanation_is_as_of_its_moment(model: Model) -> None:
     moment = events["timestamp"].quantile(0.5)
     told = model.explain(
         user,
-        "zlib1g-dev" if "zlib1g-dev" in model.scene.catalogue.ids else model.scene.catalogue.ids[0],
+        "zlib1g-dev" if "zlib1g-dev" in model.dataset.catalogue.ids else model.dataset.catalogue.ids[0],
         timestamp=moment,
     )
     remembered = model.memory(user, moment)
     assert [slot.item_id for slot in told.slots] == remembered["item_id"].to_list()
-    assert [slot.age for slot in told.slots] == remembered["moments_ago"].to_list()
+    assert [slot.age for slot in told.slots] == remembered["visits_ago"].to_list()
     assert [slot.kind for slot in told.slots] == remembered["kind"].to_list()
     assert len(remembered) < len(model.memory(user))
 
 
 def test_unknown_user_is_explained_by_the_item_itself(model: Model) -> None:
-    item = model.scene.catalogue.ids[0]
+    item = model.dataset.catalogue.ids[0]
     told = model.explain("nobody", item)
     assert told.slots == ()
     close(told.prior + told.null, told.match_raw, "explanation")

@@ -17,7 +17,7 @@ from feature_store import DataError, Store
 from recmem.dataset.candidates import read_candidates
 from recmem.kernels import pairs_blocked
 from recmem.ranking import ranker as ranker_module
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.serving import scoring
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
@@ -282,8 +282,8 @@ def test_memory_at_a_moment_is_strictly_before_it(model: Model) -> None:
             assert got == expected
 
 
-def columns_at(model: Model, frame: pl.DataFrame) -> PairColumns:
-    read = read_candidates(frame, model.scene, ())
+def columns_at(model: Model, frame: pl.DataFrame) -> PairFeatures:
+    read = read_candidates(frame, model.dataset, ())
     return scoring.pairs_of(model.matcher, read, np.arange(len(read.queries)))
 
 

@@ -10,7 +10,7 @@ from oracle import Event
 from recmem.matching.text_similarity import SIMILARITIES
 from strategies import LAST_TIME, N_ITEMS, event_log, logs
 from tolerances import close
-from training.evaluation.baselines import best_pooling, popularity_columns
+from training.evaluation.baselines import best_pooling, popularity_features
 
 EVERY = Ragged.from_lists([list(range(N_ITEMS))])
 
@@ -18,14 +18,14 @@ EVERY = Ragged.from_lists([list(range(N_ITEMS))])
 def test_popularity_counts_events_before_the_test_by_hand() -> None:
     # Twenty events up to the cut, of which the last tenth are two; the one after it does not count.
     log = event_log([Event(0, 1, time) for time in range(18)] + [Event(0, 2, 18), Event(1, 1, 19), Event(2, 3, 20)])
-    found = popularity_columns(log, 19, EVERY)
+    found = popularity_features(log, 19, EVERY)
     close(found["popularity_before_test"], [0, 19, 1, 0, 0], "exact")
     close(found["recent_popularity_before_test"], [0, 1, 1, 0, 0], "exact")
 
 
 @given(logs(late=False), st.integers(0, LAST_TIME), st.lists(st.integers(0, N_ITEMS + 2), max_size=6))
 def test_popularity_is_that_of_the_slow_count(log: list[Event], test_from: int, items: list[int]) -> None:
-    found = popularity_columns(event_log(log), test_from, Ragged.from_lists([items]))
+    found = popularity_features(event_log(log), test_from, Ragged.from_lists([items]))
     before = [event.item for event in oracle.in_order(log) if event.time <= test_from]
     recent = before[int(len(before) * 0.9) :]
     close(found["popularity_before_test"], [before.count(item) for item in items], "exact")
@@ -34,7 +34,7 @@ def test_popularity_is_that_of_the_slow_count(log: list[Event], test_from: int, 
 
 @given(logs(late=False), logs(late=False, from_time=LAST_TIME + 1))
 def test_events_of_the_test_change_no_baseline(past: list[Event], future: list[Event]) -> None:
-    first, second = (popularity_columns(event_log(log), LAST_TIME, EVERY) for log in (past, past + future))
+    first, second = (popularity_features(event_log(log), LAST_TIME, EVERY) for log in (past, past + future))
     for name, column in first.items():
         close(second[name], column, "exact")
 

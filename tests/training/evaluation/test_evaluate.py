@@ -1,4 +1,4 @@
-"""The measurement of a run on a small world: every figure from the rank of every positive, counted anew."""
+"""The measurement of a run on a small training_data: every figure from the rank of every positive, counted anew."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import catalogue_scores, seen_items
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.retrieve import RetrievalConfig
-from scenes import matcher, scene_of
+from datasets import matcher, scene_of
 from strategies import N_ITEMS, N_USERS
 from tolerances import close
 from training.config import TrainingConfig
@@ -22,15 +22,15 @@ from training.evaluation.evaluate import END_OF_TIME, measure
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.fitting.fit_ranker import RankerConfig, fit_ranker
 from training.splits import Split
-from training.training_data import World, ranking_data
+from training.training_data import TrainingData, ranking_data
 
 CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
 TEST_FROM = 40
-BASELINES = ("popularity", "recent_popularity", "covisitation", "match_score", "frozen_cosine")
+BASELINES = ("popularity", "recent_popularity", "covisitation", "match_score", "text_similarity")
 
 
 @functools.cache
-def world() -> World:
+def training_data() -> TrainingData:
     random = np.random.default_rng(0)
     log = [
         Event(user, int(item), 20 * step + user + 3 * turn)
@@ -38,12 +38,12 @@ def world() -> World:
         for step in range(4)
         for turn, item in enumerate(random.permutation(N_ITEMS)[:1])
     ]
-    return World(scene_of(log), matcher().tables.unit, Split(0, TEST_FROM, 3), "none", None)
+    return TrainingData(scene_of(log), matcher().tables.unit, Split(0, TEST_FROM, 3), "none", None)
 
 
 @functools.cache
 def rankers() -> dict[str, Ranker]:
-    _, data = ranking_data(world(), matcher(), -1, 99, 99, CONFIG)
+    _, data = ranking_data(training_data(), matcher(), -1, 99, 99, CONFIG)
     config = RankerConfig(rounds=2, min_rows_in_leaf=1)
     names = tuple(data.pairs.values)
     without = tuple(name for name in names if not name.startswith(("match", "similarity")))
@@ -54,8 +54,8 @@ def rankers() -> dict[str, Ranker]:
 
 
 def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> None:
-    ledger = measure(world(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
-    queries, _ = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
+    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
     assert {row.name for row in ledger.rows} == {*BASELINES, WITHOUT_MATCH, WITH_MATCH}
     assert ledger.protocol.queries == len(queries) > 0
     assert ledger.protocol.positives == len(queries.positives.values)
@@ -64,14 +64,14 @@ def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> 
     assert "cold items" in ledger.slices or "warm items" in ledger.slices
 
 
-@pytest.mark.parametrize(("row", "column"), [("match_score", "match_raw"), ("frozen_cosine", "similarity_mean")])
+@pytest.mark.parametrize(("row", "column"), [("match_score", "match_raw"), ("text_similarity", "similarity_mean")])
 def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> None:
-    ledger = measure(world(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
-    queries, _ = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
-    batch = QueryBatch.of(world().scene, queries.users, queries.times)
+    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
+    batch = QueryBatch.of(training_data().dataset, queries.users, queries.times)
     scores, seen = (
-        catalogue_scores(world().scene, matcher(), batch, np.arange(len(world().scene.catalogue)))[column],
-        seen_items(world().scene, batch),
+        catalogue_scores(training_data().dataset, matcher(), batch, np.arange(len(training_data().dataset.catalogue)))[column],
+        seen_items(training_data().dataset, batch),
     )
     reciprocal = []
     for place in range(len(queries)):
@@ -85,8 +85,8 @@ def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> 
 
 def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> None:
     one = replace(CONFIG, retrieval=RetrievalConfig(candidates=1))
-    queries, data = ranking_data(world(), matcher(), TEST_FROM, END_OF_TIME, 99, one)
-    ledger = measure(world(), matcher(), rankers(), "similarity_mean", one).ledger
+    queries, data = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, one)
+    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", one).ledger
     found = ledger.row(WITH_MATCH)
     assert found is not None
     assert data.labels.sum() < len(queries.positives.values)
@@ -95,12 +95,12 @@ def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> 
 
 
 def test_same_run_gives_the_same_ledger() -> None:
-    first, second = (measure(world(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2))
+    first, second = (measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2))
     assert first.ledger.to_json() == second.ledger.to_json()
     close(first.figures.metrics["mrr"], second.figures.metrics["mrr"], "exact")
 
 
 def test_a_test_period_without_queries_is_refused() -> None:
-    late = replace(world(), split=replace(world().split, test_from=10**6))
+    late = replace(training_data(), split=replace(training_data().split, test_from=10**6))
     with pytest.raises(DataError, match=r"events\.timestamp: expected users with earlier events who turn to new items"):
         measure(late, matcher(), rankers(), "similarity_mean", CONFIG)

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 import oracle
 from feature_store.ragged import Ragged
 from oracle import Event
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import PairColumns, catalogue_scores, retrieved_columns
+from recmem.ranking.features import PairFeatures, catalogue_scores, retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
-from scenes import matcher, scene_of
+from datasets import matcher, scene_of
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
 from training.evaluation.positive_ranks import GridRanks, positive_slices, query_slices, recall_at, retrieved_ranks
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 
-FEWER = settings(max_examples=25)  # each builds a scene
+FEWER = settings(max_examples=25)  # each builds a dataset
 ROWS = {"match": "match_raw", "popular": "popularity_before_test"}
 
 
@@ -31,29 +31,29 @@ def random_generator() -> np.random.Generator:
 def ranking_data(candidates: list[list[int]], labels: list[int] | None = None) -> RankingData:
     rows = Ragged.from_lists(candidates)
     flags = np.zeros(len(rows.values), np.int8) if labels is None else np.array(labels, np.int8)
-    return RankingData(PairColumns(rows, {}), flags)
+    return RankingData(PairFeatures(rows, {}), flags)
 
 
-def grid_ranks(scene: Scene, queries: Queries, *, exclude_seen: bool) -> GridRanks:
-    grid = GridRanks(scene, queries, ROWS, 4, exclude_seen, random_generator())
-    batch = QueryBatch.of(scene, queries.users, queries.times)
-    retrieved_columns(scene, matcher(), batch, RetrievalConfig(candidates=2), on_grid=grid)
+def grid_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> GridRanks:
+    grid = GridRanks(dataset, queries, ROWS, 4, exclude_seen, random_generator())
+    batch = QueryBatch.of(dataset, queries.users, queries.times)
+    retrieved_features(dataset, matcher(), batch, RetrievalConfig(candidates=2), on_grid=grid)
     return grid
 
 
 @FEWER
 @given(logs(late=False, min_size=6), st.booleans())
 def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[Event], exclude_seen: bool) -> None:
-    scene = scene_of(log)
-    queries = queries_between(scene.log, 0, LAST_TIME)
-    grid = grid_ranks(scene, queries, exclude_seen=exclude_seen)
+    dataset = scene_of(log)
+    queries = queries_between(dataset.log, 0, LAST_TIME)
+    grid = grid_ranks(dataset, queries, exclude_seen=exclude_seen)
     if not len(queries):
         return
-    batch = QueryBatch.of(scene, queries.users, queries.times)
-    scores = catalogue_scores(scene, matcher(), batch, np.arange(len(scene.catalogue)))["match_raw"]
+    batch = QueryBatch.of(dataset, queries.users, queries.times)
+    scores = catalogue_scores(dataset, matcher(), batch, np.arange(len(dataset.catalogue)))["match_raw"]
     expected, n_ranked = [], []
     for row, (user, time) in enumerate(zip(queries.users, queries.times, strict=True)):
-        name = scene.users[int(user)]
+        name = dataset.users[int(user)]
         seen = {event.item for event in log if USERS[event.user] == name and event.time < time and exclude_seen}
         left = [item for item in range(N_ITEMS) if item not in seen]
         n_ranked.append(len(left))
@@ -64,13 +64,13 @@ def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[E
 
 
 def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -> None:
-    scene = scene_of([Event(user, 0, 5) for user in range(N_USERS)] + [Event(0, 3, 9)])
-    queries = queries_between(scene.log, 8, 9)
+    dataset = scene_of([Event(user, 0, 5) for user in range(N_USERS)] + [Event(0, 3, 9)])
+    queries = queries_between(dataset.log, 8, 9)
     ranks = []
     for seed in range(40):
-        grid = GridRanks(scene, queries, ROWS, 2, True, np.random.default_rng(seed))
-        retrieved_columns(
-            scene, matcher(), QueryBatch.of(scene, queries.users, queries.times), RetrievalConfig(), on_grid=grid
+        grid = GridRanks(dataset, queries, ROWS, 2, True, np.random.default_rng(seed))
+        retrieved_features(
+            dataset, matcher(), QueryBatch.of(dataset, queries.users, queries.times), RetrievalConfig(), on_grid=grid
         )
         ranks.append(float(np.concatenate(grid.ranks["popular"])[0]))
     assert set(ranks) == {1, 2, 3, 4}  # nothing happened before 2: all four that are left tie
@@ -110,20 +110,20 @@ def test_recall_counts_the_first_candidates_of_each_query() -> None:
 
 def test_queries_fall_into_slices_by_the_length_of_their_memory() -> None:
     log = [Event(0, step % N_ITEMS, step) for step in range(30)]
-    scene = scene_of(log)
+    dataset = scene_of(log)
     times = np.array([0, 1, 5, 6, 20, 21, 30])
     queries = Queries(np.zeros(7, np.int64), times, Ragged.from_lists([[0]] * 7))
-    slices = {name: np.flatnonzero(mask).tolist() for name, mask in query_slices(scene, queries).items()}
+    slices = {name: np.flatnonzero(mask).tolist() for name, mask in query_slices(dataset, queries).items()}
     assert slices == {"memory 1-5": [1, 2], "memory 6-20": [3, 4], "memory 21+": [5, 6]}
 
 
 def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
     # The span that ages are measured in is 20: an item is young for less than 20 / 12.
     log = [Event(0, 0, 1), Event(0, 1, 9), Event(1, 2, 3), Event(1, 0, 10), Event(1, 1, 10), Event(1, 3, 10)]
-    scene = scene_of(log)
-    queries = Queries(scene.user_rows(USERS.gather([1])), np.array([10]), Ragged.from_lists([[0, 1, 3]]))
+    dataset = scene_of(log)
+    queries = Queries(dataset.user_rows(USERS.gather([1])), np.array([10]), Ragged.from_lists([[0, 1, 3]]))
     without, with_ = np.array([50.0, 1.0, np.inf]), np.array([1.0, 1.0, 2.0])
-    slices = positive_slices(scene, queries, 8, without, with_)
+    slices = positive_slices(dataset, queries, 8, without, with_)
     assert set(slices) == {"cold items", "warm items", "item young", "item old"}
     n_positives = {name: part.n_positives.tolist() for name, part in slices.items()}
     # Item 1 was first touched after the cut, 3 never before.
@@ -136,10 +136,10 @@ def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
 @FEWER
 @given(logs(late=False, min_size=6), st.integers(0, LAST_TIME))
 def test_cold_are_the_items_without_an_event_before_the_test(log: list[Event], test_from: int) -> None:
-    scene = scene_of(log)
-    queries = queries_between(scene.log, test_from, LAST_TIME)
+    dataset = scene_of(log)
+    queries = queries_between(dataset.log, test_from, LAST_TIME)
     ranks = np.ones(len(queries.positives.values))
-    slices = positive_slices(scene, queries, test_from, ranks, ranks)
+    slices = positive_slices(dataset, queries, test_from, ranks, ranks)
     warm = {event.item for event in log if oracle.is_known(event, test_from + 1)}
     n_cold = sum(item not in warm for item in queries.positives.values.tolist())
     assert ("cold items" in slices) == (n_cold > 0)

@@ -28,8 +28,8 @@ def model() -> Model:
 
 
 def asked(model: Model) -> tuple[Queries, QueryBatch]:
-    queries = queries_between(model.scene.log, model.bundle.config.learned_until, END_OF_TIME).spread(40)
-    return queries, QueryBatch.of(model.scene, queries.users, queries.times)
+    queries = queries_between(model.dataset.log, model.bundle.config.learned_until, END_OF_TIME).spread(40)
+    return queries, QueryBatch.of(model.dataset, queries.users, queries.times)
 
 
 def priced(model: Model, limit: int = 30) -> Staleness:
@@ -40,7 +40,7 @@ def test_stale_memories_are_those_of_a_log_whose_events_come_so_much_later(model
     queries, fresh = asked(model)
     arrives = pl.max_horizontal(pl.col("timestamp") + pl.duration(microseconds=1), "available_at")
     late = model_of(trained_world().events.with_columns(available_at=arrives + pl.duration(microseconds=DAY)))
-    expected = QueryBatch.of(late.scene, queries.users, queries.times).histories
+    expected = QueryBatch.of(late.dataset, queries.users, queries.times).histories
     passes = {(stale, delay): batch for stale, delay, batch in staleness_module._passes(model, queries, fresh)}
     for stale in ("memories", "memories and counters"):
         assert passes[(stale, "1 day")].histories.items.to_lists() == expected.items.to_lists()
@@ -74,13 +74,13 @@ def test_every_part_is_priced_at_every_delay_against_the_same_fresh_figure(model
 
 def test_impressions_are_ranked_as_they_were_shown() -> None:
     model = trained_world().model()
-    queries = queries_between(model.scene.log, model.bundle.config.learned_until, END_OF_TIME).spread(6)
-    ids, rows = model.scene.catalogue.ids, np.arange(len(queries))
+    queries = queries_between(model.dataset.log, model.bundle.config.learned_until, END_OF_TIME).spread(6)
+    ids, rows = model.dataset.catalogue.ids, np.arange(len(queries))
     items = [[int(queries.positives.row(int(row))[0]), 0, 1, 2] for row in rows]
     shown = pl.DataFrame(
         {
             "impression_id": [str(row) for row in rows],
-            "user_id": model.scene.users.gather(queries.users),
+            "user_id": model.dataset.users.gather(queries.users),
             "timestamp": pl.from_epoch(pl.Series(queries.times), "us").dt.replace_time_zone("UTC"),
             "item_id": [ids.gather(list(dict.fromkeys(row))).to_list() for row in items],
         }

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from feature_store import DataError
 from feature_store.ragged import Ragged
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import ranking_features
 from tolerances import close
 from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_blend, fit_ranker
@@ -25,7 +25,7 @@ def data(n_queries: int = 60, n_candidates: int = 12, seed: int = 0) -> RankingD
     values = {name: random.normal(size=n_pairs).astype(np.float32) for name in COLUMNS}
     utility = np.where(np.abs(values["item_age"]) > 0.7, -9, values["match_raw"]).reshape(n_queries, n_candidates)
     labels = (utility == utility.max(1, keepdims=True)).astype(np.int8).ravel()
-    pairs = PairColumns(Ragged.from_lengths(np.arange(n_pairs), np.full(n_queries, n_candidates)), values)
+    pairs = PairFeatures(Ragged.from_lengths(np.arange(n_pairs), np.full(n_queries, n_candidates)), values)
     return RankingData(pairs, labels)
 
 
@@ -71,7 +71,7 @@ def test_same_seed_gives_the_same_ranker() -> None:
 def test_queries_without_positives_teach_nothing() -> None:
     whole = data()
     empty = replace(data(20, seed=5), labels=np.zeros(20 * 12, np.int8))
-    pairs = PairColumns.concat([whole.pairs, empty.pairs])
+    pairs = PairFeatures.concat([whole.pairs, empty.pairs])
     more = RankingData(pairs, np.concatenate([whole.labels, empty.labels]))
     fitted = [fit_ranker(each, COLUMNS, CONFIG, seed=0).ranker.to_files() for each in (whole, more)]
     assert fitted[0] == fitted[1]

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from feature_store import EventLog
 from feature_store.online_log import OnlineLog
 from oracle import Event, is_known
-from recmem.dataset.dataset import Scene
+from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import MemoryConfig
-from scenes import CONFIG as SCENE
-from scenes import catalogue
+from datasets import CONFIG as SCENE
+from datasets import catalogue
 from strategies import ITEMS, LAST_TIME, N_ITEMS, USERS, event_log, impression_frame, logs
 from taken_back import Cancellation, cancellations, frame_of, turns, without
 from tolerances import close
@@ -26,21 +26,21 @@ def batches(log: EventLog, *, until: int = 3 * LAST_TIME, seed: int = 0, config:
     return MatchBatches(log, N_ITEMS, until=until, memory=MemoryConfig(recent=3), config=config, seed=seed)
 
 
-def batches_of(scene: Scene, until: int, config: BatchConfig = CONFIG) -> MatchBatches:
+def batches_of(dataset: Dataset, until: int, config: BatchConfig = CONFIG) -> MatchBatches:
     return MatchBatches(
-        scene.log_at(until),
+        dataset.log_at(until),
         N_ITEMS,
         until=until,
         memory=MemoryConfig(recent=3),
         config=config,
         seed=0,
-        reads=scene.reads,
-        recalled=scene.recalled,
+        reads=dataset.reads,
+        cancelled=dataset.cancelled,
     )
 
 
-def scene_with(log: list[Event], taken_back: list[Cancellation]) -> Scene:
-    return Scene.of(catalogue(), frame_of(log, taken_back), impression_frame([]), SCENE)
+def scene_with(log: list[Event], taken_back: list[Cancellation]) -> Dataset:
+    return Dataset.of(catalogue(), frame_of(log, taken_back), impression_frame([]), SCENE)
 
 
 def memories(batch: Batch) -> list[list[int]]:
@@ -175,8 +175,8 @@ def test_same_seed_gives_the_same_steps(seed: int) -> None:
 
 
 def test_what_is_taken_back_is_in_the_memories_of_the_moments_at_which_it_counted() -> None:
-    scene = scene_with([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 5), Event(0, 3, 8)], [Cancellation(0, 6)])
-    drawn = batches_of(scene, 9, BatchConfig(queries=60, negatives=2, positives=1))
+    dataset = scene_with([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 5), Event(0, 3, 8)], [Cancellation(0, 6)])
+    drawn = batches_of(dataset, 9, BatchConfig(queries=60, negatives=2, positives=1))
     assert drawn.n_examples == 3  # item 0 itself is taken back by then: no positive
     batch = drawn.draw()
     asked = [min(items) for items in marked(batch, batch.positives)]
@@ -188,8 +188,8 @@ def test_what_is_taken_back_is_in_the_memories_of_the_moments_at_which_it_counte
 
 
 def test_of_a_first_basket_what_is_taken_back_later_is_remembered_and_not_asked_for() -> None:
-    scene = scene_with([Event(0, item, 5) for item in range(4)], [Cancellation(0, 7)])
-    batch = batches_of(scene, 9, BatchConfig(queries=60, negatives=2, positives=4)).draw()
+    dataset = scene_with([Event(0, item, 5) for item in range(4)], [Cancellation(0, 7)])
+    batch = batches_of(dataset, 9, BatchConfig(queries=60, negatives=2, positives=4)).draw()
     asked = marked(batch, batch.positives)
     assert set().union(*asked) == {1, 2, 3}
     assert any(0 in memory for memory in memories(batch))
@@ -200,7 +200,7 @@ def test_of_a_first_basket_what_is_taken_back_later_is_remembered_and_not_asked_
 def test_memories_are_those_that_serving_reads_at_the_moment(
     log: list[Event], taken_back: list[Cancellation], until: int
 ) -> None:
-    frame, scene = frame_of(log, taken_back), scene_with(log, taken_back)
+    frame, dataset = frame_of(log, taken_back), scene_with(log, taken_back)
     warm: list[tuple[list[int], set[int]]] = []
     first: list[tuple[set[int], set[int]]] = []
     for time, user, positives, had in turns(frame, -1, until):
@@ -213,7 +213,7 @@ def test_memories_are_those_that_serving_reads_at_the_moment(
                 warm.append((items, asked))
             elif kept:
                 first.append((set(items), asked))
-    drawn = batches_of(scene, until, BatchConfig(queries=12, negatives=2, positives=99))
+    drawn = batches_of(dataset, until, BatchConfig(queries=12, negatives=2, positives=99))
     assert drawn.n_examples == len(warm) + sum(len(asked) >= 2 for _, asked in first)
     batch = drawn.draw() if drawn.n_examples else None
     for memory, asked in zip(memories(batch), marked(batch, batch.positives), strict=True) if batch else ():

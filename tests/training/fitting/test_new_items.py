@@ -7,7 +7,7 @@ import numpy as np
 from feature_store.counters import CounterConfig, new_item_counters
 from feature_store.covisitation import COLUMNS
 from feature_store.ragged import Ragged
-from recmem.ranking.features import PairColumns
+from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData
 from training.fitting.new_items import with_new_items
 
@@ -23,7 +23,7 @@ def ranking_data() -> RankingData:
     labels = random.integers(0, 2, N_PAIRS).astype(np.int8)
     new = np.flatnonzero(labels)[: labels.sum() // 2]  # half of the positives are new items
     values["item_age"][new] = -1
-    return RankingData(PairColumns(rows, values), labels)
+    return RankingData(PairFeatures(rows, values), labels)
 
 
 def test_about_the_share_becomes_new_in_all_its_counters_at_once() -> None:

@@ -53,7 +53,7 @@ def content(text: str = "libssl-dev") -> ReportContent:
         data={"Users": 2995, "Texts": text},
         windows=[Window("test", "2025-08-09", "2026-01-01", text)],
         importance={text: 3.0, "match_score": 1.0},
-        match_columns={"match_score"},
+        match_features={"match_score"},
         curves=[Panel(text, "epoch", "loss", {text: [3.0, 2.0], "held out": [3.0, 2.5]})],
         examples=[example, {"user": "newcomer", "memory": [], "items": []}],
         parameters={"seed": 0, "note": text},
@@ -193,7 +193,7 @@ def test_the_same_run_gives_the_same_page() -> None:
 FIGURES: dict[str, Callable[[], Figure]] = {
     "lift": lambda: plots.lift_figure(ledger()),
     "slices": lambda: plots.slices_figure(ledger()),
-    "importance": lambda: plots.importance_figure({NASTY: 3.0, "match_score": 1.0}, match_columns={"match_score"}),
+    "importance": lambda: plots.importance_figure({NASTY: 3.0, "match_score": 1.0}, match_features={"match_score"}),
     "curves": lambda: plots.curves_figure([Panel(NASTY, "epoch", "loss", {NASTY: [3.0, 2.0]})]),
 }
 
