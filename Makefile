@@ -14,8 +14,8 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 SOAK := PYTHONPATH=.:tests $(BIN)/python -m tests.soak
 
-# Shapes in annotations are checked while the tests run, and only then (tests/shapes.py).
-SHAPES := --jaxtyping-packages=recmem,training,shapes.check
+# Shapes in annotations are checked while the tests run, and only then (tests/shape_checks.py).
+SHAPES := --jaxtyping-packages=recmem,training,shape_checks.check
 
 export HF_HUB_OFFLINE := 1
 export HF_HUB_DISABLE_TELEMETRY := 1

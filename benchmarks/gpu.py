@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, shape_rows
 from benchmarks.timing import Row, compare
-from recmem.kernels import PairCandidates, Memories, PackedTables, match_pairs
+from recmem.kernels import Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.top_k import top_rows
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)

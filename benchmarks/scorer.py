@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.timing import Row, compare
-from recmem.kernels import PairCandidates, MatchTables, Memories, PackedTables, match_pairs, why_not_numba
+from recmem.kernels import MatchTables, Memories, PackedTables, PairCandidates, match_pairs, why_not_numba
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 Draw = Literal["uniform", "zipf"]
@@ -67,7 +67,9 @@ def shape_rows(
         return compare("match columns", shape, ways, amount=amount, unit="scores/s")
 
 
-def naive(tables: MatchTables, memories: Memories, asked: PairCandidates, n_slots: int, n_candidates: int) -> tuple[Tensor, ...]:
+def naive(
+    tables: MatchTables, memories: Memories, asked: PairCandidates, n_slots: int, n_candidates: int
+) -> tuple[Tensor, ...]:
     """All columns for memories of one length, in the plainest batched form: score, four similarities, strongest."""
     slots, candidates = memories.rows.view(-1, n_slots), asked.rows.view(-1, n_candidates)
 
@@ -120,7 +122,9 @@ def random_pairs(
     count = torch.arange(n_memories + 1, device=device)
     terms = [torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2)]
     counted = torch.ones(n_memories * n_slots, dtype=torch.bool, device=device)
-    return Memories(rows(n_slots), count * n_slots, counted, *terms), PairCandidates(rows(n_candidates), count * n_candidates)
+    return Memories(rows(n_slots), count * n_slots, counted, *terms), PairCandidates(
+        rows(n_candidates), count * n_candidates
+    )
 
 
 def _cast(tables: MatchTables, dtype: torch.dtype) -> MatchTables:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from feature_store.point_in_time import IntArray
+from feature_store.arrays import Int8Array, IntArray
 from feature_store.ragged import Ragged
 
 
@@ -23,7 +22,7 @@ class Past:
     """When each happened, microseconds."""
     known: IntArray
     """From when on it may be used."""
-    signs: NDArray[np.int8]
+    signs: Int8Array
     """+1 for, 0 neutral, -1 against."""
 
     @classmethod

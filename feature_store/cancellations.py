@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import polars as pl
 
+from feature_store.arrays import IntArray
 from feature_store.as_of_reads import END_OF_TIME
-from feature_store.point_in_time import IntArray, when_known
+from feature_store.point_in_time import when_known
 
 _NO_EVENT = -END_OF_TIME
 

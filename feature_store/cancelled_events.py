@@ -9,9 +9,10 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from feature_store.arrays import IntArray
 from feature_store.as_of_reads import END_OF_TIME, Past
 from feature_store.event_log import EventLog
-from feature_store.point_in_time import AsOfIndex, IntArray
+from feature_store.point_in_time import AsOfIndex
 from feature_store.ragged import Ragged
 
 

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.as_of_reads import AsOf
 from feature_store.event_log import EventLog
-from feature_store.point_in_time import IntArray
-
-FloatArray = NDArray[np.float32]
 
 SHORT, MEDIUM, LONG = 1 / 200, 1 / 50, 1 / 12
 
@@ -41,7 +38,7 @@ class CounterConfig:
         return cls(short=short, medium=medium, long=long, span=span)
 
 
-def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
+def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterConfig) -> dict[str, Float32Array]:
     """Counters of item `items[n]` as of `times[n]` (microseconds): float32[n] each.
 
     Popularity is log(1 + events): in all, and within each window. `trend` is the medium window's share of the long
@@ -63,7 +60,7 @@ def new_item_counters(config: CounterConfig) -> dict[str, float]:
     return columns | {"trend": config.medium / config.long, "item_age": -1.0}
 
 
-def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, FloatArray]:
+def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, Float32Array]:
     """Counters of user `users[n]` as of `times[n]`: float32[n] each.
 
     `user_events` is log(1 + events); `user_gap` the time since the last event, as log(1 + short windows); -1 for none.
@@ -75,7 +72,7 @@ def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterCo
     return {"user_events": _log1p(count), "user_gap": gap}
 
 
-def _item_age(log: AsOf, items: IntArray, times: IntArray, total: IntArray, span: int) -> FloatArray:
+def _item_age(log: AsOf, items: IntArray, times: IntArray, total: IntArray, span: int) -> Float32Array:
     age = np.full(len(items), -1.0, np.float32)
     known = total > 0
     _, first = log.item_firsts(items[known], times[known])
@@ -83,5 +80,5 @@ def _item_age(log: AsOf, items: IntArray, times: IntArray, total: IntArray, span
     return age
 
 
-def _log1p(counts: IntArray) -> FloatArray:
+def _log1p(counts: IntArray) -> Float32Array:
     return np.log1p(counts).astype(np.float32)

@@ -12,15 +12,12 @@ from importlib.util import find_spec
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, Int8Array, IntArray
 from feature_store.event_log import EventLog
 from feature_store.histories import Histories
 from feature_store.online_log import OnlineLog
-from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
-
-FloatArray = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -71,13 +68,13 @@ class Covisitation:
             config=config,
         )
 
-    def scores(self, histories: Histories, items: IntArray | None = None) -> dict[str, FloatArray]:
+    def scores(self, histories: Histories, items: IntArray | None = None) -> dict[str, Float32Array]:
         """How each of the given items, or each of the catalogue, goes with each history: float32[query, item] each."""
         weights = self._weights(histories)
         scores = {name: weights[weight] @ model for name, (weight, model) in self._plan().items()}
         return {name: (grid if items is None else grid[:, items]).toarray() for name, grid in scores.items()}
 
-    def pair_scores(self, histories: Histories, candidates: Ragged, *, n_threads: int = 1) -> dict[str, FloatArray]:
+    def pair_scores(self, histories: Histories, candidates: Ragged, *, n_threads: int = 1) -> dict[str, Float32Array]:
         """How each history's own candidates go with it: float32, one entry per value; 0 for rows that are no items.
 
         The numbers of `scores` to the bit. Where numba is installed, the others are not reckoned at all.
@@ -94,7 +91,7 @@ class Covisitation:
             columns[name], columns[recent] = sums
         return columns
 
-    def _picked(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
+    def _picked(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """`pair_scores` out of `scores`, some histories at a time."""
         columns = {name: np.zeros(len(candidates.values), np.float32) for name in COLUMNS}
         items = np.unique(candidates.values[candidates.values < self.together.shape[0]])
@@ -214,7 +211,7 @@ def _moments(users: IntArray, times: IntArray) -> IntArray:
 
 
 def _follow(
-    users: IntArray, items: IntArray, signs: NDArray[np.int8], moments: IntArray, n_items: int, lags: int
+    users: IntArray, items: IntArray, signs: Int8Array, moments: IntArray, n_items: int, lags: int
 ) -> sp.csr_matrix:
     """Sum of 1 / lag over (seen, liked later) of a user, each basket weighing 1; over the root of both totals."""
     total = sp.csr_matrix((n_items, n_items), dtype=np.float32)
@@ -246,11 +243,11 @@ def _ease(together: sp.csr_matrix, n_kept: int, ridge: float) -> sp.csr_matrix:
     return sp.csr_matrix((small.data, (kept[small.row], kept[small.col])), shape=together.shape, dtype=np.float32)
 
 
-def _decay(recency: IntArray, half_life: float) -> FloatArray:
+def _decay(recency: IntArray, half_life: float) -> Float32Array:
     return np.exp2(-recency / half_life).astype(np.float32)
 
 
-def _weighted(histories: Histories, weights: FloatArray, n_items: int, *, once: bool = False) -> sp.csr_matrix:
+def _weighted(histories: Histories, weights: Float32Array, n_items: int, *, once: bool = False) -> sp.csr_matrix:
     """float32[query, item]: the summed weight of each item in each history; 1 per item with `once`."""
     rows = histories.items
     matrix = sp.csr_matrix((weights, rows.values, rows.offsets), shape=(rows.n_rows, n_items))

@@ -14,12 +14,10 @@ from typing import no_type_check
 
 import numpy as np
 import scipy.sparse as sp
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array
 from feature_store.numba_cache import compiled
 from feature_store.ragged import Ragged
-
-FloatArray = NDArray[np.float32]
 
 QUERIES_TOGETHER = 64
 """Histories that a thread takes at a time."""
@@ -29,7 +27,7 @@ CLEARED_AT_ONCE = 8
 
 def pair_sums(
     histories: tuple[sp.csr_matrix, sp.csr_matrix], model: sp.csr_matrix, candidates: Ragged, *, n_threads: int
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[Float32Array, Float32Array]:
     """Both weightings times the model, at each history's candidates: float32, one entry per value; 0 for unknown rows.
 
     The two weightings hold the same items in the same order.

@@ -97,7 +97,9 @@ def describe(faults: Sequence[Fault], *, table: str) -> str:
 def _line(fault: Fault, *, table: str) -> str:
     where = f"{table}.{fault.column}" if fault.column else table
     such_as = f", such as {fault.example}" if fault.example else ""
-    return _printable(f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.remedy}")
+    return _printable(
+        f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.remedy}"
+    )
 
 
 def _printable(line: str) -> str:

@@ -10,14 +10,12 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import Int8Array, IntArray
 from feature_store.as_of_reads import END_OF_TIME, Past
 from feature_store.cancellations import gone_at
-from feature_store.point_in_time import AsOfIndex, IntArray, known_at, when_known
+from feature_store.point_in_time import AsOfIndex, known_at, when_known
 from feature_store.ragged import Ragged
-
-FloatArray = NDArray[np.float32]
 
 FEW = 1000
 """So many ids are looked up one by one, where the known ones stand in order; more are joined."""
@@ -47,7 +45,7 @@ class SignalConfig:
                 "Leave room for neutral ratings between the two."
             )
 
-    def signs(self, events: pl.DataFrame) -> NDArray[np.int8]:
+    def signs(self, events: pl.DataFrame) -> Int8Array:
         """+1, 0 or -1 per event: int8[event]. A rating without a value is neutral."""
         name, value = pl.col("event").fill_null(""), pl.col("value")
         rating = pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
@@ -79,7 +77,7 @@ class EventLog:
     """When it happened, microseconds since 1970 UTC."""
     known: IntArray
     """From when on it may be used: see `point_in_time.known_at`."""
-    signs: NDArray[np.int8]
+    signs: Int8Array
     """+1 for, 0 neutral, -1 against."""
     n_unknown_items: int = 0
     """Events left out because their item is not in the catalogue."""

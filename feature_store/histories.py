@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, Int8Array, IntArray
 from feature_store.as_of_reads import AsOf, Past
-from feature_store.point_in_time import MANY, IntArray
+from feature_store.point_in_time import MANY
 from feature_store.ragged import Ragged
 
 
@@ -21,7 +21,7 @@ class Histories:
     """Item rows, the newest event last."""
     times: IntArray
     """When each event happened, microseconds."""
-    signs: NDArray[np.int8]
+    signs: Int8Array
     """+1 for, 0 neutral, -1 against."""
     recency: IntArray
     """PastQueries of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
@@ -47,7 +47,7 @@ class Histories:
         kept = Ragged.from_ranges(np.maximum(self.items.offsets[:-1], ends - limit), ends)
         return self._at(kept.values, kept.lengths)
 
-    def where(self, kept: NDArray[np.bool_]) -> Histories:
+    def where(self, kept: BoolArray) -> Histories:
         """The same histories with only the events that `kept` (one entry per event) is true for."""
         lengths = np.bincount(self.items.row_index[kept], minlength=len(self))
         return self._at(np.flatnonzero(kept), lengths)

@@ -9,8 +9,8 @@ from typing import no_type_check
 
 import numpy as np
 
+from feature_store.arrays import IntArray
 from feature_store.numba_cache import compiled
-from feature_store.point_in_time import IntArray
 
 
 def moments_after(times: IntArray, offsets: IntArray) -> IntArray:

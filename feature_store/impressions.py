@@ -6,12 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.event_log import rows_of
-from feature_store.point_in_time import AsOfIndex, IntArray
-
-FloatArray = NDArray[np.float32]
+from feature_store.point_in_time import AsOfIndex
 
 PRIOR_SHOWN = 20.0
 """Showings that an item is credited with at the average rate before its own count."""
@@ -40,7 +38,7 @@ class ClickIndex:
             clicked=AsOfIndex(rows[clicked], known[clicked]),
         )
 
-    def columns(self, items: IntArray, times: IntArray) -> dict[str, FloatArray]:
+    def columns(self, items: IntArray, times: IntArray) -> dict[str, Float32Array]:
         """`click_through` and `shown`, log(1 + showings), of `items[n]` as of `times[n]`."""
         shown, clicked = self.shown.counts(items, times), self.clicked.counts(items, times)
         average = (self.clicked.known_until(times) + 1) / (self.shown.known_until(times) + PRIOR_SHOWN)

@@ -13,11 +13,11 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
+from feature_store.arrays import IntArray
 from feature_store.as_of_reads import AsOf, Past
 from feature_store.cancellations import has_cancellations
 from feature_store.cancelled_events import CancelledEvents
 from feature_store.event_log import EventLog, SignalConfig, event_columns, rows_of
-from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 
 LONGEST_TAIL = 20_000

@@ -12,11 +12,9 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import IntArray
 from feature_store.ragged import Ragged
-
-IntArray = NDArray[np.int64]
 
 MANY = 10_000
 """From so many on, numbers are looked up in ascending order, or by what numba compiles where it is installed."""

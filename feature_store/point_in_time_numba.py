@@ -8,11 +8,9 @@ from __future__ import annotations
 from typing import no_type_check
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import IntArray
 from feature_store.numba_cache import compiled
-
-IntArray = NDArray[np.int64]
 
 
 def order_by_key(keys: IntArray, begins: IntArray) -> IntArray:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from feature_store.arrays import BoolArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +111,7 @@ class Ragged:
         kept = Ragged.from_ranges(np.maximum(self.offsets[:-1], ends - limit), ends)
         return Ragged(self.values[kept.values], kept.offsets)
 
-    def contains(self, values: IntArray) -> NDArray[np.bool_]:
+    def contains(self, values: IntArray) -> BoolArray:
         """bool[row, value]: is the value among the row's? `values` ascend."""
         member = np.zeros((self.n_rows, len(values)), bool)
         if len(values):

@@ -7,7 +7,7 @@ import torch
 from hypothesis import strategies as st
 
 from recmem.kernels.match_reference import MatchTables
-from recmem.kernels.pairs import PairCandidates, Memories
+from recmem.kernels.pairs import Memories, PairCandidates
 from recmem.text.vector_cache import exact_units
 
 N_TEXTS = 9

@@ -13,7 +13,7 @@ import polars as pl
 from hypothesis import strategies as st
 
 from feature_store import EventLog
-from oracle import Event, Showing, first_known, in_order, sign
+from slow_reference import Event, Showing, first_known, in_order, sign
 
 N_USERS, N_ITEMS = 3, 5
 LAST_TIME = 12

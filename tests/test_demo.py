@@ -9,7 +9,7 @@ from types import ModuleType
 import polars as pl
 import pytest
 
-import small_world
+import small_training
 from conftest import IsolatedMlflow
 
 ROOT = Path(__file__).parents[1]
@@ -39,13 +39,13 @@ def test_demo_tells_the_lift_the_reasons_and_how_to_open_the_results(
     capsys: pytest.CaptureFixture[str],
     isolated_mlflow: IsolatedMlflow,
 ) -> None:
-    small_world.write_tables(tmp_path / "sample")
+    small_training.write_tables(tmp_path / "sample")
     monkeypatch.setattr(demo, "SAMPLE", tmp_path / "sample")
     monkeypatch.setattr(demo, "OUT", tmp_path / "run")
-    monkeypatch.setattr(demo, "PROJECTS", tuple(small_world.NAMED.values()))
+    monkeypatch.setattr(demo, "PROJECTS", tuple(small_training.NAMED.values()))
     demo.main()
     told = capsys.readouterr().out
     assert "ranker_with_match" in told
-    assert all(project in told for project in small_world.NAMED.values())
-    assert told.count("because") >= len(small_world.NAMED)
+    assert all(project in told for project in small_training.NAMED.values())
+    assert told.count("because") >= len(small_training.NAMED)
     assert told.rstrip().splitlines()[-1].startswith("Open the results: mlflow ui --backend-store-uri sqlite:///")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import small_world
+import small_training
 from recmem.cli.app import app
 
 ROOT = Path(__file__).parents[1]
@@ -29,7 +29,7 @@ def command_lines() -> list[list[str]]:
 def test_example_runs_as_it_stands(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    shutil.copytree(small_world.trained() / "run" / "bundle", tmp_path / "run" / "bundle")
+    shutil.copytree(small_training.trained() / "run" / "bundle", tmp_path / "run" / "bundle")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(example(), "README.md", "exec"), names)

@@ -95,7 +95,11 @@ def ingest(run: Run, child: StepRun) -> None:
 
 def encode(run: Run, child: StepRun) -> None:
     """Encodes every text that the store's cache lacks."""
-    facts = {"fingerprint": run.training_data.fingerprint, "texts": len(run.training_data.unit), "dim": run.training_data.unit.shape[1]}
+    facts = {
+        "fingerprint": run.training_data.fingerprint,
+        "texts": len(run.training_data.unit),
+        "dim": run.training_data.unit.shape[1],
+    }
     child.log_params(facts)
     (run.folder("encode") / "texts.json").write_text(json.dumps(facts))
 
@@ -109,7 +113,10 @@ def fit_match_step(run: Run, child: StepRun) -> None:
     config, training_data = run.config, run.training_data
     module = MatchModule(run.match_config, torch.Generator().manual_seed(config.seed))
     folder, curve = run.folder("match"), []
-    parts = (("base", training_data.split.ranker_from, 1.0), ("final", training_data.split.test_from, config.match.continued))
+    parts = (
+        ("base", training_data.split.ranker_from, 1.0),
+        ("final", training_data.split.test_from, config.match.continued),
+    )
     for number, (name, until, share) in enumerate(parts):
         batches = MatchBatches(
             training_data.dataset.log_at(until),

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from feature_store import EventLog
+from feature_store.arrays import BoolArray, IntArray
 from feature_store.cancelled_events import CancelledEvents
 from feature_store.ragged import Ragged
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +65,7 @@ def queries_between(
     return Queries(users[starts], times[starts], Ragged(items, np.append(starts, len(items)).astype(np.int64)))
 
 
-def _differs_from_previous(*columns: IntArray) -> NDArray[np.bool_]:
+def _differs_from_previous(*columns: IntArray) -> BoolArray:
     differs = np.zeros(len(columns[0]), bool)
     differs[:1] = True
     for column in columns:

@@ -80,7 +80,9 @@ class Run:
     @property
     def match_config(self) -> MatchConfig:
         """The shape of the match module."""
-        return MatchConfig(dim=self.training_data.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim)
+        return MatchConfig(
+            dim=self.training_data.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim
+        )
 
 
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:

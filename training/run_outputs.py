@@ -52,7 +52,9 @@ def evaluate(run: Run, child: StepRun) -> None:
     for path in told.values():
         path.unlink(missing_ok=True)
     bundle = Bundle(_bundle_config(run, choices), run.module("final"), rankers[WITH_MATCH])
-    save_bundle(bundle, run.out / "bundle", sample_vectors=run.training_data.unit[:SAMPLE_TEXTS], sample_pairs=_sample(run))
+    save_bundle(
+        bundle, run.out / "bundle", sample_vectors=run.training_data.unit[:SAMPLE_TEXTS], sample_pairs=_sample(run)
+    )
     model = Model.load(run.out / "bundle", store=run.store)
     content = _report_content(run, model, rankers[WITH_MATCH].importance(), choices)
     write_whole(told["ledger.json"], measured.ledger.to_json())

@@ -5,11 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from feature_store import DataError
-
-IntArray = NDArray[np.int64]
+from feature_store.arrays import Float64Array, IntArray
 
 
 @dataclass(frozen=True)
@@ -64,6 +62,6 @@ def split_times(times: IntArray, config: SplitConfig) -> Split:
     return Split(ranker_from=begin, test_from=end, refresh=max(-(-(end - begin) // config.windows), 1))
 
 
-def _first(share: NDArray[np.float64], wanted: float) -> int:
+def _first(share: Float64Array, wanted: float) -> int:
     # The shares are sums of counts over a total: allow for rounding at an exact hit.
     return int(np.searchsorted(share, wanted - 1e-12, side="left"))

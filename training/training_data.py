@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import polars as pl
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store import DataError, EventLog, Store
+from feature_store.arrays import Int8Array, IntArray
 from feature_store.counters import CounterConfig
 from feature_store.event_log import rows_of
 from feature_store.ragged import Ragged
@@ -28,8 +28,6 @@ from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.splits import Split, split_times
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +49,7 @@ class ImpressionQueries:
     users: IntArray
     times: IntArray
     candidates: Ragged
-    labels: NDArray[np.int8]
+    labels: Int8Array
 
     @classmethod
     def of(cls, dataset: Dataset) -> ImpressionQueries | None:
@@ -134,7 +132,9 @@ def ranking_data(
         batch = QueryBatch.of(training_data.dataset, shown.users, shown.times)
         pairs = candidate_features(training_data.dataset, matcher, batch, shown.candidates, on_query)
         return shown.queries(), RankingData(pairs, shown.labels)
-    queries = queries_between(training_data.dataset.log_at(end), begin, end, cancelled=training_data.dataset.cancelled).spread(limit)
+    queries = queries_between(
+        training_data.dataset.log_at(end), begin, end, cancelled=training_data.dataset.cancelled
+    ).spread(limit)
     return queries, retrieved_data(training_data, matcher, queries, config, on_query)
 
 
@@ -152,7 +152,7 @@ def retrieved_data(
     return RankingData(pairs, labels_of(pairs, queries))
 
 
-def labels_of(pairs: PairFeatures, queries: Queries) -> NDArray[np.int8]:
+def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     """1 for each pair whose candidate is among its query's positives."""
     n_items = int(max(pairs.candidates.values.max(initial=0), queries.positives.values.max(initial=0))) + 1
     wanted = queries.positives.row_index * n_items + queries.positives.values

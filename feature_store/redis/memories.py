@@ -14,12 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.as_of_reads import END_OF_TIME
 from feature_store.data_errors import DataError
 from feature_store.event_log import SignalConfig
-from feature_store.point_in_time import IntArray
 from feature_store.redis.rows import HEAD, event_rows, heads, members, waiting
 from feature_store.redis.server import Argument, Server
 
@@ -81,7 +80,7 @@ class Reply:
     clock: int
     memories: list[bytes]
     """Of each query, as `rows.unpacked` reads them; empty for a user who is not held."""
-    counters: NDArray[np.float64]
+    counters: Float64Array
     """float64[pair, 3 + windows]: events in all (-1: none ever), first known, first time, events within each window."""
     taken_back: list[bytes]
     """Of each query, what its user has taken back, as `rows.unpacked` reads it."""
@@ -168,7 +167,7 @@ class RedisMemories:
         columns = np.frombuffer(counters, "<f8").reshape(-1, 3 + len(rules.windows))
         return Reply(int(clock), memories, columns, taken_back)
 
-    def write(self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_], tables: pl.DataFrame) -> list[str]:
+    def write(self, rows: pl.DataFrame, rules: Rules, in_tables: BoolArray, tables: pl.DataFrame) -> list[str]:
         """Adds rows as `event_rows` gives them, each once: what became of each.
 
         `in_tables`: whether the tables hold events of its user, who is filled from `tables` (rows of the same kind)
@@ -302,9 +301,7 @@ class RedisMemories:
                 self._server.client.zadd(f"{self._server.prefix}:ids", some)
         return by_item["item"].n_unique()
 
-    def _written(
-        self, rows: pl.DataFrame, rules: Rules, in_tables: NDArray[np.bool_], identities: pl.Series
-    ) -> list[str]:
+    def _written(self, rows: pl.DataFrame, rules: Rules, in_tables: BoolArray, identities: pl.Series) -> list[str]:
         packed, became = members(rows), []
         is_known = pl.col("target").is_in(identities.implode()).fill_null(value=False)
         rows = rows.with_columns(pl.col("target").fill_null(b""), is_known=is_known.cast(pl.Int8))

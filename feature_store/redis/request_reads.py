@@ -8,12 +8,11 @@ from itertools import groupby
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, IntArray
 from feature_store.as_of_reads import AsOf, Past
 from feature_store.event_log import EventLog
 from feature_store.online_log import OnlineLog
-from feature_store.point_in_time import IntArray
 from feature_store.ragged import Ragged
 from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules
@@ -55,7 +54,7 @@ class Fetched:
     """Of each query, and of nobody at the end."""
     counts: IntArray
     """Events of each query's user."""
-    is_forgotten: NDArray[np.bool_]
+    is_forgotten: BoolArray
     """Of each query: the server knows better than the tables that there is nothing."""
     numbers: _Numbers
     """Of queries."""

@@ -91,7 +91,11 @@ class Server:
             case "empty":
                 expected, got, remedy = f"memories and counters at {where}", "none, or not yet whole", PUBLISH
             case "settings":
-                expected, got, remedy = "memories that were written by this model's rules", f"others at {where}", PUBLISH
+                expected, got, remedy = (
+                    "memories that were written by this model's rules",
+                    f"others at {where}",
+                    PUBLISH,
+                )
             case "window":
                 got = f"windows of at most {detail} microseconds"
                 expected, remedy = "counts over this model's windows", PUBLISH

@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.cancellations import has_cancellations
-from recmem.audit.snapshots import PastQueries, FeatureSnapshot, differences
+from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.point_in_time import when_known
-from recmem.audit.snapshots import PastQueries, FeatureSnapshot, differences
+from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, at_hand, publish, write
 from recmem.matching.matcher import MATCH_FEATURES

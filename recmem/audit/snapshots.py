@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from feature_store.arrays import Float64Array, IntArray
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
@@ -15,8 +16,6 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
 from recmem.ranking.features import PairFeatures, candidate_features
 from recmem.ranking.ranker import Ranker
-
-IntArray = NDArray[np.int64]
 
 N_ITEMS = 10
 """Items that are asked about at a moment: those that the user turned to, and others."""
@@ -75,7 +74,7 @@ class FeatureSnapshot:
 
     histories: Histories
     columns: PairFeatures
-    scores: NDArray[np.float64]
+    scores: Float64Array
     """Of each item, by the ranker."""
 
     @classmethod

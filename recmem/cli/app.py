@@ -7,7 +7,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 from typer.main import get_command_from_info
 from typer.models import CommandInfo
 
@@ -19,7 +19,7 @@ from recmem.cli.forget import forget
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
 from recmem.cli.publish import publish
-from recmem.cli.rejected import resubmit, rejected
+from recmem.cli.rejected import rejected, resubmit
 from recmem.cli.score import score
 
 EPILOG = (
@@ -62,7 +62,7 @@ def _registered() -> dict[str, EntryPoint]:
     return {point.name: point for point in entry_points(group=COMMAND_GROUP)}
 
 
-def _loaded(point: EntryPoint) -> TyperCommand | None:
+def _loaded(point: EntryPoint) -> Any:
     """The command of an entry point. One that cannot be imported is reported, and does not break the others."""
     try:
         function = point.load()
@@ -70,8 +70,7 @@ def _loaded(point: EntryPoint) -> TyperCommand | None:
         complain(f"{point.name}: expected a command at {point.value}, got {error}. Reinstall the package that adds it.")
         return None
     info = CommandInfo(name=point.name, callback=function, cls=GuardedCommand)
-    command: TyperCommand = get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
-    return command
+    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
 
 app = typer.Typer(
@@ -84,8 +83,9 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would take the brackets of optional columns for markup
 )
 
-for command in (ingest, score, explain, memory, publish, audit, rejected, mend, forget):
+for command in (ingest, score, explain, memory, publish, audit, rejected, resubmit, forget):
     app.command(cls=GuardedCommand)(command)
+app.command("mend", cls=GuardedCommand, hidden=True)(resubmit)  # its name before 0.2
 
 
 def show_version(wanted: bool) -> None:

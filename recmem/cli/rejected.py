@@ -1,4 +1,4 @@
-"""`recmem rejected` and `recmem mend`: the rows that a store refused, out and back in."""
+"""`recmem rejected` and `recmem resubmit`: the rows that a store refused, out and back in."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rejected(
     if out is not None:
         write_rejected(rows, out)
         say(
-            f"{len(rows):,} rows in {out}. Mend what stands under `row`, then: recmem mend --store {store} --rows {out}"
+            f"{len(rows):,} rows in {out}. Mend what stands under `row`, then: recmem resubmit --store {store} --rows {out}"
         )
 
 
@@ -45,8 +45,8 @@ def resubmit(
 ) -> None:
     """Put mended rows in: what is good now goes into its table and out of `rejected`; the rest stays, with reasons."""
     from feature_store import Store
-    from feature_store.resubmission import resubmit as put_in
     from feature_store.resubmission import read_corrected
+    from feature_store.resubmission import resubmit as put_in
 
     receipt = put_in(Store.open(store), read_corrected(rows))
     for told in receipt.receipts:

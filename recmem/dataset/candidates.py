@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.data_errors import Fault, describe, refused_column
 from feature_store.event_log import FEW, rows_of
@@ -20,8 +20,6 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, UNANSWERED, RedisMemories, at_hand
 from recmem.matching.user_memory import HISTORY
 from recmem.text.item_text import item_text
-
-IntArray = NDArray[np.int64]
 
 TABLE = "candidates"
 UNKNOWN_USERS = "rows of users without any event"
@@ -191,7 +189,9 @@ def _own_histories(frame: pl.DataFrame) -> pl.Series | None:
     return lists.to_series()
 
 
-def _queries(dataset: Dataset, users: IntArray, times: IntArray, own: pl.Series | None) -> tuple[QueryBatch, IntArray, int]:
+def _queries(
+    dataset: Dataset, users: IntArray, times: IntArray, own: pl.Series | None
+) -> tuple[QueryBatch, IntArray, int]:
     """The queries; per query the length of a history that came with it; how many items of these are unknown."""
     if own is None:
         return QueryBatch.of(dataset, users, times), np.full(len(users), -1), 0

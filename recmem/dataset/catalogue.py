@@ -8,13 +8,10 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.event_log import FEW, rows_of
 from recmem.text.item_text import item_text
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 LARGE = 200_000
 """Items; a catalogue of more keeps no table of their ids, which a few ids are looked up in."""
@@ -70,7 +67,7 @@ class Catalogue:
         title = self.items["title"][row] if "title" in self.items.columns else None
         return f"{name} ({title})" if title else name
 
-    def numbers(self) -> dict[str, FloatArray]:
+    def numbers(self) -> dict[str, Float32Array]:
         """The numeric columns, missing and infinite values as NaN: float32[item]."""
         return {name: _finite(self.items[name]) for name in self.number_columns}
 
@@ -80,7 +77,7 @@ def numeric_columns(items: pl.DataFrame) -> tuple[str, ...]:
     return tuple(sorted(name for name, dtype in items.schema.items() if dtype.is_numeric() and name != "item_id"))
 
 
-def _finite(column: pl.Series) -> FloatArray:
+def _finite(column: pl.Series) -> Float32Array:
     numbers = column.cast(pl.Float32, strict=False).to_numpy().copy()
     numbers[~np.isfinite(numbers)] = np.nan
     return numbers

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from feature_store import EventLog, SignalConfig
+from feature_store.arrays import IntArray
 from feature_store.as_of_reads import END_OF_TIME
 from feature_store.cancellations import takes_back
 from feature_store.cancelled_events import CancelledEvents
@@ -22,8 +22,6 @@ from feature_store.point_in_time import when_known
 from feature_store.redis.request_reads import Fetched
 from feature_store.schema import EVENTS
 from recmem.dataset.catalogue import Catalogue
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,9 @@ class Dataset:
     config: DatasetConfig
 
     @classmethod
-    def of(cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: DatasetConfig) -> Dataset:
+    def of(
+        cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: DatasetConfig
+    ) -> Dataset:
         """The dataset of a store's tables; the order of their rows does not matter."""
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)

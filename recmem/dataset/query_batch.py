@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
+from feature_store.arrays import IntArray
 from feature_store.histories import Histories
 from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import HISTORY
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import IntArray
 from feature_store.as_of_reads import END_OF_TIME
 from feature_store.event_log import rows_of
 from feature_store.redis import RedisMemories, UnavailableError
@@ -22,7 +22,6 @@ from recmem.matching.user_memory import HISTORY
 
 __all__ = ["NOW", "RedisMemories", "at_hand", "connected", "publish", "rules_of", "write"]
 
-IntArray = NDArray[np.int64]
 
 UNANSWERED = "rows answered from the tables as they were loaded: the online memories did not answer"
 _NO_ITEM = "item_id: expected an item that the process has loaded, got another: append to the store, publish, load anew"
@@ -60,7 +59,9 @@ def at_hand(
         return dataset, 0
     request = Request(users, dataset.user_rows(users), times, items, at)
     try:
-        loaded = Loaded(dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals)
+        loaded = Loaded(
+            dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals
+        )
         reads = Fetched.of(memories, rules_of(dataset.config), loaded, dataset.users, request)
     except UnavailableError:
         if memories.on_failure == "error":

@@ -15,17 +15,17 @@ from recmem.kernels.match_reference import (
     match_scores,
 )
 from recmem.kernels.match_training import match_scores_training
-from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
+from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_torch import match_pairs_blocked
 
 __all__ = [
     "LOGIT_LIMIT",
     "PER_ITEM",
-    "PairCandidates",
     "Backend",
     "MatchTables",
     "Memories",
     "PackedTables",
+    "PairCandidates",
     "PairScores",
     "RetrievedSlots",
     "match_contributions",
@@ -41,7 +41,9 @@ Backend = Literal["auto", "numba", "blocked", "reference", "triton"]
 _NOT_INSTALLED = "{0} is not installed: pip install 'recmem[{0}]'"
 
 
-def match_pairs(tables: PackedTables, memories: Memories, asked: PairCandidates, *, backend: Backend = "auto") -> PairScores:
+def match_pairs(
+    tables: PackedTables, memories: Memories, asked: PairCandidates, *, backend: Backend = "auto"
+) -> PairScores:
     """Every memory's candidates scored.
 
     "auto" takes Triton where it can run (see `why_not_triton`), else numba where it can (`why_not_numba`), else

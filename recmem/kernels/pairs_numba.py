@@ -20,9 +20,10 @@ import torch
 from numba import njit
 from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.numba_cache import compiled
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores
 from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
 
 PIECE_CELLS = 100_000
@@ -57,7 +58,7 @@ def match_pairs_numba(tables: PackedTables, memories: Memories, asked: PairCandi
     pieces = _pieces(memories.offsets.numpy(), asked.offsets.numpy())
     arguments = (_tables(tables), _memories(memories), asked.rows.numpy(), numbers, found.strongest.numpy())
 
-    def score(part: NDArray[np.int64]) -> None:
+    def score(part: IntArray) -> None:
         _score(part, *arguments)
 
     parts = _parts(pieces)
@@ -70,7 +71,7 @@ def match_pairs_numba(tables: PackedTables, memories: Memories, asked: PairCandi
     return PairScores(**columns, strongest=found.strongest)
 
 
-def _tables(tables: PackedTables) -> tuple[NDArray[np.float32], ...]:
+def _tables(tables: PackedTables) -> tuple[Float32Array, ...]:
     null = tables.null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
     parts = (tables.unit, tables.slot_side, tables.cand_side, tables.prior, tables.null_value, tables.alpha)
     return tuple(part.detach().contiguous().numpy() for part in (*parts, tables.gamma, null))
@@ -85,7 +86,7 @@ def _memories(memories: Memories) -> tuple[NDArray[np.generic] | np.int64, ...]:
     return (*(part.contiguous().numpy() for part in parts), np.int64(n_kept))
 
 
-def _pieces(slots: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+def _pieces(slots: IntArray, pairs: IntArray) -> IntArray:
     """int64[piece, 4]: first slot, end of the slots, first pair, end of the pairs; no more than `PIECE_CELLS` cells."""
     n_slots, n_pairs = np.diff(slots), np.diff(pairs)
     most = np.maximum(PIECE_CELLS // np.maximum(n_slots, LANES), 1)
@@ -96,7 +97,7 @@ def _pieces(slots: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.in
     return np.stack([slots[memory], slots[memory + 1], first, end], axis=1)
 
 
-def _parts(pieces: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def _parts(pieces: IntArray) -> list[IntArray]:
     """The pieces in runs of about `PIECE_CELLS` cells, one run at the least."""
     cells = np.maximum(pieces[:, 1] - pieces[:, 0], LANES) * (pieces[:, 3] - pieces[:, 2])
     run = np.cumsum(cells) // PIECE_CELLS

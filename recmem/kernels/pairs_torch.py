@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import TOP, PairCandidates, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import TOP, Memories, PackedTables, PairCandidates, PairScores
 
 BLOCK_CELLS = 500_000
 """Cosines (memories x slots x candidates) of a block; measured."""

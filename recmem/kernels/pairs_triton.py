@@ -27,7 +27,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores
+from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores
 
 BLOCK_CAND, BLOCK_SLOT, BLOCK_DIM = 64, 32, 64
 """Candidates of a program; slots and dimensions that it takes at a time."""

@@ -15,19 +15,16 @@ from typing import no_type_check
 
 import numpy as np
 from numba import njit
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.numba_cache import compiled
 from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, times_panel
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 QUERIES_TOGETHER = 128
 """Queries that are multiplied with a row while it is at hand: their panel has to stay in the cache."""
 
 
-def top_rows_numba(table: FloatArray, queries: FloatArray, k: int, *, n_threads: int) -> IntArray:
+def top_rows_numba(table: Float32Array, queries: Float32Array, k: int, *, n_threads: int) -> IntArray:
     """See `recmem.kernels.top_k.top_rows`. Raises RuntimeError for other numbers than float32."""
     if table.dtype != np.float32:
         reason = f"numba: the table is {table.dtype}, and numba reads float32"
@@ -44,7 +41,7 @@ def top_rows_numba(table: FloatArray, queries: FloatArray, k: int, *, n_threads:
     return found
 
 
-def _part(table: FloatArray, queries: FloatArray, k: int, begin: int, end: int) -> tuple[FloatArray, IntArray]:
+def _part(table: Float32Array, queries: Float32Array, k: int, begin: int, end: int) -> tuple[Float32Array, IntArray]:
     """Values and rows of the largest of the rows from `begin` to `end`, in no order."""
     kept = min(k, int(end - begin))
     values, rows = np.empty((len(queries), kept), np.float32), np.empty((len(queries), kept), np.int64)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float32]
+from feature_store.arrays import Float32Array
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Calibration:
                 "Fit them with training.fitting.fit_calibration.fit_calibration."
             )
 
-    def probability(self, raw: FloatArray) -> FloatArray:
+    def probability(self, raw: Float32Array) -> Float32Array:
         """The chance that a retrieved candidate is taken up, by its raw match score alone: float32, 0 to 1."""
         log_odds = self.slope * raw.astype(np.float64) + self.intercept
         # Two forms of one function, each where its exponential cannot overflow.

@@ -8,19 +8,16 @@ from functools import cached_property
 import numpy as np
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from recmem.kernels import PER_ITEM, PairCandidates, MatchTables, Memories, PackedTables, match_pairs
+from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
 from recmem.matching.match_module import MatchModule
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import SIMILARITIES, counted, similarities
 from recmem.matching.user_memory import MemoryConfig, Slots
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 MATCH_FEATURES = (
     "match_raw",
@@ -69,14 +66,14 @@ class Matcher:
         """Where the tables are, and where scores are computed."""
         return self.tables.unit.device
 
-    def columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
+    def columns(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match columns of every candidate for every history: float32[query, cand] each."""
         n_slots = np.minimum(histories.items.lengths, self.memory.held)
         blocks = _blocks(n_slots * len(candidates))
         parts = [self._columns(histories.take(rows), candidates) for rows in blocks]
         return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_FEATURES}
 
-    def _columns(self, histories: Histories, candidates: IntArray) -> dict[str, FloatArray]:
+    def _columns(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         slots = self.slots(histories)
         rows = torch.from_numpy(candidates).to(self.device)
         with torch.inference_mode():
@@ -85,7 +82,7 @@ class Matcher:
             columns |= similarities(self.tables.unit, slots, rows)
         return {name: column.cpu().numpy() for name, column in columns.items()}
 
-    def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, FloatArray]:
+    def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """The match columns of each history's own candidates: float32, one entry per value of `candidates`."""
         # What has no floating numbers is put together before it goes to a GPU, which would be waited for each time.
         slots = Slots.of(histories, self.memory)

@@ -7,13 +7,11 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store import DataError
+from feature_store.arrays import IntArray
 from recmem.kernels.top_k import top_rows
-
-IntArray = NDArray[np.int64]
 
 SearchBackend = Literal["exact", "faiss"]
 PROBED_SHARE = 1 / 16

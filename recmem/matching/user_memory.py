@@ -8,13 +8,11 @@ from enum import IntEnum
 import numpy as np
 import torch
 from jaxtyping import Int
-from numpy.typing import NDArray
 from torch import Tensor
 
+from feature_store.arrays import IntArray
 from feature_store.histories import Histories
 from recmem.kernels import RetrievedSlots
-
-IntArray = NDArray[np.int64]
 
 HISTORY = 200
 """Events of a user that are read for a query, the newest."""

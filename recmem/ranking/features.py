@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.counters import item_counters, user_counters
 from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
 from feature_store.histories import Histories
@@ -18,11 +18,6 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.retrieval.retrieve import SOURCES, RetrievalConfig, retrieve
 from recmem.retrieval.shortlist import shortlist
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
-
-BoolArray = NDArray[np.bool_]
 
 CHUNK_PAIRS = 100_000
 """Pairs whose columns are reckoned together."""
@@ -36,7 +31,7 @@ class PairFeatures:
 
     candidates: Ragged
     """Per query the rows of its candidates."""
-    values: dict[str, FloatArray]
+    values: dict[str, Float32Array]
     """Column by name."""
 
     @classmethod
@@ -52,7 +47,7 @@ class PairFeatures:
         return PairFeatures(self.candidates.take(rows), {name: column[index] for name, column in self.values.items()})
 
 
-Grid = dict[str, FloatArray]
+Grid = dict[str, Float32Array]
 """Columns of every item of the catalogue for some queries: float32[query, item] each."""
 
 
@@ -178,7 +173,7 @@ def _covisitation(dataset: Dataset, queries: QueryBatch, items: IntArray) -> Gri
     return columns
 
 
-def _pair_covisitation(dataset: Dataset, queries: QueryBatch, candidates: Ragged) -> dict[str, FloatArray]:
+def _pair_covisitation(dataset: Dataset, queries: QueryBatch, candidates: Ragged) -> dict[str, Float32Array]:
     """Item-item columns of each query's own candidates, 0 for texts that are no items of the catalogue."""
     columns = {name: np.zeros(len(candidates.values), np.float32) for name in COVISITATION_FEATURES}
     periods = dataset.timeline.periods(queries.times)
@@ -199,7 +194,7 @@ def _known_only(histories: Histories, n_known: int) -> Histories:
     return histories.where(histories.items.values < n_known)
 
 
-def _pairs(dataset: Dataset, queries: QueryBatch, candidates: Ragged, columns: dict[str, FloatArray]) -> PairFeatures:
+def _pairs(dataset: Dataset, queries: QueryBatch, candidates: Ragged, columns: dict[str, Float32Array]) -> PairFeatures:
     """The pairs' columns: the given ones, with counters and attributes."""
     owner = candidates.row_index
     times = queries.times[owner]
@@ -217,7 +212,7 @@ def _pairs(dataset: Dataset, queries: QueryBatch, candidates: Ragged, columns: d
     return PairFeatures(candidates, values)
 
 
-def _item_counters(dataset: Dataset, candidates: Ragged, times: IntArray) -> dict[str, FloatArray]:
+def _item_counters(dataset: Dataset, candidates: Ragged, times: IntArray) -> dict[str, Float32Array]:
     """Counters of each pair. Where many ask for the same items at the same time, these are counted once."""
     items, owner, config = candidates.values, candidates.row_index, dataset.config.counters
     moments, moment = np.unique(times, return_inverse=True)

@@ -8,10 +8,8 @@ import numpy as np
 from jaxtyping import Float32
 from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, Float64Array, IntArray
 from feature_store.point_in_time import stable_order
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 SMALLEST_SPREAD = 1e-6
 
@@ -48,12 +46,12 @@ def ranks(scores: NDArray[np.floating], query: IntArray) -> IntArray:
     return result
 
 
-def _z_scores(values: FloatArray, query: IntArray, n_queries: int) -> FloatArray:
+def _z_scores(values: Float32Array, query: IntArray, n_queries: int) -> Float32Array:
     known = np.isfinite(values)
     filled = np.where(known, values, 0).astype(np.float64)
 
     # Each query is summed on its own: differences of a running total would let large numbers of one blur the others.
-    def sums(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    def sums(numbers: Float64Array) -> Float64Array:
         return np.bincount(query, numbers, n_queries).astype(np.float64, copy=False)
 
     n_known = np.maximum(sums(known.astype(np.float64)), 1)

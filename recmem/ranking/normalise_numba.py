@@ -12,13 +12,13 @@ from typing import no_type_check
 
 import numpy as np
 from jaxtyping import Float32
-from numpy.typing import NDArray
 
+from feature_store.arrays import IntArray
 from feature_store.numba_cache import compiled
 
 
 def z_scores_numba(
-    columns: Float32[np.ndarray, "column pair"], offsets: NDArray[np.int64], smallest_spread: float
+    columns: Float32[np.ndarray, "column pair"], offsets: IntArray, smallest_spread: float
 ) -> Float32[np.ndarray, "column pair"]:
     """See `recmem.ranking.normalise.z_scores`; `columns` are contiguous."""
     scores = np.empty_like(columns)

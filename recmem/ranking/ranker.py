@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrays import BoolArray, Float32Array, Float64Array
 from feature_store.ragged import Ragged
 from recmem.config_json import from_json
 from recmem.ranking.features import PairFeatures
 from recmem.ranking.normalise import ranks, z_scores
-
-FloatArray = NDArray[np.float32]
 
 RAW = (
     "similarity_max",
@@ -43,11 +41,11 @@ class Blend:
     weights: dict[str, float]
     """Weight by column; a missing value counts as the query's mean."""
 
-    def scores(self, columns: dict[str, FloatArray]) -> FloatArray:
+    def scores(self, columns: dict[str, Float32Array]) -> Float32Array:
         """The blend of each pair: float32[pair]."""
         nothing = np.zeros(len(next(iter(columns.values()), ())), np.float32)
         parts = [np.float32(weight) * np.nan_to_num(columns[name], nan=0.0) for name, weight in self.weights.items()]
-        total: FloatArray = np.sum([nothing, *parts], axis=0, dtype=np.float32)
+        total: Float32Array = np.sum([nothing, *parts], axis=0, dtype=np.float32)
         return total
 
 
@@ -62,7 +60,7 @@ class Ranker:
     features: tuple[str, ...] = field(repr=False)
     """What the trees read, in their order: raw columns and relative ones."""
 
-    def scores(self, pairs: PairFeatures, *, trees_share: float = 1.0) -> NDArray[np.float64]:
+    def scores(self, pairs: PairFeatures, *, trees_share: float = 1.0) -> Float64Array:
         """Ranking score of each pair: higher is better; comparable within a query.
 
         With a `trees_share` below 1, a cascade: the trees see only this share of each query's candidates, the best by
@@ -88,11 +86,11 @@ class Ranker:
         blend = self.blend.scores(ranking_features(pairs, self.columns)).astype(np.float64)
         return int(_kept(blend, pairs.candidates, trees_share).sum())
 
-    def _trees(self, features: dict[str, FloatArray]) -> NDArray[np.float64]:
+    def _trees(self, features: dict[str, Float32Array]) -> Float64Array:
         matrix = feature_matrix(features, self.features)
         return np.asarray(self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0), np.float64)
 
-    def contributions(self, pairs: PairFeatures) -> tuple[float, dict[str, NDArray[np.float64]]]:
+    def contributions(self, pairs: PairFeatures) -> tuple[float, dict[str, Float64Array]]:
         """What each column adds to each pair's score: a constant, and an array per column that sum to the score.
 
         The trees' parts are LightGBM's own (SHAP values, Lundberg et al. 2020); a relative form counts with its column.
@@ -133,10 +131,10 @@ class Ranker:
         return cls(booster, Blend(layout.blend), layout.columns, layout.features)
 
 
-def _kept(blend: NDArray[np.float64], candidates: Ragged, share: float) -> NDArray[np.bool_]:
+def _kept(blend: Float64Array, candidates: Ragged, share: float) -> BoolArray:
     """Is the pair among the best `share` of its query, or the best `LEAST_KEPT`?"""
     n_kept = np.maximum(np.ceil(candidates.lengths * share), LEAST_KEPT)
-    kept: NDArray[np.bool_] = ranks(blend, candidates.row_index) <= n_kept[candidates.row_index]
+    kept: BoolArray = ranks(blend, candidates.row_index) <= n_kept[candidates.row_index]
     return kept
 
 
@@ -155,7 +153,7 @@ def feature_names(columns: tuple[str, ...]) -> tuple[str, ...]:
     return relative + tuple(name for name in columns if name in RAW)
 
 
-def ranking_features(pairs: PairFeatures, columns: tuple[str, ...]) -> dict[str, FloatArray]:
+def ranking_features(pairs: PairFeatures, columns: tuple[str, ...]) -> dict[str, Float32Array]:
     """Raw columns and their forms relative to the query: float32[pair] each.
 
     Raises DataError when the pairs lack a column or carry another type than float32.
@@ -174,7 +172,7 @@ def ranking_features(pairs: PairFeatures, columns: tuple[str, ...]) -> dict[str,
     return features
 
 
-def feature_matrix(features: dict[str, FloatArray], names: tuple[str, ...]) -> FloatArray:
+def feature_matrix(features: dict[str, Float32Array], names: tuple[str, ...]) -> Float32Array:
     """float32[pair, feature] in the given order."""
     if not names:
         return np.empty((0, 0), np.float32)

@@ -7,15 +7,11 @@ from typing import get_args
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.ragged import Ragged
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import SearchBackend
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
-BoolArray = NDArray[np.bool_]
 
 SOURCES = ("match_raw", "similarity_max", "together", "follow_recent", "ease_recent", "popularity_medium")
 """Columns that candidates are drawn by; the match leads, for it alone finds items that nobody has touched yet."""
@@ -43,7 +39,7 @@ class RetrievalConfig:
             raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Name one of the two.")
 
 
-def retrieve(sources: dict[str, FloatArray], excluded: BoolArray, n_candidates: int) -> Ragged:
+def retrieve(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:
     """Per query the best `n_candidates` items by the best place that any source gives them; best first.
 
     `sources` are float32[query, item], higher is better; equal places go by the order of the sources. `excluded`,
@@ -63,7 +59,7 @@ def retrieve(sources: dict[str, FloatArray], excluded: BoolArray, n_candidates: 
     return Ragged.from_lengths(order[found].astype(np.int64), found.sum(1))
 
 
-def _top(scores: FloatArray, excluded: BoolArray, depth: int) -> IntArray:
+def _top(scores: Float32Array, excluded: BoolArray, depth: int) -> IntArray:
     """The items of the largest scores per query; equal ones in the order of their rows, however many are scored."""
     values = torch.from_numpy(np.where(excluded, np.finfo(scores.dtype).min, scores))
     top: IntArray = largest(values, depth)[1].numpy()

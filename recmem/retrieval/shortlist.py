@@ -10,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 import torch
-from numpy.typing import NDArray
 
 from feature_store.counters import item_counters
 from feature_store.ragged import Ragged
@@ -20,15 +19,17 @@ from recmem.kernels.top_k_torch import largest
 from recmem.matching.matcher import Matcher
 from recmem.retrieval.retrieve import RetrievalConfig
 
-IntArray = NDArray[np.int64]
-
 
 def shortlist(dataset: Dataset, matcher: Matcher, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
     """Per query the item rows that are scored, ascending; as many as are asked for that are not `seen`, if there are.
 
     What others ask in the same batch changes nothing.
     """
-    parts = [_near(dataset, matcher, queries, config), _together(dataset, queries), _popular(dataset, queries, seen, config)]
+    parts = [
+        _near(dataset, matcher, queries, config),
+        _together(dataset, queries),
+        _popular(dataset, queries, seen, config),
+    ]
     n_items = len(dataset.catalogue)
     keys = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
     return Ragged.from_lengths(keys % n_items, np.bincount(keys // n_items, minlength=len(queries)))

@@ -8,16 +8,13 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 import polars as pl
 import torch
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float64Array, IntArray
 from feature_store.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import Kind
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 KINDS = {Kind.FOR: "for", Kind.NEUTRAL: "neutral", Kind.AGAINST: "against"}
 N_REASONS = 2
@@ -93,7 +90,7 @@ def in_words(titles: Sequence[str], contributions: Sequence[float], *, numbers: 
 
 def match_parts(
     matcher: Matcher, history: Histories, candidates: IntArray
-) -> tuple[FloatArray, FloatArray, FloatArray]:
+) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Prior [cand], null part [cand] and slots' contributions [slot, cand] of one memory: float64, on the CPU.
 
     The slots are those of `history.newest(matcher.memory.held)`, newest last.
@@ -110,7 +107,7 @@ def match_parts(
 
 
 def slot_reasons(
-    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: FloatArray
+    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are its contributions, newest last."""
     remembered = history.newest(matcher.memory.held)

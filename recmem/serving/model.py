@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_ids
@@ -31,7 +30,6 @@ from recmem.text.encoder import resolve_device
 
 __all__ = ["Explanation", "Model", "load"]
 
-IntArray = NDArray[np.int64]
 TimeLike = datetime | date | str | int | float
 Ids = Sequence[object] | pl.Series
 
@@ -234,7 +232,9 @@ class Model:
         ids = parse_ids(users, self.dataset.users.dtype)[0]
         items = np.arange(len(self.dataset.catalogue) if with_items else 0)
         asked = np.full(len(ids), time, np.int64)
-        dataset, n_unanswered = at_hand(self.dataset, self.memories, ids, asked, items, np.full(len(items), time, np.int64))
+        dataset, n_unanswered = at_hand(
+            self.dataset, self.memories, ids, asked, items, np.full(len(items), time, np.int64)
+        )
         self.counts = {UNANSWERED: n_unanswered}
         times = np.where(asked == NOW, dataset.clock, asked)
         return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from feature_store.arrays import IntArray
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -16,8 +16,6 @@ from recmem.ranking.features import PairFeatures, candidate_features, retrieved_
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import in_words, match_parts
 from recmem.serving.scoring import MATCH_SCORE, ranked
-
-IntArray = NDArray[np.int64]
 
 CHUNK_QUERIES = 1000
 """Queries whose candidates are held at once."""
@@ -58,7 +56,9 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     order = np.lexsort((pairs.candidates.values, columns["rank"], query))
     best = order[np.arange(len(order)) - pairs.candidates.offsets[query] < k]
     items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
-    reasons = [words for row in range(len(queries)) for words in _reasons(dataset, matcher, queries, row, items.row(row))]
+    reasons = [
+        words for row in range(len(queries)) for words in _reasons(dataset, matcher, queries, row, items.row(row))
+    ]
     return pl.DataFrame(
         {
             "query": items.row_index,

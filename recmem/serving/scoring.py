@@ -6,8 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, Float64Array, IntArray
 from recmem.dataset.candidates import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
@@ -15,8 +15,7 @@ from recmem.ranking.features import PairFeatures, by_pairs, candidate_features
 from recmem.ranking.normalise import ranks
 from recmem.ranking.ranker import Ranker
 
-IntArray = NDArray[np.int64]
-Column = NDArray[np.float32] | NDArray[np.float64] | NDArray[np.int64]
+Column = Float32Array | Float64Array | IntArray
 Columns = dict[str, Column]
 
 MATCH_SCORE = "match_score"
@@ -70,7 +69,7 @@ def ranked(pairs: PairFeatures, ranker: Ranker, calibration: Calibration, *, tre
     return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
 
 
-def _with_match_score(columns: dict[str, NDArray[np.float32]], calibration: Calibration) -> Columns:
+def _with_match_score(columns: dict[str, Float32Array], calibration: Calibration) -> Columns:
     score = calibration.probability(columns["match_raw"])
     return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_FEATURES}}
 

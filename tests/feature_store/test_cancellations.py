@@ -12,16 +12,16 @@ from deltalake import DeltaTable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import DataError, EventLog, Store
 from feature_store._delta import append, create_table
 from feature_store.cancellations import n_waiting
 from feature_store.counters import item_counters, user_counters
 from feature_store.schema import EVENTS, check_table
-from oracle import Event
+from five_item_dataset import CONFIG, catalogue, scene_of
 from recmem.dataset.dataset import Dataset
-from datasets import CONFIG, catalogue, scene_of
+from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, moment, times
-from taken_back import Cancellation, cancellations, frame_of, without
 from tolerances import close
 
 FEWER = settings(max_examples=60)  # each builds several datasets

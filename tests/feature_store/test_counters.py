@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store import EventLog
 from feature_store.counters import CounterConfig, item_counters, new_item_counters, user_counters
 from strategies import LAST_TIME, N_ITEMS, N_USERS, Event, event_log, logs, times
@@ -75,7 +75,7 @@ def test_user_counters_of_a_case_by_hand() -> None:
 def test_item_counters_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]]) -> None:
     found = of_items(log, queries)
     for place, (item, time) in enumerate(queries):
-        expected = oracle.item_counters(log, item, time, WINDOWS, CONFIG.span)
+        expected = slow_reference.item_counters(log, item, time, WINDOWS, CONFIG.span)
         assert expected.keys() == found.keys()
         for name, column in found.items():
             close(column[place], expected[name], "float32")
@@ -86,7 +86,7 @@ def test_item_counters_are_those_of_the_oracle(log: list[Event], queries: list[t
 def test_user_counters_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]]) -> None:
     found = of_users(log, queries)
     for place, (user, time) in enumerate(queries):
-        expected = oracle.user_counters(log, user, time, CONFIG.short)
+        expected = slow_reference.user_counters(log, user, time, CONFIG.short)
         assert expected.keys() == found.keys()
         for name, column in found.items():
             close(column[place], expected[name], "float32")
@@ -97,7 +97,7 @@ def test_user_counters_are_those_of_the_oracle(log: list[Event], queries: list[t
 def test_events_at_or_after_the_query_change_no_counter(past: list[Event], future: list[Event]) -> None:
     items = [(item, LAST_TIME) for item in range(N_ITEMS)]
     users = [(user, LAST_TIME) for user in range(N_USERS)]
-    known = [event for event in past if oracle.is_known(event, LAST_TIME)]
+    known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
     for other in (past + future, known):
         same(of_items(other, items), of_items(past, items))
         same(of_users(other, users), of_users(past, users))

@@ -9,12 +9,12 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store import covisitation as covisitation_module
 from feature_store.covisitation import COLUMNS, Covisitation, CovisitationConfig, CovisitationTimeline, strongest
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from oracle import Event, is_known
+from slow_reference import Event, is_known
 from strategies import LAST_TIME, N_ITEMS, N_USERS, event_log, logs, times
 from tolerances import close
 
@@ -71,16 +71,18 @@ def test_rows_of_one_basket_never_follow_each_other() -> None:
 @given(logs(late=False))
 def test_models_are_those_of_the_oracle(log: list[Event]) -> None:
     fitted = fit(log)
-    close(fitted.together.toarray(), oracle.together(log, N_ITEMS, 1.5), "float32")
-    close(fitted.follow.toarray(), oracle.follow(log, N_ITEMS, 2), "float32")
-    close(fitted.ease.toarray(), oracle.ease(log, N_ITEMS, 2.0), "float32")
+    close(fitted.together.toarray(), slow_reference.together(log, N_ITEMS, 1.5), "float32")
+    close(fitted.follow.toarray(), slow_reference.follow(log, N_ITEMS, 2), "float32")
+    close(fitted.ease.toarray(), slow_reference.ease(log, N_ITEMS, 2.0), "float32")
 
 
 @FEWER
 @given(logs(), st.integers(1, 4))
 def test_only_the_newest_events_of_a_user_count_as_together(log: list[Event], limit: int) -> None:
-    newest = [[event for event in oracle.in_order(log) if event.user == user][-limit:] for user in range(N_USERS)]
-    expected = oracle.together([event for events in newest for event in events], N_ITEMS, 1.5)
+    newest = [
+        [event for event in slow_reference.in_order(log) if event.user == user][-limit:] for user in range(N_USERS)
+    ]
+    expected = slow_reference.together([event for events in newest for event in events], N_ITEMS, 1.5)
     close(fit(log, history=limit).together.toarray(), expected, "float32")
 
 
@@ -112,7 +114,7 @@ def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     for name, decay in decays.items():
         model = getattr(fitted, name.removesuffix("_recent")).toarray().astype(np.float64)
         for user in range(N_USERS):
-            seen = oracle.history(log, user, time, 99)
+            seen = slow_reference.history(log, user, time, 99)
             if decay:
                 parts = [2 ** (-decay * entry.recency) * model[entry.item] for entry in seen]
             else:
@@ -181,7 +183,7 @@ def test_models_that_were_taken_over_are_those_that_would_be_fitted(
     periods = [int(period) for period in earlier.periods(np.array(asked))]
     for period in periods:
         earlier.at(period)
-    later.take_over(earlier, before=min((oracle.first_known(event) for event in more), default=10**9))
+    later.take_over(earlier, before=min((slow_reference.first_known(event) for event in more), default=10**9))
     assert all(same(later.at(period), fresh.at(period)) for period in periods)
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store import EventLog, SignalConfig
 from feature_store.event_log import rows_of
 from strategies import ITEMS, USERS, Event, event_frame, logs, times
@@ -33,7 +33,10 @@ def rows(log: EventLog) -> list[tuple[int, ...]]:
 
 
 def expected_rows(log: list[Event]) -> list[tuple[int, ...]]:
-    return [(e.user, e.item, e.time, oracle.first_known(e), oracle.sign(e)) for e in oracle.in_order(log)]
+    return [
+        (e.user, e.item, e.time, slow_reference.first_known(e), slow_reference.sign(e))
+        for e in slow_reference.in_order(log)
+    ]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +80,7 @@ def test_order_of_the_frame_does_not_matter(case: tuple[list[Event], list[Event]
 @FEWER
 @given(logs(), times())
 def test_log_until_a_moment_is_the_log_of_what_was_known(log: list[Event], time: int) -> None:
-    known = [event for event in log if oracle.is_known(event, time)]
+    known = [event for event in log if slow_reference.is_known(event, time)]
     assert rows(event_log(log).until(time)) == rows(event_log(known))
 
 

@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.histories import Histories
 from feature_store.point_in_time import MANY
-from oracle import Remembered
+from slow_reference import Remembered
 from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times
 
 QUERIES = st.lists(st.tuples(st.integers(-1, N_USERS - 1), times()), max_size=6)
@@ -55,7 +55,7 @@ def test_history_of_a_case_by_hand() -> None:
 @FEWER
 @given(logs(), QUERIES, LIMITS)
 def test_histories_are_those_of_the_oracle(log: list[Event], queries: list[tuple[int, int]], limit: int) -> None:
-    expected = [oracle.history(log, user, time, limit) for user, time in queries]
+    expected = [slow_reference.history(log, user, time, limit) for user, time in queries]
     assert as_lists(read(log, queries, limit)) == expected
 
 
@@ -98,7 +98,7 @@ def test_events_can_be_left_out_of_all_histories(log: list[Event], queries: list
 @given(logs(), logs(from_time=LAST_TIME), st.integers(0, N_USERS - 1))
 def test_events_at_or_after_the_query_change_no_history(past: list[Event], future: list[Event], user: int) -> None:
     query = [(user, LAST_TIME)]
-    known = [event for event in past if oracle.is_known(event, LAST_TIME)]
+    known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
     histories = [as_lists(read(log, query, 9)) for log in (past, past + future, known)]
     assert histories[0] == histories[1] == histories[2]
 

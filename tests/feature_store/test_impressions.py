@@ -4,9 +4,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.impressions import ClickIndex
-from oracle import Showing
+from slow_reference import Showing
 from strategies import ITEMS, LAST_TIME, N_ITEMS, impression_frame, showings, times
 from tolerances import close
 
@@ -46,7 +46,7 @@ def test_showings_of_items_outside_the_catalogue_are_left_out() -> None:
 def test_click_through_is_that_of_the_oracle(shown: list[Showing], queries: list[tuple[int, int]]) -> None:
     found = columns(shown, queries)
     for place, (item, time) in enumerate(queries):
-        expected = oracle.click_counters(shown, item, time)
+        expected = slow_reference.click_counters(shown, item, time)
         assert expected.keys() == found.keys()
         for name, column in found.items():
             close(column[place], expected[name], "float32")

@@ -12,7 +12,7 @@ from feature_store.as_of_reads import AsOf
 from feature_store.event_log import EventLog, rows_of
 from feature_store.histories import Histories
 from feature_store.online_log import OnlineLog, empty_log, merged
-from oracle import Event
+from slow_reference import Event
 from strategies import N_ITEMS, N_USERS, USERS, event_log, logs, times
 from tolerances import close
 

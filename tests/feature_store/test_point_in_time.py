@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store import point_in_time
 from feature_store.point_in_time import MANY, AsOfIndex, known_at
 from strategies import LAST_TIME, N_USERS, Event, logs, times
@@ -20,13 +20,13 @@ def flat(*values: int) -> np.ndarray:
 
 def index_of(log: list[Event]) -> AsOfIndex:
     """Keyed by user; rows are places in `log`."""
-    known = flat(*(oracle.first_known(event) for event in log))
+    known = flat(*(slow_reference.first_known(event) for event in log))
     return AsOfIndex(flat(*(event.user for event in log)), known)
 
 
 def known_rows(log: list[Event], key: int, time: int) -> list[int]:
-    rows = [row for row, event in enumerate(log) if event.user == key and oracle.is_known(event, time)]
-    return sorted(rows, key=lambda row: (oracle.first_known(log[row]), row))
+    rows = [row for row, event in enumerate(log) if event.user == key and slow_reference.is_known(event, time)]
+    return sorted(rows, key=lambda row: (slow_reference.first_known(log[row]), row))
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_known_at_is_the_first_microsecond_at_which_the_definition_holds(log: li
     never = -(10**9)
     arrivals = flat(*(never if event.available is None else event.available for event in log))
     known = known_at(flat(*(event.time for event in log)), arrivals)
-    assert known.tolist() == [oracle.first_known(event) for event in log]
+    assert known.tolist() == [slow_reference.first_known(event) for event in log]
 
 
 def test_rows_of_a_key_are_read_as_of_a_moment_by_hand() -> None:
@@ -79,7 +79,7 @@ def test_a_window_counts_what_became_known_within_it(log: list[Event], key: int,
 
 @given(logs(), times())
 def test_known_until_counts_all_keys(log: list[Event], time: int) -> None:
-    expected = sum(oracle.is_known(event, time) for event in log)
+    expected = sum(slow_reference.is_known(event, time) for event in log)
     assert index_of(log).known_until(flat(time)).tolist() == [expected]
 
 
@@ -97,10 +97,10 @@ def test_queries_of_a_batch_are_answered_as_single_ones(
 def test_events_at_or_after_a_moment_change_nothing_at_it(past: list[Event], future: list[Event], key: int) -> None:
     read = [
         index_of(log).last(flat(key), flat(LAST_TIME)).to_lists()
-        for log in (past, past + future, [event for event in past if oracle.is_known(event, LAST_TIME)])
+        for log in (past, past + future, [event for event in past if slow_reference.is_known(event, LAST_TIME)])
     ]
     # The rows of the third log are numbered anew; what stands there is compared.
-    known = [event for event in past if oracle.is_known(event, LAST_TIME)]
+    known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
     assert read[0] == read[1]
     assert [past[row] for row in read[0][0]] == [known[row] for row in read[2][0]]
 

@@ -20,8 +20,8 @@ from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, Rules
 from feature_store.redis.request_reads import Fetched, Request
 from feature_store.redis.rows import event_rows
-from oracle import Event
 from redis_server import free_port, running
+from slow_reference import Event
 from strategies import ITEMS, LAST_TIME, N_ITEMS, N_USERS, USERS, event_frame, event_log, logs, times
 from tolerances import close
 

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import DataError, EventLog, SignalConfig
 from feature_store.event_log import rows_of
 from feature_store.online_log import OnlineLog, log_of
@@ -19,9 +20,8 @@ from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
 from feature_store.redis.request_reads import Fetched, Request
 from feature_store.redis.rows import event_rows
-from oracle import Event
+from slow_reference import Event
 from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times
-from taken_back import Cancellation, cancellations, frame_of, without
 from tolerances import close
 
 WINDOWS = (1, 3, 9)

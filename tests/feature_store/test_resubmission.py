@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_store import DataError, Store
-from feature_store.resubmission import resubmit, read_corrected, write_rejected
+from feature_store.resubmission import read_corrected, resubmit, write_rejected
 
 BAD = pl.DataFrame(
     {

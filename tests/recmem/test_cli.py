@@ -18,7 +18,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-import small_world
+import small_training
 from conftest import IsolatedMlflow
 from feature_store.point_in_time import AsOfIndex
 from recmem.cli.app import app
@@ -52,7 +52,7 @@ class Outcome:
 
 @pytest.fixture(scope="module")
 def run() -> Path:
-    return small_world.trained() / "run"
+    return small_training.trained() / "run"
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def bundle(run: Path) -> Path:
 def candidates(tmp_path: Path) -> Path:
     """Every pair of four projects (one of them new) and the catalogue, in no order, with a column of their own."""
     users = pl.DataFrame({"user_id": ["curl", "inkscape", "vlc", "newcomer"]})
-    pairs = users.join(small_world.items().select("item_id"), how="cross").with_row_index("mine")
+    pairs = users.join(small_training.items().select("item_id"), how="cross").with_row_index("mine")
     pairs.sample(fraction=1.0, shuffle=True, seed=1).write_parquet(tmp_path / "candidates.parquet")
     return tmp_path / "candidates.parquet"
 
@@ -136,7 +136,7 @@ def test_wrong_use_exits_with_2_and_says_why(
 
 
 def test_ingest_tells_what_became_of_the_rows_and_repeating_adds_nothing(tmp_path: Path) -> None:
-    items, events = small_world.write_tables(tmp_path)
+    items, events = small_training.write_tables(tmp_path)
     first = Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--events", events)
     again = Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--events", events)
     assert (first.code, again.code) == (DONE, DONE)
@@ -146,7 +146,7 @@ def test_ingest_tells_what_became_of_the_rows_and_repeating_adds_nothing(tmp_pat
 
 
 def test_ingest_keeps_the_good_rows_and_tells_of_the_bad(tmp_path: Path) -> None:
-    _, events = small_world.write_tables(tmp_path)
+    _, events = small_training.write_tables(tmp_path)
     bad = pl.read_parquet(events).with_columns(
         user_id=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise("user_id")
     )
@@ -171,7 +171,7 @@ def test_ingest_takes_cancellations_and_tells_of_those_without_an_event(tmp_path
 
 
 def test_ingest_of_rows_that_are_all_bad_is_refused(tmp_path: Path) -> None:
-    _, events = small_world.write_tables(tmp_path)
+    _, events = small_training.write_tables(tmp_path)
     pl.read_parquet(events).with_columns(timestamp=float("nan")).write_parquet(events)
     outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
     assert outcome.code == REFUSED
@@ -180,7 +180,7 @@ def test_ingest_of_rows_that_are_all_bad_is_refused(tmp_path: Path) -> None:
 
 
 def test_ingest_adds_nothing_where_one_of_the_files_cannot_be_read(tmp_path: Path) -> None:
-    items, _ = small_world.write_tables(tmp_path)
+    items, _ = small_training.write_tables(tmp_path)
     outcome = Outcome(
         "ingest", "--store", tmp_path / "store", "--items", items, "--events", tmp_path / "absent.parquet"
     )
@@ -222,35 +222,35 @@ def folder_for_a_file(tables: dict[str, Path]) -> None:
 
 
 def wrong_columns(tables: dict[str, Path]) -> None:
-    small_world.events().rename({"user_id": "customer"}).write_parquet(tables["events"])
+    small_training.events().rename({"user_id": "customer"}).write_parquet(tables["events"])
 
 
 def no_text(tables: dict[str, Path]) -> None:
-    small_world.items().select("item_id", price=1.0).write_parquet(tables["items"])
+    small_training.items().select("item_id", price=1.0).write_parquet(tables["items"])
 
 
 def no_rows(tables: dict[str, Path]) -> None:
-    small_world.events().clear().write_parquet(tables["events"])
+    small_training.events().clear().write_parquet(tables["events"])
 
 
 def nan_timestamps(tables: dict[str, Path]) -> None:
-    small_world.events().with_columns(timestamp=float("nan")).write_parquet(tables["events"])
+    small_training.events().with_columns(timestamp=float("nan")).write_parquet(tables["events"])
 
 
 def one_moment(tables: dict[str, Path]) -> None:
-    small_world.events().with_columns(timestamp=0).write_parquet(tables["events"])
+    small_training.events().with_columns(timestamp=0).write_parquet(tables["events"])
 
 
 def one_item(tables: dict[str, Path]) -> None:
-    small_world.items().head(1).write_parquet(tables["items"])
+    small_training.items().head(1).write_parquet(tables["items"])
 
 
 def items_nobody_has(tables: dict[str, Path]) -> None:
-    small_world.items().with_columns(item_id="other-" + pl.col("item_id")).write_parquet(tables["items"])
+    small_training.items().with_columns(item_id="other-" + pl.col("item_id")).write_parquet(tables["items"])
 
 
 def rows_of_another_table(tables: dict[str, Path]) -> None:
-    small_world.items().write_parquet(tables["events"])
+    small_training.items().write_parquet(tables["events"])
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def rows_of_another_table(tables: dict[str, Path]) -> None:
 def test_train_refuses_tables_that_cannot_be_used_in_words(
     spoil: Callable[[dict[str, Path]], None], told: str, tmp_path: Path, isolated_mlflow: IsolatedMlflow
 ) -> None:
-    tables = dict(zip(("items", "events"), small_world.write_tables(tmp_path / "tables"), strict=True))
+    tables = dict(zip(("items", "events"), small_training.write_tables(tmp_path / "tables"), strict=True))
     spoil(tables)
     outcome = Outcome("train", "--items", tables["items"], "--events", tables["events"], "--out", tmp_path / "run")
     assert outcome.code == REFUSED
@@ -282,7 +282,7 @@ def test_train_refuses_tables_that_cannot_be_used_in_words(
 
 
 def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:
-    items, events = small_world.write_tables(tmp_path)
+    items, events = small_training.write_tables(tmp_path)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", items)
     assert outcome.code == REFUSED
     assert "out: expected a folder that can be written" in outcome.err
@@ -479,12 +479,12 @@ def test_explain_of_an_unknown_user_falls_back_on_the_item_itself(bundle: Path) 
 def test_memory_lists_what_the_user_has(bundle: Path) -> None:
     outcome = Outcome("memory", "--model", bundle, "--user", "curl")
     assert outcome.code == DONE, outcome.err
-    has = small_world.events().filter(pl.col("user_id") == "curl")["item_id"].to_list()
+    has = small_training.events().filter(pl.col("user_id") == "curl")["item_id"].to_list()
     assert all(item in outcome.out for item in has)
 
 
 def test_memory_as_of_a_moment_holds_only_what_was_before(bundle: Path) -> None:
-    mine = small_world.events().filter(pl.col("user_id") == "curl").sort("timestamp")
+    mine = small_training.events().filter(pl.col("user_id") == "curl").sort("timestamp")
     third = mine["timestamp"][2].isoformat()
     outcome = Outcome("memory", "--model", bundle, "--user", "curl", "--timestamp", third)
     assert [item for item in mine["item_id"] if item in outcome.out] == mine["item_id"][:2].to_list()

@@ -13,8 +13,8 @@ import polars as pl
 import pytest
 from mlflow import MlflowClient
 
+import debian_model
 import recmem
-import worlds
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from tolerances import close
@@ -145,7 +145,7 @@ LEDGER = Ledger(
 
 def example() -> pl.DataFrame:
     """Candidates of known users, at times, with a text that the catalogue lacks."""
-    training_data = worlds.trained_world()
+    training_data = debian_model.trained_model()
     users, items = training_data.events["user_id"].unique().sort()[:4], training_data.items["item_id"][:3]
     frame = users.to_frame().join(items.to_frame(), how="cross")
     return frame.with_columns(timestamp=pl.lit(training_data.events["timestamp"].max()), note=pl.int_range(pl.len()))
@@ -156,9 +156,12 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
 ) -> None:
     candidates = example()
     with Tracker.start(tmp_path) as tracker:
-        version = register(tracker, worlds.trained_world().bundle, LEDGER, candidates.drop("note"))
+        version = register(tracker, debian_model.trained_model().bundle, LEDGER, candidates.drop("note"))
     printed = capfd.readouterr()
-    assert (printed.out, "INFO" in printed.err) == ("", False)  # that the training_data's recmem is another version may be said
+    assert (printed.out, "INFO" in printed.err) == (
+        "",
+        False,
+    )  # that the training_data's recmem is another version may be said
 
     expected = recmem.load("models:/recmem@challenger").rank(candidates)
     pyfunc = mlflow.pyfunc.load_model(f"models:/recmem/{version}")

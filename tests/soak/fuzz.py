@@ -25,11 +25,11 @@ from typing import Any
 
 import polars as pl
 
+from debian_model import trained_model
 from feature_store import Receipt, Store
 from feature_store.table_files import read_parquet_table
 from recmem.serving.bundle import FILES, MANIFEST, _checksum, _sha256
 from recmem.serving.model import Model
-from worlds import trained_world
 
 AT_ONCE = 100
 """Cases of one process, and of one store."""
@@ -56,7 +56,7 @@ TABLES = ("items", "events", "impressions")
 
 def run(cases: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
     """How many cases ended in which way, and the faults."""
-    training_data = trained_world()
+    training_data = trained_model()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.soak.fuzz"])
     ends, faults = Counter[str](), []

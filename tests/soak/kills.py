@@ -27,7 +27,7 @@ from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_file import score_file
 from recmem.serving.bundle import load_bundle
 from recmem.text.vector_cache import VectorCache
-from tests import small_world
+from tests import small_training
 from training.config import TrainingConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.pipeline import run_training
@@ -178,7 +178,7 @@ def check_train(folder: Path, number: int, *, done: bool) -> list[str]:
     if done:
         faults += [f"train: no {name}" for name in OUTPUTS if name not in there]
         told.write_text(json.dumps(there))
-        if len(Store.open(folder / "run" / "store").events()) != len(small_world.events()):
+        if len(Store.open(folder / "run" / "store").events()) != len(small_training.events()):
             faults.append("train: events lost or twice")
     return faults
 
@@ -201,7 +201,7 @@ def write_inputs(folder: Path) -> None:
     """What the jobs read."""
     rows = pl.DataFrame({"user_id": [f"u{n % 501}" for n in range(N_ROWS)], "n": range(N_ROWS)})
     rows.with_columns(item_id=pl.col("n").cast(pl.String)).write_parquet(folder / "candidates.parquet")
-    small_world.write_tables(folder)
+    small_training.write_tables(folder)
 
 
 def run(rounds: int, trainings: int, seed: int, folder: Path) -> dict[str, Tally]:

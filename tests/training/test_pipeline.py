@@ -12,14 +12,14 @@ import mlflow
 import polars as pl
 import pytest
 
-import small_world
+import small_training
 from training.config import TrainingConfig
 from training.evaluation.evaluate import measure
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
 from training.run import Run, Tables, TrainingResult, load_ranker, open_run
-from training.training_data import read_training_data, ranking_data
+from training.training_data import ranking_data, read_training_data
 
 ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "match_score", WITHOUT_MATCH, WITH_MATCH]
 
@@ -32,7 +32,7 @@ def default_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def train(folder: Path, out: str) -> TrainingResult:
-    items, events = small_world.write_tables(folder / "tables")
+    items, events = small_training.write_tables(folder / "tables")
     return run_training(
         items=str(items),
         events=str(events),
@@ -45,18 +45,18 @@ def train(folder: Path, out: str) -> TrainingResult:
 
 
 def trained_run() -> Run:
-    folder = small_world.trained() / "run"
+    folder = small_training.trained() / "run"
     return open_run(Tables(), folder, None, TrainingConfig(), Silent())
 
 
 def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
     again = train(tmp_path, "again")
-    first = small_world.trained() / "run"
+    first = small_training.trained() / "run"
     assert (again.out / "ledger.json").read_bytes() == (first / "ledger.json").read_bytes()
 
 
 def test_ledger_has_the_form_that_others_rely_on() -> None:
-    ledger = json.loads((small_world.trained() / "run" / "ledger.json").read_text())
+    ledger = json.loads((small_training.trained() / "run" / "ledger.json").read_text())
     assert set(ledger) == {"protocol", "rows", "lift", "slices", "retrieval"}
     assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
     assert set(ROWS) == {row["name"] for row in ledger["rows"]}
@@ -118,7 +118,7 @@ def test_measuring_twice_gives_the_same_figures() -> None:
 
 @pytest.mark.timeout(280)
 def test_mlflow_run_tracks_a_parent_with_a_child_a_step(tmp_path: Path) -> None:
-    items, events = small_world.write_tables(tmp_path / "tables")
+    items, events = small_training.write_tables(tmp_path / "tables")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = mlflow.MlflowClient(uri)
     experiment = client.create_experiment("project", artifact_location=str(tmp_path / "artifacts"))

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from feature_store import EventLog
 from feature_store.histories import Histories
-from oracle import Event
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
+from slow_reference import Event
 from strategies import event_log
 from training.fitting.fit_match import MatchTrainingConfig, fit_match
 from training.fitting.match_batches import BatchConfig, MatchBatches

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
-from oracle import Event
+import slow_reference
+from cancelled_logs import Cancellation, cancellations, frame_of, turns
+from five_item_dataset import CONFIG, catalogue
 from recmem.dataset.dataset import Dataset
-from datasets import CONFIG, catalogue
+from slow_reference import Event
 from strategies import LAST_TIME, event_log, impression_frame, logs
-from taken_back import Cancellation, cancellations, frame_of, turns
 from training.queries import Queries, queries_between
 
 Row = tuple[int, int, list[int]]
@@ -25,8 +25,8 @@ def slow_queries(log: list[Event], begin: int, end: int, *, with_history: bool =
     for time, user in sorted({(event.time, event.user) for event in log if begin < event.time <= end}):
         mine = [event for event in log if event.user == user]
         earlier = {event.item for event in mine if event.time < time}
-        new = {event.item for event in mine if event.time == time and oracle.sign(event) > 0} - earlier
-        has_history = any(oracle.is_known(event, time) for event in mine)
+        new = {event.item for event in mine if event.time == time and slow_reference.sign(event) > 0} - earlier
+        has_history = any(slow_reference.is_known(event, time) for event in mine)
         if new and has_history == with_history:
             found.append((time, user, sorted(new)))
     return found

@@ -13,15 +13,15 @@ import torch
 
 from feature_store import DataError, Store
 from feature_store.ragged import Ragged
-from oracle import Event, Showing
+from five_item_dataset import catalogue, matcher
 from recmem.ranking.features import PairFeatures
 from recmem.retrieval.retrieve import RetrievalConfig
-from datasets import catalogue, matcher
+from slow_reference import Event, Showing
 from strategies import N_ITEMS, event_frame, impression_frame
 from tolerances import close
 from training.config import TrainingConfig
 from training.queries import Queries
-from training.training_data import ImpressionQueries, TrainingData, read_training_data, labels_of, moment, ranking_data
+from training.training_data import ImpressionQueries, TrainingData, labels_of, moment, ranking_data, read_training_data
 
 CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
 LOG = [Event(user, (user + step) % N_ITEMS, 10 * step + user) for user in range(3) for step in range(4)]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from feature_store import EventLog
+from feature_store.arrays import Float32Array, Int8Array
 from feature_store.ragged import Ragged
 from recmem.matching.text_similarity import SIMILARITIES
-
-FloatArray = NDArray[np.float32]
 
 RECENT_SHARE = 0.1
 """`recent_popularity` counts the last tenth of the events before the test."""
@@ -22,7 +20,7 @@ BASELINES = {
 """Row of the ledger -> column that ranks it; `text_similarity` is added once the pooling is chosen."""
 
 
-def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, FloatArray]:
+def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, Float32Array]:
     """Events per item before the test, in all and in their last tenth: float32, one entry per value of `items`."""
     before = log.item_rows[log.times <= test_from]
     recent = before[int(len(before) * (1 - RECENT_SHARE)) :]
@@ -31,12 +29,12 @@ def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[st
     return {name: np.bincount(rows, minlength=size)[items.values].astype(np.float32) for name, rows in counts.items()}
 
 
-def best_pooling(values: dict[str, FloatArray], labels: NDArray[np.int8], items: Ragged) -> str:
+def best_pooling(values: dict[str, Float32Array], labels: Int8Array, items: Ragged) -> str:
     """The similarity column that ranks the positives of these queries best, by their mean reciprocal place."""
     return max(SIMILARITIES, key=lambda name: _mean_reciprocal_place(values[name], labels, items))
 
 
-def _mean_reciprocal_place(scores: FloatArray, labels: NDArray[np.int8], items: Ragged) -> float:
+def _mean_reciprocal_place(scores: Float32Array, labels: Int8Array, items: Ragged) -> float:
     order = np.lexsort((-scores, items.row_index))
     place = np.arange(len(order)) - items.offsets[items.row_index] + 1
     return float((labels[order] / place).sum() / max(labels.sum(), 1))

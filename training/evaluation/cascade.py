@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float64Array
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from training.evaluation.intervals import paired_bootstrap
@@ -60,7 +60,7 @@ def price_of_cascade(
     pairs = asked.pairs(QueryBatch.of(model.dataset, asked.queries.users, asked.queries.times))
     seed = int(generator.integers(2**32))
 
-    def timed(share: float) -> tuple[NDArray[np.float64], float]:
+    def timed(share: float) -> tuple[Float64Array, float]:
         begin = time.perf_counter()
         scores = ranker.scores(pairs, trees_share=share)
         return scores, time.perf_counter() - begin

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrays import BoolArray
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
@@ -37,7 +38,7 @@ from training.queries import Queries, queries_between
 from training.training_data import TrainingData, moment, ranking_data, retrieved_data
 
 END_OF_TIME = int(np.iinfo(np.int64).max // 2)
-Slices = dict[str, NDArray[np.bool_] | PositiveSlice]
+Slices = dict[str, BoolArray | PositiveSlice]
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +74,9 @@ def measure(
         data = retrieved_data(training_data, matcher, queries, config, on_query, grid)
         per_query, slices, retrieval = _on_catalogue(training_data, grid, rankers, data, config)
     else:
-        queries, data = ranking_data(training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
+        queries, data = ranking_data(
+            training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query
+        )
         _refuse_empty(queries, test_from)
         per_query, slices, retrieval = _on_impressions(training_data, rankers, queries, data, rows, generator)
     slices |= query_slices(training_data.dataset, queries)
@@ -124,7 +127,9 @@ def _on_impressions(
     generator: np.random.Generator,
 ) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
     pairs = data.pairs
-    columns = pairs.values | popularity_features(training_data.dataset.log, training_data.split.test_from, pairs.candidates)
+    columns = pairs.values | popularity_features(
+        training_data.dataset.log, training_data.split.test_from, pairs.candidates
+    )
     scores: dict[str, NDArray[np.floating]] = {name: columns[column] for name, column in rows.items()}
     scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
     offsets = pairs.candidates.offsets

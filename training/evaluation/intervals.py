@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_store.arrays import Float64Array, IntArray
 from training.evaluation.metrics import PerQuery, ratio
 
 MAX_CLUSTERS = 20_000
@@ -55,7 +56,7 @@ def paired_bootstrap(
 
 
 def paired_bootstraps(
-    gains: NDArray[np.float64],
+    gains: Float64Array,
     *,
     groups: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
@@ -75,7 +76,7 @@ def paired_bootstraps(
     return [_difference(means[j], resampled[:, j], int(n_users[j])) for j in range(gains.shape[1])]
 
 
-def _difference(mean: float, resampled: NDArray[np.float64], n_users: int) -> Difference:
+def _difference(mean: float, resampled: Float64Array, n_users: int) -> Difference:
     known = resampled[~np.isnan(resampled)]
     if n_users < 2 or not len(known):
         return Difference(float(mean), *NOTHING_KNOWN)
@@ -83,19 +84,17 @@ def _difference(mean: float, resampled: NDArray[np.float64], n_users: int) -> Di
     return Difference(float(mean), float(low), float(high))
 
 
-def _clusters(groups: NDArray[Any] | None, n_queries: int) -> tuple[NDArray[np.int64], int]:
+def _clusters(groups: NDArray[Any] | None, n_queries: int) -> tuple[IntArray, int]:
     codes = np.arange(n_queries) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1]
     bundled = codes.astype(np.int64) % MAX_CLUSTERS
     return bundled, int(bundled.max()) + 1 if n_queries else 0
 
 
-def _sum_by_cluster(values: NDArray[np.float64], cluster: NDArray[np.int64], n_clusters: int) -> NDArray[np.float64]:
+def _sum_by_cluster(values: Float64Array, cluster: IntArray, n_clusters: int) -> Float64Array:
     return np.stack([np.bincount(cluster, weights=column, minlength=n_clusters) for column in values.T], axis=1)
 
 
-def _resample_counts(
-    n_clusters: int, n_resamples: int, generator: np.random.Generator
-) -> Iterator[NDArray[np.float64]]:
+def _resample_counts(n_clusters: int, n_resamples: int, generator: np.random.Generator) -> Iterator[Float64Array]:
     """How often each cluster is drawn, (resample, cluster), in chunks of bounded size."""
     if not n_clusters:
         return

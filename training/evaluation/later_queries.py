@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrays import Float64Array
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
 from recmem.serving.model import Model
@@ -57,7 +57,7 @@ class LaterQueries:
             return candidate_features(model.dataset, model.matcher, batch, self.shown.candidates)
         return retrieved_features(model.dataset, model.matcher, batch, model.bundle.config.retrieval)
 
-    def ndcg(self, pairs: PairFeatures, scores: NDArray[np.float64], seed: int) -> PerQuery:
+    def ndcg(self, pairs: PairFeatures, scores: Float64Array, seed: int) -> PerQuery:
         """NDCG@10 of each query, its candidates ranked by these scores; ties are broken by the seed."""
         generator = np.random.default_rng(seed)
         if self.shown is not None:

@@ -16,6 +16,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, IntArray
 from training.evaluation.intervals import paired_bootstrap, paired_bootstraps
 from training.evaluation.metrics import (
     Offsets,
@@ -97,7 +98,7 @@ class PositiveSlice:
     metric: str
     without: PerQuery
     with_: PerQuery
-    n_positives: NDArray[np.int64]
+    n_positives: IntArray
     """Positives of the slice in each query. They weigh the queries: a recall is the share of the positives found."""
 
     @classmethod
@@ -107,7 +108,7 @@ class PositiveSlice:
         ranks_with: PerPositive,
         offsets: Offsets,
         *,
-        among: NDArray[np.bool_],
+        among: BoolArray,
         k: int = 10,
     ) -> PositiveSlice:
         """Recall@k of the positives under the mask `among`; both rankings give the ranks of the same positives."""
@@ -164,7 +165,7 @@ class Ledger:
 def build_ledger(
     protocol: Protocol,
     per_query: Mapping[str, Mapping[str, PerQuery]],
-    slices: Mapping[str, NDArray[np.bool_] | PositiveSlice],
+    slices: Mapping[str, BoolArray | PositiveSlice],
     users: NDArray[Any],
     *,
     generator: np.random.Generator,
@@ -197,10 +198,10 @@ class _Pair(NamedTuple):
 
     without: PerQuery
     with_: PerQuery
-    weights: NDArray[np.int64] | None
+    weights: IntArray | None
 
     @property
-    def defined(self) -> NDArray[np.bool_]:
+    def defined(self) -> BoolArray:
         return ~np.isnan(self.without) & ~np.isnan(self.with_)
 
     @property
@@ -219,7 +220,7 @@ class _Pair(NamedTuple):
 
 
 def _slice_pair(
-    part: NDArray[np.bool_] | PositiveSlice, without: Mapping[str, PerQuery], with_: Mapping[str, PerQuery]
+    part: BoolArray | PositiveSlice, without: Mapping[str, PerQuery], with_: Mapping[str, PerQuery]
 ) -> _Pair:
     if isinstance(part, PositiveSlice):
         return _Pair(part.without, part.with_, part.n_positives)
@@ -227,7 +228,7 @@ def _slice_pair(
     return _Pair(np.where(part, without[metric], np.nan), np.where(part, with_[metric], np.nan), None)
 
 
-def _slice(pair: _Pair, ci95: Interval, part: NDArray[np.bool_] | PositiveSlice) -> Slice:
+def _slice(pair: _Pair, ci95: Interval, part: BoolArray | PositiveSlice) -> Slice:
     lift = pair.lift(ci95)
     if isinstance(part, PositiveSlice):
         n_positives = int(part.n_positives[pair.defined].sum())
@@ -252,7 +253,7 @@ def _means(figures: Mapping[str, PerQuery]) -> dict[str, float]:
 def _check_lengths(
     n_queries: int,
     per_query: Mapping[str, Mapping[str, PerQuery]],
-    slices: Mapping[str, NDArray[np.bool_] | PositiveSlice],
+    slices: Mapping[str, BoolArray | PositiveSlice],
     users: NDArray[Any],
 ) -> None:
     faults = []

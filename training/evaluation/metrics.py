@@ -15,8 +15,10 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-PerQuery: TypeAlias = NDArray[np.float64]
-PerPositive: TypeAlias = NDArray[np.float64]
+from feature_store.arrays import BoolArray, Float64Array, IntArray
+
+PerQuery: TypeAlias = Float64Array
+PerPositive: TypeAlias = Float64Array
 Offsets: TypeAlias = NDArray[np.integer[Any]]
 
 _PAIRS_AT_ONCE = 2_000_000
@@ -27,7 +29,7 @@ _PAIRS_AT_ONCE = 2_000_000
 
 def rank_of_positives(
     scores: ArrayLike, labels: ArrayLike, offsets: Offsets, *, generator: np.random.Generator | None = None
-) -> tuple[PerPositive, NDArray[np.int64]]:
+) -> tuple[PerPositive, IntArray]:
     """The ranks of the rows with a positive label, in row order, and the offsets that cut them by query.
 
     `scores` and `labels` have one entry a candidate, cut by `offsets`. Ties as in `rank_of_rows`.
@@ -64,7 +66,7 @@ def rank_of_rows(
     return ranks
 
 
-def _parts(n_pairs: NDArray[np.int64]) -> Iterator[slice]:
+def _parts(n_pairs: IntArray) -> Iterator[slice]:
     """Cuts positives into slices of about `_PAIRS_AT_ONCE` pairs with a candidate, at least one positive each."""
     part = (np.cumsum(n_pairs) - n_pairs) // _PAIRS_AT_ONCE
     edges = [0, *(np.flatnonzero(np.diff(part)) + 1).tolist(), len(part)] if len(part) else []
@@ -73,10 +75,10 @@ def _parts(n_pairs: NDArray[np.int64]) -> Iterator[slice]:
 
 def _ranks_of_part(
     scores: NDArray[Any],
-    offsets: NDArray[np.int64],
-    rows: NDArray[np.int64],
-    queries: NDArray[np.int64],
-    noise: NDArray[np.float64] | None,
+    offsets: IntArray,
+    rows: IntArray,
+    queries: IntArray,
+    noise: Float64Array | None,
 ) -> PerPositive:
     """The ranks of candidate rows, each held against every candidate of its query; ties as in `rank_of_rows`."""
     lengths = np.diff(offsets)[queries]
@@ -92,11 +94,11 @@ def _ranks_of_part(
     return n_above + _count(tied, pair_starts) + 1.0
 
 
-def _count(flags: NDArray[np.bool_], starts: NDArray[np.int64]) -> PerPositive:
+def _count(flags: BoolArray, starts: IntArray) -> PerPositive:
     return np.add.reduceat(flags, starts, dtype=np.int64).astype(np.float64)
 
 
-def _check_scores(scores: NDArray[Any], offsets: NDArray[np.int64]) -> None:
+def _check_scores(scores: NDArray[Any], offsets: IntArray) -> None:
     if np.isnan(scores).any():
         n_nan = int(np.isnan(scores).sum())
         raise ValueError(f"scores: expected numbers, got NaN ({n_nan} rows). Give unscored candidates -inf.")
@@ -117,7 +119,7 @@ def ndcg(ranks: PerPositive, offsets: Offsets, *, k: int) -> PerQuery:
     return ratio(_sum_by_query(gains, offsets), ideal_by_count[np.minimum(n_positives, k)])
 
 
-def recall(ranks: PerPositive, offsets: Offsets, *, k: int, among: NDArray[np.bool_] | None = None) -> PerQuery:
+def recall(ranks: PerPositive, offsets: Offsets, *, k: int, among: BoolArray | None = None) -> PerQuery:
     """The share of a query's positives that rank within k; `among`, a mask over positives, counts those alone."""
     counted = np.ones(len(ranks), dtype=bool) if among is None else np.asarray(among, dtype=bool)
     found = (_missed_as_inf(ranks) <= k) & counted
@@ -200,7 +202,7 @@ def _missed_as_inf(ranks: PerPositive) -> PerPositive:
     return np.where(clean <= 0, np.inf, clean)
 
 
-def _query_of_positive(offsets: Offsets) -> NDArray[np.int64]:
+def _query_of_positive(offsets: Offsets) -> IntArray:
     return np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
 
 

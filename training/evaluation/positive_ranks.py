@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -16,9 +16,6 @@ from training.evaluation.ledger import PositiveSlice
 from training.evaluation.metrics import PerQuery, catalogue_metrics, rank_of_rows
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 MEMORY_SLICES = {"memory 1-5": (1, 5), "memory 6-20": (6, 20), "memory 21+": (21, np.inf)}
 """Events of the user before the query."""
@@ -30,7 +27,7 @@ YOUNG_SHARE = 1 / 12
 class CatalogueRanks:
     """Ranks of the positives of all queries, one array per ranking; `inf` where a positive was not retrieved."""
 
-    ranks: dict[str, NDArray[np.float64]]
+    ranks: dict[str, Float64Array]
     positives: Ragged
     n_candidates: IntArray
     """Items that each query ranks: the catalogue less what the user has."""
@@ -54,7 +51,7 @@ class GridRanks:
     test_from: int
     exclude_seen: bool
     generator: np.random.Generator
-    ranks: dict[str, list[NDArray[np.float64]]] = field(default_factory=dict)
+    ranks: dict[str, list[Float64Array]] = field(default_factory=dict)
     n_ranked: list[int] = field(default_factory=list)
     """Items that each query so far ranks."""
 
@@ -72,9 +69,7 @@ class GridRanks:
             self.ranks.setdefault(name, []).append(_ranks(grid[column], seen, positives, self.generator))
 
 
-def _ranks(
-    grid: FloatArray, seen: Ragged | None, positives: Ragged, generator: np.random.Generator
-) -> NDArray[np.float64]:
+def _ranks(grid: Float32Array, seen: Ragged | None, positives: Ragged, generator: np.random.Generator) -> Float64Array:
     scores = grid.copy()
     if seen is not None:
         scores[seen.row_index, seen.values] = -np.inf
@@ -84,8 +79,8 @@ def _ranks(
 
 
 def retrieved_ranks(
-    scores: NDArray[np.float64], data: RankingData, positives: Ragged, generator: np.random.Generator
-) -> NDArray[np.float64]:
+    scores: Float64Array, data: RankingData, positives: Ragged, generator: np.random.Generator
+) -> Float64Array:
     """Ranks of the positives among the retrieved candidates, `inf` for those not retrieved."""
     candidates = data.pairs.candidates
     n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
@@ -105,14 +100,14 @@ def recall_at(data: RankingData, positives: Ragged, k: int) -> float:
     return float(data.labels[place < k].sum() / max(len(positives.values), 1))
 
 
-def query_slices(dataset: Dataset, queries: Queries) -> dict[str, NDArray[np.bool_]]:
+def query_slices(dataset: Dataset, queries: Queries) -> dict[str, BoolArray]:
     """Masks over queries by the length of the memory."""
     n_events = dataset.log.by_user.counts(queries.users, queries.times)
     return {name: (n_events >= low) & (n_events <= high) for name, (low, high) in MEMORY_SLICES.items()}
 
 
 def positive_slices(
-    dataset: Dataset, queries: Queries, test_from: int, without: NDArray[np.float64], with_: NDArray[np.float64]
+    dataset: Dataset, queries: Queries, test_from: int, without: Float64Array, with_: Float64Array
 ) -> dict[str, PositiveSlice]:
     """Recall@10 of cold positives (no event before the test), and of positives by the item's age at the query."""
     rows, times = queries.positives.values, queries.times[queries.positives.row_index]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
+from feature_store.arrays import Float32Array, Float64Array, Int8Array
 from recmem.matching.calibration import Calibration
-
-FloatArray = NDArray[np.float32]
 
 MAX_STEPS = 100
 MAX_HALVINGS = 40
@@ -16,7 +14,7 @@ RIDGE = 1e-9
 """Added to the curvature: keeps a step finite where all scores are alike."""
 
 
-def fit_calibration(raw: FloatArray, labels: NDArray[np.int8]) -> Calibration:
+def fit_calibration(raw: Float32Array, labels: Int8Array) -> Calibration:
     """The sigmoid of the raw scores under which the labels (0 or 1) are most likely, with slope >= 0.
 
     Platt's targets stand in for the labels, (n+ + 1) / (n+ + 2) and 1 / (n- + 2), so that perfectly separated or
@@ -37,7 +35,7 @@ def fit_calibration(raw: FloatArray, labels: NDArray[np.int8]) -> Calibration:
     return Calibration(float(slope / scale), float(intercept - slope * centre / scale))
 
 
-def _newton(scores: NDArray[np.float64], targets: NDArray[np.float64], *, start: float) -> NDArray[np.float64]:
+def _newton(scores: Float64Array, targets: Float64Array, *, start: float) -> Float64Array:
     """Slope and intercept that minimise the cross-entropy, which is convex in them."""
     design = np.stack([scores, np.ones_like(scores)], axis=1)
     weights = np.array([0.0, start])
@@ -58,7 +56,7 @@ def _newton(scores: NDArray[np.float64], targets: NDArray[np.float64], *, start:
     return weights
 
 
-def _cross_entropy(log_odds: NDArray[np.float64], targets: NDArray[np.float64]) -> float:
+def _cross_entropy(log_odds: Float64Array, targets: Float64Array) -> float:
     return float((np.logaddexp(0, log_odds) - targets * log_odds).sum())
 
 

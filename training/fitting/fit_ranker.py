@@ -7,14 +7,11 @@ from dataclasses import dataclass
 import lightgbm as lgb
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrays import Float32Array, Int8Array, IntArray
 from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import RELATIVE, Blend, Ranker, feature_matrix, feature_names, ranking_features
-
-FloatArray = NDArray[np.float32]
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class RankingData:
     """Pairs with labels; queries in order of time."""
 
     pairs: PairFeatures
-    labels: NDArray[np.int8]
+    labels: Int8Array
 
     def with_positives(self) -> RankingData:
         """The queries that have at least one positive among their candidates."""
@@ -124,7 +121,7 @@ def best_round(curve: list[float], width: int) -> int:
     return int(np.convolve(padded, np.full(width, 1 / width), mode="valid").argmax()) + 1
 
 
-def fit_blend(features: dict[str, FloatArray], labels: NDArray[np.int8], lengths: IntArray, l2: float) -> Blend:
+def fit_blend(features: dict[str, Float32Array], labels: Int8Array, lengths: IntArray, l2: float) -> Blend:
     """Weights of the relative columns that make each query's positives most likely under a softmax over its rows.
 
     The columns are z-scores, so the weights compare. Solved with L-BFGS from zero; deterministic.
@@ -152,10 +149,10 @@ def fit_blend(features: dict[str, FloatArray], labels: NDArray[np.int8], lengths
 
 
 def _dataset(
-    matrix: FloatArray,
-    labels: NDArray[np.int8],
+    matrix: Float32Array,
+    labels: Int8Array,
     lengths: IntArray,
-    start: FloatArray,
+    start: Float32Array,
     names: tuple[str, ...],
     reference: lgb.Dataset | None = None,
 ) -> lgb.Dataset:

@@ -7,18 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from numpy.typing import NDArray
 from torch import Tensor
 
 from feature_store import EventLog
+from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.as_of_reads import AsOf, Past
 from feature_store.cancelled_events import CancelledEvents
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.user_memory import MemoryConfig, Slots
 from training.queries import Queries, queries_between
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -151,14 +149,14 @@ class MatchBatches:
         )
 
 
-def recency_weights(times: IntArray, half_life: float) -> NDArray[np.float64]:
+def recency_weights(times: IntArray, half_life: float) -> Float64Array:
     """How much each of these moments weighs, in order of time: halved for each `half_life` of them that came later."""
     n_later = len(times) - np.searchsorted(times, times, side="right")
-    weights: NDArray[np.float64] = np.exp2(-n_later / max(len(times), 1) / half_life)
+    weights: Float64Array = np.exp2(-n_later / max(len(times), 1) / half_life)
     return weights
 
 
-def _has_arrived(log: EventLog, first: Queries) -> NDArray[np.bool_]:
+def _has_arrived(log: EventLog, first: Queries) -> BoolArray:
     """bool[query]: were all positives known right after the query? The rest of a basket that came late is no memory."""
     events = log.by_user.last(first.users, first.times + 1)
     n_items = int(log.item_rows.max(initial=0)) + 1

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from debian_model import encoder, trained_model
 from feature_store import DataError, Store
 from recmem.audit import forgetting as forgetting_module
 from recmem.audit.forgetting import forget_item, forget_user
@@ -18,13 +19,12 @@ from recmem.cli.app import app
 from recmem.serving.bundle import read_config
 from recmem.serving.model import Model
 from recmem.text.vector_cache import CACHE
-from worlds import encoder, trained_world
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     """A store of the test's own, beside no registry."""
-    shutil.copytree(trained_world().store, tmp_path / "store")
+    shutil.copytree(trained_model().store, tmp_path / "store")
     return Store.open(tmp_path / "store")
 
 
@@ -34,7 +34,7 @@ def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def a_user() -> str:
-    return str(trained_world().events["user_id"].mode()[0])
+    return str(trained_model().events["user_id"].mode()[0])
 
 
 def n_vectors(store: Store) -> int:
@@ -43,13 +43,13 @@ def n_vectors(store: Store) -> int:
 
 
 def test_a_forgotten_user_is_a_stranger(store: Store) -> None:
-    user, items = a_user(), trained_world().items["item_id"]
-    before = Model.load(trained_world().bundle, store=store)
+    user, items = a_user(), trained_model().items["item_id"]
+    before = Model.load(trained_model().bundle, store=store)
     assert before.memory(user).height > 5
     receipt = forget_user(store, user)
-    assert receipt.rows["events"] == trained_world().events.filter(pl.col("user_id") == user).height
+    assert receipt.rows["events"] == trained_model().events.filter(pl.col("user_id") == user).height
     assert (receipt.vectors, receipt.models, receipt.note) == (0, (), "")
-    model = Model.load(trained_world().bundle, store=store)
+    model = Model.load(trained_model().bundle, store=store)
     asked = pl.DataFrame({"user_id": [user] * len(items), "item_id": items})
     forgotten, stranger = model.rank(asked), model.rank(asked.with_columns(user_id=pl.lit("nobody-at-all")))
     assert forgotten.drop("user_id").equals(stranger.drop("user_id"))
@@ -58,7 +58,7 @@ def test_a_forgotten_user_is_a_stranger(store: Store) -> None:
 
 
 def test_an_item_takes_its_vector_along_unless_another_has_its_text(store: Store) -> None:
-    first, second, third = trained_world().items["item_id"].head(3).to_list()
+    first, second, third = trained_model().items["item_id"].head(3).to_list()
     twin = store.items().filter(pl.col("item_id") == second).with_columns(item_id=pl.lit("its-twin"))
     store.append_items(twin)
     n_before = n_vectors(store)
@@ -73,7 +73,7 @@ def test_an_item_takes_its_vector_along_unless_another_has_its_text(store: Store
 def test_models_that_were_trained_on_the_user_are_named(
     store: Store, user: str, named: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    trained = replace(read_config(trained_world().bundle), store=store.path, store_versions=store.versions())
+    trained = replace(read_config(trained_model().bundle), store=store.path, store_versions=store.versions())
     elsewhere = replace(trained, store="/somewhere/else")
     configs = {"models:/recmem/1": trained, "models:/recmem/2": elsewhere}
     names = {"models:/recmem/1": "recmem version 1 (champion)", "models:/recmem/2": "recmem version 2"}

@@ -9,12 +9,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
 from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
 from recmem.ranking import features as columns_module
 from recmem.serving.model import Model
-from worlds import model_of, trained_world, with_cancellations
 
 DAY = 24 * 3600 * 10**6
 
@@ -26,17 +26,17 @@ def audited(model: Model, n_cuts: int = 3) -> pl.DataFrame:
 
 
 def a_model() -> Model:
-    users = trained_world().events["user_id"].unique().sort()
-    at = trained_world().events["timestamp"].sort()[::40]
+    users = trained_model().events["user_id"].unique().sort()
+    at = trained_model().events["timestamp"].sort()[::40]
     shown = pl.DataFrame({"timestamp": at}).with_row_index("row")
     impressions = shown.select(
         pl.col("row").cast(pl.String).alias("impression_id"),
         users.gather(shown["row"] % len(users)),
         "timestamp",
-        trained_world().items["item_id"].gather(shown["row"] % 9),
+        trained_model().items["item_id"].gather(shown["row"] % 9),
         (pl.col("row") % 3 == 0).cast(pl.Int8).alias("label"),
     )
-    return model_of(trained_world().events, impressions)
+    return model_of(trained_model().events, impressions)
 
 
 def test_nothing_leaks_here() -> None:
@@ -60,11 +60,11 @@ def test_an_event_at_the_moment_itself_is_found_out(monkeypatch: pytest.MonkeyPa
 
 
 def test_what_was_taken_back_does_not_leak_either_way() -> None:
-    assert audited(model_of(with_cancellations(trained_world().events)), n_cuts=4).is_empty()
+    assert audited(model_of(with_cancellations(trained_model().events)), n_cuts=4).is_empty()
 
 
 def test_what_was_taken_back_and_still_counts_is_found_out() -> None:
-    model = model_of(with_cancellations(trained_world().events))
+    model = model_of(with_cancellations(trained_model().events))
     assert model.dataset.cancelled is not None
     stubborn = replace(model.dataset.cancelled, gone=model.dataset.cancelled.gone + 30 * DAY)
     model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=stubborn))
@@ -86,7 +86,7 @@ def test_a_counter_that_looks_ahead_is_found_out_and_nothing_else(monkeypatch: p
 
 
 def test_an_arrival_that_is_ignored_is_found_out() -> None:
-    events = trained_world().events
+    events = trained_model().events
     timely = model_of(events.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("available_at")))
     timely.dataset = replace(timely.dataset, events=model_of(events).dataset.events)
     assert not audited(timely, n_cuts=12).is_empty()

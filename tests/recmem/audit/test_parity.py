@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from debian_model import model_of, trained_model, with_cancellations
 from feature_store.event_log import EventLog
 from feature_store.online_log import OnlineLog
 from feature_store.redis import RedisMemories
@@ -14,12 +15,11 @@ from recmem.audit.parity import replay_audit
 from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
-from worlds import model_of, trained_world, with_cancellations
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return trained_world().model()
+    return trained_model().model()
 
 
 def replayed(model: Model, n: int = 40) -> pl.DataFrame:
@@ -52,7 +52,7 @@ def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monk
 
 
 def test_what_was_taken_back_is_so_online_too() -> None:
-    model = model_of(with_cancellations(trained_world().events))
+    model = model_of(with_cancellations(trained_model().events))
     moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
     cancelled = model.dataset.cancelled
     assert cancelled is not None
@@ -62,7 +62,7 @@ def test_what_was_taken_back_is_so_online_too() -> None:
 
 
 def test_a_cancellation_that_never_reaches_the_process_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = model_of(with_cancellations(trained_world().events))
+    model = model_of(with_cancellations(trained_model().events))
     taken_in = Dataset.with_events
     monkeypatch.setattr(
         Dataset, "with_events", lambda dataset, rows: taken_in(dataset, rows.filter(pl.col("cancels").is_null()))
@@ -85,7 +85,7 @@ def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:
 
 
 def test_what_was_taken_back_is_so_in_redis_too(redis_url: str) -> None:
-    model = model_of(with_cancellations(trained_world().events))
+    model = model_of(with_cancellations(trained_model().events))
     memories = RedisMemories(f"{redis_url}#cancelled", timeout=5)
     moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
     assert replay_audit(model, moments, online=memories).is_empty()

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
-from oracle import Event, Showing
+import slow_reference
+from five_item_dataset import catalogue, scene_of
 from recmem.dataset import dataset as dataset_module
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
-from datasets import catalogue, scene_of
+from slow_reference import Event, Showing
 from strategies import ITEMS, N_USERS, USERS, event_frame, logs, showings, times
 
 FEWER = settings(max_examples=30)  # each builds several datasets
@@ -27,7 +27,7 @@ def read(dataset: Dataset, time: int) -> list[list[tuple[int, int]]]:
 @FEWER
 @given(logs(), times())
 def test_histories_are_found_by_the_users_id(log: list[Event], time: int) -> None:
-    expected = [[entry[:2] for entry in oracle.history(log, user, time, 99)] for user in range(N_USERS)]
+    expected = [[entry[:2] for entry in slow_reference.history(log, user, time, 99)] for user in range(N_USERS)]
     assert read(scene_of(log), time) == expected
 
 

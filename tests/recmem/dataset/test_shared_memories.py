@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from typer.testing import CliRunner
 
+from debian_model import trained_model
 from feature_store import DataError, Store
 from feature_store.redis import RedisMemories, UnavailableError
 from recmem.audit import forgetting
@@ -20,7 +21,6 @@ from recmem.cli.app import app
 from recmem.dataset.shared_memories import UNANSWERED, publish
 from recmem.serving.model import Model
 from redis_server import free_port
-from worlds import trained_world
 
 NAMES = count()
 FIRST = 0.8
@@ -38,25 +38,25 @@ def online(redis_url: str) -> Iterator[RedisMemories]:
 def store(tmp_path: Path) -> Store:
     """A store that ends before the last events."""
     store = Store.create(tmp_path / "store")
-    store.append_items(trained_world().items)
+    store.append_items(trained_model().items)
     store.append_events(split()[0])
     return store
 
 
 def split() -> tuple[pl.DataFrame, pl.DataFrame]:
     known = pl.max_horizontal("timestamp", "available_at")
-    events = trained_world().events.sort(known)
+    events = trained_model().events.sort(known)
     n_first = int(len(events) * FIRST)
     return events.head(n_first), events.tail(len(events) - n_first)
 
 
 def loaded(store: Store, online: RedisMemories | str | None = None) -> Model:
-    return Model.load(trained_world().bundle, store=store, online=online, device="cpu")
+    return Model.load(trained_model().bundle, store=store, online=online, device="cpu")
 
 
 def asked() -> pl.DataFrame:
-    users = pl.DataFrame({"user_id": [*trained_world().events["user_id"].unique().sort().head(12), "nobody"]})
-    return users.join(trained_world().items.select("item_id").head(25), how="cross").sample(
+    users = pl.DataFrame({"user_id": [*trained_model().events["user_id"].unique().sort().head(12), "nobody"]})
+    return users.join(trained_model().items.select("item_id").head(25), how="cross").sample(
         fraction=1, shuffle=True, seed=0
     )
 
@@ -88,7 +88,7 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
 
 
 def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
-    store = Store.open(trained_world().store)
+    store = Store.open(trained_model().store)
     publish(loaded(store).dataset, online)
     shared, alone = loaded(store, online), loaded(store)
     users = asked()["user_id"].unique().sort().to_list()
@@ -159,7 +159,7 @@ def test_who_is_forgotten_is_a_stranger_online_too(
 
 def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_path: Path) -> None:
     name = online._server.prefix
-    common = ["--model", str(trained_world().bundle), "--store", store.path]
+    common = ["--model", str(trained_model().bundle), "--store", store.path]
     url = ["--online", f"{redis_url}#{name}"]
     done = CliRunner().invoke(app, ["publish", *common, *url])
     assert done.exit_code == 0, done.output

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import oracle
+import slow_reference
 from recmem.kernels import LOGIT_LIMIT, MatchTables, RetrievedSlots, match_contributions, match_scores
 from tolerances import close
 
@@ -76,7 +76,7 @@ def oracle_scores(
     for memory in memories:
         bias, sign = (term[first : first + len(memory)].double().numpy() for term in terms)
         first += len(memory)
-        rows.append([oracle.match(numbers, memory, bias, sign, item, N_HEADS).score for item in candidates])
+        rows.append([slow_reference.match(numbers, memory, bias, sign, item, N_HEADS).score for item in candidates])
     return rows
 
 
@@ -168,7 +168,7 @@ def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: li
     prior, null, parts = match_contributions(tables, slots, *terms, torch.tensor(candidates))
     bias, sign = (term.double().numpy() for term in terms)
     for place, item in enumerate(candidates):
-        expected = oracle.match(in_float64(tables), memory, bias, sign, item, N_HEADS)
+        expected = slow_reference.match(in_float64(tables), memory, bias, sign, item, N_HEADS)
         close(prior[place], expected.prior, "float32")
         close(null[place], expected.null, "float32")
         close(parts[:, place], expected.slots, "float32")
@@ -195,7 +195,7 @@ def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
             )
             seen = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
             terms = [term[[first + slot for slot in seen]].double().numpy() for term in (bias, sign)]
-            expected = oracle.match(numbers, [memory[slot] for slot in seen], *terms, item, N_HEADS)
+            expected = slow_reference.match(numbers, [memory[slot] for slot in seen], *terms, item, N_HEADS)
             close(found[number, place], expected.score, "float32")
         first += len(memory)
 

@@ -14,12 +14,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem import kernels as kernels_module
 from recmem.kernels import Backend, RetrievedSlots, match_pairs, why_not_numba, why_not_triton
 from recmem.kernels import pairs_blocked as blocked_module
-from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores, check_rows, match_pairs_reference
+from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, check_rows, match_pairs_reference
 from recmem.kernels.pairs_torch import match_pairs_blocked
 from tolerances import close
 
@@ -60,12 +60,12 @@ def test_pairs_are_those_of_the_oracle(backend: Scorer, case: list[tuple[list[in
         counted = memories.counted[mine].tolist()
         liked = [slot for slot, counts in zip(slots, counted, strict=True) if counts]
         for item in candidates:
-            expected = oracle.match(numbers, slots, bias, sign, item, 2)
+            expected = slow_reference.match(numbers, slots, bias, sign, item, 2)
             size = max(1.0, abs(expected.score))
             close(found.score[pair] / size, expected.score / size, "float32")
             close(found.prior[pair], expected.prior, "float32")
             close(found.null[pair], expected.null, "float32")
-            pooled = oracle.similarities(numbers["unit"], liked, [1] * len(liked), item)
+            pooled = slow_reference.similarities(numbers["unit"], liked, [1] * len(liked), item)
             for name, value in pooled.items():
                 close(getattr(found, name)[pair], value, "float32")
             strongest = int(found.strongest[pair])

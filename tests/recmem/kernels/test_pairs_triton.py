@@ -12,7 +12,7 @@ from hypothesis import given, settings
 
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem.kernels.match_reference import RetrievedSlots
-from recmem.kernels.pairs import PairCandidates, Memories, PackedTables, PairScores, match_pairs_reference
+from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, match_pairs_reference
 from tolerances import close
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-import oracle
+import slow_reference
 from recmem.kernels import MatchTables
 from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule
 from recmem.matching.user_memory import Kind, Slots
@@ -85,7 +85,9 @@ def test_scores_are_those_of_the_oracle_from_the_parameters_up() -> None:
         rows = [row for row, _, _ in memory]
         bias = np.array([weights["age"][age] + weights["kind"][kind] for _, age, kind in memory])
         sign = np.array([weights["sign"][kind] for _, _, kind in memory])
-        expected = [oracle.match(tables, rows, bias, sign, int(item), CONFIG.n_heads).score for item in CANDIDATES]
+        expected = [
+            slow_reference.match(tables, rows, bias, sign, int(item), CONFIG.n_heads).score for item in CANDIDATES
+        ]
         close(found[place], expected, "float32")
 
 

@@ -8,15 +8,15 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from oracle import Event
+from five_item_dataset import N_TEXTS, matcher
 from recmem.kernels import PER_ITEM
 from recmem.matching import matcher as matcher_module
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.matching.user_memory import MemoryConfig
-from datasets import N_TEXTS, matcher
+from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
 from tolerances import close
 
@@ -44,7 +44,7 @@ def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
         mine = (slots.owner == user).numpy()
         memory = slots.rows.numpy()[mine].tolist()
         for item in EVERY_TEXT:
-            expected = oracle.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
+            expected = slow_reference.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
             close(found["match_raw"][user, item], expected.score, "float32")
             close(found["match_prior"][user, item], expected.prior, "float32")
 

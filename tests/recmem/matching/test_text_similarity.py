@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-import oracle
+import slow_reference
 from recmem.matching.text_similarity import SIMILARITIES, similarities
 from recmem.matching.user_memory import Slots
 from tolerances import close
@@ -60,7 +60,7 @@ def test_similarities_are_those_of_the_oracle(memories: list[list[tuple[int, int
     for place, memory in enumerate(memories):
         rows, signs = [row for row, _ in memory], [sign for _, sign in memory]
         for item in range(N_TEXTS):
-            expected = oracle.similarities(unit.double().numpy(), rows, signs, item)
+            expected = slow_reference.similarities(unit.double().numpy(), rows, signs, item)
             for name, column in found.items():
                 close(column[place, item], expected[name], "float32")
 

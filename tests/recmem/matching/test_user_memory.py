@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from feature_store.histories import Histories
 from feature_store.ragged import Ragged
-from oracle import Event
 from recmem.matching.user_memory import HISTORY, N_AGES, Kind, MemoryConfig, Slots, age_bucket
+from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
 
 MEMORY = MemoryConfig(recent=99)
@@ -86,7 +86,9 @@ def test_a_memory_without_retrieval_ends_with_its_newest_events() -> None:
 
 
 def test_retrieval_from_less_than_is_retrieved_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Look through more"):
+    with pytest.raises(
+        ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Look through more"
+    ):
         MemoryConfig(retrieved=9, retrieved_from=4)
     with pytest.raises(ValueError, match=r"retrieved: expected 0 or more, got -1"):
         MemoryConfig(retrieved=-1)

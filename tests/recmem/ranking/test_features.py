@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
-from oracle import Event, Showing
+from five_item_dataset import CONFIG, N_TEXTS, matcher, scene_of
 from recmem.dataset import query_batch as query_batch_module
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -20,7 +20,7 @@ from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking import features as columns_module
 from recmem.ranking.features import PairFeatures, by_pairs, candidate_features, retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
-from datasets import CONFIG, N_TEXTS, matcher, scene_of
+from slow_reference import Event, Showing
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs, showings, times
 from tolerances import close
 
@@ -67,7 +67,7 @@ def test_nothing_at_or_after_a_query_changes_a_column(
     past: list[Event], future: list[Event], shown: list[Showing], later: list[Showing], shift: int
 ) -> None:
     shifted = [replace(event, time=event.time + shift, available=None) for event in future]
-    known = [event for event in past if oracle.is_known(event, T)]
+    known = [event for event in past if slow_reference.is_known(event, T)]
     datasets = [
         scene_of(past + future, shown + later),
         scene_of(past + shifted, shown + [replace(row, label=1 - row.label) for row in later]),
@@ -137,7 +137,7 @@ def test_retrieved_are_new_items_each_once_and_as_many_as_asked(
     dataset = scene_of(log)
     candidates = retrieved_by(dataset, queries, RetrievalConfig(candidates=n_candidates)).candidates
     for (user, time), rows in zip(queries, candidates.to_lists(), strict=True):
-        seen = {event.item for event in log if event.user == user and oracle.is_known(event, time)}
+        seen = {event.item for event in log if event.user == user and slow_reference.is_known(event, time)}
         assert len(set(rows)) == len(rows) == min(n_candidates, N_ITEMS - len(seen))
         assert not seen & set(rows)
 
@@ -162,14 +162,18 @@ def test_an_old_event_beyond_the_histories_is_still_seen(monkeypatch: pytest.Mon
 def test_columns_are_those_of_the_oracle(log: list[Event], shown: list[Showing], time: int) -> None:
     pairs = given_to(scene_of(log, shown), [(1, time)], [list(range(N_TEXTS))])
     windows = {"short": 2, "medium": 4, "long": 8}
-    history = oracle.history(log, 1, time, 200)
-    expected = oracle.user_counters(log, 1, time, 2) | {"memory_size": np.log1p(len(history))}
+    history = slow_reference.history(log, 1, time, 200)
+    expected = slow_reference.user_counters(log, 1, time, 2) | {"memory_size": np.log1p(len(history))}
     unit = matcher().tables.unit.double().numpy()
     newest = history[-4:]
     for item in range(N_TEXTS):
-        expected |= oracle.item_counters(log, item, time, windows, 20) | oracle.click_counters(shown, item, time)
+        expected |= slow_reference.item_counters(log, item, time, windows, 20) | slow_reference.click_counters(
+            shown, item, time
+        )
         expected["item_price"] = [1, 2, np.nan, 4, 5, np.nan, np.nan][item]
-        expected |= oracle.similarities(unit, [entry.item for entry in newest], [entry.sign for entry in newest], item)
+        expected |= slow_reference.similarities(
+            unit, [entry.item for entry in newest], [entry.sign for entry in newest], item
+        )
         for name, value in expected.items():
             close(pairs.values[name][item], value, "float32")
     assert set(pairs.values) == set(expected) | set(COVISITATION_FEATURES) | set(MATCH_FEATURES)
@@ -182,9 +186,9 @@ def test_item_item_columns_are_those_of_the_last_refresh() -> None:
     found = given_to(scene_of(log), [(0, 7)], [list(range(N_ITEMS))]).values
     known = [event for event in log if event.time < 5]
     covisitation = CONFIG.covisitation
-    close(found["together"], oracle.together(known, N_ITEMS, covisitation.shrinkage)[0], "float32")
-    close(found["follow"], oracle.follow(known, N_ITEMS, covisitation.lags)[0], "float32")
-    close(found["ease"], oracle.ease(known, N_ITEMS, covisitation.ease_ridge)[0], "float32")
+    close(found["together"], slow_reference.together(known, N_ITEMS, covisitation.shrinkage)[0], "float32")
+    close(found["follow"], slow_reference.follow(known, N_ITEMS, covisitation.lags)[0], "float32")
+    close(found["ease"], slow_reference.ease(known, N_ITEMS, covisitation.ease_ridge)[0], "float32")
 
 
 def test_texts_that_are_no_items_have_match_columns_alone() -> None:
@@ -215,7 +219,9 @@ def test_chunks_of_queries_give_what_all_at_once_gives(monkeypatch: pytest.Monke
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", queries_at_once * N_ITEMS)
     monkeypatch.setattr(columns_module, "CHUNK_PAIRS", queries_at_once)
     told: list[int] = []
-    parts = candidate_features(dataset, matcher(), batch_of(dataset, queries), Ragged.from_lists(candidates), told.append)
+    parts = candidate_features(
+        dataset, matcher(), batch_of(dataset, queries), Ragged.from_lists(candidates), told.append
+    )
     same(parts, whole[0], "float32")
     assert told == [queries_at_once] * (len(queries) // queries_at_once)
     same(retrieved_by(dataset, queries), whole[1], "float32")

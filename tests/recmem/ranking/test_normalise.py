@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.ragged import Ragged
 from recmem.ranking.normalise import z_scores
 from tolerances import close
@@ -35,7 +35,7 @@ def test_scores_of_a_case_by_hand() -> None:
 @given(QUERIES)
 def test_scores_are_those_of_the_oracle(queries: list[list[float]]) -> None:
     for found, query in zip(scores(queries), queries, strict=True):
-        close(found, oracle.z_scores(query), "float32")
+        close(found, slow_reference.z_scores(query), "float32")
 
 
 @given(QUERIES)

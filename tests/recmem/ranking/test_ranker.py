@@ -7,7 +7,7 @@ import lightgbm as lgb
 import numpy as np
 import pytest
 
-import oracle
+import slow_reference
 from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.ranking import ranker as ranker_module
@@ -50,7 +50,7 @@ def test_features_are_raw_columns_and_z_scores_within_the_query() -> None:
     for name in COLUMNS:
         close(features[name], data.values[name], "exact")
     for begin, end in zip(data.candidates.offsets, data.candidates.offsets[1:], strict=False):
-        expected = oracle.z_scores(data.values["item_price"][begin:end].tolist())
+        expected = slow_reference.z_scores(data.values["item_price"][begin:end].tolist())
         close(features["item_price_z"][begin:end], expected, "float32")
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.ragged import Ragged
-from oracle import Event
+from five_item_dataset import matcher, scene_of
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
@@ -18,7 +18,7 @@ from recmem.ranking import features as columns_module
 from recmem.ranking.features import retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.retrieval.shortlist import shortlist
-from datasets import matcher, scene_of
+from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from debian_model import trained_model
 from feature_store import DataError
 from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, load_bundle, save_bundle
@@ -22,12 +23,11 @@ from recmem.serving.bundle import _checksum as checksum
 from recmem.serving.bundle import _sha256 as sha256
 from recmem.serving.model import Model
 from tolerances import close
-from worlds import trained_world
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(trained_world().bundle, tmp_path / "bundle"))
+    return Path(shutil.copytree(trained_model().bundle, tmp_path / "bundle"))
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, object]], None], *, sign: bool = True) -> None:
@@ -45,7 +45,7 @@ def sign_files(folder: Path) -> None:
 
 
 def a_sample() -> tuple[torch.Tensor, PairFeatures]:
-    stored = load_file(trained_world().bundle / SELF_TEST)
+    stored = load_file(trained_model().bundle / SELF_TEST)
     from feature_store.ragged import Ragged
 
     candidates = Ragged(stored["pair_items"].numpy(), stored["pair_offsets"].numpy())
@@ -57,7 +57,7 @@ def a_sample() -> tuple[torch.Tensor, PairFeatures]:
 
 
 def test_configuration_comes_back_equal(tmp_path: Path) -> None:
-    bundle = load_bundle(trained_world().bundle)
+    bundle = load_bundle(trained_model().bundle)
     vectors, pairs = a_sample()
     save_bundle(bundle, tmp_path / "again", sample_vectors=vectors, sample_pairs=pairs)
     assert load_bundle(tmp_path / "again").config == bundle.config
@@ -65,7 +65,7 @@ def test_configuration_comes_back_equal(tmp_path: Path) -> None:
 
 
 def test_weights_and_scores_come_back_exactly(tmp_path: Path) -> None:
-    bundle = load_bundle(trained_world().bundle)
+    bundle = load_bundle(trained_model().bundle)
     vectors, pairs = a_sample()
     save_bundle(bundle, tmp_path / "again", sample_vectors=vectors, sample_pairs=pairs)
     again = load_bundle(tmp_path / "again")
@@ -73,16 +73,16 @@ def test_weights_and_scores_come_back_exactly(tmp_path: Path) -> None:
         close(again.module.state_dict()[name], weight, "exact")
     close(again.ranker.scores(pairs), bundle.ranker.scores(pairs), "exact")
     assert len(np.unique(bundle.ranker.scores(pairs))) > 10
-    candidates = trained_world().events.select("user_id", "item_id", "timestamp").head(40)
+    candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(40)
     scored = [
-        Model.load(at, store=trained_world().store).rank(candidates)
-        for at in (trained_world().bundle, tmp_path / "again")
+        Model.load(at, store=trained_model().store).rank(candidates)
+        for at in (trained_model().bundle, tmp_path / "again")
     ]
     assert scored[0].equals(scored[1])
 
 
 def test_the_same_bundle_is_written_byte_for_byte(tmp_path: Path) -> None:
-    bundle = load_bundle(trained_world().bundle)
+    bundle = load_bundle(trained_model().bundle)
     vectors, pairs = a_sample()
     for name in ("a", "b"):
         save_bundle(bundle, tmp_path / name, sample_vectors=vectors, sample_pairs=pairs)
@@ -104,15 +104,15 @@ def test_a_folder_of_other_files_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine" / "thesis.txt").write_text("dear")
     vectors, pairs = a_sample()
     with pytest.raises(DataError, match="got others' files"):
-        save_bundle(load_bundle(trained_world().bundle), tmp_path / "mine", sample_vectors=vectors, sample_pairs=pairs)
+        save_bundle(load_bundle(trained_model().bundle), tmp_path / "mine", sample_vectors=vectors, sample_pairs=pairs)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "dear"
 
 
 def test_no_pickle_is_in_the_folder() -> None:
-    names = sorted(path.name for path in trained_world().bundle.iterdir())
+    names = sorted(path.name for path in trained_model().bundle.iterdir())
     assert names == sorted([MANIFEST, *FILES])
     for name in names:
-        content = (trained_world().bundle / name).read_bytes()
+        content = (trained_model().bundle / name).read_bytes()
         assert not content.startswith((b"\x80", b"PK"))  # a pickle, and the zip that torch.save makes of one
         with pytest.raises(ValueError, match=r"opcode|pickle|exhausted|expected|not enough"):
             list(pickletools.genops(content))
@@ -228,7 +228,7 @@ def test_a_claim_of_weights_without_end_is_refused_before_any_are_made(folder: P
 
 def test_an_encoder_that_is_not_there_is_told_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
     rewrite(folder, lambda manifest: manifest["config"]["encoder"].update(name="x" * 5000))  # type: ignore[index]
-    model = Model.load(folder, store=trained_world().store)
+    model = Model.load(folder, store=trained_model().store)
     unseen = pl.DataFrame({"user_id": ["a"], "item_id": ["none"], "description": ["a text that is not kept"]})
     with pytest.raises(DataError, match=r"encoder\.name: expected a local folder or a Hugging Face id"):
         model.match(unseen)
@@ -263,10 +263,10 @@ def test_another_ranker_fails_the_self_test(folder: Path) -> None:
 def test_the_space_of_another_encoder_is_refused_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
     rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16))  # type: ignore[attr-defined]
     with pytest.raises(DataError, match=r"encoder: expected .* with fingerprint 0000000000000000"):
-        Model.load(folder, store=Path(shutil.copytree(trained_world().store, tmp_path / "store")))
+        Model.load(folder, store=Path(shutil.copytree(trained_model().store, tmp_path / "store")))
 
 
 def test_the_manifest_tells_everything_of_the_configuration() -> None:
-    config = load_bundle(trained_world().bundle).config
-    manifest = json.loads((trained_world().bundle / MANIFEST).read_text())
+    config = load_bundle(trained_model().bundle).config
+    manifest = json.loads((trained_model().bundle / MANIFEST).read_text())
     assert manifest["config"] == json.loads(json.dumps(asdict(config)))

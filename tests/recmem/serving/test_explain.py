@@ -8,12 +8,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from debian_model import model_of, trained_model
 from feature_store import DataError
 from recmem.matching.user_memory import MemoryConfig
 from recmem.serving.explain import Explanation, SlotReason, in_words
 from recmem.serving.model import Model
 from tolerances import close
-from worlds import model_of, trained_world
 
 MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, retrieved_from=9)]
 
@@ -21,13 +21,13 @@ MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, retriev
 @pytest.fixture(scope="module", params=MEMORIES)
 def model(request: pytest.FixtureRequest) -> Model:
     """The trained training_data, also as if its module had been trained with retrieved slots."""
-    return model_of(trained_world().events, memory=request.param)
+    return model_of(trained_model().events, memory=request.param)
 
 
 def some_pairs(n: int) -> list[tuple[str, str]]:
     random = np.random.default_rng(3)
-    users = trained_world().events["user_id"].unique().sort()
-    items = trained_world().items["item_id"].sort()
+    users = trained_model().events["user_id"].unique().sort()
+    items = trained_model().items["item_id"].sort()
     return [(users[int(random.integers(len(users)))], items[int(random.integers(len(items)))]) for _ in range(n)]
 
 
@@ -41,7 +41,7 @@ def test_slots_prior_and_null_add_up_to_the_served_match_score(model: Model) -> 
 
 
 def test_columns_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> None:
-    best = model.recommend(trained_world().events["user_id"].unique().sort().head(10), k=4)
+    best = model.recommend(trained_model().events["user_id"].unique().sort().head(10), k=4)
     for user, item, score in best.select("user_id", "item_id", "score").iter_rows():
         told = model.explain(user, item)
         close(sum(told.columns.values()), told.score, "explanation")
@@ -50,7 +50,7 @@ def test_columns_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> No
 
 
 def test_explanation_is_as_of_its_moment(model: Model) -> None:
-    events = trained_world().events.sort("timestamp")
+    events = trained_model().events.sort("timestamp")
     user = events["user_id"].mode()[0]
     moment = events["timestamp"].quantile(0.5)
     told = model.explain(
@@ -74,7 +74,7 @@ def test_unknown_user_is_explained_by_the_item_itself(model: Model) -> None:
 
 
 def test_an_item_that_the_user_has_is_explained_too(model: Model) -> None:
-    user = trained_world().events["user_id"].mode()[0]
+    user = trained_model().events["user_id"].mode()[0]
     remembered = model.memory(user)["item_id"][0]
     assert model.explain(user, remembered).title.startswith(remembered)
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recmem
+from debian_model import model_of, trained_model
 from feature_store import DataError, Store
 from recmem.dataset.candidates import read_candidates
 from recmem.kernels import pairs_blocked
@@ -22,7 +23,6 @@ from recmem.serving import scoring
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
 from tolerances import close
-from worlds import model_of, trained_world
 
 SCORES = [*MATCH_OUTPUTS, "score"]
 
@@ -30,14 +30,14 @@ SCORES = [*MATCH_OUTPUTS, "score"]
 @pytest.fixture(scope="module")
 def model() -> Model:
     """Shared: no test here may let it observe anything."""
-    return trained_world().model()
+    return trained_model().model()
 
 
 @pytest.fixture(scope="module")
 def candidates() -> pl.DataFrame:
     """Twelve queries of different lengths at different times, their rows mixed."""
     random = np.random.default_rng(5)
-    events, items = trained_world().events.sort("timestamp", "user_id", "item_id"), trained_world().items["item_id"]
+    events, items = trained_model().events.sort("timestamp", "user_id", "item_id"), trained_model().items["item_id"]
     rows = []
     for query in random.choice(len(events) // 2, 12, replace=False) + len(events) // 2:
         chosen = random.choice(len(items), int(random.integers(1, 15)), replace=False)
@@ -154,7 +154,7 @@ def test_an_empty_frame_comes_back_with_the_columns(model: Model, candidates: pl
 
 
 def test_unknown_user_is_scored_by_the_prior_and_counted(model: Model) -> None:
-    scored = model.rank(pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_world().items["item_id"].head(3)}))
+    scored = model.rank(pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_model().items["item_id"].head(3)}))
     assert scored["similarity_max"].to_list() == [0.0, 0.0, 0.0]
     assert scored["match_raw"].n_unique() == 3
     assert model.counts["rows of users without any event"] == 3
@@ -163,8 +163,8 @@ def test_unknown_user_is_scored_by_the_prior_and_counted(model: Model) -> None:
 
 
 def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Model) -> None:
-    known = trained_world().items.head(10)
-    user = trained_world().events["user_id"].mode()[0]
+    known = trained_model().items.head(10)
+    user = trained_model().events["user_id"].mode()[0]
     texts = known.select(
         "title", "description", "section", user_id=pl.lit(user), item_id=pl.lit("new-") + pl.col("item_id")
     )
@@ -176,13 +176,13 @@ def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Mo
 
 
 def test_text_of_a_known_item_is_the_stores(model: Model) -> None:
-    pair = pl.DataFrame({"user_id": ["nobody"], "item_id": [trained_world().items["item_id"][0]]})
+    pair = pl.DataFrame({"user_id": ["nobody"], "item_id": [trained_model().items["item_id"][0]]})
     assert model.match(pair.with_columns(title=pl.lit("another")))["match_raw"][0] == model.match(pair)["match_raw"][0]
 
 
 def test_texts_of_every_kind_are_scored_and_counted(model: Model) -> None:
     texts = ["", None, "🎧🎵", "word " * 10_000, "  ", "a\x00b", "plain", "plain"]
-    user = trained_world().events["user_id"].mode()[0]
+    user = trained_model().events["user_id"].mode()[0]
     frame = pl.DataFrame({"user_id": [user] * 8, "item_id": [f"new-{row}" for row in range(8)], "title": texts})
     scored = model.rank(frame)
     assert scored.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
@@ -204,9 +204,9 @@ def test_ids_of_another_type_name_the_same_and_come_back_as_they_came(
     stored_as: type[pl.DataType], given_as: type[pl.DataType]
 ) -> None:
     number = pl.col("user_id").rank("dense").cast(stored_as)
-    items = trained_world().items.with_columns(item_id=pl.int_range(pl.len()).cast(stored_as))
+    items = trained_model().items.with_columns(item_id=pl.int_range(pl.len()).cast(stored_as))
     item = pl.col("item_id").rank("dense").cast(pl.Int64) - 1
-    events = trained_world().events.with_columns(user_id=number, item_id=item.cast(stored_as))
+    events = trained_model().events.with_columns(user_id=number, item_id=item.cast(stored_as))
     model = model_of(events, items=items)
     asked = pl.DataFrame({"user_id": [3, 3, 4], "item_id": [1, 20, 7]})
     as_text = given_as == pl.Categorical
@@ -222,7 +222,7 @@ def test_ids_of_another_type_name_the_same_and_come_back_as_they_came(
 
 
 def test_without_a_time_the_clock_just_after_the_newest_event_counts(model: Model, candidates: pl.DataFrame) -> None:
-    newest = trained_world().events.select(pl.max_horizontal("timestamp", "available_at").max()).item()
+    newest = trained_model().events.select(pl.max_horizontal("timestamp", "available_at").max()).item()
     ids = candidates.select("user_id", "item_id")
     absent = model.rank(ids)
     for moment in (newest + timedelta(microseconds=1), newest + timedelta(microseconds=1, days=0)):
@@ -267,9 +267,9 @@ def test_far_future_and_far_past_are_scored(model: Model, candidates: pl.DataFra
 
 
 def test_memory_at_a_moment_is_strictly_before_it(model: Model) -> None:
-    events = trained_world().events.filter(pl.col("available_at").is_null()).sort("timestamp")
+    events = trained_model().events.filter(pl.col("available_at").is_null()).sort("timestamp")
     user = events["user_id"].mode()[0]
-    mine = trained_world().events.filter(pl.col("user_id") == user).sort("timestamp")
+    mine = trained_model().events.filter(pl.col("user_id") == user).sort("timestamp")
     for moment in mine["timestamp"].unique():
         remembered = model.memory(user, moment)
         known = mine.filter(
@@ -290,7 +290,7 @@ def columns_at(model: Model, frame: pl.DataFrame) -> PairFeatures:
 def impressions_of(events: pl.DataFrame) -> pl.DataFrame:
     """Every event as a click, and a showing of another item beside it, which the event alone decides on."""
     shown = events.select("user_id", "item_id", "timestamp", impression_id=pl.format("{}-{}", "user_id", "timestamp"))
-    ids = trained_world().items["item_id"]
+    ids = trained_model().items["item_id"]
     other = shown.with_columns(item_id=ids.gather(shown["item_id"].hash() % len(ids)), label=pl.lit(0))
     both = pl.concat([shown.with_columns(label=pl.lit(1)), other])
     return both.unique(["impression_id", "item_id"], maintain_order=True)
@@ -299,7 +299,7 @@ def impressions_of(events: pl.DataFrame) -> pl.DataFrame:
 @settings(max_examples=15)
 @given(data=st.data())
 def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObject) -> None:
-    events = trained_world().events.sort("timestamp", "user_id", "item_id")
+    events = trained_model().events.sort("timestamp", "user_id", "item_id")
     moment = events["timestamp"][data.draw(st.integers(len(events) // 4, len(events) - 1), label="moment")]
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
     future = pl.col("timestamp") >= moment
@@ -321,7 +321,7 @@ def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObjec
     candidates = pl.DataFrame(
         {
             "user_id": np.repeat(events["user_id"].unique().sort().head(6).to_numpy(), 8),
-            "item_id": np.resize(trained_world().items["item_id"].to_numpy(), 48),
+            "item_id": np.resize(trained_model().items["item_id"].to_numpy(), 48),
             "timestamp": [moment] * 48,
         }
     )
@@ -341,8 +341,8 @@ def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObjec
 
 
 def test_inline_history_equals_the_same_history_in_a_store() -> None:
-    items = trained_world().items["item_id"].sample(7, seed=4).to_list()
-    moment = trained_world().events["timestamp"].max() + timedelta(days=1)  # type: ignore[operator]
+    items = trained_model().items["item_id"].sample(7, seed=4).to_list()
+    moment = trained_model().events["timestamp"].max() + timedelta(days=1)  # type: ignore[operator]
     mine = pl.DataFrame(
         {
             "user_id": ["told"] * 7,
@@ -351,8 +351,8 @@ def test_inline_history_equals_the_same_history_in_a_store() -> None:
             "event": ["depends"] * 7,
         }
     )
-    model = model_of(pl.concat([trained_world().events, mine], how="diagonal_relaxed"))
-    asked = pl.DataFrame({"item_id": trained_world().items["item_id"], "timestamp": [moment] * 60})
+    model = model_of(pl.concat([trained_model().events, mine], how="diagonal_relaxed"))
+    asked = pl.DataFrame({"item_id": trained_model().items["item_id"], "timestamp": [moment] * 60})
     logged = model.rank(asked.with_columns(user_id=pl.lit("told")))
     inline = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items] * 60)))
     assert inline.select(*SCORES, "rank").equals(logged.select(*SCORES, "rank"))
@@ -362,7 +362,7 @@ def test_inline_history_equals_the_same_history_in_a_store() -> None:
 
 
 def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) -> None:
-    user, item = trained_world().events["user_id"].mode()[0], trained_world().items["item_id"][0]
+    user, item = trained_model().events["user_id"].mode()[0], trained_model().items["item_id"][0]
     base = pl.DataFrame({"user_id": [user] * 3, "item_id": [item] * 3})
     frame = base.with_columns(history=pl.Series([[], None, [item, "unheard-of", None]], dtype=pl.List(pl.String)))
     scored = model.match(frame)
@@ -373,7 +373,7 @@ def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) ->
 
 
 def test_two_histories_of_one_user_are_two_queries(model: Model) -> None:
-    items = trained_world().items["item_id"]
+    items = trained_model().items["item_id"]
     frame = pl.DataFrame(
         {"user_id": ["x"] * 4, "item_id": items.head(2).to_list() * 2, "history": [[items[5]]] * 2 + [[items[6]]] * 2}
     )
@@ -419,19 +419,19 @@ def test_loading_what_is_no_model_or_store_is_refused_in_words(tmp_path: Path) -
     with pytest.raises(DataError, match=r"model: expected a folder with bundle.json"):
         recmem.load(tmp_path)
     with pytest.raises(DataError, match=r"expected a store, got none"):
-        recmem.load(trained_world().bundle, store=tmp_path)
+        recmem.load(trained_model().bundle, store=tmp_path)
 
 
 # Recommend
 
 
 def test_recommend_ranks_the_catalogue_without_what_the_user_has(model: Model) -> None:
-    users = trained_world().events["user_id"].unique().sort().head(5).to_list()
+    users = trained_model().events["user_id"].unique().sort().head(5).to_list()
     best = model.recommend([*users, "nobody"], k=4)
     assert best.columns == ["user_id", "item_id", "score", "rank", "match_score", "reason"]
     assert best["user_id"].to_list() == [user for user in [*users, "nobody"] for _ in range(4)]
     assert best["rank"].to_list() == [1, 2, 3, 4] * 6
-    has = trained_world().events.select("user_id", "item_id").unique()
+    has = trained_model().events.select("user_id", "item_id").unique()
     assert best.join(has, on=["user_id", "item_id"]).is_empty()
     for _, mine in best.group_by("user_id"):
         assert mine["score"].is_sorted(descending=True)
@@ -439,7 +439,7 @@ def test_recommend_ranks_the_catalogue_without_what_the_user_has(model: Model) -
 
 
 def test_recommending_to_many_is_recommending_to_each(model: Model) -> None:
-    users = trained_world().events["user_id"].unique().sort().head(4)
+    users = trained_model().events["user_id"].unique().sort().head(4)
     together = model.recommend(users, k=3)
     for user in users:
         alone = model.recommend([user], k=3)
@@ -450,7 +450,7 @@ def test_recommending_to_many_is_recommending_to_each(model: Model) -> None:
 
 def test_recommending_more_than_there_is_gives_what_there_is(model: Model) -> None:
     best = model.recommend(["nobody"], k=1000)
-    assert sorted(best["item_id"]) == sorted(trained_world().items["item_id"])
+    assert sorted(best["item_id"]) == sorted(trained_model().items["item_id"])
     assert model.recommend([], k=3).schema == best.schema
 
 
@@ -472,7 +472,7 @@ def test_a_length_or_time_that_is_none_is_refused(model: Model) -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_observing_equals_a_rebuild_exactly(seed: int, candidates: pl.DataFrame) -> None:
-    events = trained_world().events.sample(fraction=1.0, shuffle=True, seed=seed)
+    events = trained_model().events.sample(fraction=1.0, shuffle=True, seed=seed)
     if seed % 2:
         events = events.sort("timestamp")
     n_first = len(events) * 3 // 4
@@ -489,12 +489,12 @@ def test_observing_equals_a_rebuild_exactly(seed: int, candidates: pl.DataFrame)
 
 
 def test_observing_equals_the_events_in_the_store_and_writes_nothing(tmp_path: Path, candidates: pl.DataFrame) -> None:
-    copied = Path(shutil.copytree(trained_world().store, tmp_path / "store"))
-    model, versions = Model.load(trained_world().bundle, store=copied), Store.open(copied).versions()
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
+    model, versions = Model.load(trained_model().bundle, store=copied), Store.open(copied).versions()
     new = pl.DataFrame(
         {
             "user_id": ["newcomer", "newcomer", "newcomer", None],
-            "item_id": [*trained_world().items["item_id"].head(2), "unheard-of", "x"],
+            "item_id": [*trained_model().items["item_id"].head(2), "unheard-of", "x"],
             "timestamp": ["2027-06-01", "2027-06-02T10:00", "2027-06-02", "2027-06-03"],
         }
     )
@@ -504,17 +504,17 @@ def test_observing_equals_the_events_in_the_store_and_writes_nothing(tmp_path: P
     assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 3, 1, 1)
     assert (kept.n_in, kept.n_new, kept.n_duplicate, kept.n_rejected) == (5, 3, 1, 1)
     assert told.reasons == kept.reasons
-    rebuilt = Model.load(trained_world().bundle, store=copied)
+    rebuilt = Model.load(trained_model().bundle, store=copied)
     assert model.rank(candidates.drop("timestamp")).equals(rebuilt.rank(candidates.drop("timestamp")))
     assert model.memory("newcomer").equals(rebuilt.memory("newcomer"))
     assert model.memory("newcomer")["item_id"].to_list() == new["item_id"].head(2).to_list()[::-1]
 
 
 def test_observing_the_same_again_changes_nothing(candidates: pl.DataFrame) -> None:
-    model = trained_world().model()
+    model = trained_model().model()
     before = model.rank(candidates)
-    receipt = model.observe(trained_world().events)
-    assert (receipt.n_new, receipt.n_duplicate) == (0, len(trained_world().events))
+    receipt = model.observe(trained_model().events)
+    assert (receipt.n_new, receipt.n_duplicate) == (0, len(trained_model().events))
     assert model.rank(candidates).equals(before)
 
 
@@ -527,17 +527,17 @@ def test_events_that_cannot_be_read_are_refused(model: Model) -> None:
 
 
 def test_without_any_event_items_are_scored_by_their_texts(candidates: pl.DataFrame) -> None:
-    model = model_of(trained_world().events.clear())
+    model = model_of(trained_model().events.clear())
     scored = model.rank(candidates.drop("timestamp"))
     assert scored["similarity_max"].max() == 0
     assert scored["match_raw"].n_unique() > 10
     assert len(model.recommend(["nobody"], k=3)) == 3
-    model.observe(trained_world().events)
-    same_scores(model.rank(candidates), trained_world().model().rank(candidates))
+    model.observe(trained_model().events)
+    same_scores(model.rank(candidates), trained_model().model().rank(candidates))
 
 
 def test_the_package_offers_load_and_model() -> None:
     assert recmem.Model is Model
-    assert isinstance(recmem.load(trained_world().bundle), Model)
+    assert isinstance(recmem.load(trained_model().bundle), Model)
     with pytest.raises(AttributeError, match="no attribute 'fit'"):
         _ = recmem.fit

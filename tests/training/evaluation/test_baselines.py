@@ -4,10 +4,10 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.ragged import Ragged
-from oracle import Event
 from recmem.matching.text_similarity import SIMILARITIES
+from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, event_log, logs
 from tolerances import close
 from training.evaluation.baselines import best_pooling, popularity_features
@@ -26,7 +26,7 @@ def test_popularity_counts_events_before_the_test_by_hand() -> None:
 @given(logs(late=False), st.integers(0, LAST_TIME), st.lists(st.integers(0, N_ITEMS + 2), max_size=6))
 def test_popularity_is_that_of_the_slow_count(log: list[Event], test_from: int, items: list[int]) -> None:
     found = popularity_features(event_log(log), test_from, Ragged.from_lists([items]))
-    before = [event.item for event in oracle.in_order(log) if event.time <= test_from]
+    before = [event.item for event in slow_reference.in_order(log) if event.time <= test_from]
     recent = before[int(len(before) * 0.9) :]
     close(found["popularity_before_test"], [before.count(item) for item in items], "exact")
     close(found["recent_popularity_before_test"], [recent.count(item) for item in items], "exact")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from debian_model import trained_model
 from recmem.ranking import ranker as ranker_module
 from tolerances import close
 from training.evaluation.cascade import Cascade, price_of_cascade
-from worlds import trained_world
 
 
 def priced(*shares: float) -> Cascade:
-    return price_of_cascade(trained_world().model(), limit=20, generator=np.random.default_rng(0), shares=shares)
+    return price_of_cascade(trained_model().model(), limit=20, generator=np.random.default_rng(0), shares=shares)
 
 
 def test_a_cascade_that_drops_nothing_costs_nothing() -> None:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from feature_store import DataError
-from oracle import Event
+from five_item_dataset import matcher, scene_of
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import catalogue_scores, seen_items
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.retrieve import RetrievalConfig
-from datasets import matcher, scene_of
+from slow_reference import Event
 from strategies import N_ITEMS, N_USERS
 from tolerances import close
 from training.config import TrainingConfig
@@ -70,7 +70,9 @@ def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> 
     queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
     batch = QueryBatch.of(training_data().dataset, queries.users, queries.times)
     scores, seen = (
-        catalogue_scores(training_data().dataset, matcher(), batch, np.arange(len(training_data().dataset.catalogue)))[column],
+        catalogue_scores(training_data().dataset, matcher(), batch, np.arange(len(training_data().dataset.catalogue)))[
+            column
+        ],
         seen_items(training_data().dataset, batch),
     )
     reciprocal = []

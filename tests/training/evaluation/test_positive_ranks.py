@@ -6,14 +6,14 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import oracle
+import slow_reference
 from feature_store.ragged import Ragged
-from oracle import Event
+from five_item_dataset import matcher, scene_of
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import PairFeatures, catalogue_scores, retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
-from datasets import matcher, scene_of
+from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
 from training.evaluation.positive_ranks import GridRanks, positive_slices, query_slices, recall_at, retrieved_ranks
@@ -140,7 +140,7 @@ def test_cold_are_the_items_without_an_event_before_the_test(log: list[Event], t
     queries = queries_between(dataset.log, test_from, LAST_TIME)
     ranks = np.ones(len(queries.positives.values))
     slices = positive_slices(dataset, queries, test_from, ranks, ranks)
-    warm = {event.item for event in log if oracle.is_known(event, test_from + 1)}
+    warm = {event.item for event in log if slow_reference.is_known(event, test_from + 1)}
     n_cold = sum(item not in warm for item in queries.positives.values.tolist())
     assert ("cold items" in slices) == (n_cold > 0)
     if n_cold:

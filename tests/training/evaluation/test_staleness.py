@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from debian_model import model_of, trained_model
 from feature_store import DataError
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
@@ -17,14 +18,13 @@ from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.staleness import DELAYS, STALE, Staleness, price_of_staleness
 from training.queries import Queries, queries_between
 from training.report.plots import staleness_figure
-from worlds import model_of, trained_world
 
 DAY = DELAYS["1 day"]
 
 
 @pytest.fixture(scope="module")
 def model() -> Model:
-    return trained_world().model()
+    return trained_model().model()
 
 
 def asked(model: Model) -> tuple[Queries, QueryBatch]:
@@ -39,7 +39,7 @@ def priced(model: Model, limit: int = 30) -> Staleness:
 def test_stale_memories_are_those_of_a_log_whose_events_come_so_much_later(model: Model) -> None:
     queries, fresh = asked(model)
     arrives = pl.max_horizontal(pl.col("timestamp") + pl.duration(microseconds=1), "available_at")
-    late = model_of(trained_world().events.with_columns(available_at=arrives + pl.duration(microseconds=DAY)))
+    late = model_of(trained_model().events.with_columns(available_at=arrives + pl.duration(microseconds=DAY)))
     expected = QueryBatch.of(late.dataset, queries.users, queries.times).histories
     passes = {(stale, delay): batch for stale, delay, batch in staleness_module._passes(model, queries, fresh)}
     for stale in ("memories", "memories and counters"):
@@ -73,7 +73,7 @@ def test_every_part_is_priced_at_every_delay_against_the_same_fresh_figure(model
 
 
 def test_impressions_are_ranked_as_they_were_shown() -> None:
-    model = trained_world().model()
+    model = trained_model().model()
     queries = queries_between(model.dataset.log, model.bundle.config.learned_until, END_OF_TIME).spread(6)
     ids, rows = model.dataset.catalogue.ids, np.arange(len(queries))
     items = [[int(queries.positives.row(int(row))[0]), 0, 1, 2] for row in rows]
@@ -86,13 +86,13 @@ def test_impressions_are_ranked_as_they_were_shown() -> None:
         }
     ).explode("item_id", empty_as_null=False, keep_nulls=False)
     first = pl.int_range(pl.len()).over("impression_id") == 0
-    found = priced(model_of(trained_world().events, shown.with_columns(label=first.cast(pl.Int8))))
+    found = priced(model_of(trained_model().events, shown.with_columns(label=first.cast(pl.Int8))))
     assert found.queries == len(queries)
     assert 0 < found.fresh <= 1
 
 
 def test_a_store_without_later_queries_is_refused(model: Model) -> None:
     early = pl.from_epoch(pl.Series([model.bundle.config.learned_until]), "us").dt.replace_time_zone("UTC")[0]
-    past = trained_world().events.filter(pl.col("timestamp") <= early)
+    past = trained_model().events.filter(pl.col("timestamp") <= early)
     with pytest.raises(DataError, match=r"events.timestamp: expected queries after 20.*, got none. Ingest"):
         priced(model_of(past))

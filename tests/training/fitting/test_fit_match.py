@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from oracle import Event
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
+from slow_reference import Event
 from strategies import N_ITEMS, event_log
 from tolerances import close
 from training.fitting.fit_match import MATRICES, MatchTrainingConfig, fit_match

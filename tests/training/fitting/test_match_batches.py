@@ -6,15 +6,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cancelled_logs import Cancellation, cancellations, frame_of, turns, without
 from feature_store import EventLog
 from feature_store.online_log import OnlineLog
-from oracle import Event, is_known
+from five_item_dataset import CONFIG as SCENE
+from five_item_dataset import catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import MemoryConfig
-from datasets import CONFIG as SCENE
-from datasets import catalogue
+from slow_reference import Event, is_known
 from strategies import ITEMS, LAST_TIME, N_ITEMS, USERS, event_log, impression_frame, logs
-from taken_back import Cancellation, cancellations, frame_of, turns, without
 from tolerances import close
 from training.fitting.match_batches import Batch, BatchConfig, MatchBatches, recency_weights
 

@@ -11,13 +11,13 @@ import torch
 from feature_store import SignalConfig
 from feature_store.counters import CounterConfig
 from feature_store.covisitation import CovisitationConfig
-from oracle import Event, Showing
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
 from recmem.text.vector_cache import exact_units
+from slow_reference import Event, Showing
 from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2

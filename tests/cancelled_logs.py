@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import polars as pl
 from hypothesis import strategies as st
 
-from oracle import Event
+from slow_reference import Event
 from strategies import EPOCH, EVENT_SCHEMA, ITEMS, LAST_TIME, N_ITEMS, USERS, event_frame, moment
 
 

@@ -1,6 +1,6 @@
-"""A small real training_data to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
+"""A small trained model to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
 
-Built once per process, in `trained_world`; who changes a store or a bundle copies the folder first.
+Built once per process, in `trained_model`; who changes a store or a bundle copies the folder first.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ SEED = 7
 
 
 @dataclass(frozen=True)
-class TrainedWorld:
+class TrainedModel:
     """Where the store and the bundle are, and what was ingested."""
 
     folder: Path
@@ -125,7 +125,7 @@ def model_of(
     memory: MemoryConfig | None = None,
 ) -> Model:
     """The trained model over a store that held these tables, without the store; also with a memory of another form."""
-    training_data = trained_world()
+    training_data = trained_model()
     bundle = load_bundle(training_data.bundle)
     config = replace(bundle.config, memory=memory or bundle.config.memory)
     catalogue = Catalogue.of(_checked(training_data.items if items is None else items, ITEMS), config.text_columns)
@@ -133,7 +133,9 @@ def model_of(
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
     dataset = Dataset.of(catalogue, known, shown, config.dataset)
     space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
-    return Model(replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(training_data.store)), device="cpu")
+    return Model(
+        replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(training_data.store)), device="cpu"
+    )
 
 
 def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -141,10 +143,10 @@ def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 @functools.cache
-def trained_world() -> TrainedWorld:
+def trained_model() -> TrainedModel:
     """Store and bundle in a folder of their own."""
     items, events = sample()
-    training_data = TrainedWorld(Path(tempfile.mkdtemp(prefix="recmem-training_data-")), items, events)
+    training_data = TrainedModel(Path(tempfile.mkdtemp(prefix="recmem-training_data-")), items, events)
     store = Store.create(training_data.store)
     store.append_items(items)
     store.append_events(events)

@@ -1,4 +1,4 @@
-"""A training_data of thirty projects and their libraries, small enough to train on within a test, with a right answer.
+"""A log of thirty projects and their libraries, small enough to train on within a test, with a right answer.
 
 Every project keeps to one of three themes, so what it takes up next is told by the texts of what it has.
 """
@@ -87,7 +87,7 @@ def trained() -> Path:
 
     from recmem.cli.app import app
 
-    folder = Path(tempfile.mkdtemp(prefix="recmem-small-training_data-"))
+    folder = Path(tempfile.mkdtemp(prefix="recmem-small-training-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     items_path, events_path = write_tables(folder / "tables")
     arguments = ["train", "--items", items_path, "--events", events_path, "--out", folder / "run"]
