@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from benchmarks.timing import Row, compare
 from feature_store import EventLog
-from feature_store.counters import CounterConfig, item_counters
-from feature_store.histories import Histories
+from feature_store.point_in_time.counters import CounterConfig, item_counters
+from feature_store.point_in_time.histories import Histories
 
 N_EVENTS, N_QUERIES, N_USERS, N_ITEMS = 5_000_000, 1_000_000, 200_000, 50_000
 HISTORY = 50

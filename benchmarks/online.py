@@ -14,7 +14,7 @@ import polars as pl
 
 import recmem
 from benchmarks.timing import Row
-from feature_store.counters import item_counters, user_counters
+from feature_store.point_in_time.counters import item_counters, user_counters
 from recmem.dataset.candidates import read_candidates
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import RedisMemories, at_hand, publish

@@ -11,8 +11,8 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.as_of_reads import END_OF_TIME
-from feature_store.point_in_time import when_known
+from feature_store.point_in_time.as_of_index import when_known
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 
 _NO_EVENT = -END_OF_TIME
 

@@ -15,9 +15,9 @@ import polars as pl
 import torch
 
 from feature_store import Store
-from feature_store.counters import CounterConfig
-from feature_store.covisitation import CovisitationConfig
-from feature_store.event_log import EventLog, SignalConfig
+from feature_store.point_in_time.counters import CounterConfig
+from feature_store.point_in_time.covisitation import CovisitationConfig
+from feature_store.point_in_time.event_log import EventLog, SignalConfig
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig

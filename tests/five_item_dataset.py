@@ -9,8 +9,8 @@ import polars as pl
 import torch
 
 from feature_store import SignalConfig
-from feature_store.counters import CounterConfig
-from feature_store.covisitation import CovisitationConfig
+from feature_store.point_in_time.counters import CounterConfig
+from feature_store.point_in_time.covisitation import CovisitationConfig
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.match_module import MatchConfig, MatchModule

@@ -1,4 +1,4 @@
-"""The map that DESIGN draws, held: which way imports go, what an import costs, what is public."""
+"""The package's structure: which way imports go, what an import costs, which names are public."""
 
 from __future__ import annotations
 
@@ -19,6 +19,42 @@ ROOT = Path(__file__).parents[1]
 
 # From the top floor to the ground; an import only ever goes down.
 FLOORS = ["mlflow_projects", "training", "recmem", "feature_store"]
+
+# The rooms of each floor, in the order in which they may import: each imports those after it only, and is one level of
+# the way that data takes. A module that lies directly in the package is a room of its own.
+ROOMS = {
+    "training": [
+        "cli",
+        "mlflow_project",
+        "pipeline",
+        "run_outputs",
+        "run",
+        "tracking",
+        "report",
+        "evaluation",
+        "training_data",
+        "config",
+        "fitting",
+        "queries",
+        "splits",
+        "progress",
+    ],
+    "recmem": [
+        "pyfunc",
+        "cli",
+        "audit",
+        "serving",
+        "ranking",
+        "retrieval",
+        "dataset",
+        "matching",
+        "text",
+        "batch",
+        "kernels",
+        "config_json",
+        "pipelining",
+    ],
+}
 
 # What each package's __init__ offers. A change here is a change of the public interface.
 PUBLIC = {
@@ -90,11 +126,58 @@ def absolute_module(path: Path, node: ast.ImportFrom) -> str:
     return ".".join([*parts[: len(parts) - node.level + 1], *filter(None, [node.module])])
 
 
-def goes_up(imported: Import, package: str) -> bool:
-    # The command line stands beside the floors: `recmem train` calls training, and only once it is asked to.
-    if imported.package == "training" and "cli" in imported.path.relative_to(ROOT).parts and imported.is_lazy:
-        return False
-    return imported.package in FLOORS[: FLOORS.index(package)]
+def room(module: str) -> str:
+    """The room of a module, in its package: `recmem.ranking.features` -> "ranking"."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def dotted(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def is_for_types_only(path: Path) -> set[int]:
+    """Lines of the file below `if TYPE_CHECKING:`, which never run."""
+    guards = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
+    ]
+    return {line for guard in guards for line in range(guard.lineno, (guard.end_lineno or guard.lineno) + 1)}
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Module to the modules that it imports, at import or later in a function; what only a type checker reads is out."""
+    modules = {dotted(path): path for package in FLOORS for path in sources(package)}
+    graph: dict[str, set[str]] = {}
+    for name, path in modules.items():
+        skipped = is_for_types_only(path)
+        found = set()
+        for imported in imports(path):
+            if imported.line not in skipped:
+                whole = f"{imported.module}.{imported.name}"
+                found.add(whole if whole in modules else imported.module)
+        graph[name] = {target for target in found if target in modules and target != name}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """Import circles: paths that lead back to where they began, found depth first."""
+    found: list[list[str]] = []
+    done: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> None:
+        if module in path:
+            found.append([*path[path.index(module) :], module])
+        elif module not in done:
+            for target in sorted(graph[module]):
+                # A package's __init__ is run before its modules, whatever they import.
+                if not module.startswith(f"{target}."):
+                    visit(target, [*path, module])
+            done.add(module)
+
+    for module in sorted(graph):
+        visit(module, [])
+    return found
 
 
 def is_foreign_private(imported: Import, package: str) -> bool:
@@ -130,8 +213,37 @@ def project_files() -> list[Path]:
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_imports_only_go_down(package: str) -> None:
-    up = [str(i) for path in sources(package) for i in imports(path) if goes_up(i, package)]
+    above = FLOORS[: FLOORS.index(package)]
+    up = [str(i) for path in sources(package) for i in imports(path) if i.package in above]
     assert not up
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_rooms_import_only_those_after_them(package: str) -> None:
+    order = ROOMS[package]
+    up = [
+        f"{module} imports {target}"
+        for module, targets in import_graph().items()
+        for target in targets
+        if module.startswith(f"{package}.") and target.startswith(f"{package}.")
+        if order.index(room(target)) < order.index(room(module))
+    ]
+    assert not up
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_every_room_is_listed(package: str) -> None:
+    there = {room(dotted(path)) for path in sources(package)} - {""}
+    assert there == set(ROOMS[package])
+
+
+def test_there_is_no_import_circle() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_a_circle_would_be_found() -> None:
+    graph = {"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}
+    assert circles(graph) == [["a", "b", "c", "a"]]
 
 
 @pytest.mark.parametrize("package", FLOORS)

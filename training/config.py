@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from feature_store import SignalConfig
-from feature_store.covisitation import CovisitationConfig
+from feature_store.point_in_time.covisitation import CovisitationConfig
 from recmem.matching.user_memory import MemoryConfig
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.text.encoder import EncoderConfig

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 import feature_store
 import recmem
 import training
-from feature_store.impressions import CLICK_FEATURES
+from feature_store.point_in_time.click_through import CLICK_FEATURES
 from feature_store.table_files import read_parquet_table
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import MATCH_FEATURES

@@ -12,7 +12,7 @@ import numpy as np
 
 from feature_store import EventLog
 from feature_store.arrays import BoolArray, IntArray
-from feature_store.cancelled_events import CancelledEvents
+from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.ragged import Ragged
 
 

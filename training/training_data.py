@@ -13,8 +13,8 @@ from torch import Tensor
 
 from feature_store import DataError, EventLog, Store
 from feature_store.arrays import Int8Array, IntArray
-from feature_store.counters import CounterConfig
-from feature_store.event_log import rows_of
+from feature_store.point_in_time.counters import CounterConfig
+from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.event_log import EventLog, SignalConfig
-from feature_store.online_log import OnlineLog
+from feature_store.point_in_time.event_log import EventLog, SignalConfig
+from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
 from feature_store.redis.rows import event_rows
 

@@ -16,9 +16,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray, Float64Array, IntArray
-from feature_store.as_of_reads import END_OF_TIME
 from feature_store.data_errors import DataError
-from feature_store.event_log import SignalConfig
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.event_log import SignalConfig
 from feature_store.redis.rows import HEAD, event_rows, heads, members, waiting
 from feature_store.redis.server import Argument, Server
 

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray, IntArray
-from feature_store.as_of_reads import AsOf, Past
-from feature_store.event_log import EventLog
-from feature_store.online_log import OnlineLog
+from feature_store.point_in_time.as_of_reads import AsOf, Past
+from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
 from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import NOW, RedisMemories, Reply, Rules

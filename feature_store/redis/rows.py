@@ -9,10 +9,10 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
-from feature_store.as_of_reads import END_OF_TIME
 from feature_store.cancellations import gone_at
-from feature_store.event_log import SignalConfig, rows_of
-from feature_store.point_in_time import when_known
+from feature_store.point_in_time.as_of_index import when_known
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.event_log import SignalConfig, rows_of
 
 IDENTITY = 16
 _AFTER = struct.Struct("<qqb")

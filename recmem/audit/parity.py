@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
-from feature_store.point_in_time import when_known
+from feature_store.point_in_time.as_of_index import when_known
 from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, at_hand, publish, write

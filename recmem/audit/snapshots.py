@@ -9,7 +9,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.arrays import Float64Array, IntArray
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch

@@ -11,8 +11,8 @@ from feature_store import DataError
 from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.data_errors import Fault, describe, refused_column
-from feature_store.event_log import FEW, rows_of
-from feature_store.histories import Histories
+from feature_store.point_in_time.event_log import FEW, rows_of
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.dataset.dataset import Dataset

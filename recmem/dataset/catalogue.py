@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.event_log import FEW, rows_of
+from feature_store.point_in_time.event_log import FEW, rows_of
 from recmem.text.item_text import item_text
 
 LARGE = 200_000

@@ -9,16 +9,16 @@ import polars as pl
 
 from feature_store import EventLog, SignalConfig
 from feature_store.arrays import IntArray
-from feature_store.as_of_reads import END_OF_TIME
 from feature_store.cancellations import takes_back
-from feature_store.cancelled_events import CancelledEvents
-from feature_store.counters import CounterConfig
-from feature_store.covisitation import CovisitationConfig, CovisitationTimeline
-from feature_store.event_log import rows_of
-from feature_store.histories import Histories
-from feature_store.impressions import ClickIndex
-from feature_store.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
-from feature_store.point_in_time import when_known
+from feature_store.point_in_time.as_of_index import when_known
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.cancelled_events import CancelledEvents
+from feature_store.point_in_time.click_through import ClickIndex
+from feature_store.point_in_time.counters import CounterConfig
+from feature_store.point_in_time.covisitation import CovisitationConfig, CovisitationTimeline
+from feature_store.point_in_time.event_log import rows_of
+from feature_store.point_in_time.histories import Histories
+from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
 from feature_store.redis.request_reads import Fetched
 from feature_store.schema import EVENTS
 from recmem.dataset.catalogue import Catalogue

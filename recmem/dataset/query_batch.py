@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from feature_store.arrays import IntArray
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import HISTORY
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
 from recmem.matching.match_module import MatchModule

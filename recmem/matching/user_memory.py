@@ -11,7 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from feature_store.arrays import IntArray
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from recmem.kernels import RetrievedSlots
 
 HISTORY = 200

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
-from feature_store.counters import item_counters, user_counters
-from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
-from feature_store.histories import Histories
+from feature_store.point_in_time.counters import item_counters, user_counters
+from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch

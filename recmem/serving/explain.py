@@ -10,7 +10,7 @@ import polars as pl
 import torch
 
 from feature_store.arrays import Float64Array, IntArray
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher

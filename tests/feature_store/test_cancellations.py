@@ -16,7 +16,7 @@ from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import DataError, EventLog, Store
 from feature_store._delta import append, create_table
 from feature_store.cancellations import n_waiting
-from feature_store.counters import item_counters, user_counters
+from feature_store.point_in_time.counters import item_counters, user_counters
 from feature_store.schema import EVENTS, check_table
 from five_item_dataset import CONFIG, catalogue, scene_of
 from recmem.dataset.dataset import Dataset

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feature_store import DataError, SignalConfig
-from feature_store.event_log import EventLog, rows_of
+from feature_store.point_in_time.event_log import EventLog, rows_of
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, Rules

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import DataError, EventLog, SignalConfig
-from feature_store.event_log import rows_of
-from feature_store.online_log import OnlineLog, log_of
+from feature_store.point_in_time.event_log import rows_of
+from feature_store.point_in_time.online_log import OnlineLog, log_of
 from feature_store.redis import RedisMemories
 from feature_store.redis.loaded_tables import Loaded
 from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules

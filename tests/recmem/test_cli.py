@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import small_training
 from conftest import IsolatedMlflow
-from feature_store.point_in_time import AsOfIndex
+from feature_store.point_in_time.as_of_index import AsOfIndex
 from recmem.cli.app import app
 from recmem.cli.error_handling import GuardedCommand
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from feature_store import EventLog
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from feature_store.counters import CounterConfig, new_item_counters
-from feature_store.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.counters import CounterConfig, new_item_counters
+from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
 from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData
 

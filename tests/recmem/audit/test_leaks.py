@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 from debian_model import model_of, trained_model, with_cancellations
-from feature_store.point_in_time import AsOfIndex, IntArray
+from feature_store.point_in_time.as_of_index import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
 from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
 from recmem.ranking import features as columns_module

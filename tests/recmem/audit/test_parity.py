@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from debian_model import model_of, trained_model, with_cancellations
-from feature_store.event_log import EventLog
-from feature_store.online_log import OnlineLog
+from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
 from feature_store.redis.memories import Rules
 from recmem.audit.parity import replay_audit

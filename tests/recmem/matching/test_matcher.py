@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, matcher
 from recmem.kernels import PER_ITEM

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_store.histories import Histories
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.user_memory import HISTORY, N_AGES, Kind, MemoryConfig, Slots, age_bucket
 from slow_reference import Event

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cancelled_logs import Cancellation, cancellations, frame_of, turns, without
 from feature_store import EventLog
-from feature_store.online_log import OnlineLog
+from feature_store.point_in_time.online_log import OnlineLog
 from five_item_dataset import CONFIG as SCENE
 from five_item_dataset import catalogue
 from recmem.dataset.dataset import Dataset

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from feature_store.counters import CounterConfig, new_item_counters
-from feature_store.covisitation import COLUMNS
+from feature_store.point_in_time.counters import CounterConfig, new_item_counters
+from feature_store.point_in_time.covisitation import COLUMNS
 from feature_store.ragged import Ragged
 from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData

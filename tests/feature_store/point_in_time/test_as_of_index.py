@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store import point_in_time
-from feature_store.point_in_time import MANY, AsOfIndex, known_at
+from feature_store.point_in_time import as_of_index as point_in_time
+from feature_store.point_in_time.as_of_index import MANY, AsOfIndex, known_at
 from strategies import LAST_TIME, N_USERS, Event, logs, times
 
 KEYS = st.integers(-1, N_USERS)

@@ -12,9 +12,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Int8Array, IntArray
-from feature_store.as_of_reads import END_OF_TIME, Past
 from feature_store.cancellations import gone_at
-from feature_store.point_in_time import AsOfIndex, known_at, when_known
+from feature_store.point_in_time.as_of_index import AsOfIndex, known_at, when_known
+from feature_store.point_in_time.as_of_reads import END_OF_TIME, Past
 from feature_store.ragged import Ragged
 
 FEW = 1000
@@ -66,7 +66,7 @@ class EventLog:
     """Events sorted by when they became known; all arrays have one entry per event.
 
     Events of items that the catalogue lacks are kept out by `from_frame` and counted in `n_unknown_items`. Those that
-    were taken back are kept out too; `feature_store.cancelled_events` reads them, as long as they counted.
+    were taken back are kept out too; `feature_store.point_in_time.cancelled_events` reads them, as long as they counted.
     """
 
     user_rows: IntArray

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import slow_reference
 from feature_store import EventLog, SignalConfig
-from feature_store.event_log import rows_of
+from feature_store.point_in_time.event_log import rows_of
 from strategies import ITEMS, USERS, Event, event_frame, logs, times
 from strategies import event_log as quick_log
 

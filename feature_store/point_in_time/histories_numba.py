@@ -14,7 +14,7 @@ from feature_store.numba_cache import compiled
 
 
 def moments_after(times: IntArray, offsets: IntArray) -> IntArray:
-    """See `feature_store.histories`."""
+    """See `feature_store.point_in_time.histories`."""
     moments = np.empty(len(times), np.int64)
     _count(times, offsets, moments)
     return moments

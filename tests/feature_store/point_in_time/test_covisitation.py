@@ -10,9 +10,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store import covisitation as covisitation_module
-from feature_store.covisitation import COLUMNS, Covisitation, CovisitationConfig, CovisitationTimeline, strongest
-from feature_store.histories import Histories
+from feature_store.point_in_time import covisitation as covisitation_module
+from feature_store.point_in_time.covisitation import (
+    COLUMNS,
+    Covisitation,
+    CovisitationConfig,
+    CovisitationTimeline,
+    strongest,
+)
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from slow_reference import Event, is_known
 from strategies import LAST_TIME, N_ITEMS, N_USERS, event_log, logs, times

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from feature_store.arrays import BoolArray, Int8Array, IntArray
-from feature_store.as_of_reads import AsOf, Past
-from feature_store.point_in_time import MANY
+from feature_store.point_in_time.as_of_index import MANY
+from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.ragged import Ragged
 
 
@@ -66,7 +66,7 @@ def _moments_after(times: IntArray, rows: Ragged) -> IntArray:
     if not len(times):
         return np.empty(0, np.int64)
     if len(times) > MANY and find_spec("numba") is not None:
-        from feature_store.histories_numba import moments_after  # an extra, and slow to import
+        from feature_store.point_in_time.histories_numba import moments_after  # an extra, and slow to import
 
         return moments_after(times, rows.offsets)
     changes = np.r_[times[1:] != times[:-1], False].astype(np.int64)

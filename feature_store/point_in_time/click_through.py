@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.event_log import rows_of
-from feature_store.point_in_time import AsOfIndex
+from feature_store.point_in_time.as_of_index import AsOfIndex
+from feature_store.point_in_time.event_log import rows_of
 
 PRIOR_SHOWN = 20.0
 """Showings that an item is credited with at the average rate before its own count."""

@@ -1,6 +1,6 @@
 """A log that grows while it is read: a large part that stays, a small tail of what has come since, what was cancelled.
 
-Every read gives to the bit what one log of all the events would give; `tests/feature_store/test_online_log.py` holds it to
+Every read gives to the bit what one log of all the events would give; `tests/feature_store/point_in_time/test_online_log.py` holds it to
 that.
 """
 
@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.as_of_reads import AsOf, Past
 from feature_store.cancellations import has_cancellations
-from feature_store.cancelled_events import CancelledEvents
-from feature_store.event_log import EventLog, SignalConfig, event_columns, rows_of
+from feature_store.point_in_time.as_of_reads import AsOf, Past
+from feature_store.point_in_time.cancelled_events import CancelledEvents
+from feature_store.point_in_time.event_log import EventLog, SignalConfig, event_columns, rows_of
 from feature_store.ragged import Ragged
 
 LONGEST_TAIL = 20_000

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.as_of_reads import AsOf
-from feature_store.event_log import EventLog
+from feature_store.point_in_time.as_of_reads import AsOf
+from feature_store.point_in_time.event_log import EventLog
 
 SHORT, MEDIUM, LONG = 1 / 200, 1 / 50, 1 / 12
 

@@ -14,9 +14,9 @@ import numpy as np
 import scipy.sparse as sp
 
 from feature_store.arrays import Float32Array, Int8Array, IntArray
-from feature_store.event_log import EventLog
-from feature_store.histories import Histories
-from feature_store.online_log import OnlineLog
+from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.histories import Histories
+from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
 
 
@@ -81,7 +81,7 @@ class Covisitation:
         """
         if find_spec("numba") is None:
             return self._picked(histories, candidates)
-        from feature_store.covisitation_pairs import pair_sums  # an extra, and slow to import
+        from feature_store.point_in_time.covisitation_numba import pair_sums  # an extra, and slow to import
 
         weights, plan, columns = self._weights(histories), self._plan(), {}
         for name in COLUMNS[::2]:

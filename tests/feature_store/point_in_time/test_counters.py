@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import slow_reference
 from feature_store import EventLog
-from feature_store.counters import CounterConfig, item_counters, new_item_counters, user_counters
+from feature_store.point_in_time.counters import CounterConfig, item_counters, new_item_counters, user_counters
 from strategies import LAST_TIME, N_ITEMS, N_USERS, Event, event_log, logs, times
 from tolerances import close
 

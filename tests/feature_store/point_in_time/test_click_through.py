@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.impressions import ClickIndex
+from feature_store.point_in_time.click_through import ClickIndex
 from slow_reference import Showing
 from strategies import ITEMS, LAST_TIME, N_ITEMS, impression_frame, showings, times
 from tolerances import close

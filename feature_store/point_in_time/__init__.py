@@ -1,0 +1,1 @@
+"""Every read as of a time: histories, counters, item-item models. The only code that compares times of events."""
