@@ -56,7 +56,7 @@ def shape_rows(
         ways["the same, torch.compile"] = lambda: quick(plain, memories, asked, n_slots, n_candidates)
     ways["recmem"] = lambda: match_pairs(packed, memories, asked)
     if why_not_numba(packed) is None:
-        ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, asked, backend="blocked")
+        ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, asked, backend="torch")
     ids = "" if on_cpu else f", {draw} ids"
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}{ids}"
     with torch.inference_mode():

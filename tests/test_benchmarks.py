@@ -21,9 +21,9 @@ from pathlib import Path
 sys.modules |= dict.fromkeys({ABSENT!r})
 from benchmarks import gpu, scorer, timing
 from recmem import kernels
-from recmem.kernels import top
+from recmem.kernels import top_k
 kernels.why_not_triton = lambda *inputs: None
-top._quickest = lambda table: "triton"
+top_k._quickest = lambda table: "triton"
 scorer.GPU_CELLS = scorer.CELLS = 2_000
 scorer.N_ITEMS = scorer.GPU_ITEMS = 300
 scorer.SHAPES = gpu.SHAPES = ((10, 20, 24),)

@@ -16,7 +16,7 @@ from recmem.kernels.match_reference import (
 )
 from recmem.kernels.match_training import match_scores_training
 from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, check_rows, match_pairs_reference
-from recmem.kernels.pairs_torch import match_pairs_blocked
+from recmem.kernels.pairs_torch import match_pairs_torch
 
 __all__ = [
     "LOGIT_LIMIT",
@@ -36,7 +36,7 @@ __all__ = [
     "why_not_triton",
 ]
 
-Backend = Literal["auto", "numba", "blocked", "reference", "triton"]
+Backend = Literal["auto", "numba", "torch", "reference", "triton"]
 
 _NOT_INSTALLED = "{0} is not installed: pip install 'recmem[{0}]'"
 
@@ -47,7 +47,7 @@ def match_pairs(
     """Every memory's candidates scored.
 
     "auto" takes Triton where it can run (see `why_not_triton`), else numba where it can (`why_not_numba`), else
-    "blocked". Raises IndexError for a row outside the tables, ValueError for a backend that is none, and RuntimeError
+    "torch". Raises IndexError for a row outside the tables, ValueError for a backend that is none, and RuntimeError
     with the reason where a named "triton" or "numba" cannot run.
     """
     if backend not in get_args(Backend):
@@ -58,8 +58,8 @@ def match_pairs(
     chosen = _quickest(tables, memories) if backend == "auto" else backend
     if chosen == "reference":
         return match_pairs_reference(tables, memories, asked)
-    if chosen == "blocked":
-        return match_pairs_blocked(tables, memories, asked)
+    if chosen == "torch":
+        return match_pairs_torch(tables, memories, asked)
     if find_spec(chosen) is None:
         what = _NOT_INSTALLED.format(chosen)
         raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {what}. Use 'auto'.")
@@ -95,7 +95,7 @@ def why_not_numba(tables: PackedTables) -> str | None:
     return None if find_spec("numba") else _NOT_INSTALLED.format("numba")
 
 
-def _quickest(tables: PackedTables, memories: Memories) -> Literal["triton", "numba", "blocked"]:
+def _quickest(tables: PackedTables, memories: Memories) -> Literal["triton", "numba", "torch"]:
     if why_not_triton(tables, memories) is None:
         return "triton"
-    return "numba" if why_not_numba(tables) is None else "blocked"
+    return "numba" if why_not_numba(tables) is None else "torch"

@@ -1,7 +1,7 @@
 """The match of ragged pairs in one pass, compiled by numba: gather, attend, sum; no slots x candidates in memory.
 
 A memory's slots are copied once, side by side, into a panel that stays in the cache of one core. Its candidates come
-four at a time: their rows are read where the tables lie, multiplied with the panel (`dot_tiles`), and all that the
+four at a time: their rows are read where the tables lie, multiplied with the panel (`tiles_numba`), and all that the
 definition says of a candidate is summed over the slots while its products are at hand. Pieces of memories go to
 threads; a pair's numbers are the same to the bit whatever else is scored beside it, in whatever order.
 
@@ -52,7 +52,7 @@ def match_pairs_numba(tables: PackedTables, memories: Memories, asked: PairCandi
     """See `match_pairs_reference`. Raises RuntimeError for tables that are not float32 on a CPU."""
     if tables.unit.device.type != "cpu" or tables.unit.dtype != torch.float32:
         what = f"{str(tables.unit.dtype).removeprefix('torch.')} on {tables.unit.device.type}"
-        raise RuntimeError(f"backend: expected float32 tables on a CPU for numba, got {what}. Use 'auto' or 'blocked'.")
+        raise RuntimeError(f"backend: expected float32 tables on a CPU for numba, got {what}. Use 'auto' or 'torch'.")
     found = PairScores.empty(len(asked.rows), asked.rows.device)
     numbers = np.empty((len(OUTPUTS), len(asked.rows)), np.float32)
     pieces = _pieces(memories.offsets.numpy(), asked.offsets.numpy())
@@ -256,7 +256,7 @@ def _cut(lines, dim, wide, n_heads):
     return space, flat
 
 
-# What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
+# What is compiled is kept in __pycache__ until this file changes. After a change of tiles_numba, remove *.nbi there.
 @compiled(**_COMPILED)
 @no_type_check
 def _score(pieces, tables, memories, asked, numbers, strongest):

@@ -21,7 +21,7 @@ FEW = 16
 """Fewer slots or candidates count as so many: their rows, which are gathered, take room as well."""
 
 
-def match_pairs_blocked(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
+def match_pairs_torch(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
     """See `match_pairs_reference`."""
     found = PairScores.empty(len(asked.rows), asked.rows.device)
     pieces = _Pieces.of(memories, asked)

@@ -49,7 +49,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: PairCand
     """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
     reason = why_not(tables.unit.device, memories)
     if reason is not None:
-        raise RuntimeError(f"backend: expected one that can run here, got triton: {reason}. Use 'auto' or 'blocked'.")
+        raise RuntimeError(f"backend: expected one that can run here, got triton: {reason}. Use 'auto' or 'torch'.")
     if not len(asked.rows):
         return PairScores.empty(0, asked.rows.device)
     tiles = _tiles(asked)

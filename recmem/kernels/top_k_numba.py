@@ -1,6 +1,6 @@
 """The largest cosines of a few queries with a whole table, compiled by numba: products and selection in one pass.
 
-Queries lie side by side in a panel (`dot_tiles`). Four rows of the table at a time are multiplied with it, and a
+Queries lie side by side in a panel (`tiles_numba`). Four rows of the table at a time are multiplied with it, and a
 cosine that is larger than the smallest that its query has kept goes into the query's heap: few do, once some rows have
 been seen, so that the table is read once and nothing of rows x queries is stored. Threads take parts of the table;
 their finds are merged in the order of value and row. Exact: equal cosines go to the earlier row.
@@ -72,7 +72,7 @@ def _is_worse(values, rows, one, other):
     return values[one] < values[other] or (values[one] == values[other] and rows[one] > rows[other])
 
 
-# What is compiled is kept in __pycache__ until this file changes. After a change of dot_tiles, remove *.nbi there.
+# What is compiled is kept in __pycache__ until this file changes. After a change of tiles_numba, remove *.nbi there.
 @compiled(nogil=True)
 @no_type_check
 def _scan(table, queries, begin, end, values, rows):

@@ -18,9 +18,9 @@ import slow_reference
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem import kernels as kernels_module
 from recmem.kernels import Backend, RetrievedSlots, match_pairs, why_not_numba, why_not_triton
-from recmem.kernels import pairs_blocked as blocked_module
+from recmem.kernels import pairs_torch as pairs_torch_module
 from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, check_rows, match_pairs_reference
-from recmem.kernels.pairs_torch import match_pairs_blocked
+from recmem.kernels.pairs_torch import match_pairs_torch
 from tolerances import close
 
 FEWER = settings(max_examples=40, deadline=None)  # the oracle takes its time
@@ -35,8 +35,8 @@ def numba_scorer(tables: PackedTables, memories: Memories, asked: PairCandidates
 NUMBA = pytest.param(
     numba_scorer, marks=pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
 )
-EVERY_BACKEND = pytest.mark.parametrize("backend", [match_pairs_reference, match_pairs_blocked, NUMBA])
-EVERY_QUICK_BACKEND = pytest.mark.parametrize("backend", [match_pairs_blocked, NUMBA])
+EVERY_BACKEND = pytest.mark.parametrize("backend", [match_pairs_reference, match_pairs_torch, NUMBA])
+EVERY_QUICK_BACKEND = pytest.mark.parametrize("backend", [match_pairs_torch, NUMBA])
 
 
 def same(found: PairScores, expected: PairScores) -> None:
@@ -97,10 +97,10 @@ def test_pairs_are_the_definition_also_where_older_slots_are_searched(
 def test_how_blocks_are_cut_changes_nothing(case: list[tuple[list[int], list[int]]], seed: int, cells: int) -> None:
     tables, (memories, asked) = random_tables(seed), inputs(case, seed)
     packed = PackedTables.of(tables)
-    whole = match_pairs_blocked(packed, memories, asked)
+    whole = match_pairs_torch(packed, memories, asked)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(blocked_module, "BLOCK_CELLS", cells)
-        same(match_pairs_blocked(packed, memories, asked), whole)
+        patch.setattr(pairs_torch_module, "BLOCK_CELLS", cells)
+        same(match_pairs_torch(packed, memories, asked), whole)
 
 
 @EVERY_QUICK_BACKEND
@@ -167,7 +167,7 @@ def test_numba_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert why_not_numba(packed) == "numba is not installed: pip install 'recmem[numba]'"
     with pytest.raises(RuntimeError, match=r"got numba: numba is not installed: pip install 'recmem\[numba\]'"):
         match_pairs(packed, memories, asked, backend="numba")
-    close(match_pairs(packed, memories, asked).score, match_pairs_blocked(packed, memories, asked).score, "exact")
+    close(match_pairs(packed, memories, asked).score, match_pairs_torch(packed, memories, asked).score, "exact")
 
 
 @EVERY_BACKEND
@@ -185,7 +185,7 @@ def test_a_row_outside_the_tables_is_refused(row: int) -> None:
         check_rows(packed, replace(memories, rows=torch.tensor([1, row])), asked)
 
 
-@pytest.mark.parametrize("name", ["auto", "blocked", "reference"])
+@pytest.mark.parametrize("name", ["auto", "torch", "reference"])
 def test_named_backends_give_the_same_scores(name: Backend) -> None:
     packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1, 2], [3, 4]), ([], [0])], 3)
     found = match_pairs(packed, memories, asked, backend=name)
@@ -195,7 +195,7 @@ def test_named_backends_give_the_same_scores(name: Backend) -> None:
 def test_a_backend_that_is_none_is_refused() -> None:
     packed, (memories, asked) = PackedTables.of(random_tables(3)), inputs([([1], [3])], 3)
     with pytest.raises(
-        ValueError, match=r"backend: expected one of auto, numba, blocked, reference, triton, got 'fast'\."
+        ValueError, match=r"backend: expected one of auto, numba, torch, reference, triton, got 'fast'\."
     ):
         match_pairs(packed, memories, asked, backend=cast(Backend, "fast"))
 
@@ -209,10 +209,10 @@ def test_triton_named_where_it_is_not_installed_is_refused_with_its_extra(monkey
 
 def test_one_memory_with_very_many_candidates_is_scored_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     packed, (memories, asked) = PackedTables.of(random_tables(5)), inputs([([1, 2], [3, 4, 5, 6] * 30)], 5)
-    monkeypatch.setattr(blocked_module, "BLOCK_CELLS", 16 * 50)
+    monkeypatch.setattr(pairs_torch_module, "BLOCK_CELLS", 16 * 50)
     sizes = []
-    monkeypatch.setattr(blocked_module, "_ends", lambda pieces: sizes.extend(pieces) or range(1, len(pieces) + 1))
-    same(match_pairs_blocked(packed, memories, asked), match_pairs_reference(packed, memories, asked))
+    monkeypatch.setattr(pairs_torch_module, "_ends", lambda pieces: sizes.extend(pieces) or range(1, len(pieces) + 1))
+    same(match_pairs_torch(packed, memories, asked), match_pairs_reference(packed, memories, asked))
     assert sizes == [[2, 20], [2, 50], [2, 50]]
 
 
@@ -225,7 +225,7 @@ def test_why_triton_cannot_run_is_told() -> None:
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, "tf32"), (torch.bfloat16, "bfloat16")])
 def test_rounded_tables_score_nearly_the_same(dtype: torch.dtype, tolerance: str) -> None:
     tables, (memories, asked) = random_tables(4, head_dim=1), inputs([([1, 2, 3], [3, 4, 8]), ([5], [0])], 4)
-    rounded = match_pairs_blocked(PackedTables.of(tables, dtype), memories, asked)
+    rounded = match_pairs_torch(PackedTables.of(tables, dtype), memories, asked)
     close(
         rounded.similarity_max,
         match_pairs_reference(PackedTables.of(tables), memories, asked).similarity_max,

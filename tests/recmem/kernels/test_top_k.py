@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recmem.kernels import top as top_module
+from recmem.kernels import top_k, top_k_torch
 from recmem.kernels.top_k import TopBackend, top_rows
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import ExactSearch
@@ -53,7 +53,7 @@ def test_rows_are_those_of_a_sort(
     table, queries = unit_vectors(n_items, seed=seed), unit_vectors(n_queries, seed=seed + 1)
     k = min(k, n_items)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(top_module, "BLOCK_CELLS", cells)
+        patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
         rows = found(table, queries, k, backend)
     assert np.array_equal(rows, sorted_rows(table, queries, k))
 
@@ -65,7 +65,7 @@ def test_equal_products_go_by_their_rows(backend: TopBackend, texts: list[int], 
     distinct = unit_vectors(4)
     table, k = distinct[torch.tensor(texts)], min(k, len(texts))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(top_module, "BLOCK_CELLS", cells)
+        patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
         rows = found(table, distinct, k, backend)
     assert np.array_equal(rows, sorted_rows(table, distinct, k))
 
@@ -81,10 +81,10 @@ def test_many_queries_on_many_rows(backend: TopBackend, n_items: int, n_queries:
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
 def test_triton_reads_half_floats_and_takes_queries_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    from recmem.kernels import top_triton
+    from recmem.kernels import top_k_triton
 
     table, queries = unit_vectors(900, 40), unit_vectors(7, 40, seed=1)
-    monkeypatch.setattr(top_triton, "CELLS", 3 * 29)
+    monkeypatch.setattr(top_k_triton, "CELLS", 3 * 29)
     rows = found(table, queries, 6, "triton", dtype=torch.float16)
     assert np.array_equal(rows, sorted_rows(table, queries, 6))
 
@@ -112,7 +112,7 @@ def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     if find_spec("numba"):
         with pytest.raises(RuntimeError, match=r"got numba: the table is float16, and numba reads float32"):
             top_rows(table.half(), queries.half(), 1, backend="numba")
-    monkeypatch.setattr(top_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(top_k, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
         top_rows(table, queries, 1, backend="triton")
 

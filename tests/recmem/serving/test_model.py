@@ -16,7 +16,7 @@ import recmem
 from debian_model import model_of, trained_model
 from feature_store import DataError, Store
 from recmem.dataset.candidates import read_candidates
-from recmem.kernels import pairs_blocked
+from recmem.kernels import pairs_torch
 from recmem.ranking import ranker as ranker_module
 from recmem.ranking.features import PairFeatures
 from recmem.serving import scoring
@@ -85,7 +85,7 @@ def test_scoring_in_chunks_changes_nothing(
 ) -> None:
     ranked, matched = model.rank(candidates), model.match(candidates)
     monkeypatch.setattr(scoring, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(pairs_blocked, "BLOCK_CELLS", 50)
+    monkeypatch.setattr(pairs_torch, "BLOCK_CELLS", 50)
     same_scores(model.rank(candidates), ranked)
     close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
 
