@@ -200,7 +200,7 @@ def _pairs(dataset: Dataset, queries: QueryBatch, candidates: Ragged, columns: d
     times = queries.times[owner]
     values = dict(columns)
     values |= _item_counters(dataset, candidates, queries.times)
-    values |= dataset.clicks.columns(candidates.values, times)
+    values |= dataset.clicks.features(candidates.values, times)
     per_query = user_counters(dataset.reads, queries.users, queries.times, dataset.config.counters)
     per_query["memory_size"] = np.log1p(queries.histories.items.lengths).astype(np.float32)
     values |= {name: column[owner] for name, column in per_query.items()}
