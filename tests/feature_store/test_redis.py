@@ -165,7 +165,7 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
 def test_shared_memories_do_not_hold_when_an_item_had_its_last_event(memories: RedisMemories) -> None:
     memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG, answers_from=FROM)
     reads = fetched(memories, LONG, event_log([Event(0, 1, 3)]), 9)
-    with pytest.raises(DataError, match="online: expected .* last event .* Load the model without `online`"):
+    with pytest.raises(DataError, match=r"online: expected .* last event .* Load the model without `online`"):
         reads.item_lasts(np.array([1]), np.array([9]))
 
 

@@ -140,7 +140,7 @@ def test_scores_of_single_pairs_are_those_of_the_whole_catalogue_to_the_bit(
     rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are no items of the models
     candidates = Ragged.from_lists(data.draw(st.lists(rows, min_size=N_USERS, max_size=N_USERS)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(covisitation_module, "PICKED_CELLS", cells)
+        patch.setattr(covisitation_module, "MAX_GRID_CELLS", cells)
         if not is_compiled:
             patch.setattr(covisitation_module, "find_spec", lambda name: None)
         found = fitted.pair_scores(histories, candidates, n_threads=2)

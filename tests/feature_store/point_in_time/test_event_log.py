@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,31 +36,6 @@ def expected_rows(log: list[Event]) -> list[tuple[int, ...]]:
         (e.user, e.item, e.time, slow_reference.first_known(e), slow_reference.sign(e))
         for e in slow_reference.in_order(log)
     ]
-
-
-@pytest.mark.parametrize(
-    ("kind", "value", "sign"),
-    [
-        ("rating", 4.0, 1),
-        ("rating", 3.9, 0),
-        ("rating", 2.1, 0),
-        ("rating", 2.0, -1),
-        ("rating", None, 0),
-        ("skip", None, -1),
-        ("return", 5.0, -1),
-        ("purchase", 1.0, 1),
-        ("view", None, 0),
-        (None, None, 1),
-    ],
-)
-def test_events_count_for_against_or_neither(kind: str | None, value: float | None, sign: int) -> None:
-    frame = pl.DataFrame({"event": [kind], "value": [value]}, schema={"event": pl.String, "value": pl.Float64})
-    assert SignalConfig(neutral_events=("view",)).signs(frame).tolist() == [sign]
-
-
-def test_a_rating_cannot_count_both_ways() -> None:
-    with pytest.raises(ValueError, match=r"negative_to: expected less than positive_from \(3.0\), got 3.0\. Leave"):
-        SignalConfig(positive_from=3.0, negative_to=3.0)
 
 
 @FEWER
