@@ -1,4 +1,4 @@
-"""A log with a tail reads to the bit as one log of all its events, whichever of them came in the tail."""
+"""A log with a tail reads, to the bit, as one log of all its events, whichever of them are in the tail."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def test_merging_keeps_the_order_of_a_log(log: list[Event], n: int) -> None:
     same(merged(event_log(log[n:]), event_log(log[:n])), event_log(log))
 
 
-def same(one: EventLog, other: EventLog) -> None:
+def same(found: EventLog, expected: EventLog) -> None:
     for field in fields(EventLog):
-        close(getattr(one, field.name), getattr(other, field.name), "exact")
+        close(getattr(found, field.name), getattr(expected, field.name), "exact")
 
 
 @given(st.lists(st.sampled_from(["user0", "user1", "user9", "", None]), min_size=1))
-def test_few_ids_are_found_as_many_are(asked: list[str | None]) -> None:
-    ids = USERS.clear().extend(USERS.__class__("user_id", asked, dtype=USERS.dtype))
-    many = rows_of(ids.extend_constant("user0", 1000), USERS.sort())[: len(asked)]
-    assert rows_of(ids[: len(asked)], USERS.sort()).to_list() == many.to_list()
+def test_few_ids_are_found_as_many_are(wanted: list[str | None]) -> None:
+    ids = USERS.clear().extend(USERS.__class__("user_id", wanted, dtype=USERS.dtype))
+    many = rows_of(ids.extend_constant("user0", 1000), USERS.sort())[: len(wanted)]
+    assert rows_of(ids[: len(wanted)], USERS.sort()).to_list() == many.to_list()
