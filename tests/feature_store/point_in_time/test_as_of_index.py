@@ -107,9 +107,7 @@ def test_events_at_or_after_a_time_change_nothing_at_it(past: list[Event], futur
 
 
 @pytest.mark.parametrize("is_sorted", [True, False])
-def test_in_bulk_the_answers_are_the_same_with_numba_and_without(
-    monkeypatch: pytest.MonkeyPatch, is_sorted: bool
-) -> None:
+def test_bulk_reads_are_the_same_with_numba_and_without(monkeypatch: pytest.MonkeyPatch, is_sorted: bool) -> None:
     pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
     random = np.random.default_rng(0)
     n = MANY + 1
