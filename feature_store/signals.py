@@ -33,7 +33,8 @@ class SignalConfig:
 
     def signs(self, events: pl.DataFrame) -> Int8Array:
         """+1 positive, 0 neutral, -1 negative: int8[event]. A rating without a value is neutral."""
-        name, value = pl.col("event").fill_null(""), pl.col("value")
+        name = pl.col("event").fill_null("")
+        value = pl.col("value")
         rating = pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
         sign = (
             pl.when(name.is_in(self.rating_events))

@@ -61,7 +61,8 @@ def _bounds() -> pl.Series:
 def _is_plain(micros: pl.Series) -> bool:
     """Whether all times lie within the years that a store accepts."""
     first, last = _bounds().to_physical()
-    least, most = micros.min(), micros.max()
+    least = micros.min()
+    most = micros.max()
     return isinstance(least, int) and isinstance(most, int) and first <= least and most < last
 
 

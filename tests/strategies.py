@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from feature_store import EventLog
 from slow_reference import Event, Showing, first_known, in_order, sign
 
-N_USERS, N_ITEMS = 3, 5
+N_USERS = 3
+N_ITEMS = 5
 LAST_TIME = 12
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UTC_US = pl.Datetime("us", "UTC")

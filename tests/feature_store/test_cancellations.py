@@ -98,7 +98,7 @@ def test_rows_observed_in_parts_read_as_all_at_once(
     assert grown.clock == whole.clock
 
 
-def test_a_case_by_hand() -> None:
+def test_cancelled_events_by_hand() -> None:
     log = [Event(0, 1, 2), Event(0, 2, 4), Event(1, 1, 3)]
     read = dataset(frame_of(log, [Cancellation(0, 6), Cancellation(1, 3), Cancellation(2, 9, strange=True)]))
 
@@ -133,7 +133,7 @@ def test_an_event_can_be_sent_anew_under_another_id_but_a_cancellation_cannot_be
     assert n_waiting(read.events) == 1
 
 
-def test_the_store_takes_cancellations_once_in_any_order(tmp_path: Path) -> None:
+def test_the_store_adds_each_cancellation_once_in_any_order(tmp_path: Path) -> None:
     rows = frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 2), Cancellation(1, 5, named=True)])
     store = Store.create(tmp_path / "store")
     assert store.append_events(rows[2:]).n_new == 2
@@ -155,7 +155,9 @@ def test_a_row_that_cancels_itself_is_rejected(tmp_path: Path) -> None:
     assert (receipt.n_new, receipt.n_rejected) == (0, 1)
 
 
-def test_a_store_of_before_there_were_cancellations_takes_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_created_before_there_were_cancellations_accepts_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 5)])
     store = Store.create(tmp_path / "store")
     create_table(f"{store.path}/events", dict(rows.drop("cancels").schema), storage_options=None)
@@ -167,7 +169,7 @@ def test_a_store_of_before_there_were_cancellations_takes_them(tmp_path: Path, m
     assert store.events(version)["cancels"].null_count() == len(store.events(version)) == 1
 
 
-def test_forgetting_a_user_takes_the_cancellations_along(tmp_path: Path) -> None:
+def test_forgetting_a_user_removes_their_cancellations_too(tmp_path: Path) -> None:
     rows = frame_of([Event(0, 1, 2), Event(1, 2, 3)], [Cancellation(0, 5), Cancellation(1, 5)])
     store = Store.create(tmp_path / "store")
     store.append_events(rows)

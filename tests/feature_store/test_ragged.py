@@ -28,7 +28,7 @@ def test_rows_lengths_and_row_index_of_a_case_by_hand() -> None:
 
 
 @given(LISTS)
-def test_lists_come_back_as_they_went_in(lists: list[list[int]]) -> None:
+def test_rows_are_the_lists_they_were_made_from(lists: list[list[int]]) -> None:
     ragged = Ragged.from_lists(lists)
     assert ragged.to_lists() == lists
     assert Ragged.from_lists(ragged.to_lists()) == ragged
@@ -60,7 +60,7 @@ def test_an_array_beside_the_values_follows_the_rows(case: tuple[list[list[int]]
 
 
 @given(st.lists(LISTS, max_size=4))
-def test_concat_puts_the_rows_one_after_the_other(parts: list[list[list[int]]]) -> None:
+def test_concat_keeps_the_rows_of_each_part_in_order(parts: list[list[list[int]]]) -> None:
     joined = Ragged.concat([Ragged.from_lists(part) for part in parts])
     assert joined.to_lists() == [row for part in parts for row in part]
 

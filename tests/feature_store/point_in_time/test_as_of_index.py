@@ -64,7 +64,8 @@ def test_event_at_the_query_time_is_not_known() -> None:
 
 @given(logs(), KEYS, times(), LIMITS)
 def test_last_rows_and_counts_are_those_of_the_definition(log: list[Event], key: int, time: int, limit: int) -> None:
-    index, expected = index_of(log), known_rows(log, key, time)
+    index = index_of(log)
+    expected = known_rows(log, key, time)
     assert index.last(flat(key), flat(time)).to_lists() == [expected]
     assert index.last(flat(key), flat(time), limit).to_lists() == [expected[-limit:]]
     assert index.counts(flat(key), flat(time)).tolist() == [len(expected)]

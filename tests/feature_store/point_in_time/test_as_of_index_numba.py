@@ -24,11 +24,13 @@ def test_rows_are_sorted_by_key_and_keep_their_order_within_it(keys: list[int]) 
 
 def test_ends_by_hand() -> None:
     # Key 0 has rows known at 3 and 5, key 1 has none, key 2 has one known at 4.
-    begins, known = flat(0, 2, 2, 3), flat(3, 5, 4)
+    begins = flat(0, 2, 2, 3)
+    known = flat(3, 5, 4)
     ends = ends_of(begins, known, keys=flat(0, 0, 0, 1, 2, 2), times=flat(2, 3, 9, 9, 3, 4))
     assert ends.tolist() == [0, 1, 2, 2, 2, 3]
 
 
 def test_an_unknown_key_has_an_empty_range() -> None:
-    begins, known = flat(0, 2, 3), flat(3, 5, 4)
+    begins = flat(0, 2, 3)
+    known = flat(3, 5, 4)
     assert ends_of(begins, known, keys=flat(-1, 2, 9), times=flat(9, 9, 9)).tolist() == [0, 3, 3]

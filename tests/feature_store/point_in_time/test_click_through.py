@@ -22,7 +22,9 @@ def features(shown: list[Showing], queries: list[tuple[int, int]]) -> dict[str, 
 def test_click_through_of_a_case_by_hand() -> None:
     shown = [Showing(0, 0, 1, 5, 1), Showing(0, 0, 2, 5, 0), Showing(1, 1, 1, 7, 0)]
     found = features(shown, [(1, 8), (1, 7), (1, 5), (4, 8)])
-    average_at_8, average_at_7, average_at_5 = 2 / 23, 2 / 22, 1 / 20
+    average_at_8 = 2 / 23
+    average_at_7 = 2 / 22
+    average_at_5 = 1 / 20
     expected = [(1 + 20 * average_at_8) / 22, (1 + 20 * average_at_7) / 21, average_at_5, average_at_8]
     close(found["click_through"], expected, "float32")
     close(found["shown"], np.log1p([2, 1, 0, 0]), "float32")
@@ -36,7 +38,7 @@ def test_without_impressions_click_through_is_what_it_is_before_the_first() -> N
     assert all((found[name] == before[name]).all() for name in found)
 
 
-def test_showings_of_items_outside_the_catalogue_are_left_out() -> None:
+def test_impressions_of_items_outside_the_catalogue_are_left_out() -> None:
     frame = impression_frame([Showing(0, 0, 4, 5, 1), Showing(0, 0, 1, 5, 0)])
     found = ClickIndex.of(frame, ITEMS.head(4)).features(np.array([1]), np.array([9]))
     close(found["click_through"], [20 / 21 / 21], "float32")

@@ -52,7 +52,8 @@ def test_item_counters_of_a_case_by_hand() -> None:
 
 
 def test_a_new_item_and_a_new_user_have_defined_counters() -> None:
-    item, user = of_items([], [(0, 5)]), of_users([], [(-1, 5)])
+    item = of_items([], [(0, 5)])
+    user = of_users([], [(-1, 5)])
     assert {name: float(column[0]) for name, column in item.items()} == {
         "popularity": 0,
         "popularity_short": 0,

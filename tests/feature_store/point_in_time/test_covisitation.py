@@ -63,8 +63,9 @@ def test_follow_by_hand_weighs_by_lag_and_basket_size_and_leaves_out_negative_ev
     totals[0, 3] = 1 / 2  # two visits later
     totals[1, 3] = totals[2, 3] = root
     totals[3, 4] = 1 / 2  # the skip between the two is a visit, but nothing positive follows in it
-    out, into = 1 / np.sqrt(totals.sum(1) + 1), 1 / np.sqrt(totals.sum(0) + 1)
-    close(weights, totals * out[:, None] * into, "float32")
+    row_scale = 1 / np.sqrt(totals.sum(1) + 1)
+    column_scale = 1 / np.sqrt(totals.sum(0) + 1)
+    close(weights, totals * row_scale[:, None] * column_scale, "float32")
 
 
 def test_events_of_one_visit_do_not_follow_each_other() -> None:
@@ -124,8 +125,9 @@ def test_scores_of_single_pairs_are_those_of_the_whole_catalogue_to_the_bit(
 ) -> None:
     if is_compiled:
         pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
-    fitted, histories = fit(log, half_lives=(1.0, 4.0)), histories_at(log, time)
-    rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are no items of the models
+    fitted = fit(log, half_lives=(1.0, 4.0))
+    histories = histories_at(log, time)
+    rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are not items of the models
     candidates = Ragged.from_lists(data.draw(st.lists(rows, min_size=N_USERS, max_size=N_USERS)))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(covisitation_module, "MAX_GRID_CELLS", cells)
@@ -173,7 +175,9 @@ def test_events_at_or_after_a_time_change_no_model_that_serves_it(
 def test_models_kept_from_an_earlier_timeline_are_those_that_would_be_fitted(
     log: list[Event], more: list[Event], at: list[int]
 ) -> None:
-    earlier, later, fresh = timeline(log), timeline(log + more), timeline(log + more)
+    earlier = timeline(log)
+    later = timeline(log + more)
+    fresh = timeline(log + more)
     periods = [int(period) for period in earlier.periods(np.array(at))]
     for period in periods:
         earlier.at(period)

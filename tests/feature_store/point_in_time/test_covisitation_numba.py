@@ -24,7 +24,8 @@ def test_sums_of_two_weightings_by_hand() -> None:
 @pytest.mark.parametrize("density", [0.02, 0.5])
 def test_threads_and_the_way_the_line_is_cleared_change_nothing(density: float) -> None:
     random = np.random.default_rng(0)
-    n_items, n_queries = 200, 2 * QUERIES_PER_TASK + 3
+    n_items = 200
+    n_queries = 2 * QUERIES_PER_TASK + 3
     # With the sparse model single entries are cleared, with the dense one the whole line.
     model = sp.random(n_items, n_items, density, format="csr", dtype=np.float32, random_state=1)
     histories = sp.random(n_queries, n_items, 0.02, format="csr", dtype=np.float32, random_state=2)

@@ -40,7 +40,7 @@ def expected_rows(log: list[Event]) -> list[tuple[int, ...]]:
 
 @FEWER
 @given(logs())
-def test_log_holds_every_event_in_the_order_of_arrival(log: list[Event]) -> None:
+def test_log_holds_every_event_in_the_order_in_which_it_became_known(log: list[Event]) -> None:
     assert rows(event_log(log)) == rows(quick_log(log)) == expected_rows(log)
 
 
@@ -53,7 +53,7 @@ def test_order_of_the_frame_does_not_matter(case: tuple[list[Event], list[Event]
 
 @FEWER
 @given(logs(), times())
-def test_log_until_a_moment_is_the_log_of_what_was_known(log: list[Event], time: int) -> None:
+def test_log_until_a_time_is_the_log_of_what_was_known(log: list[Event], time: int) -> None:
     known = [event for event in log if slow_reference.is_known(event, time)]
     assert rows(event_log(log).until(time)) == rows(event_log(known))
 

@@ -30,8 +30,14 @@ def as_lists(histories: Histories) -> list[list[Remembered]]:
     found = []
     for row in range(len(histories)):
         part = slice(*histories.items.offsets[row : row + 2])
-        columns = (histories.items.values, histories.times, histories.signs, histories.recency)
-        found.append([Remembered(*entry) for entry in zip(*(column[part].tolist() for column in columns), strict=True)])
+        entries = zip(
+            histories.items.values[part].tolist(),
+            histories.times[part].tolist(),
+            histories.signs[part].tolist(),
+            histories.recency[part].tolist(),
+            strict=True,
+        )
+        found.append([Remembered(*entry) for entry in entries])
     return found
 
 

@@ -26,7 +26,8 @@ def split(log: list[Event], is_tail: list[bool]) -> OnlineLog:
 
 
 def reads(log: AsOf, time: int, limit: int | None) -> list[np.ndarray]:
-    users, items = np.arange(-1, N_USERS), np.arange(N_ITEMS)
+    users = np.arange(-1, N_USERS)
+    items = np.arange(N_ITEMS)
     past = log.past(users, np.full(len(users), time), limit)
     counts = log.item_counts(items, np.full(len(items), time), (1, 3, 9))
     columns = [past.items.values, past.items.offsets, past.times, past.known, past.signs]
@@ -44,10 +45,12 @@ def firsts_and_lasts(log: AsOf, items: np.ndarray, time: int) -> list[np.ndarray
 @example(TIE, [True, False] * 7, 9, 2)
 @example(TIE, [False, True] * 7, 9, None)
 def test_every_read_is_that_of_one_log(log: list[Event], is_tail: list[bool], time: int, limit: int | None) -> None:
-    online, whole = split(log, is_tail), event_log(log)
+    online = split(log, is_tail)
+    whole = event_log(log)
     for found, expected in zip(reads(online, time, limit), reads(whole, time, limit), strict=True):
         close(found, expected, "exact")
-    users, at = np.arange(N_USERS), np.full(N_USERS, time)
+    users = np.arange(N_USERS)
+    at = np.full(N_USERS, time)
     close(Histories.as_of(online, users, at, 3).recency, Histories.as_of(whole, users, at, 3).recency, "exact")
     assert (len(online), online.clock, online.n_changes(time)) == (len(whole), whole.clock, whole.n_changes(time))
     same(online.whole, whole)
