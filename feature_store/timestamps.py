@@ -49,7 +49,7 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
     first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    got = "text that is not an ISO 8601 time" if column.dtype in _TEXT else "a number or date outside these years"
+    got = "text that is not an ISO time" if column.dtype in _TEXT else "a number or date outside these years"
     return times, bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
 
 

@@ -57,7 +57,7 @@ def test_iso_text_with_and_without_a_zone_is_read(text: str) -> None:
 def test_text_that_is_not_an_iso_time_is_a_fault(text: str) -> None:
     times, faults = parse_timestamps(pl.Series("timestamp", ["2024-02-29", text]))
     assert times.null_count() == 1
-    assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is not an ISO 8601 time"]
+    assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is not an ISO time"]
     assert faults[0].rows is not None
     assert faults[0].rows.to_list() == [False, True]
 
