@@ -18,9 +18,9 @@ import polars as pl
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.data_errors import DataError
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
-from feature_store.point_in_time.event_log import SignalConfig
 from feature_store.redis.rows import HEAD, event_rows, heads, members, waiting
 from feature_store.redis.server import Argument, Server
+from feature_store.signals import SignalConfig
 
 FORMAT = 2
 NOW = np.iinfo(np.int64).min

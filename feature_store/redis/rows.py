@@ -9,10 +9,11 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
-from feature_store.cancellations import gone_at
+from feature_store.cancellations import cancellation_times
 from feature_store.point_in_time.as_of_index import when_known
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
-from feature_store.point_in_time.event_log import SignalConfig, rows_of
+from feature_store.point_in_time.event_log import rows_of
+from feature_store.signals import SignalConfig
 
 IDENTITY = 16
 _AFTER = struct.Struct("<qqb")
@@ -30,9 +31,9 @@ def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) ->
     """Rows of known items as they became known: user, item, known, time, sign, identity, has_id, target and gone.
 
     `events` are checked rows of the events table, `items` the ids of the catalogue. Ids are text here. `target`: the
-    identity of the event that a row cancels, null for an event. `gone`: see `gone_at`, of these rows alone.
+    identity of the event that a row cancels, null for an event. `gone`: see `cancellation_times`, of these rows alone.
     """
-    told = gone_at(events)
+    told = cancellation_times(events)
     gone = np.full(len(events), END_OF_TIME) if told is None else told
     cancels = events["cancels"] if "cancels" in events.columns else pl.lit(None, pl.String)
     rows = events.select(

@@ -2,14 +2,13 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
 from feature_store import EventLog, SignalConfig
 from feature_store.point_in_time.event_log import rows_of
-from strategies import ITEMS, USERS, Event, event_frame, logs, times
+from strategies import ITEMS, N_ITEMS, USERS, Event, event_frame, logs, times
 from strategies import event_log as quick_log
 
 FEWER = settings(max_examples=40)  # each builds frames
@@ -39,34 +38,9 @@ def expected_rows(log: list[Event]) -> list[tuple[int, ...]]:
     ]
 
 
-@pytest.mark.parametrize(
-    ("kind", "value", "sign"),
-    [
-        ("rating", 4.0, 1),
-        ("rating", 3.9, 0),
-        ("rating", 2.1, 0),
-        ("rating", 2.0, -1),
-        ("rating", None, 0),
-        ("skip", None, -1),
-        ("return", 5.0, -1),
-        ("purchase", 1.0, 1),
-        ("view", None, 0),
-        (None, None, 1),
-    ],
-)
-def test_events_count_for_against_or_neither(kind: str | None, value: float | None, sign: int) -> None:
-    frame = pl.DataFrame({"event": [kind], "value": [value]}, schema={"event": pl.String, "value": pl.Float64})
-    assert SignalConfig(neutral_events=("view",)).signs(frame).tolist() == [sign]
-
-
-def test_a_rating_cannot_count_both_ways() -> None:
-    with pytest.raises(ValueError, match=r"negative_to: expected less than positive_from \(3.0\), got 3.0\. Leave"):
-        SignalConfig(positive_from=3.0, negative_to=3.0)
-
-
 @FEWER
 @given(logs())
-def test_log_holds_every_event_in_the_order_of_arrival(log: list[Event]) -> None:
+def test_log_holds_every_event_in_the_order_in_which_it_became_known(log: list[Event]) -> None:
     assert rows(event_log(log)) == rows(quick_log(log)) == expected_rows(log)
 
 
@@ -79,7 +53,7 @@ def test_order_of_the_frame_does_not_matter(case: tuple[list[Event], list[Event]
 
 @FEWER
 @given(logs(), times())
-def test_log_until_a_moment_is_the_log_of_what_was_known(log: list[Event], time: int) -> None:
+def test_log_until_a_time_is_the_log_of_what_was_known(log: list[Event], time: int) -> None:
     known = [event for event in log if slow_reference.is_known(event, time)]
     assert rows(event_log(log).until(time)) == rows(event_log(known))
 
@@ -109,6 +83,23 @@ def test_indexes_read_users_and_items() -> None:
     log = event_log([Event(0, 3, 5), Event(1, 3, 6), Event(0, 2, 7)])
     assert log.by_user.last(np.array([0, 1]), np.array([99, 99])).to_lists() == [[0, 2], [1]]
     assert log.by_item.last(np.array([3, 2]), np.array([99, 7])).to_lists() == [[0, 1], []]
+
+
+def test_last_event_of_an_item_by_hand() -> None:
+    log = event_log([Event(0, 3, 5), Event(1, 3, 2, available=9), Event(2, 3, 7), Event(2, 1, 8), Event(0, 3, 7)])
+    times = np.array([6, 8, 10, 10])
+    known, happened = log.item_lasts(np.array([3, 3, 3, 1]), times)
+    assert happened.tolist() == [5, 7, 7, 8]  # at 10 the event of time 2 has just arrived, but happened long before
+    assert known.tolist() == [6, 8, 8, 9]
+
+
+@FEWER
+@given(logs(), times())
+def test_last_events_of_items_are_those_of_the_oracle(log: list[Event], time: int) -> None:
+    expected = {item: slow_reference.item_last(log, item, time) for item in range(N_ITEMS)}
+    items = [item for item, last in expected.items() if last is not None]
+    known, happened = event_log(log).item_lasts(np.array(items, np.int64), np.full(len(items), time))
+    assert list(zip(known.tolist(), happened.tolist(), strict=True)) == [expected[item] for item in items]
 
 
 def test_rows_of_ids_are_their_places() -> None:
