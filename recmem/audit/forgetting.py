@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import DataError, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.rows import event_rows
@@ -115,7 +115,9 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
 def _as_told(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
     """The model's name where a table held the id at its version, with a word where that version cannot be read now."""
     try:
-        tables = [getattr(store, table)(versions[table]) for table in ("events", "impressions") if table in versions]
+        tables = [
+            store.read(table, version=versions[table.name]) for table in (EVENTS, IMPRESSIONS) if table.name in versions
+        ]
     except DataError:
         return [f"{name}, perhaps: the versions that it was trained from are gone"]
     for table in tables:

@@ -12,9 +12,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import DataError, Store
-from feature_store import _delta as delta_module
-from feature_store import table_writes as changes_module
+from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, table_writes
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(
@@ -65,14 +63,14 @@ def test_nothing_on_the_disk_names_the_forgotten_and_the_rest_is_as_it_was(
     tmp_path: Path, column: str, value: str
 ) -> None:
     store = filled(tmp_path / "store")
-    before = {"events": store.events(), "impressions": store.impressions()}
+    before = {EVENTS: store.events(), IMPRESSIONS: store.impressions()}
     assert len(traces(tmp_path / "store", value)) > 5
     forgotten = store.forget_user(value) if column == "user_id" else store.forget_item(value)
     assert traces(tmp_path / "store", value) == []
-    for name, frame in before.items():
-        left = getattr(store, name)()
+    for table, frame in before.items():
+        left = store.read(table)
         assert left.sort(pl.all()).equals(without(frame, column, value))
-        assert forgotten.n_removed[name] == len(frame) - len(left) > 0
+        assert forgotten.n_removed[table.name] == len(frame) - len(left) > 0
     assert forgotten.n_removed["rejected"] == (1 if column == "user_id" else 2)
     assert forgotten.n_removed.get("items", 0) == (column == "item_id")
     assert len(store.rejected()) == 2 - forgotten.n_removed["rejected"]
@@ -127,7 +125,7 @@ def test_a_call_that_was_killed_is_finished_by_the_next(
     def killed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (changes_module, step)
+    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (table_writes, step)
     with monkeypatch.context() as patch:
         patch.setattr(*where, killed)
         with pytest.raises(KeyboardInterrupt):
@@ -140,7 +138,7 @@ def test_a_call_that_was_killed_is_finished_by_the_next(
 
 def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled(tmp_path / "store")
-    replace: Callable[..., None] = delta_module.replace
+    replace: Callable[..., None] = _delta.replace
     late = [events("late", ["b"], 500)]
 
     def interrupted(*args: object) -> None:
@@ -148,7 +146,7 @@ def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch:
             store.append_events(late.pop())
         replace(*args)
 
-    monkeypatch.setattr(changes_module, "replace", interrupted)
+    monkeypatch.setattr(table_writes, "replace", interrupted)
     store.forget_user(USER)
     assert set(store.events()["user_id"]) == {"b", "c", "late"}
     assert traces(tmp_path / "store", USER) == []

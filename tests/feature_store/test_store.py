@@ -16,10 +16,11 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store import _delta
-from feature_store import table_writes as changes_module
-from feature_store.schema import EVENTS, REJECTED, DataError
-from feature_store.store import Receipt, Store
+from feature_store import _delta, table_writes
+from feature_store.data_errors import DataError
+from feature_store.receipts import Receipt
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Table
+from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -182,7 +183,7 @@ def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
     frame = event_rows(("u", "i", 1), (None, "i", 1))
     store.append_events(event_rows(("v", "i", 1)))
 
-    commit = changes_module.append
+    commit = table_writes.append
 
     def dies_at_the_events(delta: Any, rows: pl.DataFrame) -> None:
         if "user_id" in rows.columns:
@@ -190,7 +191,7 @@ def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
         commit(delta, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(changes_module, "append", dies_at_the_events)
+        patched.setattr(table_writes, "append", dies_at_the_events)
         with pytest.raises(KeyboardInterrupt):
             store.append_events(frame)
     assert (store.events().height, store.rejected().height) == (1, 1)
@@ -307,20 +308,20 @@ def test_an_append_on_a_version_that_has_passed_is_refused_not_rebased(store: St
     assert store.events().height == 2
 
 
-@pytest.mark.parametrize("table", ["items", "events", "impressions", "rejected"])
+@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
 def test_an_append_that_meets_another_writers_commit_reads_again(
-    store: Store, table: str, monkeypatch: pytest.MonkeyPatch
+    store: Store, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another writer adds the same rows between the reading and the commit of ours, once."""
     shown = event_rows(("u", "i", 1), ("u", "j", 1), impression_id=["p", "p"], label=[0, 1])
     refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
-    add = {
-        "items": lambda: store.append_items(item_rows(item_id=["a", "b"], title=["a", "b"])),
-        "events": lambda: store.append_events(shown),
-        "impressions": lambda: store.append_impressions(shown),
-        "rejected": lambda: store.append_events(refused),
-    }[table]
-    commit = changes_module.append
+    items = item_rows(item_id=["a", "b"], title=["a", "b"])
+    frame = {ITEMS: items, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+
+    def add() -> Receipt:
+        return store.append(EVENTS if table is REJECTED else table, frame)
+
+    commit = table_writes.append
     met = []
 
     def slow_commit(delta: Any, rows: pl.DataFrame) -> None:
@@ -329,18 +330,18 @@ def test_an_append_that_meets_another_writers_commit_reads_again(
             assert counts(add())[0] == 2
         commit(delta, rows)
 
-    monkeypatch.setattr(changes_module, "append", slow_commit)
+    monkeypatch.setattr(table_writes, "append", slow_commit)
     receipt = add()
     assert met
-    assert counts(receipt) == ((2, 0, 0, 2) if table == "rejected" else (2, 0, 2, 0))
-    assert getattr(store, table)().height == 2
+    assert counts(receipt) == ((2, 0, 0, 2) if table is REJECTED else (2, 0, 2, 0))
+    assert store.read(table).height == 2
 
 
 def test_a_column_that_another_writer_has_just_stored_otherwise_is_refused_in_words(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.append_items(item_rows(item_id=["a"], title=["a"]))
-    monkeypatch.setattr(Store, "_stored", lambda *_: {})  # what it was before the other writer's commit
+    monkeypatch.setattr(Store, "_decided_dtypes", lambda *_: {})  # what it was before the other writer's commit
     with_text = item_rows(item_id=["b"], title=["b"], size=["large"])
     with_number = item_rows(item_id=["b"], title=["b"], size=[3])
     store.append_items(with_text)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
-from feature_store.data_errors import as_python
+from feature_store.python_cells import with_python_times
 
 FARTHEST = 2**63 - 1
 
@@ -21,9 +21,9 @@ FARTHEST = 2**63 - 1
 )
 def test_times_that_python_has_no_year_for_become_text(dtype: pl.DataType, number: int, expected: str) -> None:
     column = pl.Series("at", [number, None], dtype=pl.Int64).cast(pl.Int32 if dtype == pl.Date else pl.Int64)
-    assert as_python(column.cast(dtype).to_frame()).rows() == [(expected,), (None,)]
+    assert with_python_times(column.cast(dtype).to_frame()).rows() == [(expected,), (None,)]
 
 
 def test_other_columns_stay_as_they_are() -> None:
     near = pl.DataFrame({"at": pl.Series([0, FARTHEST]).cast(pl.Datetime("ns")), "n": [1, None], "text": ["a", "b"]})
-    assert as_python(near).equals(near)
+    assert with_python_times(near).equals(near)
