@@ -12,7 +12,7 @@ import polars as pl
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
-from feature_store.redis.rows import event_rows
+from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import bundle_folder, registered_versions
 from recmem.text.item_text import item_text
@@ -75,7 +75,7 @@ def _rows_of(
     """What the tables tell of the id, as the online memories know it."""
     (wanted,) = parse_ids(pl.Series(column, [value]), events.schema[column])[0]
     mine = events.filter(pl.col(column).eq_missing(pl.lit(wanted, events.schema[column])))
-    rules = online.rules()
+    rules = online.settings()
     return event_rows(mine, items["item_id"].sort(), SignalConfig() if rules is None else rules.signals)
 
 

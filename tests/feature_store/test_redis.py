@@ -15,19 +15,20 @@ from hypothesis import strategies as st
 
 from feature_store import DataError, SignalConfig
 from feature_store.point_in_time.event_log import EventLog, rows_of
-from feature_store.redis import RedisMemories, UnavailableError
-from feature_store.redis.loaded_tables import Loaded
-from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, Rules
-from feature_store.redis.request_reads import Fetched, Request
-from feature_store.redis.rows import event_rows
+from feature_store.redis import RedisMemories, UnavailableError, publishing
+from feature_store.redis.event_rows import event_rows
+from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.loaded_tables import LoadedTables
+from feature_store.redis.memories import NOW, WriteOutcome
+from feature_store.redis.memory_settings import MemorySettings
 from redis_server import free_port, running
 from slow_reference import Event
 from strategies import ITEMS, LAST_TIME, N_ITEMS, N_USERS, USERS, event_frame, event_log, logs, times
 from tolerances import close
 
 WINDOWS = (1, 3, 9)
-RULES = Rules(SignalConfig(), WINDOWS, limit=2)
-LONG = Rules(SignalConfig(), WINDOWS, limit=50)
+RULES = MemorySettings(SignalConfig(), WINDOWS, limit=2)
+LONG = MemorySettings(SignalConfig(), WINDOWS, limit=50)
 FROM = -20
 """PastQueries from here on are asked about."""
 NAMES = count()
@@ -50,20 +51,22 @@ def rows(log: list[Event]) -> pl.DataFrame:
     return event_rows(event_frame(log), ITEMS, SignalConfig())
 
 
-def write(memories: RedisMemories, log: list[Event], rules: Rules, tables: list[Event]) -> list[str]:
+def write(memories: RedisMemories, log: list[Event], rules: MemorySettings, tables: list[Event]) -> list[str]:
     new, users = rows(log), {USERS[event.user] for event in tables}
     return memories.write(new, rules, new["user"].is_in(list(users)).to_numpy(), rows(tables))
 
 
-def fetched(memories: RedisMemories, rules: Rules, base: EventLog, time: int, users: pl.Series = USERS) -> Fetched:
+def fetched(
+    memories: RedisMemories, rules: MemorySettings, base: EventLog, time: int, users: pl.Series = USERS
+) -> FetchedLog:
     user_rows = np.array([USERS.to_list().index(user) if user in USERS else -1 for user in users], np.int64)
     items = np.arange(-1, N_ITEMS + 2)
-    request = Request(users, user_rows, np.full(len(users), time), items, np.full(len(items), time))
-    loaded = Loaded(base, event_frame([]), ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
-    return Fetched.of(memories, rules, loaded, USERS, request)
+    request = FetchRequest(users, user_rows, np.full(len(users), time), items, np.full(len(items), time))
+    loaded = LoadedTables(base, event_frame([]), ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
+    return FetchedLog.fetch(memories, rules, loaded, USERS, request)
 
 
-def same_as_log(reads: Fetched, whole: EventLog, time: int, limit: int) -> None:
+def same_as_log(reads: FetchedLog, whole: EventLog, time: int, limit: int) -> None:
     users, items = np.arange(-1, N_USERS), np.arange(N_ITEMS + 2)
     at, items_at = np.full(len(users), time), np.full(len(items), time)
     for asked in (limit, 1):
@@ -94,8 +97,8 @@ def test_every_read_is_that_of_the_log(url: str, log: list[Event], ways: list[st
     written = [event for event, way in parts if way != "t"]
     memories.publish(event_frame(tables), ITEMS, LONG, answers_from=FROM)
     became = write(memories, written, LONG, tables)
-    assert became.count(NEW) == sum(way == "w" for _, way in parts)
-    assert set(write(memories, written, LONG, tables)) <= {DUPLICATE}
+    assert became.count(WriteOutcome.NEW) == sum(way == "w" for _, way in parts)
+    assert set(write(memories, written, LONG, tables)) <= {WriteOutcome.DUPLICATE}
     if again:
         memories.publish(event_frame(log), ITEMS, LONG, answers_from=FROM)
     reads = fetched(memories, LONG, event_log(tables), time)
@@ -132,17 +135,17 @@ def test_what_is_held_of_a_user_and_of_an_item_is_bounded(memories: RedisMemorie
 
     old = [Event(0, n % N_ITEMS, n) for n in range(60)]
     memories.publish(event_frame(old), ITEMS, RULES)
-    assert set(write(memories, [Event(0, 0, time) for time in range(60, 90)], RULES, old)) == {NEW}
+    assert set(write(memories, [Event(0, 0, time) for time in range(60, 90)], RULES, old)) == {WriteOutcome.NEW}
     client, prefix = redis.Redis.from_url(url), memories._server.prefix
     assert client.zcard(f"{prefix}:u:user0") == 4
     assert client.hget(f"{prefix}:dropped", "user0") == b"86"
     memories.publish(event_frame([*old, *(Event(0, 0, time) for time in range(60, 90))]), ITEMS, RULES)
     assert 0 < client.zcard(f"{prefix}:i:i0") <= 18  # two of the longest windows
-    with pytest.raises(DataError, match=r"after which user 'user0' did more than is held"):
+    with pytest.raises(DataError, match=r"after which user 'user0' had more events than are held"):
         fetched(memories, RULES, event_log([]), 86)
-    with pytest.raises(DataError, match=r"expected a moment that .* one before 1970"):
+    with pytest.raises(DataError, match=r"expected a time that .* one before 1970"):
         fetched(memories, RULES, event_log([]), 20)
-    assert write(memories, [Event(1, 1, 5)], RULES, []) == [TOO_LATE]
+    assert write(memories, [Event(1, 1, 5)], RULES, []) == [WriteOutcome.TOO_LATE]
 
 
 def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_again(
@@ -157,8 +160,8 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
     client.delete(f"{prefix}:u:user0")
     same_as_log(fetched(memories, LONG, event_log(tables), 9), event_log(tables), 9, LONG.limit)
     new = [Event(0, 3, 7)]
-    assert memories._written(rows(new), LONG, np.array([True]), rows(tables)["identity"]) == [NOT_HELD]
-    assert write(memories, new, LONG, tables) == [NEW]
+    assert memories._write_rows(rows(new), LONG, np.array([True]), rows(tables)["identity"]) == [WriteOutcome.NOT_HELD]
+    assert write(memories, new, LONG, tables) == [WriteOutcome.NEW]
     same_as_log(fetched(memories, LONG, event_log([]), 9), event_log(tables + new), 9, LONG.limit)
 
 
@@ -187,8 +190,10 @@ def test_one_event_id_counts_once_whatever_else_is_said(memories: RedisMemories,
     frame = event_frame([Event(0, 1, 3), Event(0, 2, 5)]).with_columns(event_id=pl.lit("e1" if named else None))
     memories.publish(frame[:0], ITEMS, LONG, answers_from=FROM)
     one, other = (event_rows(frame[n : n + 1], ITEMS, SignalConfig()) for n in (0, 1))
-    assert memories.write(one, LONG, np.array([False]), one[:0]) == [NEW]
-    assert memories.write(other, LONG, np.array([False]), one[:0]) == [DUPLICATE if named else NEW]
+    assert memories.write(one, LONG, np.array([False]), one[:0]) == [WriteOutcome.NEW]
+    assert memories.write(other, LONG, np.array([False]), one[:0]) == [
+        WriteOutcome.DUPLICATE if named else WriteOutcome.NEW
+    ]
     memories.publish(frame[:1], ITEMS, LONG, answers_from=FROM)
     counts = fetched(memories, LONG, event_log([]), 9).user_counts(np.array([0]), np.array([9]))[0]
     assert counts.tolist() == [1 if named else 2]
@@ -219,7 +224,7 @@ def test_what_is_forgotten_is_as_if_it_had_never_been(url: str, log: list[Event]
     assert reads.seen(np.array([user]), np.array([30])).to_lists() == [[]]
     same_as_log(reads, event_log(left), 30, LONG.limit)
     back = Event(user, item, 20)
-    assert write(memories, [back], LONG, [*mine, back]) == [NEW]
+    assert write(memories, [back], LONG, [*mine, back]) == [WriteOutcome.NEW]
     same_as_log(fetched(memories, LONG, event_log(mine), 30), event_log([*left, back]), 30, LONG.limit)
     assert f":i:{ITEMS[item]}".encode() not in names
     memories.clear()
@@ -227,17 +232,17 @@ def test_what_is_forgotten_is_as_if_it_had_never_been(url: str, log: list[Event]
 
 
 def test_readers_and_writers_by_other_rules_are_refused(memories: RedisMemories) -> None:
-    with pytest.raises(DataError, match=r"got none, or not yet whole. Run recmem publish"):
+    with pytest.raises(DataError, match=r"got none, or an unfinished publish. Run recmem publish"):
         fetched(memories, LONG, event_log([]), 3)
     memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG, answers_from=0)
-    assert memories.rules() == Rules(SignalConfig(), (9,), 50)
-    others = Rules(SignalConfig(positive_from=5.0), WINDOWS, 50)
-    with pytest.raises(DataError, match="written by this model's rules"):
+    assert memories.settings() == MemorySettings(SignalConfig(), (9,), 50)
+    others = MemorySettings(SignalConfig(positive_from=5.0), WINDOWS, 50)
+    with pytest.raises(DataError, match="written with this model's settings"):
         fetched(memories, others, event_log([]), 3)
     with pytest.raises(DataError, match=r"same signals under 'test .* another name"):
         memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, others)
     with pytest.raises(DataError, match="windows of at most 9 microseconds"):
-        fetched(memories, Rules(SignalConfig(), (1, 3, 10), 50), event_log([]), 3)
+        fetched(memories, MemorySettings(SignalConfig(), (1, 3, 10), 50), event_log([]), 3)
 
 
 def test_a_killed_publishing_is_not_read_and_can_be_repeated(
@@ -245,10 +250,10 @@ def test_a_killed_publishing_is_not_read_and_can_be_repeated(
 ) -> None:
     log = [Event(0, 1, 3), Event(1, 2, 4)]
     with monkeypatch.context() as patch:
-        patch.setattr(RedisMemories, "_fill_items", lambda *_: 1 / 0)
+        patch.setattr(publishing, "merge_items", lambda *_, **__: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             memories.publish(event_frame(log), ITEMS, LONG)
-    with pytest.raises(DataError, match="not yet whole"):
+    with pytest.raises(DataError, match="unfinished publish"):
         fetched(memories, LONG, event_log([]), 9)
     memories.publish(event_frame(log), ITEMS, LONG)
     same_as_log(fetched(memories, LONG, event_log([]), 9), event_log(log), 9, LONG.limit)
@@ -271,7 +276,7 @@ def test_a_server_that_is_slow_or_down_is_told_within_the_timeout(tmp_path: Path
         assert clock.monotonic() - begin < 3  # three tries at the most, and then some
         server.send_signal(18)
         fetched(open_memories, LONG, event_log([]), 9)  # and it is back
-    with running(tmp_path, port), pytest.raises(DataError, match="none, or not yet whole"):
+    with running(tmp_path, port), pytest.raises(DataError, match="none, or an unfinished publish"):
         fetched(open_memories, LONG, event_log([]), 9)  # restarted, empty
 
 
@@ -291,7 +296,7 @@ def test_many_items_and_users_take_several_round_trips_and_one_clock(
 ) -> None:
     log = [Event(user, item, user + item) for user in range(N_USERS) for item in range(N_ITEMS)]
     memories.publish(event_frame(log), ITEMS, LONG)
-    monkeypatch.setattr("feature_store.redis.request_reads.PAIRS_AT_ONCE", 2)
+    monkeypatch.setattr("feature_store.redis.fetched_log.PAIRS_PER_CALL", 2)
     same_as_log(fetched(memories, LONG, event_log([]), LAST_TIME), event_log(log), LAST_TIME, LONG.limit)
     reads = fetched(memories, LONG, event_log([]), NOW)
     same_as_log(reads, event_log(log), reads.clock, LONG.limit)

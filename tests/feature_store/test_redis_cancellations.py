@@ -16,17 +16,19 @@ from feature_store import DataError, EventLog, SignalConfig
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.online_log import OnlineLog, log_of
 from feature_store.redis import RedisMemories
-from feature_store.redis.loaded_tables import Loaded
-from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
-from feature_store.redis.request_reads import Fetched, Request
-from feature_store.redis.rows import event_rows
+from feature_store.redis.event_rows import event_rows
+from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.loaded_tables import LoadedTables
+from feature_store.redis.memories import NOW, WriteOutcome
+from feature_store.redis.memory_settings import MemorySettings
+from feature_store.redis.publishing import merge_items, merge_users
 from slow_reference import Event
 from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times
 from tolerances import close
 
 WINDOWS = (1, 3, 9)
-RULES = Rules(SignalConfig(), WINDOWS, limit=2)
-LONG = Rules(SignalConfig(), WINDOWS, limit=50)
+RULES = MemorySettings(SignalConfig(), WINDOWS, limit=2)
+LONG = MemorySettings(SignalConfig(), WINDOWS, limit=50)
 FROM = -20
 NAMES = count()
 EVERYONE, EVERYTHING = np.arange(N_USERS), np.arange(N_ITEMS)
@@ -47,23 +49,25 @@ def log(frame: pl.DataFrame) -> EventLog | OnlineLog:
     return log_of(frame, USERS, ITEMS, SignalConfig())
 
 
-def loaded(frame: pl.DataFrame) -> Loaded:
-    return Loaded(log(frame), frame, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
+def loaded(frame: pl.DataFrame) -> LoadedTables:
+    return LoadedTables(log(frame), frame, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
 
 
-def write(memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, rules: Rules = LONG) -> list[str]:
+def write(
+    memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, rules: MemorySettings = LONG
+) -> list[str]:
     new = rows(frame)
     in_tables = new["user"].is_in(tables["user_id"].implode()).to_numpy()
     return memories.write(new, rules, in_tables, rows(tables))
 
 
-def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, rules: Rules = LONG) -> Fetched:
+def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, rules: MemorySettings = LONG) -> FetchedLog:
     at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
-    request = Request(USERS, EVERYONE, at, EVERYTHING, items_at)
-    return Fetched.of(memories, rules, loaded(tables), USERS, request)
+    request = FetchRequest(USERS, EVERYONE, at, EVERYTHING, items_at)
+    return FetchedLog.fetch(memories, rules, loaded(tables), USERS, request)
 
 
-def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
+def same(reads: FetchedLog, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
     """To the bit what the table says that knows nothing of what was taken back by then.
 
     What was written and no longer fits into a memory is seen only once it is in the tables that are loaded.
@@ -127,8 +131,8 @@ def test_every_answer_is_that_of_a_table_without_what_was_taken_back(
     frame = frame.drop("way")
     memories.publish(tables, ITEMS, LONG, answers_from=FROM)
     for part in written.iter_slices(at_once) if len(written) else ():
-        assert set(write(memories, part, tables)) <= {NEW, DUPLICATE}
-        assert set(write(memories, part, tables)) <= {DUPLICATE}
+        assert set(write(memories, part, tables)) <= {WriteOutcome.NEW, WriteOutcome.DUPLICATE}
+        assert set(write(memories, part, tables)) <= {WriteOutcome.DUPLICATE}
     if again:
         memories.publish(frame, ITEMS, LONG, answers_from=FROM)
     last = max((order.time + 1 + (order.delay or 0) for order in case[1]), default=0)
@@ -148,17 +152,17 @@ def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 3, 4)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
     same(fetched(memories, frame, 5), frame, 5)
-    assert write(memories, frame[3:], frame[:3]) == [NEW]
+    assert write(memories, frame[3:], frame[:3]) == [WriteOutcome.NEW]
 
-    def asked(users: list[int], items: list[int], time: int) -> Fetched:
-        request = Request(
+    def asked(users: list[int], items: list[int], time: int) -> FetchedLog:
+        request = FetchRequest(
             USERS.gather(users), np.array(users), np.full(len(users), time), np.array(items), np.full(len(items), time)
         )
-        return Fetched.of(memories, LONG, loaded(frame[:3]), USERS, request)
+        return FetchedLog.fetch(memories, LONG, loaded(frame[:3]), USERS, request)
 
     assert asked([1], [2, 3], 5).past(np.array([1]), np.array([5])).items.to_lists() == [[3]]
     for users, items in (([0], [2]), ([1], [1])):
-        with pytest.raises(DataError, match=r"a moment that .* reach, got one before 1970-01-01T00:00:00.000007"):
+        with pytest.raises(DataError, match=r"a time that .* cover, got one before 1970-01-01T00:00:00.000007"):
             asked(users, items, 6)
     assert asked([0], [1], 7).clock == 7
     assert asked([0], [1], 7).item_counts(np.array([1]), np.array([7]), WINDOWS)[0].tolist() == [0]
@@ -167,7 +171,7 @@ def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(
 def test_now_is_answered_where_the_tables_take_back_what_was_only_written(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 2, 3), Event(1, 1, 4), Event(0, 1, 2)], [Cancellation(2, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
-    assert write(memories, frame[2:3], frame[:2]) == [NEW]
+    assert write(memories, frame[2:3], frame[:2]) == [WriteOutcome.NEW]
     memories.publish(pl.concat([frame[:2], frame[3:]]), ITEMS, LONG, answers_from=FROM)
     reads = fetched(memories, frame[:2], NOW)
     assert reads.clock == 7
@@ -177,10 +181,10 @@ def test_now_is_answered_where_the_tables_take_back_what_was_only_written(memori
 def test_now_is_answered_while_a_cancellation_is_published(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
-    memories._fill_users(rows(frame), LONG, joins=True)  # and killed here
+    merge_users(memories._server, rows(frame), LONG, keep_s=60, merges=True)  # and killed here
     reads = fetched(memories, frame[:3], NOW)
     assert reads.past(np.array([0]), np.array([reads.clock])).items.to_lists() == [[2]]
-    memories._fill_items(rows(frame), FROM, LONG.window, None)
+    merge_items(memories._server, rows(frame), FROM, LONG.window)
     assert fetched(memories, frame[:3], NOW).clock == 7
 
 
@@ -198,8 +202,10 @@ def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
     redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
-    assert memories._written(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [NOT_HELD]
-    assert write(memories, frame[2:], frame[:2]) == [NEW]
+    assert memories._write_rows(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [
+        WriteOutcome.NOT_HELD
+    ]
+    assert write(memories, frame[2:], frame[:2]) == [WriteOutcome.NEW]
     same(fetched(memories, frame[:2], 9), frame, 9)
 
 
@@ -208,7 +214,11 @@ def test_what_is_too_old_for_what_is_held_is_refused_and_follows_with_the_tables
     frame = frame_of(old, [Cancellation(3, 61), Cancellation(52, 61), Cancellation(59, 61)])
     memories.publish(frame[:60], ITEMS, RULES)
     # One is a mere number, one is no longer in its user's memory, one is held.
-    assert write(memories, frame[60:], frame[:60], RULES) == [TOO_OLD, TOO_OLD, NEW]
+    assert write(memories, frame[60:], frame[:60], RULES) == [
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.NEW,
+    ]
     memories.publish(frame, ITEMS, RULES)
     same(fetched(memories, frame, 62, RULES), frame, 62, RULES.limit)
 
@@ -222,7 +232,7 @@ def test_a_cancellation_while_a_publish_goes_on_is_refused_where_its_event_is_a_
     call = kind.call
 
     def killed_at_last(self: object, name: str, *arguments: object, **options: object) -> object:
-        if name == "finish":
+        if name == "finish_publish":
             raise KeyboardInterrupt
         return call(self, name, *arguments, **options)  # type: ignore[arg-type]
 
@@ -286,8 +296,8 @@ def test_bounded_memories_answer_rightly_or_say_that_they_cannot(
     memories.publish(frame[:n], ITEMS, RULES)
     theirs = frame[: min(n, loaded)]
     taken = [write(memories, row, theirs, RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
-    refused = {state for became in taken for state in became} - {NEW, DUPLICATE}
-    assert refused <= {TOO_OLD, TOO_LATE}
+    refused = {state for became in taken for state in became} - {WriteOutcome.NEW, WriteOutcome.DUPLICATE}
+    assert refused <= {WriteOutcome.TOO_OLD, WriteOutcome.TOO_LATE}
     try:
         reads = fetched(memories, frame[:n], 70, RULES)
     except DataError:  # a user of whom so much was taken back that less is held than a memory has
@@ -312,13 +322,19 @@ def test_a_cancellation_from_a_process_that_does_not_know_its_event_is_refused_w
     memories.publish(tables, ITEMS, RULES)
     # Dropped from its user's memory; in it, but older than all windows; still to come, which only the last two tell: of
     # an item, and of a user, all of whose events are held.
-    assert write(memories, orders, stale, RULES) == [TOO_OLD, TOO_OLD, TOO_OLD, NEW, NEW]
+    assert write(memories, orders, stale, RULES) == [
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.NEW,
+        WriteOutcome.NEW,
+    ]
     late = frame[62:65]
-    assert write(memories, late[1:], stale, RULES) == [NEW, NEW]
+    assert write(memories, late[1:], stale, RULES) == [WriteOutcome.NEW, WriteOutcome.NEW]
     same(fetched(memories, tables, 71, RULES), pl.concat([tables, late[1:], orders[3:]]), 71, RULES.limit)
     # What was refused follows with the tables, where a cancellation waits for its event.
     memories.publish(pl.concat([tables, orders]), ITEMS, RULES)
-    assert write(memories, late[:1], tables, RULES) == [NEW]
+    assert write(memories, late[:1], tables, RULES) == [WriteOutcome.NEW]
     same(fetched(memories, pl.concat([tables, orders]), 71, RULES), frame, 71, RULES.limit)
 
 
@@ -330,7 +346,7 @@ def test_a_cancellation_of_an_event_whose_user_the_server_has_dropped_is_refused
     frame = frame_of([Event(0, 1, 2), Event(1, 1, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
     redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
-    assert write(memories, frame[2:], frame[1:2]) == [TOO_OLD]
+    assert write(memories, frame[2:], frame[1:2]) == [WriteOutcome.TOO_OLD]
 
 
 @pytest.mark.parametrize("gone", [6, 0])
