@@ -24,8 +24,8 @@ def read_table(path: str, *, table: str) -> pl.DataFrame:
     of the others are inferred from all rows. The URL of an object store is passed to polars unchanged.
 
     Raises:
-        DataError: the path does not exist, the file is not what its name says, or it has no rows. The message names
-            `table`.
+        DataError: the path does not exist, the file is not of the format that its name indicates, or it has no rows.
+            The message names `table`.
     """
     if "://" not in path and not os.path.exists(path):
         raise _refusal(table, f"nothing at {path!r}", "Check the path; it is relative to the working directory.")

@@ -96,11 +96,11 @@ class Server:
         with self.failures():
             self.client.zadd(self.key(name), dict(scores))
 
-    def keys(self, start: str) -> list[bytes]:
-        """All keys that begin with the prefix and `start`, some perhaps twice."""
+    def keys(self, start: str) -> Iterator[bytes]:
+        """All keys that begin with the prefix and `start`; some may come twice."""
         pattern = _literal(self.key(start)) + "*"
         with self.failures():
-            return list(self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN))
+            yield from self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)
 
     def delete_all(self) -> None:
         """Removes everything under the prefix, the meta hash first, so that no incomplete state is read."""

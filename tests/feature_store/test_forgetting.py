@@ -1,4 +1,4 @@
-"""Forgetting: the id is in no byte on the disk, everything else is as it was, and a killed call can be repeated."""
+"""Forgetting removes every trace of an id from disk and nothing else; a killed call can be repeated."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def without(frame: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(("column", "value"), [("user_id", USER), ("item_id", ITEM)])
-def test_nothing_on_the_disk_names_the_forgotten_and_the_rest_is_as_it_was(
+def test_no_file_contains_the_forgotten_id_and_other_rows_are_unchanged(
     tmp_path: Path, column: str, value: str
 ) -> None:
     store = filled(tmp_path / "store")
@@ -86,21 +86,21 @@ def test_ids_of_any_kind_are_forgotten(tmp_path_factory: pytest.TempPathFactory,
     assert traces(folder / "store", name) == []
 
 
-def test_a_number_as_id_is_forgotten_and_another_spelling_is_another_id(tmp_path: Path) -> None:
+def test_an_integer_id_is_forgotten_and_another_spelling_is_another_id(tmp_path: Path) -> None:
     store = filled(tmp_path / "store", 918273645, 546372819, (1, 2))
     assert store.forget_user("918273645").n_removed["events"] == 4
     assert traces(tmp_path / "store", 918273645) == []
     assert store.forget_item("0546372819").n_removed["events"] == 0
 
 
-def test_forgetting_somebody_unknown_removes_nothing(tmp_path: Path) -> None:
+def test_forgetting_an_unknown_user_removes_nothing(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
     before = store.events()
     assert set(store.forget_user("nobody").n_removed.values()) == {0}
     assert store.events().sort(pl.all()).equals(before.sort(pl.all()))
 
 
-def test_the_store_goes_on_after_forgetting(tmp_path: Path) -> None:
+def test_the_store_can_be_appended_to_and_read_after_forgetting(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
     digest = store.digest()
     store.forget_user(USER)
@@ -117,9 +117,7 @@ STEPS = ("vacuum", "create_checkpoint", "cleanup_metadata")
 
 
 @pytest.mark.parametrize("step", ["replace", *STEPS])
-def test_a_call_that_was_killed_is_finished_by_the_next(
-    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_call_is_completed_by_the_next(tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, before = filled(tmp_path / "store"), filled(tmp_path / "other").events()
 
     def killed(*args: object, **kwargs: object) -> None:
@@ -136,7 +134,7 @@ def test_a_call_that_was_killed_is_finished_by_the_next(
     assert store.events().sort(pl.all()).equals(without(before, "user_id", USER))
 
 
-def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_writer_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled(tmp_path / "store")
     replace: Callable[..., None] = _delta.replace
     late = [events("late", ["b"], 500)]

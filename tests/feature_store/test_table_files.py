@@ -38,7 +38,7 @@ def test_a_folder_of_parquet_is_one_table_in_the_order_of_its_names(tmp_path: Pa
     assert read_table(str(tmp_path), table="events").equals(FRAME)
 
 
-def test_a_delta_table_is_read_as_it_is_now_and_not_with_the_files_it_has_let_go(tmp_path: Path) -> None:
+def test_a_delta_table_is_read_at_its_newest_version_without_outdated_files(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "shop")
     store.append_items(pl.DataFrame({"item_id": ["a"], "title": ["old"]}))
     store.append_items(pl.DataFrame({"item_id": ["a"], "title": ["new"]}))
@@ -79,7 +79,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
         ("a.jsonl", b'{"user_id": 1}\nnope\n'),
     ],
 )
-def test_a_file_that_is_not_what_its_name_says_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_a_file_whose_content_contradicts_its_extension_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     assert "cannot be read" in refusal(tmp_path / name)
 
@@ -102,7 +102,7 @@ def test_a_folder_of_files_with_other_columns_is_refused(tmp_path: Path) -> None
     assert "cannot be read" in refusal(tmp_path)
 
 
-def test_a_file_that_claims_far_more_rows_than_it_has_room_for_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_claims_more_rows_than_it_can_hold_is_refused(tmp_path: Path) -> None:
     rows = pl.LazyFrame({"user_id": ["u"]}).select(pl.repeat("u", 30_000_000).alias("user_id"))
     rows.sink_parquet(tmp_path / "a.parquet", row_group_size=30_000_000)
     assert "claims 30,000,000 rows" in refusal(tmp_path / "a.parquet")

@@ -10,7 +10,6 @@ from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.memories import WriteOutcome
 from feature_store.redis.memory_settings import MemorySettings
 from recmem.audit.parity import replay_audit
 from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
