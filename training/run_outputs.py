@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.atomic_files import write_whole
+from feature_store.atomic_files import write_text_atomically
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
@@ -58,8 +58,8 @@ def evaluate(run: Run, child: StepRun) -> None:
     )
     model = Model.load(run.out / "bundle", store=run.store)
     content = _report_content(run, model, rankers[WITH_MATCH].importance(), choices)
-    write_whole(told["ledger.json"], measured.ledger.to_json())
-    write_whole(told["report.html"], render_report(measured.ledger, content))
+    write_text_atomically(told["ledger.json"], measured.ledger.to_json())
+    write_text_atomically(told["report.html"], render_report(measured.ledger, content))
     _log(run, child, measured.ledger, content)
 
 

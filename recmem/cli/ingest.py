@@ -8,8 +8,6 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 
-TABLES = ("items", "events", "impressions")
-
 Items = Annotated[
     str | None,
     typer.Option(
@@ -45,30 +43,29 @@ def ingest(
     Safe to repeat: rows that the store already has are not added again. Invalid rows go to the store's table
     `rejected`, with the reason.
     """
-    given = dict(zip(TABLES, (items, events, impressions), strict=True))
-    paths = {name: path for name, path in given.items() if path is not None}
-    if not paths:
+    if items is None and events is None and impressions is None:
         raise typer.BadParameter("--items, --events, --impressions: expected at least one, got none. Name a file.")
-    from feature_store import DataError, Store
+    from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
     from feature_store.cancellations import n_waiting
-    from feature_store.table_files import read_parquet_table
+    from feature_store.table_files import read_table
 
+    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
+    given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
     frames = {}
-    with progress.stage("Reading files", len(paths)) as advance:
-        for name, path in paths.items():
-            frames[name] = read_parquet_table(path, table=name)
+    with progress.stage("Reading files", len(given)) as advance:
+        for table, path in given.items():
+            frames[table] = read_table(path, table=table.name)
             advance(1)
     opened = Store.open_or_create(store)
-    append = {"items": opened.append_items, "events": opened.append_events, "impressions": opened.append_impressions}
     receipts = []
     with progress.stage("Adding rows to the store", len(frames)) as advance:
-        for name, frame in frames.items():
-            receipts.append(append[name](frame))
+        for table, frame in frames.items():
+            receipts.append(opened.append(table, frame))
             advance(1)
     for receipt in receipts:
         say(str(receipt))
-    if "events" in frames and "cancels" in frames["events"].columns and (n := n_waiting(opened.events())):
+    if EVENTS in frames and "cancels" in frames[EVENTS].columns and (n := n_waiting(opened.events())):
         complain(f"{n:,} cancellations in {store} match no event of their user and item yet, and have no effect.")
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"See the rejected rows with: recmem rejected --store {store}")

@@ -17,6 +17,7 @@ from torch.nn import functional
 from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
+from feature_store.file_digest import file_digest
 from recmem.pipelining import ahead
 from recmem.text.item_text import TEMPLATE_VERSION
 
@@ -279,7 +280,7 @@ def _weight_files(folder: Path) -> list[Path]:
 
 
 def _check_default_weights(weights: list[Path]) -> None:
-    digest = _sha256(weights[0])
+    digest = file_digest(weights[0])
     if len(weights) != 1 or not digest.startswith(_DEFAULT_ENCODER_SHA256):
         raise ValueError(
             f"name: expected {DEFAULT_ENCODER!r} with a sha256 from {_DEFAULT_ENCODER_SHA256}, got {digest[:8]}. "
@@ -319,7 +320,7 @@ def _fingerprint(config: EncoderConfig, weights: Sequence[Path], folder: Path) -
     """The embedding space's name: weights, tokenizer, pooling, cut and template. Not the folder, device or dtype."""
     digest = hashlib.sha256()
     for path in [*weights, *_tokenizer_files(folder)]:
-        digest.update(f"{path.name}:{_sha256(path)}\n".encode())
+        digest.update(f"{path.name}:{file_digest(path)}\n".encode())
     digest.update(f"pooling:{config.pooling}\nmax_tokens:{config.max_tokens}\ntemplate:{TEMPLATE_VERSION}\n".encode())
     return digest.hexdigest()[:_FINGERPRINT_CHARS]
 
@@ -328,11 +329,6 @@ def _tokenizer_files(folder: Path) -> list[Path]:
     """tokenizer.json holds the whole tokenizer; without it, the slow tokenizer's files do."""
     whole = folder / "tokenizer.json"
     return [whole] if whole.is_file() else sorted({path for form in _TOKENIZER_FILES for path in folder.glob(form)})
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from feature_store.atomic_files import clear
+from feature_store.atomic_files import remove_abandoned
 from recmem.pipelining import behind
 
 CACHE = "vectors"
@@ -216,7 +216,7 @@ class VectorCache:
         """A new part of hashes and vectors; under a name that no reader looks for until it is whole."""
         hashes, vectors = content
         self.folder.mkdir(parents=True, exist_ok=True)
-        clear(self.folder.glob("unfinished-*"))
+        remove_abandoned(self.folder.glob("unfinished-*"))
         name = uuid.uuid4().hex
         unfinished = self.folder / f"unfinished-{name}"
         frame = pl.DataFrame(
