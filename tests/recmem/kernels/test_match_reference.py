@@ -72,7 +72,9 @@ def in_float64(tables: MatchTables) -> dict[str, np.ndarray]:
 def oracle_scores(
     tables: MatchTables, memories: list[list[int]], candidates: list[int], terms: tuple[Tensor, Tensor]
 ) -> list[list[float]]:
-    numbers, rows, first = in_float64(tables), [], 0
+    numbers = in_float64(tables)
+    rows = []
+    first = 0
     for memory in memories:
         bias, sign = (term[first : first + len(memory)].double().numpy() for term in terms)
         first += len(memory)
@@ -94,9 +96,10 @@ def test_one_head_and_one_slot_by_hand() -> None:
         null_logit=torch.tensor([0.3]),
     )
     terms = torch.tensor([[-0.2]]), torch.tensor([[-1.0]])
-    weight, null = math.exp(2.0 * 0.5 + 2.0 * 0.6 - 0.2), math.exp(0.3)
-    says = 3.0 * 0.1 + 0.5 * 0.6
-    expected = 0.25 + (null * -0.5 - weight * says) / (null + weight)
+    weight = math.exp(2.0 * 0.5 + 2.0 * 0.6 - 0.2)
+    null = math.exp(0.3)
+    value = 3.0 * 0.1 + 0.5 * 0.6
+    expected = 0.25 + (null * -0.5 - weight * value) / (null + weight)
     close(scores(tables, [[1]], [0], terms), [[expected]], "float32")
 
 
@@ -127,7 +130,8 @@ def test_memories_of_a_batch_are_scored_as_single_ones(
     memories: list[list[int]], candidates: list[int], seed: int
 ) -> None:
     tables, (bias, sign) = random_tables(seed), slot_terms(memories, seed)
-    batch, first = scores(tables, memories, candidates, (bias, sign)), 0
+    batch = scores(tables, memories, candidates, (bias, sign))
+    first = 0
     for place, memory in enumerate(memories):
         part = slice(first, first + len(memory))
         first += len(memory)
@@ -176,7 +180,7 @@ def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: li
 
 @FEWER
 @given(MEMORIES, CANDIDATES, st.integers(1, 3), st.integers(0, 5), SEEDS)
-def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
+def test_of_the_older_slots_those_most_similar_to_a_candidate_are_visible_to_it(
     memories: list[list[int]], candidates: list[int], n_kept: int, n_recent: int, seed: int
 ) -> None:
     memories = [list(dict.fromkeys(memory)) for memory in memories]  # equal cosines would all be kept
@@ -186,31 +190,32 @@ def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
     found = match_scores(
         tables, slots, owner, bias, sign, torch.tensor(candidates), len(memories), RetrievedSlots(older, n_kept)
     )
-    numbers, first = in_float64(tables), 0
+    numbers = in_float64(tables)
+    first = 0
     for number, memory in enumerate(memories):
         cut = max(len(memory) - n_recent, 0)
         for place, item in enumerate(candidates):
             by_cosine = sorted(
                 range(cut), key=lambda slot: -float(numbers["unit"][item] @ numbers["unit"][memory[slot]])
             )
-            seen = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
-            terms = [term[[first + slot for slot in seen]].double().numpy() for term in (bias, sign)]
-            expected = slow_reference.match(numbers, [memory[slot] for slot in seen], *terms, item, N_HEADS)
+            visible = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
+            terms = [term[[first + slot for slot in visible]].double().numpy() for term in (bias, sign)]
+            expected = slow_reference.match(numbers, [memory[slot] for slot in visible], *terms, item, N_HEADS)
             close(found[number, place], expected.score, "float32")
         first += len(memory)
 
 
 @FEWER
 @given(st.lists(ROWS, min_size=1, max_size=6), CANDIDATES, SEEDS)
-def test_contributions_of_a_searched_memory_sum_to_its_score(
+def test_contributions_of_a_memory_with_retrieved_slots_sum_to_its_score(
     memory: list[int], candidates: list[int], seed: int
 ) -> None:
     tables, (bias, sign) = random_tables(seed), slot_terms([memory], seed)
     slots, owner = flat([memory])
     retrieved = RetrievedSlots(torch.arange(len(memory)) < 4, 2)
-    asked = torch.tensor(candidates)
-    prior, null, parts = match_contributions(tables, slots, bias, sign, asked, retrieved)
-    score = match_scores(tables, slots, owner, bias, sign, asked, 1, retrieved)[0]
+    rows = torch.tensor(candidates)
+    prior, null, parts = match_contributions(tables, slots, bias, sign, rows, retrieved)
+    score = match_scores(tables, slots, owner, bias, sign, rows, 1, retrieved)[0]
     close(prior + null + parts.sum(0), score, "explanation")
 
 
@@ -233,7 +238,7 @@ def test_logits_are_clamped_and_scores_stay_finite(size: float) -> None:
         close(found, at_limit, "exact")
 
 
-def test_memory_of_similarities_below_zero_is_not_taken_for_an_empty_one() -> None:
+def test_a_memory_of_negative_similarities_is_not_taken_for_an_empty_one() -> None:
     unit = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, -0.3]]), dim=1)
     nothing = torch.zeros(3, N_HEADS)
     tables = MatchTables(
@@ -258,7 +263,7 @@ def test_memory_of_similarities_below_zero_is_not_taken_for_an_empty_one() -> No
 
 @FEWER
 @given(SEEDS)
-def test_slots_of_no_weight_change_nothing(seed: int) -> None:
+def test_slots_of_no_weight_change_no_score(seed: int) -> None:
     memories = [[1, 2], [0]]
     tables, (bias, sign) = random_tables(seed, 0.1), slot_terms(memories, seed)
     padded_bias = torch.cat([bias, torch.full((3, N_HEADS), -1e9)])
