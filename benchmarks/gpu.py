@@ -130,7 +130,8 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
         vectors = torch.nn.functional.normalize(torch.randn((n, DIM), generator=generator, device=device), dim=1)
         return vectors.mul(GRID).round().div(GRID).half()
 
-    table, queries = draw(N_ROWS), draw(N_QUERIES)
+    table = draw(N_ROWS)
+    queries = draw(N_QUERIES)
     found = torch.from_numpy(top_rows(table, queries, K)).to(device)
     products = queries.float() @ table.float().T
     if not torch.equal(products.gather(1, found).sort(1, descending=True).values, products.topk(K).values):

@@ -7,7 +7,7 @@ pieces of memories. A pair's numbers are the same to the bit whatever else is sc
 
 In shapes, `lane` is a memory's slot, padded to a multiple of `LANES`; `cand` is a candidate's place in its group.
 
-Limits: float32 tables on a CPU. Exponentials are a polynomial, within 2 ulp.
+Limits: float32 tables on a CPU. Exponentials are within 2 ulp (`exp_numba`).
 
 numba's functions are left out of type checks: arrays have no dtype and shape there. `match_pairs_numba` checks.
 """
@@ -23,19 +23,18 @@ from numba import njit
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.numba_cache import compiled
+from recmem.kernels.exp_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
-from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, float_of_bits, times_panel
+from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, times_panel
 
 PIECE_CELLS = 100_000
 """Slots times candidates of a piece, the unit of work of a thread: about 1 ms."""
 
-_COMPILED = {"nogil": True, "fastmath": {"contract", "reassoc", "nsz"}, "error_model": "numpy"}
 # Typed, for numba would compute in float64 with Python's numbers.
 _LIMIT = np.float32(LOGIT_LIMIT)
 _ZERO = np.float32(0)
-_HALF = np.float32(0.5)
 _ONE = np.float32(1)
 _LOWEST = np.float32(-3.0e38)
 # Rows of the output, which the kernel takes as constants.
@@ -45,18 +44,6 @@ _MAX = OUTPUTS.index("similarity_max")
 _MEAN = OUTPUTS.index("similarity_mean")
 _TOP3 = OUTPUTS.index("similarity_top3")
 _LAST = OUTPUTS.index("similarity_last")
-# Coefficients of Cephes' expf, see `_exp`. log 2 is in two parts, of which the first has few bits.
-_LOG2_E = np.float32(1.44269504)
-_LOG_2_HIGH = np.float32(0.693359375)
-_LOG_2_LOW = np.float32(-2.12194440e-4)
-_E2 = np.float32(5.0000001201e-1)
-_E3 = np.float32(1.6666665459e-1)
-_E4 = np.float32(4.1665795894e-2)
-_E5 = np.float32(8.3334519073e-3)
-_E6 = np.float32(1.3981999507e-3)
-_E7 = np.float32(1.9875691500e-4)
-_EXPONENT_BIAS = np.int32(127)
-_MANTISSA_BITS = np.int32(23)
 
 
 class _Tables(NamedTuple):
@@ -189,20 +176,7 @@ def _runs(pieces: IntArray) -> list[IntArray]:
     return np.split(pieces, np.flatnonzero(np.diff(run)) + 1)
 
 
-@njit(**_COMPILED)
-@no_type_check
-def _exp(x):
-    """Within 2 ulp for |x| <= LOGIT_LIMIT. exp(x) = 2^n exp(r) with n = round(x / log 2), r = x - n log 2; |r| <= log(2) / 2."""
-    n = np.floor(x * _LOG2_E + _HALF)
-    rest = x - n * _LOG_2_HIGH - n * _LOG_2_LOW
-    # exp(r) = 1 + r + r^2 (E2 + E3 r + ... + E7 r^5)
-    sum_ = ((((_E7 * rest + _E6) * rest + _E5) * rest + _E4) * rest + _E3) * rest + _E2
-    # 2^n: n goes into the exponent's bits.
-    power = float_of_bits((np.int32(n) + _EXPONENT_BIAS) << _MANTISSA_BITS)
-    return (sum_ * rest * rest + rest + _ONE) * power
-
-
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _attend(head, alpha, gamma, scratch):
     """One head's attention and weighted values of every candidate and lane of the group, in place.
@@ -218,12 +192,12 @@ def _attend(head, alpha, gamma, scratch):
     sign = scratch.sign
     for cell in range(len(cosine)):
         logit = logits[cell] + alpha * cosine[cell] + bias[head, cell]
-        attention = _exp(min(max(logit, -_LIMIT), _LIMIT)) * visible[cell]
+        attention = exp(min(max(logit, -_LIMIT), _LIMIT)) * visible[cell]
         logits[cell] = attention
         values[cell] = attention * (values[cell] + gamma * cosine[cell]) * sign[head, cell]
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _similarities(cand, cosine, counted, first_slot, n_slots, outputs, pair):
     """Writes the pooled cosines over the counted slots: largest, mean, mean of the three largest, last; 0 for none."""
@@ -252,7 +226,7 @@ def _similarities(cand, cosine, counted, first_slot, n_slots, outputs, pair):
     outputs[_LAST, pair] = last
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _find_visible(cand, cosine, older, first_slot, n_slots, n_kept, nearest, visible):
     """Writes 1 into `visible` for the newer slots, and for older ones at least as similar as the n_kept-th of them."""
@@ -271,7 +245,7 @@ def _find_visible(cand, cosine, older, first_slot, n_slots, n_kept, nearest, vis
         visible[cand, slot] = _ONE if is_visible else _ZERO
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _load_memory(piece, tables, slots, scratch):
     """Fills the panels with the piece's slots, and repeats bias, sign and visibility for each candidate of a group."""
@@ -294,7 +268,7 @@ def _load_memory(piece, tables, slots, scratch):
                 sign[head, cell] = slots.sign[first_slot + lane, head] if lane < len(rows) else _ZERO
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _score_group(rows, piece, pair, n_pairs, tables, slots, scratch, null_part, outputs):
     """Scores the candidates `rows`, of which the first `n_pairs` are the pairs from `pair` on.
@@ -348,14 +322,14 @@ def _score_group(rows, piece, pair, n_pairs, tables, slots, scratch, null_part, 
         _similarities(cand, cosine, slots.counted, first_slot, n_slots, outputs, pair + cand)
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _n_lines(dim, wide, n_heads):
     """Lines of one lane each that `_scratch` cuts: two panels, five arrays of a group, bias and sign, and `nearest`."""
     return dim + wide + (5 + 2 * n_heads) * ROWS + 1
 
 
-@njit(**_COMPILED)
+@njit(**COMPILED)
 @no_type_check
 def _scratch(lines, dim, wide, n_heads):
     """Cuts lines [line, lane] into the working arrays of one memory."""
@@ -389,8 +363,8 @@ def _scratch(lines, dim, wide, n_heads):
 
 
 # numba keeps the compiled kernel in __pycache__ until this file changes. Remove the *.nbi there after a change of
-# tiles_numba.py, or of the constants that are imported above.
-@compiled(**_COMPILED)
+# tiles_numba.py or exp_numba.py, or of the constants that are imported above.
+@compiled(**COMPILED)
 @no_type_check
 def _score(pieces, tables, slots, candidates, outputs):
     """Scores the pairs of the pieces (rows of `_pieces`): the body of one thread."""

@@ -284,15 +284,3 @@ def fetch_row(table, row):
     first = table.ctypes.data + _NUMBER_BYTES * row * table.shape[1]
     for place in range(0, _NUMBER_BYTES * table.shape[1], _LINE_BYTES):
         _prefetch(first + place)
-
-
-@intrinsic
-@no_type_check
-def float_of_bits(context, bits):
-    """The float32 of these 32 bits (an int32)."""
-
-    def generate(context, builder, signature, arguments):
-        """Emits bitcast i32 to f32."""
-        return builder.bitcast(arguments[0], _NUMBER)
-
-    return types.float32(types.int32), generate

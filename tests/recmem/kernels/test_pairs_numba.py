@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
-from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates
 
@@ -56,9 +55,3 @@ def test_a_large_memory_is_cut_into_pieces_of_its_candidates(monkeypatch: pytest
     # Memories of 50 and of 2 slots (which count as 16), with 5 and 3 candidates: 2 and 6 of them fit into a piece.
     pieces = pairs_numba._pieces(np.array([0, 50, 52]), np.array([0, 5, 8]))
     assert pieces.tolist() == [[0, 50, 0, 2], [0, 50, 2, 4], [0, 50, 4, 5], [50, 52, 5, 8]]
-
-
-def test_the_exponential_is_within_two_ulp() -> None:
-    for x in np.linspace(-LOGIT_LIMIT, LOGIT_LIMIT, 10_007).astype(np.float32):
-        exact = np.exp(np.float64(x))
-        assert abs(pairs_numba._exp(x) - exact) <= 2 * np.spacing(np.float32(exact))

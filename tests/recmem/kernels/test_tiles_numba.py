@@ -8,9 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
-from numba import njit
-
-from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, float_of_bits, times_panel
+from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, times_panel
 from tolerances import close
 
 N_ITEMS = 11
@@ -70,9 +68,3 @@ def test_a_lane_has_the_same_bits_whatever_stands_beside_it() -> None:
         products.append(out)
     for few in products[1:]:
         assert np.array_equal(products[0][:, : few.shape[1]], few)
-
-
-@pytest.mark.parametrize(("bits", "value"), [(0x3F800000, 1.0), (0x40490FDB, np.float32(np.pi)), (127 + 3 << 23, 8.0)])
-def test_bits_are_read_as_a_float(bits: int, value: float) -> None:
-    read = njit(lambda number: float_of_bits(number))
-    assert read(np.int32(bits)) == np.float32(value)

@@ -49,7 +49,8 @@ def sorted_rows(table: torch.Tensor, queries: torch.Tensor, k: int) -> np.ndarra
 def test_rows_are_those_of_a_sort(
     backend: TopBackend, n_items: int, n_queries: int, k: int, cells: int, seed: int
 ) -> None:
-    table, queries = unit_vectors(n_items, seed=seed), unit_vectors(n_queries, seed=seed + 1)
+    table = unit_vectors(n_items, seed=seed)
+    queries = unit_vectors(n_queries, seed=seed + 1)
     k = min(k, n_items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
@@ -62,7 +63,8 @@ def test_rows_are_those_of_a_sort(
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=300), st.integers(1, 9), st.integers(1, 2000))
 def test_ties_go_by_their_rows(backend: TopBackend, texts: list[int], k: int, cells: int) -> None:
     distinct = unit_vectors(4)
-    table, k = distinct[torch.tensor(texts)], min(k, len(texts))
+    table = distinct[torch.tensor(texts)]
+    k = min(k, len(texts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
         rows = found(table, distinct, k, backend)
@@ -74,7 +76,8 @@ def test_ties_go_by_their_rows(backend: TopBackend, texts: list[int], k: int, ce
     ("n_items", "n_queries", "k", "dim"), [(4000, 40, 100, 16), (3001, 300, 7, 21), (700, 2, 5, 130), (5, 0, 2, 3)]
 )
 def test_many_queries_on_many_rows(backend: TopBackend, n_items: int, n_queries: int, k: int, dim: int) -> None:
-    table, queries = unit_vectors(n_items, dim), unit_vectors(n_queries, dim, seed=1)
+    table = unit_vectors(n_items, dim)
+    queries = unit_vectors(n_queries, dim, seed=1)
     assert np.array_equal(found(table, queries, k, backend), sorted_rows(table, queries, k))
 
 
@@ -82,14 +85,16 @@ def test_many_queries_on_many_rows(backend: TopBackend, n_items: int, n_queries:
 def test_triton_reads_float16_and_takes_queries_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     from recmem.kernels import top_k_triton
 
-    table, queries = unit_vectors(900, 40), unit_vectors(7, 40, seed=1)
+    table = unit_vectors(900, 40)
+    queries = unit_vectors(7, 40, seed=1)
     monkeypatch.setattr(top_k_triton, "CELLS", 3 * 29)
     rows = found(table, queries, 6, "triton", dtype=torch.float16)
     assert np.array_equal(rows, sorted_rows(table, queries, 6))
 
 
 def test_exact_search_finds_the_rows_of_a_sort_and_at_most_all_of_them() -> None:
-    table, queries = unit_vectors(40).to(DEVICE), unit_vectors(3, seed=1).to(DEVICE)
+    table = unit_vectors(40).to(DEVICE)
+    queries = unit_vectors(3, seed=1).to(DEVICE)
     for k in (7, 100):
         assert np.array_equal(ExactSearch(table).nearest(queries, k), sorted_rows(table.cpu(), queries.cpu(), k))
     noisy = torch.nn.functional.normalize(queries + 1e-3, dim=1)
@@ -102,7 +107,8 @@ def test_an_unknown_backend_is_refused() -> None:
 
 
 def test_a_backend_that_cannot_run_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, queries = unit_vectors(9), unit_vectors(1)
+    table = unit_vectors(9)
+    queries = unit_vectors(1)
     if find_spec("numba"):
         with pytest.raises(RuntimeError, match=r"got numba: the table is float16, and numba reads float32"):
             top_rows(table.half(), queries.half(), 1, backend="numba")
