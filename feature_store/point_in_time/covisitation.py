@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from threading import Lock
 
 import numpy as np
 import scipy.sparse as sp
@@ -141,6 +142,8 @@ class CovisitationTimeline:
     refresh: int
     config: CovisitationConfig = field(default_factory=CovisitationConfig)
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
+    _fitting: Lock = field(default_factory=Lock, repr=False)
+    """Held while a refresh is fitted, so that threads that need the same one fit it once."""
 
     def periods(self, times: IntArray) -> IntArray:
         """The number of the refresh that serves each time: int64."""
@@ -148,17 +151,26 @@ class CovisitationTimeline:
 
     def at(self, period: int) -> Covisitation:
         """The models of a refresh, fitted on first use to what was known then."""
-        if period not in self._fitted:
-            known = self.log.until(self._moment(period))
-            n_changes = self._n_changes(period)
-            same = next((p for p in self._fitted if self._n_changes(p) == n_changes), None)
-            fitted = self._fitted[same] if same is not None else Covisitation.fit(known, self.n_items, self.config)
-            self._fitted[period] = fitted
-        return self._fitted[period]
+        fitted = self._fitted.get(period)
+        if fitted is not None:
+            return fitted
+        with self._fitting:
+            if period not in self._fitted:
+                self._fitted[period] = self._fit(period)
+            return self._fitted[period]
+
+    def _fit(self, period: int) -> Covisitation:
+        """The models of a refresh: those of another one if no event became known between the two."""
+        n_changes = self._n_changes(period)
+        same = next((p for p in self._fitted if self._n_changes(p) == n_changes), None)
+        if same is not None:
+            return self._fitted[same]
+        return Covisitation.fit(self.log.until(self._moment(period)), self.n_items, self.config)
 
     def take_over(self, earlier: CovisitationTimeline, *, before: int) -> None:
         """Keeps what was fitted for refreshes earlier than `before`, the first moment at which the logs differ."""
-        kept = {period: fitted for period, fitted in earlier._fitted.items() if self._moment(period) < before}
+        # A copy: other threads may still be fitting refreshes of the earlier timeline.
+        kept = {period: fitted for period, fitted in earlier._fitted.copy().items() if self._moment(period) < before}
         self._fitted.update(kept)
 
     def _moment(self, period: int) -> int:

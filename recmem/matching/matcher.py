@@ -100,9 +100,11 @@ class Matcher:
 
     def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts nearest to each of the given ones, best first: int64[row, k], -1 where fewer were found."""
-        if backend not in self._searches:
-            self._searches[backend] = text_search(self.tables.unit, backend)
-        return self._searches[backend].nearest(self.tables.unit[torch.from_numpy(rows).to(self.device)], k)
+        search = self._searches.get(backend)
+        if search is None:
+            # Two threads may both build it: the first one kept is used by all.
+            search = self._searches.setdefault(backend, text_search(self.tables.unit, backend))
+        return search.nearest(self.tables.unit[torch.from_numpy(rows).to(self.device)], k)
 
     def slots(self, histories: Histories) -> Slots:
         """The memories that the histories give: their newest events."""

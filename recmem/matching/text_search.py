@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from threading import Lock
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -59,10 +60,12 @@ class FaissSearch:
             self._index = faiss.index_cpu_to_all_gpus(self._index)
         self._index.train(vectors)
         self._index.add(vectors)
+        self._lock = Lock()  # an index on a GPU answers one thread at a time
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
         """See `TextSearch.nearest`."""
-        _, rows = self._index.search(queries.float().cpu().numpy(), min(k, self._index.ntotal))
+        with self._lock:
+            _, rows = self._index.search(queries.float().cpu().numpy(), min(k, self._index.ntotal))
         found: IntArray = rows.astype(np.int64)
         return found
 

@@ -66,6 +66,7 @@ class CachedEncoder:
         self._encoder = encoder
         self._cache = cache
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
+        self._lock = Lock()
 
     @classmethod
     def of(cls, encoder: LazyEncoder, store: Store | None) -> CachedEncoder:
@@ -82,14 +83,16 @@ class CachedEncoder:
 
     def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Vectors of texts that callers bring; kept in memory only: scoring writes nothing to the disk."""
-        missing = list(dict.fromkeys(text for text in texts if text not in self._kept))
-        vectors = {text: self._kept[text] for text in texts if text in self._kept}
+        kept = self._kept  # another thread may replace it, but never removes anything from it
+        vectors = {text: kept[text] for text in texts if text in kept}
+        missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             # Rounded as the cache on disk rounds them.
             vectors |= dict(zip(missing, self._encoder.encode(missing).half().float(), strict=True))
-            if len(self._kept) + len(missing) > MAX_KEPT_TEXTS:
-                self._kept = {}
-            self._kept |= {text: vectors[text] for text in missing[:MAX_KEPT_TEXTS]}
+            with self._lock:
+                if len(self._kept) + len(missing) > MAX_KEPT_TEXTS:
+                    self._kept = {}
+                self._kept.update({text: vectors[text] for text in missing[:MAX_KEPT_TEXTS]})
         if not texts:
             return torch.empty(0, self._encoder.dim)
         return exact_units(torch.stack([vectors[text] for text in texts]))
