@@ -26,7 +26,7 @@ from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_folder
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
-from recmem.text.encoder import resolve_device
+from recmem.text.torch_device import resolve_device
 
 __all__ = ["Explanation", "Model", "load"]
 

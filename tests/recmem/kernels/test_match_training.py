@@ -14,7 +14,7 @@ from pair_cases import N_TEXTS, flat, random_tables
 from recmem.kernels import MatchTables, RetrievedSlots, match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
-from recmem.text.vector_cache import exact_units
+from recmem.text.unit_vectors import exact_units
 from tolerances import close
 
 MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)
