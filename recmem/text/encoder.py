@@ -15,7 +15,7 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from recmem.pipelining import ahead
-from recmem.text.encoder_files import DEFAULT_ENCODER, encoder_folder, fingerprint, weight_files
+from recmem.text.encoder_files import DEFAULT_ENCODER, encoder_folder, fingerprint_of, weight_files
 from recmem.text.token_batches import Pooling, pad_tokens, pool_tokens, token_batches
 from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
 
@@ -73,8 +73,8 @@ class TextEncoder:
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
         model = _load_model(folder, dtype=resolve_dtype(dtype, target))
         _check_max_tokens(config, model, tokenizer)
-        space = fingerprint(folder, weights, pooling=config.pooling, max_tokens=config.max_tokens)
-        return cls(model.to(target).eval(), tokenizer, config, fingerprint=space)
+        fingerprint = fingerprint_of(folder, weights, pooling=config.pooling, max_tokens=config.max_tokens)
+        return cls(model.to(target).eval(), tokenizer, config, fingerprint=fingerprint)
 
     @property
     def dim(self) -> int:

@@ -55,7 +55,7 @@ def weight_files(name: str, folder: Path) -> list[Path]:
     return weights
 
 
-def fingerprint(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
+def fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
     """16 hex digits that name an embedding space.
 
     It depends on the content of weights and tokenizer, on pooling and `max_tokens`, and on the version of the item

@@ -46,7 +46,8 @@ CANDIDATES = torch.tensor([2, 3, 0])
 
 
 def test_an_untrained_module_ranks_by_the_cosine() -> None:
-    vectors, made = unit_vectors(), module(trained=False)
+    vectors = unit_vectors()
+    made = module(trained=False)
     with torch.no_grad():
         for projection in (made.query, made.probe):
             projection.zero_()
@@ -57,14 +58,16 @@ def test_an_untrained_module_ranks_by_the_cosine() -> None:
 
 
 def test_the_fresh_projections_add_little_to_the_cosine() -> None:
-    vectors, made = unit_vectors(), module(trained=False)
+    vectors = unit_vectors()
+    made = module(trained=False)
     tables = made.tables(vectors)
     close((tables.key @ tables.query.T).abs().max() < INITIAL_ATTENTION / 10, True, "exact")
     close((tables.value @ tables.probe.T).abs().max() < INITIAL_SCORE / 10, True, "exact")
 
 
 def test_scores_are_those_of_the_oracle_from_the_parameters_up() -> None:
-    vectors, made = unit_vectors(), module(trained=True)
+    vectors = unit_vectors()
+    made = module(trained=True)
     with torch.no_grad():
         found = made(made.tables(vectors), slots(MEMORIES), CANDIDATES)
     weights = {name: parameter.detach().double().numpy() for name, parameter in made.named_parameters()}
@@ -120,13 +123,16 @@ def test_a_negative_sign_reverses_the_value_of_a_slot() -> None:
     with torch.no_grad():
         made.sign[NEGATIVE] = -1
     tables = made.tables(unit_vectors())
-    liked, disliked = (slots([[(1, 0, kind)]]) for kind in (POSITIVE, NEGATIVE))
-    close(made(tables, disliked, CANDIDATES), -made(tables, liked, CANDIDATES), "float32")
+    positive = made(tables, slots([[(1, 0, POSITIVE)]]), CANDIDATES)
+    negative = made(tables, slots([[(1, 0, NEGATIVE)]]), CANDIDATES)
+    close(negative, -positive, "float32")
 
 
 def test_dropout_reaches_the_projections_and_not_the_cosine() -> None:
-    vectors, made = unit_vectors(), module(trained=True)
-    whole, dropped = made.tables(vectors), made.tables(vectors, dropped=torch.zeros_like(vectors))
+    vectors = unit_vectors()
+    made = module(trained=True)
+    whole = made.tables(vectors)
+    dropped = made.tables(vectors, dropped=torch.zeros_like(vectors))
     close(dropped.unit, whole.unit, "exact")
     assert not dropped.query.any()
     close(dropped.key, made.key_bias.expand(len(vectors), -1), "exact")

@@ -59,7 +59,8 @@ def test_similarities_are_those_of_the_oracle(memories: list[list[tuple[int, int
     found = similarities(unit, slots(memories), torch.arange(N_TEXTS))
     assert tuple(found) == SIMILARITIES
     for place, memory in enumerate(memories):
-        rows, signs = [row for row, _ in memory], [sign for _, sign in memory]
+        rows = [row for row, _ in memory]
+        signs = [sign for _, sign in memory]
         for item in range(N_TEXTS):
             expected = slow_reference.similarities(unit.double().numpy(), rows, signs, item)
             for name, column in found.items():

@@ -88,7 +88,9 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
 def test_texts_that_come_one_by_one_are_encoded_once(
     tmp_path_factory: pytest.TempPathFactory, texts: list[str], looked_up: int, flush_texts: int
 ) -> None:
-    folder, encoder, finished = tmp_path_factory.mktemp("cache"), CountingEncoder(), list[int]()
+    folder = tmp_path_factory.mktemp("cache")
+    encoder = CountingEncoder()
+    finished: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_module, "LOOKUP_TEXTS", looked_up)
         open_cache(folder).fill(iter(texts), encoder, on_progress=finished.append, flush_texts=flush_texts)
@@ -100,7 +102,8 @@ def test_texts_that_come_one_by_one_are_encoded_once(
 
 
 def test_a_text_that_is_forgotten_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache, fill = open_cache(tmp_path), VectorCache.fill
+    cache = open_cache(tmp_path)
+    fill = VectorCache.fill
 
     def fill_and_forget(self: VectorCache, *arguments: object, **options: object) -> None:
         fill(self, *arguments, **options)  # type: ignore[arg-type]
@@ -126,7 +129,8 @@ def test_a_part_that_was_not_finished_is_not_read(tmp_path: Path, monkeypatch: p
 
 
 def test_a_cache_sees_what_another_one_has_added(tmp_path: Path) -> None:
-    first, second = open_cache(tmp_path), open_cache(tmp_path)
+    first = open_cache(tmp_path)
+    second = open_cache(tmp_path)
     encoder = CountingEncoder()
     first.get_or_encode(["a", "b"], encoder)
     second.get_or_encode(["b", "c"], encoder)
@@ -155,15 +159,16 @@ for end in range(4, 41, 4):
 
 
 def test_forgotten_texts_are_gone_from_the_disk_and_the_others_stay(tmp_path: Path) -> None:
-    cache, other = open_cache(tmp_path), open_cache(tmp_path)
+    cache = open_cache(tmp_path)
+    second = open_cache(tmp_path)
     cache.get_or_encode(["my illness", "ink"], CountingEncoder())
     cache.get_or_encode(["my debts"], CountingEncoder())
-    assert len(other) == 3
+    assert len(second) == 3
     assert cache.forget(["my illness", "my debts", "my debts", "never said"]) == 2
     kept = pl.read_parquet(only_part(cache)).get_column("text_hash").to_list()
     assert kept == [hashlib.blake2b(b"ink", digest_size=16).digest()]
     encoder = CountingEncoder()
-    close(other.get_or_encode(["ink", "my debts"], encoder), expected_vectors(["ink", "my debts"]), "exact")
+    close(second.get_or_encode(["ink", "my debts"], encoder), expected_vectors(["ink", "my debts"]), "exact")
     assert encoder.encoded == Counter(["my debts"])
 
 
