@@ -1,7 +1,19 @@
-"""The ground of recmem: durable tables, and the only place where rows are joined on time."""
+"""The ground of recmem: durable tables, and the only place where rows are joined as of a point in time."""
 
 from feature_store.data_errors import DataError
 from feature_store.point_in_time.event_log import EventLog, SignalConfig
-from feature_store.store import Receipt, Store
+from feature_store.receipts import Receipt
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED
+from feature_store.store import Store
 
-__all__ = ["DataError", "EventLog", "Receipt", "SignalConfig", "Store"]
+__all__ = [
+    "EVENTS",
+    "IMPRESSIONS",
+    "ITEMS",
+    "REJECTED",
+    "DataError",
+    "EventLog",
+    "Receipt",
+    "SignalConfig",
+    "Store",
+]

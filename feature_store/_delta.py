@@ -1,11 +1,11 @@
-"""Delta Lake as the store uses it: open, read, and a commit that lands only on the version that was read."""
+"""Delta Lake as the store uses it: open, read, and commits that land only on the version that was read."""
 
 from __future__ import annotations
 
 import os
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,27 +20,27 @@ from feature_store.data_errors import DataError, is_library_failure
 Result = TypeVar("Result")
 
 _ONLY_NEXT_VERSION = CommitProperties(max_commit_retries=0)
-"""Delta rebases a plain append on whatever was committed since; then two writers could both add the same row."""
+"""By default Delta rebases an append onto commits made in between; then two writers could both add the same row."""
 
-_KEPT_FOR = "delta.logRetentionDuration"
-_TABLE_SETTINGS = {_KEPT_FOR: "interval 36500 days"}
-"""By default old versions are forgotten after 30 days; a model names the version it was trained from for longer."""
+_LOG_RETENTION = "delta.logRetentionDuration"
+_TABLE_SETTINGS = {_LOG_RETENTION: "interval 36500 days"}
+"""Delta drops old versions after 30 days by default; a model refers to its training version for longer."""
 
-_AT_WORK_H = 1
-"""Files without a commit that are younger than this may belong to a writer at work, hours."""
+_ACTIVE_WRITER_H = 1
+"""Uncommitted files younger than this (hours) may belong to a running writer."""
 
 _UNSAFE_IN_PATHS = frozenset('%?*[]{}|^\\"<>#`')
 
 _FIRST_PAUSE_S = 0.01
-_LONGEST_PAUSE_S = 1.0
+_MAX_PAUSE_S = 1.0
 _GIVE_UP_AFTER_S = 120.0
 
 
 @contextmanager
 def failures(uri: str) -> Iterator[None]:
-    """What a damaged table, a full disk or a lost drive makes the libraries say, as one DataError.
+    """Turns library errors (damaged table, full disk, lost drive) into one DataError.
 
-    CommitFailedError passes: another writer was first.
+    CommitFailedError passes through: another writer committed first, and the caller retries.
     """
     try:
         yield
@@ -50,35 +50,35 @@ def failures(uri: str) -> Iterator[None]:
         if not (isinstance(error, DeltaError) or is_library_failure(error)):
             raise
         cause = str(error).partition("\n")[0].rstrip(".")
-        remedy = "Check the disk, its rights and the network; a damaged store is to be restored from a copy."
+        remedy = "Check disk space, permissions and the network; restore a damaged store from a backup."
         raise DataError(
-            f"store: expected a table that can be used at {uri!r}, got an error ({cause}). {remedy}"
+            f"store: expected a readable and writable table at {uri!r}, got an error ({cause}). {remedy}"
         ) from error
 
 
 class LocalTable(DeltaTable):
-    """A Delta table whose folder may have a space or an umlaut in its name.
+    """A Delta table whose folder name may contain spaces or umlauts.
 
-    Delta writes the paths of its files as in a URL ("my%20shop") and polars opens them as they stand.
+    Delta lists its files with URL-quoted paths ("my%20shop"), and polars would open those paths literally.
     """
 
     def file_uris(self, *args: Any, **kwargs: Any) -> list[str]:
-        """Paths of the files of this version, as the file system has them; DataError for one outside the folder."""
+        """Unquoted paths of this version's files. Raises DataError for a file outside the table's folder."""
         uris = super().file_uris(*args, **kwargs)
         if "://" in self.table_uri and not self.table_uri.startswith("file://"):
             return uris
         root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
         paths = [uri if os.path.exists(uri) else unquote(uri) for uri in uris]
         if outside := [path for path in paths if "\0" in path or not Path(path).resolve().is_relative_to(root)]:
-            remedy = "Somebody has changed the table's log: restore it from a copy."
+            remedy = "The table's log was changed by hand: restore it from a backup."
             raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {remedy}")
         return paths
 
 
 def table_root(path: str | Path) -> str:
-    """The store's root: an object store's URL as it is, a local folder as an absolute path.
+    """The store's root: an object store's URL unchanged, or the absolute path of a local folder.
 
-    Raises DataError for a local path with a character that Delta Lake loses.
+    Raises DataError for a local path with characters that Delta Lake cannot handle.
     """
     if "://" in str(path):
         return str(path).rstrip("/")
@@ -90,7 +90,7 @@ def table_root(path: str | Path) -> str:
 
 
 def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTable | None:
-    """The table at its newest version, or None where there is no table."""
+    """The table at its newest version, or None if there is no table."""
     with failures(uri):
         if not DeltaTable.is_deltatable(uri, storage_options):
             return None
@@ -98,11 +98,12 @@ def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTabl
 
 
 def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: dict[str, str] | None) -> bool:
-    """Create an empty table; False where it is there already, also where another process was a moment faster."""
+    """Creates an empty table; False if it exists already, also if another process has just created it."""
     empty = pl.DataFrame(schema=schema)
     try:
         write_deltalake(uri, empty, mode="error", configuration=_TABLE_SETTINGS, storage_options=storage_options)
     except DeltaError:
+        # Lost the race against another process: the table exists now.
         if DeltaTable.is_deltatable(uri, storage_options):
             return False
         raise
@@ -110,23 +111,31 @@ def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: d
 
 
 def stored_schema(table: DeltaTable) -> dict[str, pl.DataType]:
-    """Column to polars dtype."""
+    """Maps each column to its polars dtype."""
     with failures(table.table_uri):
         return dict(pl.scan_delta(table).collect_schema())
 
 
+def scan(table: DeltaTable, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+    """The rows of the open version; columns of `schema` that an older recmem did not store are null."""
+    rows = pl.scan_delta(table)
+    stored = rows.collect_schema().names()
+    missing = [pl.lit(None, dtype).alias(name) for name, dtype in schema.items() if name not in stored]
+    return rows.with_columns(missing) if missing else rows
+
+
 def append(table: DeltaTable, rows: pl.DataFrame) -> None:
-    """Add rows in one commit, new columns with them; CommitFailedError if the table moved on since it was opened."""
+    """Adds rows, and any new columns, in one commit. CommitFailedError if the table has changed since it was opened."""
     write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=_ONLY_NEXT_VERSION)
 
 
 def replace(table: DeltaTable, rows: pl.DataFrame) -> None:
-    """Put rows, of whatever dtypes, in place of all that is there, in one commit; raises as `append`."""
+    """Replaces the whole content, dtypes included, in one commit. Raises as `append` does."""
     write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_ONLY_NEXT_VERSION)
 
 
 def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
-    """Replace the rows of equal key, add the others, in one commit; raises as `append`."""
+    """Replaces rows with an equal key and adds the others, in one commit. Raises as `append` does."""
     merge = table.merge(
         rows,
         predicate=f"stored.{key} = given.{key}",
@@ -138,17 +147,20 @@ def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
     merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
-def erase_past(table: DeltaTable) -> None:
-    """Leave nothing on disk but the newest version: neither older files nor the log of how it came about.
+def erase_history(table: DeltaTable) -> None:
+    """Removes all files and log entries of earlier versions from disk.
 
-    The log names the least and greatest values of every file, so forgetting needs this too. Killed at any point, the
-    table stands; run again, it finishes. CommitFailedError as `append`: open the table and repeat. What a killed
-    writer left without a commit goes once it is an hour old: before that, it may be a writer's at work.
+    The log holds the minimum and maximum of every file's columns, so forgetting has to erase it too. The table stays
+    valid if the call is killed at any point; calling it again finishes the work. Raises as `append` does: reopen the
+    table and repeat. Uncommitted files of killed writers are removed once they are an hour old, because a younger one
+    may belong to a running writer.
     """
-    for whole, hours in ((False, 0), (True, _AT_WORK_H)):
-        table.vacuum(retention_hours=hours, dry_run=False, enforce_retention_duration=False, full=whole)
+    # First the files that older versions refer to, then those that no version refers to.
+    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=False)
+    table.vacuum(retention_hours=_ACTIVE_WRITER_H, dry_run=False, enforce_retention_duration=False, full=True)
     table.update_incremental()
-    table.alter.set_table_properties({_KEPT_FOR: "interval 0 seconds"})
+    # Log entries are only removed once they are older than the retention, so the retention is zero while we clean up.
+    table.alter.set_table_properties({_LOG_RETENTION: "interval 0 seconds"})
     try:
         table.update_incremental()
         table.create_checkpoint()
@@ -158,12 +170,12 @@ def erase_past(table: DeltaTable) -> None:
 
 
 def until_committed(attempt: Callable[[], Result]) -> Result:
-    """What `attempt` returns, tried again (from reading on) whenever another writer's commit came first.
+    """Returns what `attempt` returns; repeats it, reading included, whenever another writer committed first.
 
-    Pauses grow and are random, so that writers that met once do not meet again.
+    Pauses between attempts grow and are random, so that two colliding writers do not collide again.
 
     Raises:
-        TimeoutError: others kept committing first for two minutes.
+        TimeoutError: other writers kept committing first for two minutes.
     """
     deadline = time.monotonic() + _GIVE_UP_AFTER_S
     pause_s = _FIRST_PAUSE_S
@@ -173,9 +185,10 @@ def until_committed(attempt: Callable[[], Result]) -> Result:
         except CommitFailedError as error:
             if time.monotonic() > deadline:
                 message = (
-                    f"store: expected to commit within {_GIVE_UP_AFTER_S:.0f} s, got others' commits each time. "
-                    "Use fewer writers, or larger appends; this one changed nothing and can be repeated."
+                    f"store: expected to commit within {_GIVE_UP_AFTER_S:.0f} s, got other writers' commits each time. "
+                    "Use fewer writers or larger appends; this call changed nothing and can be repeated."
                 )
                 raise TimeoutError(message) from error
-        time.sleep(random.uniform(0.5, 1.0) * pause_s)  # not part of any result: no generator is handed in
-        pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+        # No generator is passed in: the pause is not part of any result.
+        time.sleep(random.uniform(0.5, 1.0) * pause_s)
+        pause_s = min(2 * pause_s, _MAX_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Files that appear under their name when they are whole, and what killed runs left behind of such."""
+"""Files written atomically, and the removal of unfinished ones that killed processes left behind."""
 
 from __future__ import annotations
 
@@ -11,22 +11,25 @@ from glob import escape
 from pathlib import Path
 
 ABANDONED_S = 24 * 3600.0
-"""Nothing has been written to it for so long: nobody is at work on it any more, seconds."""
+"""An unfinished file that has not been written to for this long (seconds) belongs to no running process."""
 
 
-def clear(atomic_files: Iterable[Path]) -> None:
-    """Removes the files and folders among these that were abandoned; a newer one may belong to a run at work."""
-    for path in atomic_files:
-        if time.time() - _last_written(path) > ABANDONED_S:
+def remove_abandoned(unfinished: Iterable[Path]) -> None:
+    """Removes the unfinished files and folders that are abandoned; a newer one may belong to a running process."""
+    for path in unfinished:
+        if time.time() - _last_write(path) > ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file, which takes an older one's place when it is whole; into a link's target, or a pipe, as it is."""
+def write_text_atomically(path: Path, text: str) -> None:
+    """Writes a file beside its final path and renames it, so that a reader sees the old or the new content in full.
+
+    A link, pipe or device is written through, because a rename would replace it.
+    """
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
         return
-    clear(path.parent.glob(f".{escape(path.name)}-*"))
+    remove_abandoned(path.parent.glob(f".{escape(path.name)}-*"))
     unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
         unfinished.write_text(text, encoding="utf-8")
@@ -35,8 +38,8 @@ def write_whole(path: Path, text: str) -> None:
         unfinished.unlink(missing_ok=True)
 
 
-def _last_written(path: Path) -> float:
-    """The newest change of the path or of anything in it; now, where somebody has just removed it."""
+def _last_write(path: Path) -> float:
+    """The newest modification time of the path or of anything below it; now, if it has just been removed."""
     try:
         return max(each.stat().st_mtime for each in [path, *path.rglob("*")])
     except FileNotFoundError:

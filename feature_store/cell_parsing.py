@@ -1,28 +1,31 @@
-"""Columns of cells as callers have them, read into the store's dtypes; what cannot be read is a fault, never a guess.
+"""Parses columns into the store's dtypes; a cell that cannot be parsed is reported, never guessed.
 
-Every function takes a column and gives it in the store's dtype, null where a cell is bad, and the faults. Null cells
-stay null and are no fault here: whether a column may have them is the table's rule, not the cell's.
+Every function returns the column in the store's dtype, null where a cell is bad, and the problems found. Null cells
+stay null and are no problem here: whether a column may be null is a rule of the table.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
-from feature_store.data_errors import Fault, bad_cells, refused_column
+from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
 from feature_store.timestamps import parse_timestamps
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
-_LARGEST_EXACT = 2.0**53
-"""Up to here every whole number has a float64 of its own."""
+_MAX_EXACT = 2.0**53
+"""Up to here float64 represents every whole number exactly."""
 LIST_SEPARATOR = ", "
-"""Between the words of a list that becomes a text."""
+"""Joins the words of a list that is stored as one text."""
+_NUMBERS = (pl.Int64, pl.Float64)
+_TIMES = (pl.Date, pl.Datetime)
 
 
-def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series, list[Fault]]:
-    """Ids as String or Int64; as `stored` where the store has decided.
+def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Ids as String or Int64; as `stored` if an earlier append has decided.
 
-    Integers of any width become Int64, Categorical and Enum become String. Floats are taken where they are whole
-    (pandas makes them of integers with gaps). A text becomes an integer only in its plain form: "007" is not 7.
+    Integers of any width become Int64, Categorical and Enum become String. Floats are accepted if they are whole
+    numbers, because pandas turns integers with missing values into floats. Text becomes an integer only in its plain
+    form: "007" is not 7.
     """
     if column.dtype in _TEXT:
         text = column if column.dtype == pl.String else column.cast(pl.String)
@@ -33,25 +36,25 @@ def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.
         return _refused(column, pl.String(), "ids as text or whole numbers", "Cast the column to pl.String.")
     whole = _whole(column)
     got = "a number that is no 64-bit whole number"
-    faults = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or whole numbers.")
-    return (whole.cast(pl.String) if stored == pl.String else whole), faults
+    problems = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or whole numbers.")
+    return (whole.cast(pl.String) if stored == pl.String else whole), problems
 
 
-def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[Fault]]:
+def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[ColumnProblem]]:
     if stored != pl.Int64:
         ids = column.set((column == "").fill_null(value=False), None)
         remedy = "Give the id, or leave the row out."
         return ids, bad_cells(column, ids, expected="an id", got="an empty text", remedy=remedy)
     whole = column.cast(pl.Int64, strict=False)
     ids = whole.set((whole.cast(pl.String) != column).fill_null(value=True), None)
-    remedy = "The store's first append decided on integers; for ids as text, start a new store with text ids."
+    remedy = "The store's first append had integer ids; to use text ids, start a new store."
     return ids, bad_cells(column, ids, expected="a whole number as id", got="text", remedy=remedy)
 
 
-def parse_names(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
-    """Text, from text or whole numbers: kinds of event, sessions, and ids of events. An empty text is none: null.
+def parse_names(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Text, from text or whole numbers: kinds of event, sessions, and ids of events. Empty text becomes null.
 
-    (Else all events with an empty `event_id` were one event.)
+    Otherwise all events with an empty `event_id` would count as one event.
     """
     if column.dtype in _TEXT:
         text = column.cast(pl.String)
@@ -59,8 +62,8 @@ def parse_names(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
     return parse_ids(column, pl.String())
 
 
-def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
-    """Float64, from numbers, booleans or their text; NaN and infinity are faults: no mean survives them."""
+def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Float64, from numbers, booleans or their text. NaN and infinity are problems, because they spoil every mean."""
     if not (column.dtype.is_numeric() or column.dtype in (*_TEXT, pl.Boolean)):
         return _refused(column, pl.Float64(), "numbers", "Cast the column to pl.Float64, or leave it out.")
     plain = column.cast(pl.String) if column.dtype in _TEXT else column
@@ -71,38 +74,40 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
     return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, remedy=remedy)
 
 
-def parse_labels(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
-    """Int8, 0 (shown) or 1 (taken), from numbers, booleans or their text."""
-    numbers, faults = parse_numbers(column)
-    if any(fault.rows is None for fault in faults):
-        return numbers.cast(pl.Int8), faults
+def parse_labels(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Int8, 0 (shown only) or 1 (chosen), from numbers, booleans or their text."""
+    numbers, problems = parse_numbers(column)
+    if any(problem.rows is None for problem in problems):
+        return numbers.cast(pl.Int8), problems
     labels = numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=True), None).cast(pl.Int8)
     remedy = "Map the labels to 0 and 1 first."
     return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", remedy=remedy)
 
 
-def parse_positions(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+def parse_positions(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """Int32, from whole numbers."""
-    numbers, faults = parse_numbers(column)
-    if any(fault.rows is None for fault in faults):
-        return numbers.cast(pl.Int32), faults
+    numbers, problems = parse_numbers(column)
+    if any(problem.rows is None for problem in problems):
+        return numbers.cast(pl.Int32), problems
     positions = _whole(numbers).cast(pl.Int32, strict=False)
     remedy = "Use null where there is no position."
-    faults += bad_cells(numbers, positions, expected="a whole number", got="another value", remedy=remedy)
-    return positions, faults
+    problems += bad_cells(numbers, positions, expected="a whole number", got="another value", remedy=remedy)
+    return positions, problems
 
 
-def parse_attribute(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series | None, list[Fault]]:
-    """An item's column as text, Int64, Float64, Date or Datetime, and as `stored` where the store has the column.
+def parse_attribute(
+    column: pl.Series, stored: pl.DataType | None = None
+) -> tuple[pl.Series | None, list[ColumnProblem]]:
+    """An item's column as text, Int64, Float64, Date or Datetime; as `stored` if the store has the column.
 
-    NaN and infinity become null, booleans 0 and 1, decimals Float64, lists of words or numbers one text. A column
-    without any value has no dtype yet: it is None, unless stored. Fractions for a stored Int64 stay Float64: the store
-    widens.
+    NaN and infinity become null, booleans 0 and 1, decimals Float64, lists of words or numbers one text. A column that
+    is all null has no dtype yet: None is returned, unless it is stored. Fractions for a stored Int64 stay Float64, and
+    the store widens its column.
     """
     plain = _plain(column)
     if plain is None:
-        _, faults = _refused(column, pl.String(), "text or numbers", "Write it as text or numbers, or drop the column.")
-        return None, faults
+        _, problems = _refused(column, pl.String(), "text or numbers", "Convert it to text or numbers, or drop it.")
+        return None, problems
     if plain.dtype == pl.Null:
         return (None if stored is None else plain.cast(stored)), []
     if stored is None or plain.dtype == stored:
@@ -135,35 +140,33 @@ def _joined(column: pl.Series, dtype: pl.List | pl.Array) -> pl.Series | None:
     return column.cast(pl.List(pl.String)).list.join(LIST_SEPARATOR, ignore_nulls=True)
 
 
-def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[Fault]]:
+def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[ColumnProblem]]:
     if stored == pl.Int64 and plain.dtype == pl.Float64:
+        # Stays Float64 if any cell is a fraction, so that the stored column widens.
         whole = _whole(plain)
         return (whole if whole.null_count() == plain.null_count() else plain), []
-    both_text = pl.String in (stored, plain.dtype)
-    both_number, both_time = ((plain.dtype in kind and stored in kind) for kind in (_NUMBERS, _TIMES))
-    if not (both_text or both_number or both_time):
+    is_either_text = pl.String in (stored, plain.dtype)
+    are_both_numbers = plain.dtype in _NUMBERS and stored in _NUMBERS
+    are_both_times = plain.dtype in _TIMES and stored in _TIMES
+    if not (is_either_text or are_both_numbers or are_both_times):
         remedy = "Cast the column, or give it another name."
         return _refused(plain, stored, f"{stored} as in the store", remedy)
     is_time_text = plain.dtype == pl.String and stored in _TIMES
     values = (parse_timestamps(plain)[0] if is_time_text else plain).cast(stored, strict=False)
-    remedy = "Give it as the store has it, or give the column another name."
+    remedy = "Convert it to the stored type, or give the column another name."
     expected = f"{stored} as in the store"
     return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", remedy=remedy)
 
 
-_NUMBERS = (pl.Int64, pl.Float64)
-_TIMES = (pl.Date, pl.Datetime)
-
-
 def _whole(column: pl.Series) -> pl.Series:
-    """As Int64, null where the cell is no whole number or too large to be exact."""
+    """As Int64; null where a cell is not a whole number, or too large to be exact."""
     if column.dtype.is_integer():
         return column.cast(pl.Int64, strict=False)
     numbers = column.cast(pl.Float64)
-    exact = numbers.is_finite() & (numbers.floor() == numbers) & (numbers.abs() <= _LARGEST_EXACT)
+    exact = numbers.is_finite() & (numbers.floor() == numbers) & (numbers.abs() <= _MAX_EXACT)
     return numbers.set(~exact.fill_null(value=False), None).cast(pl.Int64)
 
 
-def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, remedy: str) -> tuple[pl.Series, list[Fault]]:
-    nothing = pl.Series(cells.name, [None] * len(cells), dtype=dtype)
-    return nothing, [refused_column(cells, expected=expected, remedy=remedy)]
+def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, remedy: str) -> tuple[pl.Series, list[ColumnProblem]]:
+    nulls = pl.Series(cells.name, [None] * len(cells), dtype=dtype)
+    return nulls, [refused_column(cells, expected=expected, remedy=remedy)]

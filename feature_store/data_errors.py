@@ -1,4 +1,4 @@
-"""What is wrong with a table, and the one form in which it is said."""
+"""Problems found in a table's data, and their one form as text."""
 
 from __future__ import annotations
 
@@ -7,103 +7,83 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from feature_store.python_cells import with_python_times
+
 _N_EXAMPLE_ROWS = 3
-_LONGEST_EXAMPLE = 40
+_MAX_EXAMPLE_CHARS = 40
 
 
 class DataError(ValueError):
-    """Refused data; one line a fault: `<table>.<column>: expected <what>, got <value>. <what to do>`."""
+    """Invalid data; one line per problem: `<table>.<column>: expected <what>, got <value>. <what to do>`."""
 
     def __init__(self, text: str) -> None:
         super().__init__("\n".join(_printable(line) for line in text.split("\n")))
 
 
 @dataclass(frozen=True, eq=False)
-class Fault:
+class ColumnProblem:
     """One thing that is wrong with one column, in some rows or as a whole."""
 
     column: str
-    """The column at fault, or "" where it is the table itself."""
+    """The column's name, or "" if the problem is the table itself."""
     expected: str
     got: str
-    """What was found, without a row's value, so that equal faults count together."""
+    """What was found, without the value of a row, so that equal problems are counted together."""
     remedy: str
-    """What the caller can do, one or two sentences."""
+    """What the caller can do, in one or two sentences."""
     rows: pl.Series | None = None
-    """Boolean mask of the rows at fault; None refuses the whole table."""
+    """Boolean mask of the affected rows; None if the whole table is refused."""
     example: str = ""
-    """One of the bad cells, as Python writes it."""
+    """One of the bad cells, in Python's notation."""
 
     @property
     def reason(self) -> str:
-        """The fault in words, the same for each of its rows."""
+        """The problem in words, the same for each affected row."""
         return f"{self.column}: expected {self.expected}, got {self.got}"
 
 
-_PYTHONS_DAYS = (-719_160, 2_932_894)
-"""Days from 1970 that Python has dates for in every time zone: years 1 to 9999."""
-_POLARS_DAYS = (-70_000_000, 70_000_000)
-"""Days that polars can write, some 190,000 years; it panics a little beyond."""
-_UNITS_A_DAY = {"ns": 86_400_000_000_000, "us": 86_400_000_000, "ms": 86_400_000}
-
-
 def is_library_failure(error: BaseException) -> bool:
-    """Whether polars or the file system refused; what polars and Delta Lake give up on in a panic is no `Exception`."""
+    """Whether the error comes from polars, Delta Lake or the file system."""
+    # A panic in Rust code derives from BaseException, and its class cannot be imported.
     return isinstance(error, OSError | pl.exceptions.PolarsError) or type(error).__name__ == "PanicException"
 
 
-def as_python(rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows; a column with a time that Python has no year for as text: ISO 8601, a number where that is too far."""
-    times = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
-    far = [name for name in times if not rows.select(_is_within(rows[name], _PYTHONS_DAYS).all()).item()]
-    return rows.with_columns(_as_text(rows[name]) for name in far)
-
-
-def _is_within(times: pl.Series, days: tuple[int, int]) -> pl.Expr:
-    unit = _UNITS_A_DAY[times.dtype.time_unit] if isinstance(times.dtype, pl.Datetime) else 1
-    # Compared as whole numbers of 128 bits: the farthest days are beyond the others.
-    return pl.col(times.name).to_physical().cast(pl.Int128).is_between(days[0] * unit, days[1] * unit)
-
-
-def _as_text(times: pl.Series) -> pl.Expr:
-    written = pl.when(_is_within(times, _POLARS_DAYS)).then(pl.col(times.name)).dt.to_string("iso")
-    return pl.coalesce(written, pl.col(times.name).to_physical().cast(pl.String)).alias(times.name)
-
-
-def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, remedy: str) -> list[Fault]:
-    """A fault of the cells that are null only in `values`, what was read of them; none where all could be read."""
-    bad = cells.is_not_null() & values.is_null()
-    if not bad.any():
+def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, remedy: str) -> list[ColumnProblem]:
+    """The problem of the cells that have no parsed value, as a list of one; an empty list if every cell was parsed."""
+    is_bad = cells.is_not_null() & values.is_null()
+    if not is_bad.any():
         return []
-    example = repr(as_python(cells.filter(bad).head(1).to_frame()).row(0)[0])
-    if len(example) > _LONGEST_EXAMPLE:
-        example = example[:_LONGEST_EXAMPLE] + "..."
-    return [Fault(cells.name, expected, got, remedy, bad, example)]
+    first_bad = with_python_times(cells.filter(is_bad).head(1).to_frame()).row(0)[0]
+    example = repr(first_bad)
+    if len(example) > _MAX_EXAMPLE_CHARS:
+        example = example[:_MAX_EXAMPLE_CHARS] + "..."
+    return [ColumnProblem(cells.name, expected, got, remedy, is_bad, example)]
 
 
-def refused_column(cells: pl.Series, *, expected: str, remedy: str) -> Fault:
-    """The fault of a column whose dtype cannot be read."""
+def refused_column(cells: pl.Series, *, expected: str, remedy: str) -> ColumnProblem:
+    """The problem of a column whose dtype cannot be read."""
     if cells.dtype == pl.Object:
         as_text = f'pl.col("{cells.name}").map_elements(str, return_dtype=pl.String)'
-        return Fault(cells.name, expected, "mixed Python objects", f"Make it one type, as text with {as_text}.")
-    return Fault(cells.name, expected, f"a column of {cells.dtype}", remedy)
+        return ColumnProblem(
+            cells.name, expected, "mixed Python objects", f"Make it one type, for instance text with {as_text}."
+        )
+    return ColumnProblem(cells.name, expected, f"a column of {cells.dtype}", remedy)
 
 
-def describe(faults: Sequence[Fault], *, table: str) -> str:
-    """The text of a DataError: one line a fault, all of a table's faults at once."""
-    return "\n".join(_line(fault, table=table) for fault in faults)
+def describe(problems: Sequence[ColumnProblem], *, table: str) -> str:
+    """The text of a DataError: all of a table's problems, one per line."""
+    return "\n".join(_line(problem, table=table) for problem in problems)
 
 
-def _line(fault: Fault, *, table: str) -> str:
-    where = f"{table}.{fault.column}" if fault.column else table
-    such_as = f", such as {fault.example}" if fault.example else ""
-    return _printable(
-        f"{where}: expected {fault.expected}, got {fault.got}{such_as}{_rows(fault.rows)}. {fault.remedy}"
-    )
+def _line(problem: ColumnProblem, *, table: str) -> str:
+    where = f"{table}.{problem.column}" if problem.column else table
+    example = f", such as {problem.example}" if problem.example else ""
+    got = f"{problem.got}{example}{_rows(problem.rows)}"
+    return _printable(f"{where}: expected {problem.expected}, got {got}. {problem.remedy}")
 
 
 def _printable(line: str) -> str:
-    """The line with what no terminal should be sent written as Python writes it: \\x1b."""
+    """The line with control characters escaped (\\x1b), so that data cannot send them to a terminal."""
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
 
 

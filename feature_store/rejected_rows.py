@@ -1,4 +1,4 @@
-"""Bad rows as rows of the `rejected` table: word for word, with the reason, to be mended and sent again."""
+"""Invalid rows in the form of the `rejected` table: unchanged, with the reason, to be corrected and resubmitted."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import Any
 
 import polars as pl
 
-from feature_store.data_errors import as_python
+from feature_store.python_cells import with_python_times
 from feature_store.schema import REJECTED, Checked
 
 _HASH_BYTES = 16
 
 
 def rejected_rows(checked: Checked) -> pl.DataFrame:
-    """The bad rows of a checked frame, in the columns of `rejected`.
+    """The invalid rows of a checked frame, in the columns of `rejected`.
 
-    `row` is the row as it came, every column, as JSON text (NaN and infinity as text, times in ISO form). `row_number`
-    counts from 0 in the frame that brought it first. `content_hash` is over table, reason and row, not over the row
-    number: the same bad row is kept once, however often and in whatever frame it comes.
+    `row` is the whole row as given, as JSON text (NaN and infinity as text, times in ISO 8601). `row_number` counts
+    from 0 in the frame that contained the row first. `content_hash` covers table, reason and row but not the row
+    number, so that the same invalid row is stored once however often it is appended.
     """
     reasons = checked.reasons()
-    raw = as_python(checked.frame[reasons["row_number"]]).to_dicts() if reasons.height else []
+    raw = with_python_times(checked.frame[reasons["row_number"]]).to_dicts() if reasons.height else []
     rows = [json.dumps(_jsonable(row), sort_keys=True, ensure_ascii=False, default=str) for row in raw]
     table = checked.table.name
+    # The hashes are stored: other input to them would store known rows a second time.
     hashes = [_content_hash(table, reason, row) for reason, row in zip(reasons["reason"], rows, strict=True)]
     return pl.DataFrame(
         {
@@ -39,9 +40,9 @@ def rejected_rows(checked: Checked) -> pl.DataFrame:
     )
 
 
-def names_id(refused: pl.DataFrame, column: str, value: object) -> pl.Series:
-    """Which rows of `rejected` came with this user or item, whatever was wrong with them: Boolean."""
-    cells = [json.loads(row).get(column) for row in refused["row"]]
+def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series:
+    """Boolean mask of the rows of `rejected` that contain this user or item."""
+    cells = [json.loads(row).get(column) for row in rejected["row"]]
     return pl.Series([cell is not None and str(cell) == str(value) for cell in cells], dtype=pl.Boolean)
 
 

@@ -1,8 +1,8 @@
-"""The tables of the store: their columns, and the check that every frame passes at the door."""
+"""The tables of the store, their columns, and the validation of every appended frame."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,45 +15,40 @@ from feature_store.cell_parsing import (
     parse_numbers,
     parse_positions,
 )
-from feature_store.data_errors import DataError, Fault, describe
+from feature_store.data_errors import ColumnProblem, DataError, describe
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 
-__all__ = [
-    "EVENTS", "IMPRESSIONS", "ITEMS", "REJECTED", "TABLES", "TIMESTAMP",
-    "Checked", "Column", "DataError", "Fault", "Table", "check_table", "describe",
-]  # fmt: skip
+_FORBIDDEN_IN_NAMES = "`"
+"""Delta's merge cannot quote a column name that contains it."""
 
-_UNNAMEABLE = "`"
-"""Not to be in a column's name: Delta's merge cannot quote it."""
-
-Parser = Callable[[pl.Series], tuple[pl.Series, list[Fault]]]
+Parser = Callable[[pl.Series], tuple[pl.Series, list[ColumnProblem]]]
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column with a meaning."""
+    """A column that recmem gives a meaning to."""
 
     name: str
     dtype: pl.DataType
-    """The stored dtype; of a native id what it is until a first append decides."""
+    """The stored dtype; for a native id the default, until the first append decides."""
     parse: Parser | None = None
-    """Cells to stored dtype; None for a native id, which comes back as it came (String or Int64)."""
+    """Parses cells into the stored dtype; None for a native id, which keeps the type it came with (String or Int64)."""
     required: bool = False
-    """There in every frame, null in no row."""
+    """Every frame has the column, without nulls."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What a table holds, and by what a row is known to be there already."""
+    """A table's columns, and the identity by which a row counts as stored already."""
 
     name: str
     columns: tuple[Column, ...]
     identity: tuple[str, ...]
     keeps_extra: bool = False
-    """Whether columns of other names are stored too (else they are left out)."""
+    """Whether additional columns are stored too; otherwise they are dropped."""
 
     def schema(self, ids: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:
-        """Column to stored dtype, with the dtypes of native ids where they are decided."""
+        """Maps each column to its stored dtype; `ids` gives the dtypes of native ids that are already decided."""
         return {column.name: (ids or {}).get(column.name, column.dtype) for column in self.columns}
 
 
@@ -82,9 +77,9 @@ EVENTS = Table(
         Column("session_id", pl.String(), parse_names),
         _time("available_at", required=False),
         Column("event_id", pl.String(), parse_names),
-        Column("cancels", pl.String(), parse_names),  # the event_id of an event that this row takes back
+        Column("cancels", pl.String(), parse_names),  # the event_id of the event that this row cancels
     ),
-    identity=("user_id", "item_id", "timestamp", "event", "cancels"),  # or event_id, in the rows that have one
+    identity=("user_id", "item_id", "timestamp", "event", "cancels"),  # rows with an event_id: that alone
 )
 IMPRESSIONS = Table(
     "impressions",
@@ -114,19 +109,21 @@ TABLES = (ITEMS, EVENTS, IMPRESSIONS, REJECTED)
 
 @dataclass(frozen=True, eq=False)
 class Checked:
-    """A frame after its check: the good rows in the store's dtypes, and what is wrong with the others."""
+    """A validated frame: the valid rows in the store's dtypes, and what is wrong with the others."""
 
     table: Table
     frame: pl.DataFrame
-    """As the caller gave it."""
+    """As the caller passed it."""
     kept: pl.DataFrame
-    """The rows without a fault, in their order: the table's columns, then extra ones where the table keeps those."""
-    faults: tuple[Fault, ...]
-    """What is wrong in which rows; one row may be in several."""
+    """The valid rows in their order: the table's columns, then additional ones if the table keeps those."""
+    problems: tuple[ColumnProblem, ...]
+    """What is wrong in which rows; a row may have several problems."""
 
     def reasons(self) -> pl.DataFrame:
-        """One row for each bad row: `row_number` (from 0) and `reason`, all of its faults joined by "; "."""
-        words = [pl.when(fault.rows).then(pl.lit(fault.reason)) for fault in self.faults if fault.rows is not None]
+        """One row per invalid row: `row_number` (from 0) and `reason`, which joins all its problems with "; "."""
+        words = [
+            pl.when(problem.rows).then(pl.lit(problem.reason)) for problem in self.problems if problem.rows is not None
+        ]
         if not words:
             return pl.DataFrame(schema={"row_number": pl.Int64, "reason": pl.String})
         return (
@@ -135,119 +132,129 @@ class Checked:
             .filter(pl.col("reason") != "")
         )
 
-    def without_faults(self) -> pl.DataFrame:
-        """`kept`, where that is every row; else raises DataError with all the faults."""
-        if self.faults:
-            raise DataError(describe(self.faults, table=self.table.name))
-        return self.kept
-
 
 def check_table(frame: pl.DataFrame, table: Table, *, stored: Mapping[str, pl.DataType] | None = None) -> Checked:
-    """The frame's good rows in the store's dtypes, and its bad rows with their reasons.
+    """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
-    `stored` names the dtypes that are decided already: of ids, and of the columns of items.
+    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items.
 
     Raises:
-        DataError: for what concerns the table as a whole, with all such faults and those of rows: a required column is
-            missing, a column's dtype cannot be read, items have no text, there is no row, it is no polars DataFrame.
+        DataError: the table as a whole is invalid. It is no polars DataFrame or has no rows, a required column is
+            missing, a column's dtype cannot be read, or items have no text. The error lists these problems and
+            those of rows, all at once.
     """
     _require_polars(frame, table)
     stored = stored or {}
-    faults = _shape_faults(frame, table)
+    problems = _shape_problems(frame, table)
     columns: dict[str, pl.Series] = {}
     for column in table.columns:
         columns[column.name], found = _read_column(frame, column, stored.get(column.name))
-        faults += found
+        problems += found
     if table.keeps_extra:
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
-        faults += found + _text_faults(columns, table)
+        problems += found + _text_problems(columns, table)
     if table is EVENTS:
-        faults += _cancels_faults(columns)
-    if any(fault.rows is None for fault in faults):
-        raise DataError(describe(faults, table=table.name))
-    return Checked(table, frame, _good_rows(pl.DataFrame(columns), faults), tuple(faults))
+        problems += _cancels_problems(columns)
+    if any(problem.rows is None for problem in problems):
+        raise DataError(describe(problems, table=table.name))
+    return Checked(table, frame, _valid_rows(pl.DataFrame(columns), problems), tuple(problems))
 
 
 def _require_polars(frame: object, table: Table) -> None:
     if not isinstance(frame, pl.DataFrame):
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
         remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
-        raise DataError(describe([Fault("", "a polars DataFrame", kind, remedy)], table=table.name))
+        raise DataError(describe([ColumnProblem("", "a polars DataFrame", kind, remedy)], table=table.name))
 
 
-def _good_rows(rows: pl.DataFrame, faults: list[Fault]) -> pl.DataFrame:
-    masks = [fault.rows for fault in faults if fault.rows is not None]
+def _valid_rows(rows: pl.DataFrame, problems: list[ColumnProblem]) -> pl.DataFrame:
+    masks = [problem.rows for problem in problems if problem.rows is not None]
     if not masks:
         return rows
     return rows.filter(~pl.select(pl.any_horizontal(masks)).to_series())
 
 
-def _shape_faults(frame: pl.DataFrame, table: Table) -> list[Fault]:
-    there = f"only {', '.join(frame.columns)}" if frame.columns else "no columns"
-    faults = [
-        Fault(column.name, "the column", there, "Add it, or rename the column that holds it.")
+def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:
+    got = f"only {', '.join(frame.columns)}" if frame.columns else "no columns"
+    problems = [
+        ColumnProblem(column.name, "the column", got, "Add it, or rename the column that holds it.")
         for column in table.columns
         if column.required and column.name not in frame.columns
     ]
     if frame.is_empty():
-        faults.append(Fault("", "at least one row", "0 rows", "Check the file or the query that it comes from."))
-    return faults
+        problems.append(
+            ColumnProblem("", "at least one row", "0 rows", "Check the file or the query that it comes from.")
+        )
+    return problems
 
 
-def _read_column(frame: pl.DataFrame, column: Column, stored: pl.DataType | None) -> tuple[pl.Series, list[Fault]]:
+def _read_column(
+    frame: pl.DataFrame, column: Column, stored: pl.DataType | None
+) -> tuple[pl.Series, list[ColumnProblem]]:
     if column.name not in frame.columns:
         return pl.Series(column.name, [None] * frame.height, dtype=stored or column.dtype), []
     cells = frame[column.name]
-    values, faults = parse_ids(cells, stored) if column.parse is None else column.parse(cells)
-    if column.required and cells.null_count() and not any(fault.rows is None for fault in faults):
-        what = "a label" if column.name == "label" else "a time" if column.dtype == TIMESTAMP else "an id"
-        faults = [Fault(column.name, what, "null", "Fill it in, or leave the row out.", cells.is_null()), *faults]
-    return values.cast(column.dtype) if column.parse is not None else values, faults
+    values, problems = parse_ids(cells, stored) if column.parse is None else column.parse(cells)
+    if column.required and cells.null_count() and not any(problem.rows is None for problem in problems):
+        remedy = "Fill it in, or leave the row out."
+        problems = [ColumnProblem(column.name, _what(column), "null", remedy, cells.is_null()), *problems]
+    return values.cast(column.dtype) if column.parse is not None else values, problems
+
+
+def _what(column: Column) -> str:
+    """What a required column holds, for an error."""
+    if column.name == "label":
+        return "a label"
+    return "a time" if column.dtype == TIMESTAMP else "an id"
 
 
 def _read_extra(
     frame: pl.DataFrame, table: Table, stored: Mapping[str, pl.DataType]
-) -> tuple[dict[str, pl.Series], list[Fault]]:
+) -> tuple[dict[str, pl.Series], list[ColumnProblem]]:
     columns: dict[str, pl.Series] = {}
-    faults: list[Fault] = []
-    names_seen = {column.name for column in table.columns}
+    problems: list[ColumnProblem] = []
+    known = {column.name for column in table.columns}
+    taken = set(known)
     for name in frame.columns:
-        if name in names_seen:
+        if name in known:
             continue
-        if (
-            not name
-            or _UNNAMEABLE in name
-            or not name.isprintable()
-            or name.lower() in {seen.lower() for seen in names_seen}
-        ):
-            remedy = f"Rename it: printable, without {_UNNAMEABLE}, not empty, and not as another but for capitals."
-            faults.append(Fault(name, "another name", repr(name), remedy))
+        if not _is_usable_name(name, taken):
+            remedy = (
+                f"Rename it: printable, not empty, without {_FORBIDDEN_IN_NAMES}, and different from the other names "
+                "in more than its capitals."
+            )
+            problems.append(ColumnProblem(name, "another name", repr(name), remedy))
             continue
-        names_seen.add(name)
+        taken.add(name)
         values, found = _read_attribute(frame[name], stored.get(name))
         columns |= {} if values is None else {name: values}
-        faults += found
-    return columns, faults
+        problems += found
+    return columns, problems
 
 
-def _read_attribute(cells: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series | None, list[Fault]]:
+def _is_usable_name(name: str, taken: Set[str]) -> bool:
+    is_printable = bool(name) and name.isprintable() and _FORBIDDEN_IN_NAMES not in name
+    return is_printable and name.lower() not in {other.lower() for other in taken}
+
+
+def _read_attribute(cells: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series | None, list[ColumnProblem]]:
     if cells.name == "available_from":
         return parse_timestamps(cells)
     return parse_attribute(cells, stored)
 
 
-def _cancels_faults(columns: Mapping[str, pl.Series]) -> list[Fault]:
-    itself = (columns["cancels"] == columns["event_id"]).fill_null(value=False)
-    if not itself.any():
+def _cancels_problems(columns: Mapping[str, pl.Series]) -> list[ColumnProblem]:
+    cancels_itself = (columns["cancels"] == columns["event_id"]).fill_null(value=False)
+    if not cancels_itself.any():
         return []
     remedy = "Give a cancellation an id of its own, or none."
-    return [Fault("cancels", "the event_id of another row", "the row's own", remedy, itself)]
+    return [ColumnProblem("cancels", "the event_id of another row", "the row's own", remedy, cancels_itself)]
 
 
-def _text_faults(columns: Mapping[str, pl.Series], table: Table) -> list[Fault]:
+def _text_problems(columns: Mapping[str, pl.Series], table: Table) -> list[ColumnProblem]:
     names = {column.name for column in table.columns}
     if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
-    remedy = "Add a text column such as title or description: the text is what recmem reads."
-    return [Fault("", "at least one text column", f"only {', '.join(columns)}", remedy)]
+    remedy = "Add a text column such as title or description: recmem matches items by their text."
+    return [ColumnProblem("", "at least one text column", f"only {', '.join(columns)}", remedy)]

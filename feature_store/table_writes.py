@@ -1,4 +1,8 @@
-"""What one attempt changes in a table: rows in that are not there yet, rows out. All land only on the version read."""
+"""What one write attempt does to a table: add rows that are not stored yet, or remove rows.
+
+Each function commits on the version that it has read. It raises CommitFailedError if another writer committed in
+between; the store then opens the table again and repeats the attempt.
+"""
 
 from __future__ import annotations
 
@@ -8,116 +12,135 @@ from dataclasses import dataclass
 import polars as pl
 from deltalake import DeltaTable
 
-from feature_store._delta import append, erase_past, replace, stored_schema, upsert
+from feature_store._delta import append, erase_history, replace, scan, stored_schema, upsert
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
-from feature_store.rejected_rows import names_id
-from feature_store.schema import REJECTED, Table
+from feature_store.rejected_rows import mentions_id
+from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
 
 @dataclass(frozen=True)
-class Change:
+class TableChange:
     """What one attempt did to a table."""
 
-    n_new: int
-    """Rows that it wrote; of forgetting, those that it removed."""
+    n_rows: int
+    """Rows written or, by a removal, rows removed."""
     version: int
 
 
-def firsts(rows: pl.DataFrame, identity: tuple[str, ...]) -> pl.DataFrame:
-    """The first row of each identity, in their order."""
-    return rows.unique(subset=list(identity), keep="first", maintain_order=True)
-
-
-def unseen(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ...], *, within: str) -> pl.DataFrame:
-    """The rows whose identity is not stored; read are only files whose range of column `within` meets the rows' own."""
-    if rows.is_empty():
-        return rows
-    first, last = pl.lit(rows[within].min()), pl.lit(rows[within].max())
-    keys = stored.filter(pl.col(within).is_between(first, last)).select(identity).collect()
-    return rows.join(keys, on=list(identity), how="anti", nulls_equal=True, maintain_order="left")
-
-
-def put_rows(table: DeltaTable, rows: pl.DataFrame) -> Change:
-    """Add the rows."""
-    if rows.height:
-        append(table, rows)
-    return Change(rows.height, table.version())
-
-
-def put_refused(table: DeltaTable, refused: pl.DataFrame) -> Change:
-    """Add the rejected rows that are not there yet."""
-    return put_rows(
-        table,
-        unseen(firsts(refused, REJECTED.identity), pl.scan_delta(table), REJECTED.identity, within="content_hash"),
-    )
-
-
-def put_without(delta: DeltaTable, *, table: Table, column: str, value: object) -> Change:
-    """Take out every row of a user or an item; of rejected rows, those that came with it."""
-    rows = pl.scan_delta(delta).collect()
-    gone = names_id(rows, column, value) if table is REJECTED else _is_id(rows, column, value)
-    if gone.any():
-        replace(delta, rows.filter(~gone))
-    return Change(int(gone.sum()), delta.version())
-
-
-def _is_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
-    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
-    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
-
-
-def put_without_hashes(delta: DeltaTable, *, hashes: Sequence[str]) -> Change:
-    """Take out the rejected rows of these content hashes."""
-    rows = pl.scan_delta(delta).collect()
-    gone = rows["content_hash"].is_in(list(hashes))
-    if gone.any():
-        replace(delta, rows.filter(~gone))
-    return Change(int(gone.sum()), delta.version())
-
-
-def put_without_past(delta: DeltaTable) -> Change:
-    """Leave nothing but the newest version."""
-    erase_past(delta)
-    return Change(0, delta.version())
-
-
-def put_items(table: DeltaTable, newest: pl.DataFrame) -> Change:
-    """Insert the items that are new and rewrite those that changed."""
+def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    """Inserts new items and rewrites those whose description changed. The last row of an item wins."""
     dtypes = stored_schema(table)
-    newest = _as_decided(newest, dtypes)
+    newest = rows.unique(subset=["item_id"], keep="last", maintain_order=True)
+    newest = _in_stored_dtypes(newest, dtypes)
     ids = newest.lazy().select("item_id")
     stored = pl.scan_delta(table).join(ids, on="item_id", how="semi").collect()
     changed = _changed_items(newest, stored)
     if changed.is_empty():
-        return Change(0, table.version())
+        return TableChange(0, table.version())
     if any(dtypes.get(name, dtype) != dtype for name, dtype in changed.schema.items()):
-        others = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
-        replace(table, pl.concat([others, changed], how="diagonal_relaxed"))
+        # A column widens from whole numbers to fractions, which Delta can only do by rewriting the table.
+        unchanged = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
+        replace(table, pl.concat([unchanged, changed], how="diagonal_relaxed"))
     elif changed["item_id"].is_in(stored["item_id"].implode()).any():
         upsert(table, changed, key="item_id")
     else:
         append(table, changed)
-    return Change(changed.height, table.version())
+    return TableChange(changed.height, table.version())
 
 
-def _as_decided(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The items in the stored dtypes, but fractions stay fractions: they widen a column of whole numbers."""
+def write_events(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    """Adds the events that are not stored yet, identified by `event_id` or, without one, by the table's identity."""
+    has_id = pl.col("event_id").is_not_null()
+    stored = scan(table, EVENTS.schema())
+    with_id = not_stored(rows.filter(has_id), stored, ("event_id",), within="event_id")
+    without_id = not_stored(rows.filter(~has_id), stored.filter(~has_id), EVENTS.identity, within="timestamp")
+    return _append(table, pl.concat([with_id, without_id]).sort("timestamp", maintain_order=True))
+
+
+def write_impressions(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    """Adds the shown items that are not stored yet."""
+    new = not_stored(rows, pl.scan_delta(table), IMPRESSIONS.identity, within="impression_id")
+    return _append(table, new)
+
+
+def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:
+    """Adds the rejected rows that are not stored yet."""
+    new = not_stored(rejected, pl.scan_delta(table), REJECTED.identity, within="content_hash")
+    return _append(table, new)
+
+
+def remove_id(delta: DeltaTable, *, table: Table, column: str, value: object) -> TableChange:
+    """Removes every row of a user or an item; from `rejected`, the rows that mention it."""
+    rows = pl.scan_delta(delta).collect()
+    is_removed = mentions_id(rows, column, value) if table is REJECTED else _has_id(rows, column, value)
+    return _remove(delta, rows, is_removed)
+
+
+def remove_rejected(delta: DeltaTable, *, hashes: Sequence[str]) -> TableChange:
+    """Removes the rejected rows with these content hashes."""
+    rows = pl.scan_delta(delta).collect()
+    return _remove(delta, rows, rows["content_hash"].is_in(list(hashes)))
+
+
+def remove_history(delta: DeltaTable) -> TableChange:
+    """Removes all versions but the newest from disk."""
+    erase_history(delta)
+    return TableChange(0, delta.version())
+
+
+def not_stored(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ...], *, within: str) -> pl.DataFrame:
+    """The first row of each identity that is not stored, in order.
+
+    Delta skips files whose range of the column `within` does not overlap that of `rows`.
+    """
+    first = rows.unique(subset=list(identity), keep="first", maintain_order=True)
+    if first.is_empty():
+        return first
+    lowest = pl.lit(first[within].min())
+    highest = pl.lit(first[within].max())
+    keys = stored.filter(pl.col(within).is_between(lowest, highest)).select(identity).collect()
+    return first.join(keys, on=list(identity), how="anti", nulls_equal=True, maintain_order="left")
+
+
+def _append(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    if rows.height:
+        append(table, rows)
+    return TableChange(rows.height, table.version())
+
+
+def _remove(delta: DeltaTable, rows: pl.DataFrame, is_removed: pl.Series) -> TableChange:
+    if is_removed.any():
+        replace(delta, rows.filter(~is_removed))
+    return TableChange(int(is_removed.sum()), delta.version())
+
+
+def _has_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
+    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
+    # An id that the column's dtype cannot hold is in no row.
+    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
+
+
+def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
+    """The items in the stored dtypes, except that fractions stay fractions: they widen a column of whole numbers."""
     clashes = {name: dtypes[name] for name, dtype in newest.schema.items() if dtypes.get(name, dtype) != dtype}
     for name, stored in clashes.items():
         given = newest.schema[name]
-        if {stored, given} != {pl.Int64(), pl.Float64()}:  # the check read it as stored: a writer was faster since
-            what = f"{stored} as another writer has just stored it, got {given}"
-            raise DataError(f"items.{name}: expected {what}. Repeat the append, which reads the column as it is now.")
+        # The check has read the frame as stored, so any other clash comes from a writer that committed since.
+        if {stored, given} != {pl.Int64(), pl.Float64()}:
+            expected = f"{stored} as another writer has just stored it"
+            remedy = "Repeat the append, which reads the column as it is now."
+            raise DataError(f"items.{name}: expected {expected}, got {given}. {remedy}")
     return newest.with_columns(pl.col(name).cast(pl.Float64) for name in clashes)
 
 
 def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
-    """Whole rows of the items that are not stored, or not so; columns that `newest` lacks as they are stored."""
+    """Whole rows of the items that are new or differ from the stored ones; columns that `newest` lacks stay stored."""
     old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
-    nothing = pl.Series([None] * newest.height, dtype=pl.Null)
+    nulls = pl.Series([None] * newest.height, dtype=pl.Null)
     differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
     for name in newest.columns[1:]:
-        differs.append(newest[name].ne_missing(old[name]) if name in old.columns else newest[name].ne_missing(nothing))
+        old_cells = old[name] if name in old.columns else nulls
+        differs.append(newest[name].ne_missing(old_cells))
     rows = newest.with_columns(old[name] for name in old.columns if name not in newest.columns)
     return rows.filter(pl.select(pl.any_horizontal(differs)).to_series())

@@ -6,7 +6,7 @@ from functools import cache
 
 import polars as pl
 
-from feature_store.data_errors import Fault, bad_cells, refused_column
+from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
@@ -29,7 +29,7 @@ _EXPECTED = "a time"
 _MEND = "Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261."
 
 
-def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[Fault]]:
+def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
     Read are datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC

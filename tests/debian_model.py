@@ -139,7 +139,9 @@ def model_of(
 
 
 def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
-    return check_table(frame, table).without_faults()
+    checked = check_table(frame, table)
+    assert not checked.problems
+    return checked.kept
 
 
 @functools.cache

@@ -59,6 +59,10 @@ ROOMS = {
 # What each package's __init__ offers. A change here is a change of the public interface.
 PUBLIC = {
     "feature_store": [
+        "EVENTS",
+        "IMPRESSIONS",
+        "ITEMS",
+        "REJECTED",
         "DataError",
         "EventLog",
         "Receipt",

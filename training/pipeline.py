@@ -7,7 +7,6 @@ Steps hand over through files under `<out>/work`, so that each can be run in a p
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -20,8 +19,10 @@ from safetensors.torch import save_file
 import feature_store
 import recmem
 import training
+from feature_store import EVENTS, IMPRESSIONS, ITEMS
+from feature_store.file_digest import file_digest
 from feature_store.point_in_time.click_through import CLICK_FEATURES
-from feature_store.table_files import read_parquet_table
+from feature_store.table_files import read_table
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import MATCH_FEATURES
 from training.config import TrainingConfig
@@ -82,12 +83,12 @@ def run_step(run: Run, step: str, tracker: Tracker) -> None:
 def ingest(run: Run, child: StepRun) -> None:
     """Appends the tables that were given; what the store already has counts as known."""
     receipts = []
-    for name in ("items", "events", "impressions"):
-        path = getattr(run.tables, name)
+    paths = {ITEMS: run.tables.items, EVENTS: run.tables.events, IMPRESSIONS: run.tables.impressions}
+    for table, path in paths.items():
         if path is not None:
-            receipt = getattr(run.store, f"append_{name}")(read_parquet_table(path, table=name))
+            receipt = run.store.append(table, read_table(path, table=table.name))
             receipts.append(str(receipt))
-            child.log_metrics({f"{name}_new": receipt.n_new, f"{name}_rejected": receipt.n_rejected})
+            child.log_metrics({f"{table.name}_new": receipt.n_new, f"{table.name}_rejected": receipt.n_rejected})
     (run.folder("ingest") / "receipts.txt").write_text("\n".join(receipts) + "\n")
     (run.folder("ingest") / STORE_DIGEST).write_text(run.store.digest())
     child.log_dataset(str(run.store.path), run.store.versions(), run.store.digest())
@@ -195,12 +196,12 @@ def fit_rankers(run: Run, child: StepRun) -> None:
 def _key(run: Run, step: str) -> str:
     """Digest of what the step reads: the tables' versions, its parameters, the steps before it, and the code."""
     if step == "ingest":
-        inputs = {name: _file_digest(path) for name, path in asdict(run.tables).items() if path is not None}
+        inputs = {name: _input_digest(path) for name, path in asdict(run.tables).items() if path is not None}
         inputs |= {"path": run.store.path, "store": _changed_since_ingest(run)}
     else:
         inputs = {"store": run.store.digest()}
     for earlier in STEPS[1 : STEPS.index(step)]:
-        inputs[earlier] = "".join(_file_digest(path) for path in sorted(run.folder(earlier).iterdir()))
+        inputs[earlier] = "".join(_input_digest(str(path)) for path in sorted(run.folder(earlier).iterdir()))
     return step_key(step, inputs, _parameters(run.config, step), (feature_store, recmem, training))
 
 
@@ -222,12 +223,9 @@ def _parameters(config: TrainingConfig, step: str) -> dict[str, object]:
     return {name: everything[name] for name in parts.get(step, tuple(everything))}
 
 
-def _file_digest(path: Path | str) -> str:
-    file = Path(path)
-    if not file.is_file():
-        return f"{path}"
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
+def _input_digest(path: str) -> str:
+    """The digest of an input file; the path itself for a folder or an object store's URL."""
+    return file_digest(Path(path)) if Path(path).is_file() else path
 
 
 def _thinned(losses: list[float], points: int = 60) -> list[float]:

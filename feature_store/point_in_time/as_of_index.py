@@ -1,7 +1,7 @@
-"""The one join on time: what was known about a key at a moment, strictly before it.
+"""The one join on time: which rows of a key were known at a time, strictly before it.
 
-A row is known at time t when it happened before t and had arrived by then. In whole microseconds both say
-`known_at <= t`, with `known_at = max(timestamp + 1, available_at)`. Histories and counters all come from here.
+A row is known at time t if it happened before t and had arrived by then. In whole microseconds, both conditions are
+`known_at <= t` with `known_at = max(timestamp + 1, available_at)`. All histories and counters are read through here.
 """
 
 from __future__ import annotations
@@ -12,18 +12,21 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from feature_store.arrays import IntArray
 from feature_store.ragged import Ragged
 
 MANY = 10_000
-"""From so many on, numbers are looked up in ascending order, or by what numba compiles where it is installed."""
+"""From this many lookups on, they are compiled by numba where it is installed, or else made in ascending order."""
+RADIX_BITS = 16
+"""Bits of the keys that `stable_order` sorts in one pass: numpy counts instead of comparing up to 16 bits."""
 
 
 def known_at(timestamps: IntArray, available_at: IntArray | None = None) -> IntArray:
     """The first microsecond at which each row may be used: int64, `max(timestamp + 1, available_at)`."""
-    first = timestamps + 1
-    return first if available_at is None else np.maximum(first, available_at)
+    after_it_happened = timestamps + 1
+    return after_it_happened if available_at is None else np.maximum(after_it_happened, available_at)
 
 
 def when_known() -> pl.Expr:
@@ -32,32 +35,45 @@ def when_known() -> pl.Expr:
 
 
 class AsOfIndex:
-    """Rows sorted by key and then by when they became known, for reading a key's past as of any moment.
+    """Rows sorted by key, and within a key by when they became known, to read a key's past as of any time.
 
-    `order[start:end]` are the rows of one key that were known at a moment, the longest known first.
+    `order[start:end]` are the rows of one key that were known at a time, those known first in front.
     """
 
+    order: IntArray
+    """int64[row]: the rows, sorted by key and then by when they became known; ties keep their order."""
+
     def __init__(self, keys: IntArray, known: IntArray) -> None:
-        """`keys` (0 or more) and `known` (microseconds) are int64 of the same length."""
-        rises = not bool((known[1:] < known[:-1]).any())
-        by_time = slice(None) if rises else np.argsort(known, kind="stable")
-        self._known, keys = known[by_time], keys[by_time]
+        """`keys` (0 or more) and `known` (microseconds): int64[row] each."""
+        is_sorted = not bool((known[1:] < known[:-1]).any())
+        # Logs are sorted by time already. A stable sort by key then keeps each key's rows in order of time.
+        by_time = slice(None) if is_sorted else np.argsort(known, kind="stable")
+        self._known = known[by_time]
+        keys = keys[by_time]
+        # _begins[key]: where the key's rows start in `order`; int64[key + 1], the last entry is the number of rows.
         self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
+        # _by_key: like `order`, but it points into the rows as sorted by time.
         self._by_key = _order(keys, self._begins)
-        self.order: IntArray = self._by_key if isinstance(by_time, slice) else by_time[self._by_key]
+        self.order = self._by_key if isinstance(by_time, slice) else by_time[self._by_key]
 
     @cached_property
     def _known_by_key(self) -> IntArray:
+        """When the rows of `order` became known: ascends within each key."""
         return self._known[self._by_key]
 
     @cached_property
     def _sorted(self) -> IntArray:
-        # A row's place in time tells how many became known before it: key and number are retrieved as one.
+        """(key, place in time) of the rows of `order`, each as one number: ascends over all keys.
+
+        A row's place in time is the number of rows that became known before it, so one search for (key, how many rows
+        of any key were known) finds where a key's known rows end.
+        """
         keys = np.repeat(np.arange(len(self._begins) - 1), np.diff(self._begins))
         return keys * self._stride + self._by_key
 
     @property
     def _stride(self) -> int:
+        """Larger than every place in time, so that (key, place) fits into `key * stride + place`."""
         return len(self._known) + 1
 
     def starts(self, keys: IntArray) -> IntArray:
@@ -71,6 +87,7 @@ class AsOfIndex:
 
             return ends_of(self._begins, self._known_by_key, keys, times)
         ends = _places(self._sorted, keys * self._stride + self.known_until(times), side="left")
+        # A key of -1 would end before its start.
         return np.maximum(ends, self.starts(keys))
 
     def counts(self, keys: IntArray, times: IntArray, window: int | None = None) -> IntArray:
@@ -83,8 +100,9 @@ class AsOfIndex:
         return _places(self._known, times, side="right")
 
     def last(self, keys: IntArray, times: IntArray, limit: int | None = None) -> Ragged:
-        """The rows of each key known at its time, the newest last; at most `limit`, the newest ones."""
-        begin, end = self.starts(keys), self.ends(keys, times)
+        """The rows of each key known at its time, the newest last; at most the `limit` newest."""
+        begin = self.starts(keys)
+        end = self.ends(keys, times)
         if limit is not None:
             begin = np.maximum(begin, end - limit)
         ranges = Ragged.from_ranges(begin, end)
@@ -92,7 +110,7 @@ class AsOfIndex:
 
 
 def _places(numbers: IntArray, wanted: IntArray, *, side: Literal["left", "right"]) -> IntArray:
-    """np.searchsorted, many wanted numbers in ascending order: neighbours then find what they need in the cache."""
+    """np.searchsorted, with many wanted numbers in ascending order: neighbours then share what is in the cache."""
     if len(wanted) < MANY:
         return np.searchsorted(numbers, wanted, side=side)
     order = np.argsort(wanted)
@@ -110,8 +128,13 @@ def _order(keys: IntArray, begins: IntArray) -> IntArray:
 
 
 def stable_order(keys: IntArray) -> IntArray:
-    """np.argsort(keys, kind="stable") in linear time, for keys of 0 or more: 16 bits at once are sorted by counting."""
-    order = np.argsort((keys & 0xFFFF).astype(np.uint16), kind="stable")
-    for shift in range(16, int(keys.max(initial=0)).bit_length(), 16):
-        order = order[np.argsort(((keys[order] >> shift) & 0xFFFF).astype(np.uint16), kind="stable")]
+    """np.argsort(keys, kind="stable") in linear time, for keys of 0 or more: a radix sort."""
+    order = np.argsort(_digit(keys, 0), kind="stable")
+    for shift in range(RADIX_BITS, int(keys.max(initial=0)).bit_length(), RADIX_BITS):
+        # Sorting stably by a higher digit keeps the order of the lower ones.
+        order = order[np.argsort(_digit(keys[order], shift), kind="stable")]
     return order
+
+
+def _digit(keys: IntArray, shift: int) -> NDArray[np.uint16]:
+    return ((keys >> shift) & 0xFFFF).astype(np.uint16)

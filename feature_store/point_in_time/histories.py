@@ -1,4 +1,4 @@
-"""What a user did before a moment, newest last, and how much of it is recent."""
+"""The events of a user that were known at a time, the newest last, and how many visits ago each was."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from feature_store.ragged import Ragged
 
 @dataclass(frozen=True, eq=False)
 class Histories:
-    """One row per query; the arrays beside `items` have one entry per remembered event and share its offsets."""
+    """One row per query. The arrays beside `items` have one entry per event and share its offsets."""
 
     items: Ragged
     """Item rows, the newest event last."""
     times: IntArray
     """When each event happened, microseconds."""
     signs: Int8Array
-    """+1 for, 0 neutral, -1 against."""
+    """+1 positive, 0 neutral, -1 negative."""
     recency: IntArray
-    """PastQueries of the user from the event to the newest one: 0 for the newest basket, 1 for the one before."""
+    """Visits of the user between the event and the newest one: 0 for the newest visit, 1 for the one before."""
 
     @classmethod
     def as_of(cls, log: AsOf, users: IntArray, times: IntArray, limit: int) -> Histories:
@@ -33,8 +33,8 @@ class Histories:
 
     @classmethod
     def of(cls, past: Past) -> Histories:
-        """The histories that these events are."""
-        return cls(past.items, past.times, past.signs, _moments_after(past.times, past.items))
+        """The histories of these events."""
+        return cls(past.items, past.times, past.signs, _visits_after(past.times, past.items))
 
     def __len__(self) -> int:
         return self.items.n_rows
@@ -45,34 +45,38 @@ class Histories:
             return self
         ends = self.items.offsets[1:]
         kept = Ragged.from_ranges(np.maximum(self.items.offsets[:-1], ends - limit), ends)
-        return self._at(kept.values, kept.lengths)
+        return self._select(kept.values, kept.lengths)
 
     def where(self, kept: BoolArray) -> Histories:
-        """The same histories with only the events that `kept` (one entry per event) is true for."""
+        """The same histories with only the events for which `kept` (one entry per event) is true."""
         lengths = np.bincount(self.items.row_index[kept], minlength=len(self))
-        return self._at(np.flatnonzero(kept), lengths)
-
-    def _at(self, index: IntArray, lengths: IntArray) -> Histories:
-        items = Ragged.from_lengths(self.items.values[index], lengths)
-        return Histories(items, self.times[index], self.signs[index], self.recency[index])
+        return self._select(np.flatnonzero(kept), lengths)
 
     def take(self, rows: IntArray) -> Histories:
         """The histories of the given queries, in the given order."""
-        return self._at(self.items.index_of(rows), self.items.lengths[rows])
+        return self._select(self.items.index_of(rows), self.items.lengths[rows])
+
+    def _select(self, events: IntArray, lengths: IntArray) -> Histories:
+        """The given events, cut into rows of the given lengths."""
+        items = Ragged.from_lengths(self.items.values[events], lengths)
+        return Histories(items, self.times[events], self.signs[events], self.recency[events])
 
 
-def _moments_after(times: IntArray, rows: Ragged) -> IntArray:
-    """For every event, the number of later distinct times next to each other in its row."""
+def _visits_after(times: IntArray, rows: Ragged) -> IntArray:
+    """For every event, how often the time changes between neighbours from it to the end of its row: int64[event]."""
     if not len(times):
         return np.empty(0, np.int64)
     if len(times) > MANY and find_spec("numba") is not None:
-        from feature_store.point_in_time.histories_numba import moments_after  # an extra, and slow to import
+        from feature_store.point_in_time.histories_numba import visits_after  # an extra, and slow to import
 
-        return moments_after(times, rows.offsets)
+        return visits_after(times, rows.offsets)
+    # changes[event]: 1 where the next event of the same row is of another time.
     changes = np.r_[times[1:] != times[:-1], False].astype(np.int64)
+    lengths = rows.lengths[rows.lengths > 0]
     last_of_row = rows.offsets[1:][rows.lengths > 0] - 1
     changes[last_of_row] = 0
-    after = np.cumsum(changes[::-1])[::-1]
-    later = np.repeat(after[last_of_row], rows.lengths[rows.lengths > 0])
-    recency: IntArray = after - later
-    return recency
+    # Changes from each event to the end of all rows, less those after the end of its own row.
+    changes_to_end = np.cumsum(changes[::-1])[::-1]
+    after_own_row = np.repeat(changes_to_end[last_of_row], lengths)
+    visits: IntArray = changes_to_end - after_own_row
+    return visits

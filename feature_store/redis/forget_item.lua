@@ -1,17 +1,24 @@
--- An item, out of the counters and out of the memories of the given users. ARGV: item, characters of a member before
--- the item, users... Gives how much there was.
-local item, head = ARGV[1], tonumber(ARGV[2])
-local found = redis.call('DEL', item_key(item)) + redis.call('HDEL', ITEMS, item)
-for at = 3, #ARGV do
-  local starts = {[user_key(ARGV[at])] = head, [gone_key(ARGV[at])] = head, [waiting_key(ARGV[at])] = IDENTITY}
-  for key, start in pairs(starts) do
+-- Removes an item from the counters and from the memories of the given users.
+-- ARGV: item, then users.
+-- Returns how many entries were removed.
+local item = ARGV[1]
+local n_removed = redis.call('DEL', item_key(item)) + redis.call('HDEL', ITEMS, item)
+for at = 2, #ARGV do
+  local user = ARGV[at]
+  -- Where the item's id begins in the members of each set.
+  local item_offsets = {
+    [user_key(user)] = ITEM_OFFSET,
+    [cancelled_key(user)] = ITEM_OFFSET,
+    [waiting_key(user)] = IDENTITY_BYTES,
+  }
+  for key, offset in pairs(item_offsets) do
     for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-      if string.sub(member, start + 1) == item then
+      if string.sub(member, offset + 1) == item then
         redis.call('ZREM', IDS, identity_of(member))
         redis.call('ZREM', DEAD, identity_of(member))
-        found = found + redis.call('ZREM', key, member)
+        n_removed = n_removed + redis.call('ZREM', key, member)
       end
     end
   end
 end
-return found
+return n_removed

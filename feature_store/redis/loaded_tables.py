@@ -1,4 +1,4 @@
-"""The tables as a process has loaded them, without what the server says was taken back since."""
+"""The tables as a process has loaded them, without the events that the server knows to be cancelled since."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from feature_store.arrays import IntArray
 from feature_store.point_in_time.event_log import EventLog, SignalConfig
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
-from feature_store.redis.rows import event_rows
+from feature_store.redis.event_rows import event_rows
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
-    """The log of some events, and these; users of the log by row, items by id."""
+class LoadedTables:
+    """A process's log together with its events; users of the log by row, items by id."""
 
     log: EventLog | OnlineLog
     events: pl.DataFrame
@@ -25,31 +25,33 @@ class Loaded:
     items: pl.Series
     """The ids of the catalogue."""
     item_rows: Callable[[pl.Series], IntArray]
-    """The rows of item ids."""
+    """Maps item ids to item rows."""
     signals: SignalConfig
 
-    def seen(self, ids: pl.Series, users: IntArray, times: IntArray, taken_back: Sequence[frozenset[bytes]]) -> Ragged:
-        """Item rows of user `users[n]` as of `times[n]`, but of no event of `taken_back[n]`; `ids` are in row order.
+    def seen(self, ids: pl.Series, users: IntArray, times: IntArray, cancelled: Sequence[frozenset[bytes]]) -> Ragged:
+        """Item rows of all events of user `users[n]` as of `times[n]`, except those with an identity in `cancelled[n]`.
 
-        Events are told apart by their identities: one that was sent anew stands, however like the one before it is.
+        `ids` are the user ids in row order. Events are compared by identity, so that an event that was cancelled and
+        sent again under a new id counts, however similar the two are.
         """
-        has_gone = np.array([bool(gone) for gone in taken_back], bool) & (users >= 0)
-        others = self.log.seen(np.where(has_gone, -1, users), times)
-        if not has_gone.any():
-            return others
-        asked = np.flatnonzero(has_gone)
-        theirs = ids.gather(users[asked])
-        events = self.events.filter(pl.col("user_id").is_in(theirs.unique().implode()))
+        has_cancelled = np.array([bool(identities) for identities in cancelled], bool) & (users >= 0)
+        from_log = self.log.seen(np.where(has_cancelled, -1, users), times)
+        if not has_cancelled.any():
+            return from_log
+        # The log has no identities, so these queries are answered from the events.
+        queries = np.flatnonzero(has_cancelled)
+        query_users = ids.gather(users[queries])
+        events = self.events.filter(pl.col("user_id").is_in(query_users.unique().implode()))
         rows = event_rows(events, self.items, self.signals).filter(pl.col("target").is_null())
         by_user = rows.partition_by("user", as_dict=True)
-        found = {
-            query: self._standing(by_user.get((user,), rows[:0]), int(times[query]), taken_back[query])
-            for query, user in zip(asked.tolist(), theirs.cast(pl.String).to_list(), strict=True)
-        }
-        return Ragged.from_lists([found.get(query, others.row(query)) for query in range(len(users))])
+        from_events = {}
+        for query, user in zip(queries.tolist(), query_users.cast(pl.String).to_list(), strict=True):
+            user_rows = by_user.get((user,), rows[:0])
+            from_events[query] = self._items_of(user_rows, int(times[query]), cancelled[query])
+        return Ragged.from_lists([from_events.get(query, from_log.row(query)) for query in range(len(users))])
 
-    def _standing(self, rows: pl.DataFrame, time: int, taken_back: frozenset[bytes]) -> IntArray:
-        """Rows of the items of one user's events that stand at a time."""
-        counts = rows.filter(pl.col("known") <= time, pl.col("gone") > time)
-        stands = [identity not in taken_back for identity in counts["identity"].to_list()]
-        return self.item_rows(counts["item"].filter(pl.Series(stands, dtype=pl.Boolean)))
+    def _items_of(self, rows: pl.DataFrame, time: int, cancelled: frozenset[bytes]) -> IntArray:
+        """Item rows of one user's events that count at a time."""
+        counting = rows.filter(pl.col("known") <= time, pl.col("cancelled_at") > time)
+        is_valid = [identity not in cancelled for identity in counting["identity"].to_list()]
+        return self.item_rows(counting["item"].filter(pl.Series(is_valid, dtype=pl.Boolean)))

@@ -1,32 +1,38 @@
-"""One Redis server: scripts sent to it, and its failures in words."""
+"""One Redis server: runs the scripts of this folder on it, and turns its errors into ours."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
+from itertools import islice
 from typing import Any
 from urllib.parse import urlsplit
 
 from feature_store.data_errors import DataError
 
 Argument = str | bytes | int
-_AT_ONCE = 500
-"""Scripts that are sent before an answer is waited for."""
+_CALLS_PER_BATCH = 500
+"""Script calls that are sent before waiting for their answers."""
+_KEYS_PER_SCAN = 1000
+_SHARED = "shared_functions"
+_PUBLISH = "Run recmem publish, with this model and its store."
+_READ_TABLES = "Ask for a later time, or load the model without `online`."
 
 
 class UnavailableError(DataError):
-    """The server did not answer, or not in time."""
+    """The server did not answer in time, or could not be reached."""
 
 
 class Server:
-    """A connection pool to one server; use it in any thread."""
+    """A thread-safe connection pool to one server, for the keys under one prefix."""
 
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
-        """`timeout`: seconds for connecting, and for each answer.
+        """`timeout`: seconds to connect, and for each answer.
 
-        Raises RuntimeError without the package redis, DataError for what is no Redis URL.
+        Raises RuntimeError if the package redis is not installed, DataError if the URL is no Redis URL.
         """
         try:
             import redis
@@ -38,9 +44,8 @@ class Server:
         self._timeout = timeout
         self._errors = redis.exceptions
         try:
-            shown = urlsplit(url)
-            self.shown = f"{shown.scheme}://{shown.hostname or ''}{f':{shown.port}' if shown.port else ''}{shown.path}"
-            # A broken connection is made anew once; who waited in vain does not wait again.
+            self.shown = _without_password(url)
+            # A broken connection is opened once more. A timeout is not retried, because the caller has waited already.
             retry = Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
             self.client = redis.Redis.from_url(
                 url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=retry, client_name="recmem"
@@ -50,33 +55,72 @@ class Server:
         self._scripts: dict[str, Any] = {}
 
     def call(self, name: str, arguments: Sequence[Argument]) -> Any:
-        """What a script answers."""
+        """Runs a script; returns its answer."""
         with self.failures():
             return self._script(name)(keys=[self.prefix], args=list(arguments))
 
     def call_each(
         self, name: str, calls: Iterable[Sequence[Argument]], on_progress: Callable[[int], None] | None = None
     ) -> int:
-        """The sum of what a script answers to each of the calls, hundreds of them sent at a time."""
+        """Runs a script once per list of arguments, hundreds per round trip; returns the sum of its answers."""
         total = 0
         with self.failures():
-            for some in _batches(calls, _AT_ONCE):
+            for batch in _batches(calls, _CALLS_PER_BATCH):
                 pipeline = self.client.pipeline(transaction=False)
-                for arguments in some:
+                for arguments in batch:
                     self._script(name)(keys=[self.prefix], args=list(arguments), client=pipeline)
                 total += sum(pipeline.execute())
                 if on_progress is not None:
-                    on_progress(len(some))
+                    on_progress(len(batch))
         return total
+
+    def meta(self, *fields: str) -> list[str | None]:
+        """Values of the meta hash; None for a field that it lacks."""
+        with self.failures():
+            values: list[Any] = self.client.hmget(self.key("meta"), list(fields))
+        return [None if value is None else value.decode() for value in values]
+
+    def set_meta(self, field: str, value: int) -> None:
+        """Sets a field of the meta hash."""
+        with self.failures():
+            self.client.hset(self.key("meta"), field, str(value))
+
+    def fields(self, name: str) -> list[str]:
+        """The fields of a hash."""
+        with self.failures():
+            fields: list[Any] = self.client.hkeys(self.key(name))
+        return [field.decode() for field in fields]
+
+    def add_scores(self, name: str, scores: Mapping[bytes, int]) -> None:
+        """Adds members with their scores to a sorted set."""
+        with self.failures():
+            self.client.zadd(self.key(name), dict(scores))
+
+    def keys(self, start: str) -> Iterator[bytes]:
+        """All keys that begin with the prefix and `start`; some may come twice."""
+        pattern = _literal(self.key(start)) + "*"
+        with self.failures():
+            yield from self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)
+
+    def delete_all(self) -> None:
+        """Removes everything under the prefix, the meta hash first, so that no incomplete state is read."""
+        with self.failures():
+            self.client.delete(self.key("meta"))
+            for key in self.keys(""):
+                self.client.unlink(key)
+
+    def key(self, name: str) -> str:
+        """The full name of a key."""
+        return f"{self.prefix}:{name}"
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """What the client raises, as one of ours: UnavailableError, or DataError with what the scripts complain of."""
+        """Turns errors of the client into UnavailableError, and errors that the scripts return into DataError."""
         try:
             yield
         except self._errors.TimeoutError as error:
             got = f"none within {self._timeout:g} s"
-            remedy = "Check the server's load, or give it more time (timeout=)."
+            remedy = "Check the server's load, or raise the timeout (timeout=)."
             raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
         except self._errors.ConnectionError as error:
             remedy = "Check that the server runs and can be reached."
@@ -85,27 +129,35 @@ class Server:
             raise self._in_words(str(error)) from error
 
     def _in_words(self, text: str) -> DataError:
-        told, _, detail = text.partition("RECMEM ")[2].partition(" ")
-        where, reach = f"{self.shown} under {self.prefix!r}", "a moment that the online memories still reach"
-        match told:
+        """The error of a script, which is "RECMEM <what> <detail>", or of the server itself."""
+        what, _, detail = text.partition("RECMEM ")[2].partition(" ")
+        where = f"{self.shown} under {self.prefix!r}"
+        covered = "a time that the online memories still cover"
+        match what:
             case "empty":
-                expected, got, remedy = f"memories and counters at {where}", "none, or not yet whole", PUBLISH
+                expected = f"memories and counters at {where}"
+                got = "none, or an unfinished publish"
+                remedy = _PUBLISH
             case "settings":
-                expected, got, remedy = (
-                    "memories that were written by this model's rules",
-                    f"others at {where}",
-                    PUBLISH,
-                )
+                expected = "memories that were written with this model's settings"
+                got = f"others at {where}"
+                remedy = _PUBLISH
             case "window":
+                expected = "counts over this model's windows"
                 got = f"windows of at most {detail} microseconds"
-                expected, remedy = "counts over this model's windows", PUBLISH
+                remedy = _PUBLISH
             case "early":
-                expected, got, remedy = reach, f"one before {_moment(detail)}", ASK_OFFLINE
+                expected = covered
+                got = f"one before {_iso(detail)}"
+                remedy = _READ_TABLES
             case "short":
-                got = f"one after which user {detail!r} did more than is held"
-                expected, remedy = reach, ASK_OFFLINE
+                expected = covered
+                got = f"one after which user {detail!r} had more events than are held"
+                remedy = _READ_TABLES
             case _:
-                expected, got, remedy = f"an answer from {self.shown}", f"the error {text!r}", "Check the server."
+                expected = f"an answer from {self.shown}"
+                got = f"the error {text!r}"
+                remedy = "Check the server."
         return DataError(f"online: expected {expected}, got {got}. {remedy}")
 
     def _script(self, name: str) -> Any:
@@ -114,28 +166,28 @@ class Server:
         return self._scripts[name]
 
 
-PUBLISH = "Run recmem publish, with this model and its store."
-ASK_OFFLINE = "Ask about later moments, or without online memories."
-
-
 @cache
 def _source(name: str) -> str:
-    here = files(__package__)
-    return "\n".join((here / f"{part}.lua").read_text(encoding="utf-8") for part in ("prelude", name))
+    folder = files(__package__)
+    return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (_SHARED, name))
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def _batches(calls: Iterable[Sequence[Argument]], size: int) -> Iterator[list[Sequence[Argument]]]:
-    some: list[Sequence[Argument]] = []
-    for call in calls:
-        some.append(call)
-        if len(some) == size:
-            yield some
-            some = []
-    if some:
-        yield some
+    remaining = iter(calls)
+    while batch := list(islice(remaining, size)):
+        yield batch
 
 
-def _moment(microseconds: str) -> str:
-    from datetime import UTC, datetime, timedelta
+def _literal(text: str) -> str:
+    """The text as a Redis pattern that matches only itself."""
+    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)
 
+
+def _iso(microseconds: str) -> str:
     return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))).isoformat()

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import DataError, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
-from feature_store.redis.rows import event_rows
+from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import bundle_folder, registered_versions
 from recmem.text.item_text import item_text
@@ -75,7 +75,7 @@ def _rows_of(
     """What the tables tell of the id, as the online memories know it."""
     (wanted,) = parse_ids(pl.Series(column, [value]), events.schema[column])[0]
     mine = events.filter(pl.col(column).eq_missing(pl.lit(wanted, events.schema[column])))
-    rules = online.rules()
+    rules = online.settings()
     return event_rows(mine, items["item_id"].sort(), SignalConfig() if rules is None else rules.signals)
 
 
@@ -115,7 +115,9 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
 def _as_told(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
     """The model's name where a table held the id at its version, with a word where that version cannot be read now."""
     try:
-        tables = [getattr(store, table)(versions[table]) for table in ("events", "impressions") if table in versions]
+        tables = [
+            store.read(table, version=versions[table.name]) for table in (EVENTS, IMPRESSIONS) if table.name in versions
+        ]
     except DataError:
         return [f"{name}, perhaps: the versions that it was trained from are gone"]
     for table in tables:

@@ -25,8 +25,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store import DataError
-from feature_store.atomic_files import clear
-from feature_store.data_errors import Fault, describe
+from feature_store.atomic_files import remove_abandoned
+from feature_store.data_errors import ColumnProblem, describe
 from feature_store.timestamps import parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame, query_hashes
 from recmem.pipelining import ahead, behind
@@ -142,10 +142,10 @@ def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
         first += frame.height
 
 
-def _faults(frame: pl.DataFrame) -> list[Fault]:
+def _faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     remedy = "Fill it in, or leave the row out."
     ids = [name for name in ("user_id", "item_id") if name in frame.columns and frame[name].null_count()]
-    faults = [Fault(name, "an id", "null", remedy, frame[name].is_null()) for name in ids]
+    faults = [ColumnProblem(name, "an id", "null", remedy, frame[name].is_null()) for name in ids]
     return faults + (parse_timestamps(frame["timestamp"])[1] if "timestamp" in frame.columns else [])
 
 
@@ -242,7 +242,7 @@ def _workplace(out: Path) -> Iterator[Path]:
         raise DataError(f"out: expected a file, got the folder {str(out)!r}. {remedy}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        clear(out.parent.glob(f".{escape(out.name)}-*"))
+        remove_abandoned(out.parent.glob(f".{escape(out.name)}-*"))
         # What cannot be removed, from a drive that was lost, is removed by a later run; its loss is what is to be told.
         folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True)
     except OSError as error:

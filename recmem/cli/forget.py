@@ -42,7 +42,7 @@ def forget(
     import mlflow
 
     from feature_store import Store
-    from feature_store.atomic_files import write_whole
+    from feature_store.atomic_files import write_text_atomically
     from recmem.audit.forgetting import forget_item, forget_user
     from recmem.dataset.shared_memories import RedisMemories
 
@@ -65,4 +65,4 @@ def forget(
     if receipt.note:
         say(f"Registered models: {receipt.note}")
     if out is not None:
-        write_whole(out, receipt.to_json())
+        write_text_atomically(out, receipt.to_json())

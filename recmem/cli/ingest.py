@@ -8,8 +8,6 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 
-TABLES = ("items", "events", "impressions")
-
 Items = Annotated[
     str | None, typer.Option(help="Items: item_id and texts (title, description, ...). Parquet, CSV or JSON lines.")
 ]
@@ -37,29 +35,29 @@ def ingest(
 
     Repeating it adds nothing twice. Rows that cannot be used go to the store's table `rejected`, with the reason.
     """
-    paths = {name: path for name, path in zip(TABLES, (items, events, impressions), strict=True) if path is not None}
-    if not paths:
+    if items is None and events is None and impressions is None:
         raise typer.BadParameter("give at least one of --items, --events and --impressions.")
-    from feature_store import DataError, Store
+    from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
     from feature_store.cancellations import n_waiting
-    from feature_store.table_files import read_parquet_table
+    from feature_store.table_files import read_table
 
+    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
+    given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
-    with progress.stage("FeatureSnapshot", len(paths)) as advance:
+    with progress.stage("Reading", len(given)) as advance:
         frames = {}
-        for name, path in paths.items():
-            frames[name] = read_parquet_table(path, table=name)
+        for table, path in given.items():
+            frames[table] = read_table(path, table=table.name)
             advance(1)
     opened = Store.open_or_create(store)
-    append = {"items": opened.append_items, "events": opened.append_events, "impressions": opened.append_impressions}
     with progress.stage("Adding to the store", len(frames)) as advance:
         receipts = []
-        for name, frame in frames.items():
-            receipts.append(append[name](frame))
+        for table, frame in frames.items():
+            receipts.append(opened.append(table, frame))
             advance(1)
     for receipt in receipts:
         say(str(receipt))
-    if "events" in frames and "cancels" in frames["events"].columns and (n := n_waiting(opened.events())):
+    if EVENTS in frames and "cancels" in frames[EVENTS].columns and (n := n_waiting(opened.events())):
         complain(f"{n:,} cancellations in {store} name no event of their user and item (yet): they take nothing back.")
     refused = [receipt.table for receipt in receipts if receipt.n_rejected == receipt.n_in]
     if any(receipt.n_rejected for receipt in receipts):

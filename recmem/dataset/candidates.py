@@ -10,7 +10,7 @@ import polars as pl
 from feature_store import DataError
 from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
-from feature_store.data_errors import Fault, describe, refused_column
+from feature_store.data_errors import ColumnProblem, describe, refused_column
 from feature_store.point_in_time.event_log import FEW, rows_of
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
@@ -94,15 +94,15 @@ def _checked_times(frame: object, added: tuple[str, ...]) -> pl.Series:
     if not isinstance(frame, pl.DataFrame):
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
         remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
-        raise DataError(describe([Fault("", "a polars DataFrame", kind, remedy)], table=TABLE))
+        raise DataError(describe([ColumnProblem("", "a polars DataFrame", kind, remedy)], table=TABLE))
     faults = []
     for name in ("user_id", "item_id"):
         if name not in frame.columns:
-            faults.append(Fault(name, "the column", "none", "Add it, or rename the column that holds it."))
+            faults.append(ColumnProblem(name, "the column", "none", "Add it, or rename the column that holds it."))
         else:
             faults += _id_faults(frame[name])
     remedy = "Rename it, or leave it out."
-    faults += [Fault(name, "no column of this name", "one", remedy) for name in added if name in frame.columns]
+    faults += [ColumnProblem(name, "no column of this name", "one", remedy) for name in added if name in frame.columns]
     if "history" in frame.columns and not _is_history(frame["history"].dtype):
         faults.append(refused_column(frame["history"], expected="lists of item ids", remedy="Give pl.List(pl.String)."))
     if "impression_id" in frame.columns:
@@ -126,16 +126,16 @@ def _is_id(dtype: pl.DataType) -> bool:
     return dtype in (pl.String, pl.Categorical, pl.Enum, pl.Null) or dtype.is_numeric()
 
 
-def _dtype_faults(ids: pl.Series) -> list[Fault]:
+def _dtype_faults(ids: pl.Series) -> list[ColumnProblem]:
     if not len(ids) or _is_id(ids.dtype):
         return []
     return [refused_column(ids, expected="ids as text or whole numbers", remedy="Cast the column to pl.String.")]
 
 
-def _id_faults(ids: pl.Series) -> list[Fault]:
+def _id_faults(ids: pl.Series) -> list[ColumnProblem]:
     if (faults := _dtype_faults(ids)) or not ids.null_count():
         return faults
-    return [Fault(ids.name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null())]
+    return [ColumnProblem(ids.name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null())]
 
 
 def _ids(ids: pl.Series, stored: pl.DataType) -> pl.Series:

@@ -19,7 +19,7 @@ from feature_store.point_in_time.covisitation import CovisitationConfig, Covisit
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
-from feature_store.redis.request_reads import Fetched
+from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS
 from recmem.dataset.catalogue import Catalogue
 
@@ -45,7 +45,7 @@ class Dataset:
     users: pl.Series
     """User ids, in row order: those that the tables held by id, then who has been observed since."""
     n_first_users: int
-    reads: EventLog | OnlineLog | Fetched
+    reads: EventLog | OnlineLog | FetchedLog
     """What histories and counters are read from."""
     timeline: CovisitationTimeline
     clicks: ClickIndex
@@ -84,7 +84,7 @@ class Dataset:
     @property
     def tables(self) -> EventLog | OnlineLog:
         """What this process has loaded and observed."""
-        return self.reads.base if isinstance(self.reads, Fetched) else self.reads
+        return self.reads.base if isinstance(self.reads, FetchedLog) else self.reads
 
     def log_at(self, time: int) -> EventLog:
         """`log`, as whoever learns at `time` has it: with the events that are taken back only after that."""

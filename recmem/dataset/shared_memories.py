@@ -13,10 +13,12 @@ from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.redis import RedisMemories, UnavailableError
-from feature_store.redis.loaded_tables import Loaded
-from feature_store.redis.memories import DUPLICATE, NEW, NOW, TOO_LATE, TOO_OLD, Published, Rules
-from feature_store.redis.request_reads import Fetched, Request
-from feature_store.redis.rows import event_rows
+from feature_store.redis.event_rows import event_rows
+from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.loaded_tables import LoadedTables
+from feature_store.redis.memories import NOW, WriteOutcome
+from feature_store.redis.memory_settings import MemorySettings
+from feature_store.redis.publishing import PublishReceipt
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.user_memory import HISTORY
 
@@ -30,10 +32,10 @@ _TOO_LATE = "timestamp: expected a later time than the online memories count by 
 _TOO_OLD = "cancels: expected an event that the online memories hold or surely await: append to the store and publish"
 
 
-def rules_of(config: DatasetConfig) -> Rules:
+def rules_of(config: DatasetConfig) -> MemorySettings:
     """How a model reads and writes online memories."""
     counters = config.counters
-    return Rules(config.signals, (counters.short, counters.medium, counters.long), HISTORY)
+    return MemorySettings(config.signals, (counters.short, counters.medium, counters.long), HISTORY)
 
 
 def connected(online: RedisMemories | str, config: DatasetConfig) -> RedisMemories:
@@ -57,12 +59,12 @@ def at_hand(
     """
     if memories is None:
         return dataset, 0
-    request = Request(users, dataset.user_rows(users), times, items, at)
+    request = FetchRequest(users, dataset.user_rows(users), times, items, at)
     try:
-        loaded = Loaded(
+        loaded = LoadedTables(
             dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals
         )
-        reads = Fetched.of(memories, rules_of(dataset.config), loaded, dataset.users, request)
+        reads = FetchedLog.fetch(memories, rules_of(dataset.config), loaded, dataset.users, request)
     except UnavailableError:
         if memories.on_failure == "error":
             raise
@@ -76,7 +78,7 @@ def publish(
     *,
     answers_from: int | None = None,
     on_progress: Callable[[int], None] | None = None,
-) -> Published:
+) -> PublishReceipt:
     """Brings the server to the dataset's tables; see `RedisMemories.publish`."""
     rules, ids = rules_of(dataset.config), dataset.catalogue.ids
     return memories.publish(dataset.events, ids, rules, answers_from=answers_from, on_progress=on_progress)
@@ -92,6 +94,10 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     theirs = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
     became = Counter(memories.write(rows, rules, in_tables, event_rows(theirs, ids, rules.signals)))
     n_strange = int((rows_of(events["item_id"], ids) < 0).sum())
-    refused = {_NO_ITEM: n_strange, _TOO_LATE: became[TOO_LATE], _TOO_OLD: became[TOO_OLD]}
+    refused = {_NO_ITEM: n_strange, _TOO_LATE: became[WriteOutcome.TOO_LATE], _TOO_OLD: became[WriteOutcome.TOO_OLD]}
     n_twice = len(events) - n_strange - len(rows)
-    return became[NEW], became[DUPLICATE] + n_twice, {reason: n for reason, n in refused.items() if n}
+    return (
+        became[WriteOutcome.NEW],
+        became[WriteOutcome.DUPLICATE] + n_twice,
+        {reason: n for reason, n in refused.items() if n},
+    )

@@ -10,7 +10,7 @@ import torch
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.point_in_time.counters import item_counters, user_counters
-from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
@@ -200,7 +200,7 @@ def _pairs(dataset: Dataset, queries: QueryBatch, candidates: Ragged, columns: d
     times = queries.times[owner]
     values = dict(columns)
     values |= _item_counters(dataset, candidates, queries.times)
-    values |= dataset.clicks.columns(candidates.values, times)
+    values |= dataset.clicks.features(candidates.values, times)
     per_query = user_counters(dataset.reads, queries.users, queries.times, dataset.config.counters)
     per_query["memory_size"] = np.log1p(queries.histories.items.lengths).astype(np.float32)
     values |= {name: column[owner] for name, column in per_query.items()}

@@ -20,7 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from feature_store import DataError
-from feature_store.atomic_files import clear
+from feature_store.atomic_files import remove_abandoned
+from feature_store.file_digest import file_digest
 from recmem.config_json import from_json
 from recmem.dataset.dataset import DatasetConfig
 from recmem.matching.calibration import Calibration
@@ -98,7 +99,7 @@ def save_bundle(
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(f"bundle: expected no folder yet or a bundle, got others' files in {target}. Name another.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    clear(target.parent.glob(f".{escape(target.name)}-*"))
+    remove_abandoned(target.parent.glob(f".{escape(target.name)}-*"))
     unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     unfinished.mkdir()
     try:
@@ -144,7 +145,7 @@ def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
     manifest = {
         "format_version": FORMAT_VERSION,
         "config": asdict(bundle.config),
-        "sha256": {name: _sha256(folder / name) for name in FILES},
+        "sha256": {name: file_digest(folder / name) for name in FILES},
     }
     manifest["checksum"] = _checksum(manifest)
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -200,18 +201,13 @@ def _check_files(manifest: dict[str, Any], root: Path) -> None:
             raise _refused(root, f"the file {name}", "none")
         if path.resolve().parent != root.resolve():
             raise _refused(root, f"{name} inside the folder", "a link that leads outside")
-        if _sha256(path) != listed[name]:
+        if file_digest(path) != listed[name]:
             raise _refused(root, f"{name} as it was written", "another content")
 
 
 def _checksum(manifest: dict[str, Any]) -> str:
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _refused(root: Path, expected: str, got: str, remedy: str = _RETRAIN) -> DataError:

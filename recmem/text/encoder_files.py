@@ -97,5 +97,6 @@ def _tokenizer_files(folder: Path) -> list[Path]:
 
 
 def _sha256(path: Path) -> str:
+    # Not feature_store.file_digest: an encoder also runs on machines that have torch but no polars.
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from feature_store.atomic_files import clear
+from feature_store.atomic_files import remove_abandoned
 
 HASH_BYTES = 16
 """Length of a text's hash, and of a part's digest."""
@@ -42,7 +42,7 @@ class VectorParts:
     def write(self, hashes: list[bytes], vectors: Float16Array) -> None:
         """Adds a part with these hashes and their vectors: float16[text, dim]."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        clear(self.folder.glob("unfinished-*"))
+        remove_abandoned(self.folder.glob("unfinished-*"))
         name = uuid.uuid4().hex
         unfinished = self.folder / f"unfinished-{name}"
         frame = pl.DataFrame(

@@ -1,4 +1,4 @@
-"""Forgetting: the id is in no byte on the disk, everything else is as it was, and a killed call can be repeated."""
+"""Forgetting removes every trace of an id from disk and nothing else; a killed call can be repeated."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import DataError, Store
-from feature_store import _delta as delta_module
-from feature_store import table_writes as changes_module
+from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, table_writes
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(
@@ -61,18 +59,18 @@ def without(frame: pl.DataFrame, column: str, value: object) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize(("column", "value"), [("user_id", USER), ("item_id", ITEM)])
-def test_nothing_on_the_disk_names_the_forgotten_and_the_rest_is_as_it_was(
+def test_no_file_contains_the_forgotten_id_and_other_rows_are_unchanged(
     tmp_path: Path, column: str, value: str
 ) -> None:
     store = filled(tmp_path / "store")
-    before = {"events": store.events(), "impressions": store.impressions()}
+    before = {EVENTS: store.events(), IMPRESSIONS: store.impressions()}
     assert len(traces(tmp_path / "store", value)) > 5
     forgotten = store.forget_user(value) if column == "user_id" else store.forget_item(value)
     assert traces(tmp_path / "store", value) == []
-    for name, frame in before.items():
-        left = getattr(store, name)()
+    for table, frame in before.items():
+        left = store.read(table)
         assert left.sort(pl.all()).equals(without(frame, column, value))
-        assert forgotten.n_removed[name] == len(frame) - len(left) > 0
+        assert forgotten.n_removed[table.name] == len(frame) - len(left) > 0
     assert forgotten.n_removed["rejected"] == (1 if column == "user_id" else 2)
     assert forgotten.n_removed.get("items", 0) == (column == "item_id")
     assert len(store.rejected()) == 2 - forgotten.n_removed["rejected"]
@@ -88,21 +86,21 @@ def test_ids_of_any_kind_are_forgotten(tmp_path_factory: pytest.TempPathFactory,
     assert traces(folder / "store", name) == []
 
 
-def test_a_number_as_id_is_forgotten_and_another_spelling_is_another_id(tmp_path: Path) -> None:
+def test_an_integer_id_is_forgotten_and_another_spelling_is_another_id(tmp_path: Path) -> None:
     store = filled(tmp_path / "store", 918273645, 546372819, (1, 2))
     assert store.forget_user("918273645").n_removed["events"] == 4
     assert traces(tmp_path / "store", 918273645) == []
     assert store.forget_item("0546372819").n_removed["events"] == 0
 
 
-def test_forgetting_somebody_unknown_removes_nothing(tmp_path: Path) -> None:
+def test_forgetting_an_unknown_user_removes_nothing(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
     before = store.events()
     assert set(store.forget_user("nobody").n_removed.values()) == {0}
     assert store.events().sort(pl.all()).equals(before.sort(pl.all()))
 
 
-def test_the_store_goes_on_after_forgetting(tmp_path: Path) -> None:
+def test_the_store_can_be_appended_to_and_read_after_forgetting(tmp_path: Path) -> None:
     store = filled(tmp_path / "store")
     digest = store.digest()
     store.forget_user(USER)
@@ -119,15 +117,13 @@ STEPS = ("vacuum", "create_checkpoint", "cleanup_metadata")
 
 
 @pytest.mark.parametrize("step", ["replace", *STEPS])
-def test_a_call_that_was_killed_is_finished_by_the_next(
-    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_call_is_completed_by_the_next(tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, before = filled(tmp_path / "store"), filled(tmp_path / "other").events()
 
     def killed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (changes_module, step)
+    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (table_writes, step)
     with monkeypatch.context() as patch:
         patch.setattr(*where, killed)
         with pytest.raises(KeyboardInterrupt):
@@ -138,9 +134,9 @@ def test_a_call_that_was_killed_is_finished_by_the_next(
     assert store.events().sort(pl.all()).equals(without(before, "user_id", USER))
 
 
-def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_concurrent_writer_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = filled(tmp_path / "store")
-    replace: Callable[..., None] = delta_module.replace
+    replace: Callable[..., None] = _delta.replace
     late = [events("late", ["b"], 500)]
 
     def interrupted(*args: object) -> None:
@@ -148,7 +144,7 @@ def test_a_writer_that_comes_between_keeps_its_rows(tmp_path: Path, monkeypatch:
             store.append_events(late.pop())
         replace(*args)
 
-    monkeypatch.setattr(changes_module, "replace", interrupted)
+    monkeypatch.setattr(table_writes, "replace", interrupted)
     store.forget_user(USER)
     assert set(store.events()["user_id"]) == {"b", "c", "late"}
     assert traces(tmp_path / "store", USER) == []

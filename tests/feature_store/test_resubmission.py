@@ -1,4 +1,4 @@
-"""Rejected rows out, mended, and back in: nothing is lost, nothing goes in twice."""
+"""Rejected rows are written out, corrected and resubmitted: nothing is lost, nothing is stored twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def out_and_in(store: Store, tmp_path: Path) -> list[dict[str, Any]]:
     return read_corrected(tmp_path / "rows.jsonl")
 
 
-def test_mended_rows_go_in_and_leave_rejected(store: Store, tmp_path: Path) -> None:
+def test_corrected_rows_are_stored_and_leave_rejected(store: Store, tmp_path: Path) -> None:
     lines = out_and_in(store, tmp_path)
     assert [line["row"]["item_id"] for line in lines] == ["a", "b", "d"]
     lines[0]["row"]["timestamp"] = 1_704_000_000
@@ -48,7 +48,7 @@ def test_mended_rows_go_in_and_leave_rejected(store: Store, tmp_path: Path) -> N
     assert [json.loads(row)["item_id"] for row in store.rejected()["row"]] == ["b"]
 
 
-def test_a_row_that_is_bad_in_another_way_now_is_kept_with_its_new_reason(store: Store, tmp_path: Path) -> None:
+def test_a_row_that_is_still_invalid_is_kept_with_its_new_reason(store: Store, tmp_path: Path) -> None:
     (line,) = [line for line in out_and_in(store, tmp_path) if line["row"]["item_id"] == "a"]
     line["row"] |= {"timestamp": "2024-01-01", "user_id": None}
     receipt = resubmit(store, [line])
@@ -58,9 +58,7 @@ def test_a_row_that_is_bad_in_another_way_now_is_kept_with_its_new_reason(store:
     assert len(reasons) == 3
 
 
-def test_a_call_that_was_killed_between_can_be_repeated(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_killed_resubmission_can_be_repeated(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = out_and_in(store, tmp_path)
     lines[0]["row"]["timestamp"] = "2024-01-01"
 
@@ -87,7 +85,7 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
 
 
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"content_hash": 1, "table": "events", "row": {}}', '{"row": 3}'])
-def test_a_file_of_something_else_is_refused_by_line(tmp_path: Path, line: str) -> None:
+def test_a_file_with_other_lines_is_refused_by_line_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "rows.jsonl").write_text(f"\n{line}\n")
     with pytest.raises(DataError, match=r"rows: expected content_hash, table, row on every line, got others on line 2"):
         read_corrected(tmp_path / "rows.jsonl")
@@ -100,10 +98,10 @@ CELLS = st.one_of(st.none(), st.text(max_size=5), st.integers(), st.floats(), st
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.dictionaries(st.sampled_from(BAD.columns), CELLS), min_size=3, max_size=3))
-def test_whatever_a_person_makes_of_the_rows_none_is_lost(
+def test_no_row_is_lost_whatever_its_correction(
     tmp_path_factory: pytest.TempPathFactory, edits: list[dict[str, Any]]
 ) -> None:
-    folder = tmp_path_factory.mktemp("mend")
+    folder = tmp_path_factory.mktemp("resubmission")
     store = Store.create(folder / "store")
     store.append_events(BAD)
     lines = out_and_in(store, folder)
@@ -115,9 +113,9 @@ def test_whatever_a_person_makes_of_the_rows_none_is_lost(
     except DataError:
         assert len(store.events()) + len(store.rejected()) == n_before
         return
-    told = receipt.receipts
+    parts = receipt.receipts
     assert receipt.n_in == receipt.n_accepted + receipt.n_still_bad
-    assert receipt.n_accepted == sum(part.n_new + part.n_duplicate for part in told)
-    assert receipt.n_still_bad == sum(part.n_rejected for part in told)
-    assert len(store.events()) == 1 + sum(part.n_new for part in told)
+    assert receipt.n_accepted == sum(part.n_new + part.n_duplicate for part in parts)
+    assert receipt.n_still_bad == sum(part.n_rejected for part in parts)
+    assert len(store.events()) == 1 + sum(part.n_new for part in parts)
     assert (len(store.rejected()) > 0) == (receipt.n_still_bad > 0)

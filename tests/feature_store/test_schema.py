@@ -7,7 +7,8 @@ from typing import Any
 import polars as pl
 import pytest
 
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, DataError, Table, check_table
+from feature_store.data_errors import DataError, describe
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -30,13 +31,19 @@ def items(**columns: Any) -> pl.DataFrame:
     return pl.DataFrame({"item_id": [f"i{row}" for row in range(n_rows)], "title": ["a"] * n_rows} | columns)
 
 
+def valid(frame: pl.DataFrame, table: Table, **stored: pl.DataType) -> pl.DataFrame:
+    checked = check_table(frame, table, stored=stored)
+    assert not checked.problems
+    return checked.kept
+
+
 def refusal(frame: Any, table: Table, **stored: pl.DataType) -> list[str]:
     with pytest.raises(DataError) as error:
         check_table(frame, table, stored=stored)
     return str(error.value).split("\n")
 
 
-def test_all_faults_of_a_table_are_told_at_once_with_rows_examples_and_the_mend() -> None:
+def test_all_problems_of_a_table_are_reported_at_once_with_rows_examples_and_remedies() -> None:
     frame = pl.DataFrame(
         {
             "user_id": [None, "b", "c", None, None, None],
@@ -56,24 +63,23 @@ def test_all_faults_of_a_table_are_told_at_once_with_rows_examples_and_the_mend(
     ]
 
 
-def test_faults_of_rows_alone_refuse_nothing_until_asked() -> None:
+def test_problems_of_rows_alone_do_not_refuse_the_table() -> None:
     checked = check_table(events(user_id=["a", None, "c"]), EVENTS)
     assert checked.kept["user_id"].to_list() == ["a", "c"]
-    with pytest.raises(
-        DataError, match=r"^events\.user_id: expected an id, got null \(1 row, e\.g\. row 1\)\. Fill it in"
-    ):
-        checked.without_faults()
+    assert describe(checked.problems, table="events") == (
+        "events.user_id: expected an id, got null (1 row, e.g. row 1). Fill it in, or leave the row out."
+    )
 
 
-def test_a_row_with_several_faults_is_told_once_with_all_of_them() -> None:
+def test_a_row_with_several_problems_is_reported_once_with_all_of_them() -> None:
     checked = check_table(events(user_id=["a", None], value=[1.0, float("inf")]), EVENTS)
     assert checked.reasons().rows() == [
         (1, "user_id: expected an id, got null; value: expected a finite number, got NaN or infinity")
     ]
 
 
-def test_events_get_every_column_of_the_table_and_lose_the_others() -> None:
-    kept = check_table(events(colour=["red"], value=[3]), EVENTS).without_faults()
+def test_events_get_every_column_of_the_table_and_lose_other_columns() -> None:
+    kept = valid(events(colour=["red"], value=[3]), EVENTS)
     assert kept.schema == pl.Schema(EVENTS.schema())
     assert kept.rows() == [("u", "i", DAY, None, 3.0, None, None, None, None)]
 
@@ -89,8 +95,8 @@ def test_events_get_every_column_of_the_table_and_lose_the_others() -> None:
         ([1.0, 2.0], pl.Float64, [1, 2]),
     ],
 )
-def test_ids_are_text_or_int64_whatever_they_came_as(cells: list[Any], dtype: Any, ids: list[Any]) -> None:
-    kept = check_table(events(item_id=pl.Series(cells, dtype=dtype)), EVENTS).without_faults()["item_id"]
+def test_ids_are_text_or_int64_whatever_their_dtype_was(cells: list[Any], dtype: Any, ids: list[Any]) -> None:
+    kept = valid(events(item_id=pl.Series(cells, dtype=dtype)), EVENTS)["item_id"]
     assert kept.to_list() == ids
     assert kept.dtype == (pl.String if isinstance(ids[0], str) else pl.Int64)
 
@@ -106,7 +112,7 @@ def test_an_unsigned_id_beyond_int64_is_rejected_rather_than_wrapped() -> None:
 
 
 def test_integers_become_text_where_the_store_has_text() -> None:
-    kept = check_table(events(user_id=[7, 8]), EVENTS, stored={"user_id": pl.String()}).without_faults()
+    kept = valid(events(user_id=[7, 8]), EVENTS, user_id=pl.String())
     assert kept["user_id"].to_list() == ["7", "8"]
 
 
@@ -118,7 +124,7 @@ def test_text_becomes_integers_where_the_store_has_integers_but_only_in_their_pl
 
 
 @pytest.mark.parametrize("column", ["user_id", "item_id", "timestamp", "event", "value"])
-def test_a_column_of_mixed_python_objects_is_refused_in_words(column: str) -> None:
+def test_a_column_of_mixed_python_objects_is_refused_with_a_remedy(column: str) -> None:
     (line,) = refusal(events(**{column: pl.Series(["a", 1], dtype=pl.Object)}), EVENTS)
     assert line.startswith(f"events.{column}: expected ")
     assert ", got mixed Python objects. Make it one type" in line
@@ -140,13 +146,13 @@ def test_values_as_text_are_numbers_where_they_look_like_one() -> None:
     assert checked.kept["value"].to_list() == [4.5, None]
 
 
-def test_an_arrival_that_is_no_time_rejects_the_event_rather_than_count_it_as_known_at_once() -> None:
+def test_an_event_whose_available_at_is_no_time_is_rejected() -> None:
     checked = check_table(events(available_at=["2024-01-02", "soon", None]), EVENTS)
     assert checked.kept["available_at"].to_list() == [datetime(2024, 1, 2, tzinfo=UTC), None]
 
 
 def test_an_empty_event_id_is_no_event_id() -> None:
-    kept = check_table(events(event_id=["", "e1"], session_id=[5, None]), EVENTS).without_faults()
+    kept = valid(events(event_id=["", "e1"], session_id=[5, None]), EVENTS)
     assert kept["event_id"].to_list() == [None, "e1"]
     assert kept["session_id"].to_list() == ["5", None]
 
@@ -183,7 +189,7 @@ def test_items_keep_every_column_as_text_or_number() -> None:
         brand=pl.Series(["x", None], dtype=pl.Categorical),
         nothing=[None, None],
     )
-    kept = check_table(frame, ITEMS).without_faults()
+    kept = valid(frame, ITEMS)
     assert kept.columns == ["item_id", "title", "price", "pages", "cost", "new", "tags", "printed", "brand"]
     assert kept.rows() == [
         ("i0", "a", 1.5, 3, 2.5, 1, "a, b", date(2024, 1, 1), "x"),
@@ -193,7 +199,7 @@ def test_items_keep_every_column_as_text_or_number() -> None:
 
 
 def test_items_without_text_in_some_rows_are_kept() -> None:
-    assert check_table(items(title=[None, "", "b"]), ITEMS).without_faults()["title"].to_list() == [None, "", "b"]
+    assert valid(items(title=[None, "", "b"]), ITEMS)["title"].to_list() == [None, "", "b"]
 
 
 def test_items_without_any_text_column_are_refused() -> None:
@@ -228,7 +234,7 @@ def test_an_empty_frame_is_refused(table: Table) -> None:
     )
 
 
-def test_what_is_no_polars_frame_is_refused_with_the_way_to_make_one() -> None:
+def test_a_frame_of_another_library_is_refused_with_the_conversion() -> None:
     (line,) = refusal(pl.LazyFrame({"user_id": ["a"]}), EVENTS)
     assert line == (
         "events: expected a polars DataFrame, got polars LazyFrame. "

@@ -16,10 +16,11 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store import _delta
-from feature_store import table_writes as changes_module
-from feature_store.schema import EVENTS, REJECTED, DataError
-from feature_store.store import Receipt, Store
+from feature_store import _delta, table_writes
+from feature_store.data_errors import DataError
+from feature_store.receipts import Receipt
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Table
+from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -49,7 +50,7 @@ def store(tmp_path: Path) -> Store:
 # Opening
 
 
-def test_create_refuses_a_store_that_is_there_and_open_one_that_is_not(tmp_path: Path) -> None:
+def test_create_refuses_an_existing_store_and_open_a_missing_one(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"^store\.path: expected a store, got none at '.*shop'\. Check it, or use Store"
     ):
@@ -63,7 +64,7 @@ def test_create_refuses_a_store_that_is_there_and_open_one_that_is_not(tmp_path:
         assert reopened.events().height == 1
 
 
-def test_a_path_that_cannot_hold_a_store_is_refused_in_words(tmp_path: Path) -> None:
+def test_a_path_that_cannot_hold_a_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match=r"^store\.path: expected a folder that can be written, got '.*file'"):
         Store.open_or_create(tmp_path / "file")
@@ -79,7 +80,7 @@ def test_a_path_with_spaces_and_umlauts_holds_a_store(tmp_path: Path) -> None:
     assert store.items(version=1).rows() == [("a", "x")]
 
 
-def test_tables_that_are_not_there_yet_read_as_empty_frames_of_the_right_schema(store: Store) -> None:
+def test_tables_that_do_not_exist_yet_read_as_empty_frames_of_the_right_schema(store: Store) -> None:
     assert store.events().schema == pl.Schema(EVENTS.schema())
     assert store.rejected().schema == pl.Schema(REJECTED.schema())
     assert (store.items().height, store.impressions().height) == (0, 0)
@@ -91,7 +92,7 @@ def test_tables_that_are_not_there_yet_read_as_empty_frames_of_the_right_schema(
 # Events
 
 
-def test_an_event_seen_twice_counts_once_within_a_frame_and_against_the_table(store: Store) -> None:
+def test_a_repeated_event_counts_once_within_a_frame_and_against_the_table(store: Store) -> None:
     first = event_rows(("u", "i", 1), ("u", "i", 1), ("u", "i", 2), ("v", "i", 1))
     assert counts(store.append_events(first)) == (4, 3, 1, 0)
     assert counts(store.append_events(first)) == (4, 0, 4, 0)
@@ -106,7 +107,7 @@ def test_events_of_another_kind_at_the_same_time_are_other_events(store: Store) 
     assert counts(store.append_events(event_rows(("u", "i", 1)))) == (1, 0, 1, 0)
 
 
-def test_an_event_id_alone_tells_events_apart_where_there_is_one(store: Store) -> None:
+def test_events_with_an_event_id_are_compared_by_it_alone(store: Store) -> None:
     frame = event_rows(("u", "i", 1), ("u", "i", 1), ("v", "j", 9), ("u", "i", 1), event_id=["a", "b", "a", None])
     assert counts(store.append_events(frame)) == (4, 3, 1, 0)
     assert counts(store.append_events(event_rows(("w", "k", 5), event_id=["b"]))) == (1, 0, 1, 0)
@@ -118,13 +119,13 @@ def test_an_event_without_an_id_is_not_the_one_with_an_id_at_the_same_time(store
     assert counts(store.append_events(event_rows(("u", "i", 1)))) == (1, 1, 0, 0)
 
 
-def test_of_two_events_of_one_identity_the_first_is_kept(store: Store) -> None:
+def test_the_first_of_two_events_with_one_identity_is_stored(store: Store) -> None:
     store.append_events(event_rows(("u", "i", 1), ("u", "i", 1), value=[1.0, 2.0]))
     store.append_events(event_rows(("u", "i", 1), value=[3.0]))
     assert store.events()["value"].to_list() == [1.0]
 
 
-def test_a_first_append_without_a_good_row_decides_nothing(store: Store) -> None:
+def test_a_first_append_without_a_valid_row_decides_nothing(store: Store) -> None:
     receipt = store.append_events(event_rows((None, "i", 1)))
     assert counts(receipt) == (1, 0, 0, 1)
     assert receipt.version is None
@@ -151,7 +152,7 @@ def test_a_refused_table_changes_nothing(store: Store) -> None:
 # Rejected rows
 
 
-def test_a_bad_row_is_kept_with_its_reason_its_place_and_its_words(store: Store) -> None:
+def test_an_invalid_row_is_kept_with_its_reason_its_place_and_its_content(store: Store) -> None:
     frame = event_rows(("u", "i", 1), (None, "ü", 2), value=[1.0, float("nan")], note=["a", "b"])
     receipt = store.append_events(frame)
     reason = "user_id: expected an id, got null; value: expected a finite number, got NaN or infinity"
@@ -167,7 +168,7 @@ def test_a_bad_row_is_kept_with_its_reason_its_place_and_its_words(store: Store)
     }
 
 
-def test_a_bad_row_is_kept_once_however_often_it_comes(store: Store) -> None:
+def test_an_invalid_row_is_kept_once_however_often_it_comes(store: Store) -> None:
     bad = event_rows((None, "i", 1), (None, "i", 1), (None, "j", 1))
     for _ in range(2):
         assert counts(store.append_events(bad)) == (3, 0, 0, 3)
@@ -176,13 +177,13 @@ def test_a_bad_row_is_kept_once_however_often_it_comes(store: Store) -> None:
     assert store.versions()["rejected"] == 1
 
 
-def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
+def test_an_append_killed_after_its_rejected_rows_is_completed_by_repeating_it(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = event_rows(("u", "i", 1), (None, "i", 1))
     store.append_events(event_rows(("v", "i", 1)))
 
-    commit = changes_module.append
+    commit = table_writes.append
 
     def dies_at_the_events(delta: Any, rows: pl.DataFrame) -> None:
         if "user_id" in rows.columns:
@@ -190,7 +191,7 @@ def test_an_append_that_dies_after_its_rejected_rows_is_mended_by_repeating_it(
         commit(delta, rows)
 
     with monkeypatch.context() as patched:
-        patched.setattr(changes_module, "append", dies_at_the_events)
+        patched.setattr(table_writes, "append", dies_at_the_events)
         with pytest.raises(KeyboardInterrupt):
             store.append_events(frame)
     assert (store.events().height, store.rejected().height) == (1, 1)
@@ -273,14 +274,14 @@ def test_every_version_can_be_read_again_and_others_are_refused(store: Store) ->
         store.items(version=0)
 
 
-def test_old_versions_outlive_the_logs_usual_thirty_days(store: Store) -> None:
+def test_old_versions_are_kept_beyond_the_thirty_days_of_delta(store: Store) -> None:
     store.append_events(event_rows(("u", "i", 1)))
     table = _delta.open_table(f"{store.path}/events", storage_options=None)
     assert table is not None
     assert table.metadata().configuration["delta.logRetentionDuration"] == "interval 36500 days"
 
 
-def test_the_digest_changes_with_every_commit_and_is_no_other_stores(store: Store, tmp_path: Path) -> None:
+def test_the_digest_changes_with_every_commit_and_differs_between_stores(store: Store, tmp_path: Path) -> None:
     digests = {store.digest(), Store.create(tmp_path / "other").digest()}
     store.append_events(event_rows(("u", "i", 1)))
     digests.add(store.digest())
@@ -294,10 +295,33 @@ def test_a_receipt_reads_as_a_sentence(store: Store) -> None:
     assert str(receipt) == "events: 1 new, 0 duplicate, 1 rejected of 2 rows\n  1 x user_id: expected an id, got null"
 
 
+# Typed calls
+
+
+@pytest.mark.parametrize("table", [ITEMS, EVENTS, IMPRESSIONS])
+def test_the_methods_named_after_tables_are_append_and_read_of_the_table(store: Store, table: Table) -> None:
+    frame = event_rows(("u", "i", 1), impression_id=["p"], label=[1], title=["text"])
+    if table is ITEMS:
+        frame = frame.select("item_id", "title")
+    appended = {ITEMS: store.append_items, EVENTS: store.append_events, IMPRESSIONS: store.append_impressions}[table]
+    read = {ITEMS: store.items, EVENTS: store.events, IMPRESSIONS: store.impressions}[table]
+    assert counts(store.append(table, frame)) == (1, 1, 0, 0)
+    assert counts(appended(frame)) == (1, 0, 1, 0)
+    assert store.read(table).equals(read())
+    assert store.read(table, version=0).equals(read(0))
+    assert store.read(table, version=0).is_empty()
+
+
+def test_rejected_rows_cannot_be_appended_by_a_caller(store: Store) -> None:
+    with pytest.raises(ValueError, match=r"^table: expected one of items, events, impressions, got rejected"):
+        store.append(REJECTED, event_rows(("u", "i", 1)))
+    assert store.read(REJECTED).equals(store.rejected())
+
+
 # Writers at the same time
 
 
-def test_an_append_on_a_version_that_has_passed_is_refused_not_rebased(store: Store) -> None:
+def test_an_append_to_an_outdated_version_is_refused_not_rebased(store: Store) -> None:
     store.append_events(event_rows(("u", "i", 1)))
     stale = _delta.open_table(f"{store.path}/events", storage_options=None)
     assert stale is not None
@@ -307,20 +331,20 @@ def test_an_append_on_a_version_that_has_passed_is_refused_not_rebased(store: St
     assert store.events().height == 2
 
 
-@pytest.mark.parametrize("table", ["items", "events", "impressions", "rejected"])
-def test_an_append_that_meets_another_writers_commit_reads_again(
-    store: Store, table: str, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("table", TABLES, ids=[table.name for table in TABLES])
+def test_an_append_that_loses_against_another_writer_reads_again(
+    store: Store, table: Table, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another writer adds the same rows between the reading and the commit of ours, once."""
     shown = event_rows(("u", "i", 1), ("u", "j", 1), impression_id=["p", "p"], label=[0, 1])
     refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
-    add = {
-        "items": lambda: store.append_items(item_rows(item_id=["a", "b"], title=["a", "b"])),
-        "events": lambda: store.append_events(shown),
-        "impressions": lambda: store.append_impressions(shown),
-        "rejected": lambda: store.append_events(refused),
-    }[table]
-    commit = changes_module.append
+    items = item_rows(item_id=["a", "b"], title=["a", "b"])
+    frame = {ITEMS: items, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+
+    def add() -> Receipt:
+        return store.append(EVENTS if table is REJECTED else table, frame)
+
+    commit = table_writes.append
     met = []
 
     def slow_commit(delta: Any, rows: pl.DataFrame) -> None:
@@ -329,18 +353,18 @@ def test_an_append_that_meets_another_writers_commit_reads_again(
             assert counts(add())[0] == 2
         commit(delta, rows)
 
-    monkeypatch.setattr(changes_module, "append", slow_commit)
+    monkeypatch.setattr(table_writes, "append", slow_commit)
     receipt = add()
     assert met
-    assert counts(receipt) == ((2, 0, 0, 2) if table == "rejected" else (2, 0, 2, 0))
-    assert getattr(store, table)().height == 2
+    assert counts(receipt) == ((2, 0, 0, 2) if table is REJECTED else (2, 0, 2, 0))
+    assert store.read(table).height == 2
 
 
-def test_a_column_that_another_writer_has_just_stored_otherwise_is_refused_in_words(
+def test_a_column_that_another_writer_has_just_stored_with_another_dtype_is_refused(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store.append_items(item_rows(item_id=["a"], title=["a"]))
-    monkeypatch.setattr(Store, "_stored", lambda *_: {})  # what it was before the other writer's commit
+    monkeypatch.setattr(Store, "_decided_dtypes", lambda *_: {})  # what it was before the other writer's commit
     with_text = item_rows(item_id=["b"], title=["b"], size=["large"])
     with_number = item_rows(item_id=["b"], title=["b"], size=[3])
     store.append_items(with_text)
@@ -353,7 +377,7 @@ def test_a_column_that_another_writer_has_just_stored_otherwise_is_refused_in_wo
     assert sorted(store.items().rows()) == [("a", "a", None), ("b", "b", "3")]
 
 
-def test_giving_up_says_so_and_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_giving_up_reports_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_delta, "_GIVE_UP_AFTER_S", 0.0)
 
     def always_late() -> None:
@@ -408,7 +432,7 @@ EVENT_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Stri
 
 
 def content(store: Store) -> tuple[list[Any], list[Any]]:
-    """What is in the store, less what tells only in which order it came."""
+    """The content of the store, without columns that depend on the order of appends."""
     rejected = store.rejected().drop("row_number")
     return sorted(store.events().rows(), key=repr), sorted(rejected.rows())
 

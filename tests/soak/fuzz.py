@@ -26,9 +26,10 @@ from typing import Any
 import polars as pl
 
 from debian_model import trained_model
-from feature_store import Receipt, Store
-from feature_store.table_files import read_parquet_table
-from recmem.serving.bundle import FILES, MANIFEST, _checksum, _sha256
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store.file_digest import file_digest
+from feature_store.table_files import read_table
+from recmem.serving.bundle import FILES, MANIFEST, _checksum
 from recmem.serving.model import Model
 
 AT_ONCE = 100
@@ -139,7 +140,7 @@ def _file(rng: random.Random, store: Store, place: Path) -> str:
     writers[suffix](path)
     data = path.read_bytes()
     path.write_bytes(_words(rng, data) if suffix in (".csv", ".jsonl") and rng.random() < 0.6 else _bytes(rng, data))
-    return _append(store, table, read_parquet_table(str(path), table=table))
+    return _append(store, table, read_table(str(path), table=table))
 
 
 def _frame(rng: random.Random, store: Store) -> str:
@@ -175,7 +176,7 @@ def _bundle(rng: random.Random, place: Path, bundle: Path, tables: Path) -> str:
         ranker = json.loads(path.read_text())
         _json(rng, ranker)
         path.write_text(json.dumps(ranker))
-        told["sha256"]["ranker.json"] = _sha256(path)
+        told["sha256"]["ranker.json"] = file_digest(path)
     else:
         _json(rng, told["config"])
     told["checksum"] = _checksum(told)
@@ -209,14 +210,10 @@ def _tampered(rng: random.Random, place: Path, tables: Path) -> str:
 
 
 def _append(store: Store, table: str, frame: pl.DataFrame) -> str:
-    append: dict[str, Callable[[pl.DataFrame], Receipt]] = {
-        "items": store.append_items,
-        "events": store.append_events,
-        "impressions": store.append_impressions,
-    }
-    n_before, n_refused = getattr(store, table)().height, store.rejected().height
-    told = append[table](frame)
-    n_after = getattr(store, table)().height
+    appended_to = {each.name: each for each in (ITEMS, EVENTS, IMPRESSIONS)}[table]
+    n_before, n_refused = store.read(appended_to).height, store.rejected().height
+    told = store.append(appended_to, frame)
+    n_after = store.read(appended_to).height
     if told.n_in != told.n_new + told.n_duplicate + told.n_rejected or told.n_in != frame.height:
         return f"fault\t{table}: rows do not add up: {told}"
     if not n_before <= n_after <= n_before + told.n_new or (table != "items" and n_after != n_before + told.n_new):

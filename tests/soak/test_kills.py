@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from feature_store.atomic_files import ABANDONED_S, clear
+from feature_store.atomic_files import ABANDONED_S, remove_abandoned
 from tests.soak.kills import JOBS, run
 
 
@@ -25,5 +25,5 @@ def test_what_was_abandoned_is_cleared_and_what_is_at_work_stays(tmp_path: Path)
     (tmp_path / "file").write_text("rows")
     for path in (tmp_path / "old" / "part", tmp_path / "old", tmp_path / "busy", tmp_path / "file"):
         os.utime(path, (long_ago, long_ago))
-    clear(tmp_path.iterdir())
+    remove_abandoned(tmp_path.iterdir())
     assert [path.name for path in tmp_path.iterdir()] == ["busy"]

@@ -11,11 +11,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
+from feature_store.file_digest import file_digest
+
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _KEY_CHARS = 32
-_CHUNK_BYTES = 1 << 20
 
 
 def step_key(
@@ -48,28 +49,20 @@ def plain_parameters(parameters: DataclassInstance | Mapping[str, Any]) -> dict[
 def code_digest(module: ModuleType | str) -> str:
     """A digest of the files of a package or module, by their paths within it: the folder that holds it is no part."""
     origin = _origin(module)
-    return _folder_digest(origin.parent) if origin.name == "__init__.py" else _file_digest(origin)
+    return _folder_digest(origin.parent) if origin.name == "__init__.py" else file_digest(origin)
 
 
 def outputs_digest(outputs: Sequence[Path]) -> str:
     """A digest of what stands in these files and folders; "" where one of them is missing or has no file in it."""
-    digests = [_file_digest(path) if path.is_file() else _folder_digest(path) for path in outputs]
+    digests = [file_digest(path) if path.is_file() else _folder_digest(path) for path in outputs]
     return hashlib.sha256("\n".join(digests).encode()).hexdigest()[:_KEY_CHARS] if all(digests) else ""
 
 
 def _folder_digest(folder: Path) -> str:
     """Of the paths and the content of all files in the folder, caches of Python left out; "" without any."""
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and "__pycache__" not in path.parts]
-    lines = [f"{path.relative_to(folder).as_posix()}\0{_file_digest(path)}" for path in files]
+    lines = [f"{path.relative_to(folder).as_posix()}\0{file_digest(path)}" for path in files]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
-
-
-def _file_digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def _name(module: ModuleType | str) -> str:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-from feature_store import Store
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store.schema import Table
 from training.evaluation.ledger import Ledger
 from training.tracking.step_key import plain_parameters
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 _PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 1000  # MLflow's limits
-_TABLES = ("items", "events", "impressions")
+_TABLES = (ITEMS, EVENTS, IMPRESSIONS)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class StepRun:
     def log_dataset(self, store: str, versions: Mapping[str, int], digest: str, *, context: str = "training") -> None:
         """Logs the store's tables at these versions: schema, row count and folder of each, and the store's digest."""
         opened = Store.open(store)
-        datasets = [_table(opened, name, versions[name], digest) for name in _TABLES if name in versions]
+        datasets = [_table(opened, table, versions[table.name], digest) for table in _TABLES if table.name in versions]
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags) for dataset in datasets])
         at_versions = json.dumps(dict(versions))
@@ -92,13 +93,13 @@ class StepRun:
             self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS_PER_BATCH])
 
 
-def _table(store: Store, name: str, version: int, digest: str) -> Dataset:
+def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.polars_dataset import from_polars
 
-    frame = getattr(store, name)(version=version)
-    source = DeltaDatasetSource(path=f"{store.path}/{name}", delta_table_version=version)
-    described = from_polars(frame, source=source, name=name, digest=digest).to_dict()
+    frame = store.read(table, version=version)
+    source = DeltaDatasetSource(path=f"{store.path}/{table.name}", delta_table_version=version)
+    described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
     return Dataset(**described)
 
 

@@ -16,7 +16,7 @@ QUERIES = st.lists(st.tuples(st.integers(0, N_ITEMS), times()), min_size=1, max_
 
 def columns(shown: list[Showing], queries: list[tuple[int, int]]) -> dict[str, np.ndarray]:
     rows, moments = np.array(queries, dtype=np.int64).T
-    return ClickIndex.of(impression_frame(shown), ITEMS).columns(rows, moments)
+    return ClickIndex.of(impression_frame(shown), ITEMS).features(rows, moments)
 
 
 def test_click_through_of_a_case_by_hand() -> None:
@@ -37,7 +37,7 @@ def test_without_impressions_click_through_is_that_before_the_first() -> None:
 
 def test_showings_of_items_outside_the_catalogue_are_left_out() -> None:
     frame = impression_frame([Showing(0, 0, 4, 5, 1), Showing(0, 0, 1, 5, 0)])
-    found = ClickIndex.of(frame, ITEMS.head(4)).columns(np.array([1]), np.array([9]))
+    found = ClickIndex.of(frame, ITEMS.head(4)).features(np.array([1]), np.array([9]))
     close(found["click_through"], [20 / 21 / 21], "float32")
 
 

@@ -10,7 +10,7 @@ from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.memories import Rules
+from feature_store.redis.memory_settings import MemorySettings
 from recmem.audit.parity import replay_audit
 from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
 from recmem.dataset.dataset import Dataset
@@ -96,13 +96,15 @@ def test_an_event_that_never_reaches_the_server_is_found_out(
     model: Model, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
-    written = RedisMemories._written
+    written = RedisMemories._write_rows
 
-    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: Rules, in_tables: np.ndarray, *rest: object) -> list[str]:
+    def lossy(
+        self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object
+    ) -> list[str]:
         n = int(len(rows) > 1)
         return written(self, rows[n:], rules, in_tables[n:], *rest)
 
-    monkeypatch.setattr(RedisMemories, "_written", lossy)
+    monkeypatch.setattr(RedisMemories, "_write_rows", lossy)
     found = replay_audit(model, PastQueries.sample(model.dataset, 40, np.random.default_rng(1)), online=memories)
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     memories.clear()

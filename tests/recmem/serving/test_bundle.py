@@ -17,10 +17,10 @@ from safetensors.torch import load_file, save_file
 
 from debian_model import trained_model
 from feature_store import DataError
+from feature_store.file_digest import file_digest
 from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, load_bundle, save_bundle
 from recmem.serving.bundle import _checksum as checksum
-from recmem.serving.bundle import _sha256 as sha256
 from recmem.serving.model import Model
 from tolerances import close
 
@@ -41,7 +41,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, object]], None], *, sign: 
 
 def sign_files(folder: Path) -> None:
     """Makes the checksums those of the files as they are."""
-    rewrite(folder, lambda manifest: manifest.update(sha256={name: sha256(folder / name) for name in FILES}))
+    rewrite(folder, lambda manifest: manifest.update(sha256={name: file_digest(folder / name) for name in FILES}))
 
 
 def a_sample() -> tuple[torch.Tensor, PairFeatures]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -154,3 +156,8 @@ def test_a_text_of_ten_megabytes_is_cut_before_it_is_tokenised(encoder: TextEnco
     long = "lamp " * 2_000_000
     cut = "lamp " * 2_000
     assert encoder.tokenize([long]) == encoder.tokenize([cut])
+
+
+def test_an_encoder_needs_no_polars() -> None:
+    code = "import sys; sys.modules['polars'] = None; import recmem.text.encoder"
+    subprocess.run([sys.executable, "-c", code], check=True)

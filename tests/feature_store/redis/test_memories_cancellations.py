@@ -1,9 +1,8 @@
-"""What was taken back is gone from a real Redis too, however events and cancellations came there."""
+"""Cancelled events are removed from a real Redis server, whatever way events and cancellations arrive."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import count
 
 import numpy as np
 import polars as pl
@@ -12,80 +11,53 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cancelled_logs import Cancellation, cancellations, frame_of, without
-from feature_store import DataError, EventLog, SignalConfig
-from feature_store.point_in_time.event_log import rows_of
-from feature_store.point_in_time.online_log import OnlineLog, log_of
+from feature_store import DataError, SignalConfig
+from feature_store.point_in_time.event_log import EventLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.loaded_tables import Loaded
-from feature_store.redis.memories import DUPLICATE, NEW, NOT_HELD, NOW, TOO_LATE, TOO_OLD, Rules
-from feature_store.redis.request_reads import Fetched, Request
-from feature_store.redis.rows import event_rows
+from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.memories import NOW, WriteOutcome
+from feature_store.redis.memory_settings import MemorySettings
+from feature_store.redis.publishing import merge_items, merge_users
+from online_memories import (
+    FROM,
+    LONG,
+    SHORT,
+    WINDOWS,
+    assert_same_reads,
+    fetch,
+    loaded_tables,
+    new_memories,
+    rows,
+    write,
+)
 from slow_reference import Event
 from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times
-from tolerances import close
 
-WINDOWS = (1, 3, 9)
-RULES = Rules(SignalConfig(), WINDOWS, limit=2)
-LONG = Rules(SignalConfig(), WINDOWS, limit=50)
-FROM = -20
-NAMES = count()
-EVERYONE, EVERYTHING = np.arange(N_USERS), np.arange(N_ITEMS)
+EVERYONE = np.arange(N_USERS)
+EVERYTHING = np.arange(N_ITEMS)
 
 
 @pytest.fixture
 def memories(redis_url: str) -> Iterator[RedisMemories]:
-    held = RedisMemories(f"{redis_url}#back{next(NAMES)}", timeout=5)
+    held = new_memories(redis_url)
     yield held
     held.clear()
 
 
-def rows(frame: pl.DataFrame) -> pl.DataFrame:
-    return event_rows(frame, ITEMS, SignalConfig())
+def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, settings: MemorySettings = LONG) -> FetchedLog:
+    return fetch(memories, loaded_tables(tables), time, settings, items=EVERYTHING)
 
 
-def log(frame: pl.DataFrame) -> EventLog | OnlineLog:
-    return log_of(frame, USERS, ITEMS, SignalConfig())
+def same(reads: FetchedLog, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
+    """Every read equals that of the table without the events that are cancelled by then, to the bit.
 
-
-def loaded(frame: pl.DataFrame) -> Loaded:
-    return Loaded(log(frame), frame, ITEMS, lambda ids: rows_of(ids, ITEMS).to_numpy(), SignalConfig())
-
-
-def write(memories: RedisMemories, frame: pl.DataFrame, tables: pl.DataFrame, rules: Rules = LONG) -> list[str]:
-    new = rows(frame)
-    in_tables = new["user"].is_in(tables["user_id"].implode()).to_numpy()
-    return memories.write(new, rules, in_tables, rows(tables))
-
-
-def fetched(memories: RedisMemories, tables: pl.DataFrame, time: int, rules: Rules = LONG) -> Fetched:
-    at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
-    request = Request(USERS, EVERYONE, at, EVERYTHING, items_at)
-    return Fetched.of(memories, rules, loaded(tables), USERS, request)
-
-
-def same(reads: Fetched, frame: pl.DataFrame, time: int, limit: int = LONG.limit, *, with_seen: bool = True) -> None:
-    """To the bit what the table says that knows nothing of what was taken back by then.
-
-    What was written and no longer fits into a memory is seen only once it is in the tables that are loaded.
+    An event that was written and no longer fits into a memory is among the seen items only once it is in the tables.
     """
     whole = EventLog.from_frame(without(frame, time), USERS, ITEMS, SignalConfig())
-    at, items_at = np.full(N_USERS, time), np.full(N_ITEMS, time)
-    for asked in (limit, 1):
-        found, expected = reads.past(EVERYONE, at, asked), whole.past(EVERYONE, at, asked)
-        assert found.items == expected.items
-        for name in ("times", "known", "signs"):
-            close(getattr(found, name), getattr(expected, name), "exact")
-    for found_column, column in zip(reads.user_counts(EVERYONE, at), whole.user_counts(EVERYONE, at), strict=True):
-        close(found_column, column, "exact")
-    counts = whole.item_counts(EVERYTHING, items_at, WINDOWS)
-    for found_column, column in zip(reads.item_counts(EVERYTHING, items_at, WINDOWS), counts, strict=True):
-        close(found_column, column, "exact")
-    there = EVERYTHING[counts[0] > 0]
-    firsts = (one.item_firsts(there, items_at[: len(there)]) for one in (reads, whole))
-    for found_column, column in zip(*firsts, strict=True):
-        close(found_column, column, "exact")
-    seen = [set(row) for row in reads.seen(EVERYONE, at).to_lists()]
-    assert not with_seen or seen == [set(row) for row in whole.past(EVERYONE, at).items.to_lists()]
+    assert_same_reads(reads, whole, time, limit, users=EVERYONE, items=EVERYTHING)
+    times_now = np.full(N_USERS, time)
+    seen = [set(row) for row in reads.seen(EVERYONE, times_now).to_lists()]
+    assert not with_seen or seen == [set(row) for row in whole.past(EVERYONE, times_now).items.to_lists()]
 
 
 ONE = ([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
@@ -109,7 +81,7 @@ EARLY = ([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 1), Cancellation(1, 
 @example(case=ONE, ways=list("tttw" * 6)[:22], time=7, at_once=1, seed=0, again=False)
 @example(case=ONE, ways=list("w" * 22), time=7, at_once=1, seed=0, again=False)
 @example(case=EARLY, ways=list("w" * 22), time=9, at_once=1, seed=0, again=False)
-def test_every_answer_is_that_of_a_table_without_what_was_taken_back(
+def test_every_read_equals_that_of_a_table_without_the_cancelled_events(
     redis_url: str,
     case: tuple[list[Event], list[Cancellation]],
     ways: list[str],
@@ -119,7 +91,7 @@ def test_every_answer_is_that_of_a_table_without_what_was_taken_back(
     again: bool,
 ) -> None:
     """Rows come through the tables (t), are written in any order (w), or both (2)."""
-    memories = RedisMemories(f"{redis_url}#taken{next(NAMES)}", timeout=5)
+    memories = new_memories(redis_url)
     frame = frame_of(*case).with_columns(way=pl.Series(ways[: len(case[0]) + len(case[1])], dtype=pl.String))
     tables = frame.filter(pl.col("way") != "w").drop("way")
     written = frame.filter(pl.col("way") != "t").drop("way")
@@ -127,47 +99,47 @@ def test_every_answer_is_that_of_a_table_without_what_was_taken_back(
     frame = frame.drop("way")
     memories.publish(tables, ITEMS, LONG, answers_from=FROM)
     for part in written.iter_slices(at_once) if len(written) else ():
-        assert set(write(memories, part, tables)) <= {NEW, DUPLICATE}
-        assert set(write(memories, part, tables)) <= {DUPLICATE}
+        assert set(write(memories, part, tables)) <= {WriteOutcome.NEW, WriteOutcome.DUPLICATE}
+        assert set(write(memories, part, tables)) <= {WriteOutcome.DUPLICATE}
     if again:
         memories.publish(frame, ITEMS, LONG, answers_from=FROM)
     last = max((order.time + 1 + (order.delay or 0) for order in case[1]), default=0)
-    for moment in (time, last, last + 9):
+    for read_time in (time, last, last + 9):
         try:
-            reads = fetched(memories, tables, moment)
-        except DataError:  # see the test of what is not answered
-            assert moment < last
+            reads = fetched(memories, tables, read_time)
+        except DataError:  # see test_times_before_a_cancellation_are_refused_for_its_user_and_item_only
+            assert read_time < last
         else:
-            same(reads, frame, moment)
-    # It may be later: what was known of an event that is found never to have counted stays known.
-    assert fetched(memories, tables, NOW).clock >= log(frame).clock
+            same(reads, frame, read_time)
+    # It may be later: the clock does not go back if an event turns out never to have counted.
+    assert fetched(memories, tables, NOW).clock >= loaded_tables(frame).log.clock
     memories.clear()
 
 
-def test_no_moment_before_a_cancellation_is_answered_for_its_user_and_item_only(memories: RedisMemories) -> None:
+def test_times_before_a_cancellation_are_refused_for_its_user_and_item_only(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 3, 4)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
     same(fetched(memories, frame, 5), frame, 5)
-    assert write(memories, frame[3:], frame[:3]) == [NEW]
+    assert write(memories, frame[3:], frame[:3]) == [WriteOutcome.NEW]
 
-    def asked(users: list[int], items: list[int], time: int) -> Fetched:
-        request = Request(
+    def fetched_part(users: list[int], items: list[int], time: int) -> FetchedLog:
+        request = FetchRequest(
             USERS.gather(users), np.array(users), np.full(len(users), time), np.array(items), np.full(len(items), time)
         )
-        return Fetched.of(memories, LONG, loaded(frame[:3]), USERS, request)
+        return FetchedLog.fetch(memories, LONG, loaded_tables(frame[:3]), USERS, request)
 
-    assert asked([1], [2, 3], 5).past(np.array([1]), np.array([5])).items.to_lists() == [[3]]
+    assert fetched_part([1], [2, 3], 5).past(np.array([1]), np.array([5])).items.to_lists() == [[3]]
     for users, items in (([0], [2]), ([1], [1])):
-        with pytest.raises(DataError, match=r"a moment that .* reach, got one before 1970-01-01T00:00:00.000007"):
-            asked(users, items, 6)
-    assert asked([0], [1], 7).clock == 7
-    assert asked([0], [1], 7).item_counts(np.array([1]), np.array([7]), WINDOWS)[0].tolist() == [0]
+        with pytest.raises(DataError, match=r"a time that .* cover, got one before 1970-01-01T00:00:00.000007"):
+            fetched_part(users, items, 6)
+    assert fetched_part([0], [1], 7).clock == 7
+    assert fetched_part([0], [1], 7).item_counts(np.array([1]), np.array([7]), WINDOWS)[0].tolist() == [0]
 
 
-def test_now_is_answered_where_the_tables_take_back_what_was_only_written(memories: RedisMemories) -> None:
+def test_now_is_answered_if_the_tables_cancel_an_event_that_was_only_written(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 2, 3), Event(1, 1, 4), Event(0, 1, 2)], [Cancellation(2, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
-    assert write(memories, frame[2:3], frame[:2]) == [NEW]
+    assert write(memories, frame[2:3], frame[:2]) == [WriteOutcome.NEW]
     memories.publish(pl.concat([frame[:2], frame[3:]]), ITEMS, LONG, answers_from=FROM)
     reads = fetched(memories, frame[:2], NOW)
     assert reads.clock == 7
@@ -177,10 +149,10 @@ def test_now_is_answered_where_the_tables_take_back_what_was_only_written(memori
 def test_now_is_answered_while_a_cancellation_is_published(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
-    memories._fill_users(rows(frame), LONG, joins=True)  # and killed here
+    merge_users(memories._server, rows(frame), LONG, keep_s=60, merges=True)  # and killed here
     reads = fetched(memories, frame[:3], NOW)
     assert reads.past(np.array([0]), np.array([reads.clock])).items.to_lists() == [[2]]
-    memories._fill_items(rows(frame), FROM, LONG.window, None)
+    merge_items(memories._server, rows(frame), FROM, LONG.window)
     assert fetched(memories, frame[:3], NOW).clock == 7
 
 
@@ -190,7 +162,7 @@ def test_a_table_without_the_column_holds_no_cancellation() -> None:
     assert len(rows(frame[:0].drop("cancels"))) == 0
 
 
-def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_back(
+def test_a_user_dropped_by_the_server_is_merged_before_the_event_is_cancelled(
     memories: RedisMemories, redis_url: str
 ) -> None:
     import redis
@@ -198,22 +170,30 @@ def test_a_user_whom_the_server_has_dropped_is_filled_before_the_event_is_taken_
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
     redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
-    assert memories._written(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [NOT_HELD]
-    assert write(memories, frame[2:], frame[:2]) == [NEW]
+    assert memories._write_rows(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [
+        WriteOutcome.NOT_HELD
+    ]
+    assert write(memories, frame[2:], frame[:2]) == [WriteOutcome.NEW]
     same(fetched(memories, frame[:2], 9), frame, 9)
 
 
-def test_what_is_too_old_for_what_is_held_is_refused_and_follows_with_the_tables(memories: RedisMemories) -> None:
+def test_a_cancellation_of_an_event_too_old_to_be_held_is_refused_and_follows_with_the_tables(
+    memories: RedisMemories,
+) -> None:
     old = [Event(0, n % N_ITEMS, n) for n in range(60)]
     frame = frame_of(old, [Cancellation(3, 61), Cancellation(52, 61), Cancellation(59, 61)])
-    memories.publish(frame[:60], ITEMS, RULES)
-    # One is a mere number, one is no longer in its user's memory, one is held.
-    assert write(memories, frame[60:], frame[:60], RULES) == [TOO_OLD, TOO_OLD, NEW]
-    memories.publish(frame, ITEMS, RULES)
-    same(fetched(memories, frame, 62, RULES), frame, 62, RULES.limit)
+    memories.publish(frame[:60], ITEMS, SHORT)
+    # The first is only counted, the second is no longer in its user's memory, the third is held.
+    assert write(memories, frame[60:], frame[:60], SHORT) == [
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.NEW,
+    ]
+    memories.publish(frame, ITEMS, SHORT)
+    same(fetched(memories, frame, 62, SHORT), frame, 62, SHORT.limit)
 
 
-def test_a_cancellation_while_a_publish_goes_on_is_refused_where_its_event_is_a_number_already(
+def test_a_cancellation_during_a_publish_is_refused_if_its_event_is_only_counted_already(
     memories: RedisMemories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = frame_of([Event(0, 0, 1), Event(0, 1, 30)], [Cancellation(0, 35)])
@@ -222,7 +202,7 @@ def test_a_cancellation_while_a_publish_goes_on_is_refused_where_its_event_is_a_
     call = kind.call
 
     def killed_at_last(self: object, name: str, *arguments: object, **options: object) -> object:
-        if name == "finish":
+        if name == "finish_publish":
             raise KeyboardInterrupt
         return call(self, name, *arguments, **options)  # type: ignore[arg-type]
 
@@ -233,7 +213,7 @@ def test_a_cancellation_while_a_publish_goes_on_is_refused_where_its_event_is_a_
     assert write(memories, frame[2:], frame[:2]) == ["o"]
 
 
-def test_tables_that_do_not_know_a_cancellation_yet_do_not_bring_the_event_back(memories: RedisMemories) -> None:
+def test_publishing_tables_that_lack_a_cancellation_does_not_bring_the_event_back(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
     write(memories, frame[3:], frame[:3])
@@ -245,12 +225,12 @@ def test_tables_that_do_not_know_a_cancellation_yet_do_not_bring_the_event_back(
 
 @settings(max_examples=40)
 @given(case=st.tuples(logs(late=False), cancellations()), user=st.integers(0, N_USERS - 1), written=st.booleans())
-def test_who_is_forgotten_leaves_no_cancellation(
+def test_a_forgotten_user_leaves_no_cancellation(
     redis_url: str, case: tuple[list[Event], list[Cancellation]], user: int, written: bool
 ) -> None:
     import redis
 
-    memories = RedisMemories(f"{redis_url}#gone{next(NAMES)}", timeout=5)
+    memories = new_memories(redis_url)
     frame = frame_of(*case)
     memories.publish(frame[:0] if written else frame, ITEMS, LONG, answers_from=FROM)
     if written and len(frame):
@@ -277,30 +257,30 @@ def test_who_is_forgotten_leaves_no_cancellation(
 @given(case=st.tuples(logs(late=False), cancellations()), n=st.integers(0, 14), loaded=st.integers(0, 14))
 @example(case=DROPPED, n=6, loaded=6)
 @example(case=DROPPED, n=6, loaded=0)
-def test_bounded_memories_answer_rightly_or_say_that_they_cannot(
+def test_short_memories_answer_rightly_or_refuse(
     redis_url: str, case: tuple[list[Event], list[Cancellation]], n: int, loaded: int
 ) -> None:
-    """Rows as they become known, of which four a user are held; who writes has loaded these tables, or older ones."""
-    memories = RedisMemories(f"{redis_url}#few{next(NAMES)}", timeout=5)
+    """Rows are written as they become known, of which four a user are held, by a process with these or older tables."""
+    memories = new_memories(redis_url)
     frame = frame_of(*case).sort(pl.max_horizontal("timestamp", "available_at"), maintain_order=True)
-    memories.publish(frame[:n], ITEMS, RULES)
+    memories.publish(frame[:n], ITEMS, SHORT)
     theirs = frame[: min(n, loaded)]
-    taken = [write(memories, row, theirs, RULES) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
-    refused = {state for became in taken for state in became} - {NEW, DUPLICATE}
-    assert refused <= {TOO_OLD, TOO_LATE}
+    taken = [write(memories, row, theirs, SHORT) for row in frame[n:].iter_slices(1)] if n < len(frame) else []
+    refused = {state for became in taken for state in became} - {WriteOutcome.NEW, WriteOutcome.DUPLICATE}
+    assert refused <= {WriteOutcome.TOO_OLD, WriteOutcome.TOO_LATE}
     try:
-        reads = fetched(memories, frame[:n], 70, RULES)
-    except DataError:  # a user of whom so much was taken back that less is held than a memory has
+        reads = fetched(memories, frame[:n], 70, SHORT)
+    except DataError:  # so many of a user's events were cancelled that fewer are held than a memory answers with
         pass
     else:
         if not refused:
-            same(reads, frame, 70, RULES.limit, with_seen=False)
-    memories.publish(frame, ITEMS, RULES)
-    same(fetched(memories, frame, 70, RULES), frame, 70, RULES.limit)
+            same(reads, frame, 70, SHORT.limit, with_seen=False)
+    memories.publish(frame, ITEMS, SHORT)
+    same(fetched(memories, frame, 70, SHORT), frame, 70, SHORT.limit)
     memories.clear()
 
 
-def test_a_cancellation_from_a_process_that_does_not_know_its_event_is_refused_where_that_may_be_a_number(
+def test_a_cancellation_from_a_process_without_its_event_is_refused_if_that_may_be_only_counted(
     memories: RedisMemories,
 ) -> None:
     often = [Event(0, n % 4, n) for n in range(60)]
@@ -309,20 +289,26 @@ def test_a_cancellation_from_a_process_that_does_not_know_its_event_is_refused_w
         [Cancellation(target, 61 + n) for n, target in enumerate((3, 60, 62, 63, 64))],
     )
     tables, stale, orders = frame[:62], pl.concat([frame[59:60], frame[61:62]]), frame[65:]
-    memories.publish(tables, ITEMS, RULES)
+    memories.publish(tables, ITEMS, SHORT)
     # Dropped from its user's memory; in it, but older than all windows; still to come, which only the last two tell: of
     # an item, and of a user, all of whose events are held.
-    assert write(memories, orders, stale, RULES) == [TOO_OLD, TOO_OLD, TOO_OLD, NEW, NEW]
+    assert write(memories, orders, stale, SHORT) == [
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.TOO_OLD,
+        WriteOutcome.NEW,
+        WriteOutcome.NEW,
+    ]
     late = frame[62:65]
-    assert write(memories, late[1:], stale, RULES) == [NEW, NEW]
-    same(fetched(memories, tables, 71, RULES), pl.concat([tables, late[1:], orders[3:]]), 71, RULES.limit)
-    # What was refused follows with the tables, where a cancellation waits for its event.
-    memories.publish(pl.concat([tables, orders]), ITEMS, RULES)
-    assert write(memories, late[:1], tables, RULES) == [NEW]
-    same(fetched(memories, pl.concat([tables, orders]), 71, RULES), frame, 71, RULES.limit)
+    assert write(memories, late[1:], stale, SHORT) == [WriteOutcome.NEW, WriteOutcome.NEW]
+    same(fetched(memories, tables, 71, SHORT), pl.concat([tables, late[1:], orders[3:]]), 71, SHORT.limit)
+    # Refused cancellations follow with the tables; one of them waits there for its event.
+    memories.publish(pl.concat([tables, orders]), ITEMS, SHORT)
+    assert write(memories, late[:1], tables, SHORT) == [WriteOutcome.NEW]
+    same(fetched(memories, pl.concat([tables, orders]), 71, SHORT), frame, 71, SHORT.limit)
 
 
-def test_a_cancellation_of_an_event_whose_user_the_server_has_dropped_is_refused_where_the_tables_lack_him(
+def test_a_cancellation_for_a_user_dropped_by_the_server_is_refused_if_the_tables_lack_the_user(
     memories: RedisMemories, redis_url: str
 ) -> None:
     import redis
@@ -330,18 +316,18 @@ def test_a_cancellation_of_an_event_whose_user_the_server_has_dropped_is_refused
     frame = frame_of([Event(0, 1, 2), Event(1, 1, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
     redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
-    assert write(memories, frame[2:], frame[1:2]) == [TOO_OLD]
+    assert write(memories, frame[2:], frame[1:2]) == [WriteOutcome.TOO_OLD]
 
 
-@pytest.mark.parametrize("gone", [6, 0])
-def test_an_event_that_was_sent_anew_is_seen_though_the_tables_know_that_its_twin_is_gone(
-    memories: RedisMemories, gone: int
+@pytest.mark.parametrize("cancelled_at", [6, 0])
+def test_an_event_sent_again_is_seen_although_the_tables_cancel_its_twin(
+    memories: RedisMemories, cancelled_at: int
 ) -> None:
-    # Item 1 has left the memory of two, so that only the tables tell that the user has it.
+    # Item 1 has left the memory of two events, so only the tables show that the user has it.
     log = [Event(0, 1, 2), Event(0, 1, 2), Event(0, 2, 3), Event(0, 3, 4), Event(0, 4, 5)]
-    frame = frame_of(log, [Cancellation(0, gone)])
-    memories.publish(frame, ITEMS, RULES)
+    frame = frame_of(log, [Cancellation(0, cancelled_at)])
+    memories.publish(frame, ITEMS, SHORT)
     at = np.array([8])
     for tables in (frame, frame[:5]):
-        seen = fetched(memories, tables, 8, RULES).seen(np.array([0]), at).to_lists()
+        seen = fetched(memories, tables, 8, SHORT).seen(np.array([0]), at).to_lists()
         assert set(seen[0]) == {1, 2, 3, 4}

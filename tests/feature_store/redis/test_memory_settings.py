@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+import json
+
+from feature_store import SignalConfig
+from feature_store.redis.memory_settings import FORMAT, MemorySettings
+
+SETTINGS = MemorySettings(SignalConfig(positive_from=4.5), windows=(3, 9, 1), limit=5)
+
+
+def test_settings_come_back_from_json_with_the_longest_window_only() -> None:
+    found = MemorySettings.from_json(SETTINGS.to_json(), SETTINGS.window)
+    assert found == MemorySettings(SETTINGS.signals, windows=(9,), limit=5)
+
+
+def test_settings_that_differ_in_their_windows_only_are_equal_to_the_server() -> None:
+    assert SETTINGS.to_json() == MemorySettings(SETTINGS.signals, windows=(2,), limit=5).to_json()
+    assert SETTINGS.to_json() != MemorySettings(SETTINGS.signals, windows=(3, 9, 1), limit=6).to_json()
+
+
+def test_the_format_is_part_of_what_the_server_compares() -> None:
+    assert json.loads(SETTINGS.to_json())["format"] == FORMAT == 2

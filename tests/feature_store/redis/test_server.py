@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import time as clock
+from pathlib import Path
+
+import pytest
+
+from feature_store import DataError
+from feature_store.redis import RedisMemories, UnavailableError
+from feature_store.redis.server import Server
+from online_memories import (
+    LONG,
+    fetch,
+    loaded_log,
+)
+from redis_server import free_port, running
+from slow_reference import Event
+from strategies import ITEMS, event_frame, event_log
+
+
+def test_a_slow_or_stopped_server_is_reported_within_the_timeout(tmp_path: Path) -> None:
+    port = free_port()
+    memories = RedisMemories(f"redis://:secret@127.0.0.1:{port}/0", timeout=0.3)
+    with pytest.raises(UnavailableError, match=rf"redis://127.0.0.1:{port}/0, got .*refused") as raised:
+        fetch(memories, loaded_log(event_log([])), 9)
+    assert "secret" not in str(raised.value)
+    open_memories = RedisMemories(f"redis://127.0.0.1:{port}/0", timeout=0.3)
+    with running(tmp_path, port) as server:
+        open_memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG)
+        fetch(open_memories, loaded_log(event_log([])), 9)
+        server.send_signal(19)  # SIGSTOP: it runs, but does not answer
+        begin = clock.monotonic()
+        with pytest.raises(UnavailableError, match=r"none within 0\.3 s"):
+            fetch(open_memories, loaded_log(event_log([])), 9)
+        assert clock.monotonic() - begin < 3  # three tries at the most, and then some
+        server.send_signal(18)
+        fetch(open_memories, loaded_log(event_log([])), 9)  # and it is back
+    with running(tmp_path, port), pytest.raises(DataError, match="none, or an unfinished publish"):
+        fetch(open_memories, loaded_log(event_log([])), 9)  # restarted, empty
+
+
+def test_the_scripts_answer_sums_and_progress_is_reported(redis_url: str) -> None:
+    server = Server(redis_url, "summed", timeout=5)
+    n_done: list[int] = []
+    calls = [["item", 5, 0]] * 501  # one more than a batch
+    assert server.call_each("drop_unpublished_item", calls, n_done.append) == 0
+    assert n_done == [500, 1]
+
+
+def test_an_error_of_the_server_itself_is_reported(redis_url: str) -> None:
+    server = Server(redis_url, "wrong", timeout=5)
+    server.client.set(server.key("meta"), "no hash")
+    expected = (
+        r"^online: expected an answer from redis://127\.0\.0\.1:\d+/0, got the error .*WRONGTYPE .* Check the server"
+    )
+    with pytest.raises(DataError, match=expected):
+        server.call("write_events", ["settings"])
+    server.delete_all()
+
+
+def test_only_keys_of_the_prefix_are_listed_and_deleted(redis_url: str) -> None:
+    server = Server(redis_url, "a*[b]?", timeout=5)
+    other = Server(redis_url, "axb", timeout=5)
+    for each in (server, other):
+        each.set_meta("clock", 3)
+        each.add_scores("ids", {b"identity": 1})
+    assert sorted(server.keys("")) == [b"a*[b]?:ids", b"a*[b]?:meta"]
+    server.delete_all()
+    assert list(server.keys("")) == []
+    assert server.meta("clock", "horizon") == [None, None]
+    assert other.meta("clock", "horizon") == ["3", None]
+    other.delete_all()

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from feature_store.atomic_files import ABANDONED_S, remove_abandoned, write_text_atomically
+
+
+def age(path: Path, seconds: float) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def test_a_file_takes_the_place_of_an_older_one_and_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    path = tmp_path / "report [1].html"
+    for text in ("old", "größer"):
+        write_text_atomically(path, text)
+        assert path.read_text(encoding="utf-8") == text
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ledger.json"
+    write_text_atomically(path, "old")
+
+    def fails(source: Path, target: Path) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(os, "replace", fails)
+    with pytest.raises(OSError, match="no space left"):
+        write_text_atomically(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_link_is_written_through(tmp_path: Path) -> None:
+    target = tmp_path / "target.txt"
+    link = tmp_path / "link.txt"
+    link.symlink_to(target)
+    write_text_atomically(link, "text")
+    assert link.is_symlink()
+    assert target.read_text() == "text"
+
+
+def test_only_what_nobody_has_written_to_for_long_is_removed(tmp_path: Path) -> None:
+    old_file, old_folder, busy_folder, new_file = (tmp_path / name for name in ("a", "b", "c", "d"))
+    for path in (old_file, new_file):
+        path.write_text("")
+    for folder in (old_folder, busy_folder):
+        folder.mkdir()
+        (folder / "part").write_text("")
+    for path in (old_file, old_folder / "part", old_folder, busy_folder):
+        age(path, ABANDONED_S + 60)
+    remove_abandoned([old_file, old_folder, busy_folder, new_file, tmp_path / "gone already"])
+    assert sorted(tmp_path.iterdir()) == [busy_folder, new_file]
+
+
+def test_an_atomic_write_removes_what_killed_ones_left_of_the_same_file(tmp_path: Path) -> None:
+    left = tmp_path / ".a.json-0123"
+    of_another = tmp_path / ".b.json-0123"
+    for path in (left, of_another):
+        path.write_text("half")
+        age(path, ABANDONED_S + 60)
+    write_text_atomically(tmp_path / "a.json", "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json-0123", "a.json"]
