@@ -29,7 +29,7 @@ DIM = 384
 N_QUERIES = 1024
 K = 100
 GRID = 2048
-"""Vectors hold multiples of 1 / GRID, as those of `recmem.text.vector_cache.exact_units` do: exact in float16."""
+"""Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
 N_TEXTS = 20_000
 """Texts that are encoded."""
 N_WORDS = 20
@@ -149,7 +149,8 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
 
 def encoding_rows(device: torch.device, folder: Path) -> list[Row]:
     """Texts of random words, beside transformers as sentence-transformers uses it: by default, and tuned."""
-    from recmem.text.encoder import EncoderConfig, TextEncoder, pool_tokens
+    from recmem.text.encoder import EncoderConfig, TextEncoder
+    from recmem.text.token_batches import pool_tokens
 
     config = EncoderConfig(name=str(folder))
     ours = TextEncoder.load(config, device=device.type)

@@ -10,7 +10,7 @@ from benchmarks.scorer import HEAD_DIM, N_HEADS
 from benchmarks.timing import Row, compare
 from recmem.kernels import match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
-from recmem.matching.user_memory import N_AGES, Kind, Slots
+from recmem.matching.user_memory import N_AGES, Slots
 
 N_TEXTS = 1500
 N_MEMORIES = 64
@@ -26,7 +26,7 @@ def training_rows() -> list[Row]:
     slots = Slots(
         torch.randint(N_TEXTS, (N_SLOTS,), generator=generator),
         torch.randint(N_AGES, (N_SLOTS,), generator=generator),
-        torch.randint(len(Kind), (N_SLOTS,), generator=generator),
+        torch.randint(module.n_kinds, (N_SLOTS,), generator=generator),
         torch.randint(N_MEMORIES, (N_SLOTS,), generator=generator).sort().values,
         N_MEMORIES,
     )
@@ -37,7 +37,7 @@ def training_rows() -> list[Row]:
             module.zero_grad()
             bias, sign = module.slot_terms(slots)
             tables = module.tables(unit)
-            scores = function(tables, slots.rows, slots.owner, bias, sign, candidates, N_MEMORIES)
+            scores = function(tables, slots.rows, slots.memory_index, bias, sign, candidates, N_MEMORIES)
             scores.square().mean().backward()
 
         return run

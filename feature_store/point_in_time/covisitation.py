@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from threading import Lock
 
 import numpy as np
 import scipy.sparse as sp
@@ -166,6 +167,8 @@ class CovisitationTimeline:
     refresh: int
     config: CovisitationConfig = field(default_factory=CovisitationConfig)
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
+    _fitting: Lock = field(default_factory=Lock, repr=False)
+    """Held while a refresh is fitted, so that threads that need the same one fit it once."""
 
     def periods(self, times: IntArray) -> IntArray:
         """The number of the refresh that serves each time: int64, negative before `origin`."""
@@ -173,19 +176,27 @@ class CovisitationTimeline:
 
     def at(self, period: int) -> Covisitation:
         """The models of a refresh, fitted on first use to what was known then."""
-        if period not in self._fitted:
-            n_changes = self._n_changes(period)
-            # Where the log has not changed since another refresh, its models serve.
-            same = next((fitted for other, fitted in self._fitted.items() if self._n_changes(other) == n_changes), None)
-            self._fitted[period] = self._fit(period) if same is None else same
-        return self._fitted[period]
+        fitted = self._fitted.get(period)
+        if fitted is not None:
+            return fitted
+        with self._fitting:
+            if period not in self._fitted:
+                self._fitted[period] = self._fit(period)
+            return self._fitted[period]
 
     def take_over(self, earlier: CovisitationTimeline, *, before: int) -> None:
         """Keeps what was fitted for refreshes earlier than `before`, the first time at which the logs differ."""
-        kept = {period: fitted for period, fitted in earlier._fitted.items() if self._refresh_time(period) < before}
+        # A copy: other threads may still be fitting refreshes of the earlier timeline.
+        fitted_earlier = earlier._fitted.copy()
+        kept = {period: fitted for period, fitted in fitted_earlier.items() if self._refresh_time(period) < before}
         self._fitted.update(kept)
 
     def _fit(self, period: int) -> Covisitation:
+        """The models of a refresh: those of another one if no event became known between the two."""
+        n_changes = self._n_changes(period)
+        same = next((fitted for other, fitted in self._fitted.items() if self._n_changes(other) == n_changes), None)
+        if same is not None:
+            return same
         return Covisitation.fit(self.log.until(self._refresh_time(period)), self.n_items, self.config)
 
     def _refresh_time(self, period: int) -> int:

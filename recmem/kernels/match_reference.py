@@ -10,7 +10,7 @@ An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(head_dim
 
 Of the slots marked in `RetrievedSlots`, only those whose cosine is among the memory's n_kept largest are visible to a
 candidate. Ties at the border are all visible, so the order of the slots changes nothing. Every backend picks the same
-slots where cosines are exact (`recmem.text.vector_cache.exact_units`).
+slots where cosines are exact (`recmem.text.unit_vectors.exact_units`).
 
 Training uses `match_scores_training`, which gives the same numbers. Memories that have candidates of their own are
 scored by `match_pairs`.

@@ -24,7 +24,7 @@ def top_rows(
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
     for 16-bit types on CUDA, numba for float32 on a CPU, if these are installed, else torch. All give the same rows
-    where the products are exact in float32, as those of `recmem.text.vector_cache.exact_units` are.
+    where the products are exact in float32, as those of `recmem.text.unit_vectors.exact_units` are.
 
     Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """

@@ -14,9 +14,8 @@ from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
-from recmem.matching.user_memory import Kind
+from recmem.matching.memory_kinds import kind_names
 
-KINDS = {Kind.FOR: "for", Kind.NEUTRAL: "neutral", Kind.AGAINST: "against"}
 N_REASONS = 2
 """Memories that a sentence names, at most."""
 ADDS_UP_TO = 1e-5
@@ -32,7 +31,7 @@ class SlotReason:
     age: int
     """PastQueries of the user since then; 0 for the newest."""
     kind: str
-    """for, neutral or against."""
+    """Name of the slot's memory kind, such as "positive"."""
     contribution: float
     """What it adds to the raw match score."""
 
@@ -93,7 +92,7 @@ def match_parts(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Prior [cand], null part [cand] and slots' contributions [slot, cand] of one memory: float64, on the CPU.
 
-    The slots are those of `history.newest(matcher.memory.held)`, newest last.
+    The slots are those of `history.newest(matcher.memory.n_events)`, newest last.
     """
     slots = matcher.slots(history)
     rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
@@ -110,17 +109,17 @@ def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are its contributions, newest last."""
-    remembered = history.newest(matcher.memory.held)
-    columns = (remembered.items.values, remembered.recency, remembered.signs, parts)
+    remembered = history.newest(matcher.memory.n_events)
+    columns = (remembered.items.values, remembered.recency, kind_names(remembered), parts)
     reasons = [
         SlotReason(
             item_id=catalogue.ids[int(row)],
             title=catalogue.title(int(row)),
             age=int(age),
-            kind=KINDS[Kind(int(sign) + 1)],
+            kind=kind,
             contribution=float(part),
         )
-        for row, age, sign, part in zip(*columns, strict=True)
+        for row, age, kind, part in zip(*columns, strict=True)
     ]
     return tuple(reversed(reasons))
 

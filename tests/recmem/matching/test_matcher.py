@@ -15,6 +15,7 @@ from five_item_dataset import N_TEXTS, matcher
 from recmem.kernels import PER_ITEM
 from recmem.matching import matcher as matcher_module
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
+from recmem.matching.text_search import SearchBackend
 from recmem.matching.user_memory import MemoryConfig
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
@@ -32,16 +33,16 @@ def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
 
 @FEWER
 @given(logs(), times())
-def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
+def test_features_are_those_of_the_oracle(log: list[Event], time: int) -> None:
     made = matcher()
-    found = made.columns(histories(log, time), EVERY_TEXT)
+    found = made.features(histories(log, time), EVERY_TEXT)
     assert tuple(found) == MATCH_FEATURES
     slots = made.slots(histories(log, time))
     bias, sign = (term.detach().double().numpy() for term in made.module.slot_terms(slots))
     names = (*PER_ITEM, "alpha", "gamma", "null_logit")
     tables = {name: getattr(made.tables, name).detach().double().numpy() for name in names}
     for user in range(N_USERS):
-        mine = (slots.owner == user).numpy()
+        mine = (slots.memory_index == user).numpy()
         memory = slots.rows.numpy()[mine].tolist()
         for item in EVERY_TEXT:
             expected = slow_reference.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
@@ -53,34 +54,37 @@ def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
 @example(LONG, 12, 1, 1)
 @example(LONG, 12, 2, 2)
 @given(logs(), times(), st.integers(1, 2), st.integers(1, 2))
-def test_older_events_are_seen_where_they_are_most_like_the_candidate(
+def test_a_candidate_sees_the_older_events_that_are_most_similar_to_it(
     log: list[Event], time: int, recent: int, retrieved: int
 ) -> None:
-    made, remembered = matcher(recent, retrieved), histories(log, time)
-    found = made.columns(remembered, EVERY_TEXT)
+    made = matcher(recent, retrieved)
+    remembered = histories(log, time)
+    found = made.features(remembered, EVERY_TEXT)
     pairs = made.pair_features(remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
     unit = made.tables.unit.double().numpy()
     for user in range(N_USERS):
-        rows = remembered.take(np.array([user])).newest(recent + made.memory.retrieved_from).items.values
-        older, newest = rows[:-recent], rows[-recent:]
+        memory = remembered.take(np.array([user])).newest(made.memory.n_events)
+        rows = memory.items.values
+        older = rows[:-recent]
+        is_newest = np.ones(len(rows[-recent:]), bool)
         for item in EVERY_TEXT:
-            likeness = unit[older] @ unit[item]
-            border = np.sort(likeness)[-retrieved:].min(initial=np.inf)
-            kept = np.flatnonzero(np.r_[likeness >= border, np.ones(len(newest), bool)])
-            one = remembered.take(np.array([user])).newest(recent + made.memory.retrieved_from)
-            seen = np.isin(np.arange(len(rows)), kept)
-            alone = replace(made, memory=MemoryConfig(recent=9)).columns(one.where(seen), np.array([item]))
+            cosine = unit[older] @ unit[item]
+            smallest_kept = np.sort(cosine)[-retrieved:].min(initial=np.inf)
+            is_visible = np.r_[cosine >= smallest_kept, is_newest]
+            # The same memory without what this candidate does not see, and without retrieval.
+            whole = replace(made, memory=MemoryConfig(recent=9))
+            alone = whole.features(memory.where(is_visible), np.array([item]))
             close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
             close(pairs["match_raw"].reshape(N_USERS, -1)[user, item], alone["match_raw"][0, 0], "float32")
 
 
 @FEWER
 @given(logs(), times(), st.integers(1, 40))
-def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time: int, cells: int) -> None:
-    whole = matcher().columns(histories(log, time), EVERY_TEXT)
+def test_the_size_of_a_block_changes_nothing(log: list[Event], time: int, cells: int) -> None:
+    whole = matcher().features(histories(log, time), EVERY_TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matcher_module, "BLOCK_CELLS", cells)
-        parts = matcher().columns(histories(log, time), EVERY_TEXT)
+        parts = matcher().features(histories(log, time), EVERY_TEXT)
     for name in MATCH_FEATURES:
         close(parts[name], whole[name], "float32")
 
@@ -88,8 +92,8 @@ def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time:
 @FEWER
 @given(logs(), times(), st.integers(1, 4))
 def test_only_the_newest_events_are_remembered(log: list[Event], time: int, recent: int) -> None:
-    found = matcher(recent).columns(histories(log, time), EVERY_TEXT)
-    cut = matcher(recent).columns(histories(log, time, limit=recent), EVERY_TEXT)
+    found = matcher(recent).features(histories(log, time), EVERY_TEXT)
+    cut = matcher(recent).features(histories(log, time, limit=recent), EVERY_TEXT)
     for name in MATCH_FEATURES:
         close(found[name], cut[name], "exact")
 
@@ -98,7 +102,8 @@ def test_only_the_newest_events_are_remembered(log: list[Event], time: int, rece
 @given(logs(), times())
 def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> None:
     remembered = histories(log, time)
-    found, tables = matcher().columns(remembered, EVERY_TEXT), matcher().tables
+    found = matcher().features(remembered, EVERY_TEXT)
+    tables = matcher().tables
     for user in np.flatnonzero(remembered.items.lengths == 0):
         close(found["match_raw"][user], (tables.prior + tables.null_value.sum(1)), "float32")
         assert not any(found[name][user].any() for name in MATCH_FEATURES if name.startswith("similarity"))
@@ -106,18 +111,36 @@ def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> Non
 
 def test_texts_come_after_the_items_and_leave_their_scores_alone() -> None:
     whole = matcher()
-    unit, known = whole.tables.unit, N_TEXTS - 2
+    unit = whole.tables.unit
+    known = N_TEXTS - 2
     grown = Matcher.of(whole.module, unit[:known], whole.memory).with_texts(unit[known:])
     remembered = histories([Event(0, 1, 1), Event(0, 4, 2), Event(1, 2, 1)], 9)
-    for name, column in whole.columns(remembered, EVERY_TEXT).items():
-        close(grown.columns(remembered, EVERY_TEXT)[name], column, "float32")
+    for name, column in whole.features(remembered, EVERY_TEXT).items():
+        close(grown.features(remembered, EVERY_TEXT)[name], column, "float32")
     assert whole.with_texts(unit[:0]) is whole
 
 
 def test_tables_follow_the_module() -> None:
     made = matcher()
-    other = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4))
+    rolled = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4))
     remembered = histories([], 9)
-    rolled = other.columns(remembered, EVERY_TEXT)["match_prior"]
-    close(rolled, np.roll(made.columns(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
-    assert not other.tables.query.requires_grad
+    prior = rolled.features(remembered, EVERY_TEXT)["match_prior"]
+    close(prior, np.roll(made.features(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
+    assert not rolled.tables.query.requires_grad
+
+
+@pytest.mark.parametrize("backend", ["exact", "faiss"])
+def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBackend) -> None:
+    made = matcher()
+    found = made.nearest(np.array([3, 0]), N_TEXTS + 1, backend)
+    cosine = (made.tables.unit @ made.tables.unit.T).double().numpy()
+    assert found.tolist() == np.argsort(-cosine[[3, 0]], axis=1).tolist()
+    assert made.nearest(np.array([3]), 1, backend).tolist() == [[3]]
+
+
+def test_texts_that_are_added_are_searched_too() -> None:
+    made = matcher()
+    before = made.nearest(np.array([3]), 9, "exact")
+    grown = made.with_texts(made.tables.unit[3:4])
+    assert grown.nearest(np.array([3]), 2, "exact").tolist() == [[3, N_TEXTS]]
+    assert made.nearest(np.array([3]), 9, "exact").tolist() == before.tolist()

@@ -1,4 +1,4 @@
-"""The nearest texts: faiss against exact search; tests/recmem/kernels/test_top_k.py holds that against a sort."""
+"""Search among text vectors. tests/recmem/kernels/test_top_k.py compares exact search with a sort."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from feature_store import DataError
-from recmem.matching.text_search import FaissSearch, recall, text_search
+from feature_store.arrays import IntArray
+from recmem.matching.text_search import ExactSearch, FaissSearch, recall, text_search
 
 
 def unit_vectors(n: int, dim: int = 16, seed: int = 0) -> torch.Tensor:
@@ -22,6 +23,27 @@ def test_faiss_finds_most_of_what_exact_search_finds() -> None:
     unit = torch.nn.functional.normalize(unit_vectors(40, 32).repeat_interleave(100, 0) + 0.15 * noise, dim=1)
     share = recall(text_search(unit, "faiss"), unit, unit[::50], 20)
     assert 0.9 < share <= 1.0
+
+
+def test_exact_search_goes_by_cosine_and_among_equals_by_row() -> None:
+    unit = torch.tensor([[0.0, 1.0], [1.0, 0.0], [0.6, 0.8], [1.0, 0.0]])
+    queries = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    search = text_search(unit, "exact")
+    assert search.nearest(queries, 3).tolist() == [[1, 3, 2], [0, 2, 1]]
+    assert search.nearest(queries, 9).tolist() == [[1, 3, 2, 0], [0, 2, 1, 3]]
+
+
+def test_recall_is_the_share_of_the_exact_rows_that_are_found() -> None:
+    class Half:
+        def nearest(self, queries: torch.Tensor, k: int) -> IntArray:
+            """The best row of each query, and nothing else."""
+            found = ExactSearch(unit).nearest(queries, k)
+            found[:, 1:] = -1
+            return found
+
+    unit = unit_vectors(9)
+    assert recall(Half(), unit, unit[:3], 2) == 0.5
+    assert recall(ExactSearch(unit), unit, unit[:3], 2) == 1.0
 
 
 def test_faiss_searches_a_small_table_whole() -> None:

@@ -16,7 +16,7 @@ SEEN = st.lists(st.sets(st.integers(0, N_ITEMS - 1)), min_size=2, max_size=2)
 
 
 def as_sources(orders: list[list[list[int]]]) -> dict[str, np.ndarray]:
-    """Scores without ties from the place of each item: [source][query][item]."""
+    """Scores without ties, from the rank of each item: [source][query][item]."""
     return {str(number): np.array(scores, dtype=np.float32) for number, scores in enumerate(orders)}
 
 
@@ -26,7 +26,7 @@ def excluded(seen: Sequence[Collection[int]], n_items: int = N_ITEMS) -> np.ndar
 
 
 def slow(orders: list[list[list[int]]], query: int, seen: set[int], n_candidates: int) -> list[int]:
-    """Round by round the next item of each source that is neither seen nor taken."""
+    """Round by round, the next item of each source that is neither seen nor taken."""
     ranked = [
         sorted((item for item in range(N_ITEMS) if item not in seen), key=lambda item: -scores[query][item])
         for scores in orders
@@ -72,7 +72,7 @@ def test_queries_of_a_batch_retrieve_as_single_ones(orders: list[list[list[int]]
         assert retrieve(single, excluded([[]]), 4).to_lists() == whole[query : query + 1]
 
 
-def test_scores_below_zero_are_not_taken_for_seen_ones() -> None:
+def test_negative_scores_are_not_taken_for_excluded_items() -> None:
     scores = {"only": np.array([[-3.0, -1.0, -2.0]], np.float32)}
     assert retrieve(scores, excluded([[1]], n_items=3), 3).to_lists() == [[2, 0]]
 
@@ -95,6 +95,6 @@ def test_no_candidates_are_refused() -> None:
         ({"search": "near"}, r"search: expected exact or faiss, got 'near'"),
     ],
 )
-def test_a_search_that_is_none_is_refused(change: dict[str, object], message: str) -> None:
+def test_a_wrong_configuration_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         RetrievalConfig(**change)  # type: ignore[arg-type]

@@ -14,7 +14,7 @@ from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
-from recmem.ranking import features as columns_module
+from recmem.ranking import features as features_module
 from recmem.ranking.features import retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.retrieval.shortlist import shortlist
@@ -33,7 +33,7 @@ def everyone(dataset: Dataset, time: int = LAST_TIME) -> QueryBatch:
 
 @FEWER
 @given(logs(min_size=1), st.sampled_from(["exact", "faiss"]))
-def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
+def test_with_room_for_all_items_it_retrieves_what_scoring_the_whole_catalogue_does(
     log: list[Event], backend: SearchBackend
 ) -> None:
     dataset = dataset_of(log)
@@ -46,8 +46,9 @@ def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3))
-def test_a_query_is_given_the_same_alone_as_among_others(log: list[Event], n: int) -> None:
-    dataset, config = dataset_of(log), replace(SHORT, candidates=n)
+def test_a_query_retrieves_the_same_alone_and_in_a_batch(log: list[Event], n: int) -> None:
+    dataset = dataset_of(log)
+    config = replace(SHORT, candidates=n)
     batch = everyone(dataset)
     whole = retrieved_features(dataset, matcher(), batch, config)
     for row in range(N_USERS):
@@ -57,9 +58,13 @@ def test_a_query_is_given_the_same_alone_as_among_others(log: list[Event], n: in
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3), st.sampled_from(["exact", "faiss"]))
-def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backend: SearchBackend) -> None:
-    dataset, config = dataset_of(log), replace(SHORT, candidates=n, search=backend)
-    batch, unit = everyone(dataset), matcher().tables.unit
+def test_a_shortlist_holds_the_nearest_and_the_connected_items(
+    log: list[Event], n: int, backend: SearchBackend
+) -> None:
+    dataset = dataset_of(log)
+    config = replace(SHORT, candidates=n, search=backend)
+    batch = everyone(dataset)
+    unit = matcher().tables.unit
     remembered = batch.histories.newest(matcher().memory.recent).items
     follow = dataset.timeline.at(int(dataset.timeline.periods(batch.times[:1])[0])).follow
     for row, items in enumerate(shortlist(dataset, matcher(), batch, seen_items(dataset, batch), config).to_lists()):
@@ -73,7 +78,7 @@ def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backen
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, N_ITEMS))
-def test_as_many_as_asked_are_found_whatever_the_user_has(log: list[Event], n: int) -> None:
+def test_as_many_candidates_are_found_as_wanted_whatever_the_user_has(log: list[Event], n: int) -> None:
     dataset = dataset_of(log)
     batch = everyone(dataset)
     found = retrieved_features(dataset, matcher(), batch, replace(SHORT, candidates=n)).candidates
@@ -83,12 +88,13 @@ def test_as_many_as_asked_are_found_whatever_the_user_has(log: list[Event], n: i
 
 @FEWER
 @given(logs(min_size=1), st.integers(1, 30))
-def test_how_long_shortlists_are_taken_apart_changes_nothing(log: list[Event], cells: int) -> None:
+def test_the_size_of_a_chunk_changes_nothing(log: list[Event], cells: int) -> None:
     dataset = dataset_of(log)
-    batch, config = everyone(dataset), replace(SHORT, candidates=2)
+    batch = everyone(dataset)
+    config = replace(SHORT, candidates=2)
     whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns_module, "CHUNK_CELLS", cells)
+        patch.setattr(features_module, "CHUNK_CELLS", cells)
         parts = retrieved_features(dataset, matcher(), batch, config)
     assert parts.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():
@@ -109,6 +115,9 @@ def test_events_at_or_after_the_query_change_nothing(time: int) -> None:
     log = [Event(0, 1, 1), Event(1, 2, 2), Event(2, 3, 2)]
     later = [*log, Event(1, 4, time), Event(2, 0, time + 1)]
     config = replace(SHORT, candidates=2)
-    datasets, nothing = map(dataset_of, (log, later)), Ragged.from_lists([()] * N_USERS)
-    before, after = (shortlist(dataset, matcher(), everyone(dataset, time), nothing, config) for dataset in datasets)
+    nothing = Ragged.from_lists([()] * N_USERS)
+    before, after = (
+        shortlist(dataset, matcher(), everyone(dataset, time), nothing, config)
+        for dataset in (dataset_of(log), dataset_of(later))
+    )
     assert before.to_lists() == after.to_lists()
