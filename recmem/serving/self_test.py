@@ -11,7 +11,7 @@ from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
 from recmem.matching.user_memory import N_AGES, Kind, Slots
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 
 MAX_TEXTS = 32
@@ -30,7 +30,7 @@ def parity_sample(
     sample = {"vectors": texts, "match_scores": _match_scores(module, texts)}
     sample["pair_items"] = torch.from_numpy(pairs.candidates.values.copy())
     sample["pair_offsets"] = torch.from_numpy(pairs.candidates.offsets.copy())
-    sample |= {_COLUMN + name: torch.from_numpy(pairs.values[name].copy()) for name in ranker.columns}
+    sample |= {_COLUMN + name: torch.from_numpy(pairs.values[name].copy()) for name in ranker.features}
     sample["rank_scores"] = torch.from_numpy(ranker.scores(pairs).copy())
     return sample
 
