@@ -18,7 +18,8 @@ INPUTS = ("match_raw_z", "item_age_z", "item_price_z", "item_age", "user_gap")
 
 def pairs(lengths: tuple[int, ...] = (5, 1, 8, 4), seed: int = 0) -> PairFeatures:
     """Random features; prices are missing here and there."""
-    random, n_pairs = np.random.default_rng(seed), sum(lengths)
+    random = np.random.default_rng(seed)
+    n_pairs = sum(lengths)
     values = {name: random.normal(size=n_pairs).astype(np.float32) for name in FEATURES}
     values["item_price"][::3] = np.nan
     return PairFeatures(Ragged.from_lengths(np.arange(n_pairs), np.array(lengths)), values)

@@ -54,7 +54,9 @@ class Dataset:
     reads: EventLog | OnlineLog | Fetched
     """Answers the point-in-time reads (`AsOf`): the process's own log, or what was fetched for one request."""
     timeline: CovisitationTimeline
+    """The co-visitation models, as they stood at each time."""
     clicks: ClickIndex
+    """Impressions and clicks of each item, as of any time."""
     events: pl.DataFrame
     """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame

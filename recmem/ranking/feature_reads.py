@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numpy as np
 import torch
@@ -45,7 +45,7 @@ class FeatureReads:
         """`read(self)`, computed on the first call only: features that share a read call it through this."""
         if read not in self._results:
             self._results[read] = read(self)
-        return self._results[read]  # type: ignore[return-value]
+        return cast(T, self._results[read])
 
     @cached_property
     def query_of_pair(self) -> IntArray:

@@ -68,15 +68,14 @@ def retrieved_features(
 
 
 def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> CatalogueScores:
-    """Match, co-visitation and popularity features of the given items of the catalogue for every query."""
+    """Match and co-visitation features of the given items for every query, and `popularity_medium`."""
     scores = matcher.columns(queries.histories, items) | _covisitation_scores(dataset, queries, items)
     n_queries = len(queries)
     # One row of counts per (query, item), all items of a query in turn.
     counters = item_counters(
         dataset.reads, np.tile(items, n_queries), np.repeat(queries.times, len(items)), dataset.config.counters
     )
-    for name in ("popularity", "popularity_short", "popularity_medium"):
-        scores[name] = counters[name].reshape(n_queries, len(items))
+    scores["popularity_medium"] = counters["popularity_medium"].reshape(n_queries, len(items))
     return scores
 
 

@@ -41,7 +41,8 @@ def test_users_are_those_of_events_and_impressions() -> None:
 def test_order_of_the_tables_does_not_matter(
     case: tuple[list[Event], list[Event]], shown: list[Showing], time: int
 ) -> None:
-    first, second = scene_of(case[0], shown), scene_of(case[1], shown[::-1])
+    first = scene_of(case[0], shown)
+    second = scene_of(case[1], shown[::-1])
     assert first.users.equals(second.users)
     assert read(first, time) == read(second, time)
     assert first.clock == second.clock

@@ -56,7 +56,8 @@ def test_a_history_of_texts_that_are_not_in_the_catalogue_is_matched_without_cov
 
 def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not() -> None:
     log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
-    dataset, items = scene_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
+    dataset = scene_of(log)
+    items = [list(range(N_ITEMS))] * (2 * N_USERS)
     queries = [(user, time) for time in (3, 9) for user in range(N_USERS)]
     shared = given_to(dataset, queries, items).values
     for place, query in enumerate(queries):

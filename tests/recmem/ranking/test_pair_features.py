@@ -79,7 +79,8 @@ def test_queries_of_a_batch_have_the_features_of_single_queries(
 @given(logs(), times(), st.permutations(range(N_TEXTS)))
 def test_permuting_candidates_permutes_features(log: list[Event], time: int, order: list[int]) -> None:
     dataset = scene_of(log)
-    in_order, permuted = (given_to(dataset, [(0, time)], [rows]) for rows in (list(range(N_TEXTS)), order))
+    in_order = given_to(dataset, [(0, time)], [list(range(N_TEXTS))])
+    permuted = given_to(dataset, [(0, time)], [order])
     for name, column in in_order.values.items():
         close(permuted.values[name], column[order], "float32")
 

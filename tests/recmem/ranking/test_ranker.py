@@ -33,14 +33,17 @@ def test_in_a_cascade_the_best_by_the_blend_are_scored_in_full_and_the_others_fo
     share: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 2)
-    data, model = pairs(), ranker()
-    whole, scores = model.scores(data), model.scores(data, trees_share=share)
+    data = pairs()
+    model = ranker()
+    whole = model.scores(data)
+    scores = model.scores(data, trees_share=share)
     blend = model.blend.scores(ranker_inputs(data, FEATURES))
     n_scored = 0
     for begin, end in zip(data.candidates.offsets, data.candidates.offsets[1:], strict=False):
         order = np.argsort(-blend[begin:end]) + begin
         n_kept = min(max(math.ceil(share * (end - begin)), 2), end - begin)
-        kept, others = order[:n_kept], order[n_kept:]
+        kept = order[:n_kept]
+        others = order[n_kept:]
         close(scores[kept], whole[kept], "exact")
         assert (np.diff([scores[kept].min(), *scores[others]]) < 0).all()
         n_scored += n_kept
@@ -57,19 +60,22 @@ def test_a_cascade_takes_queries_without_candidates_and_an_empty_blend() -> None
 def test_in_a_cascade_candidates_that_tie_at_the_border_are_scored_in_full(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 1)
     data = pairs((6,))
-    data.values["match_raw"][:], data.values["item_price"][:] = 1, np.nan
+    data.values["match_raw"][:] = 1
+    data.values["item_price"][:] = np.nan
     assert ranker().n_scored_by_trees(data, 0.0) == 6
     close(ranker().scores(data, trees_share=0.0), ranker().scores(data), "exact")
 
 
 def test_queries_of_a_batch_are_scored_as_single_ones() -> None:
-    data, whole = pairs(), ranker().scores(pairs())
+    data = pairs()
+    whole = ranker().scores(data)
     singles = [ranker().scores(data.take(np.array([row]))) for row in range(len(data.candidates))]
     close(np.concatenate(singles), whole, "exact")
 
 
 def test_permuting_candidates_permutes_scores() -> None:
-    data, order = pairs((6,)), np.array([3, 5, 0, 1, 4, 2])
+    data = pairs((6,))
+    order = np.array([3, 5, 0, 1, 4, 2])
     permuted = PairFeatures(data.candidates, {name: column[order] for name, column in data.values.items()})
     close(ranker().scores(permuted), ranker().scores(data)[order], "float32")
 

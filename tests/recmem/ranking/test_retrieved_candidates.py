@@ -47,9 +47,9 @@ def test_retrieved_items_are_new_to_the_user_distinct_and_as_many_as_requested(
     dataset = scene_of(log)
     candidates = retrieved_by(dataset, queries, RetrievalConfig(candidates=n_candidates)).candidates
     for (user, time), rows in zip(queries, candidates.to_lists(), strict=True):
-        seen = {event.item for event in log if event.user == user and slow_reference.is_known(event, time)}
-        assert len(set(rows)) == len(rows) == min(n_candidates, N_ITEMS - len(seen))
-        assert not seen & set(rows)
+        already = {event.item for event in log if event.user == user and slow_reference.is_known(event, time)}
+        assert len(set(rows)) == len(rows) == min(n_candidates, N_ITEMS - len(already))
+        assert not already & set(rows)
 
 
 def test_items_that_the_user_has_are_retrieved_if_not_excluded() -> None:
@@ -81,7 +81,8 @@ def test_chunks_of_queries_retrieve_what_all_at_once_retrieves(
 
 def test_scores_of_the_catalogue_are_handed_over_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retrieved_candidates, "CHUNK_CELLS", 2 * N_ITEMS)
-    dataset, queries = scene_of([Event(0, 1, 1), Event(1, 2, 2)]), [(0, 5), (1, 5), (2, 5)]
+    dataset = scene_of([Event(0, 1, 1), Event(1, 2, 2)])
+    queries = [(0, 5), (1, 5), (2, 5)]
     shown: list[tuple[int, dict[str, np.ndarray]]] = []
     found = retrieved_features(
         dataset,
