@@ -59,12 +59,6 @@ def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterCo
     return features
 
 
-def new_item_counters(config: CounterConfig) -> dict[str, float]:
-    """The values of `item_counters` for an item without any event."""
-    features = dict.fromkeys(("popularity", "popularity_short", "popularity_medium", "popularity_long"), 0.0)
-    return features | {"trend": config.medium / config.long, "item_age": -1.0}
-
-
 def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, Float32Array]:
     """Counters of user `users[n]` as of `times[n]`: float32[n] each.
 

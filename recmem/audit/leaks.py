@@ -18,7 +18,7 @@ from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 
-USERS_AT_ONCE = 100
+QUERIES_PER_CUT = 100
 """Users that are looked at at one moment."""
 Change = Callable[[pl.DataFrame, pl.Expr], pl.DataFrame]
 
@@ -33,14 +33,14 @@ def leak_audit(
 ) -> pl.DataFrame:
     """What changes at a moment when all that was not known before it is dropped, or moved and exchanged.
 
-    `n_cuts` of the moments, evenly spread; at each, the users of up to `USERS_AT_ONCE` moments are asked about as of
+    `n_cuts` of the moments, evenly spread; at each, the users of up to `QUERIES_PER_CUT` moments are asked about as of
     then. Rows as `differences` gives them, with `change`: dropped, moved or never. None is right.
     """
     found = []
     chosen = np.unique(moments.times)
     for time in chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n_cuts, len(chosen))).astype(np.int64))]:
-        own = np.flatnonzero(moments.times == time)[:USERS_AT_ONCE]
-        others = generator.choice(len(moments), min(USERS_AT_ONCE - len(own), len(moments)), replace=False)
+        own = np.flatnonzero(moments.times == time)[:QUERIES_PER_CUT]
+        others = generator.choice(len(moments), min(QUERIES_PER_CUT - len(own), len(moments)), replace=False)
         asked = moments.take(np.concatenate([own, others])).at(int(time))
         as_is = _snapshot(model, model.dataset, asked)
         for name, change in _changes(int(time), generator).items():

@@ -12,9 +12,9 @@ import polars as pl
 from feature_store.point_in_time.as_of_index import when_known
 from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
-from recmem.dataset.shared_memories import RedisMemories, at_hand, publish, write
+from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.model import Model
 
 
@@ -60,7 +60,7 @@ class Shared:
     def dataset(self, users: pl.Series, moments: PastQueries) -> Dataset:
         """See `Feed`."""
         items, at = moments.items.values, moments.times[moments.items.row_index]
-        return at_hand(self._scene, self._memories, users, moments.times, items, at)[0]
+        return with_shared_memories(self._scene, self._memories, users, moments.times, items, at)[0]
 
 
 def replay_audit(
@@ -68,7 +68,7 @@ def replay_audit(
     moments: PastQueries,
     *,
     online: RedisMemories | None = None,
-    on_moment: Callable[[int], None] | None = None,
+    on_query: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
     """Where the online reading of a moment differs in any bit from the offline join; none is right.
 
@@ -103,8 +103,8 @@ def replay_audit(
         same_match = PairFeatures(together.columns.candidates, joined | _match(online_snapshot))
         offline = replace(together, columns=same_match, scores=online_snapshot.scores)
         found.append(differences(dataset, asked, offline, online_snapshot))
-        if on_moment is not None:
-            on_moment(1)
+        if on_query is not None:
+            on_query(1)
     return pl.concat(found).unique(maintain_order=True)
 
 

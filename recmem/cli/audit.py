@@ -66,7 +66,7 @@ def audit(
     progress = Bars()
     try:
         with progress.stage("Replaying queries", len(chosen)) as advance:
-            replayed = replay_audit(loaded, chosen, online=memories, on_moment=advance)
+            replayed = replay_audit(loaded, chosen, online=memories, on_query=advance)
     finally:
         if memories is not None:
             memories.clear()

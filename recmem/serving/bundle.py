@@ -27,10 +27,10 @@ from recmem.dataset.dataset import DatasetConfig
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.retrieve import RetrievalConfig
-from recmem.serving.self_test import check_parity, parity_sample
+from recmem.serving.self_test import check_self_test, self_test_sample
 from recmem.text.encoder import EncoderConfig
 
 FORMAT_VERSION = 2
@@ -103,7 +103,7 @@ def save_bundle(
     unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     unfinished.mkdir()
     try:
-        _write(bundle, unfinished, parity_sample(bundle.module, bundle.ranker, sample_vectors, sample_pairs))
+        _write(bundle, unfinished, self_test_sample(bundle.module, bundle.ranker, sample_vectors, sample_pairs))
         _put_in_place(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -132,7 +132,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         cause = str(error).partition("\n")[0]
         raise _refused(root, "weights and ranker of its own configuration", cause) from error
     bundle = Bundle(config, module.eval(), ranker)
-    check_parity(bundle.module, bundle.ranker, sample, where=str(root))
+    check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
 
 

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 
 from feature_store.arrays import Float32Array, Float64Array, IntArray
-from recmem.dataset.candidates import Candidates
+from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.ranking.features import PairFeatures, by_pairs, candidate_features
+from recmem.ranking.feature_reads import FeatureReads
+from recmem.ranking.given_candidates import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
+from recmem.ranking.pair_features import PairFeatures, compute_features
 from recmem.ranking.ranker import Ranker
 
 Column = Float32Array | Float64Array | IntArray
@@ -21,10 +23,8 @@ Columns = dict[str, Column]
 MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
-CHUNK_PAIRS = 100_000
-"""Pairs whose ranking columns are reckoned together ..."""
 CHUNKS_AT_ONCE = 2
-"""... in so many threads, at most; measured."""
+"""Chunks of `CHUNK_PAIRS` that are scored at once, each in a thread of its own; measured."""
 
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
@@ -40,7 +40,7 @@ def rank_pairs(
     def score(rows: IntArray) -> Columns:
         return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
 
-    chunks = list(by_pairs(candidates.items, CHUNK_PAIRS))
+    chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))
     if len(chunks) == 1:
         return score(chunks[0])
     # Fitted once and before, not by every thread that finds nothing.
@@ -53,12 +53,13 @@ def rank_pairs(
 
 
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
-    """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
-    pairs = candidate_features(candidates.dataset, matcher, candidates.queries.take(rows), candidates.items.take(rows))
-    length = candidates.inline[rows][pairs.candidates.row_index]
-    told = length > 0
-    pairs.values["user_events"][told] = np.log1p(length[told])
-    pairs.values["user_gap"][told] = 0
+    """Features of the given queries' pairs, all at once; a history that was given stands in for the user's events."""
+    queries = candidates.queries.take(rows)
+    pairs = compute_features(FeatureReads(candidates.dataset, matcher, queries, candidates.items.take(rows)))
+    length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
+    is_given = length > 0
+    pairs.values["user_events"][is_given] = np.log1p(length[is_given])
+    pairs.values["user_gap"][is_given] = 0
     return pairs
 
 

@@ -11,18 +11,18 @@ from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 
 MAX_TEXTS = 32
-PARITY_TOLERANCE = 1e-4
+SELF_TEST_TOLERANCE = 1e-4
 """Relative and absolute: float32 sums of some hundred terms, by another BLAS with other thread counts."""
 
 _COLUMN = "pair."
 _LARGEST_MEMORY = 7
 
 
-def parity_sample(
+def self_test_sample(
     module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairFeatures
 ) -> dict[str, Tensor]:
     """Inputs and outputs as named tensors: texts with their match scores, pairs with their ranking scores."""
@@ -30,12 +30,12 @@ def parity_sample(
     sample = {"vectors": texts, "match_scores": _match_scores(module, texts)}
     sample["pair_items"] = torch.from_numpy(pairs.candidates.values.copy())
     sample["pair_offsets"] = torch.from_numpy(pairs.candidates.offsets.copy())
-    sample |= {_COLUMN + name: torch.from_numpy(pairs.values[name].copy()) for name in ranker.columns}
+    sample |= {_COLUMN + name: torch.from_numpy(pairs.values[name].copy()) for name in ranker.features}
     sample["rank_scores"] = torch.from_numpy(ranker.scores(pairs).copy())
     return sample
 
 
-def check_parity(module: MatchModule, ranker: Ranker, sample: dict[str, Tensor], *, where: str) -> None:
+def check_self_test(module: MatchModule, ranker: Ranker, sample: dict[str, Tensor], *, where: str) -> None:
     """Raises DataError unless module and ranker give the sample's outputs for its inputs."""
     match_scores = _match_scores(module, sample["vectors"])
     candidates = Ragged(sample["pair_items"].numpy(), sample["pair_offsets"].numpy())
@@ -43,7 +43,7 @@ def check_parity(module: MatchModule, ranker: Ranker, sample: dict[str, Tensor],
     rank_scores = ranker.scores(PairFeatures(candidates, columns))
     for name, scores in (("match_scores", match_scores.numpy()), ("rank_scores", rank_scores)):
         stored = sample[name].numpy()
-        if not np.allclose(scores, stored, rtol=PARITY_TOLERANCE, atol=PARITY_TOLERANCE):
+        if not np.allclose(scores, stored, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
             worst = float(np.abs(scores - stored).max())
             raise DataError(
                 f"bundle: expected the stored {name} from the stored inputs, got up to {worst:.2g} away in {where}. "

@@ -12,8 +12,8 @@ from feature_store.arrays import Float64Array
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from training.evaluation.intervals import paired_bootstrap
-from training.evaluation.later_queries import LaterQueries
 from training.evaluation.metrics import mean_over_queries
+from training.evaluation.later_queries import LaterQueries
 
 SHARES = (0.5, 0.2, 0.1, 0.0)
 """Of each query's candidates; 0 leaves the least number."""
@@ -72,7 +72,7 @@ def price_of_cascade(
         scores, taken_s = timed(share)
         figures = asked.ndcg(pairs, scores, seed)
         spread = paired_bootstrap(whole, figures, groups=asked.queries.users, generator=generator)
-        seen = ranker.n_seen(pairs, share) / len(scores)
+        seen = ranker.n_scored_by_trees(pairs, share) / len(scores)
         ci95 = (spread.low, spread.high)
         prices.append(CascadePrice(share, seen, mean_over_queries(figures), spread.difference, ci95, whole_s / taken_s))
         if on_pass is not None:

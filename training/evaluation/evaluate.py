@@ -15,6 +15,14 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
 from training.evaluation.baselines import BASELINES, popularity_features
+from training.evaluation.positive_ranks import (
+    GridRanks,
+    CatalogueRanks,
+    positive_slices,
+    query_slices,
+    recall_at,
+    retrieved_ranks,
+)
 from training.evaluation.ledger import (
     WITH_MATCH,
     WITHOUT_MATCH,
@@ -26,14 +34,6 @@ from training.evaluation.ledger import (
     digest_of_queries,
 )
 from training.evaluation.metrics import PerQuery, impression_metrics
-from training.evaluation.positive_ranks import (
-    CatalogueRanks,
-    GridRanks,
-    positive_slices,
-    query_slices,
-    recall_at,
-    retrieved_ranks,
-)
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, moment, ranking_data, retrieved_data
@@ -103,7 +103,11 @@ def _refuse_empty(queries: Queries, test_from: int) -> None:
 
 
 def _on_catalogue(
-    training_data: TrainingData, grid: GridRanks, rankers: dict[str, Ranker], data: RankingData, config: TrainingConfig
+    training_data: TrainingData,
+    grid: GridRanks,
+    rankers: dict[str, Ranker],
+    data: RankingData,
+    config: TrainingConfig,
 ) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
     positives = grid.queries.positives
     ranks = {name: np.concatenate(parts) for name, parts in grid.ranks.items()}

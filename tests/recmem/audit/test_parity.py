@@ -29,7 +29,7 @@ def replayed(model: Model, n: int = 40) -> pl.DataFrame:
 def test_online_and_offline_agree_to_the_bit(model: Model) -> None:
     told: list[int] = []
     moments = PastQueries.sample(model.dataset, 40, np.random.default_rng(0))
-    found = replay_audit(model, moments, on_moment=told.append)
+    found = replay_audit(model, moments, on_query=told.append)
     assert found.is_empty()
     assert len(told) == len(moments) == 40
     assert (np.diff(moments.times) >= 0).all()

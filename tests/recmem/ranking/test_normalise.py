@@ -1,3 +1,5 @@
+"""Z-scores and ranks within a query: by hand, against the slow reference, and one query never changes another."""
+
 from __future__ import annotations
 
 import math
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 import slow_reference
 from feature_store.ragged import Ragged
-from recmem.ranking.normalise import z_scores
+from recmem.ranking.normalise import ranks, z_scores
 from tolerances import close
 
 VALUES = st.integers(-1000, 1000).map(lambda value: value / 8) | st.just(math.nan)
@@ -33,7 +35,7 @@ def test_scores_of_a_case_by_hand() -> None:
 
 
 @given(QUERIES)
-def test_scores_are_those_of_the_oracle(queries: list[list[float]]) -> None:
+def test_scores_are_those_of_the_slow_reference(queries: list[list[float]]) -> None:
     for found, query in zip(scores(queries), queries, strict=True):
         close(found, slow_reference.z_scores(query), "float32")
 
@@ -44,7 +46,7 @@ def test_queries_of_a_batch_are_scored_as_single_ones(queries: list[list[float]]
         close(found, scores([query])[0], "exact")
 
 
-def test_a_query_of_large_numbers_leaves_the_others_alone() -> None:
+def test_a_query_of_large_numbers_does_not_change_the_others() -> None:
     small = [0.25, 0.5, 0.75]
     found = scores([[1e15, 3e15], small, [1.1e15, 1.1e15, 1.1e15]])
     close(found[1], scores([small])[0], "exact")
@@ -66,3 +68,17 @@ def test_permuting_candidates_permutes_scores(case: tuple[list[float], list[int]
     query, order = case
     in_order = scores([query])[0]
     close(scores([[query[place] for place in order]])[0], [in_order[place] for place in order], "float32")
+
+
+def test_ranks_of_a_case_by_hand() -> None:
+    scores = np.array([0.5, 2.0, 0.5, -1.0, 7.0, 3.0, 3.0, 9.0])
+    query = np.array([0, 0, 0, 0, 2, 3, 3, 3])
+    assert ranks(scores, query).tolist() == [2, 1, 2, 4, 1, 2, 2, 1]
+
+
+@given(st.lists(st.lists(st.integers(-3, 3), max_size=6), max_size=5))
+def test_a_rank_is_one_more_than_the_number_of_better_scores(queries: list[list[int]]) -> None:
+    scores = np.array([score for query in queries for score in query], np.float64)
+    query = np.repeat(np.arange(len(queries)), [len(scores_of_query) for scores_of_query in queries])
+    expected = [1 + sum(better > score for better in of_query) for of_query in queries for score in of_query]
+    assert ranks(scores, query.astype(np.int64)).tolist() == expected

@@ -14,8 +14,8 @@ from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
-from recmem.ranking import features as features_module
-from recmem.ranking.features import retrieved_features, seen_items
+from recmem.ranking import retrieved_candidates
+from recmem.ranking.retrieved_candidates import retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.retrieval.shortlist import shortlist
 from slow_reference import Event
@@ -94,7 +94,7 @@ def test_the_size_of_a_chunk_changes_nothing(log: list[Event], cells: int) -> No
     config = replace(SHORT, candidates=2)
     whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(features_module, "CHUNK_CELLS", cells)
+        patch.setattr(retrieved_candidates, "CHUNK_CELLS", cells)
         parts = retrieved_features(dataset, matcher(), batch, config)
     assert parts.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():

@@ -18,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from debian_model import trained_model
 from feature_store import DataError
 from feature_store.file_digest import file_digest
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, load_bundle, save_bundle
 from recmem.serving.bundle import _checksum as checksum
 from recmem.serving.model import Model

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from training.evaluation.cascade import Cascade, price_of_cascade
 
 from debian_model import trained_model
 from recmem.ranking import ranker as ranker_module
 from tolerances import close
-from training.evaluation.cascade import Cascade, price_of_cascade
 
 
 def priced(*shares: float) -> Cascade:
@@ -21,7 +21,7 @@ def test_a_cascade_that_drops_nothing_costs_nothing() -> None:
 
 
 def test_what_the_trees_do_not_see_has_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 1)
+    monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 1)
     found = priced(0.5, 0.0)
     half, least = found.prices
     assert 1 > half.seen > least.seen > 0
