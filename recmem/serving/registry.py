@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from feature_store import DataError
-from recmem.serving.bundle import MANIFEST
+from recmem.serving.manifest import MANIFEST
 
 REGISTRY = "models:/"
 _PLACES = (".", "bundle", "artifacts/bundle")

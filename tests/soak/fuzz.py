@@ -28,7 +28,7 @@ import polars as pl
 from debian_model import trained_model
 from feature_store import Receipt, Store
 from feature_store.table_files import read_parquet_table
-from recmem.serving.bundle import FILES, MANIFEST, _checksum, _sha256
+from recmem.serving.manifest import FILES, MANIFEST, checksum, sha256_of
 from recmem.serving.model import Model
 
 AT_ONCE = 100
@@ -175,10 +175,10 @@ def _bundle(rng: random.Random, place: Path, bundle: Path, tables: Path) -> str:
         ranker = json.loads(path.read_text())
         _json(rng, ranker)
         path.write_text(json.dumps(ranker))
-        told["sha256"]["ranker.json"] = _sha256(path)
+        told["sha256"]["ranker.json"] = sha256_of(path)
     else:
         _json(rng, told["config"])
-    told["checksum"] = _checksum(told)
+    told["checksum"] = checksum(told)
     manifest.write_text(json.dumps(told))
     model = Model.load(folder, store=tables, device="cpu")
     frame = pl.DataFrame({"user_id": ["curl", "vlc"], "item_id": ["zlib1g-dev", "zlib1g-dev"]})

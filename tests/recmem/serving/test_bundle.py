@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -17,10 +18,10 @@ from safetensors.torch import load_file, save_file
 
 from debian_model import trained_model
 from feature_store import DataError
+from feature_store.ragged import Ragged
 from recmem.ranking.features import PairFeatures
-from recmem.serving.bundle import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, load_bundle, save_bundle
-from recmem.serving.bundle import _checksum as checksum
-from recmem.serving.bundle import _sha256 as sha256
+from recmem.serving.bundle import load_bundle, read_config, save_bundle
+from recmem.serving.manifest import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, checksum, sha256_of
 from recmem.serving.model import Model
 from tolerances import close
 
@@ -30,7 +31,7 @@ def folder(tmp_path: Path) -> Path:
     return Path(shutil.copytree(trained_model().bundle, tmp_path / "bundle"))
 
 
-def rewrite(folder: Path, change: Callable[[dict[str, object]], None], *, sign: bool = True) -> None:
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool = True) -> None:
     """Changes the manifest, and signs it as if recmem had written it."""
     manifest = json.loads((folder / MANIFEST).read_text())
     change(manifest)
@@ -41,13 +42,23 @@ def rewrite(folder: Path, change: Callable[[dict[str, object]], None], *, sign: 
 
 def sign_files(folder: Path) -> None:
     """Makes the checksums those of the files as they are."""
-    rewrite(folder, lambda manifest: manifest.update(sha256={name: sha256(folder / name) for name in FILES}))
+    rewrite(folder, lambda manifest: manifest.update(sha256={name: sha256_of(folder / name) for name in FILES}))
+
+
+def in_version_2(folder: Path) -> None:
+    """Rewrites the manifest as recmem 0.1 wrote it."""
+
+    def rename(manifest: dict[str, Any]) -> None:
+        config = manifest["config"]
+        config["scene"] = config.pop("dataset")
+        config["memory"]["searched"] = config["memory"].pop("retrieved_from")
+        manifest["format_version"] = 2
+
+    rewrite(folder, rename)
 
 
 def a_sample() -> tuple[torch.Tensor, PairFeatures]:
     stored = load_file(trained_model().bundle / SELF_TEST)
-    from feature_store.ragged import Ragged
-
     candidates = Ragged(stored["pair_items"].numpy(), stored["pair_offsets"].numpy())
     columns = {name.removeprefix("pair."): part.numpy() for name, part in stored.items() if name.startswith("pair.")}
     return stored["vectors"], PairFeatures(candidates, columns)
@@ -103,7 +114,7 @@ def test_a_folder_of_other_files_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("dear")
     vectors, pairs = a_sample()
-    with pytest.raises(DataError, match="got others' files"):
+    with pytest.raises(DataError, match="got other files"):
         save_bundle(load_bundle(trained_model().bundle), tmp_path / "mine", sample_vectors=vectors, sample_pairs=pairs)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "dear"
 
@@ -165,15 +176,28 @@ def test_a_manifest_that_is_none_is_refused(folder: Path, text: str) -> None:
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("found", [FORMAT_VERSION + 1, 0, "1", None])
+@pytest.mark.parametrize("found", [FORMAT_VERSION + 1, FORMAT_VERSION - 2, 0, "1", None])
 def test_another_format_is_refused_with_what_to_do(folder: Path, found: object) -> None:
     rewrite(folder, lambda manifest: manifest.update(format_version=found))
-    with pytest.raises(DataError, match=rf"expected format_version {FORMAT_VERSION}, got {found!r} .* train anew"):
+    with pytest.raises(DataError, match=rf"expected format_version 3 or 2, got {found!r} .* train again"):
+        load_bundle(folder)
+
+
+def test_a_bundle_of_the_version_before_is_read(folder: Path) -> None:
+    today = load_bundle(folder).config
+    in_version_2(folder)
+    assert load_bundle(folder).config == read_config(folder) == today
+
+
+def test_an_unknown_key_in_a_bundle_of_the_version_before_is_refused(folder: Path) -> None:
+    in_version_2(folder)
+    rewrite(folder, lambda manifest: manifest["config"].update(unheard_of=1))
+    with pytest.raises(DataError, match="difference in unheard_of"):
         load_bundle(folder)
 
 
 def test_an_edited_configuration_is_refused(folder: Path) -> None:
-    rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16), sign=False)  # type: ignore[attr-defined]
+    rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16), sign=False)
     with pytest.raises(DataError, match=r"expected bundle.json as it was written"):
         load_bundle(folder)
 
@@ -194,13 +218,13 @@ def test_an_edited_configuration_is_refused(folder: Path) -> None:
     ],
 )
 def test_a_configuration_of_another_version_is_refused(folder: Path, change: dict[str, object], words: str) -> None:
-    rewrite(folder, lambda manifest: manifest["config"].update(change))  # type: ignore[attr-defined]
+    rewrite(folder, lambda manifest: manifest["config"].update(change))
     with pytest.raises(DataError, match=words):
         load_bundle(folder)
 
 
 def test_a_listed_path_that_leads_outside_is_refused(folder: Path) -> None:
-    rewrite(folder, lambda manifest: manifest["sha256"].update({"../secret": "0"}))  # type: ignore[attr-defined]
+    rewrite(folder, lambda manifest: manifest["sha256"].update({"../secret": "0"}))
     with pytest.raises(DataError, match=r"checksums of match.safetensors"):
         load_bundle(folder)
 
@@ -221,13 +245,13 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
 
 
 def test_a_claim_of_weights_without_end_is_refused_before_any_are_made(folder: Path) -> None:
-    rewrite(folder, lambda manifest: manifest["config"]["match"].update(dim=10**18))  # type: ignore[index]
+    rewrite(folder, lambda manifest: manifest["config"]["match"].update(dim=10**18))
     with pytest.raises(DataError, match=r"query: expected a shape of \(16, 1000000000000000000\), got \(16, 384\)"):
         load_bundle(folder)
 
 
 def test_an_encoder_that_is_not_there_is_told_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
-    rewrite(folder, lambda manifest: manifest["config"]["encoder"].update(name="x" * 5000))  # type: ignore[index]
+    rewrite(folder, lambda manifest: manifest["config"]["encoder"].update(name="x" * 5000))
     model = Model.load(folder, store=trained_model().store)
     unseen = pl.DataFrame({"user_id": ["a"], "item_id": ["none"], "description": ["a text that is not kept"]})
     with pytest.raises(DataError, match=r"encoder\.name: expected a local folder or a Hugging Face id"):
@@ -261,7 +285,7 @@ def test_another_ranker_fails_the_self_test(folder: Path) -> None:
 
 
 def test_the_space_of_another_encoder_is_refused_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
-    rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16))  # type: ignore[attr-defined]
+    rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16))
     with pytest.raises(DataError, match=r"encoder: expected .* with fingerprint 0000000000000000"):
         Model.load(folder, store=Path(shutil.copytree(trained_model().store, tmp_path / "store")))
 
