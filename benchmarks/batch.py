@@ -17,7 +17,7 @@ import recmem
 from benchmarks.timing import Row, compare
 from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_file import score_file
-from recmem.dataset.candidates import read_candidates
+from recmem.dataset.candidate_frame import read_candidates
 from recmem.ranking.ranker import feature_matrix, ranking_features
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS, pairs_of

@@ -15,9 +15,9 @@ import polars as pl
 import recmem
 from benchmarks.timing import Row
 from feature_store.point_in_time.counters import item_counters, user_counters
-from recmem.dataset.candidates import read_candidates
+from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.query_batch import QueryBatch
-from recmem.dataset.shared_memories import RedisMemories, at_hand, publish
+from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories
 from recmem.ranking.features import seen_items
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS, pairs_of, ranked
@@ -52,7 +52,7 @@ def _stages(where: str, model: Model, requests: list[pl.DataFrame]) -> list[Row]
 
     def reads(frame: pl.DataFrame) -> object:
         at = np.full(N_CANDIDATES, model.dataset.clock)
-        dataset, _ = at_hand(model.dataset, model.memories, frame["user_id"][:1], at[:1], items, at)
+        dataset, _ = with_shared_memories(model.dataset, model.memories, frame["user_id"][:1], at[:1], items, at)
         batch = QueryBatch.of(dataset, dataset.user_rows(frame["user_id"][:1]), at[:1])
         counters = item_counters(dataset.reads, items, at, dataset.config.counters)
         return batch, counters, user_counters(dataset.reads, batch.users, batch.times, dataset.config.counters)

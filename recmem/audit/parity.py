@@ -12,7 +12,7 @@ import polars as pl
 from feature_store.point_in_time.as_of_index import when_known
 from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
 from recmem.dataset.dataset import Dataset
-from recmem.dataset.shared_memories import RedisMemories, at_hand, publish, write
+from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.features import PairFeatures
 from recmem.serving.model import Model
@@ -60,7 +60,7 @@ class Shared:
     def dataset(self, users: pl.Series, moments: PastQueries) -> Dataset:
         """See `Feed`."""
         items, at = moments.items.values, moments.times[moments.items.row_index]
-        return at_hand(self._scene, self._memories, users, moments.times, items, at)[0]
+        return with_shared_memories(self._scene, self._memories, users, moments.times, items, at)[0]
 
 
 def replay_audit(

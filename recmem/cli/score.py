@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -84,23 +83,23 @@ def score(
         raise typer.BadParameter("--trees-share: expected --columns rank beside it, got match, which no tree sees.")
     from recmem.batch.candidate_files import CandidateFiles
     from recmem.batch.score_file import score_file
+    from recmem.dataset.unmatched_rows import UnmatchedRows
 
     source = CandidateFiles.open(candidates)
     loaded = _load(model, store, online, device)
-    counts: Counter[str] = Counter()
+    unmatched: list[UnmatchedRows] = []
     call = partial(loaded.rank, trees_share=trees_share) if columns is Columns.RANK else loaded.match
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
         scored = call(frame)
-        counts.update(loaded.counts)
+        unmatched.append(loaded.counts)
         return scored
 
     with Bars().stage("Scoring candidates", source.n_rows) as advance:
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
     say(f"{source.n_rows:,} rows in {out}")
-    for what, n_rows in counts.items():
-        if n_rows:
-            complain(f"{what}: {n_rows:,}")
+    for sentence in sum(unmatched, UnmatchedRows()).sentences():
+        complain(sentence)
 
 
 def _load(model: str, store: str | None, online: str | None, device: Device) -> Model:

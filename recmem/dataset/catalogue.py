@@ -10,11 +10,13 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.point_in_time.event_log import FEW, rows_of
+from feature_store.point_in_time.event_log import rows_of
 from recmem.text.item_text import item_text
 
+PLAIN_PYTHON_BELOW = 1000
+"""Ids; fewer are looked up one by one in a dict, more are joined."""
 LARGE = 200_000
-"""Items; a catalogue of more keeps no table of their ids, which a few ids are looked up in."""
+"""Items; a larger catalogue does without the dict, which would take more memory than it is worth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,9 +28,9 @@ class Catalogue:
     text_columns: tuple[str, ...]
     """Columns that make up an item's text."""
     number_columns: tuple[str, ...]
-    """Numeric columns, which become ranking columns."""
+    """Numeric columns; each becomes the feature `item_<name>`."""
     texts: list[str] = field(repr=False)
-    """Text of each item; empty where there is none."""
+    """Text of each item; empty where it has none."""
 
     @classmethod
     def of(
@@ -52,20 +54,20 @@ class Catalogue:
 
     def rows(self, ids: pl.Series) -> IntArray:
         """Row of each id, -1 where the catalogue lacks it: int64."""
-        if len(ids) >= FEW or len(self) > LARGE:
+        if len(ids) >= PLAIN_PYTHON_BELOW or len(self) > LARGE:
             return rows_of(ids, self.ids).to_numpy().copy()
-        cast = ids if ids.dtype == self.ids.dtype else ids.cast(self.ids.dtype, strict=False)
-        return np.array([self._row_of.get(one, -1) for one in cast.to_list()], np.int64)
+        as_stored = ids if ids.dtype == self.ids.dtype else ids.cast(self.ids.dtype, strict=False)
+        return np.array([self._row_of_id.get(item_id, -1) for item_id in as_stored.to_list()], np.int64)
 
     @cached_property
-    def _row_of(self) -> dict[Any, int]:
+    def _row_of_id(self) -> dict[Any, int]:
         return dict(zip(self.ids.to_list(), range(len(self)), strict=True))
 
     def title(self, row: int) -> str:
-        """What a person calls the item: its title if it has one, beside the id if that is a word."""
-        name = str(self.ids[row])
+        """How the item is shown to a person: its id, followed by its title in brackets if it has one."""
+        item_id = str(self.ids[row])
         title = self.items["title"][row] if "title" in self.items.columns else None
-        return f"{name} ({title})" if title else name
+        return f"{item_id} ({title})" if title else item_id
 
     def numbers(self) -> dict[str, Float32Array]:
         """The numeric columns, missing and infinite values as NaN: float32[item]."""

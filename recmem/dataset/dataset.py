@@ -1,4 +1,4 @@
-"""Everything that was known about users and items, ready to be read as of any moment."""
+"""Everything that is known about users and items, readable as of any time."""
 
 from __future__ import annotations
 
@@ -32,25 +32,31 @@ class DatasetConfig:
     counters: CounterConfig
     covisitation: CovisitationConfig
     refresh_origin: int
-    """The item-item models are refitted at this moment (microseconds) ..."""
+    """The co-visitation models are refitted at this time (microseconds) ..."""
     refresh_every: int
     """... and again after every so many microseconds."""
 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Catalogue, users and log, with what is derived from them."""
+    """Catalogue, users and events, with what is derived from them.
+
+    Three views of the events, from the widest use to the narrowest: features and histories are read from `reads`,
+    which may be data fetched from shared memories for one request; `tables` is what this process itself holds; `log`
+    is the same in one piece, for those who walk through all events.
+    """
 
     catalogue: Catalogue
     users: pl.Series
-    """User ids, in row order: those that the tables held by id, then who has been observed since."""
+    """User ids in row order: those of the tables, sorted, followed by users who have been observed since."""
     n_first_users: int
+    """How many of `users` are those of the tables."""
     reads: EventLog | OnlineLog | Fetched
-    """What histories and counters are read from."""
+    """Answers the point-in-time reads (`AsOf`): the process's own log, or what was fetched for one request."""
     timeline: CovisitationTimeline
     clicks: ClickIndex
     events: pl.DataFrame
-    """The events that the log was built from."""
+    """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame
     config: DatasetConfig
 
@@ -77,92 +83,93 @@ class Dataset:
         )
 
     @property
-    def log(self) -> EventLog:
-        """All events that this process has loaded and observed and that stand, as one log."""
-        return self.tables if isinstance(self.tables, EventLog) else self.tables.whole
-
-    @property
     def tables(self) -> EventLog | OnlineLog:
-        """What this process has loaded and observed."""
+        """The events that this process has loaded and observed, cancelled ones included."""
         return self.reads.base if isinstance(self.reads, Fetched) else self.reads
 
+    @property
+    def log(self) -> EventLog:
+        """The events of `tables` that are not cancelled, as one log."""
+        return self.tables if isinstance(self.tables, EventLog) else self.tables.whole
+
     def log_at(self, time: int) -> EventLog:
-        """`log`, as whoever learns at `time` has it: with the events that are taken back only after that."""
+        """`log` as it was at `time`: events cancelled only later are still in it."""
         if self.cancelled is None:
             return self.log
-        return merged(self.log, self.cancelled.log.rows(np.flatnonzero(self.cancelled.gone > time)))
+        still_valid = np.flatnonzero(self.cancelled.gone > time)
+        return merged(self.log, self.cancelled.log.rows(still_valid))
 
     @property
     def cancelled(self) -> CancelledEvents | None:
-        """Events that this process has loaded and observed and that were taken back."""
+        """The cancelled events of `tables`; None where there are none."""
         return None if isinstance(self.tables, EventLog) else self.tables.cancelled
 
     @property
     def clock(self) -> int:
-        """The moment just after the newest event, microseconds: the `now` of whoever names no time."""
+        """The first microsecond at which all events are known: the `now` of requests that name no time."""
         return self.reads.clock
 
     def user_rows(self, ids: pl.Series) -> IntArray:
         """Row of each user, -1 for users without any event."""
         rows = rows_of(ids, self.users[: self.n_first_users]).to_numpy().copy()
         if len(self.users) > self.n_first_users:
-            later = rows_of(ids, self.users[self.n_first_users :]).to_numpy()
-            rows = np.where((rows < 0) & (later >= 0), later + self.n_first_users, rows)
+            observed = rows_of(ids, self.users[self.n_first_users :]).to_numpy()
+            rows = np.where((rows < 0) & (observed >= 0), observed + self.n_first_users, rows)
         return rows
 
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""
         return Histories.as_of(self.reads, users, times, limit)
 
-    def with_catalogue(self, catalogue: Catalogue) -> Dataset:
-        """The same events over another catalogue: the row numbers change with it."""
-        return Dataset.of(catalogue, self.events, self.impressions, self.config)
-
     def with_events(self, events: pl.DataFrame) -> Dataset:
         """The dataset after these events, which must be checked rows of the events table. Known ones count once.
 
-        Costs what the new events cost, until they are many or one takes an earlier event back: then all is built anew.
+        The cost grows with the new events only, until they are many or one cancels an earlier event: then everything
+        is built anew.
         """
-        new = _unseen(events.select(self.events.columns), self.events)
+        new = _new_events(events.select(self.events.columns), self.events)
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
         if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or takes_back(new, self.events):
             dataset = Dataset.of(self.catalogue, together, self.impressions, self.config)
         else:
-            dataset = self._grown(new, together)
-        if len(new):
-            dataset.timeline.take_over(self.timeline, before=int(new.select(when_known()).to_numpy().min()))
-        else:
-            dataset.timeline.take_over(self.timeline, before=END_OF_TIME)
+            dataset = self._extended(new, together)
+        # Models of refreshes before the first new event was known stay as they are.
+        first_known = int(new.select(when_known()).to_numpy().min()) if len(new) else END_OF_TIME
+        dataset.timeline.take_over(self.timeline, before=first_known)
         return dataset
 
-    def _grown(self, new: pl.DataFrame, together: pl.DataFrame) -> Dataset:
-        ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
-        users = pl.concat([self.users, ids.filter(pl.Series(self.user_rows(ids) < 0))])
-        # Only this dataset's users and items have rows: the events' own are few, and looked up one by one.
-        own = replace(self, users=users)
-        items = self.catalogue.rows(new["item_id"])
-        rows = EventLog.from_rows(new, own.user_rows(new["user_id"]), items, self.config.signals)
-        held = self.tables if isinstance(self.tables, OnlineLog) else OnlineLog(self.tables, empty_log(), users)
-        reads = held.grown(rows, users)
+    def _extended(self, new: pl.DataFrame, together: pl.DataFrame) -> Dataset:
+        """The dataset with a longer tail of observed events; `together` are all events."""
+        user_ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
+        users = pl.concat([self.users, user_ids.filter(pl.Series(self.user_rows(user_ids) < 0))])
+        extended = replace(self, users=users)
+        rows = EventLog.from_rows(
+            new, extended.user_rows(new["user_id"]), self.catalogue.rows(new["item_id"]), self.config.signals
+        )
+        current = self.tables if isinstance(self.tables, OnlineLog) else OnlineLog(self.tables, empty_log(), users)
+        reads = current.grown(rows, users)
         timeline = CovisitationTimeline(
             reads, self.timeline.n_items, self.timeline.origin, self.timeline.refresh, self.timeline.config
         )
-        return replace(own, reads=reads, timeline=timeline, events=together)
+        return replace(extended, reads=reads, timeline=timeline, events=together)
 
 
-def _unseen(events: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
-    """The events that are not known, each once: by `event_id` where they have one, else by what they say."""
+def _new_events(events: pl.DataFrame, known: pl.DataFrame) -> pl.DataFrame:
+    """The events that are not among `known`, each once."""
+    has_id = pl.col("event_id").is_not_null()
     identity = [name for name in EVENTS.identity if name in known.columns]
-    parts = []
-    for rows, keys, within in (
-        (events.filter(pl.col("event_id").is_not_null()), ["event_id"], "event_id"),
-        (events.filter(pl.col("event_id").is_null()), identity, "timestamp"),
-    ):
-        firsts = rows.unique(keys, keep="first", maintain_order=True)
-        among = known.lazy().filter(pl.col("event_id").is_null() == (within != "event_id"))
-        if len(firsts):
-            first, last = pl.lit(firsts[within].min()), pl.lit(firsts[within].max())
-            among = among.filter(pl.col(within).is_between(first, last))
-        parts.append(firsts.join(among.select(keys).collect(), on=keys, how="anti", nulls_equal=True))
-    return pl.concat(parts)
+    by_id = _rows_not_in(events.filter(has_id), known.lazy().filter(has_id), ["event_id"], within="event_id")
+    by_content = _rows_not_in(events.filter(~has_id), known.lazy().filter(~has_id), identity, within="timestamp")
+    return pl.concat([by_id, by_content])
+
+
+def _rows_not_in(events: pl.DataFrame, known: pl.LazyFrame, keys: list[str], *, within: str) -> pl.DataFrame:
+    """The first of each group of events with equal `keys` that `known` lacks."""
+    firsts = events.unique(keys, keep="first", maintain_order=True)
+    if len(firsts):
+        # Only known rows in the range of the new ones can be equal to them: this spares a join with the whole log.
+        lowest = pl.lit(firsts[within].min())
+        highest = pl.lit(firsts[within].max())
+        known = known.filter(pl.col(within).is_between(lowest, highest))
+    return firsts.join(known.select(keys).collect(), on=keys, how="anti", nulls_equal=True)

@@ -1,4 +1,4 @@
-"""Who asks, when, and with which history."""
+"""Queries: users at times, each with the history that its candidates are matched against."""
 
 from __future__ import annotations
 
@@ -12,17 +12,18 @@ from recmem.matching.user_memory import HISTORY
 
 @dataclass(frozen=True, eq=False)
 class QueryBatch:
-    """Who asks, and when; with histories of their own where the log is not to be read."""
+    """Some queries; all arrays have one entry per query."""
 
     users: IntArray
-    """User rows, -1 for users without events."""
+    """User rows, -1 for users without events and for queries whose history was given with the candidates."""
     times: IntArray
     """Microseconds."""
     histories: Histories
+    """The newest `HISTORY` events of each user before the query's time, or the given history."""
 
     @classmethod
     def of(cls, dataset: Dataset, users: IntArray, times: IntArray) -> QueryBatch:
-        """Queries whose histories are the log's, strictly before each time."""
+        """Queries whose histories are read from the log, strictly before each time."""
         return cls(users, times, dataset.histories(users, times, HISTORY))
 
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""A dataset over online memories that processes share: what a request needs is fetched, what happens is written."""
+"""Memories and counters that several processes share: fetched for a request, written when events are observed."""
 
 from __future__ import annotations
 
@@ -20,48 +20,64 @@ from feature_store.redis.rows import event_rows
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.user_memory import HISTORY
 
-__all__ = ["NOW", "RedisMemories", "at_hand", "connected", "publish", "rules_of", "write"]
+__all__ = ["NOW", "RedisMemories", "connected", "publish", "rules_of", "with_shared_memories", "write"]
 
-
-UNANSWERED = "rows answered from the tables as they were loaded: the online memories did not answer"
-_NO_ITEM = "item_id: expected an item that the process has loaded, got another: append to the store, publish, load anew"
-_TOO_LATE = "timestamp: expected a later time than the online memories count by number: append to the store and publish"
-
-_TOO_OLD = "cancels: expected an event that the online memories hold or surely await: append to the store and publish"
+_UNKNOWN_ITEM = (
+    "item_id: expected an item that the process has loaded, got an unknown one. "
+    "Append it to the store, publish, and load the model again"
+)
+_EVENT_TOO_EARLY = (
+    "timestamp: expected a later time, got one for which the shared memories keep only totals. "
+    "Append the event to the store and publish"
+)
+_UNKNOWN_CANCELLED = (
+    "cancels: expected an event that the shared memories still hold or may yet receive, got an older one. "
+    "Append the cancellation to the store and publish"
+)
 
 
 def rules_of(config: DatasetConfig) -> Rules:
-    """How a model reads and writes online memories."""
+    """How a model reads and writes the shared memories."""
     counters = config.counters
     return Rules(config.signals, (counters.short, counters.medium, counters.long), HISTORY)
 
 
 def connected(online: RedisMemories | str, config: DatasetConfig) -> RedisMemories:
-    """The memories, which are there and were written by the model's rules; else DataError, or UnavailableError."""
+    """The shared memories behind a URL, checked.
+
+    Raises DataError if nothing is published there or other rules were used, UnavailableError if there is no answer.
+    """
     memories = RedisMemories(online) if isinstance(online, str) else online
+    no_times = np.empty(0, np.int64)
     try:
-        memories.read(rules_of(config), [], np.empty(0, np.int64), [])
+        memories.read(rules_of(config), [], no_times, [])
     except UnavailableError:
         if memories.on_failure == "error":
             raise
     return memories
 
 
-def at_hand(
-    dataset: Dataset, memories: RedisMemories | None, users: pl.Series, times: IntArray, items: IntArray, at: IntArray
+def with_shared_memories(
+    dataset: Dataset,
+    memories: RedisMemories | None,
+    users: pl.Series,
+    times: IntArray,
+    items: IntArray,
+    item_times: IntArray,
 ) -> tuple[Dataset, int]:
-    """The dataset with what the memories hold of `users[n]` as of `times[n]`, and of items as of `at[n]`.
+    """The dataset that answers one request, and for how many of its users the shared memories did not answer.
 
-    NOW stands for the clock. Also gives how many of the users were left unanswered. The item-item models and
-    showings stay those of the tables as they were loaded.
+    It reads user `users[n]` as of `times[n]` and item `items[n]` as of `item_times[n]` from the shared memories, and
+    nothing else; NOW stands for the clock. Co-visitation and impressions stay those of the loaded tables. Without
+    `memories`, this is the dataset itself.
     """
     if memories is None:
         return dataset, 0
-    request = Request(users, dataset.user_rows(users), times, items, at)
+    request = Request(users, dataset.user_rows(users), times, items, item_times)
+    loaded = Loaded(
+        dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals
+    )
     try:
-        loaded = Loaded(
-            dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals
-        )
         reads = Fetched.of(memories, rules_of(dataset.config), loaded, dataset.users, request)
     except UnavailableError:
         if memories.on_failure == "error":
@@ -77,21 +93,31 @@ def publish(
     answers_from: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> Published:
-    """Brings the server to the dataset's tables; see `RedisMemories.publish`."""
-    rules, ids = rules_of(dataset.config), dataset.catalogue.ids
-    return memories.publish(dataset.events, ids, rules, answers_from=answers_from, on_progress=on_progress)
+    """Brings the server up to date with the dataset's tables; see `RedisMemories.publish`."""
+    rules = rules_of(dataset.config)
+    item_ids = dataset.catalogue.ids
+    return memories.publish(dataset.events, item_ids, rules, answers_from=answers_from, on_progress=on_progress)
 
 
 def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tuple[int, int, dict[str, int]]:
-    """Adds checked events: how many were new, and duplicates, and how many were refused for which reason."""
-    rules, ids = rules_of(dataset.config), dataset.catalogue.ids
-    rows = event_rows(events, ids, rules.signals)
+    """Writes checked events: how many were new, how many duplicates, and how many were refused for which reason."""
+    rules = rules_of(dataset.config)
+    item_ids = dataset.catalogue.ids
+    rows = event_rows(events, item_ids, rules.signals)
     user_rows = dataset.user_rows(rows["user"].cast(dataset.users.dtype))
-    in_tables = dataset.reads.user_counts(user_rows, np.full(len(rows), END_OF_TIME))[0] > 0
+    n_events, _ = dataset.reads.user_counts(user_rows, np.full(len(rows), END_OF_TIME))
+    in_tables = n_events > 0
+    # The server may have dropped a user who was idle for long; it fills the user again from the tables' events.
     users = rows["user"].filter(pl.Series(in_tables)).unique().cast(dataset.users.dtype)
-    theirs = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
-    became = Counter(memories.write(rows, rules, in_tables, event_rows(theirs, ids, rules.signals)))
-    n_strange = int((rows_of(events["item_id"], ids) < 0).sum())
-    refused = {_NO_ITEM: n_strange, _TOO_LATE: became[TOO_LATE], _TOO_OLD: became[TOO_OLD]}
-    n_twice = len(events) - n_strange - len(rows)
-    return became[NEW], became[DUPLICATE] + n_twice, {reason: n for reason, n in refused.items() if n}
+    stored = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
+    outcomes = Counter(memories.write(rows, rules, in_tables, event_rows(stored, item_ids, rules.signals)))
+    n_unknown = int((rows_of(events["item_id"], item_ids) < 0).sum())
+    # `event_rows` keeps one of several equal events.
+    n_repeated = len(events) - n_unknown - len(rows)
+    refused = {
+        _UNKNOWN_ITEM: n_unknown,
+        _EVENT_TOO_EARLY: outcomes[TOO_LATE],
+        _UNKNOWN_CANCELLED: outcomes[TOO_OLD],
+    }
+    reasons = {reason: n_refused for reason, n_refused in refused.items() if n_refused}
+    return outcomes[NEW], outcomes[DUPLICATE] + n_repeated, reasons

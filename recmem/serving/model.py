@@ -13,11 +13,12 @@ from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_ids
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from recmem.dataset.candidates import Candidates, read_candidates
+from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.dataset.shared_memories import NOW, UNANSWERED, RedisMemories, at_hand, connected, write
+from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_shared_memories, write
+from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import Kind
 from recmem.serving.bundle import Bundle, load_bundle
@@ -73,8 +74,8 @@ class Model:
         self.bundle = bundle
         self.dataset = dataset
         self.memories = memories
-        self.counts: dict[str, int] = {}
-        """What was odd in the rows of the last call: words to number of rows."""
+        self.counts = UnmatchedRows()
+        """Rows of the last call that the store could not match."""
         self._encoder = embedding
         target = resolve_device(device)
         unit = embedding.of_items(dataset.catalogue.texts).to(target)
@@ -112,7 +113,7 @@ class Model:
         Raises DataError on missing columns, null ids, times that are none, or a column of an output's name.
         """
         read = read_candidates(candidates, self.dataset, MATCH_OUTPUTS, self.memories)
-        self.counts = read.counts
+        self.counts = read.unmatched
         columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
         return _joined(candidates, columns, read)
 
@@ -130,7 +131,7 @@ class Model:
         if not 0 <= trees_share <= 1:
             raise DataError(f"trees_share: expected 0 to 1, got {trees_share}. Give a share of the candidates.")
         read = read_candidates(candidates, self.dataset, RANK_OUTPUTS, self.memories)
-        self.counts = read.counts
+        self.counts = read.unmatched
         config, matcher = self.bundle.config, self._matcher_with(read)
         columns = rank_pairs(matcher, self.bundle.ranker, read, config.calibration, trees_share=trees_share)
         return _joined(candidates, columns, read)
@@ -232,10 +233,10 @@ class Model:
         ids = parse_ids(users, self.dataset.users.dtype)[0]
         items = np.arange(len(self.dataset.catalogue) if with_items else 0)
         asked = np.full(len(ids), time, np.int64)
-        dataset, n_unanswered = at_hand(
+        dataset, n_unanswered = with_shared_memories(
             self.dataset, self.memories, ids, asked, items, np.full(len(items), time, np.int64)
         )
-        self.counts = {UNANSWERED: n_unanswered}
+        self.counts = UnmatchedRows(unanswered=n_unanswered)
         times = np.where(asked == NOW, dataset.clock, asked)
         return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times)
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from feature_store.arrays import Float32Array, Float64Array, IntArray
-from recmem.dataset.candidates import Candidates
+from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.ranking.features import PairFeatures, by_pairs, candidate_features
@@ -55,10 +55,10 @@ def rank_pairs(
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
     """Ranking columns of the given queries' pairs; a history that came along stands in for the user's events."""
     pairs = candidate_features(candidates.dataset, matcher, candidates.queries.take(rows), candidates.items.take(rows))
-    length = candidates.inline[rows][pairs.candidates.row_index]
-    told = length > 0
-    pairs.values["user_events"][told] = np.log1p(length[told])
-    pairs.values["user_gap"][told] = 0
+    length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
+    is_given = length > 0
+    pairs.values["user_events"][is_given] = np.log1p(length[is_given])
+    pairs.values["user_gap"][is_given] = 0
     return pairs
 
 

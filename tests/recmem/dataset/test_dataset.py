@@ -7,12 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from five_item_dataset import catalogue, scene_of
+from five_item_dataset import scene_of
 from recmem.dataset import dataset as dataset_module
-from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
-from strategies import ITEMS, N_USERS, USERS, event_frame, logs, showings, times
+from strategies import N_USERS, USERS, event_frame, logs, showings, times
 
 FEWER = settings(max_examples=30)  # each builds several datasets
 
@@ -50,20 +49,20 @@ def test_order_of_the_tables_does_not_matter(
 
 @FEWER
 @given(logs(), logs(), st.lists(times(), max_size=3), st.sampled_from([0, 4, 10**6]), st.integers(1, 5))
-def test_scene_after_events_is_the_scene_of_all(
-    log: list[Event], more: list[Event], asked: list[int], longest_tail: int, at_once: int
+def test_dataset_after_new_events_is_the_dataset_of_all_events(
+    log: list[Event], more: list[Event], query_times: list[int], longest_tail: int, at_once: int
 ) -> None:
     grown = scene_of(log)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(dataset_module, "LONGEST_TAIL", longest_tail)
         for begin in range(0, len(more), at_once):
-            for period in grown.timeline.periods(np.array(asked, dtype=np.int64)):
+            for period in grown.timeline.periods(np.array(query_times, dtype=np.int64)):
                 grown.timeline.at(int(period))
             grown = grown.with_events(event_frame(more[begin : begin + at_once]))
     distinct = {(event.user, event.item, event.time, event.kind): event for event in [*more, *log]}
     whole = scene_of(list(distinct.values()))
     assert grown.users.sort().equals(whole.users)
-    for time in asked:
+    for time in query_times:
         assert read(grown, time) == read(whole, time)
         period = int(whole.timeline.periods(np.array([time]))[0])
         for name in ("together", "follow", "ease"):
@@ -71,26 +70,18 @@ def test_scene_after_events_is_the_scene_of_all(
             assert np.array_equal(*models)
 
 
-def test_an_event_seen_twice_counts_once() -> None:
+def test_an_event_observed_twice_counts_once() -> None:
     log = [Event(0, 1, 5), Event(0, 2, 6)]
     dataset = scene_of(log).with_events(event_frame(log)).with_events(event_frame([log[1], Event(0, 2, 7)]))
     assert len(dataset.log) == 3
 
 
-def test_events_with_an_id_of_their_own_are_told_apart_by_it() -> None:
+def test_events_with_ids_are_equal_if_their_ids_are() -> None:
     twice = event_frame([Event(0, 1, 5), Event(0, 1, 5)])
     named = twice.with_columns(event_id=pl.Series(["x", "y"]))
     assert len(scene_of([]).with_events(named).with_events(named.head(1)).log) == 2
     assert len(scene_of([]).with_events(twice).log) == 1
 
 
-def test_clock_is_the_moment_after_the_newest_event() -> None:
+def test_clock_is_the_microsecond_after_the_newest_event() -> None:
     assert scene_of([Event(0, 1, 5), Event(1, 1, 3)]).clock == 6
-
-
-def test_another_catalogue_renumbers_the_items() -> None:
-    dataset = scene_of([Event(0, 0, 1), Event(0, 3, 2)])
-    fewer = Catalogue.of(catalogue().items.filter(pl.col("item_id") != ITEMS[0]), ("title",))
-    assert read(dataset, 9)[0] == [(0, 1), (3, 2)]
-    assert read(dataset.with_catalogue(fewer), 9)[0] == [(2, 2)]
-    assert dataset.with_catalogue(fewer).log.n_unknown_items == 1

@@ -18,7 +18,7 @@ from feature_store.redis import RedisMemories, UnavailableError
 from recmem.audit import forgetting
 from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
-from recmem.dataset.shared_memories import UNANSWERED, publish
+from recmem.dataset.shared_memories import publish
 from recmem.serving.model import Model
 from redis_server import free_port
 
@@ -120,10 +120,10 @@ def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(st
         loaded(store, url)
     model, alone = loaded(store, RedisMemories(url, timeout=0.2, on_failure="tables")), loaded(store)
     assert model.rank(asked()).equals(alone.rank(asked()))
-    assert model.counts[UNANSWERED] == len(asked())
+    assert model.counts.unanswered == len(asked())
     model.recommend(["curl"], k=2)
-    assert model.counts[UNANSWERED] == 1
-    assert alone.counts[UNANSWERED] == 0
+    assert model.counts.unanswered == 1
+    assert alone.counts.unanswered == 0
     with pytest.raises(UnavailableError):  # an event is never lost in silence
         model.observe(split()[1])
 

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 import recmem
 from debian_model import model_of, trained_model
 from feature_store import DataError, Store
-from recmem.dataset.candidates import read_candidates
+from recmem.dataset.candidate_frame import read_candidates
+from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.kernels import pairs_torch
 from recmem.ranking import ranker as ranker_module
 from recmem.ranking.features import PairFeatures
@@ -157,9 +158,9 @@ def test_unknown_user_is_scored_by_the_prior_and_counted(model: Model) -> None:
     scored = model.rank(pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_model().items["item_id"].head(3)}))
     assert scored["similarity_max"].to_list() == [0.0, 0.0, 0.0]
     assert scored["match_raw"].n_unique() == 3
-    assert model.counts["rows of users without any event"] == 3
+    assert model.counts.unknown_users == 3
     model.rank(scored.select("user_id", "item_id").head(1))
-    assert model.counts["rows of users without any event"] == 1
+    assert model.counts.unknown_users == 1
 
 
 def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Model) -> None:
@@ -169,7 +170,7 @@ def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Mo
         "title", "description", "section", user_id=pl.lit(user), item_id=pl.lit("new-") + pl.col("item_id")
     )
     new, old = model.match(texts), model.match(known.select("item_id", user_id=pl.lit(user)))
-    assert model.counts["rows of items that the store lacks, scored by the text given"] == 0
+    assert model.counts.unknown_items_with_text == 0
     # Encoded in another batch, perhaps in bfloat16.
     close(new["similarity_max"].to_numpy(), old["similarity_max"].to_numpy(), "bfloat16")
     assert np.corrcoef(new["match_raw"].to_numpy(), old["match_raw"].to_numpy())[0, 1] > 0.999
@@ -186,8 +187,8 @@ def test_texts_of_every_kind_are_scored_and_counted(model: Model) -> None:
     frame = pl.DataFrame({"user_id": [user] * 8, "item_id": [f"new-{row}" for row in range(8)], "title": texts})
     scored = model.rank(frame)
     assert scored.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
-    assert model.counts["rows of items that the store lacks, without text"] == 3
-    assert model.counts["rows of items that the store lacks, scored by the text given"] == 5
+    assert model.counts.unknown_items_without_text == 3
+    assert model.counts.unknown_items_with_text == 5
     raw = scored["match_raw"].to_list()
     assert raw[0] == raw[1] == raw[4]
     assert raw[6] == raw[7] != raw[2]
@@ -213,7 +214,7 @@ def test_ids_of_another_type_name_the_same_and_come_back_as_they_came(
     ids = asked.cast(pl.String).cast(given_as) if as_text else asked.cast(given_as)
     scored = model.rank(ids)
     assert scored.select("user_id", "item_id").equals(ids)
-    assert sum(model.counts.values()) == 0
+    assert model.counts == UnmatchedRows()
     same_scores(scored, model.rank(asked.cast(stored_as)))
     assert scored["similarity_max"].min() > 0  # type: ignore[operator]
 
@@ -356,7 +357,7 @@ def test_inline_history_equals_the_same_history_in_a_store() -> None:
     logged = model.rank(asked.with_columns(user_id=pl.lit("told")))
     inline = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items] * 60)))
     assert inline.select(*SCORES, "rank").equals(logged.select(*SCORES, "rank"))
-    assert model.counts["rows of users without any event"] == 0
+    assert model.counts.unknown_users == 0
     backwards = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items[::-1]] * 60)))
     assert not backwards["score"].equals(logged["score"])
 
@@ -368,7 +369,7 @@ def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) ->
     scored = model.match(frame)
     assert scored["similarity_max"][0] == 0
     close(scored["similarity_max"][2], 1.0, "grid")
-    assert model.counts["items of a given history that the store lacks, left out"] == 1
+    assert model.counts.unknown_history_items == 1
     close(scored["match_raw"][1], model.match(base)["match_raw"][1], "float32")
 
 

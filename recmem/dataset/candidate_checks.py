@@ -1,0 +1,79 @@
+"""Checks on a candidate frame: are its columns there, of types that can be read, and named as nothing else is?"""
+
+from __future__ import annotations
+
+import polars as pl
+
+from feature_store import DataError
+from feature_store.data_errors import Fault, describe, refused_column
+from feature_store.timestamps import TIMESTAMP, parse_timestamps
+
+TABLE = "candidates"
+_ID_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)
+
+
+def checked_timestamps(frame: object, output_names: tuple[str, ...]) -> pl.Series:
+    """The timestamp of each row, null where the row gives none.
+
+    Raises DataError with all faults of the frame: not a polars frame, a missing column, a null id, an unreadable
+    timestamp, a history that is not a list, a column named like one of `output_names`.
+    """
+    if not isinstance(frame, pl.DataFrame):
+        kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
+        remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
+        raise DataError(describe([Fault("", "a polars DataFrame", kind, remedy)], table=TABLE))
+    faults = [*_id_column_faults(frame), *_taken_names(frame, output_names), *_optional_column_faults(frame)]
+    timestamps = pl.Series("timestamp", [None] * frame.height, dtype=TIMESTAMP)
+    if "timestamp" in frame.columns:
+        timestamps, timestamp_faults = parse_timestamps(frame["timestamp"])
+        faults += timestamp_faults
+    if faults:
+        raise DataError(describe(faults, table=TABLE))
+    return timestamps
+
+
+def _id_column_faults(frame: pl.DataFrame) -> list[Fault]:
+    faults: list[Fault] = []
+    for name in ("user_id", "item_id"):
+        if name not in frame.columns:
+            faults.append(Fault(name, "the column", "none", "Add it, or rename the column that holds it."))
+            continue
+        ids = frame[name]
+        type_faults = _id_type_faults(ids)
+        if type_faults:
+            faults += type_faults
+        elif ids.null_count():
+            faults.append(Fault(name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null()))
+    return faults
+
+
+def _taken_names(frame: pl.DataFrame, output_names: tuple[str, ...]) -> list[Fault]:
+    remedy = "Rename it, or leave it out."
+    return [Fault(name, "no column of this name", "one", remedy) for name in output_names if name in frame.columns]
+
+
+def _optional_column_faults(frame: pl.DataFrame) -> list[Fault]:
+    faults: list[Fault] = []
+    if "history" in frame.columns and not _is_history(frame["history"].dtype):
+        faults.append(refused_column(frame["history"], expected="lists of item ids", remedy="Give pl.List(pl.String)."))
+    if "impression_id" in frame.columns:
+        faults += _id_type_faults(frame["impression_id"])
+    return faults
+
+
+def _id_type_faults(ids: pl.Series) -> list[Fault]:
+    # A column without rows may have any type: many readers give empty columns a type of their own.
+    if not len(ids) or _is_id(ids.dtype):
+        return []
+    return [refused_column(ids, expected="ids as text or whole numbers", remedy="Cast the column to pl.String.")]
+
+
+def _is_history(dtype: pl.DataType) -> bool:
+    if isinstance(dtype, pl.List | pl.Array):
+        # Through a series, because `inner` may be a class as well as an instance.
+        return _is_id(pl.Series([], dtype=dtype.inner).dtype)
+    return dtype == pl.Null
+
+
+def _is_id(dtype: pl.DataType) -> bool:
+    return dtype in _ID_TYPES or dtype.is_numeric()
