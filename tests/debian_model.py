@@ -1,6 +1,6 @@
-"""A small trained model to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
+"""A small model for tests of serving: sixty Debian packages, their users, real text vectors, an untrained match module.
 
-Built once per process, in `trained_model`; who changes a store or a bundle copies the folder first.
+`trained_model` builds it once per process. A test that changes a store or a bundle copies the folder first.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class TrainedModel:
         return self.folder / "bundle"
 
     def model(self) -> Model:
-        """A model of its own, which may observe events without the other tests' seeing them."""
+        """A model of its own, which may observe events unseen by other tests."""
         return Model.load(self.bundle, store=self.store, device="cpu")
 
 
@@ -96,7 +96,7 @@ def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def with_cancellations(events: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
-    """The events, each with an id; every ninth is taken back within half a year, some of these before they arrive."""
+    """The events, each with an id; every ninth is cancelled within half a year, some before they arrive."""
     random = np.random.default_rng(seed)
     named = events.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
     gone = named.filter(pl.Series(random.random(len(named)) < 1 / 9))
@@ -108,7 +108,7 @@ def with_cancellations(events: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
 
 
 def untrained(dim: int) -> MatchModule:
-    """A match module whose every weight is random, so that nothing it does is hidden by a zero."""
+    """A match module whose every weight is random, so that no zero weight hides a part of it."""
     generator = torch.Generator().manual_seed(SEED)
     module = MatchModule(MatchConfig(dim=dim, n_heads=2, head_dim=8), generator)
     with torch.no_grad():
@@ -124,17 +124,17 @@ def model_of(
     *,
     memory: MemoryConfig | None = None,
 ) -> Model:
-    """The trained model over a store that held these tables, without the store; also with a memory of another form."""
-    training_data = trained_model()
-    bundle = load_bundle(training_data.bundle)
+    """The trained model as if its store held these tables; also with another memory configuration."""
+    trained = trained_model()
+    bundle = load_bundle(trained.bundle)
     config = replace(bundle.config, memory=memory or bundle.config.memory)
-    catalogue = Catalogue.of(_checked(training_data.items if items is None else items, ITEMS), config.text_columns)
+    catalogue = Catalogue.of(_checked(trained.items if items is None else items, ITEMS), config.text_columns)
     shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
     dataset = Dataset.of(catalogue, known, shown, config.dataset)
     space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
     return Model(
-        replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(training_data.store)), device="cpu"
+        replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(trained.store)), device="cpu"
     )
 
 
@@ -146,14 +146,14 @@ def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 def trained_model() -> TrainedModel:
     """Store and bundle in a folder of their own."""
     items, events = sample()
-    training_data = TrainedModel(Path(tempfile.mkdtemp(prefix="recmem-training_data-")), items, events)
-    store = Store.create(training_data.store)
+    trained = TrainedModel(Path(tempfile.mkdtemp(prefix="recmem-model-")), items, events)
+    store = Store.create(trained.store)
     store.append_items(items)
     store.append_events(events)
     columns, numbers = tuple(text_columns(items)), numeric_columns(items)
     catalogue = Catalogue.of(store.items(), columns, numbers)
     dataset = Dataset.of(catalogue, store.events(), store.impressions(), _dataset_config(store))
-    cache = VectorCache(training_data.store / "vectors", encoder().fingerprint, encoder().dim)
+    cache = VectorCache(trained.store / "vectors", encoder().fingerprint, encoder().dim)
     unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
     module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
     retrieval = RetrievalConfig(candidates=25)
@@ -170,15 +170,15 @@ def trained_model() -> TrainedModel:
         retrieval=retrieval,
         dataset=dataset.config,
         calibration=fit_calibration(data.pairs.values["match_raw"], data.labels),
-        store=str(training_data.store),
+        store=str(trained.store),
         store_versions=store.versions(),
         learned_until=dataset.config.refresh_origin + 3 * dataset.config.refresh_every,
         recmem_version="0",
         created="2026-01-01T00:00:00+00:00",
     )
     bundle = Bundle(bundle_config, module, fitted.ranker)
-    save_bundle(bundle, training_data.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
-    return training_data
+    save_bundle(bundle, trained.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
+    return trained
 
 
 def _dataset_config(store: Store) -> DatasetConfig:
@@ -196,7 +196,7 @@ def _dataset_config(store: Store) -> DatasetConfig:
 
 
 def _ranking_data(dataset: Dataset, matcher: Matcher, retrieval: RetrievalConfig) -> RankingData:
-    """Queries at late events; what the user turned to at that time is positive."""
+    """Queries at late events; the items that the user interacted with at that time are positive."""
     log = dataset.log
     chosen = np.unique(np.linspace(len(log) // 2, len(log) - 1, N_TRAINING_QUERIES).astype(np.int64))
     users, times = log.user_rows[chosen], log.times[chosen]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 N_SHOWN = 20
 """Differences that are shown; `--out` keeps them all."""
-SHOWN = ("user_id", "timestamp", "item_id", "what", "one", "other")
+SHOWN = ("user_id", "timestamp", "item_id", "what")
 
 
 def audit(
@@ -49,9 +49,11 @@ def audit(
     import polars as pl
 
     import recmem
+    from recmem.audit.leaks import SIDES as leak_sides
     from recmem.audit.leaks import leak_audit
+    from recmem.audit.parity import SIDES as parity_sides
     from recmem.audit.parity import replay_audit
-    from recmem.audit.snapshots import PastQueries
+    from recmem.audit.past_queries import PastQueries
     from recmem.dataset.shared_memories import RedisMemories
 
     loaded, generator = recmem.load(model, store=store), np.random.default_rng(seed)
@@ -62,31 +64,32 @@ def audit(
     )
     try:
         with progress.stage("Replaying moments", len(chosen)) as advance:
-            replayed = replay_audit(loaded, chosen, online=memories, on_moment=advance)
+            replayed = replay_audit(loaded, chosen, online=memories, on_query=advance)
     finally:
         if memories is not None:
             memories.clear()
     with progress.stage("Cutting the log", cuts) as advance:
         leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)
-    _tell(replayed, f"{len(chosen):,} moments, {n_pairs:,} pairs, offline (one) and online (other)")
-    _tell(leaked, f"{cuts} moments with the log as it is (one), and cut or changed there (other)")
+    _tell(replayed, f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs", parity_sides)
+    _tell(leaked, f"log as it is vs. cut or changed at {cuts} times: {len(leaked):,} differences", leak_sides)
     if out is not None:
         found = [replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String))]
-        found.append(leaked.with_columns(audit=pl.lit("leak")).select(found[0].columns))
-        pl.concat(found).write_parquet(out)
+        found.append(leaked.with_columns(audit=pl.lit("leak")))
+        pl.concat(found, how="diagonal").write_parquet(out)
         say(f"All differences: {out}")
     if len(replayed) or len(leaked):
         raise typer.Exit(REFUSED)
 
 
-def _tell(found: pl.DataFrame, what: str) -> None:
-    say(f"{what}: {len(found):,} differences")
+def _tell(found: pl.DataFrame, summary: str, sides: tuple[str, str]) -> None:
+    say(summary)
     if len(found):
         counts = found["what"].value_counts(sort=True).rows()
         say(", ".join(f"{name} {n:,}" for name, n in counts))
-        rows = [[str(cell) for cell in row] for row in found.select(SHOWN).head(N_SHOWN).rows()]
-        show_table(SHOWN, rows, n_words=len(SHOWN))
+        columns = (*SHOWN, *sides)
+        rows = [[str(cell) for cell in row] for row in found.select(columns).head(N_SHOWN).rows()]
+        show_table(columns, rows, n_words=len(columns))
         complain(
             "Anything that differs is a fault of recmem, or of code that was put into its place: please report it."
         )

@@ -94,7 +94,9 @@ def save_bundle(
     """
     target = Path(folder)
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
-        raise DataError(f"bundle: expected a new folder or an older bundle, got other files in {target}. Name another folder.")
+        raise DataError(
+            f"bundle: expected a new folder or an older bundle, got other files in {target}. Name another folder."
+        )
     target.parent.mkdir(parents=True, exist_ok=True)
     clear(target.parent.glob(f".{escape(target.name)}-*"))
     unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")

@@ -35,19 +35,20 @@ def to_polars(frame: object, name: str, *, wanted: Collection[str] | None = None
         got = f"{library} {type(frame).__name__}"
         remedy = "Collect it first: frame.collect()." if isinstance(frame, pl.LazyFrame) else "Convert it to one."
         raise DataError(f"{name}: expected a polars, pandas or Arrow frame, got {got}. {remedy}")
-    names = [str(column) for column in (frame.columns if _is_pandas(frame) else frame.schema.names)]
+    given: Any = frame
+    names = [str(column) for column in (given.columns if _is_pandas(given) else given.schema.names)]
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
         raise DataError(f"{name}: expected every column once, got {', '.join(twice)} twice. Rename or drop one.")
     kept = [place for place, column in enumerate(names) if wanted is None or column in wanted]
-    return _from_pandas(frame, kept, name) if _is_pandas(frame) else _from_arrow(frame, kept)
+    return _from_pandas(given, kept, name) if _is_pandas(given) else _from_arrow(given, kept)
 
 
 def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
     """The caller's frame with these numeric columns after its own; a pandas frame keeps its index."""
     given: Any = frame  # no common type: the libraries share no frame protocol that adds columns
     if isinstance(given, pl.DataFrame):
-        return cast(FrameT, given.with_columns(added))
+        return cast(FrameT, given.with_columns(added.get_columns()))
     if _is_pandas(given):
         import pandas as pd
 
@@ -124,5 +125,4 @@ def _from_arrow(frame: Any, places: list[int]) -> pl.DataFrame:
     import pyarrow as pa
 
     table = frame if isinstance(frame, pa.Table) else pa.Table.from_batches([frame])
-    # A table without columns would lose its number of rows.
     return cast(pl.DataFrame, pl.from_arrow(table.select(places)))

@@ -77,8 +77,9 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
         assert model.match(asked()).equals(alone.match(asked()))
         # The item-item models stay those of the tables until they are loaded anew; nothing else does.
         model.dataset = replace(model.dataset, timeline=alone.dataset.timeline)
-        assert model.rank(asked()).equals(alone.rank(asked()))
-        assert model.counts == alone.counts
+        shared_report, report = model.rank_with_report(asked()), alone.rank_with_report(asked())
+        assert shared_report.frame.equals(report.frame)
+        assert shared_report.unmatched == report.unmatched
         assert model.memory("a new user").equals(alone.memory("a new user"))
         users = [*asked()["user_id"].unique().sort(), "a new user"]
         for user in users:
@@ -114,16 +115,20 @@ def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemo
     assert any("a later time" in reason for reason in told.reasons)
 
 
-def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(store: Store) -> None:
+def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with pytest.raises(UnavailableError, match="Check that the server runs"):
         loaded(store, url)
     model, alone = loaded(store, RedisMemories(url, timeout=0.2, on_failure="tables")), loaded(store)
-    assert model.rank(asked()).equals(alone.rank(asked()))
-    assert model.counts.unanswered == len(asked())
-    model.recommend(["curl"], k=2)
-    assert model.counts.unanswered == 1
-    assert alone.counts.unanswered == 0
+    report = model.rank_with_report(asked())
+    assert report.frame.equals(alone.rank(asked()))
+    assert report.unmatched.unanswered == len(asked())
+    assert model.recommend_with_report(["curl"], k=2).unmatched.unanswered == 1
+    assert alone.recommend_with_report(["curl"], k=2).unmatched.unanswered == 0
+    model.memory("curl")
+    assert "did not answer" in caplog.text
     with pytest.raises(UnavailableError):  # an event is never lost in silence
         model.observe(split()[1])
 

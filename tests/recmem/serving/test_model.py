@@ -1,4 +1,4 @@
-"""The model at work: every row once and in order, the odd ones too; and nothing at or after a moment counts at it."""
+"""The model in use: every row comes back once and in order, and nothing at or after a time changes a score at it."""
 
 from __future__ import annotations
 
@@ -57,15 +57,15 @@ def same_scores(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
 
 
 def test_every_row_comes_back_once_in_order_with_its_columns_untouched(model: Model, candidates: pl.DataFrame) -> None:
-    odd = candidates.with_row_index("place").with_columns(
+    mixed = candidates.with_row_index("place").with_columns(
         price=pl.Series(np.resize([1.5, np.nan, np.inf, -np.inf], len(candidates))),
         nothing=pl.lit(None),
         tags=pl.Series([["a", None]] * len(candidates)),
         kind=pl.Series(["x"] * len(candidates), dtype=pl.Categorical),
     )
-    for scored, added in ((model.rank(odd), RANK_OUTPUTS), (model.match(odd), MATCH_OUTPUTS)):
-        assert scored.columns == [*odd.columns, *added]
-        assert scored.select(odd.columns).equals(odd)
+    for scored, added in ((model.rank(mixed), RANK_OUTPUTS), (model.match(mixed), MATCH_OUTPUTS)):
+        assert scored.columns == [*mixed.columns, *added]
+        assert scored.select(mixed.columns).equals(mixed)
         assert scored.select(pl.col(added).is_finite().all()).row(0) == (True,) * len(added)
 
 
@@ -91,7 +91,7 @@ def test_scoring_in_chunks_changes_nothing(
     close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
 
 
-def test_a_cascade_ranks_the_candidates_that_its_trees_see_and_then_the_others(
+def test_a_cascade_ranks_the_candidates_that_its_trees_score_above_the_others(
     model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranker_module, "LEAST_KEPT", 2)
@@ -111,7 +111,7 @@ def test_match_and_rank_agree_on_the_match_columns(model: Model, candidates: pl.
         close(matched[name].to_numpy(), ranked[name].to_numpy(), "float32")
 
 
-def test_match_score_is_a_chance_that_keeps_the_order_of_the_raw_score(model: Model, candidates: pl.DataFrame) -> None:
+def test_match_score_is_a_probability_in_the_order_of_the_raw_score(model: Model, candidates: pl.DataFrame) -> None:
     scored = model.match(candidates).sort("match_raw")
     assert scored["match_score"].is_sorted()
     assert 0 < scored["match_score"].min() < scored["match_score"].max() < 1  # type: ignore[operator]
@@ -155,12 +155,13 @@ def test_an_empty_frame_comes_back_with_the_columns(model: Model, candidates: pl
 
 
 def test_unknown_user_is_scored_by_the_prior_and_counted(model: Model) -> None:
-    scored = model.rank(pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_model().items["item_id"].head(3)}))
+    strangers = pl.DataFrame({"user_id": ["nobody"] * 3, "item_id": trained_model().items["item_id"].head(3)})
+    report = model.rank_with_report(strangers)
+    scored = report.frame
     assert scored["similarity_max"].to_list() == [0.0, 0.0, 0.0]
     assert scored["match_raw"].n_unique() == 3
-    assert model.counts.unknown_users == 3
-    model.rank(scored.select("user_id", "item_id").head(1))
-    assert model.counts.unknown_users == 1
+    assert report.unmatched == UnmatchedRows(unknown_users=3)
+    assert model.match_with_report(strangers.head(1)).unmatched == UnmatchedRows(unknown_users=1)
 
 
 def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Model) -> None:
@@ -169,8 +170,10 @@ def test_unknown_item_scores_by_its_text_as_the_same_text_in_the_store(model: Mo
     texts = known.select(
         "title", "description", "section", user_id=pl.lit(user), item_id=pl.lit("new-") + pl.col("item_id")
     )
-    new, old = model.match(texts), model.match(known.select("item_id", user_id=pl.lit(user)))
-    assert model.counts.unknown_items_with_text == 0
+    new = model.match(texts)
+    report = model.match_with_report(known.select("item_id", user_id=pl.lit(user)))
+    old = report.frame
+    assert report.unmatched.unknown_items_with_text == 0
     # Encoded in another batch, perhaps in bfloat16.
     close(new["similarity_max"].to_numpy(), old["similarity_max"].to_numpy(), "bfloat16")
     assert np.corrcoef(new["match_raw"].to_numpy(), old["match_raw"].to_numpy())[0, 1] > 0.999
@@ -185,10 +188,10 @@ def test_texts_of_every_kind_are_scored_and_counted(model: Model) -> None:
     texts = ["", None, "🎧🎵", "word " * 10_000, "  ", "a\x00b", "plain", "plain"]
     user = trained_model().events["user_id"].mode()[0]
     frame = pl.DataFrame({"user_id": [user] * 8, "item_id": [f"new-{row}" for row in range(8)], "title": texts})
-    scored = model.rank(frame)
+    report = model.rank_with_report(frame)
+    scored = report.frame
     assert scored.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
-    assert model.counts.unknown_items_without_text == 3
-    assert model.counts.unknown_items_with_text == 5
+    assert report.unmatched == UnmatchedRows(unknown_items_without_text=3, unknown_items_with_text=5)
     raw = scored["match_raw"].to_list()
     assert raw[0] == raw[1] == raw[4]
     assert raw[6] == raw[7] != raw[2]
@@ -209,13 +212,14 @@ def test_ids_of_another_type_name_the_same_and_come_back_as_they_came(
     item = pl.col("item_id").rank("dense").cast(pl.Int64) - 1
     events = trained_model().events.with_columns(user_id=number, item_id=item.cast(stored_as))
     model = model_of(events, items=items)
-    asked = pl.DataFrame({"user_id": [3, 3, 4], "item_id": [1, 20, 7]})
+    requested = pl.DataFrame({"user_id": [3, 3, 4], "item_id": [1, 20, 7]})
     as_text = given_as == pl.Categorical
-    ids = asked.cast(pl.String).cast(given_as) if as_text else asked.cast(given_as)
-    scored = model.rank(ids)
+    ids = requested.cast(pl.String).cast(given_as) if as_text else requested.cast(given_as)
+    report = model.rank_with_report(ids)
+    scored = report.frame
     assert scored.select("user_id", "item_id").equals(ids)
-    assert model.counts == UnmatchedRows()
-    same_scores(scored, model.rank(asked.cast(stored_as)))
+    assert report.unmatched == UnmatchedRows()
+    same_scores(scored, model.rank(requested.cast(stored_as)))
     assert scored["similarity_max"].min() > 0  # type: ignore[operator]
 
 
@@ -226,8 +230,8 @@ def test_without_a_time_the_clock_just_after_the_newest_event_counts(model: Mode
     newest = trained_model().events.select(pl.max_horizontal("timestamp", "available_at").max()).item()
     ids = candidates.select("user_id", "item_id")
     absent = model.rank(ids)
-    for moment in (newest + timedelta(microseconds=1), newest + timedelta(microseconds=1, days=0)):
-        explicit = model.rank(ids.with_columns(timestamp=pl.lit(moment)))
+    for time in (newest + timedelta(microseconds=1), newest + timedelta(microseconds=1, days=0)):
+        explicit = model.rank(ids.with_columns(timestamp=pl.lit(time)))
         assert explicit.select(SCORES).equals(absent.select(SCORES))
     null = model.rank(ids.with_columns(timestamp=pl.lit(None)))
     assert null.select(SCORES).equals(absent.select(SCORES))
@@ -242,7 +246,7 @@ def test_a_null_time_in_single_rows_is_the_clock(model: Model, candidates: pl.Da
     assert scored.filter(null)["timestamp"].null_count() == some["timestamp"].null_count() > 0
 
 
-def test_times_of_any_form_name_the_same_moment(model: Model, candidates: pl.DataFrame) -> None:
+def test_times_of_any_form_name_the_same_time(model: Model, candidates: pl.DataFrame) -> None:
     zoned = candidates.with_columns(pl.col("timestamp").dt.cast_time_unit("us"))
     expected = model.rank(zoned).select(SCORES)
     forms = {
@@ -267,14 +271,14 @@ def test_far_future_and_far_past_are_scored(model: Model, candidates: pl.DataFra
     assert past.select(pl.col(SCORES).is_finite().all()).row(0) == (True,) * len(SCORES)
 
 
-def test_memory_at_a_moment_is_strictly_before_it(model: Model) -> None:
+def test_memory_at_a_time_is_strictly_before_it(model: Model) -> None:
     events = trained_model().events.filter(pl.col("available_at").is_null()).sort("timestamp")
     user = events["user_id"].mode()[0]
     mine = trained_model().events.filter(pl.col("user_id") == user).sort("timestamp")
-    for moment in mine["timestamp"].unique():
-        remembered = model.memory(user, moment)
+    for time in mine["timestamp"].unique():
+        remembered = model.memory(user, time)
         known = mine.filter(
-            pl.col("timestamp") < moment, pl.col("available_at").is_null() | (pl.col("available_at") <= moment)
+            pl.col("timestamp") < time, pl.col("available_at").is_null() | (pl.col("available_at") <= time)
         )
         expected = sorted(known.select("timestamp", "item_id").rows(), reverse=True)[:20]
         got = sorted(remembered.select("timestamp", "item_id").rows(), reverse=True)
@@ -299,11 +303,11 @@ def impressions_of(events: pl.DataFrame) -> pl.DataFrame:
 
 @settings(max_examples=15)
 @given(data=st.data())
-def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObject) -> None:
+def test_no_event_at_or_after_a_time_changes_anything_at_it(data: st.DataObject) -> None:
     events = trained_model().events.sort("timestamp", "user_id", "item_id")
-    moment = events["timestamp"][data.draw(st.integers(len(events) // 4, len(events) - 1), label="moment")]
+    time = events["timestamp"][data.draw(st.integers(len(events) // 4, len(events) - 1), label="time")]
     random = np.random.default_rng(data.draw(st.integers(0, 2**32 - 1), label="seed"))
-    future = pl.col("timestamp") >= moment
+    future = pl.col("timestamp") >= time
     later = events.filter(future)
     kept = later.filter(
         pl.Series(random.random(len(later)) < data.draw(st.sampled_from([0.0, 0.5, 1.0]), label="kept"))
@@ -315,15 +319,15 @@ def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObjec
     drawn = events.sample(30, with_replacement=True, seed=int(random.integers(1 << 30)))
     delay = pl.Series(random.integers(0, 3, 30)) * timedelta(days=200)
     added = drawn.with_columns(
-        timestamp=moment + delay, user_id=pl.when(delay > timedelta(0)).then(pl.lit("0-new")).otherwise("user_id")
+        timestamp=time + delay, user_id=pl.when(delay > timedelta(0)).then(pl.lit("0-new")).otherwise("user_id")
     )
-    late = drawn.with_columns(timestamp=moment - timedelta(days=3), available_at=moment + timedelta(microseconds=1))
+    late = drawn.with_columns(timestamp=time - timedelta(days=3), available_at=time + timedelta(microseconds=1))
     changed = pl.concat([events.filter(~future), shuffled, added, late])
     candidates = pl.DataFrame(
         {
             "user_id": np.repeat(events["user_id"].unique().sort().head(6).to_numpy(), 8),
             "item_id": np.resize(trained_model().items["item_id"].to_numpy(), 48),
-            "timestamp": [moment] * 48,
+            "timestamp": [time] * 48,
         }
     )
     before = model_of(events, impressions_of(events))
@@ -335,7 +339,7 @@ def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObjec
         close(found.values[name], expected.values[name], "exact")
     assert after.rank(candidates).equals(before.rank(candidates))
     users = candidates["user_id"].unique().sort()
-    assert after.recommend(users, k=5, timestamp=moment).equals(before.recommend(users, k=5, timestamp=moment))
+    assert after.recommend(users, k=5, timestamp=time).equals(before.recommend(users, k=5, timestamp=time))
 
 
 # A history of the caller's
@@ -343,22 +347,23 @@ def test_no_event_at_or_after_a_moment_changes_anything_at_it(data: st.DataObjec
 
 def test_inline_history_equals_the_same_history_in_a_store() -> None:
     items = trained_model().items["item_id"].sample(7, seed=4).to_list()
-    moment = trained_model().events["timestamp"].max() + timedelta(days=1)  # type: ignore[operator]
+    time = trained_model().events["timestamp"].max() + timedelta(days=1)  # type: ignore[operator]
     mine = pl.DataFrame(
         {
-            "user_id": ["told"] * 7,
+            "user_id": ["reader"] * 7,
             "item_id": items,
-            "timestamp": [moment - timedelta(microseconds=7 - place) for place in range(7)],
+            "timestamp": [time - timedelta(microseconds=7 - place) for place in range(7)],
             "event": ["depends"] * 7,
         }
     )
     model = model_of(pl.concat([trained_model().events, mine], how="diagonal_relaxed"))
-    asked = pl.DataFrame({"item_id": trained_model().items["item_id"], "timestamp": [moment] * 60})
-    logged = model.rank(asked.with_columns(user_id=pl.lit("told")))
-    inline = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items] * 60)))
+    requested = pl.DataFrame({"item_id": trained_model().items["item_id"], "timestamp": [time] * 60})
+    logged = model.rank(requested.with_columns(user_id=pl.lit("reader")))
+    report = model.rank_with_report(requested.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items] * 60)))
+    inline = report.frame
     assert inline.select(*SCORES, "rank").equals(logged.select(*SCORES, "rank"))
-    assert model.counts.unknown_users == 0
-    backwards = model.rank(asked.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items[::-1]] * 60)))
+    assert report.unmatched.unknown_users == 0
+    backwards = model.rank(requested.with_columns(user_id=pl.lit("stranger"), history=pl.Series([items[::-1]] * 60)))
     assert not backwards["score"].equals(logged["score"])
 
 
@@ -366,10 +371,11 @@ def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) ->
     user, item = trained_model().events["user_id"].mode()[0], trained_model().items["item_id"][0]
     base = pl.DataFrame({"user_id": [user] * 3, "item_id": [item] * 3})
     frame = base.with_columns(history=pl.Series([[], None, [item, "unheard-of", None]], dtype=pl.List(pl.String)))
-    scored = model.match(frame)
+    report = model.match_with_report(frame)
+    scored = report.frame
     assert scored["similarity_max"][0] == 0
     close(scored["similarity_max"][2], 1.0, "grid")
-    assert model.counts.unknown_history_items == 1
+    assert report.unmatched.unknown_history_items == 1
     close(scored["match_raw"][1], model.match(base)["match_raw"][1], "float32")
 
 
@@ -385,7 +391,7 @@ def test_two_histories_of_one_user_are_two_queries(model: Model) -> None:
 # Refusals
 
 
-def test_all_that_is_wrong_with_a_frame_is_told_at_once(model: Model) -> None:
+def test_all_that_is_wrong_with_a_frame_is_reported_at_once(model: Model) -> None:
     frame = pl.DataFrame({"user_id": ["a", None, "b"], "timestamp": ["soon", None, "2026-01-01"], "score": [1, 2, 3]})
     with pytest.raises(DataError) as refused:
         model.rank(frame)
@@ -407,9 +413,9 @@ def test_match_lets_the_columns_through_that_only_rank_adds(model: Model, candid
     assert "score" in model.match(candidates.with_columns(score=1.0)).columns
 
 
-def test_other_frames_and_histories_are_refused(model: Model, candidates: pl.DataFrame) -> None:
-    with pytest.raises(DataError, match=r"expected a polars DataFrame, got pandas DataFrame. Use pl.from_pandas"):
-        model.rank(candidates.to_pandas())
+def test_what_is_no_frame_or_no_history_is_refused(model: Model, candidates: pl.DataFrame) -> None:
+    with pytest.raises(DataError, match=r"candidates: expected a polars, pandas or Arrow frame, got builtins dict"):
+        model.rank(candidates.to_dict())
     with pytest.raises(DataError, match=r"candidates.history: expected lists of item ids, got a column of String"):
         model.rank(candidates.with_columns(history=pl.lit("a, b")))
     with pytest.raises(DataError, match=r"candidates.user_id: expected ids as text or whole numbers"):
@@ -456,12 +462,12 @@ def test_recommending_more_than_there_is_gives_what_there_is(model: Model) -> No
 
 
 @pytest.mark.parametrize(("users", "words"), [("abc", "Put it in a list"), ([None], "1 null"), ([1, "a"], "one type")])
-def test_users_that_are_none_are_refused(model: Model, users: object, words: str) -> None:
+def test_invalid_users_are_refused(model: Model, users: object, words: str) -> None:
     with pytest.raises(DataError, match=words):
         model.recommend(users)  # type: ignore[arg-type]
 
 
-def test_a_length_or_time_that_is_none_is_refused(model: Model) -> None:
+def test_an_invalid_length_or_time_is_refused(model: Model) -> None:
     with pytest.raises(DataError, match="k: expected at least 1"):
         model.recommend(["a"], k=0)
     with pytest.raises(DataError, match="timestamp: expected a time, got 'soon'"):
@@ -499,12 +505,12 @@ def test_observing_equals_the_events_in_the_store_and_writes_nothing(tmp_path: P
             "timestamp": ["2027-06-01", "2027-06-02T10:00", "2027-06-02", "2027-06-03"],
         }
     )
-    told = model.observe(pl.concat([new, new.head(1)]))
+    observed = model.observe(pl.concat([new, new.head(1)]))
     assert Store.open(copied).versions() == versions
     kept = Store.open(copied).append_events(pl.concat([new, new.head(1)]))
-    assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 3, 1, 1)
+    assert (observed.n_in, observed.n_new, observed.n_duplicate, observed.n_rejected) == (5, 3, 1, 1)
     assert (kept.n_in, kept.n_new, kept.n_duplicate, kept.n_rejected) == (5, 3, 1, 1)
-    assert told.reasons == kept.reasons
+    assert observed.reasons == kept.reasons
     rebuilt = Model.load(trained_model().bundle, store=copied)
     assert model.rank(candidates.drop("timestamp")).equals(rebuilt.rank(candidates.drop("timestamp")))
     assert model.memory("newcomer").equals(rebuilt.memory("newcomer"))
@@ -537,8 +543,5 @@ def test_without_any_event_items_are_scored_by_their_texts(candidates: pl.DataFr
     same_scores(model.rank(candidates), trained_model().model().rank(candidates))
 
 
-def test_the_package_offers_load_and_model() -> None:
-    assert recmem.Model is Model
+def test_load_gives_the_model_of_a_bundle_folder() -> None:
     assert isinstance(recmem.load(trained_model().bundle), Model)
-    with pytest.raises(AttributeError, match="no attribute 'fit'"):
-        _ = recmem.fit
