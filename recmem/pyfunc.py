@@ -9,6 +9,7 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd  # at run time: MLflow reads the annotations of `predict`
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
@@ -16,8 +17,6 @@ import recmem
 from feature_store import DataError
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from recmem.serving.model import Model
 
 OUTPUTS = ("rank", "match")

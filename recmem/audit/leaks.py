@@ -20,7 +20,7 @@ from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 
-SIDES = ("as_is", "changed")
+LEAK_SIDES = ("as_is", "changed")
 """Columns of the two values in the audit's frame."""
 QUERIES_PER_CUT = 100
 MOVED_WITHIN = 10**9
@@ -71,7 +71,7 @@ def _differences(
     model: Model, queries: PastQueries, as_is: FeatureSnapshot, changed: Dataset, change: str
 ) -> pl.DataFrame:
     snapshot = _snapshot(model, changed, queries.within(model.dataset, changed))
-    found = differences(model.dataset, queries, as_is, snapshot, names=SIDES)
+    found = differences(model.dataset, queries, as_is, snapshot, names=LEAK_SIDES)
     return found.with_columns(change=pl.lit(change))
 
 

@@ -22,7 +22,7 @@ from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.features import PairFeatures
 from recmem.serving.model import Model
 
-SIDES = ("batch", "online")
+PARITY_SIDES = ("batch", "online")
 """Columns of the two values in the audit's frame."""
 
 
@@ -102,7 +102,7 @@ def replay_audit(
     feed: Feed = InProcess(begin) if online is None else Shared(begin, online, dataset, first)
     nothing = np.arange(0)
     found = [
-        differences(dataset, queries.take(nothing), _part(whole, nothing), _part(whole, nothing), names=SIDES),
+        differences(dataset, queries.take(nothing), _part(whole, nothing), _part(whole, nothing), names=PARITY_SIDES),
     ]
     for number in range(len(queries)):
         n_known = int(np.searchsorted(known, queries.times[number], side="right"))
@@ -114,9 +114,9 @@ def replay_audit(
         observed = feed.dataset(dataset.users.gather(query.users), query)
         online_side = FeatureSnapshot.of(observed, matcher, ranker, query.within(dataset, observed))
         alone = FeatureSnapshot.of(dataset, matcher, ranker, query)
-        found.append(differences(dataset, query, alone, online_side, names=SIDES))
+        found.append(differences(dataset, query, alone, online_side, names=PARITY_SIDES))
         together = _with_match_of(online_side, _part(whole, row))
-        found.append(differences(dataset, query, together, online_side, names=SIDES))
+        found.append(differences(dataset, query, together, online_side, names=PARITY_SIDES))
         if on_query is not None:
             on_query(1)
     return pl.concat(found).unique(maintain_order=True)

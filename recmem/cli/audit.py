@@ -49,10 +49,8 @@ def audit(
     import polars as pl
 
     import recmem
-    from recmem.audit.leaks import SIDES as leak_sides
-    from recmem.audit.leaks import leak_audit
-    from recmem.audit.parity import SIDES as parity_sides
-    from recmem.audit.parity import replay_audit
+    from recmem.audit.leaks import LEAK_SIDES, leak_audit
+    from recmem.audit.parity import PARITY_SIDES, replay_audit
     from recmem.audit.past_queries import PastQueries
     from recmem.dataset.shared_memories import RedisMemories
 
@@ -71,8 +69,8 @@ def audit(
     with progress.stage("Cutting the log", cuts) as advance:
         leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)
-    _tell(replayed, f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs", parity_sides)
-    _tell(leaked, f"log as it is vs. cut or changed at {cuts} times: {len(leaked):,} differences", leak_sides)
+    _tell(replayed, f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs", PARITY_SIDES)
+    _tell(leaked, f"log as it is vs. cut or changed at {cuts} times: {len(leaked):,} differences", LEAK_SIDES)
     if out is not None:
         found = [replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String))]
         found.append(leaked.with_columns(audit=pl.lit("leak")))

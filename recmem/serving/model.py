@@ -286,7 +286,7 @@ class Model:
     def _queries(
         self, users: pl.Series, timestamp: TimeLike | None, *, with_items: bool = True
     ) -> tuple[Dataset, QueryBatch, UnmatchedRows]:
-        """One query per user, and the dataset to answer it from: with counters of all items, unless not `with_items`."""
+        """One query per user, and the dataset to answer it from, which has counters of all items if `with_items`."""
         dataset = self.dataset
         time = NOW if timestamp is None else _microseconds(timestamp)
         ids = parse_ids(users, dataset.users.dtype)[0]
