@@ -22,7 +22,7 @@ EXPANDED_CELLS = 20_000_000
 EXPANDED = (50, 100, 128)
 N_ROWS, DIM, N_QUERIES, K = 1_000_000, 384, 1024, 100
 GRID = 2048
-"""Numbers of a vector are multiples of 1 / GRID, as those of `recmem.text.vector_cache.exact_units`: float16 holds them."""
+"""Numbers of a vector are multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units`: float16 holds them."""
 N_TEXTS, N_WORDS = 20_000, 20
 """Texts that are encoded, of random words."""
 
@@ -126,7 +126,8 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
 
 def encoding_rows(device: torch.device, folder: Path) -> list[Row]:
     """Texts of random words, beside transformers as sentence-transformers uses it: by default, and tuned."""
-    from recmem.text.encoder import EncoderConfig, TextEncoder, pool_tokens
+    from recmem.text.encoder import EncoderConfig, TextEncoder
+    from recmem.text.token_batches import pool_tokens
 
     config = EncoderConfig(name=str(folder))
     ours = TextEncoder.load(config, device=device.type)

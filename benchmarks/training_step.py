@@ -10,7 +10,7 @@ from benchmarks.scorer import HEAD_DIM, N_HEADS
 from benchmarks.timing import Row, compare
 from recmem.kernels import match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
-from recmem.matching.user_memory import N_AGES, Kind, Slots
+from recmem.matching.user_memory import N_AGES, Slots
 
 N_TEXTS, N_MEMORIES, N_SLOTS, N_CANDIDATES = 1500, 64, 1600, 700
 
@@ -23,7 +23,7 @@ def training_rows() -> list[Row]:
     slots = Slots(
         torch.randint(N_TEXTS, (N_SLOTS,), generator=generator),
         torch.randint(N_AGES, (N_SLOTS,), generator=generator),
-        torch.randint(len(Kind), (N_SLOTS,), generator=generator),
+        torch.randint(module.n_kinds, (N_SLOTS,), generator=generator),
         torch.randint(N_MEMORIES, (N_SLOTS,), generator=generator).sort().values,
         N_MEMORIES,
     )
@@ -33,7 +33,7 @@ def training_rows() -> list[Row]:
         def run() -> None:
             module.zero_grad()
             tables, (bias, sign) = module.tables(unit), module.slot_terms(slots)
-            function(tables, slots.rows, slots.owner, bias, sign, asked, N_MEMORIES).square().mean().backward()
+            function(tables, slots.rows, slots.memory_index, bias, sign, asked, N_MEMORIES).square().mean().backward()
 
         return run
 

@@ -1,4 +1,4 @@
-"""Frozen configuration dataclasses out of JSON: `dataclasses.asdict` the other way round, strictly."""
+"""Reads frozen configuration dataclasses from JSON: the strict inverse of `dataclasses.asdict`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 
-def from_json(kind: Any, value: Any, where: str = "config") -> Any:
-    """`value`, as `json.loads` gives it, as an instance of the annotated type `kind`.
+def from_json(annotation: Any, value: Any, where: str = "config") -> Any:
+    """An instance of the annotated type from `value`, which is what `json.loads` returned.
 
-    Known are dataclasses, str, int, float, tuples, dicts with str keys, Literal and `| None`. Raises ValueError on a
-    missing or unknown key or a value of another type, and what the dataclasses raise on values that they refuse.
+    Supports dataclasses, str, int, float, bool, tuples, dicts with str keys, Literal and `| None`. `where` names the
+    value in errors.
+
+    Raises ValueError if a key is missing or unknown, or a value has another type; and whatever the dataclasses raise
+    on values that they refuse.
     """
-    if is_dataclass(kind):
-        return _dataclass(kind, value, where)
-    origin, arguments = get_origin(kind), get_args(kind)
+    if is_dataclass(annotation):
+        return _dataclass(annotation, value, where)
+    origin = get_origin(annotation)
+    arguments = get_args(annotation)
     if origin in (Union, types.UnionType):
-        return None if value is None else from_json(next(a for a in arguments if a is not type(None)), value, where)
+        return _optional(arguments, value, where)
     if origin is Literal:
         return _checked(value in arguments, value, f"one of {arguments}", where)
     if origin is tuple:
@@ -25,19 +29,28 @@ def from_json(kind: Any, value: Any, where: str = "config") -> Any:
     if origin is dict:
         _checked(isinstance(value, dict), value, "an object", where)
         return {name: from_json(arguments[1], part, f"{where}.{name}") for name, part in value.items()}
-    if kind is float and type(value) is int:
+    # Other programs may write 1.0 as 1.
+    if annotation is float and type(value) is int:
         return float(value)
-    return _checked(type(value) is kind, value, kind.__name__, where)
+    # Not isinstance: True is no integer here.
+    return _checked(type(value) is annotation, value, annotation.__name__, where)
 
 
-def _dataclass(kind: Any, value: Any, where: str) -> Any:
+def _dataclass(annotation: Any, value: Any, where: str) -> Any:
     _checked(isinstance(value, dict), value, "an object", where)
-    names = {field.name for field in fields(kind)}
+    names = {field.name for field in fields(annotation)}
     if set(value) != names:
-        odd = ", ".join(sorted(set(value) ^ names))
-        raise ValueError(f"{where}: expected the keys {', '.join(sorted(names))}, got a difference in {odd}")
-    hints = get_type_hints(kind)
-    return kind(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
+        differing = ", ".join(sorted(set(value) ^ names))
+        raise ValueError(f"{where}: expected the keys {', '.join(sorted(names))}, got a difference in {differing}")
+    hints = get_type_hints(annotation)
+    return annotation(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
+
+
+def _optional(arguments: tuple[Any, ...], value: Any, where: str) -> Any:
+    if value is None:
+        return None
+    annotation = next(argument for argument in arguments if argument is not type(None))
+    return from_json(annotation, value, where)
 
 
 def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...]:
@@ -45,7 +58,7 @@ def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...
     if len(arguments) == 2 and arguments[1] is ...:
         return tuple(from_json(arguments[0], part, where) for part in value)
     _checked(len(value) == len(arguments), value, f"{len(arguments)} values", where)
-    return tuple(from_json(kind, part, where) for kind, part in zip(arguments, value, strict=True))
+    return tuple(from_json(argument, part, where) for argument, part in zip(arguments, value, strict=True))
 
 
 def _checked(fits: bool, value: Any, expected: str, where: str) -> Any:

@@ -1,4 +1,4 @@
-"""Work side by side: what is read next is read, and what is done is written, while the present piece is worked on."""
+"""Reading ahead and writing behind: threads that prepare the next pieces and write the finished ones."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from itertools import islice
 from threading import Event
 from typing import TypeVar
 
-AT_MOST = 2
-"""Pieces that wait in memory, read and not yet worked on, or done and not yet written."""
+MAX_WAITING = 2
+"""Pieces in memory that are read and not yet processed, or processed and not yet written."""
 
 Piece = TypeVar("Piece")
 
 
 def ahead(pieces: Generator[Piece, None, None]) -> Generator[Piece, None, None]:
-    """The pieces in their order, the next `AT_MOST` made in a thread meanwhile; what it raises is raised here.
+    """The pieces in their order, while a thread prepares the next `MAX_WAITING` of them.
 
-    Whoever stops early stops the thread as well: `pieces` is closed, after the piece at hand.
+    What `pieces` raises is raised here, in its place. Closing this generator closes `pieces` too, after the piece that
+    it is working on.
     """
     waiting: deque[Future[list[Piece]]] = deque()
     with ThreadPoolExecutor(1) as thread:
         try:
-            waiting.extend(thread.submit(_next, pieces) for _ in range(AT_MOST))
+            waiting.extend(thread.submit(_next, pieces) for _ in range(MAX_WAITING))
             while piece := waiting.popleft().result():
                 waiting.append(thread.submit(_next, pieces))
                 yield piece[0]
@@ -34,16 +35,17 @@ def ahead(pieces: Generator[Piece, None, None]) -> Generator[Piece, None, None]:
 
 
 def _next(pieces: Iterator[Piece]) -> list[Piece]:
-    """The next piece in a list, which is empty at the end: a StopIteration cannot pass through a thread's result."""
+    """The next piece in a list, which is empty at the end: a Future cannot pass on a StopIteration."""
     return list(islice(pieces, 1))
 
 
 @contextmanager
-def behind(write: Callable[[Piece], None], *, at_most: int = AT_MOST) -> Iterator[Callable[[Piece], None]]:
-    """A function that has pieces written in a thread, one after the other, and waits where `at_most` are not yet.
+def behind(write: Callable[[Piece], None], *, at_most: int = MAX_WAITING) -> Iterator[Callable[[Piece], None]]:
+    """A function that hands a piece to a thread, which writes the pieces one after the other.
 
-    What `write` raises is raised by a later call or at the end, and nothing is written after it. Where the caller
-    fails, what was put before is still written.
+    The function blocks while `at_most` pieces are waiting to be written. What `write` raises is raised by a later call
+    or at the end of the block, and nothing is written after it. If the block itself raises, the pieces that it has
+    handed over are still written.
     """
     waiting: deque[Future[None]] = deque()
     has_failed = Event()
@@ -51,6 +53,7 @@ def behind(write: Callable[[Piece], None], *, at_most: int = AT_MOST) -> Iterato
     def write_unless_failed(piece: Piece) -> None:
         if has_failed.is_set():
             return
+        # Set before and cleared after: stays set if `write` raises.
         has_failed.set()
         write(piece)
         has_failed.clear()

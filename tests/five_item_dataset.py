@@ -16,7 +16,7 @@ from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
-from recmem.text.vector_cache import exact_units
+from recmem.text.unit_vectors import exact_units
 from slow_reference import Event, Showing
 from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 

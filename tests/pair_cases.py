@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from recmem.kernels.match_reference import MatchTables
 from recmem.kernels.pairs import Memories, PairCandidates
-from recmem.text.vector_cache import exact_units
+from recmem.text.unit_vectors import exact_units
 
 N_TEXTS = 9
 ROWS = st.integers(0, N_TEXTS - 1)

@@ -23,7 +23,8 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.features import Grid, PairFeatures, candidate_features, retrieved_features
 from recmem.text.encoder import TextEncoder
 from recmem.text.item_text import text_columns
-from recmem.text.vector_cache import CACHE, VectorCache, exact_units
+from recmem.text.unit_vectors import exact_units
+from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
@@ -112,7 +113,7 @@ def read_training_data(
     split = split_times(_query_times(log, impressions), config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
-    cache = VectorCache(f"{store.path}/{CACHE}", encoder.fingerprint, encoder.dim)
+    cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     unit = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
     return TrainingData(dataset, exact_units(unit), split, encoder.fingerprint, ImpressionQueries.of(dataset))
 

@@ -16,7 +16,7 @@ from feature_store.redis.rows import event_rows
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import bundle_folder, registered_versions
 from recmem.text.item_text import item_text
-from recmem.text.vector_cache import CACHE, forget_texts
+from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
 _NOT_CHECKED = "not looked up"
 
@@ -65,7 +65,7 @@ def forget_item(store: Store, item_id: object, online: RedisMemories | None = No
     n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
     _republish(store, online)
-    n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / CACHE, texts)
+    n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / VECTORS_FOLDER, texts)
     return ForgetReceipt("item", removed, n_vectors, models, note, n_online)
 
 

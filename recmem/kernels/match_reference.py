@@ -9,7 +9,7 @@ The logits are clamped to +-LOGIT_LIMIT, so that the exponentials need no runnin
 An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(d_h) is folded into q and p.
 Of the slots that are `RetrievedSlots`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
 cosines at the border all count, so that the order of the slots changes nothing. Every backend chooses the same ones
-where cosines are exact (`recmem.text.vector_cache.exact_units`).
+where cosines are exact (`recmem.text.unit_vectors.exact_units`).
 """
 
 from __future__ import annotations

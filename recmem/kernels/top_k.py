@@ -23,7 +23,7 @@ def top_rows(
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
     for 16 bits on CUDA, numba for float32 on a CPU, where these are installed, else plain torch. All give the same rows
-    where the products are exact in float32, as those of `recmem.text.vector_cache.exact_units` are.
+    where the products are exact in float32, as those of `recmem.text.unit_vectors.exact_units` are.
 
     Raises ValueError for a backend that is none, RuntimeError where a named one cannot run here.
     """

@@ -1,4 +1,4 @@
-"""From the raw match score to a probability: a new version with another scale does not shift what callers see."""
+"""Calibrates the raw match score to a probability, so that callers see the same scale after every training."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from feature_store.arrays import Float32Array
 
 @dataclass(frozen=True)
 class Calibration:
-    """Platt's sigmoid (Platt, 1999): never falling, so that it keeps the order of the raw scores."""
+    """A sigmoid of a line (Platt, 1999) that never falls, so it keeps the order of the raw scores."""
 
     slope: float
-    """Of the log-odds in the raw score; 0 where the raw score tells nothing."""
+    """Log-odds per unit of the raw score; 0 if the raw score carries no information."""
     intercept: float
     """Log-odds at a raw score of 0."""
 
@@ -26,8 +26,9 @@ class Calibration:
             )
 
     def probability(self, raw: Float32Array) -> Float32Array:
-        """The chance that a retrieved candidate is taken up, by its raw match score alone: float32, 0 to 1."""
+        """The probability that a retrieved candidate is a positive, given only its raw match score: float32, 0 to 1."""
         log_odds = self.slope * raw.astype(np.float64) + self.intercept
-        # Two forms of one function, each where its exponential cannot overflow.
-        small = np.exp(-np.abs(log_odds))
-        return np.where(log_odds >= 0, 1 / (1 + small), small / (1 + small)).astype(np.float32)
+        # Two forms of the sigmoid: -|x| keeps the exponential from overflowing.
+        exponential = np.exp(-np.abs(log_odds))
+        sigmoid = np.where(log_odds >= 0, 1 / (1 + exponential), exponential / (1 + exponential))
+        return sigmoid.astype(np.float32)

@@ -1,12 +1,13 @@
-"""The match module: learns from texts what past interactions say about a candidate.
+"""The match module: learns from texts what a user's past events say about a candidate.
 
-It starts as the frozen cosine: the learned projections begin near zero and add to cos(candidate, slot), in the
-attention and in what a slot says.
+Before training it scores by text similarity: the learned projections start near zero and add to cos(candidate, slot),
+in the attention and in a slot's value.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -14,12 +15,17 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from recmem.kernels import MatchTables, match_contributions, match_scores, match_scores_training
-from recmem.matching.user_memory import N_AGES, Kind, Slots
+from recmem.matching import memory_kinds
+from recmem.matching.user_memory import N_AGES, Slots
 
 INITIAL_ATTENTION = 10.0
-"""Weight of the cosine in the attention at the start: near the maximum over the slots, yet with gradients for all."""
+"""Initial weight of the cosine in the attention: close to a maximum over the slots, yet every slot gets a gradient."""
 INITIAL_SCORE = 20.0
-"""Weight of the cosine in the score at the start: spreads it enough for a softmax over candidates."""
+"""Initial weight of the cosine in the score: scores vary enough for a softmax over candidates."""
+NEAR_ZERO = 0.02
+"""Standard deviation of the initial query and probe projections."""
+INITIAL_ROW_LENGTH = 3.0
+"""Approximate length of a row of the initial key and value projections."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +33,11 @@ class MatchConfig:
     """The shape of the match module."""
 
     dim: int = 384
-    """Width of the text vectors."""
+    """Length of a text vector."""
     n_heads: int = 4
-    """Ways of looking at a memory."""
+    """Number of attention heads."""
     head_dim: int = 32
-    """Width of q, k, p and v per head."""
+    """Length of q, k, p and v in each head."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "n_heads", "head_dim"):
@@ -40,28 +46,65 @@ class MatchConfig:
 
 
 class MatchModule(nn.Module):
-    """q, k, p, v, prior and null of each text vector, and what age and kind of a slot add."""
+    """The projections q, k, p, v, prior and null of a text vector, and the terms for a slot's age and kind."""
 
     def __init__(self, config: MatchConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        dim, heads, width = config.dim, config.n_heads, config.n_heads * config.head_dim
-        small, unit = 0.02, 3 / math.sqrt(dim)
-        self.query, self.probe = _weight((width, dim), small, generator), _weight((width, dim), small, generator)
-        self.key, self.value = _weight((width, dim), unit, generator), _weight((width, dim), unit, generator)
-        self.key_bias, self.value_bias = nn.Parameter(torch.zeros(width)), nn.Parameter(torch.zeros(width))
+        dim = config.dim
+        n_heads = config.n_heads
+        width = n_heads * config.head_dim
+        n_kinds = len(memory_kinds.KINDS)
+        std = INITIAL_ROW_LENGTH / math.sqrt(dim)
+        self.query = _weight((width, dim), NEAR_ZERO, generator)
+        self.probe = _weight((width, dim), NEAR_ZERO, generator)
+        self.key = _weight((width, dim), std, generator)
+        self.value = _weight((width, dim), std, generator)
+        self.key_bias = nn.Parameter(torch.zeros(width))
+        self.value_bias = nn.Parameter(torch.zeros(width))
         self.prior = nn.Parameter(torch.zeros(dim))
-        self.null_value, self.null_offset = nn.Parameter(torch.zeros(heads, dim)), nn.Parameter(torch.zeros(heads))
-        self.null_logit = nn.Parameter(torch.zeros(heads))
-        self.alpha = nn.Parameter(torch.full((heads,), INITIAL_ATTENTION))
-        self.gamma = nn.Parameter(torch.full((heads,), INITIAL_SCORE / heads))
-        self.age, self.kind = nn.Parameter(torch.zeros(N_AGES, heads)), nn.Parameter(torch.zeros(len(Kind), heads))
-        self.sign = nn.Parameter(torch.ones(len(Kind), heads))
+        self.null_value = nn.Parameter(torch.zeros(n_heads, dim))
+        self.null_offset = nn.Parameter(torch.zeros(n_heads))
+        self.null_logit = nn.Parameter(torch.zeros(n_heads))
+        self.alpha = nn.Parameter(torch.full((n_heads,), INITIAL_ATTENTION))
+        self.gamma = nn.Parameter(torch.full((n_heads,), INITIAL_SCORE / n_heads))
+        self.age = nn.Parameter(torch.zeros(N_AGES, n_heads))
+        self.kind = nn.Parameter(torch.zeros(n_kinds, n_heads))
+        self.sign = nn.Parameter(torch.ones(n_kinds, n_heads))
+
+    @classmethod
+    def from_weights(cls, config: MatchConfig, weights: Mapping[str, Tensor]) -> MatchModule:
+        """The module with the weights of another one's `state_dict`.
+
+        Raises ValueError, before it allocates anything, if the weights have another shape than the configuration says
+        or another number of memory kinds than `recmem.matching.memory_kinds.KINDS`.
+        """
+        expected = (config.n_heads * config.head_dim, config.dim)
+        got = tuple(weights["query"].shape)
+        if got != expected:
+            raise ValueError(f"query: expected a shape of {expected}, got {got}")
+        names = ", ".join(kind.name for kind in memory_kinds.KINDS)
+        n_kinds = len(weights["kind"])
+        if n_kinds != len(memory_kinds.KINDS):
+            raise ValueError(
+                f"{n_kinds} memory kinds, where recmem.matching.memory_kinds has {len(memory_kinds.KINDS)} ({names})"
+            )
+        module = cls(config)
+        module.load_state_dict(weights)
+        return module
+
+    @property
+    def n_kinds(self) -> int:
+        """Number of memory kinds."""
+        return len(self.kind)
 
     def tables(
         self, unit: Float[Tensor, "item dim"], *, dropped: Float[Tensor, "item dim"] | None = None
     ) -> MatchTables:
-        """Everything that scoring needs of each text. `dropped`, in training, is what the projections read instead."""
+        """Everything that scoring needs of each text.
+
+        `dropped`: the vectors after dropout, which the projections read in training; cosines are always of `unit`.
+        """
         vectors = unit if dropped is None else dropped
         scale = 1 / math.sqrt(self.config.head_dim)
         return MatchTables(
@@ -78,10 +121,12 @@ class MatchModule(nn.Module):
         )
 
     def slot_terms(self, slots: Slots) -> tuple[Float[Tensor, "slot head"], Float[Tensor, "slot head"]]:
-        """What age and kind add to a slot's attention, and the sign of what it says."""
-        # index_select's backward adds in a fixed order; that of indexing does not, and a seed would give many modules.
-        age, kind = self.age.index_select(0, slots.ages), self.kind.index_select(0, slots.kinds)
-        return age + kind, self.sign.index_select(0, slots.kinds)
+        """Attention bias of each slot, from its age and kind, and the sign that its value is multiplied by."""
+        # Not indexing: its backward adds in no fixed order, so one seed would give many modules. index_select's does.
+        age = self.age.index_select(0, slots.ages)
+        kind = self.kind.index_select(0, slots.kinds)
+        sign = self.sign.index_select(0, slots.kinds)
+        return age + kind, sign
 
     def forward(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]
@@ -89,7 +134,7 @@ class MatchModule(nn.Module):
         """The match score of every candidate (a row of the tables) for every memory."""
         bias, sign = self.slot_terms(slots)
         score = match_scores_training if self.training else match_scores
-        return score(tables, slots.rows, slots.owner, bias, sign, candidates, slots.n_memories, slots.retrieved)
+        return score(tables, slots.rows, slots.memory_index, bias, sign, candidates, slots.n_memories, slots.retrieved)
 
     def contributions(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]

@@ -1,4 +1,4 @@
-"""The texts nearest to other texts, in catalogues too large to be scored whole: exact in torch, or through faiss."""
+"""Nearest-neighbour search among text vectors: exact in torch, or approximate with faiss."""
 
 from __future__ import annotations
 
@@ -16,44 +16,52 @@ from recmem.kernels.top_k import top_rows
 
 SearchBackend = Literal["exact", "faiss"]
 PROBED_SHARE = 1 / 16
-"""Share of the cells that faiss looks into: what its recall is paid with."""
+"""Share of its cells that faiss searches for a query. More cells: better recall, slower search."""
+CELLS_PER_SQRT_ROW = 4
+"""faiss advises 4 to 16 cells for each square root of the number of rows."""
+ROWS_PER_CELL = 39
+"""Rows that faiss wants for each cell to learn its centre from."""
 
 
 class TextSearch(Protocol):
-    """Finds rows of a table of unit vectors."""
+    """A search index over a table of unit vectors."""
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
-        """The `k` rows of the largest cosine to each query, best first: int64[query, k]; -1 where fewer were found."""
+        """The `k` rows with the largest cosine to each query, best first: int64[query, k], -1 if fewer are found."""
         ...
 
 
 class ExactSearch:
-    """Every cosine, on the device where the table lies. Equal ones go by row.
+    """Computes every cosine, on the device of the table. Equal cosines go by row.
 
-    On a GPU a table that float16 holds without loss is kept in it as well, for the tensor cores.
+    On a GPU, a table that float16 holds without loss is kept in float16 too, for the tensor cores.
     """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         self._unit = unit.contiguous()
-        half = self._unit.half() if unit.is_cuda else None
-        self._half = half if half is not None and bool((half == self._unit).all()) else None
+        self._half = _lossless_half(self._unit) if unit.is_cuda else None
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
-        """See `TextSearch.nearest`; k is at most the number of rows."""
-        k, half = min(k, len(self._unit)), queries.half()
-        if self._half is not None and bool((half == queries).all()):
+        """See `TextSearch.nearest`. With fewer than k rows, it returns all of them."""
+        k = min(k, len(self._unit))
+        half = None if self._half is None else _lossless_half(queries)
+        if self._half is not None and half is not None:
             return top_rows(self._half, half.contiguous(), k)
         return top_rows(self._unit, queries.contiguous(), k)
 
 
 class FaissSearch:
-    """faiss's inverted lists: cells around centres, of which a share is looked into. Approximate: see `recall`."""
+    """Approximate search with faiss's inverted lists: of the cells around learned centres, a share is searched.
+
+    `recall` measures how much it finds.
+    """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
         faiss = _faiss()
         vectors = unit.float().cpu().numpy()
-        # faiss asks for 39 rows a cell to learn the centres from; fewer than that is one cell, retrieved whole.
-        n_cells = max(min(round(4 * math.sqrt(len(vectors))), len(vectors) // 39), 1)
+        n_cells = round(CELLS_PER_SQRT_ROW * math.sqrt(len(vectors)))
+        # A table too small for two cells is one cell, which every query searches whole.
+        n_cells = max(min(n_cells, len(vectors) // ROWS_PER_CELL), 1)
         self._index = faiss.index_factory(vectors.shape[1], f"IVF{n_cells},Flat", faiss.METRIC_INNER_PRODUCT)
         self._index.nprobe = max(math.ceil(n_cells * PROBED_SHARE), 1)
         if hasattr(faiss, "StandardGpuResources") and faiss.get_num_gpus() > 0:
@@ -71,15 +79,22 @@ class FaissSearch:
 
 
 def text_search(unit: Float[Tensor, "item dim"], backend: SearchBackend) -> TextSearch:
-    """The search over these vectors. Raises DataError where faiss is asked for and not installed."""
+    """The search over these vectors. Raises DataError if the backend is faiss and it is not installed."""
     return FaissSearch(unit) if backend == "faiss" else ExactSearch(unit)
 
 
 def recall(search: TextSearch, unit: Float[Tensor, "item dim"], queries: Float[Tensor, "query dim"], k: int) -> float:
     """Share of the exact `k` nearest rows that `search` finds, 0 to 1."""
-    exact, found = ExactSearch(unit).nearest(queries, k), search.nearest(queries, k)
-    hits = [len(np.intersect1d(*pair)) for pair in zip(exact, found, strict=True)]
-    return sum(hits) / max(exact.size, 1)
+    exact = ExactSearch(unit).nearest(queries, k)
+    found = search.nearest(queries, k)
+    n_hits = sum(len(np.intersect1d(*pair)) for pair in zip(exact, found, strict=True))
+    return n_hits / max(exact.size, 1)
+
+
+def _lossless_half(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"] | None:
+    """The vectors in float16; None if that would change them."""
+    half = vectors.half()
+    return half if bool((half == vectors).all()) else None
 
 
 def _faiss() -> Any:
@@ -88,6 +103,6 @@ def _faiss() -> Any:
     except ModuleNotFoundError as error:
         raise DataError(
             "retrieval.search: expected faiss to be installed, got none. pip install 'recmem[faiss]' (or 'recmem[gpu]' "
-            "on a GPU machine), or leave the search exact."
+            "on a GPU machine), or use exact search."
         ) from error
     return faiss

@@ -1,4 +1,4 @@
-"""Untrained match columns: how near a candidate's text is to the texts of the memory, by cosine."""
+"""Untrained match features: text similarities between a candidate and the memory, by cosine."""
 
 from __future__ import annotations
 
@@ -6,29 +6,31 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from recmem.matching.user_memory import Kind, Slots
+from recmem.matching import memory_kinds
+from recmem.matching.user_memory import Slots
 
 SIMILARITIES = ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
 TOP = 3
+"""Slots whose mean is `similarity_top3`."""
 
 
 def similarities(
     unit: Float[Tensor, "item dim"], slots: Slots, candidates: Int[Tensor, " cand"]
 ) -> dict[str, Float[Tensor, "memory cand"]]:
-    """Largest, mean, mean of the three largest, and newest slot's cosine. 0 for an empty memory.
+    """Largest, mean, mean of the three largest, and newest slot's cosine with each candidate. 0 for an empty memory.
 
-    Slots that speak against an item are left out, unless a memory has no others.
+    Only `compared_slots` count.
     """
+    is_compared = compared_slots(slots)
+    rows_of_memories = torch.split(slots.rows[is_compared], _slots_per_memory(slots, is_compared).tolist())
     shape = (slots.n_memories, len(candidates))
-    kept = counted(slots)
     pooled = {name: unit.new_zeros(shape) for name in SIMILARITIES}
-    vectors = unit[candidates]
-    n_kept = torch.bincount(slots.owner[kept], minlength=slots.n_memories).tolist()
-    for memory, rows in enumerate(torch.split(slots.rows[kept], n_kept)):
+    candidate_vectors = unit[candidates]
+    for memory, rows in enumerate(rows_of_memories):
         if not len(rows):
             continue
-        cosine = vectors @ unit[rows].T
-        largest = cosine.topk(min(TOP, len(rows)), dim=1).values
+        cosine = candidate_vectors @ unit[rows].T  # [cand, slot]
+        largest = cosine.topk(min(TOP, len(rows)), dim=1).values  # [cand, TOP], descending
         pooled["similarity_max"][memory] = largest[:, 0]
         pooled["similarity_top3"][memory] = largest.mean(1)
         pooled["similarity_mean"][memory] = cosine.mean(1)
@@ -36,8 +38,17 @@ def similarities(
     return pooled
 
 
-def counted(slots: Slots) -> Bool[Tensor, " slot"]:
-    """The slots that similarities are taken over: not those against, unless their memory has no others."""
-    speaks_for = slots.kinds != Kind.AGAINST
-    n_for = torch.bincount(slots.owner[speaks_for], minlength=slots.n_memories)
-    return speaks_for | (n_for[slots.owner] == 0)
+def compared_slots(slots: Slots) -> Bool[Tensor, " slot"]:
+    """The slots that similarities are taken over.
+
+    Their kinds say so (by default all but negative ones). A memory that has none of these kinds is compared as a whole.
+    """
+    kind_is_compared = torch.tensor([kind.in_text_similarity for kind in memory_kinds.KINDS])
+    is_compared = kind_is_compared.to(slots.kinds.device)[slots.kinds]
+    n_compared = _slots_per_memory(slots, is_compared)
+    return is_compared | (n_compared[slots.memory_index] == 0)
+
+
+def _slots_per_memory(slots: Slots, chosen: Bool[Tensor, " slot"]) -> Int[Tensor, " memory"]:
+    """How many of the chosen slots each memory has."""
+    return torch.bincount(slots.memory_index[chosen], minlength=slots.n_memories)

@@ -1,43 +1,37 @@
-"""A user's memory as slots: which text, how long ago, which kind. One attention reads all kinds."""
+"""A user's memory as slots. A slot is an event: its item's text, its age and its kind."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import IntEnum
 
 import numpy as np
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from feature_store.arrays import IntArray
+from feature_store.arrays import BoolArray, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.kernels import RetrievedSlots
+from recmem.matching.memory_kinds import kinds_of
 
 HISTORY = 200
-"""Events of a user that are read for a query, the newest."""
+"""How many of a user's events are read for a query: the newest."""
 N_AGES = 24
-"""Age buckets: the moments since the event on a logarithmic scale, see `age_bucket`."""
-
-
-class Kind(IntEnum):
-    """What a slot says about its user; the match module learns a bias and a sign for each."""
-
-    AGAINST = 0
-    NEUTRAL = 1
-    FOR = 2
+"""Number of age buckets, see `age_bucket`."""
+BUCKETS_PER_DOUBLING = 3
+"""Age buckets that a doubling of the age passes through."""
 
 
 @dataclass(frozen=True)
 class MemoryConfig:
-    """What is remembered."""
+    """Which events make up a user's memory."""
 
     recent: int = 50
     """Slots that every candidate sees: the newest events."""
     retrieved: int = 0
-    """Further slots, of a long history: of the older events those most like the candidate, another choice for each."""
+    """Slots that each candidate sees of the older events: those with the most similar text. 0 turns this off."""
     retrieved_from: int = 150
-    """Older events that these are looked for among, the newest; idle where none is retrieved."""
+    """How many older events these are chosen from, the newest first. Ignored if `retrieved` is 0."""
 
     def __post_init__(self) -> None:
         if self.recent < 1:
@@ -48,52 +42,53 @@ class MemoryConfig:
             )
         if self.retrieved_from < self.retrieved:
             raise ValueError(
-                f"retrieved_from: expected at least retrieved ({self.retrieved}), got {self.retrieved_from}. Look through more."
+                f"retrieved_from: expected at least retrieved ({self.retrieved}), got {self.retrieved_from}. Raise it."
             )
-        if self.held > HISTORY:
-            name, kept = ("recent + retrieved_from", self.held) if self.retrieved else ("recent", self.recent)
-            raise ValueError(f"{name}: expected at most {HISTORY}, got {kept}. That many events are read for a query.")
+        if self.n_events > HISTORY:
+            name = "recent + retrieved_from" if self.retrieved else "recent"
+            raise ValueError(
+                f"{name}: expected at most {HISTORY}, got {self.n_events}. Only {HISTORY} events are read for a query."
+            )
 
     @property
-    def held(self) -> int:
-        """Events of a user that a memory is made of, the newest."""
+    def n_events(self) -> int:
+        """How many of a user's events a memory is made of, the newest."""
         return self.recent + (self.retrieved_from if self.retrieved else 0)
 
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """The slots of several memories, one after the other, the newest event last in each."""
+    """The slots of several memories, one memory after the other, the newest event last in each."""
 
     rows: Int[Tensor, " slot"]
     """Row of the slot's text in the item table."""
     ages: Int[Tensor, " slot"]
     """Age bucket, 0 .. N_AGES - 1."""
     kinds: Int[Tensor, " slot"]
-    """`Kind` as a number."""
-    owner: Int[Tensor, " slot"]
-    """Which memory the slot belongs to, never falling."""
+    """Place of the slot's kind in `recmem.matching.memory_kinds.KINDS`."""
+    memory_index: Int[Tensor, " slot"]
+    """Which memory the slot belongs to, ascending."""
     n_memories: int
-    """Memories in all, the empty ones included."""
+    """Number of memories, including empty ones."""
     retrieved: RetrievedSlots | None = None
-    """Which slots a candidate sees only where they are most like it; None where it sees all."""
+    """Which slots a candidate sees only if they are among the most similar ones; None if it sees all slots."""
 
     @classmethod
     def of(cls, histories: Histories, memory: MemoryConfig) -> Slots:
-        """The memory that each history gives: its newest events. An empty history gives an empty memory."""
-        held = histories.newest(memory.held)
-        after = np.repeat(held.items.offsets[1:], held.items.lengths) - np.arange(len(held.items.values))
-        older = torch.from_numpy(after > memory.recent)
+        """The memory of each history: its newest events. An empty history gives an empty memory."""
+        remembered = histories.newest(memory.n_events)
+        is_older = torch.from_numpy(_is_older(remembered, memory.recent))
         return cls(
-            rows=torch.from_numpy(held.items.values.copy()),
-            ages=torch.from_numpy(age_bucket(held.recency)),
-            kinds=torch.from_numpy(held.signs.astype(np.int64) + 1),
-            owner=torch.from_numpy(held.items.row_index),
-            n_memories=len(held),
-            retrieved=RetrievedSlots(older, memory.retrieved) if bool(older.any()) else None,
+            rows=torch.from_numpy(remembered.items.values.copy()),
+            ages=torch.from_numpy(age_bucket(remembered.recency)),
+            kinds=torch.from_numpy(kinds_of(remembered)),
+            memory_index=torch.from_numpy(remembered.items.row_index),
+            n_memories=len(remembered),
+            retrieved=RetrievedSlots(is_older, memory.retrieved) if bool(is_older.any()) else None,
         )
 
     def moved_to(self, rows: Int[Tensor, " slot"]) -> Slots:
-        """The same memories over another table, where the slots' texts stand at `rows`."""
+        """The same memories over another item table, in which the slots' texts have these rows."""
         return replace(self, rows=rows)
 
     def to(self, device: torch.device) -> Slots:
@@ -103,13 +98,23 @@ class Slots:
             rows=self.rows.to(device),
             ages=self.ages.to(device),
             kinds=self.kinds.to(device),
-            owner=self.owner.to(device),
+            memory_index=self.memory_index.to(device),
             retrieved=self.retrieved and self.retrieved.to(device),
         )
 
 
 def age_bucket(recency: IntArray) -> IntArray:
-    """Bucket of an age in moments of the user (0: the newest): int64, thirds of an octave."""
-    bucket = np.floor(3 * np.log2(1.0 + recency)).astype(np.int64)
+    """Bucket of an age in visits (0: the newest visit): int64, three buckets to a doubling, at most N_AGES - 1."""
+    bucket = np.floor(BUCKETS_PER_DOUBLING * np.log2(1.0 + recency)).astype(np.int64)
     capped: IntArray = np.minimum(bucket, N_AGES - 1)
     return capped
+
+
+def _is_older(histories: Histories, recent: int) -> BoolArray:
+    """bool[event]: is the event none of the newest `recent` of its history?"""
+    items = histories.items
+    end_of_history = np.repeat(items.offsets[1:], items.lengths)
+    # 1 for the newest event of a history, 2 for the one before it.
+    place_from_end = end_of_history - np.arange(len(items.values))
+    is_older: BoolArray = place_from_end > recent
+    return is_older

@@ -107,7 +107,7 @@ def by_pairs(candidates: Ragged, n_pairs: int) -> Iterator[IntArray]:
 
 def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> Grid:
     """Item-item and match columns and popularity of the given items of the catalogue: float32[query, item] each."""
-    dense = matcher.columns(queries.histories, items) | _covisitation(dataset, queries, items)
+    dense = matcher.features(queries.histories, items) | _covisitation(dataset, queries, items)
     users = len(queries)
     counters = item_counters(
         dataset.reads, np.tile(items, users), np.repeat(queries.times, len(items)), dataset.config.counters

@@ -1,4 +1,4 @@
-"""Which items to rank for a query: the first of every source, the sources interleaved."""
+"""Which items are ranked for a query: the best of every candidate source, interleaved."""
 
 from __future__ import annotations
 
@@ -14,21 +14,23 @@ from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import SearchBackend
 
 SOURCES = ("match_raw", "similarity_max", "together", "follow_recent", "ease_recent", "popularity_medium")
-"""Columns that candidates are drawn by; the match leads, for it alone finds items that nobody has touched yet."""
+"""Candidate sources: features that items are retrieved by. The match leads: it alone finds items without any event."""
+NOT_RETRIEVED = np.iinfo(np.int32).max
+"""Rank of an item that no source retrieves."""
 
 
 @dataclass(frozen=True)
 class RetrievalConfig:
-    """How many items are ranked for a query."""
+    """How many items are ranked for a query, and how they are found."""
 
     candidates: int = 300
     """Items per query, from all sources together."""
     exclude_seen: bool = True
-    """Leave out what the user already has."""
+    """Whether to leave out items that the user already has."""
     whole_up_to: int = 50_000
-    """Larger catalogues are not scored whole: only the texts nearest to the memory, what goes with it, the popular."""
+    """A catalogue with more items is not scored whole: see `recmem.retrieval.shortlist`."""
     search: SearchBackend = "exact"
-    """How the nearest texts of a larger catalogue are found; "faiss" is approximate and needs `recmem[faiss]`."""
+    """How the nearest texts of such a catalogue are found. "faiss" is approximate and needs `recmem[faiss]`."""
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
@@ -36,31 +38,34 @@ class RetrievalConfig:
         if self.whole_up_to < 1:
             raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
         if self.search not in get_args(SearchBackend):
-            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Name one of the two.")
+            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Choose one of the two.")
 
 
 def retrieve(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:
-    """Per query the best `n_candidates` items by the best place that any source gives them; best first.
+    """The `n_candidates` items of each query that rank best in any source, the best first.
 
-    `sources` are float32[query, item], higher is better; equal places go by the order of the sources. `excluded`,
-    bool[query, item], are items to leave out. Rows are shorter where fewer items are left.
+    `sources` are scores, float32[query, item], higher is better. An item's rank is the best that any source gives it;
+    equal ranks go by the order of the sources. `excluded`, bool[query, item], are items to leave out. A query that has
+    fewer items left gets a shorter row.
     """
-    n_queries, n_items = next(iter(sources.values())).shape
+    n_queries, n_items = excluded.shape
     depth = min(n_candidates, n_items)
-    places = np.full((n_queries, n_items), np.iinfo(np.int32).max, np.int32)
-    rows = np.arange(n_queries)[:, None]
+    query = np.arange(n_queries)[:, None]
+    # Interleaved: rank r of source s is r * n_sources + s, so no two sources give the same rank.
+    best_rank = np.full((n_queries, n_items), NOT_RETRIEVED, np.int32)
     for number, scores in enumerate(sources.values()):
-        top = _top(scores, excluded, depth)
-        place = np.arange(depth, dtype=np.int32) * len(sources) + number
-        places[rows, top] = np.minimum(places[rows, top], place[None])
-    places[excluded] = np.iinfo(np.int32).max
-    order = np.argsort(places, axis=1, kind="stable")[:, :depth]
-    found = np.take_along_axis(places, order, axis=1) < np.iinfo(np.int32).max
-    return Ragged.from_lengths(order[found].astype(np.int64), found.sum(1))
+        items = _best_items(scores, excluded, depth)  # [query, depth]
+        rank = np.arange(depth, dtype=np.int32) * len(sources) + number  # [depth]
+        best_rank[query, items] = np.minimum(best_rank[query, items], rank)
+    # A source has excluded items in its last ranks if it has too few others.
+    best_rank[excluded] = NOT_RETRIEVED
+    order = np.argsort(best_rank, axis=1, kind="stable")[:, :depth]  # [query, depth]
+    is_retrieved = np.take_along_axis(best_rank, order, axis=1) < NOT_RETRIEVED
+    return Ragged.from_lengths(order[is_retrieved].astype(np.int64), is_retrieved.sum(1))
 
 
-def _top(scores: Float32Array, excluded: BoolArray, depth: int) -> IntArray:
-    """The items of the largest scores per query; equal ones in the order of their rows, however many are scored."""
+def _best_items(scores: Float32Array, excluded: BoolArray, depth: int) -> IntArray:
+    """int64[query, depth]: the items with the largest scores, excluded ones last. Equal scores go by item row."""
     values = torch.from_numpy(np.where(excluded, np.finfo(scores.dtype).min, scores))
-    top: IntArray = largest(values, depth)[1].numpy()
-    return top
+    items: IntArray = largest(values, depth)[1].numpy()
+    return items

@@ -1,8 +1,9 @@
-"""What is scored at all for a query in a catalogue too large to be scored whole.
+"""The candidates that are scored for a query if the catalogue is too large to be scored whole.
 
-The nearest texts to each slot of the memory, everything that goes with an item of the history, and what was popular
-then and the user does not have. By similarity, co-visitation and popularity nothing is missed with exact search (but
-that what the user has takes places among the nearest texts); the match orders what these bring.
+They are the texts nearest to each slot of the memory, every item that an item-item model connects with the history,
+and the items that were popular at the time and the user does not have. With exact search, each item that would be
+retrieved by similarity, co-visitation or popularity is among them, except that items which the user already has take
+up places among the nearest texts. The match has no search of its own: it orders what these three bring.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 
+from feature_store.arrays import IntArray
 from feature_store.point_in_time.counters import item_counters
+from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -21,60 +24,79 @@ from recmem.retrieval.retrieve import RetrievalConfig
 
 
 def shortlist(dataset: Dataset, matcher: Matcher, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
-    """Per query the item rows that are scored, ascending; as many as are asked for that are not `seen`, if there are.
+    """The item rows to score for each query, ascending.
 
-    What others ask in the same batch changes nothing.
+    At least `config.candidates` of them are not `seen`, if the catalogue has that many. A query's shortlist does not
+    depend on the other queries of the batch.
     """
     parts = [
-        _near(dataset, matcher, queries, config),
-        _together(dataset, queries),
+        _nearest_texts(dataset, matcher, queries, config),
+        _covisited(dataset, queries),
         _popular(dataset, queries, seen, config),
     ]
+    # (query, item) as one number: its distinct values, in order, are the union of the parts.
     n_items = len(dataset.catalogue)
-    keys = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
-    return Ragged.from_lengths(keys % n_items, np.bincount(keys // n_items, minlength=len(queries)))
+    pairs = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
+    query_of_pair = pairs // n_items
+    return Ragged.from_lengths(pairs % n_items, np.bincount(query_of_pair, minlength=len(queries)))
 
 
-def _near(dataset: Dataset, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
-    """The nearest texts to each slot."""
+def _nearest_texts(dataset: Dataset, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
+    """The items whose texts are nearest to each slot of a query's memory."""
     slots = matcher.slots(queries.histories)
-    rows, place = np.unique(slots.rows.cpu().numpy(), return_inverse=True)
-    found = matcher.nearest(rows, config.candidates, config.search)[place]
-    owner = np.repeat(slots.owner.cpu().numpy(), found.shape[1])
-    known = ((found >= 0) & (found < len(dataset.catalogue))).ravel()
-    return Ragged.from_lengths(found.ravel()[known], np.bincount(owner[known], minlength=len(queries)))
+    # Each distinct text is searched for once.
+    texts, text_of_slot = np.unique(slots.rows.cpu().numpy(), return_inverse=True)
+    nearest = matcher.nearest(texts, config.candidates, config.search)[text_of_slot]  # [slot, k]
+    query = np.repeat(slots.memory_index.cpu().numpy(), nearest.shape[1])  # [slot * k]
+    rows = nearest.ravel()
+    # -1 where fewer than k were found; rows behind the catalogue's are texts that came with the request.
+    is_item = (rows >= 0) & (rows < len(dataset.catalogue))
+    return Ragged.from_lengths(rows[is_item], np.bincount(query[is_item], minlength=len(queries)))
 
 
-def _together(dataset: Dataset, queries: QueryBatch) -> Ragged:
-    """Every item that an item-item model connects with the history."""
-    n_items = len(dataset.catalogue)
+def _covisited(dataset: Dataset, queries: QueryBatch) -> Ragged:
+    """Every item that an item-item model connects with an item of the history, and the history's own items."""
     periods = dataset.timeline.periods(queries.times)
-    found = [np.empty(0, np.int64)] * len(queries)
+    connected = [np.empty(0, np.int64)] * len(queries)
     for period in np.unique(periods):
         rows = np.flatnonzero(periods == period)
-        histories = queries.histories.take(rows)
-        histories = histories.where(histories.items.values < n_items)
-        items = histories.items
-        seen = sp.csr_matrix(
-            (np.ones(len(items.values), np.float32), items.values, items.offsets), (len(rows), n_items)
-        )
-        models = dataset.timeline.at(int(period))
-        reached = sum((seen @ model for model in (models.together, models.follow, models.ease)), start=seen)
+        of_period = _connected(dataset, queries.histories.take(rows), int(period))
         for number, row in enumerate(rows):
-            found[row] = reached.indices[reached.indptr[number] : reached.indptr[number + 1]]
-    return Ragged.from_lists(found)
+            connected[row] = of_period.indices[of_period.indptr[number] : of_period.indptr[number + 1]]
+    return Ragged.from_lists(connected)
+
+
+def _connected(dataset: Dataset, histories: Histories, period: int) -> sp.csr_matrix:
+    """[query, item]: stored where a model of this period connects the item with the history, or the history has it."""
+    n_items = len(dataset.catalogue)
+    items = histories.where(histories.items.values < n_items).items
+    weights = np.ones(len(items.values), np.float32)
+    history = sp.csr_matrix((weights, items.values, items.offsets), (len(histories), n_items))
+    models = dataset.timeline.at(period)
+    connected = history
+    for model in (models.together, models.follow, models.ease):
+        connected = connected + history @ model
+    return connected
 
 
 def _popular(dataset: Dataset, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
-    """The most popular items as of each query's time, without those that are `seen`."""
-    n_items = len(dataset.catalogue)
-    items, best = np.arange(n_items), [np.empty(0, np.int64)] * len(queries)
+    """The most popular items as of each query's time that are not `seen`, at most `config.candidates` of them."""
+    popular = [np.empty(0, np.int64)] * len(queries)
     for time in np.unique(queries.times):
         rows = np.flatnonzero(queries.times == time)
-        counters = item_counters(dataset.reads, items, np.full(n_items, time), dataset.config.counters)
-        depth = min(config.candidates + int(seen.lengths[rows].max()), n_items)
-        popularity = torch.from_numpy(counters["popularity_medium"])[None]
-        order = largest(popularity, depth)[1][0].numpy()
+        # So many that enough are left of them for the query with the most seen items.
+        depth = config.candidates + int(seen.lengths[rows].max())
+        most_popular = _most_popular(dataset, int(time), depth)
         for row in rows:
-            best[row] = order[~np.isin(order, seen.row(int(row)))][: config.candidates]
-    return Ragged.from_lists(best)
+            is_new = ~np.isin(most_popular, seen.row(int(row)))
+            popular[row] = most_popular[is_new][: config.candidates]
+    return Ragged.from_lists(popular)
+
+
+def _most_popular(dataset: Dataset, time: int, depth: int) -> IntArray:
+    """The `depth` most popular items as of a time, the most popular first."""
+    n_items = len(dataset.catalogue)
+    counters = item_counters(dataset.reads, np.arange(n_items), np.full(n_items, time), dataset.config.counters)
+    popularity = torch.from_numpy(counters["popularity_medium"])[None]  # [1, item]
+    most_popular: IntArray = largest(popularity, min(depth, n_items))[1][0].numpy()
+    return most_popular

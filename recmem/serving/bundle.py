@@ -125,7 +125,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     config = _read_config(manifest, root)
     check_files(manifest, root)
     try:
-        module = _module(config.match, load_file(root / WEIGHTS))
+        module = MatchModule.from_weights(config.match, load_file(root / WEIGHTS))
         ranker = Ranker.from_files({name: (root / name).read_text(encoding="utf-8") for name in RANKER})
         sample = load_file(root / SELF_TEST)
     except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
@@ -134,18 +134,6 @@ def load_bundle(folder: str | Path) -> Bundle:
     bundle = Bundle(config, module.eval(), ranker)
     check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
-
-
-def _module(config: MatchConfig, weights: dict[str, Tensor]) -> MatchModule:
-    """The module with these weights."""
-    # Before the module is built: a damaged configuration could claim more weights than there is memory for.
-    expected = (config.n_heads * config.head_dim, config.dim)
-    got = tuple(weights["query"].shape)
-    if got != expected:
-        raise ValueError(f"query: expected a shape of {expected}, got {got}")
-    module = MatchModule(config)
-    module.load_state_dict(weights)
-    return module
 
 
 def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:

@@ -14,9 +14,8 @@ from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
-from recmem.matching.user_memory import Kind
+from recmem.matching.memory_kinds import kind_names
 
-KINDS = {Kind.FOR: "for", Kind.NEUTRAL: "neutral", Kind.AGAINST: "against"}
 N_REASONS = 2
 """How many memories a sentence names at most."""
 ADDS_UP_TO = 1e-5
@@ -35,6 +34,7 @@ class SlotReason:
     age: int
     """Visits of the user since then; 0 for the newest visit."""
     kind: str
+    """Name of the slot's memory kind, such as "positive"."""
     contribution: float
     """Part of `match_raw`: on the scale of the raw match score, not of the ranking score."""
 
@@ -113,7 +113,7 @@ def match_parts(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Prior [cand], null part [cand] and contributions of the slots [slot, cand] of one memory.
 
-    Computed in float64 on the CPU. The slots are those of `history.newest(matcher.memory.held)`, newest last.
+    Computed in float64 on the CPU. The slots are those of `history.newest(matcher.memory.n_events)`, newest last.
     """
     slots = matcher.slots(history)
     # The memory's items, then the candidates: the only rows of the tables that are needed.
@@ -131,8 +131,8 @@ def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
-    remembered = history.newest(matcher.memory.held)
-    kinds = [KINDS[Kind(int(sign) + 1)] for sign in remembered.signs]
+    remembered = history.newest(matcher.memory.n_events)
+    kinds = kind_names(remembered)
     reasons = [
         SlotReason(
             item_id=catalogue.ids[int(row)],

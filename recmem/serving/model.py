@@ -23,15 +23,15 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_shared_memories, write
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.matcher import Matcher
-from recmem.matching.user_memory import Kind
+from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
-from recmem.serving.explain import KINDS, Explanation, match_parts, slot_reasons
+from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, to_ids, to_polars, with_added
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_folder
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
-from recmem.text.encoder import resolve_device
+from recmem.text.torch_device import resolve_device
 
 __all__ = ["Explanation", "Model", "Scored", "load"]
 
@@ -214,7 +214,7 @@ class Model:
         """What is remembered of a user, newest first: item_id, title, timestamp, kind, visits_ago."""
         dataset, query, unmatched = self._queries(to_ids([user_id], "user_id"), timestamp, with_items=False)
         _warn_unanswered(unmatched)
-        history = query.histories.newest(self.bundle.config.memory.held)
+        history = query.histories.newest(self.bundle.config.memory.n_events)
         rows = history.items.values[::-1]
         catalogue = dataset.catalogue
         return pl.DataFrame(
@@ -222,7 +222,7 @@ class Model:
                 "item_id": catalogue.ids.gather(rows),
                 "title": pl.Series([catalogue.title(int(row)) for row in rows], dtype=pl.String),
                 "timestamp": pl.Series(history.times[::-1].copy()).cast(TIMESTAMP),
-                "kind": pl.Series([KINDS[Kind(int(sign) + 1)] for sign in history.signs[::-1]], dtype=pl.String),
+                "kind": pl.Series(kind_names(history)[::-1], dtype=pl.String),
                 "visits_ago": history.recency[::-1].copy(),
             }
         )

@@ -80,6 +80,6 @@ def _reasons(dataset: Dataset, matcher: Matcher, queries: QueryBatch, row: int, 
     """The reason for each of the items, for one query."""
     history = queries.histories.take(np.array([row]))
     _, _, parts = match_parts(matcher, history, items)
-    remembered = history.newest(matcher.memory.held).items.values
+    remembered = history.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
     return [in_words(titles, contributions.tolist()) for contributions in parts.T]

@@ -10,7 +10,7 @@ from torch import Tensor
 from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
-from recmem.matching.user_memory import N_AGES, Kind, Slots
+from recmem.matching.user_memory import N_AGES, Slots
 from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import Ranker
 
@@ -69,8 +69,8 @@ def _match_scores(module: MatchModule, texts: Float[Tensor, "text dim"]) -> Floa
     slots = Slots(
         rows=slot % n_texts,
         ages=slot % N_AGES,
-        kinds=slot % len(Kind),
-        owner=torch.repeat_interleave(torch.arange(len(sizes)), sizes),
+        kinds=slot % module.n_kinds,
+        memory_index=torch.repeat_interleave(torch.arange(len(sizes)), sizes),
         n_memories=len(sizes),
     )
     with torch.inference_mode():

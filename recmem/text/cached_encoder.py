@@ -1,4 +1,4 @@
-"""Texts to unit vectors in serving: from the store's cache where it can be, else by the encoder, loaded when needed."""
+"""Texts to unit vectors in serving: cached where possible, with an encoder that is loaded when it is first needed."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ from torch import Tensor
 
 from feature_store import DataError, Store
 from recmem.text.encoder import EncoderConfig, TextEncoder
-from recmem.text.vector_cache import CACHE, VectorCache, exact_units
+from recmem.text.unit_vectors import exact_units
+from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
 MAX_KEPT_TEXTS = 100_000
-"""Vectors of texts that are no items', held in memory; beyond these they are all let go."""
+"""Vectors of callers' texts held in memory. When there would be more, all are dropped."""
 
 
 class LazyEncoder:
-    """The encoder of a model; its weights are read when the first text is encoded."""
+    """A model's text encoder that reads its weights when the first text is encoded. Safe to use from several threads.
+
+    A model whose texts are all cached never loads it.
+    """
 
     def __init__(self, config: EncoderConfig, *, fingerprint: str, dim: int, device: str) -> None:
         self.fingerprint = fingerprint
@@ -33,14 +37,14 @@ class LazyEncoder:
     def encode(
         self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
     ) -> Float[Tensor, "text dim"]:
-        """Unit vectors of the texts, in order. Raises DataError where this is not the encoder of the training."""
+        """Unit vectors of the texts, in order. Raises DataError if the model was trained with another encoder."""
         with self._lock:
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
-        """As `encode`, part by part."""
+        """`encode` of each part, in order."""
         with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
@@ -54,13 +58,16 @@ class LazyEncoder:
             raise DataError(
                 f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
                 f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
-                "train anew: vectors of two encoders never mix."
+                "train again: vectors of two encoders cannot be mixed."
             )
         return encoder
 
 
 class CachedEncoder:
-    """Unit vectors of texts, the same for the same text whether it is an item's of the store or a caller's."""
+    """Unit vectors of texts from two caches: the store's on disk for its items, one in memory for callers' texts.
+
+    A text has the same vector in both.
+    """
 
     def __init__(self, encoder: LazyEncoder, cache: VectorCache | None) -> None:
         self._encoder = encoder
@@ -70,25 +77,27 @@ class CachedEncoder:
 
     @classmethod
     def of(cls, encoder: LazyEncoder, store: Store | None) -> CachedEncoder:
-        """With the cache of a store on this machine's disk; none beside a store in an object store."""
+        """The encoder with the store's cache, or without one if the store is not on a local disk."""
         if store is None or "://" in store.path:
             return cls(encoder, None)
-        return cls(encoder, VectorCache(Path(store.path) / CACHE, encoder.fingerprint, encoder.dim))
+        return cls(encoder, VectorCache(Path(store.path) / VECTORS_FOLDER, encoder.fingerprint, encoder.dim))
 
     def of_items(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """Vectors of the store's items; those that its cache lacks are encoded and kept there."""
+        """Vectors of the store's item texts. Those that its cache lacks are encoded and added to it."""
         if self._cache is None:
             return self.of_texts(texts)
         return exact_units(self._cache.get_or_encode(texts, self._encoder))
 
     def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """Vectors of texts that callers bring; kept in memory only: scoring writes nothing to the disk."""
-        kept = self._kept  # another thread may replace it, but never removes anything from it
+        """Vectors of callers' texts. They are kept in memory only, because scoring writes nothing to disk."""
+        # Another thread may replace the dict, but never removes anything from it.
+        kept = self._kept
         vectors = {text: kept[text] for text in texts if text in kept}
         missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
-            # Rounded as the cache on disk rounds them.
-            vectors |= dict(zip(missing, self._encoder.encode(missing).half().float(), strict=True))
+            # float16, as the cache on disk stores them.
+            encoded = self._encoder.encode(missing).half().float()
+            vectors |= dict(zip(missing, encoded, strict=True))
             with self._lock:
                 if len(self._kept) + len(missing) > MAX_KEPT_TEXTS:
                     self._kept = {}

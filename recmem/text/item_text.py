@@ -1,4 +1,4 @@
-"""The text of an item: which columns carry text, and how they become one string."""
+"""The text of an item: which of its columns contain text, and how they are joined into one string."""
 
 from __future__ import annotations
 
@@ -10,16 +10,12 @@ if TYPE_CHECKING:
     import polars as pl
 
 TEMPLATE_VERSION = 1
-"""Version of the template that `item_text` writes; part of the encoder's fingerprint.
-
-Raise it with every change of the output.
-"""
+"""Version of `item_text`'s template; part of the encoder's fingerprint. Raise it with every change of the output."""
 
 PLAIN_COLUMNS = ("title", "description")
-"""Columns whose value stands in the text without its column's name, in this order."""
+"""Columns whose values are written without the column's name, in this order."""
 
-ITEM_ID = "item_id"
-
+# Forms of values that are no words to read. A column is left out if nearly all of its sample has one of them.
 _NOT_PROSE = {
     "number": r"[+-]?\d[\d., ]*",
     "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
@@ -32,14 +28,14 @@ _NOT_PROSE_SHARE = 0.9
 
 
 def text_columns(frame: pl.DataFrame) -> list[str]:
-    """Names of the columns of `frame` that carry text: title, description, then the others in the frame's order.
+    """Names of the columns of `frame` that contain text: title, description, then the others in the frame's order.
 
-    A column counts when its dtype is String, Categorical or Enum. Left out are `item_id`, columns named `id` or
-    `*_id`, and columns of whose first 1,000 non-empty values nine in ten look like a number, a date, an address (URL),
-    a UUID or hash, or an article code ("SKU-1234"). `title` and `description` are never left out for their values.
+    These are columns of dtype String, Categorical or Enum, except columns named `id` or `*_id`, and columns where nine
+    in ten of the first 1,000 non-empty values look like a number, a date, a URL, a UUID or hash, or an article code
+    ("SKU-1234"). `title` and `description` are always included.
 
-    The answer depends on the values: take it once, from the catalogue that the model is trained on, keep it with the
-    model, and give it to `item_text` ever after.
+    The result depends on the values. Compute it once, on the catalogue that the model is trained on, store it with the
+    model and pass it to `item_text` from then on.
 
     >>> import polars as pl
     >>> text_columns(pl.DataFrame({"item_id": ["1"], "brand": ["HP"], "title": ["Ink"], "released": ["2018-01-31"]}))
@@ -56,11 +52,12 @@ def text_columns(frame: pl.DataFrame) -> list[str]:
 def item_text(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.Series:
     """One text per row of `frame`, a String series named `text`, without nulls: "title. description. category: x".
 
-    `title` and `description` stand plain, every other column as "name: value" (underscores of the name become spaces).
-    The order is that of `columns`, or of `text_columns(frame)` where none are given. Empty and null values are left
-    out, white space is collapsed, full stops at a part's end give way to the separator. A row without text gives "".
+    `title` and `description` are written as they are, every other column as "name: value", with spaces for underscores
+    in the name. The order is that of `columns`, by default `text_columns(frame)`. Empty and null values are left out,
+    white space is collapsed, and full stops at the end of a value are replaced by the separator. A row without any
+    text gives "".
 
-    Raises ValueError where `columns` names one that the frame lacks.
+    Raises ValueError if the frame lacks one of `columns`.
 
     >>> import polars as pl
     >>> item_text(pl.DataFrame({"title": ["Ink."], "description": [""], "brand": ["HP"]})).to_list()
@@ -73,7 +70,7 @@ def item_text(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.S
     if missing:
         raise ValueError(
             f"columns: expected columns of the frame ({', '.join(frame.columns)}), got {', '.join(missing)}. "
-            "Give items the same text columns as the model was trained on."
+            "Give items the text columns that the model was trained on."
         )
     if not columns:
         return pl.Series("text", [""] * frame.height, dtype=pl.String)
@@ -82,7 +79,7 @@ def item_text(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.S
 
 
 def _part(name: str) -> pl.Expr:
-    """The column's value as it stands in the text; null where there is nothing to say."""
+    """The column's part of the text; null if the value is empty."""
     import polars as pl
 
     value = pl.col(name).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars().str.strip_chars_end(" .。")
@@ -91,11 +88,11 @@ def _part(name: str) -> pl.Expr:
 
 
 def _is_id_name(name: str) -> bool:
-    return name == "id" or name.endswith("_id") or name == ITEM_ID
+    return name == "id" or name.endswith("_id")
 
 
 def _is_prose(values: pl.Series) -> bool:
-    """False where nearly all of the values have the form of an id, a number, a date or an address."""
+    """False if nearly all of the values have a form of `_NOT_PROSE`."""
     import polars as pl
 
     sample = values.cast(pl.String).str.strip_chars()

@@ -1,13 +1,9 @@
-"""The cache of text vectors on disk: a text is encoded once in its life."""
+"""The cache of text vectors on disk: each text is encoded once."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-import uuid
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -16,55 +12,25 @@ import numpy as np
 import polars as pl
 import torch
 from jaxtyping import Float
-from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
-from feature_store.atomic_files import clear
 from recmem.pipelining import behind
+from recmem.text.vector_parts import Float16Array, VectorParts, text_hash
 
-CACHE = "vectors"
+VECTORS_FOLDER = "vectors"
 """Folder of a store that keeps the text vectors."""
-GRID = 2048
-"""Numbers of a unit vector are multiples of 1 / GRID."""
 FLUSH_TEXTS = 4096
-"""New vectors are written after at most this many texts, while the next are encoded: a killed run loses two parts."""
-LOOKED_UP_TEXTS = 65_536
+"""New vectors are written after this many texts at most. A killed run loses at most two such parts."""
+LOOKUP_TEXTS = 65_536
 """Texts that are looked up in the index at once."""
 
-_HASH_BYTES = 16
-_FINGERPRINT_KEY = "recmem_fingerprint"
-_DIGEST_KEY = "recmem_digest"
-_PLACE_SCHEMA = {"text_hash": pl.Binary(), "part": pl.String(), "row": pl.Int64()}
+_INDEX_SCHEMA = {"text_hash": pl.Binary(), "part": pl.String(), "row": pl.Int64()}
 
-Half = NDArray[np.float16]
 Value = TypeVar("Value")
 
 
-def exact_units(vectors: Float[Tensor, "text dim"]) -> Float[Tensor, "text dim"]:
-    """Unit vectors whose cosines come out the same however they are summed: float32, rounded to 1 / GRID.
-
-    A product of two numbers is a multiple of 2^-22 and the sum of their magnitudes about 1, so every sum is exact in
-    float32, in any order, on any device; float16 holds the numbers themselves without loss. The price is a cosine
-    that is some 2e-4 off, as the rounding of bfloat16 weights is.
-    """
-    return functional.normalize(vectors, dim=1).mul(GRID).round().div(GRID)
-
-
-def forget_texts(folder: str | Path, texts: Sequence[str]) -> int:
-    """Removes the texts' vectors of every fingerprint under a cache's folder; how many there were."""
-    n_gone = 0
-    for own in sorted(Path(folder).glob("*/")):
-        part = next(own.glob("part-*.parquet"), None)
-        if part is not None:
-            vector = pl.read_parquet_schema(part)["vector"]
-            dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
-            n_gone += VectorCache(folder, own.name, dim).forget(texts)
-    return n_gone
-
-
 class Encoder(Protocol):
-    """What the cache asks of an encoder; `recmem.text.encoder.TextEncoder` is one."""
+    """What the cache needs of an encoder, such as `recmem.text.encoder.TextEncoder`."""
 
     @property
     def fingerprint(self) -> str:
@@ -81,25 +47,28 @@ class Encoder(Protocol):
 
 
 class VectorCache:
-    """Vectors by text, in Parquet parts under `<folder>/<fingerprint>/part-*.parquet`.
+    """Vectors by text, in the parts under `<folder>/<fingerprint>`.
 
-    A part has the columns `text_hash` (Binary, blake2b-128 of the UTF-8 text) and `vector` (Array(Float16, dim)), and
-    in its metadata the fingerprint and a digest of its content. Parts are never changed, and appear whole or not at
-    all: several processes may use one folder. Two that meet the same new text at once may both encode it.
-    The index (16 bytes and a place per text) is held in memory; vectors are read from the parts that are asked for.
+    Several processes may use one folder. Two that need the same new text at once may both encode it. The index (16
+    bytes and a position per text) is kept in memory; vectors are read from the parts when they are needed.
     """
 
     def __init__(self, folder: str | Path, fingerprint: str, dim: int) -> None:
-        self.folder = Path(folder) / fingerprint
         self.fingerprint = fingerprint
         self.dim = dim
-        self._places = pl.DataFrame(schema=_PLACE_SCHEMA)
-        self._indexed: set[str] = set()
+        self._parts = VectorParts(folder, fingerprint, dim)
+        self._index = pl.DataFrame(schema=_INDEX_SCHEMA)
+        self._indexed_parts: set[str] = set()
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the parts."""
+        return self._parts.folder
 
     def __len__(self) -> int:
-        """Number of distinct texts in the cache, those included that other processes have added."""
+        """Number of distinct texts in the cache, including those that other processes have added."""
         self._refresh()
-        return self._places.height
+        return self._index.height
 
     def get_or_encode(
         self,
@@ -109,16 +78,14 @@ class VectorCache:
         on_progress: Callable[[int], None] | None = None,
         flush_texts: int = FLUSH_TEXTS,
     ) -> Float[Tensor, "text dim"]:
-        """The texts' vectors in their order, float32: exactly the stored half floats, unit length within 1e-3.
+        """The texts' vectors in their order: float32, equal to the stored float16 numbers, unit length within 1e-3.
 
-        Texts that the cache lacks are encoded, each distinct one once, and kept after every `flush_texts` of them: a
-        run that is killed goes on where it stopped, but for the last two such parts. `on_progress` is called with the
-        number of texts just finished (those already known: at once); over the call the numbers sum to `len(texts)`.
+        Texts that the cache lacks are encoded first, see `fill`.
 
-        Raises ValueError where the encoder is not of the cache's fingerprint, or where a part is damaged.
+        Raises ValueError if the encoder has another fingerprint than the cache, or a part is damaged.
         """
         self.fill(texts, encoder, on_progress=on_progress, flush_texts=flush_texts)
-        return self._gather([_text_hash(text) for text in texts])
+        return self._gather([text_hash(text) for text in texts])
 
     def fill(
         self,
@@ -128,159 +95,123 @@ class VectorCache:
         on_progress: Callable[[int], None] | None = None,
         flush_texts: int = FLUSH_TEXTS,
     ) -> None:
-        """As `get_or_encode`, and gives nothing back: of texts that come one by one, some ten thousand are held.
+        """Encodes the texts that the cache lacks, each distinct text once, and stores their vectors.
 
-        Vectors are written while the next ones are encoded.
+        `texts` may be a stream: `LOOKUP_TEXTS` of them are in memory at once. Vectors are written after every
+        `flush_texts` texts, while the next ones are encoded, so a later run continues where a killed one stopped, less
+        two such parts. `on_progress` is called with the number of texts just finished; over the call the numbers sum
+        to the number of texts.
         """
         self._check_encoder(encoder)
-        for some in _chunks(texts, LOOKED_UP_TEXTS):
-            missing = self._missing({_text_hash(text): text for text in some})
+        for some in _chunks(texts, LOOKUP_TEXTS):
+            missing = self._missing({text_hash(text): text for text in some})
             if on_progress is not None and len(some) > len(missing):
                 on_progress(len(some) - len(missing))
-            if not missing:
-                continue  # an encoder that is not asked is not loaded
-            hashes = list(_chunks(missing.keys(), flush_texts))
-            parts = _chunks(missing.values(), flush_texts)
-            with (
-                behind(self._write, at_most=1) as put,
-                closing(encoder.encode_each(parts, on_progress=on_progress)) as encoded,
-            ):
-                for part, vectors in zip(hashes, encoded, strict=True):
-                    put((part, vectors.numpy().astype(np.float16)))
+            if missing:  # an encoder is loaded when it is first used
+                self._encode(missing, encoder, on_progress, flush_texts)
 
     def forget(self, texts: Sequence[str]) -> int:
         """Removes the texts' vectors from the disk, and returns how many distinct texts were there.
 
-        For free text that a user wrote and wants forgotten. An emptied part disappears, others are written anew.
+        For free text that a user wrote and wants forgotten. A part that holds none of them is left as it is, the others
+        are written again without them.
         """
         self._refresh()
-        gone = pl.DataFrame({"text_hash": [_text_hash(text) for text in texts]}, schema={"text_hash": pl.Binary})
-        found = self._places.join(gone, on="text_hash", how="semi")
-        for part in self._parts():
-            hashes = self._read_hashes(part)
-            kept = ~hashes.is_in(gone.get_column("text_hash").implode())
-            if not kept.all():
-                vectors = self._read_vectors(part)
-                if kept.any():
-                    self._write((hashes.filter(kept).to_list(), vectors[kept.to_numpy()]))
-                (self.folder / part).unlink()
+        forgotten = pl.DataFrame({"text_hash": [text_hash(text) for text in texts]}, schema={"text_hash": pl.Binary})
+        found = self._index.join(forgotten, on="text_hash", how="semi")
+        for part in self._parts.names():
+            hashes = self._parts.hashes(part)
+            is_kept = ~hashes.is_in(forgotten.get_column("text_hash").implode())
+            if is_kept.all():
+                continue
+            vectors = self._parts.vectors(part)
+            if is_kept.any():
+                self._parts.write(hashes.filter(is_kept).to_list(), vectors[is_kept.to_numpy()])
+            self._parts.remove(part)
         return found.height
+
+    def _encode(
+        self, texts: dict[bytes, str], encoder: Encoder, on_progress: Callable[[int], None] | None, flush_texts: int
+    ) -> None:
+        """Encodes texts by hash, and writes each part of `flush_texts` vectors while the next one is encoded."""
+        hashes_of_parts = list(_chunks(texts.keys(), flush_texts))
+        parts = _chunks(texts.values(), flush_texts)
+        with (
+            behind(self._write, at_most=1) as put,
+            closing(encoder.encode_each(parts, on_progress=on_progress)) as encoded,
+        ):
+            for hashes, vectors in zip(hashes_of_parts, encoded, strict=True):
+                put((hashes, vectors.numpy().astype(np.float16)))
+
+    def _write(self, content: tuple[list[bytes], Float16Array]) -> None:
+        hashes, vectors = content
+        self._parts.write(hashes, vectors)
 
     def _missing(self, texts: dict[bytes, str]) -> dict[bytes, str]:
         self._refresh()
         known = set(self._known(pl.Series(list(texts), dtype=pl.Binary)))
-        return {text_hash: text for text_hash, text in texts.items() if text_hash not in known}
+        return {hashed: text for hashed, text in texts.items() if hashed not in known}
 
     def _known(self, hashes: pl.Series) -> pl.Series:
-        # A join would build its table from the index, however few are asked for.
-        held = self._places.get_column("text_hash")
-        return held.filter(held.is_in(hashes.implode()))
+        # Not a join: it would build a hash table of the whole index, however few hashes are given.
+        indexed = self._index.get_column("text_hash")
+        return indexed.filter(indexed.is_in(hashes.implode()))
 
     def _gather(self, hashes: list[bytes]) -> Float[Tensor, "text dim"]:
         self._refresh()
-        asked = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
-        places = asked.join(self._places, on="text_hash", how="inner")
+        wanted = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
+        places = wanted.join(self._index, on="text_hash", how="inner")
         if len(places) < len(hashes):
             raise ValueError(
-                f"cache: expected the vectors of all {len(hashes)} texts, got {len(places)}: some were forgotten "
-                "meanwhile. Ask again."
+                f"cache: expected the vectors of all {len(hashes)} texts, got {len(places)}: another process has "
+                "removed some since they were encoded. Try again."
             )
         vectors = torch.empty(len(hashes), self.dim)
         for (part,), rows in places.group_by("part"):
-            stored = self._read_vectors(str(part))[rows.get_column("row").to_numpy()]
+            stored = self._parts.vectors(str(part))[rows.get_column("row").to_numpy()]
             vectors[torch.tensor(rows.get_column("position").to_list())] = torch.from_numpy(stored).float()
         return vectors
 
     def _refresh(self) -> None:
-        """Brings the index up to the parts that are on disk now: those of other processes too."""
-        parts = self._parts()
-        if self._indexed - set(parts):
-            self._indexed = set()
-            self._places = self._places.clear()
-        new = [part for part in parts if part not in self._indexed]
-        if not new:
+        """Brings the index up to the parts that are on disk now, including those of other processes."""
+        parts = self._parts.names()
+        if self._indexed_parts - set(parts):
+            # A part was removed: some of its texts may be in other parts, which the index did not need then.
+            self._indexed_parts = set()
+            self._index = self._index.clear()
+        new_parts = [part for part in parts if part not in self._indexed_parts]
+        if not new_parts:
             return
-        frames = []
-        for part in new:
-            place = {"part": pl.lit(part), "row": pl.int_range(pl.len(), dtype=pl.Int64)}
-            frames.append(pl.DataFrame({"text_hash": self._read_hashes(part)}).with_columns(**place))
-        fresh = pl.concat(frames).unique("text_hash", keep="first", maintain_order=True)
-        twice = self._known(fresh.get_column("text_hash"))
-        self._places = pl.concat([self._places, fresh.filter(~pl.col("text_hash").is_in(twice.implode()))])
-        self._indexed.update(new)
+        new = pl.concat([self._index_of(part) for part in new_parts])
+        new = new.unique("text_hash", keep="first", maintain_order=True)
+        # Two processes may have encoded the same text: the part that was indexed first keeps it.
+        known = self._known(new.get_column("text_hash"))
+        self._index = pl.concat([self._index, new.filter(~pl.col("text_hash").is_in(known.implode()))])
+        self._indexed_parts.update(new_parts)
 
-    def _parts(self) -> list[str]:
-        return sorted(path.name for path in self.folder.glob("part-*.parquet"))
-
-    def _write(self, content: tuple[list[bytes], Half]) -> None:
-        """A new part of hashes and vectors; under a name that no reader looks for until it is whole."""
-        hashes, vectors = content
-        self.folder.mkdir(parents=True, exist_ok=True)
-        clear(self.folder.glob("unfinished-*"))
-        name = uuid.uuid4().hex
-        unfinished = self.folder / f"unfinished-{name}"
-        frame = pl.DataFrame(
-            {
-                "text_hash": pl.Series(hashes, dtype=pl.Binary),
-                "vector": pl.Series(vectors, dtype=pl.Array(pl.Float16, self.dim)),
-            }
-        )
-        metadata = {_FINGERPRINT_KEY: self.fingerprint, _DIGEST_KEY: _content_digest(hashes, vectors)}
-        try:
-            frame.write_parquet(unfinished, compression="uncompressed", metadata=metadata)
-            os.replace(unfinished, self.folder / f"part-{name}.parquet")
-        finally:  # a disk that is full is not to be filled further
-            unfinished.unlink(missing_ok=True)
-
-    def _read_hashes(self, part: str) -> pl.Series:
-        return self._read(part, with_vectors=False).get_column("text_hash")
-
-    def _read_vectors(self, part: str) -> Half:
-        vectors: Half = self._read(part).get_column("vector").to_numpy()
-        return vectors
-
-    def _read(self, part: str, *, with_vectors: bool = True) -> pl.DataFrame:
-        # Read as a whole, not mapped: a drive that is lost then is an error, and no end of the process.
-        file = BytesIO((self.folder / part).read_bytes())
-        try:
-            metadata, schema = pl.read_parquet_metadata(file), pl.read_parquet_schema(file)
-            if metadata.get(_FINGERPRINT_KEY) != self.fingerprint:
-                found = f"fingerprint {metadata.get(_FINGERPRINT_KEY)}, not {self.fingerprint}"
-                raise self._damaged(part, found)
-            if schema != {"text_hash": pl.Binary, "vector": pl.Array(pl.Float16, self.dim)}:
-                raise self._damaged(part, f"columns {dict(schema)}")
-            frame = pl.read_parquet(file, columns=list(schema) if with_vectors else ["text_hash"])
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._damaged(part, str(error)) from error
-        if with_vectors:
-            hashes, vectors = frame.get_column("text_hash").to_list(), frame.get_column("vector").to_numpy()
-            if _content_digest(hashes, vectors) != metadata.get(_DIGEST_KEY):
-                raise self._damaged(part, "content that does not match its digest")
-        return frame
-
-    def _damaged(self, part: str, found: str) -> ValueError:
-        return ValueError(
-            f"cache: expected vectors of {self.dim} dimensions under fingerprint {self.fingerprint} in "
-            f"{self.folder / part}, got {found}. Delete this file: its texts are encoded again when they are asked for."
-        )
+    def _index_of(self, part: str) -> pl.DataFrame:
+        position = {"part": pl.lit(part), "row": pl.int_range(pl.len(), dtype=pl.Int64)}
+        return pl.DataFrame({"text_hash": self._parts.hashes(part)}).with_columns(**position)
 
     def _check_encoder(self, encoder: Encoder) -> None:
         if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
             raise ValueError(
                 f"encoder: expected fingerprint {self.fingerprint} with {self.dim} dimensions, "
                 f"got {encoder.fingerprint} with {encoder.dim}. "
-                "Open a cache with this encoder's fingerprint: vectors of two encoders never mix."
+                "Open a cache with this encoder's fingerprint: vectors of two encoders cannot be mixed."
             )
 
 
-def _text_hash(text: str) -> bytes:
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=_HASH_BYTES).digest()
-
-
-def _content_digest(hashes: list[bytes], vectors: Half) -> str:
-    digest = hashlib.blake2b(b"".join(hashes), digest_size=_HASH_BYTES)
-    digest.update(np.ascontiguousarray(vectors).data)
-    return digest.hexdigest()
+def forget_texts(folder: str | Path, texts: Sequence[str]) -> int:
+    """Removes the texts' vectors of every fingerprint in a cache's folder, and returns how many there were."""
+    n_forgotten = 0
+    for own in sorted(Path(folder).glob("*/")):
+        part = next(own.glob("part-*.parquet"), None)
+        if part is not None:
+            vector = pl.read_parquet_schema(part)["vector"]
+            dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
+            n_forgotten += VectorCache(folder, own.name, dim).forget(texts)
+    return n_forgotten
 
 
 def _chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.pipelining import AT_MOST, ahead, behind
+from recmem.pipelining import MAX_WAITING, ahead, behind
 
 PIECES = st.lists(st.none() | st.integers(), max_size=12)
 
@@ -41,7 +41,7 @@ def test_no_more_pieces_are_made_than_may_wait() -> None:
     with closing(ahead(make())) as pieces:
         for number in pieces:
             time.sleep(0.005)
-            assert len(made) <= number + 1 + AT_MOST
+            assert len(made) <= number + 1 + MAX_WAITING
 
 
 def test_what_the_maker_raises_is_raised_where_its_piece_would_have_come() -> None:
@@ -55,7 +55,7 @@ def test_what_the_maker_raises_is_raised_where_its_piece_would_have_come() -> No
         next(pieces)
 
 
-def test_whoever_stops_early_stops_the_maker() -> None:
+def test_closing_early_stops_the_maker() -> None:
     closed = threading.Event()
 
     def make() -> Generator[int, None, None]:
@@ -90,7 +90,7 @@ def test_what_the_writer_raises_is_raised_and_nothing_is_written_after_it() -> N
     assert written == [0, 1]
 
 
-def test_an_error_at_work_leaves_as_it_is() -> None:
+def test_an_error_in_the_block_is_raised_unchanged() -> None:
     def work() -> None:
         with behind(time.sleep) as put:
             put(0.01)
@@ -100,7 +100,7 @@ def test_an_error_at_work_leaves_as_it_is() -> None:
         work()
 
 
-def test_what_was_put_is_written_where_the_caller_fails() -> None:
+def test_pieces_put_before_the_caller_fails_are_written() -> None:
     written: list[int] = []
 
     def put_and_fail() -> None:

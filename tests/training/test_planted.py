@@ -74,7 +74,7 @@ def scores(made: Matcher) -> np.ndarray:
     """Match scores of all items for all users after the last moment; what a user has is NaN."""
     users = np.arange(N_USERS)
     histories = Histories.as_of(log(), users, np.full(N_USERS, log().clock), 99)
-    found = made.columns(histories, np.arange(N_ITEMS))["match_raw"]
+    found = made.features(histories, np.arange(N_ITEMS))["match_raw"]
     found[histories.items.row_index, histories.items.values] = np.nan
     return found
 
@@ -103,7 +103,7 @@ def test_every_users_first_items_are_of_the_own_group() -> None:
 
 def test_a_user_without_events_is_not_told_a_group() -> None:
     empty = Histories.as_of(log(), np.array([-1]), np.array([log().clock]), 99)
-    found = trained().columns(empty, np.arange(N_ITEMS))["match_raw"][0]
+    found = trained().features(empty, np.arange(N_ITEMS))["match_raw"][0]
     told = scores(trained())[:, N_WARM:]
     of_first = (group_of_item[N_WARM:] == 0)[None] == (group_of_user == 0)[:, None]
     own, other = told[of_first].mean(), told[~of_first].mean()

@@ -113,7 +113,7 @@ class MatchBatches:
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return (
-            self._reads.past(queries.users, queries.times, self._memory.held),
+            self._reads.past(queries.users, queries.times, self._memory.n_events),
             Ragged.from_lists([items[:limit] for items in shuffled]),
             Ragged.from_lists([items[limit:] for items in shuffled]),
         )
@@ -130,7 +130,7 @@ class MatchBatches:
             rest = np.flatnonzero(~np.isin(basket.items.values, held_out))
             if self._rng.random() < 0.5:  # Memories of all lengths, as later queries will have them.
                 rest = np.sort(self._rng.choice(rest, int(self._rng.integers(1, len(rest) + 1)), replace=False))
-            memories.append(basket.only(rest[-self._memory.held :]))
+            memories.append(basket.only(rest[-self._memory.n_events :]))
             asked.append(held_out)
         return memories, Ragged.from_lists(asked)
 

@@ -23,7 +23,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import recmem
 from recmem.serving.bundle import BundleConfig
-from recmem.text.encoder import DEFAULT_ENCODER
+from recmem.text.encoder_files import DEFAULT_ENCODER
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger, Lift, TestFigures, Verdict, better_than
 from training.report.html import headline
 from training.tracking.tracker import Tracker

@@ -18,7 +18,7 @@ from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
 from recmem.serving.bundle import read_config
 from recmem.serving.model import Model
-from recmem.text.vector_cache import CACHE
+from recmem.text.vector_cache import VECTORS_FOLDER
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def a_user() -> str:
 
 
 def n_vectors(store: Store) -> int:
-    parts = Path(store.path, CACHE, encoder().fingerprint).glob("part-*.parquet")
+    parts = Path(store.path, VECTORS_FOLDER, encoder().fingerprint).glob("part-*.parquet")
     return sum(pl.read_parquet(part).height for part in parts)
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from pair_cases import N_TEXTS, flat, random_tables
 from recmem.kernels import MatchTables, RetrievedSlots, match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
-from recmem.matching.user_memory import N_AGES, Kind, Slots
-from recmem.text.vector_cache import exact_units
+from recmem.matching.user_memory import N_AGES, Slots
+from recmem.text.unit_vectors import exact_units
 from tolerances import close
 
 MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)
@@ -75,7 +75,7 @@ def test_the_same_step_gives_the_same_gradients_to_the_last_bit() -> None:
     def rows(below: int, n: int) -> torch.Tensor:
         return torch.randint(below, (n,), generator=generator)
 
-    slots = Slots(rows(1500, 3000), rows(N_AGES, 3000), rows(len(Kind), 3000), rows(64, 3000).sort().values, 64)
+    slots = Slots(rows(1500, 3000), rows(N_AGES, 3000), rows(module.n_kinds, 3000), rows(64, 3000).sort().values, 64)
     candidates = rows(1500, 700)
     found = []
     for _ in range(8):

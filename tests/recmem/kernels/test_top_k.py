@@ -14,7 +14,7 @@ from recmem.kernels import top_k, top_k_torch
 from recmem.kernels.top_k import TopBackend, top_rows
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import ExactSearch
-from recmem.text.vector_cache import exact_units
+from recmem.text.unit_vectors import exact_units
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FEWER = settings(max_examples=25, deadline=None)  # Triton's interpreter takes its time

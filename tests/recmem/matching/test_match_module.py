@@ -10,10 +10,11 @@ from torch import Tensor
 import slow_reference
 from recmem.kernels import MatchTables
 from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule
-from recmem.matching.user_memory import Kind, Slots
+from recmem.matching.user_memory import Slots
 from tolerances import close
 
 CONFIG = MatchConfig(dim=12, n_heads=2, head_dim=4)
+NEGATIVE, NEUTRAL, POSITIVE = range(3)
 
 
 def unit_vectors(n_texts: int = 6, seed: int = 0) -> Tensor:
@@ -32,15 +33,15 @@ def module(*, trained: bool) -> MatchModule:
     return made
 
 
-def slots(memories: list[list[tuple[int, int, Kind]]]) -> Slots:
+def slots(memories: list[list[tuple[int, int, int]]]) -> Slots:
     """Memories of (row, age bucket, kind)."""
     entries = [entry for memory in memories for entry in memory]
     rows, ages, kinds = torch.tensor(entries, dtype=torch.int64).reshape(-1, 3).T
-    owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
-    return Slots(rows, ages, kinds, owner, len(memories))
+    memory_index = torch.arange(len(memories)).repeat_interleave(torch.tensor([len(memory) for memory in memories]))
+    return Slots(rows, ages, kinds, memory_index, len(memories))
 
 
-MEMORIES = [[(0, 3, Kind.FOR), (1, 0, Kind.AGAINST)], [], [(5, 23, Kind.NEUTRAL), (0, 4, Kind.FOR), (0, 0, Kind.FOR)]]
+MEMORIES = [[(0, 3, POSITIVE), (1, 0, NEGATIVE)], [], [(5, 23, NEUTRAL), (0, 4, POSITIVE), (0, 0, POSITIVE)]]
 CANDIDATES = torch.tensor([2, 3, 0])
 
 
@@ -49,7 +50,7 @@ def test_an_untrained_module_ranks_by_the_cosine() -> None:
     with torch.no_grad():
         for projection in (made.query, made.probe):
             projection.zero_()
-        found = made(made.tables(vectors), slots([[(1, 0, Kind.FOR)]]), CANDIDATES)[0]
+        found = made(made.tables(vectors), slots([[(1, 0, POSITIVE)]]), CANDIDATES)[0]
     cosine = vectors[CANDIDATES] @ vectors[1]
     weight = torch.exp(INITIAL_ATTENTION * cosine)
     close(found, INITIAL_SCORE * cosine * weight / (weight + 1), "float32")
@@ -99,7 +100,7 @@ def test_an_empty_memory_has_the_score_of_prior_and_null_slot() -> None:
 
 
 @pytest.mark.parametrize("memory", MEMORIES)
-def test_contributions_sum_to_the_score(memory: list[tuple[int, int, Kind]]) -> None:
+def test_contributions_sum_to_the_score(memory: list[tuple[int, int, int]]) -> None:
     made = module(trained=True)
     tables = made.tables(unit_vectors())
     prior, null, parts = made.contributions(tables, slots([memory]), CANDIDATES)
@@ -109,17 +110,17 @@ def test_contributions_sum_to_the_score(memory: list[tuple[int, int, Kind]]) -> 
 def test_age_and_kind_of_a_slot_change_the_score() -> None:
     made = module(trained=True)
     tables = made.tables(unit_vectors())
-    variants = [(1, 0, Kind.FOR), (1, 5, Kind.FOR), (1, 0, Kind.AGAINST), (1, 0, Kind.NEUTRAL)]
+    variants = [(1, 0, POSITIVE), (1, 5, POSITIVE), (1, 0, NEGATIVE), (1, 0, NEUTRAL)]
     found = made(tables, slots([[variant] for variant in variants]), CANDIDATES[:1])
     assert len(found.unique()) == len(variants)
 
 
-def test_a_sign_below_zero_turns_what_a_slot_says() -> None:
+def test_a_negative_sign_reverses_the_value_of_a_slot() -> None:
     made = module(trained=False)
     with torch.no_grad():
-        made.sign[Kind.AGAINST] = -1
+        made.sign[NEGATIVE] = -1
     tables = made.tables(unit_vectors())
-    liked, disliked = (slots([[(1, 0, kind)]]) for kind in (Kind.FOR, Kind.AGAINST))
+    liked, disliked = (slots([[(1, 0, kind)]]) for kind in (POSITIVE, NEGATIVE))
     close(made(tables, disliked, CANDIDATES), -made(tables, liked, CANDIDATES), "float32")
 
 
@@ -139,10 +140,15 @@ def test_same_generator_gives_the_same_module() -> None:
 
 
 def test_reloaded_weights_give_the_same_scores() -> None:
-    made, again = module(trained=True), module(trained=False)
-    again.load_state_dict(made.state_dict())
+    made = module(trained=True)
+    again = MatchModule.from_weights(CONFIG, made.state_dict())
     found = [each(each.tables(unit_vectors()), slots(MEMORIES), CANDIDATES) for each in (made, again)]
     close(found[0], found[1], "exact")
+
+
+def test_weights_of_another_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"query: expected a shape of \(8, 16\), got \(8, 12\)"):
+        MatchModule.from_weights(MatchConfig(dim=16, n_heads=2, head_dim=4), module(trained=False).state_dict())
 
 
 def test_every_parameter_is_learned_from_a_loss() -> None:

@@ -32,16 +32,16 @@ def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
 
 @FEWER
 @given(logs(), times())
-def test_columns_are_those_of_the_oracle(log: list[Event], time: int) -> None:
+def test_features_are_those_of_the_oracle(log: list[Event], time: int) -> None:
     made = matcher()
-    found = made.columns(histories(log, time), EVERY_TEXT)
+    found = made.features(histories(log, time), EVERY_TEXT)
     assert tuple(found) == MATCH_FEATURES
     slots = made.slots(histories(log, time))
     bias, sign = (term.detach().double().numpy() for term in made.module.slot_terms(slots))
     names = (*PER_ITEM, "alpha", "gamma", "null_logit")
     tables = {name: getattr(made.tables, name).detach().double().numpy() for name in names}
     for user in range(N_USERS):
-        mine = (slots.owner == user).numpy()
+        mine = (slots.memory_index == user).numpy()
         memory = slots.rows.numpy()[mine].tolist()
         for item in EVERY_TEXT:
             expected = slow_reference.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
@@ -57,7 +57,7 @@ def test_older_events_are_seen_where_they_are_most_like_the_candidate(
     log: list[Event], time: int, recent: int, retrieved: int
 ) -> None:
     made, remembered = matcher(recent, retrieved), histories(log, time)
-    found = made.columns(remembered, EVERY_TEXT)
+    found = made.features(remembered, EVERY_TEXT)
     pairs = made.pair_features(remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
     unit = made.tables.unit.double().numpy()
     for user in range(N_USERS):
@@ -69,7 +69,7 @@ def test_older_events_are_seen_where_they_are_most_like_the_candidate(
             kept = np.flatnonzero(np.r_[likeness >= border, np.ones(len(newest), bool)])
             one = remembered.take(np.array([user])).newest(recent + made.memory.retrieved_from)
             seen = np.isin(np.arange(len(rows)), kept)
-            alone = replace(made, memory=MemoryConfig(recent=9)).columns(one.where(seen), np.array([item]))
+            alone = replace(made, memory=MemoryConfig(recent=9)).features(one.where(seen), np.array([item]))
             close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
             close(pairs["match_raw"].reshape(N_USERS, -1)[user, item], alone["match_raw"][0, 0], "float32")
 
@@ -77,10 +77,10 @@ def test_older_events_are_seen_where_they_are_most_like_the_candidate(
 @FEWER
 @given(logs(), times(), st.integers(1, 40))
 def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time: int, cells: int) -> None:
-    whole = matcher().columns(histories(log, time), EVERY_TEXT)
+    whole = matcher().features(histories(log, time), EVERY_TEXT)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(matcher_module, "BLOCK_CELLS", cells)
-        parts = matcher().columns(histories(log, time), EVERY_TEXT)
+        parts = matcher().features(histories(log, time), EVERY_TEXT)
     for name in MATCH_FEATURES:
         close(parts[name], whole[name], "float32")
 
@@ -88,8 +88,8 @@ def test_how_memories_are_taken_together_changes_nothing(log: list[Event], time:
 @FEWER
 @given(logs(), times(), st.integers(1, 4))
 def test_only_the_newest_events_are_remembered(log: list[Event], time: int, recent: int) -> None:
-    found = matcher(recent).columns(histories(log, time), EVERY_TEXT)
-    cut = matcher(recent).columns(histories(log, time, limit=recent), EVERY_TEXT)
+    found = matcher(recent).features(histories(log, time), EVERY_TEXT)
+    cut = matcher(recent).features(histories(log, time, limit=recent), EVERY_TEXT)
     for name in MATCH_FEATURES:
         close(found[name], cut[name], "exact")
 
@@ -98,7 +98,7 @@ def test_only_the_newest_events_are_remembered(log: list[Event], time: int, rece
 @given(logs(), times())
 def test_an_empty_memory_has_a_defined_score(log: list[Event], time: int) -> None:
     remembered = histories(log, time)
-    found, tables = matcher().columns(remembered, EVERY_TEXT), matcher().tables
+    found, tables = matcher().features(remembered, EVERY_TEXT), matcher().tables
     for user in np.flatnonzero(remembered.items.lengths == 0):
         close(found["match_raw"][user], (tables.prior + tables.null_value.sum(1)), "float32")
         assert not any(found[name][user].any() for name in MATCH_FEATURES if name.startswith("similarity"))
@@ -109,8 +109,8 @@ def test_texts_come_after_the_items_and_leave_their_scores_alone() -> None:
     unit, known = whole.tables.unit, N_TEXTS - 2
     grown = Matcher.of(whole.module, unit[:known], whole.memory).with_texts(unit[known:])
     remembered = histories([Event(0, 1, 1), Event(0, 4, 2), Event(1, 2, 1)], 9)
-    for name, column in whole.columns(remembered, EVERY_TEXT).items():
-        close(grown.columns(remembered, EVERY_TEXT)[name], column, "float32")
+    for name, column in whole.features(remembered, EVERY_TEXT).items():
+        close(grown.features(remembered, EVERY_TEXT)[name], column, "float32")
     assert whole.with_texts(unit[:0]) is whole
 
 
@@ -118,6 +118,6 @@ def test_tables_follow_the_module() -> None:
     made = matcher()
     other = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4))
     remembered = histories([], 9)
-    rolled = other.columns(remembered, EVERY_TEXT)["match_prior"]
-    close(rolled, np.roll(made.columns(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
+    rolled = other.features(remembered, EVERY_TEXT)["match_prior"]
+    close(rolled, np.roll(made.features(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
     assert not other.tables.query.requires_grad

@@ -26,8 +26,9 @@ def unit_vectors(seed: int) -> Tensor:
 def slots(memories: list[list[tuple[int, int]]]) -> Slots:
     """Memories of (row, sign)."""
     rows, signs = torch.tensor([slot for memory in memories for slot in memory], dtype=torch.int64).reshape(-1, 2).T
-    owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
-    return Slots(rows, torch.zeros_like(rows), signs + 1, owner, len(memories))
+    memory_index = torch.arange(len(memories)).repeat_interleave(torch.tensor([len(memory) for memory in memories]))
+    kinds = signs + 1  # negative, neutral, positive
+    return Slots(rows, torch.zeros_like(rows), kinds, memory_index, len(memories))
 
 
 def test_similarities_of_a_case_by_hand() -> None:
@@ -38,13 +39,13 @@ def test_similarities_of_a_case_by_hand() -> None:
         close(found[f"similarity_{name}"], [[value], [0.0]], "float32")
 
 
-def test_memory_of_dislikes_alone_is_compared_all_the_same() -> None:
+def test_a_memory_of_negative_events_alone_is_compared_as_a_whole() -> None:
     unit = torch.tensor([[1.0, 0.0], [0.6, 0.8]])
     found = similarities(unit, slots([[(1, -1)]]), torch.tensor([0]))
     assert all(torch.allclose(column, torch.tensor([[0.6]])) for column in found.values())
 
 
-def test_largest_of_similarities_below_zero_is_below_zero() -> None:
+def test_the_largest_of_negative_similarities_is_negative() -> None:
     unit = torch.tensor([[1.0, 0.0], [-1.0, 0.0], [-0.6, 0.8]])
     found = similarities(unit, slots([[(1, 1), (2, 1)], []]), torch.tensor([0]))
     close(found["similarity_max"], [[-0.6], [0.0]], "float32")

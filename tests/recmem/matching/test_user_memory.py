@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
-from recmem.matching.user_memory import HISTORY, N_AGES, Kind, MemoryConfig, Slots, age_bucket
+from recmem.matching.user_memory import HISTORY, N_AGES, MemoryConfig, Slots, age_bucket
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
 
 MEMORY = MemoryConfig(recent=99)
+NEGATIVE, NEUTRAL, POSITIVE = range(3)
 
 
 def histories(log: list[Event], time: int) -> Histories:
@@ -25,9 +26,9 @@ def test_slots_of_a_case_by_hand() -> None:
     log = [Event(0, 3, 1, "skip"), Event(0, 1, 2, "rating", 3.0), Event(2, 4, 5), Event(0, 2, 7), Event(0, 0, 7)]
     slots = Slots.of(histories(log, 9), MEMORY)
     assert slots.rows.tolist() == [3, 1, 0, 2, 4]
-    assert slots.owner.tolist() == [0, 0, 0, 0, 2]
-    assert slots.kinds.tolist() == [Kind.AGAINST, Kind.NEUTRAL, Kind.FOR, Kind.FOR, Kind.FOR]
-    assert slots.ages.tolist() == [4, 3, 0, 0, 0]  # floor of 3 log2(1 + moments): two, one, none
+    assert slots.memory_index.tolist() == [0, 0, 0, 0, 2]
+    assert slots.kinds.tolist() == [NEGATIVE, NEUTRAL, POSITIVE, POSITIVE, POSITIVE]
+    assert slots.ages.tolist() == [4, 3, 0, 0, 0]  # floor of 3 log2(1 + visits): two, one, none
     assert slots.n_memories == 3
 
 
@@ -35,7 +36,7 @@ def test_slots_of_a_case_by_hand() -> None:
 def test_every_remembered_event_is_a_slot(log: list[Event], time: int) -> None:
     remembered = histories(log, time)
     slots = Slots.of(remembered, MEMORY)
-    assert torch.bincount(slots.owner, minlength=N_USERS).tolist() == remembered.items.lengths.tolist()
+    assert torch.bincount(slots.memory_index, minlength=N_USERS).tolist() == remembered.items.lengths.tolist()
     assert slots.rows.tolist() == remembered.items.values.tolist()
     assert (slots.kinds - 1).tolist() == remembered.signs.tolist()
 
@@ -61,7 +62,7 @@ def test_slots_move_to_another_table_without_their_memories_changing() -> None:
     slots = Slots.of(histories([Event(0, 3, 1), Event(1, 4, 2)], 9), MEMORY)
     moved = slots.moved_to(torch.tensor([7, 8]))
     assert moved.rows.tolist() == [7, 8]
-    assert moved.owner is slots.owner
+    assert moved.memory_index is slots.memory_index
     assert moved.n_memories == slots.n_memories
 
 
@@ -70,10 +71,10 @@ def test_a_memory_of_nothing_is_refused() -> None:
         MemoryConfig(recent=0)
 
 
-def test_the_newest_events_are_seen_by_all_and_those_before_them_are_searched() -> None:
+def test_all_candidates_see_the_newest_events_and_retrieve_from_those_before() -> None:
     log = [Event(0, item, 1 + item) for item in (4, 3, 2, 1, 0)] + [Event(1, 2, 3)]
     slots = Slots.of(histories(log, 9), MemoryConfig(recent=2, retrieved=1, retrieved_from=2))
-    assert slots.rows.tolist() == [1, 2, 3, 4, 2]  # the oldest is beyond what is retrieved
+    assert slots.rows.tolist() == [1, 2, 3, 4, 2]  # the oldest event is beyond those retrieved from
     assert slots.retrieved is not None
     assert (slots.retrieved.older.tolist(), slots.retrieved.n_kept) == ([True, True, False, False, False], 1)
 
@@ -86,17 +87,15 @@ def test_a_memory_without_retrieval_ends_with_its_newest_events() -> None:
 
 
 def test_retrieval_from_less_than_is_retrieved_is_refused() -> None:
-    with pytest.raises(
-        ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Look through more"
-    ):
+    with pytest.raises(ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Raise it"):
         MemoryConfig(retrieved=9, retrieved_from=4)
     with pytest.raises(ValueError, match=r"retrieved: expected 0 or more, got -1"):
         MemoryConfig(retrieved=-1)
 
 
 def test_a_memory_of_more_events_than_are_read_is_refused() -> None:
-    assert MemoryConfig(recent=HISTORY).held == HISTORY
-    with pytest.raises(ValueError, match=r"recent: expected at most 200, got 201\. That many events are read"):
+    assert MemoryConfig(recent=HISTORY).n_events == HISTORY
+    with pytest.raises(ValueError, match=r"recent: expected at most 200, got 201\. Only 200 events are read"):
         MemoryConfig(recent=201)
     with pytest.raises(ValueError, match=r"recent \+ retrieved_from: expected at most 200, got 210"):
         MemoryConfig(recent=60, retrieved=1)

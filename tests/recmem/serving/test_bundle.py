@@ -244,6 +244,16 @@ def test_weights_of_another_shape_are_refused(folder: Path) -> None:
         load_bundle(folder)
 
 
+def test_weights_of_another_number_of_memory_kinds_are_refused_in_words(folder: Path) -> None:
+    weights = load_file(folder / WEIGHTS)
+    repeated = {name: torch.cat([weights[name], weights[name][-1:]]) for name in ("kind", "sign")}
+    save_file(weights | repeated, folder / WEIGHTS)
+    sign_files(folder)
+    words = r"got 4 memory kinds, where recmem\.matching\.memory_kinds has 3 \(negative, neutral, positive\) in "
+    with pytest.raises(DataError, match=words):
+        load_bundle(folder)
+
+
 def test_a_claim_of_weights_without_end_is_refused_before_any_are_made(folder: Path) -> None:
     rewrite(folder, lambda manifest: manifest["config"]["match"].update(dim=10**18))
     with pytest.raises(DataError, match=r"query: expected a shape of \(16, 1000000000000000000\), got \(16, 384\)"):

@@ -105,10 +105,10 @@ def test_frame_holds_every_part(model: Model) -> None:
 
 def an_explanation() -> Explanation:
     slots = (
-        SlotReason("a", "A", 0, "for", 0.25),
-        SlotReason("b", "B", 1, "for", 0.5),
-        SlotReason("c", "C", 1, "against", -0.5),
-        SlotReason("a", "A", 2, "for", 0.5),
+        SlotReason("a", "A", 0, "positive", 0.25),
+        SlotReason("b", "B", 1, "positive", 0.5),
+        SlotReason("c", "C", 1, "negative", -0.5),
+        SlotReason("a", "A", 2, "positive", 0.5),
     )
     return Explanation(
         title="X",

@@ -112,5 +112,7 @@ def test_one_sentence_in_five_values_keeps_a_column() -> None:
 
 
 def test_texts_can_be_imported_without_polars() -> None:
-    code = "import sys; sys.modules['polars'] = None; from recmem.text.item_text import TEMPLATE_VERSION; print(TEMPLATE_VERSION)"
+    code = (
+        "import sys; sys.modules['polars'] = None; from recmem.text import item_text; print(item_text.TEMPLATE_VERSION)"
+    )
     assert int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout) >= 1
