@@ -12,9 +12,7 @@ import polars as pl
 
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_index import when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
-
-_NO_EVENT = -END_OF_TIME
+from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME
 
 
 def has_cancellations(events: pl.DataFrame) -> bool:
@@ -34,7 +32,7 @@ def gone_at(events: pl.DataFrame) -> IntArray | None:
         orders, on=["event_id", "user_id", "item_id"], how="left", maintain_order="left"
     )
     is_event = pl.col("cancels").is_null()
-    gone = pl.when(is_event).then(pl.col("gone").fill_null(END_OF_TIME)).otherwise(_NO_EVENT)
+    gone = pl.when(is_event).then(pl.col("gone").fill_null(END_OF_TIME)).otherwise(START_OF_TIME)
     return told.select(gone).to_series().to_numpy().copy()
 
 

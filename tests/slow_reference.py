@@ -113,6 +113,15 @@ def user_counters(log: Sequence[Event], user: int, time: int, short: int) -> dic
     return {"user_events": math.log1p(len(known)), "user_gap": gap}
 
 
+def item_last(log: Sequence[Event], item: int, time: int) -> tuple[int, int] | None:
+    """When the newest event of an item became known, and when it happened; None where none is known at the time."""
+    known = [(event.time, first_known(event)) for event in log if event.item == item and is_known(event, time)]
+    if not known:
+        return None
+    happened, became_known = max(known)
+    return became_known, happened
+
+
 def click_counters(showings: Sequence[Showing], item: int, time: int) -> dict[str, float]:
     """Click-through of one item as of one moment, drawn to the average of all items."""
     before = [row for row in showings if row.time < time]

@@ -14,12 +14,13 @@ import polars as pl
 
 from feature_store import DataError
 from feature_store.atomic_files import write_whole
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
-from training.evaluation.evaluate import END_OF_TIME, Measured, measure
+from training.evaluation.evaluate import Measured, measure
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, TestFigures
 from training.queries import Queries, queries_between
 from training.report.html import Example, ReportContent, Window, render_report

@@ -63,6 +63,15 @@ class AsOf(Protocol):
         """When the first event of each item became known, and when it happened; for items that have one at the time."""
         ...
 
+    def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """When the newest event of each item became known, and when it happened; for items that have one at the time.
 
-END_OF_TIME = np.iinfo(np.int64).max
-"""Stands for: never."""
+        The newest is the one that happened last among those known at the time; of several, the one known last.
+        """
+        ...
+
+
+END_OF_TIME = int(np.iinfo(np.int64).max)
+"""Later than every time: stands for "never". Nothing may be added to it."""
+START_OF_TIME = -END_OF_TIME
+"""Earlier than every time."""

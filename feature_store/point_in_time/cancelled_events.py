@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.as_of_index import AsOfIndex
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, Past
+from feature_store.point_in_time.as_of_index import AsOfIndex, known_at
+from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME, Past
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.ragged import Ragged
 
@@ -82,6 +82,25 @@ class CancelledEvents:
         known[there], when[there] = self.log.known[first], self.log.times[first]
         return known, when
 
+    def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_lasts`."""
+        known = np.full(len(items), START_OF_TIME)
+        happened = np.full(len(items), START_OF_TIME)
+        by_time = self._by_item_and_time
+        # An event becomes known after it happened, so no event from `ends` on counts.
+        place = by_time.ends(items, times) - 1
+        searching = np.flatnonzero(self.item_counts(items, times, ())[0] > 0)
+        # Each of these items has an event that counts: step back over those that arrive later or are cancelled already.
+        while len(searching):
+            event = by_time.order[place[searching]]
+            counts = (self.log.known[event] <= times[searching]) & (times[searching] < self.gone[event])
+            found = searching[counts]
+            known[found] = self.log.known[event[counts]]
+            happened[found] = self.log.times[event[counts]]
+            searching = searching[~counts]
+            place[searching] -= 1
+        return known, happened
+
     def _ended(self, window: int | None) -> AsOfIndex:
         """Events by item and by when they are gone, or have left the window that ends at the moment of the question."""
         if window not in self._ends:
@@ -92,6 +111,11 @@ class CancelledEvents:
     @cached_property
     def _by_user_end(self) -> AsOfIndex:
         return AsOfIndex(self.log.user_rows, self.gone)
+
+    @cached_property
+    def _by_item_and_time(self) -> AsOfIndex:
+        """Events by item and by when they happened; the log's order, by when they became known, breaks ties."""
+        return AsOfIndex(self.log.item_rows, known_at(self.log.times))
 
     @cached_property
     def _by_item_prefix(self) -> AsOfIndex:

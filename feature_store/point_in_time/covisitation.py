@@ -43,7 +43,7 @@ class CovisitationConfig:
 
 PICKED_CELLS = 600_000
 """Histories times items that `pair_scores` holds at once where it reckons with all items."""
-COLUMNS = ("together", "together_recent", "follow", "follow_recent", "ease", "ease_recent")
+FEATURES = ("together", "together_recent", "follow", "follow_recent", "ease", "ease_recent")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,7 +85,7 @@ class Covisitation:
         from feature_store.point_in_time.covisitation_numba import pair_sums  # an extra, and slow to import
 
         weights, plan, columns = self._weights(histories), self._plan(), {}
-        for name in COLUMNS[::2]:
+        for name in FEATURES[::2]:
             recent = f"{name}_recent"
             both = (weights[plan[name][0]], weights[plan[recent][0]])
             sums = pair_sums(both, plan[name][1], candidates, n_threads=n_threads)
@@ -94,7 +94,7 @@ class Covisitation:
 
     def _picked(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """`pair_scores` out of `scores`, some histories at a time."""
-        columns = {name: np.zeros(len(candidates.values), np.float32) for name in COLUMNS}
+        columns = {name: np.zeros(len(candidates.values), np.float32) for name in FEATURES}
         items = np.unique(candidates.values[candidates.values < self.together.shape[0]])
         size = max(PICKED_CELLS // max(len(items), 1), 1)
         for begin in range(0, len(candidates), size):

@@ -14,7 +14,7 @@ import polars as pl
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.cancellations import gone_at
 from feature_store.point_in_time.as_of_index import AsOfIndex, known_at, when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, Past
+from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
 
 FEW = 1000
@@ -159,6 +159,28 @@ class EventLog:
         first = self.by_item.order[starts[ends > starts]]
         known[ends > starts], happened[ends > starts] = self.known[first], self.times[first]
         return known, happened
+
+    def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_lasts`."""
+        ends = self.by_item.ends(items, times)
+        has_event = ends > self.by_item.starts(items)
+        newest = self._newest_so_far[ends[has_event] - 1]
+        known = np.full(len(items), START_OF_TIME)
+        happened = np.full(len(items), START_OF_TIME)
+        known[has_event] = self.known[newest]
+        happened[has_event] = self.times[newest]
+        return known, happened
+
+    @cached_property
+    def _newest_so_far(self) -> IntArray:
+        """For each place of `by_item.order`: which event happened last, of the item's events known no later."""
+        order = self.by_item.order
+        distinct_times, time_rank = np.unique(self.times[order], return_inverse=True)
+        # Items ascend in `order`, so the maximum over all places up to here belongs to this place's own item.
+        item_and_time = self.item_rows[order] * len(distinct_times) + time_rank.reshape(-1)
+        is_newest = item_and_time == np.maximum.accumulate(item_and_time)
+        place_of_newest = np.maximum.accumulate(np.where(is_newest, np.arange(len(order)), 0))
+        return order[place_of_newest]
 
     def n_changes(self, time: int) -> int:
         """How often what is known had changed by a time: equal numbers mean equal logs."""

@@ -116,6 +116,15 @@ class OnlineLog:
             known, happened = np.where(earlier, other_known, known), np.where(earlier, other_happened, happened)
         return known, happened
 
+    def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """See `AsOf.item_lasts`."""
+        (known, happened), *others = (part.item_lasts(items, times) for part in self._parts)
+        for other_known, other_happened in others:
+            later = (other_happened > happened) | ((other_happened == happened) & (other_known > known))
+            known = np.where(later, other_known, known)
+            happened = np.where(later, other_happened, happened)
+        return known, happened
+
 
 def log_of(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog | OnlineLog:
     """The log of a store's `events` table: in one piece, unless events were taken back.

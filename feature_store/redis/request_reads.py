@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray, IntArray
+from feature_store.data_errors import DataError
 from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
@@ -155,6 +156,13 @@ class Fetched:
         """See `AsOf.item_firsts`."""
         columns = self.counters[self.pairs.find(items, times)]
         return columns[:, 1], columns[:, 2]
+
+    def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
+        """Raises DataError: a server counts the events of an item, and does not keep the newest."""
+        raise DataError(
+            "online: expected memories that hold when the last event of each item happened, got shared memories, "
+            "which do not. Load the model without `online`."
+        )
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import torch
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.point_in_time.counters import item_counters, user_counters
-from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset

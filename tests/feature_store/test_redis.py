@@ -162,6 +162,13 @@ def test_a_user_whom_the_server_has_dropped_is_read_from_the_tables_and_filled_a
     same_as_log(fetched(memories, LONG, event_log([]), 9), event_log(tables + new), 9, LONG.limit)
 
 
+def test_shared_memories_do_not_hold_when_an_item_had_its_last_event(memories: RedisMemories) -> None:
+    memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG, answers_from=FROM)
+    reads = fetched(memories, LONG, event_log([Event(0, 1, 3)]), 9)
+    with pytest.raises(DataError, match="online: expected .* last event .* Load the model without `online`"):
+        reads.item_lasts(np.array([1]), np.array([9]))
+
+
 def test_a_user_of_no_table_is_read_by_who_did_not_write_it(memories: RedisMemories) -> None:
     memories.publish(event_frame([Event(0, 1, 3)]), ITEMS, LONG)
     frame = event_frame([Event(1, 2, 4), Event(1, 3, 4)]).with_columns(user_id=pl.lit("new"))

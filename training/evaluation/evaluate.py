@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
@@ -37,7 +38,6 @@ from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, moment, ranking_data, retrieved_data
 
-END_OF_TIME = int(np.iinfo(np.int64).max // 2)
 Slices = dict[str, BoolArray | PositiveSlice]
 
 

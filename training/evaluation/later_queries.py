@@ -8,10 +8,10 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float64Array
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
 from recmem.serving.model import Model
-from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.evaluation.positive_ranks import retrieved_ranks
 from training.fitting.fit_ranker import RankingData

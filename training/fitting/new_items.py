@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from feature_store.point_in_time.counters import CounterConfig, new_item_counters
-from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store.point_in_time import covisitation as covisitation_module
 from feature_store.point_in_time.covisitation import (
-    COLUMNS,
+    FEATURES,
     Covisitation,
     CovisitationConfig,
     CovisitationTimeline,
@@ -115,7 +115,7 @@ def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int
 def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     fitted = fit(log, half_lives=(1.0, 4.0))
     scores = fitted.scores(histories_at(log, time))
-    assert tuple(scores) == COLUMNS
+    assert tuple(scores) == FEATURES
     decays = {"together": 0, "together_recent": 1, "follow": 1 / 4, "follow_recent": 1, "ease": 0, "ease_recent": 1 / 4}
     for name, decay in decays.items():
         model = getattr(fitted, name.removesuffix("_recent")).toarray().astype(np.float64)
@@ -145,7 +145,7 @@ def test_scores_of_single_pairs_are_those_of_the_whole_catalogue_to_the_bit(
             patch.setattr(covisitation_module, "find_spec", lambda name: None)
         found = fitted.pair_scores(histories, candidates, n_threads=2)
     whole = {name: np.pad(grid, ((0, 0), (0, 3))) for name, grid in fitted.scores(histories).items()}
-    assert tuple(found) == COLUMNS
+    assert tuple(found) == FEATURES
     for name, column in found.items():
         close(column, whole[name][candidates.row_index, candidates.values], "exact")
 

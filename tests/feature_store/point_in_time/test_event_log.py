@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store import EventLog, SignalConfig
 from feature_store.point_in_time.event_log import rows_of
-from strategies import ITEMS, USERS, Event, event_frame, logs, times
+from strategies import ITEMS, N_ITEMS, USERS, Event, event_frame, logs, times
 from strategies import event_log as quick_log
 
 FEWER = settings(max_examples=40)  # each builds frames
@@ -109,6 +109,23 @@ def test_indexes_read_users_and_items() -> None:
     log = event_log([Event(0, 3, 5), Event(1, 3, 6), Event(0, 2, 7)])
     assert log.by_user.last(np.array([0, 1]), np.array([99, 99])).to_lists() == [[0, 2], [1]]
     assert log.by_item.last(np.array([3, 2]), np.array([99, 7])).to_lists() == [[0, 1], []]
+
+
+def test_last_event_of_an_item_by_hand() -> None:
+    log = event_log([Event(0, 3, 5), Event(1, 3, 2, available=9), Event(2, 3, 7), Event(2, 1, 8), Event(0, 3, 7)])
+    times = np.array([6, 8, 10, 10])
+    known, happened = log.item_lasts(np.array([3, 3, 3, 1]), times)
+    assert happened.tolist() == [5, 7, 7, 8]  # at 10 the event of time 2 has just arrived, but happened long before
+    assert known.tolist() == [6, 8, 8, 9]
+
+
+@FEWER
+@given(logs(), times())
+def test_last_events_of_items_are_those_of_the_oracle(log: list[Event], time: int) -> None:
+    expected = {item: slow_reference.item_last(log, item, time) for item in range(N_ITEMS)}
+    items = [item for item, last in expected.items() if last is not None]
+    known, happened = event_log(log).item_lasts(np.array(items, np.int64), np.full(len(items), time))
+    assert list(zip(known.tolist(), happened.tolist(), strict=True)) == [expected[item] for item in items]
 
 
 def test_rows_of_ids_are_their_places() -> None:

@@ -30,14 +30,14 @@ def reads(log: AsOf, time: int, limit: int | None) -> list[np.ndarray]:
     past = log.past(users, np.full(len(users), time), limit)
     counts = log.item_counts(items, np.full(len(items), time), (1, 3, 9))
     columns = [past.items.values, past.items.offsets, past.times, past.known, past.signs]
-    return [*columns, *log.user_counts(users, np.full(len(users), time)), *counts, *_firsts(log, items, time)]
+    return [*columns, *log.user_counts(users, np.full(len(users), time)), *counts, *firsts_and_lasts(log, items, time)]
 
 
-def _firsts(log: AsOf, items: np.ndarray, time: int) -> list[np.ndarray]:
+def firsts_and_lasts(log: AsOf, items: np.ndarray, time: int) -> list[np.ndarray]:
     """Of items that have an event by then."""
     at = np.full(len(items), time)
     known = items[log.item_counts(items, at, ())[0] > 0]
-    return list(log.item_firsts(known, at[: len(known)]))
+    return [*log.item_firsts(known, at[: len(known)]), *log.item_lasts(known, at[: len(known)])]
 
 
 @given(logs(), SPLITS, times(), st.sampled_from([1, 2, 5, None]))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.point_in_time.covisitation import COLUMNS as COVISITATION_FEATURES
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
 from five_item_dataset import CONFIG, N_TEXTS, matcher, scene_of
 from recmem.dataset import query_batch as query_batch_module

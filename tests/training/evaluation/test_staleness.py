@@ -10,11 +10,11 @@ import pytest
 
 from debian_model import model_of, trained_model
 from feature_store import DataError
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from tolerances import close
 from training.evaluation import staleness as staleness_module
-from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.staleness import DELAYS, STALE, Staleness, price_of_staleness
 from training.queries import Queries, queries_between
 from training.report.plots import staleness_figure

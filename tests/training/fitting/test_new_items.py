@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from feature_store.point_in_time.counters import CounterConfig, new_item_counters
-from feature_store.point_in_time.covisitation import COLUMNS
+from feature_store.point_in_time.covisitation import FEATURES
 from feature_store.ragged import Ragged
 from recmem.ranking.features import PairFeatures
 from training.fitting.fit_ranker import RankingData
@@ -17,7 +17,7 @@ N_PAIRS = 4000
 
 def ranking_data() -> RankingData:
     random = np.random.default_rng(0)
-    names = [*COLUMNS, *new_item_counters(COUNTERS), "match_raw", "user_events"]
+    names = [*FEATURES, *new_item_counters(COUNTERS), "match_raw", "user_events"]
     values = {name: random.random(N_PAIRS).astype(np.float32) + 1 for name in names}
     rows = Ragged.from_lists([range(N_PAIRS // 2), range(N_PAIRS // 2)])
     labels = random.integers(0, 2, N_PAIRS).astype(np.int8)
@@ -31,7 +31,7 @@ def test_about_the_share_becomes_new_in_all_its_counters_at_once() -> None:
     found = with_new_items(data, 0.5, COUNTERS, np.random.default_rng(1)).pairs.values
     as_new = found["popularity"] == 0
     assert 0.2 < as_new.mean() < 0.3
-    blank = dict.fromkeys(COLUMNS, 0.0) | new_item_counters(COUNTERS)
+    blank = dict.fromkeys(FEATURES, 0.0) | new_item_counters(COUNTERS)
     for name, value in blank.items():
         assert (found[name][as_new] == np.float32(value)).all(), name
         assert (found[name][~as_new] == data.pairs.values[name][~as_new]).all(), name
