@@ -18,7 +18,7 @@ from benchmarks.timing import Row, compare
 from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_file import score_file
 from recmem.dataset.candidate_frame import read_candidates
-from recmem.ranking.ranker import feature_matrix, ranking_features
+from recmem.ranking.ranker_inputs import input_matrix, ranker_inputs
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS, pairs_of
 
@@ -45,7 +45,7 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
     pairs = pairs_of(model.matcher, read, np.arange(len(read.queries)))
     ranker, ranked = model.bundle.ranker, model.rank(frame)
     _check("score", ranked["score"].to_numpy(), ranker.scores(pairs)[read.pair_of_row])
-    matrix = feature_matrix(ranking_features(pairs, ranker.columns), ranker.features)
+    matrix = input_matrix(ranker_inputs(pairs, ranker.features), ranker.inputs)
     large = _with_large_ranker(model, matrix, rng)
     with TemporaryDirectory() as folder:
         given, out = Path(folder) / "candidates.parquet", Path(folder) / "scores.parquet"

@@ -25,7 +25,8 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
-from recmem.ranking.features import PairFeatures, retrieved_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.serving.model import Model

@@ -20,10 +20,10 @@ from safetensors.torch import save_file
 import feature_store
 import recmem
 import training
-from feature_store.point_in_time.click_through import CLICK_FEATURES
 from feature_store.table_files import read_parquet_table
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import MATCH_FEATURES
+from recmem.ranking.feature_table import IMPRESSION_FEATURES
 from training.config import TrainingConfig
 from training.evaluation.baselines import best_pooling
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
@@ -168,7 +168,7 @@ def fit_rankers(run: Run, child: StepRun) -> None:
             config,
             advance,
         )
-    constant = CLICK_FEATURES if training_data.shown is None else ()
+    constant = IMPRESSION_FEATURES if training_data.shown is None else ()
     columns = tuple(name for name in data.pairs.values if name not in constant)
     chosen = {WITHOUT_MATCH: tuple(name for name in columns if name not in MATCH_FEATURES), WITH_MATCH: columns}
     curves = {}

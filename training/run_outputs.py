@@ -17,7 +17,7 @@ from feature_store.atomic_files import write_whole
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
 from training.evaluation.evaluate import Measured, measure

@@ -20,7 +20,9 @@ from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.features import Grid, PairFeatures, candidate_features, retrieved_features
+from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.retrieved_candidates import CatalogueScores, retrieved_features
 from recmem.text.encoder import TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.unit_vectors import exact_units
@@ -145,11 +147,11 @@ def retrieved_data(
     queries: Queries,
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
-    on_grid: Callable[[QueryBatch, Grid], None] | None = None,
+    on_scores: Callable[[QueryBatch, CatalogueScores], None] | None = None,
 ) -> RankingData:
     """The retrieved candidates of the queries, with labels; empty for no query."""
     batch = QueryBatch.of(training_data.dataset, queries.users, queries.times)
-    pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_grid)
+    pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_scores)
     return RankingData(pairs, labels_of(pairs, queries))
 
 

@@ -54,12 +54,6 @@ def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterCo
     return columns
 
 
-def new_item_counters(config: CounterConfig) -> dict[str, float]:
-    """What `item_counters` says of an item without any event."""
-    columns = dict.fromkeys(("popularity", "popularity_short", "popularity_medium", "popularity_long"), 0.0)
-    return columns | {"trend": config.medium / config.long, "item_age": -1.0}
-
-
 def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, Float32Array]:
     """Counters of user `users[n]` as of `times[n]`: float32[n] each.
 

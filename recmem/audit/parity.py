@@ -19,7 +19,7 @@ from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.model import Model
 
 PARITY_SIDES = ("batch", "online")

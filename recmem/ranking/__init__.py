@@ -1,1 +1,1 @@
-"""Ranking features of (query, candidate) pairs, and the ranker that scores them."""
+"""Features of (query, candidate) pairs, and the ranker that scores them."""

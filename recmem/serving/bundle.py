@@ -24,7 +24,7 @@ from recmem.dataset.dataset import DatasetConfig
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.manifest import (

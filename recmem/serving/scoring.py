@@ -11,8 +11,10 @@ from feature_store.arrays import Float32Array, Float64Array, IntArray
 from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.ranking.features import PairFeatures, by_pairs, candidate_features
+from recmem.ranking.feature_reads import FeatureReads
+from recmem.ranking.given_candidates import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
+from recmem.ranking.pair_features import PairFeatures, compute_features
 from recmem.ranking.ranker import Ranker
 
 Column = Float32Array | Float64Array | IntArray
@@ -21,10 +23,8 @@ Columns = dict[str, Column]
 MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
-CHUNK_PAIRS = 100_000
-"""Pairs that are ranked together."""
 CHUNKS_AT_ONCE = 2
-"""Chunks that are ranked at the same time, each in a thread of its own. More were measured to be no faster."""
+"""Chunks of `CHUNK_PAIRS` that are ranked at the same time, each in a thread of its own. More were no faster."""
 
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
@@ -40,7 +40,7 @@ def rank_pairs(
     def rank_chunk(rows: IntArray) -> Columns:
         return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
 
-    chunks = list(by_pairs(candidates.items, CHUNK_PAIRS))
+    chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))
     if len(chunks) == 1:
         return rank_chunk(chunks[0])
     # Fitted here, so that no thread has to wait while another one fits what both need.
@@ -54,8 +54,9 @@ def rank_pairs(
 
 
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
-    """Features of the given queries' pairs. A history that came with the candidates counts as the user's events."""
-    pairs = candidate_features(candidates.dataset, matcher, candidates.queries.take(rows), candidates.items.take(rows))
+    """Features of the given queries' pairs, computed at once. A given history counts as the user's events."""
+    queries = candidates.queries.take(rows)
+    pairs = compute_features(FeatureReads(candidates.dataset, matcher, queries, candidates.items.take(rows)))
     length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
     is_given = length > 0
     pairs.values["user_events"][is_given] = np.log1p(length[is_given])

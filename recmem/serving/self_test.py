@@ -11,7 +11,7 @@ from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 
 MAX_TEXTS = 32
@@ -35,7 +35,7 @@ def self_test_sample(
         "pair_items": torch.from_numpy(pairs.candidates.values.copy()),
         "pair_offsets": torch.from_numpy(pairs.candidates.offsets.copy()),
     }
-    for name in ranker.columns:
+    for name in ranker.features:
         sample[_FEATURE + name] = torch.from_numpy(pairs.values[name].copy())
     sample["rank_scores"] = torch.from_numpy(ranker.scores(pairs).copy())
     return sample

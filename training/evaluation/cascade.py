@@ -72,7 +72,7 @@ def price_of_cascade(
         scores, taken_s = timed(share)
         figures = asked.ndcg(pairs, scores, seed)
         spread = paired_bootstrap(whole, figures, groups=asked.queries.users, generator=generator)
-        seen = ranker.n_seen(pairs, share) / len(scores)
+        seen = ranker.n_scored_by_trees(pairs, share) / len(scores)
         ci95 = (spread.low, spread.high)
         prices.append(CascadePrice(share, seen, mean_over_queries(figures), spread.difference, ci95, whole_s / taken_s))
         if on_pass is not None:

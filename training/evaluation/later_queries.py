@@ -10,7 +10,9 @@ from feature_store import DataError
 from feature_store.arrays import Float64Array
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
+from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.serving.model import Model
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.evaluation.positive_ranks import retrieved_ranks

@@ -10,7 +10,7 @@ from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import Grid, seen_items
+from recmem.ranking.retrieved_candidates import CatalogueScores, seen_items
 from training.evaluation.baselines import popularity_features
 from training.evaluation.ledger import PositiveSlice
 from training.evaluation.metrics import PerQuery, catalogue_metrics, rank_of_rows
@@ -55,7 +55,7 @@ class GridRanks:
     n_ranked: list[int] = field(default_factory=list)
     """Items that each query so far ranks."""
 
-    def __call__(self, batch: QueryBatch, grid: Grid) -> None:
+    def __call__(self, batch: QueryBatch, grid: CatalogueScores) -> None:
         """Ranks the next chunk's positives under every row."""
         begin, n_items = len(self.n_ranked), len(self.dataset.catalogue)
         positives = self.queries.positives.take(np.arange(begin, begin + len(batch)))

@@ -10,8 +10,9 @@ import torch
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array, Int8Array, IntArray
-from recmem.ranking.features import PairFeatures
-from recmem.ranking.ranker import RELATIVE, Blend, Ranker, feature_matrix, feature_names, ranking_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.ranker import Blend, Ranker
+from recmem.ranking.ranker_inputs import RELATIVE_SUFFIX, input_matrix, input_names, ranker_inputs
 
 
 @dataclass(frozen=True)
@@ -80,13 +81,13 @@ def fit_ranker(data: RankingData, columns: tuple[str, ...], config: RankerConfig
             f"events: expected at least 2 queries with a retrieved positive between the match module's period and the "
             f"test, got {n_queries}. Give more events, or more candidates per query."
         )
-    features = ranking_features(usable.pairs, columns)
-    names = feature_names(columns)
+    features = ranker_inputs(usable.pairs, columns)
+    names = input_names(columns)
     lengths = usable.pairs.candidates.lengths
     blend = fit_blend(features, usable.labels, lengths, config.blend_l2)
     n_early = max(int(n_queries * (1 - config.validation_share)), 1)
     cut = int(usable.pairs.candidates.offsets[n_early])
-    matrix, start = feature_matrix(features, names), blend.scores(features)
+    matrix, start = input_matrix(features, names), blend.scores(features)
     # The blend that the rounds are chosen against must not have seen the later queries either.
     early_blend = fit_blend(
         {name: column[:cut] for name, column in features.items()},
@@ -126,7 +127,7 @@ def fit_blend(features: dict[str, Float32Array], labels: Int8Array, lengths: Int
 
     The columns are z-scores, so the weights compare. Solved with L-BFGS from zero; deterministic.
     """
-    names = [name for name in features if name.endswith(RELATIVE)]
+    names = [name for name in features if name.endswith(RELATIVE_SUFFIX)]
     inputs = torch.from_numpy(np.nan_to_num(np.stack([features[name] for name in names], axis=1), nan=0.0))
     owner = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
     positive = torch.from_numpy(labels > 0)

@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store import EventLog
-from feature_store.point_in_time.counters import CounterConfig, item_counters, new_item_counters, user_counters
+from feature_store.point_in_time.counters import CounterConfig, item_counters, user_counters
 from strategies import LAST_TIME, N_ITEMS, N_USERS, Event, event_log, logs, times
 from tolerances import close
 
@@ -117,11 +116,3 @@ def test_windows_of_a_log_without_span_are_valid(log: list[Event]) -> None:
 def test_windows_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="windows: expected 0 < short <= medium <= long, got 3, 2, 5"):
         CounterConfig(short=3, medium=2, long=5, span=9)
-
-
-def test_new_item_counters_are_those_of_an_item_without_events() -> None:
-    config = CounterConfig(short=5, medium=20, long=90, span=1000)
-    empty = np.empty(0, np.int64)
-    log = EventLog(empty, empty, empty, empty, np.empty(0, np.int8))
-    found = item_counters(log, np.array([3]), np.array([50]), config)
-    assert {name: pytest.approx(float(column[0])) for name, column in found.items()} == new_item_counters(config)

@@ -14,7 +14,7 @@ from feature_store.point_in_time.as_of_index import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
-from recmem.ranking import features as features_module
+from recmem.ranking import feature_reads
 from recmem.serving.model import Model
 
 DAY = 24 * 3600 * 10**6
@@ -75,12 +75,12 @@ def test_a_cancelled_event_that_still_counts_is_found() -> None:
 
 
 def test_a_counter_that_looks_ahead_is_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Callable[..., dict[str, np.ndarray]] = features_module.item_counters
+    honest: Callable[..., dict[str, np.ndarray]] = feature_reads.item_counters
 
     def peeking(log: object, items: IntArray, times: IntArray, config: object) -> dict[str, np.ndarray]:
         return honest(log, items, times + DAY, config)
 
-    monkeypatch.setattr(features_module, "item_counters", peeking)
+    monkeypatch.setattr(feature_reads, "item_counters", peeking)
     found = audited(a_model())
     assert {"popularity_short", "item_age"} <= set(found["what"])
     assert not {MEMORY, "user_events", "match_raw", "together"} & set(found["what"])

@@ -14,8 +14,8 @@ from five_item_dataset import matcher, scene_of
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
-from recmem.ranking import features as columns_module
-from recmem.ranking.features import retrieved_features, seen_items
+from recmem.ranking import retrieved_candidates
+from recmem.ranking.retrieved_candidates import retrieved_features, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.retrieval.shortlist import shortlist
 from slow_reference import Event
@@ -88,7 +88,7 @@ def test_how_long_shortlists_are_taken_apart_changes_nothing(log: list[Event], c
     batch, config = everyone(dataset), replace(SHORT, candidates=2)
     whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(columns_module, "CHUNK_CELLS", cells)
+        patch.setattr(retrieved_candidates, "CHUNK_CELLS", cells)
         parts = retrieved_features(dataset, matcher(), batch, config)
     assert parts.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():

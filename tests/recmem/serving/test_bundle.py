@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from debian_model import trained_model
 from feature_store import DataError
 from feature_store.ragged import Ragged
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import load_bundle, read_config, save_bundle
 from recmem.serving.manifest import FILES, FORMAT_VERSION, MANIFEST, SELF_TEST, WEIGHTS, checksum, sha256_of
 from recmem.serving.model import Model

@@ -19,7 +19,7 @@ from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.kernels import pairs_torch
 from recmem.ranking import ranker as ranker_module
-from recmem.ranking.features import PairFeatures
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving import scoring
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
@@ -94,7 +94,7 @@ def test_scoring_in_chunks_changes_nothing(
 def test_a_cascade_ranks_the_candidates_that_its_trees_score_above_the_others(
     model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 2)
+    monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 2)
     whole, some = model.rank(candidates), model.rank(candidates, trees_share=0.0)
     for _, query in some.with_columns(whole=whole["score"]).group_by("user_id", "timestamp"):
         first = query.filter(pl.col("rank") <= 2)

@@ -21,7 +21,7 @@ def test_a_cascade_that_drops_nothing_costs_nothing() -> None:
 
 
 def test_what_the_trees_do_not_see_has_a_price(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranker_module, "LEAST_KEPT", 1)
+    monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 1)
     found = priced(0.5, 0.0)
     half, least = found.prices
     assert 1 > half.seen > least.seen > 0

@@ -12,8 +12,8 @@ from feature_store import DataError
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from five_item_dataset import matcher, scene_of
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import catalogue_scores, seen_items
 from recmem.ranking.ranker import Ranker
+from recmem.ranking.retrieved_candidates import catalogue_scores, seen_items
 from recmem.retrieval.retrieve import RetrievalConfig
 from slow_reference import Event
 from strategies import N_ITEMS, N_USERS

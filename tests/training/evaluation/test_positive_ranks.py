@@ -11,7 +11,8 @@ from feature_store.ragged import Ragged
 from five_item_dataset import matcher, scene_of
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.features import PairFeatures, catalogue_scores, retrieved_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.retrieved_candidates import catalogue_scores, retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
@@ -37,7 +38,7 @@ def ranking_data(candidates: list[list[int]], labels: list[int] | None = None) -
 def grid_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> GridRanks:
     grid = GridRanks(dataset, queries, ROWS, 4, exclude_seen, random_generator())
     batch = QueryBatch.of(dataset, queries.users, queries.times)
-    retrieved_features(dataset, matcher(), batch, RetrievalConfig(candidates=2), on_grid=grid)
+    retrieved_features(dataset, matcher(), batch, RetrievalConfig(candidates=2), on_scores=grid)
     return grid
 
 
@@ -70,7 +71,7 @@ def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -
     for seed in range(40):
         grid = GridRanks(dataset, queries, ROWS, 2, True, np.random.default_rng(seed))
         retrieved_features(
-            dataset, matcher(), QueryBatch.of(dataset, queries.users, queries.times), RetrievalConfig(), on_grid=grid
+            dataset, matcher(), QueryBatch.of(dataset, queries.users, queries.times), RetrievalConfig(), on_scores=grid
         )
         ranks.append(float(np.concatenate(grid.ranks["popular"])[0]))
     assert set(ranks) == {1, 2, 3, 4}  # nothing happened before 2: all four that are left tie

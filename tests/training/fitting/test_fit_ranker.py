@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from feature_store import DataError
 from feature_store.ragged import Ragged
-from recmem.ranking.features import PairFeatures
-from recmem.ranking.ranker import ranking_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
 from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_blend, fit_ranker
 
@@ -39,11 +39,11 @@ def test_ranker_learns_the_rule_and_says_how_it_went() -> None:
     fitted = fit_ranker(data(200), COLUMNS, CONFIG, seed=0)
     unseen = data(seed=1)
     place = mean_place(unseen, fitted.ranker.scores(unseen.pairs))
-    blend = fitted.ranker.blend.scores(ranking_features(unseen.pairs, COLUMNS))
+    blend = fitted.ranker.blend.scores(ranker_inputs(unseen.pairs, COLUMNS))
     assert place < 0.8 < 1.0 < mean_place(unseen, blend)
     assert len(fitted.curve) == CONFIG.rounds
     assert all(0 < figure <= 1 for figure in fitted.curve)
-    assert fitted.ranker.columns == COLUMNS
+    assert fitted.ranker.features == COLUMNS
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_the_same_data_gives_the_same_ranker_every_time() -> None:
 @given(st.integers(0, 1000))
 def test_blend_is_where_the_slope_of_the_loss_ends(seed: int) -> None:
     ranking = data(15, seed=seed)
-    features, l2 = ranking_features(ranking.pairs, COLUMNS), 0.02
+    features, l2 = ranker_inputs(ranking.pairs, COLUMNS), 0.02
     blend = fit_blend(features, ranking.labels, ranking.pairs.candidates.lengths, l2)
     names = [f"{name}_z" for name in COLUMNS]
     assert list(blend.weights) == names

@@ -1,0 +1,60 @@
+"""The glossary of features. `python -m recmem.ranking.feature_glossary > docs/features.md` writes the document anew."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from recmem.ranking import feature_table
+from recmem.ranking.feature_table import Feature, item_attribute
+
+_HEAD = """\
+# Features
+
+What the ranker reads of a (query, candidate) pair, as of the query's time. This file is written from
+`recmem/ranking/feature_table.py` by `python -m recmem.ranking.feature_glossary`; how to add a feature stands in
+[adding_a_feature.md](adding_a_feature.md).
+
+The trees read every feature as its z-score within the query, `<name>_z`: how many standard deviations the candidate
+stands above the mean of the query's candidates. They also read the value itself where "raw" says yes, and only the
+value where a feature is the same for all candidates of a query. The linear blend reads z-scores only.
+
+The *memory* is the user's newest events before the query, the *history* the newest 200. Text similarities leave
+negative events out, unless a memory has no others.
+"""
+
+
+class GlossaryEntry(NamedTuple):
+    """One feature in words."""
+
+    name: str
+    group: str
+    meaning: str
+
+
+def glossary() -> list[GlossaryEntry]:
+    """All features of the table in order, and `item_<name>`, which stands for every item attribute."""
+    features = [*feature_table.FEATURES, item_attribute("<name>")]
+    return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
+
+
+def meanings(names: Iterable[str]) -> dict[str, str]:
+    """The meaning of each of these features of a ranker; those that the table lacks are item attributes."""
+    in_table = {feature.name: feature.meaning for feature in feature_table.FEATURES}
+    return {name: in_table.get(name) or item_attribute(name.removeprefix("item_")).meaning for name in names}
+
+
+def glossary_markdown() -> str:
+    """The glossary as a Markdown document with one table."""
+    lines = ["| feature | group | raw | meaning |", "|---|---|---|---|"]
+    lines += [_row(feature) for feature in (*feature_table.FEATURES, item_attribute("<name>"))]
+    return "\n".join([_HEAD, *lines, ""])
+
+
+def _row(feature: Feature) -> str:
+    raw = "only" if feature.per_query else "yes" if feature.raw else ""
+    return f"| `{feature.name}` | {feature.group} | {raw} | {feature.meaning} |"
+
+
+if __name__ == "__main__":
+    print(glossary_markdown(), end="")

@@ -1,0 +1,284 @@
+"""The table of features: everything that the ranker can read of a (query, candidate) pair, one entry each.
+
+To add a feature, append an entry to `FEATURES`; docs/adding_a_feature.md shows one. Training, serving, the audit and
+the glossary (`recmem.ranking.feature_glossary`) read this table. The order of the entries is the order in which a
+ranker is fitted on them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from feature_store.arrays import Float32Array
+from feature_store.point_in_time.counters import CounterConfig
+from recmem.dataset.catalogue import Catalogue
+from recmem.ranking.feature_reads import (
+    FeatureColumns,
+    FeatureReads,
+    read_click_through,
+    read_covisitation,
+    read_item_attributes,
+    read_item_counters,
+    read_match,
+    read_memory_size,
+    read_user_counters,
+)
+
+
+class Group(StrEnum):
+    """What a feature is about."""
+
+    MATCH = "match"
+    SIMILARITY = "text similarity"
+    COVISITATION = "co-visitation"
+    POPULARITY = "popularity"
+    IMPRESSIONS = "impressions"
+    USER = "user"
+    ATTRIBUTE = "item attribute"
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature of a pair."""
+
+    name: str
+    group: Group
+    meaning: str
+    """What it tells a person, with its unit and range: the text of the glossary."""
+    read: Callable[[FeatureReads], Float32Array | FeatureColumns]
+    """Gives the column: float32[pair], or float32[query] if `per_query`. A read that several features share gives all
+    of them by name, and runs once."""
+    per_query: bool = False
+    """Is it the same for all candidates of a query? Then there is nothing to compare, and no z-score."""
+    raw: bool = False
+    """Do the trees also read the value itself? For features that mean the same in every query and at every time; of the
+    others, the trees read only the z-score within the query."""
+    new_item: float | Callable[[CounterConfig], float] | None = None
+    """Its value for an item without any event; None if it does not depend on the item's events. Some pairs of the
+    training data get these values, see `training.fitting.new_items`."""
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature(
+        name="match_raw",
+        group=Group.MATCH,
+        meaning="Raw match score: how well the item's text fits the events in the user's memory. A logit; any number, "
+        "higher is better.",
+        read=read_match,
+    ),
+    Feature(
+        name="match_prior",
+        group=Group.MATCH,
+        meaning="The part of the raw match score that the item's text gets for every user. A logit; any number.",
+        read=read_match,
+    ),
+    Feature(
+        name="similarity_max",
+        group=Group.SIMILARITY,
+        meaning="Cosine between the item's text and the most similar text in the memory. -1 to 1; 0 without a memory.",
+        read=read_match,
+        raw=True,
+    ),
+    Feature(
+        name="similarity_mean",
+        group=Group.SIMILARITY,
+        meaning="Mean cosine between the item's text and the texts in the memory. -1 to 1; 0 without a memory.",
+        read=read_match,
+    ),
+    Feature(
+        name="similarity_top3",
+        group=Group.SIMILARITY,
+        meaning="Mean cosine between the item's text and the three most similar texts in the memory. -1 to 1; 0 "
+        "without a memory.",
+        read=read_match,
+        raw=True,
+    ),
+    Feature(
+        name="similarity_last",
+        group=Group.SIMILARITY,
+        meaning="Cosine between the item's text and the newest text in the memory. -1 to 1; 0 without a memory.",
+        read=read_match,
+    ),
+    Feature(
+        name="together",
+        group=Group.COVISITATION,
+        meaning="How often the same users interacted with the item and with the items of the history: shrunk cosines, "
+        "summed over the history. 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="together_recent",
+        group=Group.COVISITATION,
+        meaning="As `together`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="follow",
+        group=Group.COVISITATION,
+        meaning="How often users interacted with the item within a few visits after an item of the history, summed "
+        "over the history (half-life: 20 visits by default). 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="follow_recent",
+        group=Group.COVISITATION,
+        meaning="As `follow`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="ease",
+        group=Group.COVISITATION,
+        meaning="EASE weights between the item and the items of the history, summed: co-occurrence that other items do "
+        "not explain. 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="ease_recent",
+        group=Group.COVISITATION,
+        meaning="As `ease`, with recent visits weighing more (half-life: 20 visits by default). 0 or more.",
+        read=read_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="popularity",
+        group=Group.POPULARITY,
+        meaning="log(1 + events of the item so far). 0 or more.",
+        read=read_item_counters,
+        new_item=0.0,
+    ),
+    Feature(
+        name="popularity_short",
+        group=Group.POPULARITY,
+        meaning="log(1 + events of the item in the short window: by default the last 1/200 of the training log's "
+        "length). 0 or more.",
+        read=read_item_counters,
+        new_item=0.0,
+    ),
+    Feature(
+        name="popularity_medium",
+        group=Group.POPULARITY,
+        meaning="log(1 + events of the item in the medium window: by default the last 1/50 of the training log's "
+        "length). 0 or more.",
+        read=read_item_counters,
+        new_item=0.0,
+    ),
+    Feature(
+        name="popularity_long",
+        group=Group.POPULARITY,
+        meaning="log(1 + events of the item in the long window: by default the last 1/12 of the training log's "
+        "length). 0 or more.",
+        read=read_item_counters,
+        new_item=0.0,
+    ),
+    Feature(
+        name="trend",
+        group=Group.POPULARITY,
+        meaning="Share of the item's events in the long window that fall into the medium window, smoothed. 0 to 1; "
+        "higher for items on the rise, 0.24 by default for an item without any event.",
+        read=read_item_counters,
+        raw=True,
+        new_item=lambda windows: windows.medium / windows.long,
+    ),
+    Feature(
+        name="item_age",
+        group=Group.POPULARITY,
+        meaning="Time since the item's first event, in lengths of the training log. 0 or more; -1 for an item without "
+        "any event.",
+        read=read_item_counters,
+        raw=True,
+        new_item=-1.0,
+    ),
+    Feature(
+        name="click_through",
+        group=Group.IMPRESSIONS,
+        meaning="Share of the item's impressions that were clicked, smoothed by 20 impressions at the average rate. "
+        "0 to 1.",
+        read=read_click_through,
+        raw=True,
+    ),
+    Feature(
+        name="shown",
+        group=Group.IMPRESSIONS,
+        meaning="log(1 + impressions of the item so far). 0 or more.",
+        read=read_click_through,
+    ),
+    Feature(
+        name="user_events",
+        group=Group.USER,
+        meaning="log(1 + events of the user so far). 0 or more.",
+        read=read_user_counters,
+        per_query=True,
+        raw=True,
+    ),
+    Feature(
+        name="user_gap",
+        group=Group.USER,
+        meaning="log(1 + time since the user's newest event, in lengths of the short window). 0 or more; -1 for a user "
+        "without any event.",
+        read=read_user_counters,
+        per_query=True,
+        raw=True,
+    ),
+    Feature(
+        name="memory_size",
+        group=Group.USER,
+        meaning="log(1 + events of the user that the match and co-visitation read: the newest 200 at most). 0 to 5.3.",
+        read=read_memory_size,
+        per_query=True,
+        raw=True,
+    ),
+)
+
+
+def item_attribute(name: str) -> Feature:
+    """The feature of one numeric column of the items table."""
+    meaning = f"The item's `{name}`, as the items table gives it. Missing if the table has none."
+    return Feature(name=f"item_{name}", group=Group.ATTRIBUTE, meaning=meaning, read=read_item_attributes)
+
+
+def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
+    """All features of a dataset with this catalogue, in order: those of the table, then its item attributes."""
+    return FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
+
+
+def column_of(feature: Feature, reads: FeatureReads) -> Float32Array:
+    """The feature of each pair: float32[pair]."""
+    result = reads.once(feature.read)
+    column = result[feature.name] if isinstance(result, Mapping) else result
+    return column[reads.query_of_pair] if feature.per_query else column
+
+
+def per_query_features() -> frozenset[str]:
+    """Names of the features that are the same for all candidates of a query."""
+    return frozenset(feature.name for feature in FEATURES if feature.per_query)
+
+
+def raw_features() -> frozenset[str]:
+    """Names of the features whose values the trees read as they are, too."""
+    return frozenset(feature.name for feature in FEATURES if feature.raw)
+
+
+def features_in(*groups: Group) -> tuple[str, ...]:
+    """Names of the table's features in these groups, in order."""
+    return tuple(feature.name for feature in FEATURES if feature.group in groups)
+
+
+def new_item_values(windows: CounterConfig) -> dict[str, float]:
+    """The features that depend on the item's events, with their values for an item that has none."""
+    values: dict[str, float] = {}
+    for feature in FEATURES:
+        if feature.new_item is not None:
+            values[feature.name] = feature.new_item(windows) if callable(feature.new_item) else feature.new_item
+    return values
+
+
+COVISITATION_FEATURES = features_in(Group.COVISITATION)
+IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
+"""Constant where a log has no impressions."""

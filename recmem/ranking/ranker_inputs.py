@@ -1,0 +1,61 @@
+"""What the blend and the trees read: features as they are, and as z-scores within their query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from feature_store import DataError
+from feature_store.arrays import Float32Array
+from recmem.ranking.feature_table import per_query_features, raw_features
+from recmem.ranking.normalise import z_scores
+from recmem.ranking.pair_features import PairFeatures
+
+RELATIVE_SUFFIX = "_z"
+"""`<feature>_z` is the feature's z-score within the query."""
+
+
+def input_names(features: Sequence[str]) -> tuple[str, ...]:
+    """The inputs that the trees read of these features, in order: z-scores, then raw features."""
+    raw = raw_features()
+    z_scored = tuple(name + RELATIVE_SUFFIX for name in _compared(features))
+    return z_scored + tuple(name for name in features if name in raw)
+
+
+def feature_of(input_name: str) -> str:
+    """The feature that an input is made from."""
+    return input_name.removesuffix(RELATIVE_SUFFIX)
+
+
+def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Float32Array]:
+    """The features by name, and their z-scores within each query by `<name>_z`: float32[pair] each.
+
+    Raises DataError if the pairs lack a feature or hold it as another type than float32.
+    """
+    wrong = [name for name in features if name not in pairs.values or pairs.values[name].dtype != np.float32]
+    if wrong:
+        raise DataError(
+            f"features: expected {', '.join(features)} as float32, got none or another type for {', '.join(wrong)}. "
+            "Compute the features with the version of recmem that the ranker was fitted with."
+        )
+    inputs = {name: pairs.values[name] for name in features}
+    compared = _compared(features)
+    if compared:
+        values = np.stack([inputs[name] for name in compared])
+        scores = z_scores(values, pairs.candidates.offsets)
+        inputs |= {name + RELATIVE_SUFFIX: column for name, column in zip(compared, scores, strict=True)}
+    return inputs
+
+
+def input_matrix(inputs: dict[str, Float32Array], names: Sequence[str]) -> Float32Array:
+    """float32[pair, input] in the given order."""
+    if not names:
+        return np.empty((0, 0), np.float32)
+    return np.stack([inputs[name] for name in names], axis=1)
+
+
+def _compared(features: Sequence[str]) -> list[str]:
+    """The features that differ between the candidates of a query."""
+    per_query = per_query_features()
+    return [name for name in features if name not in per_query]

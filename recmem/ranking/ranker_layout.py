@@ -1,0 +1,58 @@
+"""`ranker.json`: which features a ranker needs, what its trees read, and the weights of its blend."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from recmem.config_json import from_json
+from recmem.ranking.ranker_inputs import RELATIVE_SUFFIX
+
+VERSION = 2
+"""Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""
+
+
+@dataclass(frozen=True)
+class RankerLayout:
+    """A ranker without its trees."""
+
+    features: tuple[str, ...]
+    """See `Ranker.features`."""
+    inputs: tuple[str, ...]
+    """See `Ranker.inputs`."""
+    blend: dict[str, float]
+    """Weight by input."""
+    version: int = VERSION
+
+    def __post_init__(self) -> None:
+        if self.version != VERSION:
+            raise ValueError(
+                f"ranker.version: expected 1 or {VERSION}, got {self.version}. Use the version of recmem that wrote it."
+            )
+        possible = {*self.features, *(name + RELATIVE_SUFFIX for name in self.features)}
+        foreign = {*self.inputs, *self.blend} - possible
+        if foreign:
+            raise ValueError(f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}.")
+
+    def to_json(self) -> str:
+        """The layout as the text of `ranker.json`."""
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> RankerLayout:
+        """The layout in a `ranker.json` of any version. Raises ValueError if it is not one."""
+        layout: RankerLayout = from_json(cls, _upgraded(json.loads(text)), "ranker")
+        return layout
+
+
+def _upgraded(layout: Any) -> Any:
+    """A layout of version 1 with the keys of version 2; any other unchanged."""
+    if not isinstance(layout, dict) or set(layout) != {"columns", "features", "blend"}:
+        return layout
+    return {
+        "version": VERSION,
+        "features": layout["columns"],
+        "inputs": layout["features"],
+        "blend": layout["blend"],
+    }

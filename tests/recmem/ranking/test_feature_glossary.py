@@ -1,0 +1,28 @@
+"""The glossary of features, and that docs/features.md is what it writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from recmem.ranking.feature_glossary import glossary, glossary_markdown, meanings
+from recmem.ranking.feature_table import FEATURES
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "features.md"
+
+
+def test_the_document_is_what_the_table_gives() -> None:
+    # If this fails: python -m recmem.ranking.feature_glossary > docs/features.md
+    assert DOCUMENT.read_text() == glossary_markdown()
+
+
+def test_every_feature_has_an_entry_and_item_attributes_one_together() -> None:
+    entries = glossary()
+    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), "item_<name>"]
+    assert entries[0].group == "match"
+
+
+def test_meanings_of_a_rankers_features_include_its_item_attributes() -> None:
+    found = meanings(["item_age", "item_price"])
+    assert list(found) == ["item_age", "item_price"]
+    assert "first event" in found["item_age"]
+    assert "`price`" in found["item_price"]

@@ -1,0 +1,61 @@
+"""`ranker.json`: what is written, what earlier versions wrote, and what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from recmem.ranking.ranker import Ranker
+from recmem.ranking.ranker_layout import VERSION, RankerLayout
+from small_ranker import FEATURES, INPUTS, pairs, ranker
+from tolerances import close
+
+VERSION_1 = """{
+ "columns": ["match_raw", "item_age", "user_gap", "item_price"],
+ "features": ["match_raw_z", "item_age_z", "item_price_z", "item_age", "user_gap"],
+ "blend": {"match_raw_z": 0.75, "item_price_z": -0.5}
+}"""
+"""As it was written before `ranker.json` had a version."""
+
+
+def test_layout_says_its_version_features_and_inputs() -> None:
+    written = json.loads(ranker().to_files()["ranker.json"])
+    assert written == {
+        "version": VERSION,
+        "features": list(FEATURES),
+        "inputs": list(INPUTS),
+        "blend": {"match_raw_z": 0.75, "item_price_z": -0.5},
+    }
+    assert VERSION == 2
+
+
+def test_a_layout_without_a_version_is_read_and_scores_the_same() -> None:
+    old = ranker().to_files() | {"ranker.json": VERSION_1}
+    again = Ranker.from_files(old)
+    assert (again.features, again.inputs, again.blend) == (FEATURES, INPUTS, ranker().blend)
+    close(again.scores(pairs()), ranker().scores(pairs()), "exact")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"version": 3}, r"ranker\.version: expected 1 or 2, got 3"),
+        ({"inputs": ["match_raw_z", "popularity"]}, r"expected inputs of its own features, got popularity"),
+        ({"blend": {"item_age": 1.0, "shown_z": 2.0}}, r"expected inputs of its own features, got shown_z"),
+        ({"features": "match_raw"}, r"ranker\.features: expected a list"),
+        ({"columns": []}, "a difference in columns"),
+    ],
+)
+def test_a_layout_that_does_not_hold_together_is_refused(changed: dict[str, object], message: str) -> None:
+    layout = json.loads(ranker().to_files()["ranker.json"]) | changed
+    with pytest.raises(ValueError, match=message):
+        RankerLayout.from_json(json.dumps(layout))
+
+
+def test_trees_that_read_another_number_of_inputs_are_refused() -> None:
+    files = ranker().to_files()
+    layout = json.loads(files["ranker.json"])
+    layout["inputs"].pop()
+    with pytest.raises(ValueError, match="expected trees that read 4 inputs, got 5"):
+        Ranker.from_files(files | {"ranker.json": json.dumps(layout)})
