@@ -30,10 +30,12 @@ from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.serving.model import Model
+from recmem.serving.scoring import MATCH_OUTPUTS
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.vector_cache import VectorCache
+from tolerances import close
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankerConfig, RankingData, fit_ranker
 
@@ -42,6 +44,8 @@ N_ITEMS = 60
 N_USERS = 80
 N_TRAINING_QUERIES = 60
 SEED = 7
+SCORES = [*MATCH_OUTPUTS, "score"]
+"""Columns of scores that `Model.rank` adds."""
 
 
 @dataclass(frozen=True)
@@ -151,12 +155,14 @@ def trained_model() -> TrainedModel:
     store = Store.create(trained.store)
     store.append_items(items)
     store.append_events(events)
-    columns, numbers = tuple(text_columns(items)), numeric_columns(items)
+    columns = tuple(text_columns(items))
+    numbers = numeric_columns(items)
     catalogue = Catalogue.of(store.items(), columns, numbers)
     dataset = Dataset.of(catalogue, store.events(), store.impressions(), _dataset_config(store))
     cache = VectorCache(trained.store / "vectors", encoder().fingerprint, encoder().dim)
     unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
-    module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
+    module = untrained(encoder().dim)
+    memory = MemoryConfig(recent=20)
     retrieval = RetrievalConfig(candidates=25)
     data = _ranking_data(dataset, Matcher.of(module, unit, memory), retrieval)
     config = RankerConfig(rounds=20, smoothing=5, leaves=5, min_rows_in_leaf=20)
@@ -184,7 +190,8 @@ def trained_model() -> TrainedModel:
 
 def _dataset_config(store: Store) -> DatasetConfig:
     events = store.events()
-    users, items = events["user_id"].unique().sort(), store.items()["item_id"].sort()
+    users = events["user_id"].unique().sort()
+    items = store.items()["item_id"].sort()
     log = EventLog.from_frame(events, users, items, SignalConfig())
     begin, end = (int(np.quantile(log.times, share)) for share in (0.3, 0.9))
     return DatasetConfig(
@@ -200,10 +207,18 @@ def _ranking_data(dataset: Dataset, matcher: Matcher, retrieval: RetrievalConfig
     """Queries at late events; the items that the user interacted with at that time are positive."""
     log = dataset.log
     chosen = np.unique(np.linspace(len(log) // 2, len(log) - 1, N_TRAINING_QUERIES).astype(np.int64))
-    users, times = log.user_rows[chosen], log.times[chosen]
+    users = log.user_rows[chosen]
+    times = log.times[chosen]
     pairs: PairFeatures = retrieved_features(dataset, matcher, QueryBatch.of(dataset, users, times), retrieval)
     owner = pairs.candidates.row_index
     pair = log.user_rows * len(dataset.catalogue) + log.item_rows
     taken = pair[log.times >= times.min()]
     labels = np.isin(users[owner] * len(dataset.catalogue) + pairs.candidates.values, taken)
     return RankingData(pairs, labels.astype(np.int8))
+
+
+def same_scores(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Asserts that two frames have the same scores, up to float32 sums in another order, and the same ranks."""
+    for name in SCORES:
+        close(actual[name].to_numpy(), expected[name].to_numpy(), "float32")
+    assert actual["rank"].to_list() == expected["rank"].to_list()

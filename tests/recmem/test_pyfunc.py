@@ -126,7 +126,8 @@ LEDGER = Ledger(
 def example() -> pl.DataFrame:
     """Candidates of known users, at times, with a text that the catalogue lacks."""
     trained = debian_model.trained_model()
-    users, items = trained.events["user_id"].unique().sort()[:4], trained.items["item_id"][:3]
+    users = trained.events["user_id"].unique().sort()[:4]
+    items = trained.items["item_id"][:3]
     frame = users.to_frame().join(items.to_frame(), how="cross")
     return frame.with_columns(timestamp=pl.lit(trained.events["timestamp"].max()), note=pl.int_range(pl.len()))
 

@@ -42,7 +42,8 @@ def a_model() -> Model:
 
 def test_nothing_leaks_here() -> None:
     progress: list[int] = []
-    model, generator = a_model(), np.random.default_rng(0)
+    model = a_model()
+    generator = np.random.default_rng(0)
     queries = PastQueries.sample(model.dataset, 60, generator)
     found = leak_audit(model, queries, n_cuts=4, generator=generator, on_cut=progress.append)
     assert found.is_empty()

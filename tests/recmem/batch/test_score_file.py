@@ -71,7 +71,8 @@ def test_grouped_queries_are_scored_in_the_order_of_the_file(
     frame = pl.DataFrame(
         {"user_id": users, "item_id": range(len(users))}, schema=dict.fromkeys(("user_id", "item_id"), pl.Int64)
     )
-    folder, seen = tmp_path_factory.mktemp("stream"), list[int]()
+    folder = tmp_path_factory.mktemp("stream")
+    counted: list[int] = []
 
     def never(*arguments: object) -> None:
         raise AssertionError("nothing should be spread")
@@ -81,10 +82,10 @@ def test_grouped_queries_are_scored_in_the_order_of_the_file(
     assert source.is_grouped(chunk_rows)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(score_file_module, "_score_by_query", never)
-        score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=seen.append)
+        score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=counted.append)
     assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
-    assert sum(seen) == len(users)
-    assert max(seen, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
+    assert sum(counted) == len(users)
+    assert max(counted, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
 
 
 def test_a_block_of_scores_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -116,14 +117,15 @@ def test_scores_of_small_chunks_are_kept_in_few_files(tmp_path: Path, monkeypatc
 
 
 def test_small_files_are_scored_together(tmp_path: Path) -> None:
-    frame, seen = shuffled(200, 60).sort("user_id"), list[int]()
+    frame = shuffled(200, 60).sort("user_id")
+    counted: list[int] = []
     (tmp_path / "parts").mkdir()
     for number in range(20):
         frame[10 * number : 10 * (number + 1)].write_parquet(tmp_path / "parts" / f"{number:02}.parquet")
     source = CandidateFiles.open(tmp_path / "parts")
-    score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=60, on_progress=seen.append)
+    score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=60, on_progress=counted.append)
     assert pl.read_parquet(tmp_path / "s.parquet").equals(by_query(frame))
-    assert len(seen) <= 4
+    assert len(counted) <= 4
 
 
 def test_times_within_a_microsecond_are_one_query(tmp_path: Path) -> None:

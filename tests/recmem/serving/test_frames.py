@@ -20,15 +20,10 @@ from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
 
 
-@pytest.fixture(scope="module")
-def model() -> Model:
-    """Shared: no test here may let it observe anything."""
-    return trained_model().model()
-
-
 def candidates() -> pl.DataFrame:
     """Candidates of known users at times, with a history in some rows and columns that are only passed through."""
-    events, items = trained_model().events.sort("timestamp", "user_id", "item_id"), trained_model().items["item_id"]
+    events = trained_model().events.sort("timestamp", "user_id", "item_id")
+    items = trained_model().items["item_id"]
     return pl.DataFrame(
         {
             "user_id": events["user_id"].tail(12),
@@ -51,7 +46,8 @@ def as_pandas(frame: pl.DataFrame) -> pd.DataFrame:
 def test_pandas_candidates_come_back_as_pandas_with_their_index_and_dtypes(model: Model) -> None:
     given = as_pandas(candidates()).astype({"note": "category"})
     for score, outputs in ((model.rank, RANK_OUTPUTS), (model.match, MATCH_OUTPUTS)):
-        scored, expected = score(given), score(candidates())
+        scored = score(given)
+        expected = score(candidates())
         assert list(scored.columns) == [*given.columns, *outputs]
         pd.testing.assert_frame_equal(scored[given.columns], given)
         for name in outputs:
@@ -75,7 +71,8 @@ def test_arrow_candidates_come_back_as_arrow_with_their_types(model: Model) -> N
 
 def test_texts_of_unknown_items_are_read_from_a_pandas_frame(model: Model) -> None:
     given = pl.DataFrame({"user_id": ["a", "a"], "item_id": ["new 1", "new 2"], "title": ["a web server", None]})
-    report, expected = model.match_with_report(given.to_pandas()), model.match_with_report(given)
+    report = model.match_with_report(given.to_pandas())
+    expected = model.match_with_report(given)
     assert report.unmatched == expected.unmatched
     assert report.frame["match_raw"].to_list() == expected.frame["match_raw"].to_list()
 
@@ -96,8 +93,11 @@ def test_columns_that_recmem_does_not_read_may_hold_anything(model: Model) -> No
 @pytest.mark.parametrize("convert", [pl.DataFrame.to_pandas, pl.DataFrame.to_arrow])
 def test_events_of_all_kinds_of_frames_are_observed_alike(convert: Any) -> None:
     events = trained_model().events.sort("timestamp")
-    first, later = events.head(len(events) // 2), events.tail(len(events) - len(events) // 2)
-    given, expected = model_of(first), model_of(first)
+    n_first = len(events) // 2
+    first = events.head(n_first)
+    later = events.tail(len(events) - n_first)
+    given = model_of(first)
+    expected = model_of(first)
     receipt = given.observe(convert(later))
     assert receipt == expected.observe(later)
     assert receipt.n_new == len(later)

@@ -13,45 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import recmem
-from debian_model import model_of, trained_model
+from debian_model import SCORES, model_of, same_scores, trained_model
 from feature_store import DataError, Store
 from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.unmatched_rows import UnmatchedRows
-from recmem.kernels import pairs_torch
-from recmem.ranking import ranker as ranker_module
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving import scoring
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
 from tolerances import close
-
-SCORES = [*MATCH_OUTPUTS, "score"]
-
-
-@pytest.fixture(scope="module")
-def model() -> Model:
-    """Shared: no test here may let it observe anything."""
-    return trained_model().model()
-
-
-@pytest.fixture(scope="module")
-def candidates() -> pl.DataFrame:
-    """Twelve queries of different lengths at different times, their rows mixed."""
-    random = np.random.default_rng(5)
-    events, items = trained_model().events.sort("timestamp", "user_id", "item_id"), trained_model().items["item_id"]
-    rows = []
-    for query in random.choice(len(events) // 2, 12, replace=False) + len(events) // 2:
-        chosen = random.choice(len(items), int(random.integers(1, 15)), replace=False)
-        rows += [(events["user_id"][int(query)], events["timestamp"][int(query)], items[int(item)]) for item in chosen]
-    frame = pl.DataFrame(rows, schema=["user_id", "timestamp", "item_id"], orient="row")
-    return frame.sample(fraction=1.0, shuffle=True, seed=1)
-
-
-def same_scores(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
-    for name in SCORES:
-        close(actual[name].to_numpy(), expected[name].to_numpy(), "float32")
-    assert actual["rank"].to_list() == expected["rank"].to_list()
-
 
 # Rows
 
@@ -67,81 +37,6 @@ def test_every_row_comes_back_once_in_order_with_its_columns_untouched(model: Mo
         assert scored.columns == [*mixed.columns, *added]
         assert scored.select(mixed.columns).equals(mixed)
         assert scored.select(pl.col(added).is_finite().all()).row(0) == (True,) * len(added)
-
-
-def test_permuting_the_rows_permutes_the_scores_exactly(model: Model, candidates: pl.DataFrame) -> None:
-    scored = model.rank(candidates)
-    order = np.random.default_rng(2).permutation(len(candidates))
-    assert model.rank(candidates[order]).equals(scored[order])
-
-
-def test_a_batch_scores_as_its_queries_one_by_one(model: Model, candidates: pl.DataFrame) -> None:
-    whole = model.rank(candidates)
-    for _, single in whole.group_by("user_id", "timestamp"):
-        same_scores(model.rank(single.drop(RANK_OUTPUTS)), single)
-
-
-def test_scoring_in_chunks_changes_nothing(
-    model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ranked, matched = model.rank(candidates), model.match(candidates)
-    monkeypatch.setattr(scoring, "CHUNK_PAIRS", 7)
-    monkeypatch.setattr(pairs_torch, "BLOCK_CELLS", 50)
-    same_scores(model.rank(candidates), ranked)
-    close(model.match(candidates)["match_raw"].to_numpy(), matched["match_raw"].to_numpy(), "float32")
-
-
-def test_a_cascade_ranks_the_candidates_that_its_trees_score_above_the_others(
-    model: Model, candidates: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 2)
-    whole, some = model.rank(candidates), model.rank(candidates, trees_share=0.0)
-    for _, query in some.with_columns(whole=whole["score"]).group_by("user_id", "timestamp"):
-        first = query.filter(pl.col("rank") <= 2)
-        assert first["score"].to_list() == first["whole"].to_list()
-    assert not some["score"].equals(whole["score"])
-    assert some.drop("score", "rank").equals(whole.drop("score", "rank"))
-    with pytest.raises(DataError, match=r"trees_share: expected 0 to 1, got 20\. Give a share"):
-        model.rank(candidates, trees_share=20)
-
-
-def test_match_and_rank_agree_on_the_match_columns(model: Model, candidates: pl.DataFrame) -> None:
-    matched, ranked = model.match(candidates), model.rank(candidates)
-    for name in MATCH_OUTPUTS:
-        close(matched[name].to_numpy(), ranked[name].to_numpy(), "float32")
-
-
-def test_match_score_is_a_probability_in_the_order_of_the_raw_score(model: Model, candidates: pl.DataFrame) -> None:
-    scored = model.match(candidates).sort("match_raw")
-    assert scored["match_score"].is_sorted()
-    assert 0 < scored["match_score"].min() < scored["match_score"].max() < 1  # type: ignore[operator]
-
-
-def test_rank_counts_from_one_within_user_and_time(model: Model, candidates: pl.DataFrame) -> None:
-    for _, query in model.rank(candidates).group_by("user_id", "timestamp"):
-        expected = query["score"].rank("min", descending=True).cast(pl.Int64).to_list()
-        assert query["rank"].to_list() == expected
-        assert min(expected) == 1
-
-
-def test_an_impression_is_a_query_of_its_own(model: Model, candidates: pl.DataFrame) -> None:
-    one = candidates.with_columns(
-        user_id=pl.lit(candidates["user_id"][0]), timestamp=pl.lit(candidates["timestamp"][0])
-    )
-    one = one.unique("item_id", maintain_order=True).with_columns(impression_id=pl.int_range(pl.len()) % 3)
-    ranked = model.rank(one)
-    assert ranked.filter(pl.col("rank") == 1)["impression_id"].n_unique() == 3
-    for _, shown in ranked.group_by("impression_id"):
-        same_scores(model.rank(shown.drop("impression_id", *RANK_OUTPUTS)), shown)
-
-
-def test_duplicate_rows_are_each_scored_and_change_nothing_for_the_others(
-    model: Model, candidates: pl.DataFrame
-) -> None:
-    twice = pl.concat([candidates, candidates.head(5)])
-    scored = model.rank(twice)
-    assert scored.tail(5).select(SCORES).equals(scored.head(5).select(SCORES))
-    close(scored.head(len(candidates))["score"].to_numpy(), model.rank(candidates)["score"].to_numpy(), "exact")
 
 
 def test_an_empty_frame_comes_back_with_the_columns(model: Model, candidates: pl.DataFrame) -> None:
@@ -287,7 +182,7 @@ def test_memory_at_a_time_is_strictly_before_it(model: Model) -> None:
             assert got == expected
 
 
-def columns_at(model: Model, frame: pl.DataFrame) -> PairFeatures:
+def features_at(model: Model, frame: pl.DataFrame) -> PairFeatures:
     read = read_candidates(frame, model.dataset, ())
     return scoring.pairs_of(model.matcher, read, np.arange(len(read.queries)))
 
@@ -332,7 +227,8 @@ def test_no_event_at_or_after_a_time_changes_anything_at_it(data: st.DataObject)
     )
     before = model_of(events, impressions_of(events))
     after = model_of(changed, impressions_of(pl.concat([events.filter(~future), shuffled, added])))
-    expected, found = columns_at(before, candidates), columns_at(after, candidates)
+    expected = features_at(before, candidates)
+    found = features_at(after, candidates)
     assert expected.values.keys() == found.values.keys()
     assert {"click_through", "follow", "trend", "user_gap", "match_raw"} <= found.values.keys()
     for name in expected.values:
@@ -368,7 +264,8 @@ def test_inline_history_equals_the_same_history_in_a_store() -> None:
 
 
 def test_inline_history_stands_in_for_the_log_and_null_reads_it(model: Model) -> None:
-    user, item = trained_model().events["user_id"].mode()[0], trained_model().items["item_id"][0]
+    user = trained_model().events["user_id"].mode()[0]
+    item = trained_model().items["item_id"][0]
     base = pl.DataFrame({"user_id": [user] * 3, "item_id": [item] * 3})
     frame = base.with_columns(history=pl.Series([[], None, [item, "unheard-of", None]], dtype=pl.List(pl.String)))
     report = model.match_with_report(frame)
@@ -429,44 +326,6 @@ def test_loading_what_is_no_model_or_store_is_refused_in_words(tmp_path: Path) -
         recmem.load(trained_model().bundle, store=tmp_path)
 
 
-# Recommend
-
-
-def test_recommend_ranks_the_catalogue_without_what_the_user_has(model: Model) -> None:
-    users = trained_model().events["user_id"].unique().sort().head(5).to_list()
-    best = model.recommend([*users, "nobody"], k=4)
-    assert best.columns == ["user_id", "item_id", "score", "rank", "match_score", "reason"]
-    assert best["user_id"].to_list() == [user for user in [*users, "nobody"] for _ in range(4)]
-    assert best["rank"].to_list() == [1, 2, 3, 4] * 6
-    has = trained_model().events.select("user_id", "item_id").unique()
-    assert best.join(has, on=["user_id", "item_id"]).is_empty()
-    for _, mine in best.group_by("user_id"):
-        assert mine["score"].is_sorted(descending=True)
-    assert best["reason"].str.starts_with("because").all()
-
-
-def test_recommending_to_many_is_recommending_to_each(model: Model) -> None:
-    users = trained_model().events["user_id"].unique().sort().head(4)
-    together = model.recommend(users, k=3)
-    for user in users:
-        alone = model.recommend([user], k=3)
-        mine = together.filter(pl.col("user_id") == user)
-        assert alone["item_id"].to_list() == mine["item_id"].to_list()
-        close(alone["score"].to_numpy(), mine["score"].to_numpy(), "float32")
-
-
-def test_recommending_more_than_there_is_gives_what_there_is(model: Model) -> None:
-    best = model.recommend(["nobody"], k=1000)
-    assert sorted(best["item_id"]) == sorted(trained_model().items["item_id"])
-    assert model.recommend([], k=3).schema == best.schema
-
-
-@pytest.mark.parametrize(("users", "words"), [("abc", "Put it in a list"), ([None], "1 null"), ([1, "a"], "one type")])
-def test_invalid_users_are_refused(model: Model, users: object, words: str) -> None:
-    with pytest.raises(DataError, match=words):
-        model.recommend(users)  # type: ignore[arg-type]
-
-
 def test_an_invalid_length_or_time_is_refused(model: Model) -> None:
     with pytest.raises(DataError, match="k: expected at least 1"):
         model.recommend(["a"], k=0)
@@ -483,7 +342,8 @@ def test_observing_equals_a_rebuild_exactly(seed: int, candidates: pl.DataFrame)
     if seed % 2:
         events = events.sort("timestamp")
     n_first = len(events) * 3 // 4
-    model, rebuilt = model_of(events.head(n_first)), model_of(events)
+    model = model_of(events.head(n_first))
+    rebuilt = model_of(events)
     model.rank(candidates)  # fits the item-item models, which must not outlive what they were fitted on
     model.rank(candidates.drop("timestamp"))
     receipt = model.observe(events.tail(len(events) - n_first))
@@ -497,7 +357,8 @@ def test_observing_equals_a_rebuild_exactly(seed: int, candidates: pl.DataFrame)
 
 def test_observing_equals_the_events_in_the_store_and_writes_nothing(tmp_path: Path, candidates: pl.DataFrame) -> None:
     copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
-    model, versions = Model.load(trained_model().bundle, store=copied), Store.open(copied).versions()
+    model = Model.load(trained_model().bundle, store=copied)
+    versions = Store.open(copied).versions()
     new = pl.DataFrame(
         {
             "user_id": ["newcomer", "newcomer", "newcomer", None],

@@ -34,8 +34,9 @@ def together(calls: list[Callable[[], object]]) -> list[object]:
 
 
 def request(number: int) -> pl.DataFrame:
-    """Candidates of a user at a time of their own, as many as the number says; some users and items are unknown."""
-    events, items = trained_model().events.sort("timestamp", "user_id", "item_id"), trained_model().items["item_id"]
+    """Candidates of the query with this number: some users, and one item each, are unknown."""
+    events = trained_model().events.sort("timestamp", "user_id", "item_id")
+    items = trained_model().items["item_id"]
     event = events.row(len(events) - 1 - 11 * number, named=True)
     known = items.head(number % 20 + 1)
     return pl.DataFrame(
