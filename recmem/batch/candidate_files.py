@@ -142,7 +142,8 @@ def _files(path: Path) -> tuple[Path, ...]:
 def _footer(file: Path) -> tuple[pa.Schema, int]:
     try:
         with pq.ParquetFile(file) as opened:
-            schema, n_rows = opened.schema_arrow.remove_metadata(), opened.metadata.num_rows
+            schema = opened.schema_arrow.remove_metadata()
+            n_rows = opened.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
     names = Counter(schema.names)

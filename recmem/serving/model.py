@@ -14,7 +14,7 @@ import polars as pl
 
 from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_ids
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, check_table
+from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
@@ -27,6 +27,7 @@ from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, to_ids, to_polars, with_added
+from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_folder
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
@@ -113,8 +114,8 @@ class Model:
         bundle = load_bundle(folder)
         config = bundle.config
         memories = None if online is None else connected(online, config.dataset)
-        opened = _open_store(store, config.store)
-        items, events, impressions = _tables(opened)
+        opened = open_store(store, trained=config.store)
+        items, events, impressions = read_tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
         dataset = Dataset.of(catalogue, events, impressions, config.dataset)
@@ -316,28 +317,6 @@ def _warn_unanswered(unmatched: UnmatchedRows) -> None:
     """Logs that an answer is as old as the loaded tables, for methods that return no report."""
     for sentence in unmatched.sentences():
         _LOG.warning(sentence)
-
-
-def _open_store(given: str | Path | Store | None, trained: str | None) -> Store | None:
-    """The store that the caller names, else the one that the model was trained from; None if there is neither."""
-    if isinstance(given, Store):
-        return given
-    if given is not None:
-        return Store.open(given)
-    if trained is None:
-        return None
-    try:
-        return Store.open(trained)
-    except DataError as error:
-        what = f"the store that the model was trained from, got none at {trained!r}"
-        raise DataError(f"store: expected {what}. Say where it is now: store=..., or --store.") from error
-
-
-def _tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    if store is not None:
-        return store.items(), store.events(), store.impressions()
-    items, events, impressions = (pl.DataFrame(schema=table.schema()) for table in (ITEMS, EVENTS, IMPRESSIONS))
-    return items, events, impressions
 
 
 def _microseconds(time: TimeLike) -> int:
