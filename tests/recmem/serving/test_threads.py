@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -127,6 +128,7 @@ def test_threads_that_need_the_same_item_item_model_fit_it_once(monkeypatch: pyt
 
     def counted(*arguments: object, **options: object) -> Covisitation:
         fitted.append(1)
+        time.sleep(0.1)  # the other threads get here, if nothing holds them back
         return fit(*arguments, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Covisitation, "fit", counted)
