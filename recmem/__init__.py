@@ -1,28 +1,60 @@
-"""A text memory per user for recommenders: one more column of the ranker, and the reasons with it.
+"""A text memory per user for recommenders that rank with LightGBM: one more feature of the ranker, with its reasons.
 
 >>> import recmem
 >>> model = recmem.load("models:/recmem@champion")  # doctest: +SKIP
->>> model.match(candidates)  # doctest: +SKIP
+>>> model.rank(candidates)  # doctest: +SKIP
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-# Loaded when first asked for: torch and transformers take seconds, and `recmem --help` needs neither.
+# Imported on first use: torch and transformers take seconds to import, and `recmem --help` needs neither.
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from feature_store import DataError, Receipt
+    from recmem.serving.explain import Explanation
     from recmem.serving.model import Model, load
 
-__all__ = ["Model", "load"]
+    train: Callable[..., Any]
+    """Trains a model on items and events; `help(recmem.train)` shows the arguments."""
+
+__all__ = ["DataError", "Explanation", "Model", "Receipt", "load", "train"]
+
+_MODULES = {
+    "DataError": "feature_store",
+    "Receipt": "feature_store",
+    "Explanation": "recmem.serving.explain",
+    "Model": "recmem.serving.model",
+    "load": "recmem.serving.model",
+}
+_FUNCTION_GROUP = "recmem.functions"
+"""Entry point group of functions that other packages offer here: recmem itself does not import training."""
 
 
 def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from recmem.serving import model
+    if name in _MODULES:
+        from importlib import import_module
 
-    return getattr(model, name)
+        return getattr(import_module(_MODULES[name]), name)
+    if name in __all__:
+        return _registered(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})
+
+
+def _registered(name: str) -> object:
+    """The function that an installed package registers under this name. Raises ImportError if none does."""
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=_FUNCTION_GROUP, name=name):
+        return point.load()
+    raise ImportError(
+        f"recmem.{name}: expected an installed package that registers it, got none. "
+        "Install recmem (pip install recmem, or pip install -e . in a checkout)."
+    )

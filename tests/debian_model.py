@@ -1,6 +1,6 @@
-"""A small trained model to serve from: sixty Debian packages, their users, real text vectors, an untrained match module.
+"""A small model for tests of serving: sixty Debian packages, their users, real text vectors, an untrained match module.
 
-Built once per process, in `trained_model`; who changes a store or a bundle copies the folder first.
+`trained_model` builds it once per process. A test that changes a store or a bundle copies the folder first.
 """
 
 from __future__ import annotations
@@ -31,10 +31,12 @@ from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.serving.model import Model
+from recmem.serving.scoring import MATCH_OUTPUTS
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.vector_cache import VectorCache
+from tolerances import close
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankerConfig, RankingData, fit_ranker
 
@@ -43,6 +45,8 @@ N_ITEMS = 60
 N_USERS = 80
 N_TRAINING_QUERIES = 60
 SEED = 7
+SCORES = [*MATCH_OUTPUTS, "score"]
+"""Columns of scores that `Model.rank` adds."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +66,7 @@ class TrainedModel:
         return self.folder / "bundle"
 
     def model(self) -> Model:
-        """A model of its own, which may observe events without the other tests' seeing them."""
+        """A model of its own, which may observe events unseen by other tests."""
         return Model.load(self.bundle, store=self.store, device="cpu")
 
 
@@ -98,7 +102,7 @@ def sample() -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def with_cancellations(events: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
-    """The events, each with an id; every ninth is taken back within half a year, some of these before they arrive."""
+    """The events, each with an id; every ninth is cancelled within half a year, some before they arrive."""
     random = np.random.default_rng(seed)
     named = events.with_columns(event_id=pl.int_range(pl.len()).cast(pl.String))
     gone = named.filter(pl.Series(random.random(len(named)) < 1 / 9))
@@ -110,7 +114,7 @@ def with_cancellations(events: pl.DataFrame, *, seed: int = 0) -> pl.DataFrame:
 
 
 def untrained(dim: int) -> MatchModule:
-    """A match module whose every weight is random, so that nothing it does is hidden by a zero."""
+    """A match module whose every weight is random, so that no zero weight hides a part of it."""
     generator = torch.Generator().manual_seed(SEED)
     module = MatchModule(MatchConfig(dim=dim, n_heads=2, head_dim=8), generator)
     with torch.no_grad():
@@ -126,17 +130,17 @@ def model_of(
     *,
     memory: MemoryConfig | None = None,
 ) -> Model:
-    """The trained model over a store that held these tables, without the store; also with a memory of another form."""
-    training_data = trained_model()
-    bundle = load_bundle(training_data.bundle)
+    """The trained model as if its store held these tables; also with another memory configuration."""
+    trained = trained_model()
+    bundle = load_bundle(trained.bundle)
     config = replace(bundle.config, memory=memory or bundle.config.memory)
-    catalogue = Catalogue.of(_checked(training_data.items if items is None else items, ITEMS), config.text_columns)
+    catalogue = Catalogue.of(_checked(trained.items if items is None else items, ITEMS), config.text_columns)
     shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
     dataset = Dataset.of(catalogue, known, shown, config.dataset)
     space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
     return Model(
-        replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(training_data.store)), device="cpu"
+        replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(trained.store)), device="cpu"
     )
 
 
@@ -150,16 +154,18 @@ def _checked(frame: pl.DataFrame, table: Table) -> pl.DataFrame:
 def trained_model() -> TrainedModel:
     """Store and bundle in a folder of their own."""
     items, events = sample()
-    training_data = TrainedModel(Path(tempfile.mkdtemp(prefix="recmem-training_data-")), items, events)
-    store = Store.create(training_data.store)
+    trained = TrainedModel(Path(tempfile.mkdtemp(prefix="recmem-model-")), items, events)
+    store = Store.create(trained.store)
     store.append_items(items)
     store.append_events(events)
-    columns, numbers = tuple(text_columns(items)), numeric_columns(items)
+    columns = tuple(text_columns(items))
+    numbers = numeric_columns(items)
     catalogue = Catalogue.of(store.items(), columns, numbers)
     dataset = Dataset.of(catalogue, store.events(), store.impressions(), _dataset_config(store))
-    cache = VectorCache(training_data.store / "vectors", encoder().fingerprint, encoder().dim)
+    cache = VectorCache(trained.store / "vectors", encoder().fingerprint, encoder().dim)
     unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
-    module, memory = untrained(encoder().dim), MemoryConfig(recent=20)
+    module = untrained(encoder().dim)
+    memory = MemoryConfig(recent=20)
     retrieval = RetrievalConfig(candidates=25)
     data = _ranking_data(dataset, Matcher.of(module, unit, memory), retrieval)
     config = RankerConfig(rounds=20, smoothing=5, leaves=5, min_rows_in_leaf=20)
@@ -174,20 +180,21 @@ def trained_model() -> TrainedModel:
         retrieval=retrieval,
         dataset=dataset.config,
         calibration=fit_calibration(data.pairs.values["match_raw"], data.labels),
-        store=str(training_data.store),
+        store=str(trained.store),
         store_versions=store.versions(),
         learned_until=dataset.config.refresh_origin + 3 * dataset.config.refresh_every,
         recmem_version="0",
         created="2026-01-01T00:00:00+00:00",
     )
     bundle = Bundle(bundle_config, module, fitted.ranker)
-    save_bundle(bundle, training_data.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
-    return training_data
+    save_bundle(bundle, trained.bundle, sample_vectors=unit, sample_pairs=data.pairs.take(np.arange(3)))
+    return trained
 
 
 def _dataset_config(store: Store) -> DatasetConfig:
     events = store.events()
-    users, items = events["user_id"].unique().sort(), store.items()["item_id"].sort()
+    users = events["user_id"].unique().sort()
+    items = store.items()["item_id"].sort()
     log = EventLog.from_frame(events, users, items, SignalConfig())
     begin, end = (int(np.quantile(log.times, share)) for share in (0.3, 0.9))
     return DatasetConfig(
@@ -200,13 +207,21 @@ def _dataset_config(store: Store) -> DatasetConfig:
 
 
 def _ranking_data(dataset: Dataset, matcher: Matcher, retrieval: RetrievalConfig) -> RankingData:
-    """Queries at late events; what the user turned to at that time is positive."""
+    """Queries at late events; the items that the user interacted with at that time are positive."""
     log = dataset.log
     chosen = np.unique(np.linspace(len(log) // 2, len(log) - 1, N_TRAINING_QUERIES).astype(np.int64))
-    users, times = log.user_rows[chosen], log.times[chosen]
+    users = log.user_rows[chosen]
+    times = log.times[chosen]
     pairs: PairFeatures = retrieved_features(dataset, matcher, QueryBatch.of(dataset, users, times), retrieval)
     owner = pairs.candidates.row_index
     pair = log.user_rows * len(dataset.catalogue) + log.item_rows
     taken = pair[log.times >= times.min()]
     labels = np.isin(users[owner] * len(dataset.catalogue) + pairs.candidates.values, taken)
     return RankingData(pairs, labels.astype(np.int8))
+
+
+def same_scores(actual: pl.DataFrame, expected: pl.DataFrame) -> None:
+    """Asserts that two frames have the same scores, up to float32 sums in another order, and the same ranks."""
+    for name in SCORES:
+        close(actual[name].to_numpy(), expected[name].to_numpy(), "float32")
+    assert actual["rank"].to_list() == expected["rank"].to_list()

@@ -70,12 +70,18 @@ PUBLIC = {
         "Store",
     ],
     "recmem": [
+        "DataError",
+        "Explanation",
         "Model",
+        "Receipt",
         "load",
+        "train",
     ],
     "training": [],
 }
 N_PUBLIC_MAX = 15
+# Names of recmem that an entry point of another package brings; `tests/recmem/test_public_names.py` loads them.
+REGISTERED_FUNCTIONS = {"train"}
 
 # Modules that a package must not load when it is imported: they cost seconds, or belong to another floor.
 NOT_LOADED = {
@@ -281,7 +287,8 @@ def test_public_surface_is_the_listed_one(package: str) -> None:
     module = importlib.import_module(package)
     assert sorted(module.__all__) == sorted(PUBLIC[package])
     assert len(module.__all__) <= N_PUBLIC_MAX
-    assert [name for name in module.__all__ if not hasattr(module, name)] == []
+    named = set(module.__all__) - REGISTERED_FUNCTIONS
+    assert [name for name in named if not hasattr(module, name)] == []
     visible = {name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)}
     assert visible <= {*module.__all__, "annotations", "TYPE_CHECKING"}
 

@@ -1,4 +1,4 @@
-"""Forgetting a user or an item for good: rows, old versions, vectors, and which models have learned from them."""
+"""Forgetting a user or an item for good: rows, old table versions, vectors, and the models that learned from them."""
 
 from __future__ import annotations
 
@@ -18,25 +18,25 @@ from recmem.serving.registry import bundle_folder, registered_versions
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
-UNREAD = "not looked up"
+_NOT_CHECKED = "not looked up"
 
 
 @dataclass(frozen=True)
 class ForgetReceipt:
-    """What was removed, without the id itself."""
+    """What was removed. It does not hold the id itself."""
 
     what: str
     """user or item."""
     rows: dict[str, int]
-    """Table to rows that are gone."""
+    """Number of removed rows, by table."""
     vectors: int
-    """Cached vectors that are gone: of an item's text, where no other item has the same."""
+    """Number of removed text vectors: of the item's text, unless another item has the same text."""
     models: tuple[str, ...]
-    """Registered models that were trained on rows of it, or may have been."""
+    """Registered models that were trained on these rows, or may have been."""
     note: str = ""
-    """Why the models are not known, where they are not."""
+    """Why the models could not be looked up; empty if they could."""
     online: int | None = None
-    """What the online memories held of it; None where none were named."""
+    """Number of entries removed from shared memories; None if none were named."""
 
     def to_json(self) -> str:
         """The receipt as a JSON object."""
@@ -44,9 +44,9 @@ class ForgetReceipt:
 
 
 def forget_user(store: Store, user_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
-    """Removes the user from the store, see `Store.forget_user`, and from online memories.
+    """Removes the user from the store, see `Store.forget_user`, and from shared memories.
 
-    Nothing else under a store tells of users: text vectors are of items' texts, and scores are written elsewhere.
+    Nothing else under a store is about users: text vectors belong to items, and scores are written elsewhere.
     """
     models, note = _trained_on(store, "user_id", user_id)
     n_online = None
@@ -54,17 +54,17 @@ def forget_user(store: Store, user_id: object, online: RedisMemories | None = No
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
         n_online = online.forget_user(str(user_id), rows)
     removed = store.forget_user(user_id).n_removed
-    _published_anew(store, online)
+    _republish(store, online)
     return ForgetReceipt("user", removed, 0, models, note, n_online)
 
 
 def forget_item(store: Store, item_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
-    """As `forget_user`, for an item; and the vector of its text goes unless another item has the same."""
+    """As `forget_user`, for an item. The vector of its text is removed too, unless another item has the same text."""
     models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
     n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
-    _published_anew(store, online)
+    _republish(store, online)
     n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / VECTORS_FOLDER, texts)
     return ForgetReceipt("item", removed, n_vectors, models, note, n_online)
 
@@ -72,21 +72,21 @@ def forget_item(store: Store, item_id: object, online: RedisMemories | None = No
 def _rows_of(
     events: pl.DataFrame, items: pl.DataFrame, column: str, value: object, online: RedisMemories
 ) -> pl.DataFrame:
-    """What the tables tell of the id, as the online memories know it."""
+    """The tables' events of the id, as shared memories hold events."""
     (wanted,) = parse_ids(pl.Series(column, [value]), events.schema[column])[0]
     mine = events.filter(pl.col(column).eq_missing(pl.lit(wanted, events.schema[column])))
     rules = online.settings()
     return event_rows(mine, items["item_id"].sort(), SignalConfig() if rules is None else rules.signals)
 
 
-def _published_anew(store: Store, online: RedisMemories | None) -> None:
-    """Counts of older events, which online memories keep as mere numbers, follow the tables."""
+def _republish(store: Store, online: RedisMemories | None) -> None:
+    """Corrects the totals of older events in shared memories, which hold no rows of these."""
     if online is not None:
         online.publish_anew(store.events(), store.items()["item_id"].sort())
 
 
 def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:
-    """The item's text, unless another has the same."""
+    """The item's text, unless another item has the same."""
     texts = items.select("item_id").with_columns(item_text(items))
     (wanted,) = parse_ids(pl.Series("item_id", [item_id]), items.schema["item_id"])[0]
     own = texts.filter(pl.col("item_id").eq_missing(pl.lit(wanted, items.schema["item_id"])))
@@ -95,25 +95,25 @@ def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:
 
 
 def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ...], str]:
-    """Registered models of this store whose tables held the id when they were trained; and why they are not known."""
+    """Registered models trained on rows of this id, and why they could not be looked up, if so."""
     try:
         versions = registered_versions()
     except (DataError, ImportError) as error:
-        return (), f"{UNREAD}: {error}"
-    told = []
+        return (), f"{_NOT_CHECKED}: {error}"
+    models = []
     for uri, name in versions.items():
         try:
             config = read_config(bundle_folder(uri))
         except DataError as error:
-            told.append(f"{name}, perhaps: it cannot be read ({str(error).partition('. ')[0]})")
+            models.append(f"{name}, perhaps: it cannot be read ({str(error).partition('. ')[0]})")
             continue
         if config.store == store.path:
-            told += _as_told(store, config.store_versions, column, value, name)
-    return tuple(told), ""
+            models += _named_if_trained(store, config.store_versions, column, value, name)
+    return tuple(models), ""
 
 
-def _as_told(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
-    """The model's name where a table held the id at its version, with a word where that version cannot be read now."""
+def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
+    """The model's name if one of its tables held the id, or a remark if these versions can no longer be read."""
     try:
         tables = [
             store.read(table, version=versions[table.name]) for table in (EVENTS, IMPRESSIONS) if table.name in versions

@@ -1,8 +1,8 @@
-"""Does anything at or after a moment reach what is read at it? The log is cut or changed there, and read anew.
+"""Does anything at or after a time reach what is read as of it? The log is cut or changed there, and read again.
 
-Where events were taken back before it, they are dropped too, as if they had never been, and nothing may change either.
+Cancelled events are removed as well, as if they had never been: nothing may change after their cancellation either.
 
-What counts as before is said here once more, on the tables themselves, and not asked of the code that is under audit.
+Which rows are before a time is decided here once more, on the tables themselves: the code under audit is not asked.
 """
 
 from __future__ import annotations
@@ -13,69 +13,93 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from feature_store.arrays import IntArray
 from feature_store.cancellations import has_cancellations
-from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
+from recmem.audit.past_queries import PastQueries
+from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 
+LEAK_SIDES = ("as_is", "changed")
+"""Columns of the two values in the audit's frame."""
 QUERIES_PER_CUT = 100
-"""Users that are looked at at one moment."""
+MOVED_WITHIN = 10**9
+"""Microseconds after a cut within which later events are moved."""
 Change = Callable[[pl.DataFrame, pl.Expr], pl.DataFrame]
+"""Changes the rows of a table that the expression picks."""
 
 
 def leak_audit(
     model: Model,
-    moments: PastQueries,
+    queries: PastQueries,
     *,
     n_cuts: int,
     generator: np.random.Generator,
     on_cut: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
-    """What changes at a moment when all that was not known before it is dropped, or moved and exchanged.
+    """What changes as of a time when everything that was not known before it is dropped, or moved and exchanged.
 
-    `n_cuts` of the moments, evenly spread; at each, the users of up to `QUERIES_PER_CUT` moments are asked about as of
-    then. Rows as `differences` gives them, with `change`: dropped, moved or never. None is right.
+    The log is cut at `n_cuts` of the queries' times, evenly spread. At each, the users and items of up to
+    `QUERIES_PER_CUT` queries are read as of that time. Gives the rows of `differences`, with the column `change`:
+    dropped, moved, or never (cancelled events removed). There should be none.
     """
     found = []
-    chosen = np.unique(moments.times)
-    for time in chosen[np.unique(np.linspace(0, len(chosen) - 1, min(n_cuts, len(chosen))).astype(np.int64))]:
-        own = np.flatnonzero(moments.times == time)[:QUERIES_PER_CUT]
-        others = generator.choice(len(moments), min(QUERIES_PER_CUT - len(own), len(moments)), replace=False)
-        asked = moments.take(np.concatenate([own, others])).at(int(time))
-        as_is = _snapshot(model, model.dataset, asked)
-        for name, change in _changes(int(time), generator).items():
-            dataset = model.dataset
-            changed = Dataset.of(
-                dataset.catalogue,
-                change(dataset.events, ~_known_before(dataset.events, int(time))),
-                change(dataset.impressions, ~_known_before(dataset.impressions, int(time))),
-                dataset.config,
-            )
-            differ = differences(dataset, asked, as_is, _snapshot(model, changed, asked.within(dataset, changed)))
-            found.append(differ.with_columns(change=pl.lit(name)))
+    for time in _cuts(queries.times, n_cuts):
+        own = np.flatnonzero(queries.times == time)[:QUERIES_PER_CUT]
+        n_others = min(QUERIES_PER_CUT - len(own), len(queries))
+        others = generator.choice(len(queries), n_others, replace=False)
+        at_cut = queries.take(np.concatenate([own, others])).at(time)
+        as_is = _snapshot(model, model.dataset, at_cut)
+        for name, change in _changes(time, generator).items():
+            changed = _changed(model.dataset, change, time)
+            found.append(_differences(model, at_cut, as_is, changed, name))
         if has_cancellations(model.dataset.events):
-            differ = _as_if_never(model, asked, int(time), as_is)
-            found.append(differ.with_columns(change=pl.lit("never")))
+            found.append(_differences(model, at_cut, as_is, _never_cancelled(model.dataset, time), "never"))
         if on_cut is not None:
             on_cut(1)
     return pl.concat(found)
 
 
-def _as_if_never(model: Model, moments: PastQueries, time: int, as_is: FeatureSnapshot) -> pl.DataFrame:
-    """What changes when events that were taken back before the moment are left out of the tables."""
-    dataset, known = model.dataset, _known_before(model.dataset.events, time)
-    orders = dataset.events.filter(known, pl.col("cancels").is_not_null())
-    keys = (["event_id", "user_id", "item_id"], ["cancels", "user_id", "item_id"])
-    left = dataset.events.join(orders, left_on=keys[0], right_on=keys[1], how="anti")
+def _cuts(times: IntArray, n: int) -> list[int]:
+    """At most `n` of the distinct times, evenly spread."""
+    distinct = np.unique(times)
+    places = np.linspace(0, len(distinct) - 1, min(n, len(distinct))).astype(np.int64)
+    return [int(time) for time in distinct[np.unique(places)]]
+
+
+def _differences(
+    model: Model, queries: PastQueries, as_is: FeatureSnapshot, changed: Dataset, change: str
+) -> pl.DataFrame:
+    snapshot = _snapshot(model, changed, queries.within(model.dataset, changed))
+    found = differences(model.dataset, queries, as_is, snapshot, names=LEAK_SIDES)
+    return found.with_columns(change=pl.lit(change))
+
+
+def _snapshot(model: Model, dataset: Dataset, queries: PastQueries) -> FeatureSnapshot:
+    return FeatureSnapshot.of(dataset, model.matcher, model.bundle.ranker, queries)
+
+
+def _changed(dataset: Dataset, change: Change, time: int) -> Dataset:
+    """The dataset after a change of what was not known before the time."""
+    return Dataset.of(
+        dataset.catalogue,
+        change(dataset.events, ~_known_before(dataset.events, time)),
+        change(dataset.impressions, ~_known_before(dataset.impressions, time)),
+        dataset.config,
+    )
+
+
+def _never_cancelled(dataset: Dataset, time: int) -> Dataset:
+    """The dataset without the events that were cancelled before the time, and without these cancellations."""
+    known = _known_before(dataset.events, time)
+    cancellations = dataset.events.filter(known, pl.col("cancels").is_not_null())
+    cancelled_keys = ["event_id", "user_id", "item_id"]
+    cancelling_keys = ["cancels", "user_id", "item_id"]
+    left = dataset.events.join(cancellations, left_on=cancelled_keys, right_on=cancelling_keys, how="anti")
     left = left.filter(~known | pl.col("cancels").is_null())
-    changed = Dataset.of(dataset.catalogue, left, dataset.impressions, dataset.config)
-    # The item-item models are as of a refresh, when an event that is gone by now may still have counted.
-    changed = replace(changed, timeline=dataset.timeline)
-    return differences(dataset, moments, as_is, _snapshot(model, changed, moments.within(dataset, changed)))
-
-
-def _snapshot(model: Model, dataset: Dataset, moments: PastQueries) -> FeatureSnapshot:
-    return FeatureSnapshot.of(dataset, model.matcher, model.bundle.ranker, moments)
+    without = Dataset.of(dataset.catalogue, left, dataset.impressions, dataset.config)
+    # Co-visitation is as of its last refresh, when an event that is cancelled by now may still have counted.
+    return replace(without, timeline=dataset.timeline)
 
 
 def _known_before(table: pl.DataFrame, time: int) -> pl.Expr:
@@ -91,10 +115,12 @@ def _changes(time: int, generator: np.random.Generator) -> dict[str, Change]:
         return table.filter(~later)
 
     def moved(table: pl.DataFrame, later: pl.Expr) -> pl.DataFrame:
+        """Later rows at other times after the cut, with exchanged items and inverted labels."""
         rows = table.filter(later)
-        at = pl.Series(time + generator.integers(0, 10**9, len(rows)), dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
+        micros = pl.Series(time + generator.integers(0, MOVED_WITHIN, len(rows)), dtype=pl.Int64)
+        times = micros.cast(pl.Datetime("us", "UTC")).cast(table.schema["timestamp"])
         items = rows["item_id"].gather(generator.permutation(len(rows)))
-        changed = rows.with_columns(at.cast(table.schema["timestamp"]).alias("timestamp"), items)
+        changed = rows.with_columns(times.alias("timestamp"), items)
         if "label" in table.columns:
             changed = changed.with_columns((1 - pl.col("label")).cast(table.schema["label"]).alias("label"))
         return pl.concat([table.filter(~later), changed])

@@ -1,4 +1,7 @@
-"""Does a process that has observed the log bit by bit read what training joins? Past moments are replayed both ways."""
+"""Are batch and online features the same? Past queries are replayed both ways.
+
+Batch: the whole log is joined as of every query, as in training. Online: a dataset observes event after event.
+"""
 
 from __future__ import annotations
 
@@ -9,24 +12,29 @@ from typing import Protocol
 import numpy as np
 import polars as pl
 
+from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_index import when_known
-from recmem.audit.snapshots import FeatureSnapshot, PastQueries, differences
+from recmem.audit.past_queries import PastQueries
+from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.model import Model
 
+PARITY_SIDES = ("batch", "online")
+"""Columns of the two values in the audit's frame."""
+
 
 class Feed(Protocol):
-    """Where events arrive, and what is read meanwhile."""
+    """The online side: takes events in, and is read in between."""
 
     def observe(self, events: pl.DataFrame) -> None:
         """Takes events in."""
         ...
 
-    def dataset(self, users: pl.Series, moments: PastQueries) -> Dataset:
-        """What is known by now, with what is asked about of these users at hand."""
+    def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
+        """What is known by now, ready for these queries of these users."""
         ...
 
 
@@ -34,84 +42,95 @@ class InProcess:
     """Events kept by the process itself."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self._scene = dataset
+        self._dataset = dataset
 
     def observe(self, events: pl.DataFrame) -> None:
         """See `Feed`."""
-        self._scene = self._scene.with_events(events)
+        self._dataset = self._dataset.with_events(events)
 
-    def dataset(self, users: pl.Series, moments: PastQueries) -> Dataset:
+    def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
-        return self._scene
+        return self._dataset
 
 
 class Shared:
-    """Events kept by online memories; the item-item models are those of tables that are loaded at every refresh."""
+    """Events kept in shared memories. Co-visitation is that of `whole`: processes load it from the tables anew."""
 
     def __init__(self, dataset: Dataset, memories: RedisMemories, whole: Dataset, first: int) -> None:
-        """`dataset`: what was known at the moment `first`; `whole`: all there is."""
-        self._scene, self._memories = replace(dataset, timeline=whole.timeline), memories
+        """`dataset`: what was known at the time `first`; `whole`: all events."""
+        self._dataset = replace(dataset, timeline=whole.timeline)
+        self._memories = memories
         publish(dataset, memories, answers_from=first)
 
     def observe(self, events: pl.DataFrame) -> None:
         """See `Feed`."""
-        write(self._scene, self._memories, events)
+        write(self._dataset, self._memories, events)
 
-    def dataset(self, users: pl.Series, moments: PastQueries) -> Dataset:
+    def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
-        items, at = moments.items.values, moments.times[moments.items.row_index]
-        return with_shared_memories(self._scene, self._memories, users, moments.times, items, at)[0]
+        items = queries.items.values
+        item_times = queries.times[queries.items.row_index]
+        return with_shared_memories(self._dataset, self._memories, users, queries.times, items, item_times)[0]
 
 
 def replay_audit(
     model: Model,
-    moments: PastQueries,
+    queries: PastQueries,
     *,
     online: RedisMemories | None = None,
     on_query: Callable[[int], None] | None = None,
 ) -> pl.DataFrame:
-    """Where the online reading of a moment differs in any bit from the offline join; none is right.
+    """Where batch and online features differ in any bit: the rows of `differences`; there should be none.
 
-    Offline, the whole log is read as of all moments at once. Online, a dataset begins with what was known at the first
-    of them and observes each later event in its turn, in the process or through `online` memories, which must be of a
-    name that holds nothing; it knows of nothing after the moment that it is asked about. The match and the ranking
-    score, whose sums depend in their last bits on how many moments are scored at once, are held against the whole log
-    read as of that moment alone.
+    The online side begins with what was known at the first query and observes the later events one by one, in this
+    process or through `online` (shared memories under a name that holds nothing). It knows nothing that became known
+    after the query it is read for.
+
+    The last bits of the match and of the ranking score depend on how many queries are scored together. These are
+    compared with the batch side read for one query alone; everything else also with all queries read at once.
     """
     dataset = model.dataset
-    whole = FeatureSnapshot.of(dataset, model.matcher, model.bundle.ranker, moments)
+    matcher = model.matcher
+    ranker = model.bundle.ranker
+    whole = FeatureSnapshot.of(dataset, matcher, ranker, queries)
     events = dataset.events.with_columns(known=when_known()).sort("known")
-    when, events = events["known"].to_numpy(), events.drop("known")
-    first = int(moments.times[0]) if len(moments) else 0
-    n_fed = int(np.searchsorted(when, first, side="right"))
+    known = events["known"].to_numpy()
+    events = events.drop("known")
+    first = int(queries.times[0]) if len(queries) else 0
+    n_fed = int(np.searchsorted(known, first, side="right"))
     begin = Dataset.of(dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config)
     feed: Feed = InProcess(begin) if online is None else Shared(begin, online, dataset, first)
-    found = [differences(dataset, moments.take(np.arange(0)), _part(whole, np.arange(0)), _part(whole, np.arange(0)))]
-    for number in range(len(moments)):
-        n_known = int(np.searchsorted(when, moments.times[number], side="right"))
+    nothing = np.arange(0)
+    found = [
+        differences(dataset, queries.take(nothing), _part(whole, nothing), _part(whole, nothing), names=PARITY_SIDES),
+    ]
+    for number in range(len(queries)):
+        n_known = int(np.searchsorted(known, queries.times[number], side="right"))
         if n_known > n_fed:
             feed.observe(events[n_fed:n_known])
             n_fed = n_known
         row = np.array([number])
-        asked = moments.take(row)
-        there = feed.dataset(dataset.users.gather(asked.users), asked)
-        online_snapshot = FeatureSnapshot.of(there, model.matcher, model.bundle.ranker, asked.within(dataset, there))
-        alone = FeatureSnapshot.of(dataset, model.matcher, model.bundle.ranker, asked)
-        found.append(differences(dataset, asked, alone, online_snapshot))
-        together = _part(whole, row)
-        joined = {name: column for name, column in together.columns.values.items() if name not in MATCH_FEATURES}
-        same_match = PairFeatures(together.columns.candidates, joined | _match(online_snapshot))
-        offline = replace(together, columns=same_match, scores=online_snapshot.scores)
-        found.append(differences(dataset, asked, offline, online_snapshot))
+        query = queries.take(row)
+        observed = feed.dataset(dataset.users.gather(query.users), query)
+        online_side = FeatureSnapshot.of(observed, matcher, ranker, query.within(dataset, observed))
+        alone = FeatureSnapshot.of(dataset, matcher, ranker, query)
+        found.append(differences(dataset, query, alone, online_side, names=PARITY_SIDES))
+        together = _with_match_of(online_side, _part(whole, row))
+        found.append(differences(dataset, query, together, online_side, names=PARITY_SIDES))
         if on_query is not None:
             on_query(1)
     return pl.concat(found).unique(maintain_order=True)
 
 
-def _match(reading: FeatureSnapshot) -> dict[str, np.ndarray]:
-    return {name: reading.columns.values[name] for name in MATCH_FEATURES}
+def _with_match_of(source: FeatureSnapshot, snapshot: FeatureSnapshot) -> FeatureSnapshot:
+    """The snapshot with the match features and scores of `source`, so that only the others can differ from it."""
+    others = {name: values for name, values in snapshot.features.values.items() if name not in MATCH_FEATURES}
+    match = {name: source.features.values[name] for name in MATCH_FEATURES}
+    features = PairFeatures(snapshot.features.candidates, others | match)
+    return replace(snapshot, features=features, scores=source.scores)
 
 
-def _part(reading: FeatureSnapshot, rows: np.ndarray) -> FeatureSnapshot:
-    index = reading.columns.candidates.index_of(rows)
-    return FeatureSnapshot(reading.histories.take(rows), reading.columns.take(rows), reading.scores[index])
+def _part(snapshot: FeatureSnapshot, rows: IntArray) -> FeatureSnapshot:
+    """The snapshot of the given queries."""
+    pairs = snapshot.features.candidates.index_of(rows)
+    return FeatureSnapshot(snapshot.histories.take(rows), snapshot.features.take(rows), snapshot.scores[pairs])

@@ -1,4 +1,4 @@
-"""Candidates in Parquet files: how they are read, and whether the rows of each query stand together."""
+"""Candidates in Parquet files: reading them, and finding out whether the rows of each query are next to each other."""
 
 from __future__ import annotations
 
@@ -17,17 +17,19 @@ from numpy.typing import NDArray
 from feature_store import DataError
 from feature_store.timestamps import parse_timestamps
 
-QUERY = ("user_id", "timestamp", "impression_id")
-"""Columns whose cells tell one query from another."""
-MOST_RUNS = 3_000_000
-"""Runs of rows of one query that are held to find out whether a query comes back: some 100 MB."""
+QUERY_COLUMNS = ("user_id", "timestamp", "impression_id")
+"""Columns that identify a query."""
+MAX_RUNS = 3_000_000
+"""Runs of rows of one query that are kept to see whether a query comes back: some 100 MB."""
+COMPRESSION = "zstd"
+"""Compression of the Parquet files that this room writes."""
 
 Hashes = NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
 class CandidateFiles:
-    """Parquet files of one schema, read one after the other."""
+    """Parquet files of one schema, read one after another."""
 
     files: tuple[Path, ...]
     schema: pa.Schema
@@ -35,14 +37,16 @@ class CandidateFiles:
 
     @classmethod
     def open(cls, path: str | Path) -> CandidateFiles:
-        """The file, or the folder's .parquet files in order of their names; DataError where they cannot be used."""
+        """The file, or a folder's .parquet files in order of their names. Raises DataError if they cannot be used."""
         files = _files(Path(path))
-        found = [_footer(file) for file in files]
-        schema = found[0][0]
-        for file, (other, _) in zip(files, found, strict=True):
-            if not other.equals(schema):
-                raise _refusal(f"the columns of {files[0].name} in {file.name} too, got others", "Write them alike.")
-        return cls(files, schema, sum(n_rows for _, n_rows in found))
+        schema, n_rows = _footer(files[0])
+        for file in files[1:]:
+            next_schema, next_n_rows = _footer(file)
+            if not next_schema.equals(schema):
+                expected = f"the columns of {files[0].name} in {file.name} too, got others"
+                raise _refusal(expected, "Write all files with the same columns.")
+            n_rows += next_n_rows
+        return cls(files, schema, n_rows)
 
     def batches(self, rows: int, columns: list[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
         """All rows in order, at most `rows` at a time; all columns, or the given ones."""
@@ -53,7 +57,7 @@ class CandidateFiles:
                     yield from (batch for batch in batches if batch.num_rows)
             except (pa.ArrowException, OSError) as error:
                 if isinstance(error, OSError) and error.errno:
-                    raise  # the drive's fault, not the file's
+                    raise  # a failing drive, not a broken file
                 raise _unreadable(file, error) from error
 
     def table(self) -> pa.Table:
@@ -61,31 +65,41 @@ class CandidateFiles:
         return pa.Table.from_batches(self.batches(max(self.n_rows, 1)), self.schema)
 
     def is_grouped(self, rows: int) -> bool:
-        """Whether the rows of each query stand together, as far as can be told from `MOST_RUNS` runs."""
-        names = [name for name in QUERY if name in self.schema.names]
-        runs, n_runs, last = [np.empty(0, np.uint64)], 0, None
+        """Whether the rows of each query are next to each other. False if there are more than `MAX_RUNS` runs."""
+        names = [name for name in QUERY_COLUMNS if name in self.schema.names]
+        runs = [np.empty(0, np.uint64)]
+        n_runs = 0
+        last = None
         for batch in self.batches(rows, names):
             hashes = query_hashes(batch)
+            # bool[row]: a run begins where the query is another than in the row before, also across batches.
             begins = np.ones(len(hashes), bool)
             begins[1:] = hashes[1:] != hashes[:-1]
             begins[:1] = hashes[:1] != last
             runs.append(hashes[begins])
-            n_runs, last = n_runs + len(runs[-1]), hashes[-1]
-            if n_runs > MOST_RUNS:
+            n_runs += len(runs[-1])
+            last = hashes[-1]
+            if n_runs > MAX_RUNS:
                 return False
         return n_runs == len(np.unique(np.concatenate(runs)))
 
     def grouped(self, rows: int) -> Generator[pa.Table, None, None]:
-        """Tables of about `rows` rows, or of one longer query, where the rows of each query stand together."""
-        waiting, n_waiting, last = list[pa.RecordBatch](), 0, np.empty(0, np.uint64)
+        """Tables of whole queries with about `rows` rows, or of one longer query. Needs a file that `is_grouped`."""
+        waiting: list[pa.RecordBatch] = []
+        n_waiting = 0
+        last = np.empty(0, np.uint64)
         for batch in self.batches(rows):
             hashes = query_hashes(batch)
+            # Rows at which a query begins. `last` is the hash of the row before this batch; there is none at first.
             begins = np.flatnonzero(np.diff(np.concatenate([last, hashes]))) + 1 - len(last)
-            cut, last = 0, hashes[-1:]
+            last = hashes[-1:]
+            cut = 0
             if len(begins) and n_waiting + len(hashes) >= rows:
+                # The query that begins last may go on in the next batch.
                 cut = int(begins[-1])
                 yield pa.Table.from_batches([*waiting, batch.slice(0, cut)], self.schema)
-                waiting, n_waiting = [], 0
+                waiting = []
+                n_waiting = 0
             waiting.append(batch.slice(cut))
             n_waiting += len(hashes) - cut
         if waiting:
@@ -93,27 +107,26 @@ class CandidateFiles:
 
 
 def query_hashes(batch: pa.RecordBatch, *, seed: int = 0) -> Hashes:
-    """A number for the query of each row: the same for the same query, in all batches."""
-    names = [name for name in QUERY if name in batch.schema.names]
+    """A hash of each row's query: uint64[row], the same for the same query in all batches."""
+    names = [name for name in QUERY_COLUMNS if name in batch.schema.names]
     keys = as_frame(pa.Table.from_batches([batch.select(names)]))
-    # Categories are numbered anew in every batch, their words are not; and a time can be written in several ways.
-    words = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
-    if "timestamp" in words.columns and not words.schema["timestamp"].is_numeric():
-        words = words.with_columns(parse_timestamps(words["timestamp"])[0])
-    hashes: Hashes = words.select(pl.struct(pl.all()).hash(seed).alias("hash"))["hash"].to_numpy()
+    # Categories have other codes in every batch, and one time can be written in several ways.
+    comparable = keys.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String))
+    if "timestamp" in comparable.columns and not comparable.schema["timestamp"].is_numeric():
+        comparable = comparable.with_columns(parse_timestamps(comparable["timestamp"])[0])
+    hashes: Hashes = comparable.select(pl.struct(pl.all()).hash(seed).alias("hash"))["hash"].to_numpy()
     return hashes
 
 
 def as_frame(table: pa.Table) -> pl.DataFrame:
-    """The table for polars, as a frame however it is made."""
+    """The table as a polars frame."""
     return cast(pl.DataFrame, pl.from_arrow(table))
 
 
 def _files(path: Path) -> tuple[Path, ...]:
     if (path / "_delta_log").exists():
-        raise _refusal(
-            f"Parquet, got a Delta table at {str(path)!r}", "Write its rows as Parquet: old files lie there too."
-        )
+        remedy = "Write its rows as Parquet: the folder also holds files of older versions."
+        raise _refusal(f"Parquet, got a Delta table at {str(path)!r}", remedy)
     files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
     if not files:
         raise _refusal(
@@ -121,7 +134,7 @@ def _files(path: Path) -> tuple[Path, ...]:
         )
     if not path.exists():
         raise _refusal(
-            f"a Parquet file, got nothing at {str(path)!r}", "Check the path; it starts from the working folder."
+            f"a Parquet file, got nothing at {str(path)!r}", "Check the path. It is relative to the working folder."
         )
     return files
 
@@ -129,11 +142,12 @@ def _files(path: Path) -> tuple[Path, ...]:
 def _footer(file: Path) -> tuple[pa.Schema, int]:
     try:
         with pq.ParquetFile(file) as opened:
-            schema, n_rows = opened.schema_arrow.remove_metadata(), opened.metadata.num_rows
+            schema = opened.schema_arrow.remove_metadata()
+            n_rows = opened.metadata.num_rows
     except (pa.ArrowException, OSError) as error:
         raise _unreadable(file, error) from error
     names = Counter(schema.names)
-    twice = [name for name, count in names.items() if count > 1]
+    twice = [name for name, n in names.items() if n > 1]
     if twice:
         raise _refusal(f"every column once, got {', '.join(twice)} twice in {file.name}", "Rename one of the two.")
     return schema, n_rows

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 N_SHOWN = 20
 """Differences shown; `--out` keeps them all."""
-SHOWN = ("user_id", "timestamp", "item_id", "what", "one", "other")
+SHOWN = ("user_id", "timestamp", "item_id", "what")
 
 
 def audit(
@@ -49,9 +49,9 @@ def audit(
     import polars as pl
 
     import recmem
-    from recmem.audit.leaks import leak_audit
-    from recmem.audit.parity import replay_audit
-    from recmem.audit.snapshots import PastQueries
+    from recmem.audit.leaks import LEAK_SIDES, leak_audit
+    from recmem.audit.parity import PARITY_SIDES, replay_audit
+    from recmem.audit.past_queries import PastQueries
     from recmem.dataset.shared_memories import RedisMemories
 
     queries = moments or queries
@@ -73,25 +73,28 @@ def audit(
     with progress.stage("Cutting the log", cuts) as advance:
         leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)
-    _report(
-        replayed, f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs of {len(chosen):,} queries"
-    )
-    _report(leaked, f"leaks from the future: {len(leaked):,} differences at {cuts} cuts of the log")
+    parity = f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs of {len(chosen):,} queries"
+    _report(replayed, parity, PARITY_SIDES)
+    leaks = f"leaks from the future: {len(leaked):,} differences at {cuts} cuts of the log"
+    _report(leaked, leaks, LEAK_SIDES)
     if out is not None:
-        parity = replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String))
-        leaks = leaked.with_columns(audit=pl.lit("leak")).select(parity.columns)
-        pl.concat([parity, leaks]).write_parquet(out)
+        found = [
+            replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String)),
+            leaked.with_columns(audit=pl.lit("leak")),
+        ]
+        pl.concat(found, how="diagonal").write_parquet(out)
         say(f"Wrote all differences to {out}")
     if len(replayed) or len(leaked):
         complain("Differences indicate a bug in recmem, or in code that replaces a part of it: please report them.")
         raise typer.Exit(REFUSED)
 
 
-def _report(differences: pl.DataFrame, headline: str) -> None:
+def _report(differences: pl.DataFrame, headline: str, sides: tuple[str, str]) -> None:
     say(headline)
     if differences.is_empty():
         return
     counts = differences["what"].value_counts(sort=True).rows()
     say(", ".join(f"{name} {n:,}" for name, n in counts))
-    rows = [[str(cell) for cell in row] for row in differences.select(SHOWN).head(N_SHOWN).rows()]
-    show_table(SHOWN, rows, n_words=len(SHOWN))
+    columns = (*SHOWN, *sides)
+    rows = [[str(cell) for cell in row] for row in differences.select(columns).head(N_SHOWN).rows()]
+    show_table(columns, rows, n_words=len(columns))

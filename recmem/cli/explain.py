@@ -37,20 +37,21 @@ def explain(
 
 
 def _show_match(explanation: Explanation) -> None:
+    from recmem.serving.explain import BASE_SCORE
+
     largest = sorted(explanation.slots, key=lambda slot: -abs(slot.contribution))
     rows = [[slot.title, str(slot.kind), str(slot.age), f"{slot.contribution:+.3f}"] for slot in largest[:N_SLOTS]]
     if len(largest) > N_SLOTS:
         rest = sum(slot.contribution for slot in largest[N_SLOTS:])
         rows.append([f"{len(largest) - N_SLOTS} more", "", "", f"{rest:+.3f}"])
-    rows.append(["item prior (base score)", "", "", f"{explanation.prior:+.3f}"])
-    rows.append(["no matching memory (base score)", "", "", f"{explanation.null:+.3f}"])
+    rows.append([BASE_SCORE, "", "", f"{explanation.base_score:+.3f}"])
     rows.append(["match score, raw", "", "", f"{explanation.match_raw:+.3f}"])
     headings = ("memory slot", "kind", "visits ago", "contribution")
     show_table(headings, rows, title="Match score", n_words=2, marked=[len(rows) - 1])
 
 
 def _show_features(explanation: Explanation) -> None:
-    largest = sorted(explanation.columns.items(), key=lambda part: -abs(part[1]))
+    largest = sorted(explanation.features.items(), key=lambda part: -abs(part[1]))
     rows = [[name, f"{part:+.3f}"] for name, part in largest[:N_FEATURES]]
     if len(largest) > N_FEATURES:
         rest = sum(part for _, part in largest[N_FEATURES:])

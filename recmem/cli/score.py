@@ -71,12 +71,14 @@ def score(
     source = CandidateFiles.open(candidates)
     loaded = recmem.load(model, store=store, online=online, device=device.value)
     unmatched: list[UnmatchedRows] = []
-    call = partial(loaded.rank, trees_share=trees_share) if columns is Columns.RANK else loaded.match
+    call = loaded.match_with_report
+    if columns is Columns.RANK:
+        call = partial(loaded.rank_with_report, trees_share=trees_share)
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
         scored = call(frame)
-        unmatched.append(loaded.counts)
-        return scored
+        unmatched.append(scored.unmatched)
+        return scored.frame
 
     with Bars().stage("Scoring candidates", source.n_rows) as advance:
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)

@@ -1,4 +1,4 @@
-"""Why this score: the memories that speak for an item, and what each ranking column adds."""
+"""Why this score: the memories that a match score builds on, and what each feature adds to the ranking score."""
 
 from __future__ import annotations
 
@@ -17,100 +17,122 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 
 N_REASONS = 2
-"""Memories that a sentence names, at most."""
+"""How many memories a sentence names at most."""
 ADDS_UP_TO = 1e-5
-"""How far the parts may be from the whole: absolute, and relative to a whole beyond 1. float32 against float64 sums."""
+"""How far a sum of parts may be from the whole: absolute, and relative to a whole beyond 1. The parts are float64 sums,
+the whole a float32 one."""
+BASE_SCORE = "base score (no matching memory)"
+"""What the prior and the null slot are together, to a person."""
 
 
 @dataclass(frozen=True)
 class SlotReason:
-    """What one remembered event says about an item."""
+    """What one remembered event adds to an item's match score."""
 
     item_id: object
     title: str
     age: int
-    """PastQueries of the user since then; 0 for the newest."""
+    """Visits of the user since then; 0 for the newest visit."""
     kind: str
     """Name of the slot's memory kind, such as "positive"."""
     contribution: float
-    """What it adds to the raw match score."""
+    """Part of `match_raw`: on the scale of the raw match score, not of the ranking score."""
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """A match score and a ranking score taken apart; raises ArithmeticError where the parts do not make the whole."""
+    """A match score and a ranking score, each taken apart.
+
+    The two are on different scales: a slot's contribution is a part of `match_raw`, which is itself one of the features
+    behind `score`. Raises ArithmeticError if either's parts do not add up to it.
+    """
 
     title: str
-    """Of the item that is explained."""
+    """Title of the explained item."""
     match_raw: float
+    """The raw match score: prior + null + the slots' contributions."""
     prior: float
-    """What the item's text says by itself."""
+    """Part of `match_raw` that depends on the item's text alone."""
     null: float
-    """What it says when no memory in particular is looked at."""
+    """Part of `match_raw` from the null slot, which is attended to if no memory matches."""
     slots: tuple[SlotReason, ...]
     """The memory, newest first."""
-    columns: dict[str, float]
-    """What each ranking column adds to the score, and `constant`."""
+    already_in_memory: bool
+    """Whether the explained item is itself in the memory: the user already has it."""
+    features: dict[str, float]
+    """What each feature of the ranker adds to `score`, and its `constant`."""
     score: float
+    """The ranking score, among the candidates that `Model.recommend` ranks for this user."""
 
     def __post_init__(self) -> None:
         _check_sum("match_raw", [self.prior, self.null, *(slot.contribution for slot in self.slots)], self.match_raw)
-        _check_sum("score", list(self.columns.values()), self.score)
+        _check_sum("score", list(self.features.values()), self.score)
+
+    @property
+    def base_score(self) -> float:
+        """Part of `match_raw` that no memory contributes: prior + null."""
+        return self.prior + self.null
 
     def sentence(self) -> str:
-        """The reason in words, such as "libcurl (TLS): because it builds on libssl (+0.41) and zlib (+0.12)"."""
-        return f"{self.title}: {self.reason()}"
+        """The item with its reason, for example "libcurl (TLS): because it builds on libssl (+0.41) ..."."""
+        title = f"{self.title} (the user already has it)" if self.already_in_memory else self.title
+        return f"{title}: {self.reason()}"
 
     def reason(self) -> str:
-        """The sentence without the item's title."""
+        """The reason alone; its numbers are parts of the raw match score."""
         titles = [slot.title for slot in self.slots]
         return in_words(titles, [slot.contribution for slot in self.slots], numbers=True)
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
-        match = [("prior", self.prior), ("null", self.null), *((slot.title, slot.contribution) for slot in self.slots)]
-        rows = [("match_raw", *part) for part in match] + [("score", *part) for part in self.columns.items()]
+        slots = [("match_raw", slot.title, slot.contribution) for slot in self.slots]
+        features = [("score", name, contribution) for name, contribution in self.features.items()]
+        rows = [("match_raw", BASE_SCORE, self.base_score), *slots, *features]
         return pl.DataFrame(rows, schema={"of": pl.String, "part": pl.String, "contribution": pl.Float64}, orient="row")
 
 
 def in_words(titles: Sequence[str], contributions: Sequence[float], *, numbers: bool = False) -> str:
-    """The one or two memories that say most for an item, in words; a memory of an item twice counts together."""
+    """The memories that add most to an item's match score, in words. Several memories of one item count together."""
     if not titles:
         return "because of the item itself: nothing is remembered of the user yet"
     total: dict[str, float] = {}
     for title, contribution in zip(titles, contributions, strict=True):
         total[title] = total.get(title, 0.0) + contribution
-    best = sorted(((title, part) for title, part in total.items() if part > 0), key=lambda reason: -reason[1])
-    named = [f"{title} ({part:+.2f})" if numbers else title for title, part in best[:N_REASONS]]
-    if not named:
-        return "because of the item itself: no memory speaks for it"
-    return f"because it builds on {' and '.join(named)}"
+    positive = [(title, part) for title, part in total.items() if part > 0]
+    best = sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
+    if not best:
+        return "because of the item itself: no memory matches it"
+    if not numbers:
+        return f"because it builds on {' and '.join(title for title, _ in best)}"
+    named = [f"{title} ({part:+.2f})" for title, part in best]
+    return f"because it builds on {' and '.join(named)} in the raw match score"
 
 
 def match_parts(
     matcher: Matcher, history: Histories, candidates: IntArray
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Prior [cand], null part [cand] and slots' contributions [slot, cand] of one memory: float64, on the CPU.
+    """Prior [cand], null part [cand] and contributions of the slots [slot, cand] of one memory.
 
-    The slots are those of `history.newest(matcher.memory.n_events)`, newest last.
+    Computed in float64 on the CPU. The slots are those of `history.newest(matcher.memory.n_events)`, newest last.
     """
     slots = matcher.slots(history)
+    # The memory's items, then the candidates: the only rows of the tables that are needed.
     rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
+    tables = _float64_rows(matcher.tables, rows)
+    slot_rows, candidate_rows = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     retrieved = slots.retrieved and slots.retrieved.to(torch.device("cpu"))
-    tables = _double(matcher.tables, rows)
-    remembered, asked = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     with torch.inference_mode():
         bias, sign = (term.double().cpu() for term in matcher.module.slot_terms(slots))
-        prior, null, parts = match_contributions(tables, remembered, bias, sign, asked, retrieved)
+        prior, null, parts = match_contributions(tables, slot_rows, bias, sign, candidate_rows, retrieved)
     return prior.numpy(), null.numpy(), parts.numpy()
 
 
 def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
 ) -> tuple[SlotReason, ...]:
-    """One reason per slot of the memory, newest first; `parts` are its contributions, newest last."""
+    """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
     remembered = history.newest(matcher.memory.n_events)
-    columns = (remembered.items.values, remembered.recency, kind_names(remembered), parts)
+    kinds = kind_names(remembered)
     reasons = [
         SlotReason(
             item_id=catalogue.ids[int(row)],
@@ -119,12 +141,12 @@ def slot_reasons(
             kind=kind,
             contribution=float(part),
         )
-        for row, age, kind, part in zip(*columns, strict=True)
+        for row, age, kind, part in zip(remembered.items.values, remembered.recency, kinds, parts, strict=True)
     ]
     return tuple(reversed(reasons))
 
 
-def _double(tables: MatchTables, rows: torch.Tensor) -> MatchTables:
+def _float64_rows(tables: MatchTables, rows: torch.Tensor) -> MatchTables:
     """The given rows of the tables, and what all rows share, in float64 on the CPU."""
     parts = {field.name: getattr(tables, field.name) for field in fields(tables)}
     taken = {name: part[rows] if name in PER_ITEM else part for name, part in parts.items()}

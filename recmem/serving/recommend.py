@@ -1,4 +1,4 @@
-"""The best items of the store for each query, with a reason in words."""
+"""The best items of the store for each query, each with its reason in words."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from recmem.serving.explain import in_words, match_parts
 from recmem.serving.scoring import MATCH_SCORE, ranked
 
 CHUNK_QUERIES = 1000
-"""Queries whose candidates are held at once."""
+"""Queries whose candidates are in memory at the same time."""
 
 
 def recommend(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
@@ -35,32 +35,37 @@ def recommend(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: Query
     }
     parts = [pl.DataFrame(schema=schema)]
     # Without items there is nothing to retrieve.
-    for begin in range(0, len(queries) if len(dataset.catalogue) else 0, CHUNK_QUERIES):
-        rows = np.arange(begin, min(begin + CHUNK_QUERIES, len(queries)))
+    n_queries = len(queries) if len(dataset.catalogue) else 0
+    for begin in range(0, n_queries, CHUNK_QUERIES):
+        rows = np.arange(begin, min(begin + CHUNK_QUERIES, n_queries))
         best = _best(dataset, matcher, bundle, queries.take(rows), k)
         parts.append(best.with_columns(pl.col("query") + begin))
     return pl.concat(parts)
 
 
 def pairs_with(dataset: Dataset, matcher: Matcher, bundle: Bundle, query: QueryBatch, item: int) -> PairFeatures:
-    """Ranking columns of what is retrieved for one query, and of this item."""
+    """Features of the candidates that are retrieved for one query, with this item among them."""
     pairs = retrieved_features(dataset, matcher, query, bundle.config.retrieval)
     if item in pairs.candidates.values:
         return pairs
-    return candidate_features(dataset, matcher, query, Ragged.from_lists([np.append(pairs.candidates.values, item)]))
+    candidates = Ragged.from_lists([np.append(pairs.candidates.values, item)])
+    return candidate_features(dataset, matcher, query, candidates)
 
 
 def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
     config = bundle.config
     retrieval = replace(config.retrieval, candidates=max(config.retrieval.candidates, k))
     pairs = retrieved_features(dataset, matcher, queries, retrieval)
-    columns, query = ranked(pairs, bundle.ranker, config.calibration), pairs.candidates.row_index
+    columns = ranked(pairs, bundle.ranker, config.calibration)
+    query = pairs.candidates.row_index
+    # int64[pair]: by query, then by rank; equal ranks by the item's row.
     order = np.lexsort((pairs.candidates.values, columns["rank"], query))
-    best = order[np.arange(len(order)) - pairs.candidates.offsets[query] < k]
+    place = np.arange(len(order)) - pairs.candidates.offsets[query]
+    best = order[place < k]
     items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
-    reasons = [
-        words for row in range(len(queries)) for words in _reasons(dataset, matcher, queries, row, items.row(row))
-    ]
+    reasons: list[str] = []
+    for row in range(len(queries)):
+        reasons += _reasons(dataset, matcher, queries, row, items.row(row))
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -74,9 +79,9 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
 
 
 def _reasons(dataset: Dataset, matcher: Matcher, queries: QueryBatch, row: int, items: IntArray) -> list[str]:
-    """Why each of the items, for one query."""
+    """The reason for each of the items, for one query."""
     history = queries.histories.take(np.array([row]))
     _, _, parts = match_parts(matcher, history, items)
     remembered = history.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
-    return [in_words(titles, column.tolist()) for column in parts.T]
+    return [in_words(titles, contributions.tolist()) for contributions in parts.T]

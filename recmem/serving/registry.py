@@ -1,21 +1,22 @@
-"""Where a model is: a bundle folder, or a version in MLflow's registry."""
+"""Where a model is found: in a bundle folder, or in MLflow's registry."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from feature_store import DataError
-from recmem.serving.bundle import MANIFEST
+from recmem.serving.manifest import MANIFEST
 
 REGISTRY = "models:/"
 _PLACES = (".", "bundle", "artifacts/bundle")
+"""Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 
 
 def bundle_folder(source: str | Path) -> Path:
-    """The local folder that holds the bundle; downloaded from the registry for `models:/recmem@champion`.
+    """The local folder that holds the bundle, downloaded first if `source` is a model in the registry.
 
-    Any URI that MLflow takes for a model will do: `models:/<name>@<alias>`, `models:/<name>/<version>`,
-    `models:/<model id>`. Raises DataError where there is no such model, or no bundle in it.
+    Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
+    DataError if there is no such model, or no bundle in it.
     """
     folder = _download(str(source)) if str(source).startswith(REGISTRY) else Path(source)
     for place in _PLACES:
@@ -26,9 +27,10 @@ def bundle_folder(source: str | Path) -> Path:
 
 
 def registered_versions() -> dict[str, str]:
-    """Every version in the registry, by its URI: "recmem version 3 (champion)".
+    """Every registered model version, URI to a description such as "recmem version 3 (champion)".
 
-    The registry is where MLflow's variables, or `mlflow.set_tracking_uri`, point. Raises DataError where there is none.
+    The registry is the one that MLflow's environment variables or `mlflow.set_tracking_uri` name. Raises DataError if
+    it cannot be read.
     """
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
@@ -39,8 +41,10 @@ def registered_versions() -> dict[str, str]:
         for model in client.search_registered_models():
             for version in client.search_model_versions(f"name = '{model.name}'"):
                 names = [alias for alias, number in model.aliases.items() if str(number) == str(version.version)]
-                told = f"{model.name} version {version.version}"
-                found[f"{REGISTRY}{model.name}/{version.version}"] = f"{told} ({', '.join(names)})" if names else told
+                description = f"{model.name} version {version.version}"
+                if names:
+                    description += f" ({', '.join(names)})"
+                found[f"{REGISTRY}{model.name}/{version.version}"] = description
     except MlflowException as error:
         cause = str(error).partition("\n")[0]
         raise DataError(

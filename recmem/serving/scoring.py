@@ -1,4 +1,4 @@
-"""Scores of a frame's pairs, some queries at a time: what is held at once does not grow with the frame."""
+"""Scores of the pairs of a candidate frame, some queries at a time, so that memory does not grow with the frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
 CHUNKS_AT_ONCE = 2
-"""Chunks of `CHUNK_PAIRS` that are scored at once, each in a thread of its own; measured."""
+"""Chunks of `CHUNK_PAIRS` that are ranked at the same time, each in a thread of its own. More were no faster."""
 
 
 def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
@@ -37,23 +37,24 @@ def rank_pairs(
 ) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`; see `Ranker.scores` for `trees_share`."""
 
-    def score(rows: IntArray) -> Columns:
+    def rank_chunk(rows: IntArray) -> Columns:
         return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
 
     chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))
     if len(chunks) == 1:
-        return score(chunks[0])
-    # Fitted once and before, not by every thread that finds nothing.
+        return rank_chunk(chunks[0])
+    # Fitted here, so that no thread has to wait while another one fits what both need.
     timeline = candidates.dataset.timeline
     for period in np.unique(timeline.periods(candidates.queries.times)):
         timeline.at(int(period))
-    # What numpy does with one core goes along with what the kernels and the trees do with all.
+    # While numpy works on one chunk with a single core, kernels and trees use the others for the next chunk.
     with ThreadPoolExecutor(min(torch.get_num_threads(), CHUNKS_AT_ONCE)) as pool:
-        return _joined(list(pool.map(score, chunks)))
+        parts = list(pool.map(rank_chunk, chunks))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
-    """Features of the given queries' pairs, all at once; a history that was given stands in for the user's events."""
+    """Features of the given queries' pairs, computed at once. A given history counts as the user's events."""
     queries = candidates.queries.take(rows)
     pairs = compute_features(FeatureReads(candidates.dataset, matcher, queries, candidates.items.take(rows)))
     length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
@@ -70,10 +71,7 @@ def ranked(pairs: PairFeatures, ranker: Ranker, calibration: Calibration, *, tre
     return columns | {"score": scores, "rank": ranks(scores, pairs.candidates.row_index)}
 
 
-def _with_match_score(columns: dict[str, Float32Array], calibration: Calibration) -> Columns:
-    score = calibration.probability(columns["match_raw"])
-    return {MATCH_SCORE: score, **{name: columns[name] for name in MATCH_FEATURES}}
-
-
-def _joined(parts: list[Columns]) -> Columns:
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+def _with_match_score(features: dict[str, Float32Array], calibration: Calibration) -> Columns:
+    """`MATCH_OUTPUTS`, in their order, out of the match features."""
+    score = calibration.probability(features["match_raw"])
+    return {MATCH_SCORE: score, **{name: features[name] for name in MATCH_FEATURES}}

@@ -1,4 +1,4 @@
-"""The self-test of a bundle: stored inputs and the outputs that the trained model gave for them."""
+"""The self-test of a bundle: inputs stored with the scores that the trained model gave for them."""
 
 from __future__ import annotations
 
@@ -16,50 +16,60 @@ from recmem.ranking.ranker import Ranker
 
 MAX_TEXTS = 32
 SELF_TEST_TOLERANCE = 1e-4
-"""Relative and absolute: float32 sums of some hundred terms, by another BLAS with other thread counts."""
+"""Relative and absolute. Scores are float32 sums of some hundred terms; another processor, BLAS or number of threads
+adds them in another order. A wrong weight or an incompatible library moves them by much more."""
 
-_COLUMN = "pair."
+_FEATURE = "pair."
+"""Prefix of a feature's name in the stored sample."""
 _LARGEST_MEMORY = 7
 
 
 def self_test_sample(
     module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairFeatures
 ) -> dict[str, Tensor]:
-    """Inputs and outputs as named tensors: texts with their match scores, pairs with their ranking scores."""
+    """Named tensors to store: texts with their match scores, pairs with their features and ranking scores."""
     texts = vectors[:MAX_TEXTS].detach().float().cpu().contiguous()
-    sample = {"vectors": texts, "match_scores": _match_scores(module, texts)}
-    sample["pair_items"] = torch.from_numpy(pairs.candidates.values.copy())
-    sample["pair_offsets"] = torch.from_numpy(pairs.candidates.offsets.copy())
-    sample |= {_COLUMN + name: torch.from_numpy(pairs.values[name].copy()) for name in ranker.features}
+    sample = {
+        "vectors": texts,
+        "match_scores": _match_scores(module, texts),
+        "pair_items": torch.from_numpy(pairs.candidates.values.copy()),
+        "pair_offsets": torch.from_numpy(pairs.candidates.offsets.copy()),
+    }
+    for name in ranker.features:
+        sample[_FEATURE + name] = torch.from_numpy(pairs.values[name].copy())
     sample["rank_scores"] = torch.from_numpy(ranker.scores(pairs).copy())
     return sample
 
 
 def check_self_test(module: MatchModule, ranker: Ranker, sample: dict[str, Tensor], *, where: str) -> None:
-    """Raises DataError unless module and ranker give the sample's outputs for its inputs."""
-    match_scores = _match_scores(module, sample["vectors"])
+    """Raises DataError unless module and ranker give the sample's scores for the sample's inputs."""
     candidates = Ragged(sample["pair_items"].numpy(), sample["pair_offsets"].numpy())
-    columns = {name.removeprefix(_COLUMN): sample[name].numpy() for name in sample if name.startswith(_COLUMN)}
-    rank_scores = ranker.scores(PairFeatures(candidates, columns))
-    for name, scores in (("match_scores", match_scores.numpy()), ("rank_scores", rank_scores)):
+    features = {
+        name.removeprefix(_FEATURE): tensor.numpy() for name, tensor in sample.items() if name.startswith(_FEATURE)
+    }
+    computed = {
+        "match_scores": _match_scores(module, sample["vectors"]).numpy(),
+        "rank_scores": ranker.scores(PairFeatures(candidates, features)),
+    }
+    for name, scores in computed.items():
         stored = sample[name].numpy()
         if not np.allclose(scores, stored, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
             worst = float(np.abs(scores - stored).max())
             raise DataError(
                 f"bundle: expected the stored {name} from the stored inputs, got up to {worst:.2g} away in {where}. "
-                "Check the versions of torch and lightgbm against those of the training, or train anew."
+                "Compare the versions of torch and lightgbm with those used in training, or train again."
             )
 
 
 def _match_scores(module: MatchModule, texts: Float[Tensor, "text dim"]) -> Float[Tensor, "memory text"]:
-    """Every text as a candidate against memories of 0, 1, 2 ... of the texts, over all ages and kinds."""
+    """Every text as a candidate for memories of 0, 1, 2 ... texts, which cover all ages and kinds."""
     n_texts = len(texts)
     sizes = torch.arange(min(n_texts, _LARGEST_MEMORY) + 1)
-    number = torch.arange(int(sizes.sum()))
+    slot = torch.arange(int(sizes.sum()))
     slots = Slots(
-        rows=number % n_texts,
-        ages=number % N_AGES,
-        kinds=number % module.n_kinds,
+        rows=slot % n_texts,
+        ages=slot % N_AGES,
+        kinds=slot % module.n_kinds,
         memory_index=torch.repeat_interleave(torch.arange(len(sizes)), sizes),
         n_memories=len(sizes),
     )

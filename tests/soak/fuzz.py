@@ -29,7 +29,7 @@ from debian_model import trained_model
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.file_digest import file_digest
 from feature_store.table_files import read_table
-from recmem.serving.bundle import FILES, MANIFEST, _checksum
+from recmem.serving.manifest import FILES, MANIFEST, checksum
 from recmem.serving.model import Model
 
 AT_ONCE = 100
@@ -179,7 +179,7 @@ def _bundle(rng: random.Random, place: Path, bundle: Path, tables: Path) -> str:
         told["sha256"]["ranker.json"] = file_digest(path)
     else:
         _json(rng, told["config"])
-    told["checksum"] = _checksum(told)
+    told["checksum"] = checksum(told)
     manifest.write_text(json.dumps(told))
     model = Model.load(folder, store=tables, device="cpu")
     frame = pl.DataFrame({"user_id": ["curl", "vlc"], "item_id": ["zlib1g-dev", "zlib1g-dev"]})

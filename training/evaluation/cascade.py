@@ -12,8 +12,8 @@ from feature_store.arrays import Float64Array
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from training.evaluation.intervals import paired_bootstrap
-from training.evaluation.metrics import mean_over_queries
 from training.evaluation.later_queries import LaterQueries
+from training.evaluation.metrics import mean_over_queries
 
 SHARES = (0.5, 0.2, 0.1, 0.0)
 """Of each query's candidates; 0 leaves the least number."""

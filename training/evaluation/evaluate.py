@@ -15,14 +15,6 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
 from training.evaluation.baselines import BASELINES, popularity_features
-from training.evaluation.positive_ranks import (
-    GridRanks,
-    CatalogueRanks,
-    positive_slices,
-    query_slices,
-    recall_at,
-    retrieved_ranks,
-)
 from training.evaluation.ledger import (
     WITH_MATCH,
     WITHOUT_MATCH,
@@ -34,6 +26,14 @@ from training.evaluation.ledger import (
     digest_of_queries,
 )
 from training.evaluation.metrics import PerQuery, impression_metrics
+from training.evaluation.positive_ranks import (
+    CatalogueRanks,
+    GridRanks,
+    positive_slices,
+    query_slices,
+    recall_at,
+    retrieved_ranks,
+)
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, moment, ranking_data, retrieved_data

@@ -14,8 +14,8 @@ from recmem.ranking.given_candidates import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.serving.model import Model
-from training.evaluation.positive_ranks import retrieved_ranks
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
+from training.evaluation.positive_ranks import retrieved_ranks
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import ImpressionQueries, labels_of, moment

@@ -12,8 +12,8 @@ import numpy as np
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from training.evaluation.intervals import paired_bootstrap
-from training.evaluation.metrics import PerQuery, mean_over_queries
 from training.evaluation.later_queries import METRIC, LaterQueries
+from training.evaluation.metrics import PerQuery, mean_over_queries
 from training.queries import Queries
 
 Stale = Literal["memories and counters", "memories", "counters"]

@@ -1,4 +1,4 @@
-"""Forgetting through recmem: who is forgotten scores as a stranger, and the receipt tells what went."""
+"""Forgetting through recmem: a forgotten user scores as an unknown one, and the receipt counts what was removed."""
 
 from __future__ import annotations
 
@@ -43,15 +43,17 @@ def n_vectors(store: Store) -> int:
 
 
 def test_a_forgotten_user_is_a_stranger(store: Store) -> None:
-    user, items = a_user(), trained_model().items["item_id"]
+    user = a_user()
+    items = trained_model().items["item_id"]
     before = Model.load(trained_model().bundle, store=store)
     assert before.memory(user).height > 5
     receipt = forget_user(store, user)
     assert receipt.rows["events"] == trained_model().events.filter(pl.col("user_id") == user).height
     assert (receipt.vectors, receipt.models, receipt.note) == (0, (), "")
     model = Model.load(trained_model().bundle, store=store)
-    asked = pl.DataFrame({"user_id": [user] * len(items), "item_id": items})
-    forgotten, stranger = model.rank(asked), model.rank(asked.with_columns(user_id=pl.lit("nobody-at-all")))
+    candidates = pl.DataFrame({"user_id": [user] * len(items), "item_id": items})
+    forgotten = model.rank(candidates)
+    stranger = model.rank(candidates.with_columns(user_id=pl.lit("nobody-at-all")))
     assert forgotten.drop("user_id").equals(stranger.drop("user_id"))
     assert model.recommend([user], k=5).drop("user_id").equals(model.recommend(["nobody-at-all"], k=5).drop("user_id"))
     assert model.memory(user).is_empty()
@@ -87,9 +89,7 @@ def test_models_that_were_trained_on_the_user_are_named(
     )
 
 
-def test_a_registry_that_cannot_be_asked_does_not_stop_forgetting(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unreachable_registry_does_not_stop_forgetting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def down() -> dict[str, str]:
         raise DataError("tracking: expected MLflow's registry, got an error (refused). Check --tracking.")
 
@@ -100,18 +100,18 @@ def test_a_registry_that_cannot_be_asked_does_not_stop_forgetting(
 
 
 def test_the_command_asks_first_and_leaves_a_receipt_without_the_id(store: Store, tmp_path: Path) -> None:
-    def told(*more: str, answer: str = "") -> tuple[int, str]:
+    def run(*more: str, answer: str = "") -> tuple[int, str]:
         result = CliRunner().invoke(app, ["forget", "--store", store.path, *more], input=answer)
         return result.exit_code, result.output
 
-    assert told()[0] == 2
-    assert told("--user", "a", "--item", "b")[0] == 2
-    code, _ = told("--user", a_user(), answer="n\n")
+    assert run()[0] == 2
+    assert run("--user", "a", "--item", "b")[0] == 2
+    code, _ = run("--user", a_user(), answer="n\n")
     assert (code, a_user() in store.events()["user_id"]) == (1, True)
-    code, words = told("--user", a_user(), "--yes", "--out", str(tmp_path / "receipt.json"))
+    code, words = run("--user", a_user(), "--yes", "--out", str(tmp_path / "receipt.json"))
     assert code == 0
     assert "events: " in words
     receipt = (tmp_path / "receipt.json").read_text()
     assert json.loads(receipt)["rows"]["events"] > 0
     assert a_user() not in receipt + words
-    assert told("--user", a_user(), "--yes")[0] == 0
+    assert run("--user", a_user(), "--yes")[0] == 0

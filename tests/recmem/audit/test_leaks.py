@@ -1,4 +1,4 @@
-"""The leak audit: silent where nothing leaks, and it finds a leak that was planted."""
+"""The leak audit: silent if nothing leaks; it finds planted leaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.as_of_index import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
-from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
+from recmem.audit.past_queries import PastQueries
+from recmem.audit.snapshots import MEMORY, SCORE
 from recmem.ranking import feature_reads
 from recmem.serving.model import Model
 
@@ -21,8 +22,8 @@ DAY = 24 * 3600 * 10**6
 
 def audited(model: Model, n_cuts: int = 3) -> pl.DataFrame:
     generator = np.random.default_rng(0)
-    moments = PastQueries.sample(model.dataset, 60, generator)
-    return leak_audit(model, moments, n_cuts=n_cuts, generator=generator)
+    queries = PastQueries.sample(model.dataset, 60, generator)
+    return leak_audit(model, queries, n_cuts=n_cuts, generator=generator)
 
 
 def a_model() -> Model:
@@ -40,15 +41,16 @@ def a_model() -> Model:
 
 
 def test_nothing_leaks_here() -> None:
-    told: list[int] = []
-    model, generator = a_model(), np.random.default_rng(0)
-    moments = PastQueries.sample(model.dataset, 60, generator)
-    found = leak_audit(model, moments, n_cuts=4, generator=generator, on_cut=told.append)
+    progress: list[int] = []
+    model = a_model()
+    generator = np.random.default_rng(0)
+    queries = PastQueries.sample(model.dataset, 60, generator)
+    found = leak_audit(model, queries, n_cuts=4, generator=generator, on_cut=progress.append)
     assert found.is_empty()
-    assert told == [1] * 4
+    assert progress == [1] * 4
 
 
-def test_an_event_at_the_moment_itself_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     known_until = AsOfIndex.known_until
     monkeypatch.setattr(AsOfIndex, "known_until", lambda index, times: known_until(index, times + 1))
     found = audited(a_model())
@@ -56,24 +58,24 @@ def test_an_event_at_the_moment_itself_is_found_out(monkeypatch: pytest.MonkeyPa
     assert set(found["change"]) == {"dropped", "moved"}
     memory = found.filter(pl.col("what") == MEMORY).row(0, named=True)
     assert memory["item_id"] is None
-    assert len(memory["one"].split()) != len(memory["other"].split())
+    assert len(memory["as_is"].split()) != len(memory["changed"].split())
 
 
-def test_what_was_taken_back_does_not_leak_either_way() -> None:
+def test_cancelled_events_do_not_leak_either_way() -> None:
     assert audited(model_of(with_cancellations(trained_model().events)), n_cuts=4).is_empty()
 
 
-def test_what_was_taken_back_and_still_counts_is_found_out() -> None:
+def test_a_cancelled_event_that_still_counts_is_found() -> None:
     model = model_of(with_cancellations(trained_model().events))
     assert model.dataset.cancelled is not None
-    stubborn = replace(model.dataset.cancelled, cancelled_at=model.dataset.cancelled.cancelled_at + 30 * DAY)
-    model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=stubborn))
+    late = replace(model.dataset.cancelled, gone=model.dataset.cancelled.gone + 30 * DAY)
+    model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=late))
     found = audited(model, n_cuts=4)
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(found["what"])
     assert "never" in set(found["change"])
 
 
-def test_a_counter_that_looks_ahead_is_found_out_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_counter_that_looks_ahead_is_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
     honest: Callable[..., dict[str, np.ndarray]] = feature_reads.item_counters
 
     def peeking(log: object, items: IntArray, times: IntArray, config: object) -> dict[str, np.ndarray]:
@@ -85,7 +87,7 @@ def test_a_counter_that_looks_ahead_is_found_out_and_nothing_else(monkeypatch: p
     assert not {MEMORY, "user_events", "match_raw", "together"} & set(found["what"])
 
 
-def test_an_arrival_that_is_ignored_is_found_out() -> None:
+def test_an_arrival_that_is_ignored_is_found() -> None:
     events = trained_model().events
     timely = model_of(events.with_columns(pl.lit(None, pl.Datetime("us", "UTC")).alias("available_at")))
     timely.dataset = replace(timely.dataset, events=model_of(events).dataset.events)

@@ -1,4 +1,4 @@
-"""The replay audit: silent where online and offline agree, and it finds what was planted between them."""
+"""The parity audit: silent if batch and online features agree; it finds planted differences."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.memory_settings import MemorySettings
+from feature_store.redis.memories import Rules
 from recmem.audit.parity import replay_audit
-from recmem.audit.snapshots import MEMORY, SCORE, PastQueries
+from recmem.audit.past_queries import PastQueries
+from recmem.audit.snapshots import MEMORY, SCORE
 from recmem.dataset.dataset import Dataset
 from recmem.serving.model import Model
 
@@ -26,19 +27,19 @@ def replayed(model: Model, n: int = 40) -> pl.DataFrame:
     return replay_audit(model, PastQueries.sample(model.dataset, n, np.random.default_rng(1)))
 
 
-def test_online_and_offline_agree_to_the_bit(model: Model) -> None:
-    told: list[int] = []
-    moments = PastQueries.sample(model.dataset, 40, np.random.default_rng(0))
-    found = replay_audit(model, moments, on_query=told.append)
+def test_batch_and_online_agree_to_the_bit(model: Model) -> None:
+    progress: list[int] = []
+    queries = PastQueries.sample(model.dataset, 40, np.random.default_rng(0))
+    found = replay_audit(model, queries, on_query=progress.append)
     assert found.is_empty()
-    assert len(told) == len(moments) == 40
-    assert (np.diff(moments.times) >= 0).all()
-    for row, (user, time) in enumerate(zip(moments.users, moments.times, strict=True)):
+    assert len(progress) == len(queries) == 40
+    assert (np.diff(queries.times) >= 0).all()
+    for row, (user, time) in enumerate(zip(queries.users, queries.times, strict=True)):
         at = (model.dataset.log.user_rows == user) & (model.dataset.log.times == time)
-        assert set(model.dataset.log.item_rows[at][:5]) <= set(moments.items.row(row))
+        assert set(model.dataset.log.item_rows[at][:5]) <= set(queries.items.row(row))
 
 
-def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_event_that_never_reaches_the_process_is_found(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     grown = OnlineLog.grown
 
     def lossy(log: OnlineLog, events: EventLog, users: pl.Series) -> OnlineLog:
@@ -48,29 +49,29 @@ def test_an_event_that_never_reaches_the_process_is_found_out(model: Model, monk
     found = replayed(model)
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     row = found.filter(pl.col("what") == "popularity").row(0, named=True)
-    assert float(row["one"]) > float(row["other"])
+    assert float(row["batch"]) > float(row["online"])
 
 
-def test_what_was_taken_back_is_so_online_too() -> None:
+def test_cancelled_events_are_cancelled_online_too() -> None:
     model = model_of(with_cancellations(trained_model().events))
-    moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
+    queries = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
     cancelled = model.dataset.cancelled
     assert cancelled is not None
     assert len(cancelled.log) > 50
-    assert np.isin(moments.times, cancelled.cancelled_at).sum() > 5
-    assert replay_audit(model, moments).is_empty()
+    assert np.isin(queries.times, cancelled.gone).sum() > 5
+    assert replay_audit(model, queries).is_empty()
 
 
-def test_a_cancellation_that_never_reaches_the_process_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_cancellation_that_never_reaches_the_process_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of(with_cancellations(trained_model().events))
-    taken_in = Dataset.with_events
+    with_events = Dataset.with_events
     monkeypatch.setattr(
-        Dataset, "with_events", lambda dataset, rows: taken_in(dataset, rows.filter(pl.col("cancels").is_null()))
+        Dataset, "with_events", lambda dataset, rows: with_events(dataset, rows.filter(pl.col("cancels").is_null()))
     )
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(replayed(model, 60)["what"])
 
 
-def test_a_counter_that_stays_as_it_was_is_found_out_and_nothing_else(
+def test_a_counter_that_stays_as_it_was_is_found_and_nothing_else(
     model: Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(OnlineLog, "user_counts", lambda log, users, times: log.base.user_counts(users, times))
@@ -84,27 +85,25 @@ def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:
     memories.clear()
 
 
-def test_what_was_taken_back_is_so_in_redis_too(redis_url: str) -> None:
+def test_cancelled_events_are_cancelled_in_redis_too(redis_url: str) -> None:
     model = model_of(with_cancellations(trained_model().events))
     memories = RedisMemories(f"{redis_url}#cancelled", timeout=5)
-    moments = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
-    assert replay_audit(model, moments, online=memories).is_empty()
+    queries = PastQueries.sample(model.dataset, 60, np.random.default_rng(0))
+    assert replay_audit(model, queries, online=memories).is_empty()
     memories.clear()
 
 
-def test_an_event_that_never_reaches_the_server_is_found_out(
+def test_an_event_that_never_reaches_the_server_is_found(
     model: Model, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
-    written = RedisMemories._write_rows
+    written = RedisMemories._written
 
-    def lossy(
-        self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object
-    ) -> list[str]:
+    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: Rules, in_tables: np.ndarray, *rest: object) -> list[str]:
         n = int(len(rows) > 1)
         return written(self, rows[n:], rules, in_tables[n:], *rest)
 
-    monkeypatch.setattr(RedisMemories, "_write_rows", lossy)
+    monkeypatch.setattr(RedisMemories, "_written", lossy)
     found = replay_audit(model, PastQueries.sample(model.dataset, 40, np.random.default_rng(1)), online=memories)
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     memories.clear()

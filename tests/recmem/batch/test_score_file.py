@@ -1,4 +1,4 @@
-"""Files of candidates scored in chunks: against the same scorer on the whole table."""
+"""Candidate files scored in chunks, compared with the same scorer on the whole table."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store import DataError
-from recmem.batch import candidate_files
-from recmem.batch import score_file as streaming
+from recmem.batch import score_blocks
+from recmem.batch import score_file as score_file_module
 from recmem.batch.candidate_files import CandidateFiles
+from recmem.batch.score_blocks import ScoreBlocks
 from recmem.batch.score_file import score_file
 
 
@@ -64,70 +64,68 @@ def test_a_file_in_chunks_equals_the_whole_table(
 
 
 @given(lengths=st.lists(st.integers(1, 9), max_size=12), chunk_rows=st.integers(1, 30), row_group=st.integers(1, 20))
-def test_queries_that_stand_together_are_scored_in_the_order_of_the_file(
+def test_grouped_queries_are_scored_in_the_order_of_the_file(
     tmp_path_factory: pytest.TempPathFactory, lengths: list[int], chunk_rows: int, row_group: int
 ) -> None:
     users = [number for number, length in enumerate(lengths) for _ in range(length)]
     frame = pl.DataFrame(
         {"user_id": users, "item_id": range(len(users))}, schema=dict.fromkeys(("user_id", "item_id"), pl.Int64)
     )
-    folder, seen = tmp_path_factory.mktemp("stream"), list[int]()
+    folder = tmp_path_factory.mktemp("stream")
+    counted: list[int] = []
 
     def never(*arguments: object) -> None:
-        raise AssertionError("nothing is to be spread")
+        raise AssertionError("nothing should be spread")
 
     frame.write_parquet(folder / "candidates.parquet", row_group_size=row_group)
     source = CandidateFiles.open(folder / "candidates.parquet")
     assert source.is_grouped(chunk_rows)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "_lay_down", never)
-        score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=seen.append)
+        patch.setattr(score_file_module, "_score_by_query", never)
+        score_file(source, folder / "s.parquet", by_query, chunk_rows=chunk_rows, on_progress=counted.append)
     assert pl.read_parquet(folder / "s.parquet").equals(by_query(frame))
-    assert sum(seen) == len(users)
-    assert max(seen, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
+    assert sum(counted) == len(users)
+    assert max(counted, default=0) <= max(2 * chunk_rows, chunk_rows + max(lengths, default=0), 1)
 
 
-def test_scores_that_were_laid_down_and_are_cut_short_are_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write = streaming._write
+def test_a_block_of_scores_that_is_cut_short_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write = score_file_module._write_with_scores
 
-    def cut_and_write(candidates: CandidateFiles, added: pl.DataFrame, folder: Path, *others: object) -> None:
-        block = folder / "block-1"
-        block.write_bytes(block.read_bytes()[: -streaming._records(added).itemsize])
-        write(candidates, added, folder, *others)  # type: ignore[arg-type]
+    def cut_and_write(candidates: CandidateFiles, added: pl.DataFrame, blocks: ScoreBlocks, *rest: object) -> None:
+        (block,) = tmp_path.glob(".scores.parquet-*/block-1")
+        block.write_bytes(block.read_bytes()[: -blocks.record_type.itemsize])
+        write(candidates, added, blocks, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(streaming, "_write", cut_and_write)
+    monkeypatch.setattr(score_file_module, "_write_with_scores", cut_and_write)
     with pytest.raises(OSError, match="Input/output error"):
         scored(shuffled(500, 40), tmp_path, 60)
 
 
-def test_small_chunks_of_a_long_file_are_laid_down_in_few_files(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_scores_of_small_chunks_are_kept_in_few_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     n_files: list[int] = []
-    write = streaming._write
+    write = score_file_module._write_with_scores
 
-    def count_and_write(candidates: CandidateFiles, added: pl.DataFrame, folder: Path, *others: object) -> None:
-        n_files.append(len(list(folder.glob("block-*"))))
-        write(candidates, added, folder, *others)  # type: ignore[arg-type]
+    def count_and_write(*arguments: object) -> None:
+        n_files.append(len(list(tmp_path.glob(".scores.parquet-*/block-*"))))
+        write(*arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(streaming, "_write", count_and_write)
-    monkeypatch.setattr(streaming, "MOST_BLOCKS", 7)
+    monkeypatch.setattr(score_file_module, "_write_with_scores", count_and_write)
+    monkeypatch.setattr(score_blocks, "MAX_BLOCKS", 7)
     frame = shuffled(3_000, 500)
     assert scored(frame, tmp_path, 10).equals(by_query(frame))
     assert n_files == [7]
 
 
 def test_small_files_are_scored_together(tmp_path: Path) -> None:
-    frame, seen = shuffled(200, 60).sort("user_id"), list[int]()
+    frame = shuffled(200, 60).sort("user_id")
+    counted: list[int] = []
     (tmp_path / "parts").mkdir()
     for number in range(20):
         frame[10 * number : 10 * (number + 1)].write_parquet(tmp_path / "parts" / f"{number:02}.parquet")
     source = CandidateFiles.open(tmp_path / "parts")
-    score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=60, on_progress=seen.append)
+    score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=60, on_progress=counted.append)
     assert pl.read_parquet(tmp_path / "s.parquet").equals(by_query(frame))
-    assert len(seen) <= 4
+    assert len(counted) <= 4
 
 
 def test_times_within_a_microsecond_are_one_query(tmp_path: Path) -> None:
@@ -144,25 +142,7 @@ def test_times_within_a_microsecond_are_one_query(tmp_path: Path) -> None:
     assert lengths == [0, 60]
 
 
-@given(users=st.lists(st.integers(0, 4), max_size=30), rows=st.integers(1, 10))
-def test_a_file_is_grouped_where_no_query_comes_back(
-    tmp_path_factory: pytest.TempPathFactory, users: list[int], rows: int
-) -> None:
-    path = tmp_path_factory.mktemp("stream") / "c.parquet"
-    pl.DataFrame({"user_id": pl.Series(users, dtype=pl.Int64)}).write_parquet(path, row_group_size=7)
-    runs = [user for place, user in enumerate(users) if not place or users[place - 1] != user]
-    assert CandidateFiles.open(path).is_grouped(rows) == (len(runs) == len(set(runs)))
-
-
-def test_more_runs_than_are_held_are_taken_for_queries_that_come_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(candidate_files, "MOST_RUNS", 3)
-    pl.DataFrame({"user_id": [1, 2, 3, 4]}).write_parquet(tmp_path / "c.parquet")
-    assert not CandidateFiles.open(tmp_path / "c.parquet").is_grouped(2)
-
-
-def test_the_rows_of_an_impression_may_stand_anywhere(tmp_path: Path) -> None:
+def test_the_rows_of_an_impression_may_be_anywhere(tmp_path: Path) -> None:
     frame = shuffled(5_000, 40).with_columns(impression_id=pl.col("item_id") % 997)
     assert scored(frame, tmp_path, 300).equals(by_query(frame))
 
@@ -176,13 +156,6 @@ def test_a_time_written_in_two_ways_is_one_query(tmp_path: Path) -> None:
 
     score_file(CandidateFiles.open(tmp_path / "candidates.parquet"), tmp_path / "s.parquet", scorer, chunk_rows=60)
     assert pl.read_parquet(tmp_path / "s.parquet").equals(scorer(frame))
-
-
-def test_names_that_cannot_be_told_apart_are_refused_in_words(tmp_path: Path) -> None:
-    table = pa.table([pa.array(["u"]), pa.array(["i"]), pa.array(["j"])], names=["user_id", "item_id", "item_id"])
-    pq.write_table(table, tmp_path / "c.parquet")
-    with pytest.raises(DataError, match="every column once, got item_id twice"):
-        CandidateFiles.open(tmp_path / "c.parquet")
 
 
 def test_one_query_longer_than_a_chunk_is_scored_as_a_whole(tmp_path: Path) -> None:
@@ -223,13 +196,13 @@ def test_no_rows_give_a_file_with_the_columns(tmp_path: Path) -> None:
     assert found.is_empty()
 
 
-def test_progress_tells_of_every_row_once(tmp_path: Path) -> None:
+def test_progress_counts_every_row_once(tmp_path: Path) -> None:
     shuffled(1_000, 30).write_parquet(tmp_path / "candidates.parquet")
-    told: list[int] = []
+    counted: list[int] = []
     source = CandidateFiles.open(tmp_path / "candidates.parquet")
-    score_file(source, tmp_path / "scores.parquet", by_query, chunk_rows=100, on_progress=told.append)
-    assert sum(told) == 1_000
-    assert max(told) <= 100
+    score_file(source, tmp_path / "scores.parquet", by_query, chunk_rows=100, on_progress=counted.append)
+    assert sum(counted) == 1_000
+    assert max(counted) <= 100
 
 
 def test_rows_that_cannot_be_used_are_named_by_their_number_in_the_file(tmp_path: Path) -> None:
@@ -265,7 +238,7 @@ def test_a_failing_scorer_leaves_nothing_behind(tmp_path: Path) -> None:
     assert (tmp_path / "scores.parquet").read_text() == "the result of an earlier day"
 
 
-@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not tell what is mapped")
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="the system does not list mapped files")
 @pytest.mark.parametrize("fails_at", [None, 3])
 def test_no_file_is_mapped_when_it_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int | None
@@ -285,7 +258,7 @@ def test_no_file_is_mapped_when_it_is_removed(
             raise ValueError("scorer: expected to go on, got no further. Repeat it.")
         return by_query(frame)
 
-    monkeypatch.setattr(streaming, "TemporaryDirectory", Watched)
+    monkeypatch.setattr(score_file_module, "TemporaryDirectory", Watched)
     shuffled(500, 40).write_parquet(tmp_path / "candidates.parquet")
     with pytest.raises(ValueError, match="got no further") if fails_at else nullcontext():
         score_file(
@@ -294,28 +267,7 @@ def test_no_file_is_mapped_when_it_is_removed(
     assert mapped == [[]]
 
 
-def test_files_that_cannot_be_used_are_refused_in_words(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"candidates\.path: expected a Parquet file, got nothing at"):
-        CandidateFiles.open(tmp_path / "absent.parquet")
-    (tmp_path / "text.parquet").write_text("user_id,item_id\n1,2\n")
-    with pytest.raises(DataError, match=r"text\.parquet', which cannot be read"):
-        CandidateFiles.open(tmp_path / "text.parquet")
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"without a \.parquet file"):
-        CandidateFiles.open(tmp_path / "empty")
-
-
-def test_a_truncated_file_is_refused_in_words(tmp_path: Path) -> None:
-    shuffled(5_000, 5).write_parquet(tmp_path / "c.parquet")
-    whole = (tmp_path / "c.parquet").read_bytes()
-    (tmp_path / "c.parquet").write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match="which cannot be read"):
-        CandidateFiles.open(tmp_path / "c.parquet")
-
-
-def test_a_drive_that_fails_is_not_taken_for_a_file_that_is_no_parquet(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_failing_drive_is_not_reported_as_a_broken_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shuffled(50, 5).write_parquet(tmp_path / "c.parquet")
     source = CandidateFiles.open(tmp_path / "c.parquet")
 
@@ -327,15 +279,8 @@ def test_a_drive_that_fails_is_not_taken_for_a_file_that_is_no_parquet(
         score_file(source, tmp_path / "s.parquet", by_query, chunk_rows=10)
 
 
-def test_files_of_different_columns_are_refused_in_words(tmp_path: Path) -> None:
-    shuffled(5, 2).write_parquet(tmp_path / "a.parquet")
-    shuffled(5, 2).rename({"item_id": "sku"}).write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"the columns of a\.parquet in b\.parquet too"):
-        CandidateFiles.open(tmp_path)
-
-
 @pytest.mark.parametrize("out", ["", "candidates.parquet/scores.parquet"])
-def test_a_place_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, out: str) -> None:
+def test_a_path_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, out: str) -> None:
     shuffled(5, 2).write_parquet(tmp_path / "candidates.parquet")
 
     def never(rows: pl.DataFrame) -> pl.DataFrame:
@@ -350,6 +295,7 @@ import re, sys
 from pathlib import Path
 import polars as pl
 from recmem.batch.candidate_files import CandidateFiles
+from recmem.batch.score_blocks import ScoreBlocks
 from recmem.batch.score_file import score_file
 
 def peak():

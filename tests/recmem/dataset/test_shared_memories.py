@@ -1,4 +1,4 @@
-"""One model in several processes over one Redis: events that one observes are remembered by all."""
+"""One model in several processes over one Redis: what one observes all remember, as one process would."""
 
 from __future__ import annotations
 
@@ -54,90 +54,91 @@ def loaded(store: Store, online: RedisMemories | str | None = None) -> Model:
     return Model.load(trained_model().bundle, store=store, online=online, device="cpu")
 
 
-def candidates() -> pl.DataFrame:
+def asked() -> pl.DataFrame:
     users = pl.DataFrame({"user_id": [*trained_model().events["user_id"].unique().sort().head(12), "nobody"]})
     return users.join(trained_model().items.select("item_id").head(25), how="cross").sample(
         fraction=1, shuffle=True, seed=0
     )
 
 
-def test_events_observed_by_one_process_are_remembered_by_all(store: Store, online: RedisMemories) -> None:
+def test_what_one_process_observes_all_remember(store: Store, online: RedisMemories) -> None:
     publish(loaded(store).dataset, online)
-    first = loaded(store, online)
-    second = loaded(store, online)
-    alone = loaded(store)
+    one, other, alone = loaded(store, online), loaded(store, online), loaded(store)
     later = split()[1].with_columns(
         user_id=pl.when(pl.col("user_id") == "curl").then(pl.lit("a new user")).otherwise("user_id")
     )
     for part in later.iter_slices(7):
-        receipt = first.observe(part)
-        assert (receipt.n_new, receipt.n_rejected) == (len(part), 0)
-        first, second = second, first
-    assert second.observe(later).n_duplicate == len(later)
+        told = one.observe(part)
+        assert (told.n_new, told.n_rejected) == (len(part), 0)
+        one, other = other, one
+    assert other.observe(later).n_duplicate == len(later)
     alone.observe(later)
-    for model in (first, second):
-        assert model.match(candidates()).equals(alone.match(candidates()))
+    for model in (one, other):
+        assert model.match(asked()).equals(alone.match(asked()))
         # The item-item models stay those of the tables until they are loaded anew; nothing else does.
         model.dataset = replace(model.dataset, timeline=alone.dataset.timeline)
-        assert model.rank(candidates()).equals(alone.rank(candidates()))
-        assert model.counts == alone.counts
+        shared_report, report = model.rank_with_report(asked()), alone.rank_with_report(asked())
+        assert shared_report.frame.equals(report.frame)
+        assert shared_report.unmatched == report.unmatched
         assert model.memory("a new user").equals(alone.memory("a new user"))
-        users = [*candidates()["user_id"].unique().sort(), "a new user"]
+        users = [*asked()["user_id"].unique().sort(), "a new user"]
         for user in users:
             assert model.memory(user).equals(alone.memory(user))
-        explained = model.explain("a new user", candidates()["item_id"][0])
-        assert explained.match_raw == alone.explain("a new user", candidates()["item_id"][0]).match_raw
+        told = model.explain("a new user", asked()["item_id"][0])
+        assert told.match_raw == alone.explain("a new user", asked()["item_id"][0]).match_raw
 
 
-def test_once_the_tables_are_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
+def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
     store = Store.open(trained_model().store)
     publish(loaded(store).dataset, online)
-    shared = loaded(store, online)
-    alone = loaded(store)
-    users = candidates()["user_id"].unique().sort().to_list()
-    assert shared.rank(candidates()).equals(alone.rank(candidates()))
+    shared, alone = loaded(store, online), loaded(store)
+    users = asked()["user_id"].unique().sort().to_list()
+    assert shared.rank(asked()).equals(alone.rank(asked()))
     assert shared.recommend(users, k=5).equals(alone.recommend(users, k=5))
-    later = candidates().with_columns(timestamp=pl.lit("2031-01-01"))
+    later = asked().with_columns(timestamp=pl.lit("2031-01-01"))
     assert shared.rank(later).equals(alone.rank(later))
-    given = candidates().with_columns(history=pl.lit([candidates()["item_id"][0]]))
-    assert shared.rank(given).equals(alone.rank(given))
+    inline = asked().with_columns(history=pl.lit([asked()["item_id"][0]]))
+    assert shared.rank(inline).equals(alone.rank(inline))
 
 
-def test_events_that_cannot_be_written_are_rejected_with_a_reason(store: Store, online: RedisMemories) -> None:
+def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemories) -> None:
     publish(loaded(store).dataset, online)
     model = loaded(store, online)
     row = split()[1].head(1).select("user_id", "item_id", "timestamp")
-    unknown_item = row.with_columns(item_id=pl.lit("no-such-item"))
+    strange = row.with_columns(item_id=pl.lit("no-such-item"))
     late = row.with_columns(timestamp=pl.lit("1990-01-01").str.to_datetime(time_unit="us", time_zone="UTC"))
     null = row.with_columns(user_id=pl.lit(None, pl.String))
-    receipt = model.observe(pl.concat([row, row, unknown_item, late, null]))
-    assert (receipt.n_in, receipt.n_new, receipt.n_duplicate, receipt.n_rejected) == (5, 1, 1, 3)
-    assert sum(receipt.reasons.values()) == 3
-    assert any("that the process has loaded" in reason for reason in receipt.reasons)
-    assert any("a later time" in reason for reason in receipt.reasons)
+    told = model.observe(pl.concat([row, row, strange, late, null]))
+    assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 1, 1, 3)
+    assert sum(told.reasons.values()) == 3
+    assert any("that the process has loaded" in reason for reason in told.reasons)
+    assert any("a later time" in reason for reason in told.reasons)
 
 
-def test_without_a_server_there_is_an_error_or_on_request_an_answer_from_the_tables(store: Store) -> None:
+def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
     url = f"redis://127.0.0.1:{free_port()}/0"
     with pytest.raises(UnavailableError, match="Check that the server runs"):
         loaded(store, url)
-    model = loaded(store, RedisMemories(url, timeout=0.2, on_failure="tables"))
-    alone = loaded(store)
-    assert model.rank(candidates()).equals(alone.rank(candidates()))
-    assert model.counts.unanswered == len(candidates())
-    model.recommend(["curl"], k=2)
-    assert model.counts.unanswered == 1
-    assert alone.counts.unanswered == 0
-    with pytest.raises(UnavailableError):  # an event is never lost silently
+    model, alone = loaded(store, RedisMemories(url, timeout=0.2, on_failure="tables")), loaded(store)
+    report = model.rank_with_report(asked())
+    assert report.frame.equals(alone.rank(asked()))
+    assert report.unmatched.unanswered == len(asked())
+    assert model.recommend_with_report(["curl"], k=2).unmatched.unanswered == 1
+    assert alone.recommend_with_report(["curl"], k=2).unmatched.unanswered == 0
+    model.memory("curl")
+    assert "did not answer" in caplog.text
+    with pytest.raises(UnavailableError):  # an event is never lost in silence
         model.observe(split()[1])
 
 
-def test_loading_fails_at_once_if_nothing_is_published(store: Store, online: RedisMemories) -> None:
+def test_nothing_published_is_told_at_once(store: Store, online: RedisMemories) -> None:
     with pytest.raises(DataError, match="recmem publish"):
         loaded(store, online)
 
 
-def test_a_forgotten_user_is_unknown_in_shared_memories_too(
+def test_who_is_forgotten_is_a_stranger_online_too(
     store: Store, online: RedisMemories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgetting, "registered_versions", dict)
@@ -147,17 +148,17 @@ def test_a_forgotten_user_is_unknown_in_shared_memories_too(
     assert stale.memory(user).height > 5
     receipt = forget_user(store, user, online)
     assert receipt.online
-    both = [candidates().with_columns(user_id=pl.lit(name)) for name in (user, "nobody at all")]
+    both = asked().with_columns(user_id=pl.lit(user)), asked().with_columns(user_id=pl.lit("nobody at all"))
     for model in (loaded(store, online), stale):
         assert model.memory(user).is_empty()
         mine, theirs = (model.rank(frame).drop("user_id") for frame in both)
         assert mine.equals(theirs)
         best = [model.recommend([name], k=5).drop("user_id") for name in (user, "nobody at all")]
         assert best[0].equals(best[1])
-    assert loaded(store, online).rank(candidates()).equals(loaded(store).rank(candidates()))
+    assert loaded(store, online).rank(asked()).equals(loaded(store).rank(asked()))
     item = str(split()[0]["item_id"].mode()[0])
     assert forget_item(store, item, online).online
-    rest = candidates().filter(pl.col("item_id") != item)
+    rest = asked().filter(pl.col("item_id") != item)
     assert loaded(store, online).rank(rest).equals(loaded(store).rank(rest))
 
 
@@ -170,7 +171,7 @@ def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_p
     assert f"{split()[0]['user_id'].n_unique()} memories" in done.stdout
     remembered = CliRunner().invoke(app, ["memory", *common, *url, "--user", "curl"])
     assert remembered.stdout == CliRunner().invoke(app, ["memory", *common, "--user", "curl"]).stdout
-    candidates().write_parquet(tmp_path / "candidates.parquet")
+    asked().write_parquet(tmp_path / "candidates.parquet")
     for place, more in (("tables", []), ("online", url)):
         scored = ["score", *common, *more, "--candidates", str(tmp_path / "candidates.parquet")]
         assert CliRunner().invoke(app, [*scored, "--out", str(tmp_path / f"{place}.parquet")]).exit_code == 0

@@ -1,4 +1,4 @@
-"""Explanations: the parts make the whole, and the words name what speaks most."""
+"""Explanations: the parts add up to the score, and the words name the largest."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MEMORIES = [MemoryConfig(recent=20), MemoryConfig(recent=2, retrieved=2, retriev
 
 @pytest.fixture(scope="module", params=MEMORIES)
 def model(request: pytest.FixtureRequest) -> Model:
-    """The trained training_data, also as if its module had been trained with retrieved slots."""
+    """The trained model, also as if its module had been trained with retrieved slots."""
     return model_of(trained_model().events, memory=request.param)
 
 
@@ -35,48 +35,57 @@ def test_slots_prior_and_null_add_up_to_the_served_match_score(model: Model) -> 
     pairs = some_pairs(60)
     served = model.match(pl.DataFrame(pairs, schema=["user_id", "item_id"], orient="row"))["match_raw"]
     for (user, item), raw in zip(pairs, served, strict=True):
-        told = model.explain(user, item)
-        close(told.prior + told.null + sum(slot.contribution for slot in told.slots), raw, "explanation")
-        assert told.slots
+        explanation = model.explain(user, item)
+        close(
+            explanation.prior + explanation.null + sum(slot.contribution for slot in explanation.slots),
+            raw,
+            "explanation",
+        )
+        assert explanation.slots
 
 
-def test_columns_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> None:
+def test_features_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> None:
     best = model.recommend(trained_model().events["user_id"].unique().sort().head(10), k=4)
     for user, item, score in best.select("user_id", "item_id", "score").iter_rows():
-        told = model.explain(user, item)
-        close(sum(told.columns.values()), told.score, "explanation")
-        close(told.score, score, "explanation")
-    assert {"constant", "match_raw", "popularity", "item_size_kb"} <= set(told.columns)
+        explanation = model.explain(user, item)
+        close(sum(explanation.features.values()), explanation.score, "explanation")
+        close(explanation.score, score, "explanation")
+    assert {"constant", "match_raw", "popularity", "item_size_kb"} <= set(explanation.features)
 
 
-def test_explanation_is_as_of_its_moment(model: Model) -> None:
+def test_explanation_is_as_of_its_time(model: Model) -> None:
     events = trained_model().events.sort("timestamp")
     user = events["user_id"].mode()[0]
-    moment = events["timestamp"].quantile(0.5)
-    told = model.explain(
+    time = events["timestamp"].quantile(0.5)
+    explanation = model.explain(
         user,
         "zlib1g-dev" if "zlib1g-dev" in model.dataset.catalogue.ids else model.dataset.catalogue.ids[0],
-        timestamp=moment,
+        timestamp=time,
     )
-    remembered = model.memory(user, moment)
-    assert [slot.item_id for slot in told.slots] == remembered["item_id"].to_list()
-    assert [slot.age for slot in told.slots] == remembered["visits_ago"].to_list()
-    assert [slot.kind for slot in told.slots] == remembered["kind"].to_list()
+    remembered = model.memory(user, time)
+    assert [slot.item_id for slot in explanation.slots] == remembered["item_id"].to_list()
+    assert [slot.age for slot in explanation.slots] == remembered["visits_ago"].to_list()
+    assert [slot.kind for slot in explanation.slots] == remembered["kind"].to_list()
     assert len(remembered) < len(model.memory(user))
 
 
 def test_unknown_user_is_explained_by_the_item_itself(model: Model) -> None:
     item = model.dataset.catalogue.ids[0]
-    told = model.explain("nobody", item)
-    assert told.slots == ()
-    close(told.prior + told.null, told.match_raw, "explanation")
-    assert "nothing is remembered" in told.sentence()
+    explanation = model.explain("nobody", item)
+    assert explanation.slots == ()
+    close(explanation.prior + explanation.null, explanation.match_raw, "explanation")
+    assert "nothing is remembered" in explanation.sentence()
 
 
 def test_an_item_that_the_user_has_is_explained_too(model: Model) -> None:
     user = trained_model().events["user_id"].mode()[0]
     remembered = model.memory(user)["item_id"][0]
-    assert model.explain(user, remembered).title.startswith(remembered)
+    explanation = model.explain(user, remembered)
+    assert explanation.title.startswith(remembered)
+    assert explanation.already_in_memory
+    assert "the user already has it" in explanation.sentence()
+    new = model.recommend([user], k=1)["item_id"][0]
+    assert not model.explain(user, new).already_in_memory
 
 
 def test_unknown_item_is_refused_in_words(model: Model) -> None:
@@ -86,10 +95,12 @@ def test_unknown_item_is_refused_in_words(model: Model) -> None:
 
 def test_frame_holds_every_part(model: Model) -> None:
     user, item = some_pairs(1)[0]
-    told = model.explain(user, item)
-    sums = dict(told.to_frame().group_by("of").agg(pl.col("contribution").sum()).iter_rows())
-    close(sums["match_raw"], told.match_raw, "explanation")
-    close(sums["score"], told.score, "explanation")
+    explanation = model.explain(user, item)
+    sums = dict(explanation.to_frame().group_by("of").agg(pl.col("contribution").sum()).iter_rows())
+    close(sums["match_raw"], explanation.match_raw, "explanation")
+    base = explanation.to_frame().filter(pl.col("part") == "base score (no matching memory)")
+    assert base["contribution"].to_list() == [explanation.prior + explanation.null] == [explanation.base_score]
+    close(sums["score"], explanation.score, "explanation")
 
 
 def an_explanation() -> Explanation:
@@ -99,11 +110,26 @@ def an_explanation() -> Explanation:
         SlotReason("c", "C", 1, "negative", -0.5),
         SlotReason("a", "A", 2, "positive", 0.5),
     )
-    return Explanation("X", 1.0, 0.125, 0.125, slots, {"constant": 1.0, "popularity": 0.5}, 1.5)
+    return Explanation(
+        title="X",
+        match_raw=1.0,
+        prior=0.125,
+        null=0.125,
+        slots=slots,
+        already_in_memory=False,
+        features={"constant": 1.0, "popularity": 0.5},
+        score=1.5,
+    )
 
 
-def test_sentence_names_the_two_that_say_most_and_adds_up_what_came_twice() -> None:
-    assert an_explanation().sentence() == "X: because it builds on A (+0.75) and B (+0.50)"
+def test_sentence_names_the_two_largest_and_adds_up_an_item_that_came_twice() -> None:
+    assert an_explanation().sentence() == "X: because it builds on A (+0.75) and B (+0.50) in the raw match score"
+
+
+def test_sentence_says_that_the_user_already_has_the_item() -> None:
+    explanation = replace(an_explanation(), already_in_memory=True)
+    assert explanation.sentence().startswith("X (the user already has it): because it builds on A")
+    assert explanation.reason() == an_explanation().reason()
 
 
 def test_parts_that_do_not_add_up_are_refused() -> None:
@@ -115,7 +141,7 @@ def test_parts_that_do_not_add_up_are_refused() -> None:
         replace(an_explanation(), score=float("nan"))
 
 
-def test_words_without_a_memory_that_speaks_for_the_item() -> None:
+def test_words_without_a_memory_that_matches_the_item() -> None:
     assert in_words([], []) == "because of the item itself: nothing is remembered of the user yet"
-    assert in_words(["A"], [-0.1]) == "because of the item itself: no memory speaks for it"
+    assert in_words(["A"], [-0.1]) == "because of the item itself: no memory matches it"
     assert in_words(["A", "B"], [0.1, -0.1]) == "because it builds on A"

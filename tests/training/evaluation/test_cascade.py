@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from training.evaluation.cascade import Cascade, price_of_cascade
 
 from debian_model import trained_model
 from recmem.ranking import ranker as ranker_module
 from tolerances import close
+from training.evaluation.cascade import Cascade, price_of_cascade
 
 
 def priced(*shares: float) -> Cascade:

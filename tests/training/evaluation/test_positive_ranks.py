@@ -5,13 +5,6 @@ import math
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from training.evaluation.positive_ranks import (
-    GridRanks,
-    positive_slices,
-    query_slices,
-    recall_at,
-    retrieved_ranks,
-)
 
 import slow_reference
 from feature_store.ragged import Ragged
@@ -24,6 +17,13 @@ from recmem.retrieval.retrieve import RetrievalConfig
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
+from training.evaluation.positive_ranks import (
+    GridRanks,
+    positive_slices,
+    query_slices,
+    recall_at,
+    retrieved_ranks,
+)
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 

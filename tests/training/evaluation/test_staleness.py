@@ -7,7 +7,6 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from training.evaluation.staleness import DELAYS, STALE, Staleness, price_of_staleness
 
 from debian_model import model_of, trained_model
 from feature_store import DataError
@@ -16,6 +15,7 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from tolerances import close
 from training.evaluation import staleness as staleness_module
+from training.evaluation.staleness import DELAYS, STALE, Staleness, price_of_staleness
 from training.queries import Queries, queries_between
 from training.report.plots import staleness_figure
 

@@ -1,0 +1,96 @@
+"""`bundle.json`: the bundle's configuration, its format and a checksum of every file."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from feature_store import DataError
+from feature_store.file_digest import file_digest
+
+FORMAT_VERSION = 3
+"""Raised with every change of the folder's layout. Bundles of the version before are read too, older ones refused."""
+MANIFEST = "bundle.json"
+WEIGHTS = "match.safetensors"
+SELF_TEST = "self_test.safetensors"
+RANKER = ("ranker.txt", "ranker.json")
+FILES = (WEIGHTS, *RANKER, SELF_TEST)
+"""The files under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
+
+_COPY_AGAIN = "Copy the whole bundle folder again, or train again."
+
+
+def write_manifest(root: Path, config: dict[str, Any]) -> None:
+    """Writes `bundle.json` beside the bundle's other files, which must be complete."""
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "config": config,
+        "sha256": {name: file_digest(root / name) for name in FILES},
+    }
+    manifest["checksum"] = checksum(manifest)
+    (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def read_manifest(root: Path) -> dict[str, Any]:
+    """The manifest, with its configuration in today's names.
+
+    Raises DataError if there is none, it was changed, or its format is too old or too new.
+    """
+    path = root / MANIFEST
+    if not path.is_file():
+        raise refused(root, f"a folder with {MANIFEST}", "none", "Give the folder OUT/bundle of a training run.")
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise refused(root, f"{MANIFEST} to be JSON", str(error)) from error
+    if not isinstance(manifest, dict) or "format_version" not in manifest:
+        raise refused(root, f"a format_version in {MANIFEST}", "none")
+    version = manifest["format_version"]
+    if version not in (FORMAT_VERSION, FORMAT_VERSION - 1):
+        expected = f"format_version {FORMAT_VERSION} or {FORMAT_VERSION - 1}"
+        remedy = "Load it with the version of recmem that wrote it, or train again."
+        raise refused(root, expected, repr(version), remedy)
+    if manifest.get("checksum") != checksum(manifest):
+        raise refused(root, f"{MANIFEST} as it was written", "a changed one")
+    if version == FORMAT_VERSION:
+        return manifest
+    return manifest | {"config": _from_version_2(manifest.get("config"))}
+
+
+def check_files(manifest: dict[str, Any], root: Path) -> None:
+    """Raises DataError unless the folder has every file of a bundle, each with the content it was written with."""
+    listed = manifest.get("sha256")
+    if not isinstance(listed, dict) or set(listed) != set(FILES):
+        raise refused(root, f"checksums of {', '.join(FILES)}", "others")
+    for name in FILES:
+        path = root / name
+        if not path.is_file():
+            raise refused(root, f"the file {name}", "none")
+        if path.resolve().parent != root.resolve():
+            raise refused(root, f"{name} inside the folder", "a link that leads outside")
+        if file_digest(path) != listed[name]:
+            raise refused(root, f"{name} as it was written", "another content")
+
+
+def checksum(manifest: dict[str, Any]) -> str:
+    """SHA-256 of the manifest without its own checksum."""
+    rest = {name: value for name, value in manifest.items() if name != "checksum"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def refused(root: Path, expected: str, got: str, remedy: str = _COPY_AGAIN) -> DataError:
+    """The error for a folder that is not a bundle of this version, or not a complete one."""
+    return DataError(f"bundle: expected {expected}, got {got} in {root}. {remedy}")
+
+
+def _from_version_2(config: Any) -> Any:
+    """The configuration of a bundle of format 2 in today's names, which is all that differs."""
+    if not isinstance(config, dict):
+        return config
+    renamed = {"dataset" if name == "scene" else name: value for name, value in config.items()}
+    memory = config.get("memory")
+    if isinstance(memory, dict):
+        renamed["memory"] = {"retrieved_from" if name == "searched" else name: n for name, n in memory.items()}
+    return renamed

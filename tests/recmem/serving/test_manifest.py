@@ -1,0 +1,110 @@
+"""The manifest: a folder that is incomplete, changed or of another format is refused, with what to do."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from changed_bundles import in_version_2, rewrite
+from debian_model import trained_model
+from feature_store import DataError
+from recmem.serving.bundle import load_bundle, read_config
+from recmem.serving.manifest import FILES, FORMAT_VERSION, MANIFEST, WEIGHTS
+from recmem.serving.model import Model
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_changed_byte_is_refused(folder: Path, name: str) -> None:
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(DataError, match=f"expected {name} as it was written, got another content"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("length", [-10, 0])
+def test_a_truncated_or_emptied_file_is_refused(folder: Path, name: str, length: int) -> None:
+    (folder / name).write_bytes((folder / name).read_bytes()[:length])
+    with pytest.raises(DataError, match=f"expected {name} as it was written"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_longer_file_is_refused(folder: Path, name: str) -> None:
+    with (folder / name).open("ab") as file:
+        file.write(b"\n")
+    with pytest.raises(DataError, match=f"expected {name} as it was written"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, *FILES])
+def test_a_missing_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"{name}.*, got none"):
+        load_bundle(folder)
+
+
+def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a folder with bundle.json, got none .* OUT/bundle"):
+        load_bundle(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"config": {}}'])
+def test_a_broken_manifest_is_refused(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(DataError, match="bundle: expected"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("found", [FORMAT_VERSION + 1, FORMAT_VERSION - 2, 0, "1", None])
+def test_another_format_is_refused_with_what_to_do(folder: Path, found: object) -> None:
+    rewrite(folder, lambda manifest: manifest.update(format_version=found))
+    with pytest.raises(DataError, match=rf"expected format_version 3 or 2, got {found!r} .* train again"):
+        load_bundle(folder)
+
+
+def test_a_bundle_of_the_version_before_is_read(folder: Path) -> None:
+    candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(20)
+    today = load_bundle(folder).config
+    scored = Model.load(folder, store=trained_model().store, device="cpu").rank(candidates)
+    in_version_2(folder)
+    assert load_bundle(folder).config == read_config(folder) == today
+    assert Model.load(folder, store=trained_model().store, device="cpu").rank(candidates).equals(scored)
+
+
+def test_an_unknown_key_in_a_bundle_of_the_version_before_is_refused(folder: Path) -> None:
+    in_version_2(folder)
+    rewrite(folder, lambda manifest: manifest["config"].update(unheard_of=1))
+    with pytest.raises(DataError, match="difference in unheard_of"):
+        load_bundle(folder)
+
+
+def test_an_edited_configuration_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16), sign=False)
+    with pytest.raises(DataError, match=r"expected bundle.json as it was written"):
+        load_bundle(folder)
+
+
+def test_a_listed_path_that_leads_outside_is_refused(folder: Path) -> None:
+    rewrite(folder, lambda manifest: manifest["sha256"].update({"../secret": "0"}))
+    with pytest.raises(DataError, match=r"checksums of match.safetensors"):
+        load_bundle(folder)
+
+
+def test_a_link_that_leads_outside_is_refused(folder: Path) -> None:
+    outside = folder.parent / "elsewhere"
+    shutil.move(folder / WEIGHTS, outside)
+    (folder / WEIGHTS).symlink_to(outside)
+    with pytest.raises(DataError, match="a link that leads outside"):
+        load_bundle(folder)
+
+
+def test_the_manifest_holds_the_whole_configuration() -> None:
+    config = load_bundle(trained_model().bundle).config
+    manifest = json.loads((trained_model().bundle / MANIFEST).read_text())
+    assert manifest["config"] == json.loads(json.dumps(asdict(config)))

@@ -1,0 +1,38 @@
+"""Which store a model reads: the caller's before the one that it was trained from, and none if there is none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from debian_model import trained_model
+from feature_store import DataError, Store
+from recmem.serving.model_store import open_store, read_tables
+
+
+def test_the_callers_store_comes_before_that_of_the_training(tmp_path: Path) -> None:
+    own = Store.create(tmp_path / "own")
+    trained = str(trained_model().store)
+    for given in (own, tmp_path / "own", str(tmp_path / "own")):
+        opened = open_store(given, trained=trained)
+        assert opened is not None
+        assert opened.path == own.path
+    opened = open_store(None, trained=trained)
+    assert opened is not None
+    assert opened.path == trained
+
+
+def test_a_store_that_has_moved_is_reported_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"store: expected the store that the model was trained from, got none at"):
+        open_store(None, trained=str(tmp_path / "moved"))
+
+
+def test_without_a_store_the_tables_are_empty() -> None:
+    assert open_store(None, trained=None) is None
+    items, events, impressions = read_tables(None)
+    assert "item_id" in items.columns
+    assert {"user_id", "item_id", "timestamp"} <= set(events.columns) & set(impressions.columns)
+    assert items.is_empty()
+    assert events.is_empty()
+    assert impressions.is_empty()
