@@ -18,7 +18,8 @@ from training.evaluation.evaluate import measure
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
-from training.run import Run, Tables, TrainingResult, load_ranker, open_run
+from training.run import Run, TrainingResult, open_run
+from training.tables import Tables
 from training.training_data import ranking_data, read_training_data
 
 ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "match_score", WITHOUT_MATCH, WITH_MATCH]
@@ -108,7 +109,7 @@ def test_shuffling_what_was_taken_in_the_test_period_changes_no_feature_before_i
 
 def test_measuring_twice_gives_the_same_figures() -> None:
     run = trained_run()
-    rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
+    rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     ledgers = [
         measure(run.training_data, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
         for _ in range(2)

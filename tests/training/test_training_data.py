@@ -20,8 +20,8 @@ from slow_reference import Event, Showing
 from strategies import N_ITEMS, event_frame, impression_frame
 from tolerances import close
 from training.config import TrainingConfig
-from training.queries import Queries
-from training.training_data import ImpressionQueries, TrainingData, labels_of, moment, ranking_data, read_training_data
+from training.queries import ImpressionQueries, Queries
+from training.training_data import TrainingData, labels_of, ranking_data, read_training_data
 
 CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
 LOG = [Event(user, (user + step) % N_ITEMS, 10 * step + user) for user in range(3) for step in range(4)]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
+from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
@@ -35,7 +36,7 @@ from training.evaluation.positive_ranks import (
 )
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
-from training.training_data import TrainingData, moment, ranking_data, retrieved_data
+from training.training_data import TrainingData, ranking_data, retrieved_data
 
 END_OF_TIME = int(np.iinfo(np.int64).max // 2)
 Slices = dict[str, BoolArray | PositiveSlice]
@@ -83,7 +84,7 @@ def measure(
     protocol = Protocol(
         queries=len(queries),
         catalogue=len(training_data.dataset.catalogue),
-        test_from=moment(test_from),
+        test_from=iso_time(test_from),
         candidates="catalogue" if training_data.shown is None else "impressions",
         users=len(np.unique(queries.users)),
         positives=len(queries.positives.values),
@@ -97,7 +98,7 @@ def measure(
 def _refuse_empty(queries: Queries, test_from: int) -> None:
     if not len(queries):
         raise DataError(
-            f"events.timestamp: expected users with earlier events who turn to new items after {moment(test_from)}, "
+            f"events.timestamp: expected users with earlier events who turn to new items after {iso_time(test_from)}, "
             "got none. Give a longer log."
         )
 

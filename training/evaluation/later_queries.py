@@ -8,6 +8,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float64Array
+from feature_store.timestamps import iso_time
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import PairFeatures, candidate_features, retrieved_features
 from recmem.serving.model import Model
@@ -15,8 +16,8 @@ from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.evaluation.positive_ranks import retrieved_ranks
 from training.fitting.fit_ranker import RankingData
-from training.queries import Queries, queries_between
-from training.training_data import ImpressionQueries, labels_of, moment
+from training.queries import ImpressionQueries, Queries, queries_between
+from training.training_data import labels_of
 
 METRIC = "ndcg@10"
 
@@ -48,7 +49,7 @@ class LaterQueries:
     @property
     def since(self) -> str:
         """Where they begin, ISO 8601."""
-        return moment(self.model.bundle.config.learned_until)
+        return iso_time(self.model.bundle.config.learned_until)
 
     def pairs(self, batch: QueryBatch) -> PairFeatures:
         """The queries' candidates, with columns as they are read for `batch`."""

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from conftest import IsolatedMlflow
 from training.evaluation.ledger import Ledger, Lift, Protocol, TestFigures, Verdict
-from training.tracking.registry import new_version, promote
+from training.tracking.champion import promote
+from training.tracking.registry import new_version
 from training.tracking.tracker import Tracker
 
 N_QUERIES = 400

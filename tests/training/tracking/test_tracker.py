@@ -16,7 +16,8 @@ from mlflow.entities import Run
 from conftest import IsolatedMlflow
 from feature_store import DataError, Store
 from training.evaluation.ledger import Ledger, Lift, Protocol, Row
-from training.tracking.tracker import Tracker, step_key
+from training.tracking.step_key import step_key
+from training.tracking.tracker import Tracker
 
 KEY = step_key("match", {"store": "1"}, {"seed": 0}, [])
 

@@ -1,0 +1,118 @@
+"""The tables that a run is given: files by their paths, or frames in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
+
+import polars as pl
+
+from feature_store import DataError
+from feature_store.table_files import read_parquet_table
+from training.tracking.step_key import file_digest
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    TableInput: TypeAlias = str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch
+    """A file's path, or a frame of polars, pandas or Arrow."""
+
+TableName = Literal["items", "events", "impressions"]
+TABLE_NAMES: tuple[TableName, ...] = get_args(TableName)
+
+DIGEST_ROWS = 1_000_000
+"""Rows that are serialised at a time for a frame's digest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What to ingest; None where the store already holds what is needed."""
+
+    items: str | pl.DataFrame | None = None
+    events: str | pl.DataFrame | None = None
+    impressions: str | pl.DataFrame | None = None
+
+    @classmethod
+    def of(cls, items: TableInput | None, events: TableInput | None, impressions: TableInput | None) -> Tables:
+        """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
+        return cls(
+            items=_path_or_frame(items, "items"),
+            events=_path_or_frame(events, "events"),
+            impressions=_path_or_frame(impressions, "impressions"),
+        )
+
+    def given(self) -> dict[TableName, str | pl.DataFrame]:
+        """The tables that were given, by name."""
+        tables = {name: getattr(self, name) for name in TABLE_NAMES}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def read(self, name: TableName) -> pl.DataFrame | None:
+        """The rows of a table, None where it was not given; DataError where its file cannot be read."""
+        table: str | pl.DataFrame | None = getattr(self, name)
+        return read_parquet_table(table, table=name) if isinstance(table, str) else table
+
+    def digests(self) -> dict[str, str]:
+        """A digest of the content of each given table, by name. A folder's or a URL's is its path alone."""
+        return {
+            name: _path_digest(table) if isinstance(table, str) else frame_digest(table)
+            for name, table in self.given().items()
+        }
+
+
+def frame_digest(frame: pl.DataFrame) -> str:
+    """SHA-256 of a frame's columns, dtypes and rows in their order; 64 hex digits."""
+    digest = hashlib.sha256(repr(frame.schema).encode())
+    for rows in frame.iter_slices(DIGEST_ROWS):
+        buffer = BytesIO()
+        # The oldest layout writes texts one after the other; newer ones refer to buffers that differ for equal content.
+        rows.rechunk().write_ipc(buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+        digest.update(buffer.getbuffer())
+    return digest.hexdigest()
+
+
+def _path_digest(path: str) -> str:
+    return file_digest(Path(path)) if Path(path).is_file() else path
+
+
+def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
+    if table is None or isinstance(table, str):
+        return table
+    if isinstance(table, os.PathLike):
+        return str(os.fspath(table))
+    frame = _as_polars(table, name)
+    for column, dtype in frame.schema.items():
+        if dtype == pl.Object:
+            raise DataError(
+                f"{name}.{column}: expected values of one type, got Python objects. "
+                "Convert the column, to text for example."
+            )
+    return frame
+
+
+def _as_polars(table: Any, name: TableName) -> pl.DataFrame:
+    library = type(table).__module__.partition(".")[0]
+    if isinstance(table, pl.LazyFrame):
+        return table.collect()
+    try:
+        # Found by name, so that neither library is imported for a caller who does not use it.
+        if library == "pandas":
+            table = pl.from_pandas(table)
+        elif library == "pyarrow":
+            table = pl.from_arrow(table)
+    except (TypeError, ValueError, KeyError, NotImplementedError, pl.exceptions.PolarsError) as error:
+        cause = str(error).partition("\n")[0]
+        raise DataError(
+            f"{name}: expected a frame that Arrow can hold, got one that it refuses ({cause}). "
+            "Give every column one type, and a name of its own."
+        ) from error
+    if not isinstance(table, pl.DataFrame):
+        raise DataError(
+            f"{name}: expected a path or a polars, pandas or Arrow frame, got {library} {type(table).__name__}. "
+            "Convert it, or write it to a Parquet file and give its path."
+        )
+    return table
