@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
-    TableInput: TypeAlias = str | os.PathLike[str] | pl.DataFrame | pl.LazyFrame | pd.DataFrame | pa.Table | pa.RecordBatch
+    PolarsFrame: TypeAlias = pl.DataFrame | pl.LazyFrame
+    TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
     """A file's path, or a frame of polars, pandas or Arrow."""
 
 TableName = Literal["items", "events", "impressions"]
