@@ -11,8 +11,8 @@ from training.run import Run, TrainingResult
 from training.steps.evaluate import BUNDLE, LEDGER, REPORT
 from training.steps.example_users import queries_of_test_period
 from training.tracking.champion import promote
+from training.tracking.figures_file import TEST_FIGURES, read_test_figures
 from training.tracking.registry import register
-from training.tracking.test_figures_file import TEST_FIGURES, read_test_figures
 from training.tracking.tracker import Tracker
 
 EXAMPLE_QUERIES = 3

@@ -13,6 +13,7 @@ import polars as pl
 
 from feature_store import DataError
 from feature_store.table_files import read_parquet_table
+from recmem.serving.frames import to_polars
 from training.tracking.step_key import file_digest
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
         return table
     if isinstance(table, os.PathLike):
         return str(os.fspath(table))
-    frame = _as_polars(table, name)
+    frame = table.collect() if isinstance(table, pl.LazyFrame) else to_polars(table, name)
     for column, dtype in frame.schema.items():
         if dtype == pl.Object:
             raise DataError(
@@ -93,27 +94,3 @@ def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
                 "Convert the column, to text for example."
             )
     return frame
-
-
-def _as_polars(table: Any, name: TableName) -> pl.DataFrame:
-    library = type(table).__module__.partition(".")[0]
-    if isinstance(table, pl.LazyFrame):
-        return table.collect()
-    try:
-        # Found by name, so that neither library is imported for a caller who does not use it.
-        if library == "pandas":
-            table = pl.from_pandas(table)
-        elif library == "pyarrow":
-            table = pl.from_arrow(table)
-    except (TypeError, ValueError, KeyError, NotImplementedError, pl.exceptions.PolarsError) as error:
-        cause = str(error).partition("\n")[0]
-        raise DataError(
-            f"{name}: expected a frame that Arrow can hold, got one that it refuses ({cause}). "
-            "Give every column one type, and a name of its own."
-        ) from error
-    if not isinstance(table, pl.DataFrame):
-        raise DataError(
-            f"{name}: expected a path or a polars, pandas or Arrow frame, got {library} {type(table).__name__}. "
-            "Convert it, or write it to a Parquet file and give its path."
-        )
-    return table

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -132,12 +131,6 @@ def test_labels_mark_the_positives_of_the_own_query() -> None:
     pairs = PairFeatures(Ragged.from_lists([[1, 2], [2, 9], []]), {})
     queries = Queries(np.arange(3), np.arange(3), Ragged.from_lists([[2], [9, 1], [4]]))
     assert labels_of(pairs, queries).tolist() == [0, 1, 0, 1]
-
-
-def test_moments_are_told_in_utc() -> None:
-    assert moment(0) == "1970-01-01T00:00:00+00:00"
-    time = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-    assert moment(int(time.timestamp()) * 1_000_000) == time.isoformat()
 
 
 @pytest.mark.parametrize("table", ["items", "events"])

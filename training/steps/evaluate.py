@@ -17,8 +17,8 @@ from training.report.plots import curves_figure, importance_figure, lift_figure,
 from training.run import Run
 from training.steps.rank import RankSummary
 from training.steps.report_content import report_content
+from training.tracking.figures_file import TEST_FIGURES, write_test_figures
 from training.tracking.step_run import StepRun, ledger_metrics
-from training.tracking.test_figures_file import TEST_FIGURES, write_test_figures
 from training.training_data import ranking_data
 
 BUNDLE = "bundle"
