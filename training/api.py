@@ -37,15 +37,15 @@ def train(
     """Trains on a log, measures what the match score adds to the ranker, and registers the model in MLflow.
 
     What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
-    run again. The same tables and seed give the same ledger. Results are tracked in `out`, or where
-    MLFLOW_TRACKING_URI points.
+    run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
+    MLFLOW_TRACKING_URI.
 
     >>> result = recmem.train(items, events, out="run")  # doctest: +SKIP
     >>> model = recmem.load(result.bundle)  # doctest: +SKIP
 
     Args:
         items: `item_id` and texts (title, description, ...): a path (Parquet, CSV, JSON lines, Arrow, Delta), or a
-            polars, pandas or Arrow frame. None where `store` already has them.
+            polars, pandas or Arrow frame. None if `store` already has them.
         events: `user_id`, `item_id`, `timestamp`, and optionally `event`, `value`, `event_id`, `available_at`,
             `cancels`; given as `items` are.
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
@@ -58,7 +58,7 @@ def train(
         positive_from: Ratings of at least this are positive.
         negative_to: Ratings of at most this are negative; those between are neutral.
         seed: Of every random draw.
-        progress: Is told how far the run is, such as `recmem.cli.console.Bars()`.
+        progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
     Raises:
         DataError: the tables cannot be used (all faults of a table at once), or neither tables nor a store are given.
@@ -96,7 +96,7 @@ def training_config(
     negative_to: float,
     seed: int,
 ) -> TrainingConfig:
-    """The settings of a run, of which most keep their defaults; ValueError where one is out of range."""
+    """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
     if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
         raise ValueError(
             f"positive_from, negative_to: expected finite numbers, got {positive_from}, {negative_to}. Give ratings."

@@ -11,7 +11,7 @@ class Progress(Protocol):
     """Shows the stages of a run; `recmem.cli.console.Bars` draws them as bars."""
 
     def stage(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of `total` steps (None where that is unknown); its function is called with the number just done."""
+        """A stage of `total` steps (None if that is unknown); its function is called with the number just done."""
 
 
 class Silent:

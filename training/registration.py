@@ -22,7 +22,7 @@ PROMOTION_SEED = 0
 
 
 def register_run(run: Run, tracker: Tracker) -> TrainingResult:
-    """Registers the model that the step `evaluate` left, promotes it if it is better, and says where everything is."""
+    """Registers the model that the step `evaluate` left, and promotes it if it is better."""
     ledger = Ledger.from_json((run.out / LEDGER).read_text())
     version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
     promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))

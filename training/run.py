@@ -46,7 +46,7 @@ class TrainingResult:
 
 @dataclass(eq=False)
 class Run:
-    """One run: where it works, what it reads, its settings."""
+    """One run: its folder, its inputs, its settings."""
 
     out: Path
     store: Store

@@ -33,7 +33,7 @@ DIGEST_ROWS = 1_000_000
 
 @dataclass(frozen=True, eq=False)
 class Tables:
-    """What to ingest; None where the store already holds what is needed."""
+    """What to ingest; None if the store already has what is needed."""
 
     items: str | pl.DataFrame | None = None
     events: str | pl.DataFrame | None = None
@@ -54,7 +54,7 @@ class Tables:
         return {name: table for name, table in tables.items() if table is not None}
 
     def read(self, name: TableName) -> pl.DataFrame | None:
-        """The rows of a table, None where it was not given; DataError where its file cannot be read."""
+        """The rows of a table, None if it was not given; DataError if its file cannot be read."""
         table: str | pl.DataFrame | None = getattr(self, name)
         return read_parquet_table(table, table=name) if isinstance(table, str) else table
 

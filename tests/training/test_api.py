@@ -20,7 +20,7 @@ from training.run import TrainingResult
 
 @pytest.fixture(autouse=True)
 def default_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are tracked in their own folder, whatever the caller's environment says."""
+    """Runs are tracked in their own folder, whatever the environment is."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
 
@@ -47,7 +47,7 @@ def test_frames_of_all_three_kinds_give_the_ledger_of_the_files(
     assert (whole.out / "ledger.json").read_bytes() == expected
     assert reused_steps(whole) == set()
     assert recmem.load(whole.bundle).recommend(["curl"], k=3).height == 3
-    # The same rows from another library are duplicates to the store: nothing is left to do after the ingest.
+    # The same rows from another library are duplicates to the store: the steps after the ingest are reused.
     for frames in ((items.to_pandas(), events.to_pandas()), (items.to_arrow(), events.to_arrow())):
         result = train(*frames, out=tmp_path / "run")
         receipts = (result.out / "work" / "ingest" / "receipts.txt").read_text()
