@@ -19,8 +19,9 @@ from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.features import PairFeatures
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
-from training.evaluation.evaluate import END_OF_TIME, Measured, measure
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, TestFigures
+from training.evaluation.evaluate import END_OF_TIME, Evaluation, evaluate_rankings
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
+from training.evaluation.promotion import TestFigures
 from training.queries import Queries, queries_between
 from training.report.html import Example, ReportContent, Window, render_report
 from training.report.plots import Panel, curves_figure, importance_figure, lift_figure, slices_figure, to_png
@@ -46,8 +47,8 @@ def evaluate(run: Run, child: StepRun) -> None:
     matcher = run.matcher("final")
     rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     with run.progress.stage("Measuring on the test window", None) as advance:
-        measured = measure(run.training_data, matcher, rankers, choices["pooling"], run.config, advance)
-    _save_figures(run, measured)
+        evaluation = evaluate_rankings(run.training_data, matcher, rankers, choices["pooling"], run.config, advance)
+    _save_figures(run, evaluation)
     told = {name: run.out / name for name in ("report.html", "ledger.json")}
     for path in told.values():
         path.unlink(missing_ok=True)
@@ -57,9 +58,9 @@ def evaluate(run: Run, child: StepRun) -> None:
     )
     model = Model.load(run.out / "bundle", store=run.store)
     content = _report_content(run, model, rankers[WITH_MATCH].importance(), choices)
-    write_whole(told["ledger.json"], measured.ledger.to_json())
-    write_whole(told["report.html"], render_report(measured.ledger, content))
-    _log(run, child, measured.ledger, content)
+    write_whole(told["ledger.json"], evaluation.ledger.to_json())
+    write_whole(told["report.html"], render_report(evaluation.ledger, content))
+    _log(run, child, evaluation.ledger, content)
 
 
 def result_of(run: Run, tracker: Tracker) -> TrainingResult:
@@ -190,8 +191,8 @@ def _test_queries(run: Run) -> Queries:
     return queries_between(dataset.log, run.training_data.split.test_from, END_OF_TIME, cancelled=dataset.cancelled)
 
 
-def _save_figures(run: Run, measured: Measured) -> None:
-    figures = measured.figures
+def _save_figures(run: Run, evaluation: Evaluation) -> None:
+    figures = evaluation.figures
     columns = {"user": figures.users} | dict(figures.metrics)
     pl.DataFrame(columns).write_parquet(run.folder("evaluate") / "figures.parquet")
     (run.folder("evaluate") / "digest.txt").write_text(figures.digest)

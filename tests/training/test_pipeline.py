@@ -14,7 +14,7 @@ import pytest
 
 import small_training
 from training.config import TrainingConfig
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
@@ -110,7 +110,9 @@ def test_measuring_twice_gives_the_same_figures() -> None:
     run = trained_run()
     rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     ledgers = [
-        measure(run.training_data, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
+        evaluate_rankings(
+            run.training_data, run.matcher("final"), rankers, "similarity_max", run.config
+        ).ledger.to_json()
         for _ in range(2)
     ]
     assert ledgers[0] == ledgers[1]

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
-from training.evaluation.intervals import NOTHING_KNOWN
+from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger, Row, Slice
 from training.report import plots
 from training.report.plots import Panel
@@ -191,7 +191,7 @@ def _signed(value: float, digits: int = 3) -> str:
 
 
 def _interval(ends: Interval) -> str:
-    return "too few users" if ends == NOTHING_KNOWN else f"{_signed(ends[0])} to {_signed(ends[1])}"
+    return "too few users" if ends == UNKNOWN_INTERVAL else f"{_signed(ends[0])} to {_signed(ends[1])}"
 
 
 def _fact(value: str | int | float) -> str:

@@ -19,10 +19,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from training.evaluation.intervals import NOTHING_KNOWN
-from training.evaluation.later_queries import METRIC
+from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Interval, Ledger
-from training.evaluation.staleness import DELAYS, STALE, Staleness
+from training.evaluation.staleness_cost import DELAYS, STALE_PARTS, StalenessCost
 
 INK, MUTED, GRID, BAR, SURFACE = "#1c2330", "#667084", "#dde2ea", "#c3cad6", "#fffffe"
 MATCH, WITHOUT, LOSS = "#0072b2", "#8a93a3", "#d55e00"
@@ -130,18 +129,18 @@ def curves_figure(panels: Sequence[Panel]) -> Figure:
     return figure
 
 
-def staleness_figure(found: Staleness) -> Figure:
+def staleness_figure(found: StalenessCost) -> Figure:
     """What each delay costs, with its 95% interval: one panel for each part that is stale."""
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, (_ROW_IN * len(DELAYS) + 0.9) * len(STALE)), layout="constrained")
-        panels = figure.subplots(len(STALE), 1, sharex=True)
-        for axes, stale in zip(panels, STALE, strict=True):
-            prices = [price for price in reversed(found.prices) if price.stale == stale]
-            names = [f"{price.delay} old" for price in prices]
-            _forest(axes, names, [(price.difference, price.ci95) for price in prices])
-            _title(axes, f"Stale {stale}: {METRIC.upper()} against {found.fresh:.3f} when fresh")
+        figure = Figure(figsize=(_WIDTH_IN, (_ROW_IN * len(DELAYS) + 0.9) * len(STALE_PARTS)), layout="constrained")
+        panels = figure.subplots(len(STALE_PARTS), 1, sharex=True)
+        for axes, stale in zip(panels, STALE_PARTS, strict=True):
+            costs = [cost for cost in reversed(found.costs) if cost.stale == stale]
+            names = [f"{cost.delay} old" for cost in costs]
+            _forest(axes, names, [(cost.difference, cost.ci95) for cost in costs])
+            _title(axes, f"Stale {stale}: {HEADLINE_METRIC.upper()} against {found.fresh:.3f} when fresh")
         # The panels share their axis, so that it spans the widest of them.
-        panels[0].set_xlim(*_forest_limits([(price.difference, price.ci95) for price in found.prices]))
+        panels[0].set_xlim(*_forest_limits([(cost.difference, cost.ci95) for cost in found.costs]))
     return figure
 
 
@@ -199,10 +198,10 @@ def _forest(axes: Axes, names: Sequence[str], found: Sequence[tuple[float, Inter
     axes.axvline(0, color=MUTED, linewidth=1)
     for place, (difference, (low, high)) in zip(places, found, strict=True):
         colour = MATCH if low > 0 else LOSS if high < 0 else WITHOUT
-        if (low, high) != NOTHING_KNOWN:
+        if (low, high) != UNKNOWN_INTERVAL:
             axes.plot([low, high], [place, place], color=colour, linewidth=2.4, solid_capstyle="round")
         axes.plot([difference], [place], "o", color=colour, markersize=6.5, markeredgecolor=SURFACE)
-        interval = "too few users" if (low, high) == NOTHING_KNOWN else f"{low:+.3f} to {high:+.3f}"
+        interval = "too few users" if (low, high) == UNKNOWN_INTERVAL else f"{low:+.3f} to {high:+.3f}"
         words = "not defined" if np.isnan(difference) else f"{difference:+.3f}  ({interval})"
         axes.annotate(words, (1.02, place), xycoords=axes.get_yaxis_transform(), va="center", color=INK)
     axes.set_xlim(*_forest_limits(found))
@@ -216,7 +215,7 @@ def _forest(axes: Axes, names: Sequence[str], found: Sequence[tuple[float, Inter
 
 
 def _forest_limits(found: Sequence[tuple[float, Interval]]) -> Interval:
-    known = [end for difference, ends in found for end in (difference, *(ends if ends != NOTHING_KNOWN else ()))]
+    known = [end for difference, ends in found for end in (difference, *(ends if ends != UNKNOWN_INTERVAL else ()))]
     low, high = min([0.0, *np.nan_to_num(known)]), max([0.0, *np.nan_to_num(known)])
     margin = 0.06 * (high - low) or 0.01
     return low - margin, high + margin

@@ -24,7 +24,8 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 import recmem
 from recmem.serving.bundle import BundleConfig
 from recmem.text.encoder import DEFAULT_ENCODER
-from training.evaluation.ledger import HEADLINE_METRIC, Ledger, Lift, TestFigures, Verdict, better_than
+from training.evaluation.ledger import HEADLINE_METRIC, Ledger, Lift
+from training.evaluation.promotion import TestFigures, Verdict, better_than
 from training.report.html import headline
 from training.tracking.tracker import Tracker
 
