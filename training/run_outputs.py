@@ -23,8 +23,11 @@ from training.evaluation.evaluate import END_OF_TIME, Evaluation, evaluate_ranki
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
 from training.evaluation.promotion import TestFigures
 from training.queries import Queries, queries_between
-from training.report.html import Example, ReportContent, Window, render_report
-from training.report.plots import Panel, curves_figure, importance_figure, lift_figure, slices_figure, to_png
+from training.report.charts import Panel
+from training.report.content import Example, ReportContent, Window
+from training.report.figure_files import to_png
+from training.report.html import render_report
+from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
 from training.run import Run, TrainingResult, load_ranker
 from training.tracking.registry import promote, register
 from training.tracking.tracker import StepRun, Tracker

@@ -57,7 +57,7 @@ def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
 
 def test_ledger_has_the_form_that_others_rely_on() -> None:
     ledger = json.loads((small_training.trained() / "run" / "ledger.json").read_text())
-    assert set(ledger) == {"protocol", "rows", "lift", "slices", "retrieval"}
+    assert set(ledger) == {"version", "protocol", "rows", "lift", "slices", "retrieval"}
     assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
     assert set(ROWS) == {row["name"] for row in ledger["rows"]}
     assert all({"ndcg@10", "recall@10", "mrr", "auc"} <= set(row) for row in ledger["rows"])

@@ -40,7 +40,8 @@ def staleness(
     ]
     show_table(("stale", "by", "NDCG@10", "difference", "95% interval"), rows, n_words=2)
     if out is not None:
-        from training.report.plots import staleness_figure, to_png
+        from training.report.figure_files import to_png
+        from training.report.plots import staleness_figure
 
         out.mkdir(parents=True, exist_ok=True)
         (out / "staleness.json").write_text(found.to_json(), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Parts of the test that are reported apart: queries by the length of the memory, positives by what is known of them."""
+"""Slices of the test: queries by the user's number of events, positives by what is known of the item."""
 
 from __future__ import annotations
 

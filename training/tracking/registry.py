@@ -26,7 +26,7 @@ from recmem.serving.bundle import BundleConfig
 from recmem.text.encoder import DEFAULT_ENCODER
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger, Lift
 from training.evaluation.promotion import TestFigures, Verdict, better_than
-from training.report.html import headline
+from training.report.findings import headline
 from training.tracking.tracker import Tracker
 
 MODEL = "recmem"
