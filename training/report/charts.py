@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ def bar_chart(
         axes.annotate(label, (value, place), xytext=(5, 0), textcoords="offset points", va="center", color=INK)
     axes.set_yticks(places, names)
     axes.set_xticks([])
+    axes.set_ylim(*_rows_limits(len(names)))
     axes.set_xlim(0, max([*values, 1e-9]) * 1.12)
     _without_frame(axes)
 
@@ -96,7 +98,7 @@ def forest_chart(axes: Axes, names: Sequence[str], differences: Sequence[tuple[f
         )
     axes.set_xlim(*forest_limits(differences))
     axes.set_yticks(places, names)
-    axes.set_ylim(-0.6, max(len(names), 1) - 0.4)
+    axes.set_ylim(*_rows_limits(len(names)))
     axes.grid(axis="x", color=GRID, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.locator_params(axis="x", nbins=6)
@@ -118,19 +120,19 @@ def forest_limits(differences: Sequence[tuple[float, Interval]]) -> Interval:
     return low - margin, high + margin
 
 
-def curve_chart(axes: Axes, panel: Panel) -> None:
-    """The curves of a panel, each labelled at its end."""
+def curve_chart(axes: Axes, panel: Panel, *, labels: Mapping[str, str], colours: Mapping[str, str]) -> None:
+    """The curves of a panel, each labelled at its end; curves in `labels` and `colours` get those."""
     last_points: list[tuple[float, str, str]] = []
-    colours = np.resize(CURVES, len(panel.curves)).tolist()
-    for (name, values), colour in zip(panel.curves.items(), colours, strict=True):
+    for (name, values), next_colour in zip(panel.curves.items(), cycle(CURVES), strict=False):
+        colour = colours.get(name, next_colour)
         steps = np.arange(panel.first, panel.first + len(values))
         marker = "o" if len(values) <= _MARKERS_UP_TO else ""
         axes.plot(steps, values, color=colour, linewidth=1.9, marker=marker, markersize=3.5)
         if len(values):
-            last_points.append((float(values[-1]), name, colour))
+            last_points.append((float(values[-1]), labels.get(name, name), colour))
     heights = _heights_apart([value for value, _, _ in last_points], axes)
-    for height, (_, name, colour) in zip(heights, last_points, strict=True):
-        axes.annotate(name, (1.02, height), xycoords="axes fraction", va="center", color=colour, fontsize=8.5)
+    for height, (_, label, colour) in zip(heights, last_points, strict=True):
+        axes.annotate(label, (1.02, height), xycoords="axes fraction", va="center", color=colour, fontsize=8.5)
     axes.set_xlabel(panel.x_label)
     axes.set_ylabel(panel.y_label)
     axes.grid(color=GRID, linewidth=0.8)
@@ -143,6 +145,11 @@ def curve_chart(axes: Axes, panel: Panel) -> None:
 def set_title(axes: Axes, text: str) -> None:
     """A bold title above the left edge."""
     axes.set_title(text, loc="left", fontsize=10.5, fontweight="bold", color=INK, pad=9)
+
+
+def _rows_limits(n_rows: int) -> tuple[float, float]:
+    """The y axis of rows at 0, 1, ... with a little space at both ends."""
+    return -0.6, max(n_rows, 1) - 0.4
 
 
 def _colour_of(interval: Interval) -> str:

@@ -24,7 +24,7 @@ from training.report.charts import (
     set_title,
 )
 from training.report.content import MOST_IMPORTANT, most_important
-from training.report.labels import metric_label, row_label, slice_label
+from training.report.labels import ROW_LABELS, metric_label, row_label, slice_label
 
 _WIDTH_IN = 7.4
 _ROW_IN = 0.3
@@ -93,7 +93,7 @@ def importance_figure(
 
 
 def curves_figure(panels: Sequence[Panel]) -> Figure:
-    """Learning curves, two panels side by side."""
+    """Learning curves, two panels side by side; curves of ledger rows have their labels and colours."""
     n_panels = max(len(panels), 1)
     n_columns = min(2, n_panels)
     n_rows = math.ceil(n_panels / n_columns)
@@ -101,7 +101,7 @@ def curves_figure(panels: Sequence[Panel]) -> Figure:
         figure = Figure(figsize=(_WIDTH_IN, 2.5 * n_rows), layout=ConstrainedLayoutEngine(wspace=0.08, hspace=0.08))
         grid = figure.subplots(n_rows, n_columns, squeeze=False).ravel()
         for axes, panel in zip(grid, panels, strict=False):
-            curve_chart(axes, panel)
+            curve_chart(axes, panel, labels=ROW_LABELS, colours=_COLOUR_OF_ROW)
         for axes in grid[len(panels) :]:
             axes.set_axis_off()
     return figure
