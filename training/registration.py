@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from training.evaluation.ledger import Ledger, TestFigures
+from training.evaluation.ledger import Ledger
+from training.evaluation.promotion import TestFigures
 from training.run import Run, TrainingResult
 from training.steps.evaluate import BUNDLE, LEDGER, REPORT
 from training.steps.example_users import queries_of_test_period

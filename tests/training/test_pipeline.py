@@ -14,7 +14,7 @@ import pytest
 
 import small_training
 from training.config import TrainingConfig
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
@@ -58,7 +58,7 @@ def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
 
 def test_ledger_has_its_documented_keys() -> None:
     ledger = json.loads((small_training.trained() / "run" / "ledger.json").read_text())
-    assert set(ledger) == {"protocol", "rows", "lift", "slices", "retrieval"}
+    assert set(ledger) == {"version", "protocol", "rows", "lift", "slices", "retrieval"}
     assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
     assert set(ROWS) == {row["name"] for row in ledger["rows"]}
     assert all({"ndcg@10", "recall@10", "mrr", "auc"} <= set(row) for row in ledger["rows"])
@@ -113,7 +113,9 @@ def test_evaluating_twice_gives_the_same_figures() -> None:
     run = trained_run()
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     ledgers = [
-        measure(run.training_data, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
+        evaluate_rankings(
+            run.training_data, run.matcher("final"), rankers, "similarity_max", run.config
+        ).ledger.to_json()
         for _ in range(2)
     ]
     assert ledgers[0] == ledgers[1]

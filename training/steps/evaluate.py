@@ -10,10 +10,12 @@ from recmem.ranking.features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
-from training.report.html import ReportContent, render_report
-from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure, to_png
+from training.report.content import ReportContent
+from training.report.figure_files import to_png
+from training.report.html import render_report
+from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
 from training.run import Run
 from training.steps.rank import RankSummary
 from training.steps.report_content import report_content
@@ -41,16 +43,16 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     matcher = run.matcher("final")
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
-        measured = measure(run.training_data, matcher, rankers, summary.pooling, run.config, advance)
-    write_test_figures(measured.figures, run.folder("evaluate") / TEST_FIGURES)
+        evaluation = evaluate_rankings(run.training_data, matcher, rankers, summary.pooling, run.config, advance)
+    write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)
     for name in (REPORT, LEDGER):
         (run.out / name).unlink(missing_ok=True)
     _save_bundle(run, summary, rankers[WITH_MATCH])
     model = Model.load(run.out / BUNDLE, store=run.store)
     content = report_content(run, model, rankers[WITH_MATCH].importance(), summary)
-    write_whole(run.out / LEDGER, measured.ledger.to_json())
-    write_whole(run.out / REPORT, render_report(measured.ledger, content))
-    _log(run, step_run, measured.ledger, content)
+    write_whole(run.out / LEDGER, evaluation.ledger.to_json())
+    write_whole(run.out / REPORT, render_report(evaluation.ledger, content))
+    _log(run, step_run, evaluation.ledger, content)
 
 
 def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.serving.model import Model
 from training.queries import Queries, queries_between
-from training.report.html import Example, ExampleItem
+from training.report.content import Example, ExampleItem
 from training.run import Run
 
 N_USERS = 3

@@ -9,8 +9,8 @@ from importlib.metadata import version
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.serving.model import Model
-from training.report.html import ReportContent, Window
-from training.report.plots import Panel
+from training.report.charts import Panel
+from training.report.content import ReportContent, Window
 from training.run import Run
 from training.steps.example_users import example_users
 from training.steps.match import read_loss_curves

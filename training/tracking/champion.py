@@ -10,7 +10,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.evaluation.ledger import HEADLINE_METRIC, Lift, TestFigures, Verdict, better_than
+from training.evaluation.ledger import HEADLINE_METRIC, Lift
+from training.evaluation.promotion import TestFigures, Verdict, better_than
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures, write_test_figures
 from training.tracking.registry import LIFT_TAG, MODEL
 from training.tracking.tracker import Tracker

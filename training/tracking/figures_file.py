@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from training.evaluation.ledger import TestFigures
+from training.evaluation.promotion import TestFigures
 
 TEST_FIGURES = "test_figures.parquet"
 """The file's name, in a run's folder and among the artifacts of its MLflow run."""

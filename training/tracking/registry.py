@@ -23,7 +23,7 @@ import recmem
 from recmem.serving.bundle import BundleConfig
 from recmem.text.encoder import DEFAULT_ENCODER
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
-from training.report.html import headline
+from training.report.findings import headline
 from training.tracking.tracker import Tracker
 
 MODEL = "recmem"

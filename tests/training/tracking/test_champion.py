@@ -11,7 +11,8 @@ from mlflow import MlflowClient
 from numpy.typing import NDArray
 
 from conftest import IsolatedMlflow
-from training.evaluation.ledger import Ledger, Lift, Protocol, TestFigures, Verdict
+from training.evaluation.ledger import Ledger, Lift, Protocol
+from training.evaluation.promotion import TestFigures, Verdict
 from training.tracking.champion import promote
 from training.tracking.registry import new_version
 from training.tracking.tracker import Tracker

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from training.evaluation.ledger import TestFigures
+from training.evaluation.promotion import TestFigures
 from training.tracking.figures_file import read_test_figures, write_test_figures
 
 NDCG = np.array([0.5, np.nan, 1.0])
