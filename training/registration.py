@@ -26,6 +26,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
     """Registers the model that the step `evaluate` left, and promotes it if it is better."""
     ledger = Ledger.from_json((run.out / LEDGER).read_text())
     version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
+    # On every run, also one whose steps were all reused: its parent run gets a version of its own.
     promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))
     return TrainingResult(
         out=run.out,

@@ -36,6 +36,7 @@ def example_user_ids(run: Run) -> list[object]:
     users, first = np.unique(queries.users, return_index=True)
     n_events = dataset.log.by_user.counts(users, queries.times[first])
     by_distance = np.argsort(np.abs(n_events - np.median(n_events)), kind="stable")
+    # Neither newcomers nor bots: users whose memory is typical of the log.
     middling = users[by_distance][:CHOSEN_FROM]
     stride = max(len(middling) // N_USERS, 1)
     chosen = np.sort(middling)[::stride][:N_USERS]

@@ -30,5 +30,6 @@ def store_changed_since_ingest(run: Run) -> str:
     """Empty if the store is new or as this run's last ingest left it, so that this may be reused; else a digest."""
     left = run.folder("ingest") / STORE_DIGEST
     digest = run.store.digest()
+    # Without a digest this run has not ingested yet: what the store holds then is an input of the ingest.
     unchanged = digest == left.read_text() if left.is_file() else not len(run.store.items())
     return "" if unchanged else digest

@@ -60,8 +60,10 @@ def read_loss_curves(folder: Path) -> dict[str, list[float]]:
 
 
 def _fits(run: Run) -> Iterator[MatchFit]:
-    config, split = run.config, run.training_data.split
+    config = run.config
+    split = run.training_data.split
     yield MatchFit("base", split.ranker_from, share=1.0, seed=config.seed, prefers_recent=False)
+    # A seed of its own, so that the second fit does not draw the first one's steps again.
     yield MatchFit("final", split.test_from, share=config.match.continued, seed=config.seed + 1, prefers_recent=True)
 
 
@@ -80,7 +82,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
         reads=dataset.reads,
         cancelled=dataset.cancelled,
     )
-    n_steps = 0
+    n_steps = 0  # without examples the module keeps its initial weights, which score by text similarity
     if batches.n_examples:
         n_steps = max(round(config.match.steps(batches.n_examples) * fit.share), 1)
     losses: list[float] = []

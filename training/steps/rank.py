@@ -59,7 +59,8 @@ def rank(run: Run, step_run: StepRun) -> None:
 
 
 def _pairs_of_windows(run: Run) -> RankingData:
-    training_data, config = run.training_data, run.config
+    training_data = run.training_data
+    config = run.config
     split = training_data.split
     with run.progress.stage("Computing ranking features", None) as advance:
         _, data = ranking_data(
@@ -76,11 +77,13 @@ def _pairs_of_windows(run: Run) -> RankingData:
 
 def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, list[float]]:
     """Fits and saves the rankers; their validation curves by name."""
-    training_data, config = run.training_data, run.config
+    training_data = run.training_data
+    config = run.config
     generator = np.random.default_rng(config.seed)
     data = with_new_items(data, config.new_item_rate, training_data.dataset.config.counters, generator)
     folder = run.folder("rank")
     curves = {}
+    # Both on the same pairs and with the same seed: the lift is the match features' alone.
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
         for name, features in names.items():

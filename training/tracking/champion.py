@@ -29,6 +29,7 @@ def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: 
     The figures are kept as an artifact of the parent run, the verdict in the version's tags.
     """
     client = tracker.client
+    # Kept whatever the verdict: the version may be made champion by hand, and later ones are compared with it.
     _keep_figures(tracker, figures)
     champion = client.get_registered_model(MODEL).aliases.get(CHAMPION)
     if champion is None:
