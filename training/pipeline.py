@@ -75,13 +75,13 @@ def run_step(run: Run, step: str, tracker: Tracker) -> None:
     outputs = [run.folder(step)]
     if step == "evaluate":
         outputs += [run.out / name for name in (BUNDLE, LEDGER, REPORT)]
-    with tracker.step(step, _key(run, step), outputs) as step_run:
+    with tracker.step(step, step_key_of(run, step), outputs) as step_run:
         if not step_run.reused:
             step_run.log_params(_settings(run.config, step))
             STEPS[step](run, step_run)
 
 
-def _key(run: Run, step: str) -> str:
+def step_key_of(run: Run, step: str) -> str:
     """Digest of all that the step's outputs depend on: tables, settings, earlier steps' outputs, and the code."""
     if step == "ingest":
         inputs = run.tables.digests()

@@ -15,7 +15,10 @@ import small_training
 from feature_store import DataError
 from training.api import train
 from training.config import TrainingConfig
-from training.run import TrainingResult
+from training.pipeline import step_key_of
+from training.progress import Silent
+from training.run import TrainingResult, open_run
+from training.tables import Tables
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +58,18 @@ def test_frames_of_all_three_kinds_give_the_ledger_of_the_files(
         assert "events: 0 new, 180 duplicate, 0 rejected of 180 rows" in receipts
         assert (result.out / "ledger.json").read_bytes() == expected
         assert reused_steps(result) >= {"encode", "match", "rank", "evaluate"}
-    # The same frames once more: their digest is known, and the ingest is reused too.
-    again = train(items.to_arrow(), events.to_arrow(), out=tmp_path / "run")
-    assert "ingest" in reused_steps(again)
+
+
+def test_ingest_of_the_same_frames_is_reused_and_of_other_rows_is_not(tmp_path: Path) -> None:
+    def key(items: object, events: object) -> str:
+        tables = Tables.of(items, events, None)
+        return step_key_of(open_run(tables, tmp_path, None, TrainingConfig(), Silent()), "ingest")
+
+    items = small_training.items()
+    events = small_training.events()
+    assert key(items, events) == key(items.clone(), events.clone())
+    assert key(items.to_arrow(), events.to_pandas()) == key(items.to_arrow(), events.to_pandas())
+    assert len({key(items, events), key(items[1:], events), key(items, events[1:])}) == 3
 
 
 def test_neither_tables_nor_a_store_are_refused(tmp_path: Path) -> None:
