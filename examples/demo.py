@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
 from training.pipeline import run_training
 from training.report.terminal import show_ledger
-from training.tracking.tracker import default_tracking_uri
+from training.tracking.experiment import default_tracking_uri
 
 SAMPLE = Path(__file__).parent / "debian_dependencies"
 OUT = Path("runs/demo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import cache
 
 import polars as pl
@@ -15,6 +16,7 @@ TIMESTAMP = pl.Datetime("us", "UTC")
 _EARLIEST = "1678-01-01T00:00:00.0+00:00"
 _LATEST = "2262-01-01T00:00:00.0+00:00"
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
 """(From which median on, microseconds per unit) of a column of epoch numbers: ns, us, ms, s."""
 
@@ -119,3 +121,8 @@ def _from_text(column: pl.Series) -> pl.Series:
 
 def _instants(texts: pl.Series) -> pl.Series:
     return texts.str.to_datetime(_NORMAL_FORM, time_unit="us", time_zone="UTC", strict=False)
+
+
+def iso_time(time: int) -> str:
+    """A time in microseconds since 1970 UTC as ISO 8601 text, such as 2026-03-01T12:30:00+00:00."""
+    return (_EPOCH + timedelta(microseconds=time)).isoformat()

@@ -1,6 +1,6 @@
-"""A log of thirty projects and their libraries, small enough to train on within a test, with a right answer.
+"""A log of thirty projects and their libraries, small enough to train on within a test, whose right answer is known.
 
-Every project keeps to one of three themes, so what it takes up next is told by the texts of what it has.
+Every project stays with one of three themes, so the texts of its libraries predict its next one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ THEMES = {
 N_USERS_PER_THEME = 10
 DATES = 7
 NAMED = {0: "curl", 10: "inkscape", 20: "vlc"}
-"""The first project of each theme bears a name."""
+"""The first project of each theme has a name."""
 
 
 def items() -> pl.DataFrame:
@@ -57,7 +57,7 @@ def items() -> pl.DataFrame:
 
 
 def events() -> pl.DataFrame:
-    """Each project takes up another library of its theme at every date but the last few."""
+    """At every date, each project adds another library of its theme; it never gets the last one."""
     random = np.random.default_rng(0)
     rows = []
     for theme_number, texts in enumerate(THEMES.values()):
@@ -74,15 +74,16 @@ def events() -> pl.DataFrame:
 def write_tables(folder: Path) -> tuple[Path, Path]:
     """`items.parquet` and `events.parquet` in the folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "items.parquet", folder / "events.parquet"
-    items().write_parquet(paths[0])
-    events().write_parquet(paths[1])
-    return paths
+    items_path = folder / "items.parquet"
+    events_path = folder / "events.parquet"
+    items().write_parquet(items_path)
+    events().write_parquet(events_path)
+    return items_path, events_path
 
 
 @functools.cache
 def trained() -> Path:
-    """The folder that `recmem train` left; trained once for all tests of a process, which must not change it."""
+    """A folder with the outputs of `recmem train`, made once per process: tests must not change it."""
     from typer.testing import CliRunner
 
     from recmem.cli.app import app

@@ -26,9 +26,12 @@ ROOMS = {
     "training": [
         "cli",
         "mlflow_project",
+        "api",
         "pipeline",
-        "run_outputs",
+        "registration",
+        "steps",
         "run",
+        "tables",
         "tracking",
         "report",
         "evaluation",

@@ -1,4 +1,4 @@
-"""Everything that a training run can be told, with defaults for data that nobody here has seen."""
+"""All settings of a training run, with defaults that are meant for logs that nobody has tuned for."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from feature_store import SignalConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig
+from recmem.matching.match_module import MatchConfig
 from recmem.matching.user_memory import MemoryConfig
 from recmem.retrieval.retrieve import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
@@ -16,7 +17,7 @@ from training.splits import SplitConfig
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """What is trained, on which cuts, and how it is measured."""
+    """What is trained, how the log is split in time, and how the result is measured."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     signals: SignalConfig = field(default_factory=SignalConfig)
@@ -24,17 +25,27 @@ class TrainingConfig:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     match: MatchTrainingConfig = field(default_factory=MatchTrainingConfig)
-    n_heads: int = 4
-    """Heads of the match module."""
-    head_dim: int = 32
-    """Width of a head."""
+    n_heads: int = MatchConfig.n_heads
+    """Heads of the match module, see `MatchConfig`; the module's third number, `dim`, is the encoder's."""
+    head_dim: int = MatchConfig.head_dim
+    """Width of a head, see `MatchConfig`."""
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     new_item_rate: float = 0.5
-    """Pairs whose item is treated as new in training, per new item among the positives: see `training.fitting.new_items`."""
+    """Share of pairs that the ranker is shown as new items, per share of new items among the positives: see
+    `training.fitting.new_items`."""
     ranker_queries: int = 2400
     """Queries that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000
     """Test queries, at most; evenly spread over the test period."""
     seed: int = 0
-    """Of everything that is drawn."""
+    """Seeds every generator of the run: the match module's initial weights and training steps, the ranker's trees, the
+    items treated as new, ties and bootstraps of the evaluation."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a whole number.")
+
+    def match_config(self, dim: int) -> MatchConfig:
+        """The match module's shape, for an encoder whose vectors have `dim` numbers."""
+        return MatchConfig(dim=dim, n_heads=self.n_heads, head_dim=self.head_dim)

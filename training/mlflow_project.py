@@ -86,15 +86,16 @@ def score(
 
 def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str, str] = ("", "", "")) -> None:
     from training.pipeline import run_step
-    from training.run import Tables, open_run
-    from training.run_outputs import result_of
+    from training.registration import register_run
+    from training.run import open_run
+    from training.tables import Tables
     from training.tracking.tracker import Tracker
 
     run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed), Bars())
     with Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
         if step == "evaluate":
-            show_ledger(result_of(run, tracker).ledger)
+            show_ledger(register_run(run, tracker).ledger)
 
 
 def _config(seed: float) -> TrainingConfig:

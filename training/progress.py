@@ -1,4 +1,4 @@
-"""How a run tells how far it is: stages that the caller shows, or does not."""
+"""How a run reports its progress: in stages, which the caller may show."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Shows stages of work; `recmem.cli.console.Bars` draws them."""
+    """Shows the stages of a run; `recmem.cli.console.Bars` draws them as bars."""
 
     def stage(self, title: str, total: int | None) -> AbstractContextManager[Callable[[int], None]]:
-        """A stage of `total` steps (None: nobody knows); what it gives is called with the steps just done."""
+        """A stage of `total` steps (None if that is unknown); its function is called with the number just done."""
 
 
 class Silent:
@@ -19,6 +19,6 @@ class Silent:
 
     @contextmanager
     def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A stage that nobody sees."""
+        """A stage that is not shown."""
         del title, total
         yield lambda steps: None

@@ -1,7 +1,7 @@
-"""What the match module learns from: a history, and what the user turned to next.
+"""Queries with known answers, from the event log or from impressions: what training and evaluation rank.
 
-A user's first basket has no history. There, some of its items are held out and the rest stands in as the memory:
-in a log of few large baskets these are most of what there is to learn from. Only training does this.
+A query is a user at a time. Its positives are the items that the user had not interacted with before and does at that
+time, or the clicked ones of an impression.
 """
 
 from __future__ import annotations
@@ -9,23 +9,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from feature_store import EventLog
-from feature_store.arrays import BoolArray, IntArray
+from feature_store.arrays import BoolArray, Int8Array, IntArray
 from feature_store.point_in_time.cancelled_events import CancelledEvents
+from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
+from recmem.dataset.dataset import Dataset
+
+NO_EVENT_YET = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, eq=False)
 class Queries:
-    """PastQueries at which a user turned to something new, in order of time."""
+    """Queries with at least one positive each, in order of time; arrays have one entry per query."""
 
     users: IntArray
     """User rows."""
     times: IntArray
     """Microseconds."""
     positives: Ragged
-    """Item rows that the user turned to at that moment and had not interacted with before."""
+    """Item rows that the user interacts with at that time and had not before."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -35,10 +40,63 @@ class Queries:
         return Queries(self.users[rows], self.times[rows], self.positives.take(rows))
 
     def spread(self, limit: int) -> Queries:
-        """At most `limit` queries, evenly spread over time."""
-        if len(self) <= limit:
-            return self
-        return self.take(np.linspace(0, len(self) - 1, limit).astype(np.int64))
+        """At most `limit` queries, evenly spread over their order."""
+        return self if len(self) <= limit else self.take(_evenly(len(self), limit))
+
+
+@dataclass(frozen=True, eq=False)
+class ImpressionQueries:
+    """Impressions as queries, in order of time: what was shown, and what of it was clicked."""
+
+    users: IntArray
+    """User rows, one per impression."""
+    times: IntArray
+    """Microseconds, one per impression."""
+    candidates: Ragged
+    """Item rows that were shown; those of unknown items are left out."""
+    labels: Int8Array
+    """1 for a click; one entry per value of `candidates`."""
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> ImpressionQueries | None:
+        """The impressions of a dataset; None if it has none."""
+        table = dataset.impressions
+        if not len(table):
+            return None
+        item_rows = rows_of(table["item_id"], dataset.catalogue.ids)
+        user_rows = rows_of(table["user_id"], dataset.users)
+        known = table.with_columns(item=item_rows, user=user_rows).filter(item_rows >= 0)
+        ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
+        impressions = ordered.group_by("impression_id", maintain_order=True).agg(
+            "item", "label", user=pl.col("user").first(), time=pl.col("timestamp").first()
+        )
+        impressions = impressions.sort("time", "impression_id")
+        return cls(
+            users=impressions["user"].to_numpy().copy(),
+            times=impressions["time"].dt.epoch("us").to_numpy().copy(),
+            candidates=Ragged.from_lists(impressions["item"].to_list()),
+            labels=impressions["label"].explode().to_numpy().astype(np.int8),
+        )
+
+    def between(self, begin: int, end: int) -> ImpressionQueries:
+        """The impressions with `begin < timestamp <= end`."""
+        return self.take(np.flatnonzero((self.times > begin) & (self.times <= end)))
+
+    def queries(self) -> Queries:
+        """The same queries with the clicked items as their positives, of which some have none."""
+        clicked = self.labels > 0
+        n_clicked = np.bincount(self.candidates.row_index[clicked], minlength=self.candidates.n_rows)
+        return Queries(self.users, self.times, Ragged.from_lengths(self.candidates.values[clicked], n_clicked))
+
+    def take(self, rows: IntArray) -> ImpressionQueries:
+        """The given impressions, in the given order."""
+        labels = self.labels[self.candidates.index_of(rows)]
+        return ImpressionQueries(self.users[rows], self.times[rows], self.candidates.take(rows), labels)
+
+    def spread(self, limit: int) -> ImpressionQueries:
+        """At most `limit` impressions, evenly spread over their order."""
+        n_impressions = len(self.users)
+        return self if n_impressions <= limit else self.take(_evenly(n_impressions, limit))
 
 
 def queries_between(
@@ -46,26 +104,45 @@ def queries_between(
 ) -> Queries:
     """Queries of all (user, timestamp) with `begin < timestamp <= end` and at least one new positive.
 
-    `with_history` keeps those with at least one earlier event; otherwise the ones without any are returned. What was
-    taken back (`cancelled`) was history, and not new, as long as it counted.
+    `with_history` keeps those of users with at least one earlier event; otherwise those without any are returned. An
+    event that was cancelled later (`cancelled`) is part of the history until then, and its item is not new.
     """
     order = np.lexsort((log.item_rows, log.user_rows, log.times))
-    inside = order[(log.times[order] > begin) & (log.times[order] <= end) & (log.signs[order] > 0)]
-    users, times, items = log.user_rows[inside], log.times[inside], log.item_rows[inside]
-    new = _first_times(log)[inside] == times
-    warm = log.by_user.counts(users, times) > 0
+    is_inside = (log.times[order] > begin) & (log.times[order] <= end)
+    is_positive = log.signs[order] > 0
+    # Events that may be positives, by time, then user, then item: all arrays below have one entry for each of them.
+    inside = order[is_inside & is_positive]
+    users = log.user_rows[inside]
+    times = log.times[inside]
+    items = log.item_rows[inside]
+    is_new = _first_times(log)[inside] == times
+    has_history = log.by_user.counts(users, times) > 0
     if cancelled is not None:
-        had = cancelled.seen(users, times)
-        warm |= had.lengths > 0
-        new[had.row_index[had.values == items[had.row_index]]] = False
-    keep = new & (warm if with_history else ~warm)
-    first = keep & _differs_from_previous(users, times, items)
-    users, times, items = users[first], times[first], items[first]
+        # Cancelled events that still counted at the time of the query: one row per event of `inside`.
+        counted = cancelled.seen(users, times)
+        has_history |= counted.lengths > 0
+        is_same_item = counted.values == items[counted.row_index]
+        is_new[counted.row_index[is_same_item]] = False
+    kept = is_new & (has_history if with_history else ~has_history)
+    # Several events of one user, time and item make one positive.
+    kept &= _differs_from_previous(users, times, items)
+    users = users[kept]
+    times = times[kept]
+    items = items[kept]
+    # The positives of one (user, time) stand next to each other.
     starts = np.flatnonzero(_differs_from_previous(users, times))
-    return Queries(users[starts], times[starts], Ragged(items, np.append(starts, len(items)).astype(np.int64)))
+    offsets = np.append(starts, len(items)).astype(np.int64)
+    return Queries(users[starts], times[starts], Ragged(items, offsets))
+
+
+def _evenly(n: int, limit: int) -> IntArray:
+    """`limit` row numbers from the first to the last of `n` rows."""
+    rows: IntArray = np.linspace(0, n - 1, limit).astype(np.int64)
+    return rows
 
 
 def _differs_from_previous(*columns: IntArray) -> BoolArray:
+    """For each row, whether any of its columns differs from the row before; the first row always does."""
     differs = np.zeros(len(columns[0]), bool)
     differs[:1] = True
     for column in columns:
@@ -75,8 +152,11 @@ def _differs_from_previous(*columns: IntArray) -> BoolArray:
 
 def _first_times(log: EventLog) -> IntArray:
     """For every event, when its user first interacted with its item."""
-    pair = log.user_rows * (int(log.item_rows.max(initial=0)) + 1) + log.item_rows
-    _, index = np.unique(pair, return_inverse=True)
-    first = np.full(int(index.max(initial=-1)) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, index, log.times)
-    return first[index]
+    n_items = int(log.item_rows.max(initial=0)) + 1
+    # User and item as one number.
+    pairs = log.user_rows * n_items + log.item_rows
+    _, pair_of_event = np.unique(pairs, return_inverse=True)
+    n_pairs = int(pair_of_event.max(initial=-1)) + 1
+    first = np.full(n_pairs, NO_EVENT_YET)
+    np.minimum.at(first, pair_of_event, log.times)
+    return first[pair_of_event]

@@ -1,10 +1,11 @@
-"""One training run: its folder, its store, its settings, and what each step leaves for the ones after it."""
+"""One training run: its folder, store and settings, and what each step leaves in the folder for later steps."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Literal
 
 from safetensors.torch import load_file
 
@@ -16,33 +17,36 @@ from recmem.text.encoder import TextEncoder
 from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
 from training.progress import Progress
+from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
 
+ModuleName = Literal["base", "final"]
+"""`base` has learned from events before the ranker's windows only, `final` from all before the test."""
 
-@dataclass(frozen=True)
-class Tables:
-    """Files to ingest; none where the store already holds what is needed."""
-
-    items: str | None = None
-    events: str | None = None
-    impressions: str | None = None
+RANKER_FILES = ("ranker.txt", "ranker.json")
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """Where a run left what it made."""
+    """The outcome of a run, and where its files are."""
 
     out: Path
+    """The run's folder."""
     ledger: Ledger
+    """All figures, as in `ledger.json`."""
     bundle: Path
+    """The trained model, for `recmem.load`."""
     report: Path
+    """The figures as an HTML page."""
     version: str | None
-    """Version in the model registry."""
+    """Version in MLflow's model registry."""
+    events_of_unknown_items: int = 0
+    """Events that were left out because their item is not among the items."""
 
 
 @dataclass(eq=False)
 class Run:
-    """One run: where it works, on what, and how it tells of it."""
+    """One run: its folder, its inputs, its settings."""
 
     out: Path
     store: Store
@@ -57,46 +61,45 @@ class Run:
 
     @cached_property
     def training_data(self) -> TrainingData:
-        """The store as this run reads it; encodes texts that are not cached."""
+        """The store as this run reads it; texts that are not cached are encoded on first use."""
         with self.progress.stage("Encoding texts", len(self.store.items())) as advance:
             return read_training_data(self.store, self.config, encoder=self.encoder, on_text=advance)
 
     def folder(self, step: str) -> Path:
-        """What a step leaves for the ones after it."""
+        """The folder `work/<step>`, where the step leaves files for later steps; made on first use."""
         folder = self.out / "work" / step
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def module(self, name: str) -> MatchModule:
-        """The match module that the step `match` left: `base` or `final`."""
+    def module(self, name: ModuleName) -> MatchModule:
+        """A match module that the step `match` left."""
         module = MatchModule(self.match_config)
         module.load_state_dict(load_file(self.folder("match") / f"{name}.safetensors"))
         return module.eval()
 
-    def matcher(self, name: str) -> Matcher:
-        """The module over the catalogue's texts."""
+    def matcher(self, name: ModuleName) -> Matcher:
+        """A match module that the step `match` left, over the catalogue's texts."""
         return Matcher.of(self.module(name), self.training_data.unit, self.config.memory)
+
+    def ranker(self, name: str) -> Ranker:
+        """A ranker that the step `rank` left: `ranker_with_match` or `ranker_without_match`."""
+        folder = self.folder("rank")
+        return Ranker.from_files({file: (folder / f"{name}.{file}").read_text() for file in RANKER_FILES})
 
     @property
     def match_config(self) -> MatchConfig:
         """The shape of the match module."""
-        return MatchConfig(
-            dim=self.training_data.unit.shape[1], n_heads=self.config.n_heads, head_dim=self.config.head_dim
-        )
+        return self.config.match_config(dim=self.training_data.unit.shape[1])
 
 
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:
-    """A run in the folder `out`; `store` defaults to `out`/store and is made where it does not exist."""
+    """A run in the folder `out`; `store` defaults to `out`/store and is created where there is none.
+
+    Raises DataError if `out` cannot be written.
+    """
     folder = Path(out).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"out: expected a folder that can be written, got {folder} ({error}). Name another.") from error
+        raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another.") from error
     return Run(folder, Store.open_or_create(store or folder / "store"), tables, config, progress)
-
-
-def load_ranker(run: Run, name: str) -> Ranker:
-    """A ranker that the step `rank` left."""
-    return Ranker.from_files(
-        {file: (run.folder("rank") / f"{name}.{file}").read_text() for file in ("ranker.txt", "ranker.json")}
-    )

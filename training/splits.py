@@ -1,4 +1,4 @@
-"""Cuts of the log in time: the match module learns before the ranker's windows, the test lies after all of them."""
+"""Splits of the log in time: the match module's period, then the ranker's windows, then the test period."""
 
 from __future__ import annotations
 
@@ -9,17 +9,22 @@ import numpy as np
 from feature_store import DataError
 from feature_store.arrays import Float64Array, IntArray
 
+FEWEST_TIMES = 3
+"""One for each part."""
+SHARE_TOLERANCE = 1e-12
+"""Shares are sums of counts over a total, so one that should equal the wanted share may be rounded below it."""
+
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Shares of the events that lie before each cut."""
+    """Shares of the events that lie before each split."""
 
     ranker_from: float = 0.7
-    """The ranker's windows begin after the first moment by which this share of the events has happened."""
+    """The ranker's windows begin after the first time by which this share of the events has happened."""
     test_from: float = 0.9
-    """The test begins after the first moment by which this share of the events has happened."""
+    """The test period begins after the first time by which this share of the events has happened."""
     windows: int = 4
-    """Windows that the ranker is fitted on, each with item-item models as of its beginning."""
+    """Windows that the ranker is fitted on; the item-item models are refitted at the start of each."""
 
     def __post_init__(self) -> None:
         if not 0 < self.ranker_from < self.test_from < 1:
@@ -33,35 +38,39 @@ class SplitConfig:
 
 @dataclass(frozen=True)
 class Split:
-    """PastQueries in microseconds; each part holds what happened after its begin and up to its end."""
+    """Times in microseconds. Each part holds the events after its begin, up to and including its end."""
 
     ranker_from: int
     """End of the match module's first period, begin of the ranker's windows."""
     test_from: int
-    """End of the ranker's windows, begin of the test."""
+    """End of the ranker's windows, begin of the test period."""
     refresh: int
     """Length of a ranker window: the item-item models are refitted this often, from `ranker_from` on."""
 
 
 def split_times(times: IntArray, config: SplitConfig) -> Split:
-    """Cuts between distinct moments (microseconds, one per event or showing) that leave no part empty.
+    """Splits between distinct times such that no part is empty; `times` has one entry per event or impression row.
 
-    Raises DataError when there are fewer than three distinct moments.
+    Raises DataError if there are fewer than three distinct times.
     """
-    moments, counts = np.unique(times, return_counts=True)
-    if len(moments) < 3:
+    distinct, counts = np.unique(times, return_counts=True)
+    if len(distinct) < FEWEST_TIMES:
         raise DataError(
-            f"events.timestamp: expected at least 3 distinct moments, got {len(moments)}. "
-            "A part to learn from, a part to fit the ranker on and a test part are cut from the log by time."
+            f"events.timestamp: expected at least {FEWEST_TIMES} distinct timestamps, got {len(distinct)}. "
+            "The log is split by time into parts for the match module, the ranker and the test."
         )
+    # Share of the events up to and including each distinct time.
     share = np.cumsum(counts) / counts.sum()
-    test = min(_first(share, config.test_from), len(moments) - 2)
-    test = max(test, 1)
-    ranker = min(_first(share, config.ranker_from), test - 1)
-    begin, end = int(moments[ranker]), int(moments[test])
-    return Split(ranker_from=begin, test_from=end, refresh=max(-(-(end - begin) // config.windows), 1))
+    # At least one time stays after the test's begin, and two before and at it.
+    last_test = len(distinct) - 2
+    test = max(min(_first_at_least(share, config.test_from), last_test), 1)
+    ranker = min(_first_at_least(share, config.ranker_from), test - 1)
+    ranker_from = int(distinct[ranker])
+    test_from = int(distinct[test])
+    # Rounded up, so that the windows cover the whole period.
+    refresh = -(-(test_from - ranker_from) // config.windows)
+    return Split(ranker_from, test_from, refresh=max(refresh, 1))
 
 
-def _first(share: Float64Array, wanted: float) -> int:
-    # The shares are sums of counts over a total: allow for rounding at an exact hit.
-    return int(np.searchsorted(share, wanted - 1e-12, side="left"))
+def _first_at_least(share: Float64Array, wanted: float) -> int:
+    return int(np.searchsorted(share, wanted - SHARE_TOLERANCE, side="left"))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
 
 NOON = datetime(2024, 2, 29, 12, tzinfo=UTC)
 NOON_EPOCH_S = 1_709_208_000
@@ -143,3 +143,9 @@ def test_iso_text_is_read_as_the_time_it_was_written_from(times: list[datetime],
     zone = timezone(timedelta(minutes=offset_min))
     aware = [time.replace(tzinfo=UTC) for time in times if 1678 < time.year < 2261]
     assert parsed([time.astimezone(zone).isoformat() for time in aware], pl.String) == aware
+
+
+def test_iso_text_of_a_time_is_in_utc() -> None:
+    assert iso_time(0) == "1970-01-01T00:00:00+00:00"
+    assert iso_time(-1) == "1969-12-31T23:59:59.999999+00:00"
+    assert iso_time(NOON_EPOCH_S * 1_000_000) == NOON.isoformat()

@@ -1,4 +1,4 @@
-"""A whole run, from tables to a registered model: what it leaves, that it repeats, and that MLflow can start it."""
+"""A whole run, from tables to a registered model: its outputs, reproducibility, reuse of steps, and `mlflow run`."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ import pytest
 
 import small_training
 from training.config import TrainingConfig
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
-from training.run import Run, Tables, TrainingResult, load_ranker, open_run
+from training.run import Run, TrainingResult, open_run
+from training.tables import Tables
 from training.training_data import ranking_data, read_training_data
 
 ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "match_score", WITHOUT_MATCH, WITH_MATCH]
@@ -26,7 +27,7 @@ ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "m
 
 @pytest.fixture(autouse=True)
 def default_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs are tracked in their own folder, whatever the caller's environment says."""
+    """Runs are tracked in their own folder, whatever the environment is."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
 
@@ -55,9 +56,9 @@ def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
     assert (again.out / "ledger.json").read_bytes() == (first / "ledger.json").read_bytes()
 
 
-def test_ledger_has_the_form_that_others_rely_on() -> None:
+def test_ledger_has_its_documented_keys() -> None:
     ledger = json.loads((small_training.trained() / "run" / "ledger.json").read_text())
-    assert set(ledger) == {"protocol", "rows", "lift", "slices", "retrieval"}
+    assert set(ledger) == {"version", "protocol", "rows", "lift", "slices", "retrieval"}
     assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
     assert set(ROWS) == {row["name"] for row in ledger["rows"]}
     assert all({"ndcg@10", "recall@10", "mrr", "auc"} <= set(row) for row in ledger["rows"])
@@ -65,7 +66,7 @@ def test_ledger_has_the_form_that_others_rely_on() -> None:
     assert 0 <= ledger["retrieval"]["recall@200"] <= 1
 
 
-def test_second_run_takes_every_step_from_the_first(tmp_path: Path) -> None:
+def test_second_run_reuses_every_step_of_the_first(tmp_path: Path) -> None:
     train(tmp_path, "out")
     train(tmp_path, "out")
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
@@ -77,47 +78,51 @@ def test_second_run_takes_every_step_from_the_first(tmp_path: Path) -> None:
 
 
 class Shuffled:
-    """The store of a run, with the items of the test period's events dealt out anew."""
+    """The store of a run, with the items of the test period's events shuffled."""
 
     def __init__(self, run: Run, test_from: int) -> None:
-        self._store, self._test_from, self.path = run.store, test_from, run.store.path
+        self._store = run.store
+        self._test_from = test_from
+        self.path = run.store.path
 
     def events(self) -> pl.DataFrame:
         events = self._store.events().sort("user_id", "timestamp", "item_id")
         late = events["timestamp"].dt.epoch("us") > self._test_from
-        dealt = events.filter(late).with_columns(pl.col("item_id").shuffle(seed=1))
-        return pl.concat([events.filter(~late), dealt])
+        shuffled = events.filter(late).with_columns(pl.col("item_id").shuffle(seed=1))
+        return pl.concat([events.filter(~late), shuffled])
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._store, name)
 
 
-def test_shuffling_what_was_taken_in_the_test_period_changes_no_feature_before_it() -> None:
+def test_shuffling_the_items_of_the_test_period_changes_no_feature_before_it() -> None:
     run = trained_run()
     split = run.training_data.split
     shuffled = read_training_data(Shuffled(run, split.test_from), run.config, encoder=run.encoder)  # type: ignore[arg-type]
     assert shuffled.split == split
-    columns = []
+    pairs = []
     for training_data in (run.training_data, shuffled):
         _, data = ranking_data(training_data, run.matcher("base"), split.ranker_from, split.test_from, 100, run.config)
-        columns.append(data.pairs)
-    assert columns[0].candidates == columns[1].candidates
-    for name, column in columns[0].values.items():
-        assert column.tobytes() == columns[1].values[name].tobytes(), name
+        pairs.append(data.pairs)
+    assert pairs[0].candidates == pairs[1].candidates
+    for name, feature in pairs[0].values.items():
+        assert feature.tobytes() == pairs[1].values[name].tobytes(), name
 
 
-def test_measuring_twice_gives_the_same_figures() -> None:
+def test_evaluating_twice_gives_the_same_figures() -> None:
     run = trained_run()
-    rankers = {name: load_ranker(run, name) for name in (WITHOUT_MATCH, WITH_MATCH)}
+    rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_MATCH)}
     ledgers = [
-        measure(run.training_data, run.matcher("final"), rankers, "similarity_max", run.config).ledger.to_json()
+        evaluate_rankings(
+            run.training_data, run.matcher("final"), rankers, "similarity_max", run.config
+        ).ledger.to_json()
         for _ in range(2)
     ]
     assert ledgers[0] == ledgers[1]
 
 
 @pytest.mark.timeout(280)
-def test_mlflow_run_tracks_a_parent_with_a_child_a_step(tmp_path: Path) -> None:
+def test_mlflow_run_tracks_a_parent_with_a_child_per_step(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path / "tables")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     client = mlflow.MlflowClient(uri)

@@ -1,6 +1,6 @@
-"""A training_data whose right answer is known: two groups of users and items, and texts that tell the groups, though quietly.
+"""A log whose right answer is known: two groups of users and items, which the texts reveal, though faintly.
 
-Each text also has a style, which is louder than its group and says nothing: the untrained cosine follows the style.
+Each text also has a style, which is stronger than its group and irrelevant: the untrained similarity follows the style.
 """
 
 from __future__ import annotations
@@ -22,12 +22,16 @@ from strategies import event_log
 from training.fitting.fit_match import MatchTrainingConfig, fit_match
 from training.fitting.match_batches import BatchConfig, MatchBatches
 
-N_ITEMS, N_USERS, DIM = 80, 60, 24
+N_ITEMS = 80
+N_USERS = 60
+DIM = 24
 N_WARM = 60
-"""The other items are cold: nobody ever touched them."""
-N_MOMENTS = 8
+"""The other items are cold: no user has interacted with them."""
+N_VISITS = 8
 STEPS = 250
-GROUP, STYLE, NOISE = 0.5, 1.0, 0.3
+GROUP = 0.5
+STYLE = 1.0
+NOISE = 0.3
 MEMORY = MemoryConfig(recent=2)
 
 group_of_item = np.arange(N_ITEMS) % 2
@@ -47,12 +51,12 @@ def vectors() -> Tensor:
 
 @functools.cache
 def log() -> EventLog:
-    """Every user takes up an item of the own group at each moment."""
+    """Every user interacts with an item of the own group at each visit."""
     random = np.random.default_rng(1)
     events = []
     for user in range(N_USERS):
         own = np.flatnonzero(group_of_item[:N_WARM] == group_of_user[user])
-        chosen = random.permutation(own)[:N_MOMENTS]
+        chosen = random.permutation(own)[:N_VISITS]
         events += [Event(user, int(item), 10 * step + user) for step, item in enumerate(chosen)]
     return event_log(events)
 
@@ -70,11 +74,11 @@ def matcher(*, steps: int) -> Matcher:
 trained = functools.cache(functools.partial(matcher, steps=STEPS))
 
 
-def scores(made: Matcher) -> np.ndarray:
-    """Match scores of all items for all users after the last moment; what a user has is NaN."""
+def scores(matcher: Matcher) -> np.ndarray:
+    """Match scores of all items for all users after the last visit; NaN for items that the user has."""
     users = np.arange(N_USERS)
     histories = Histories.as_of(log(), users, np.full(N_USERS, log().clock), 99)
-    found = made.features(histories, np.arange(N_ITEMS))["match_raw"]
+    found = matcher.features(histories, np.arange(N_ITEMS))["match_raw"]
     found[histories.items.row_index, histories.items.values] = np.nan
     return found
 
@@ -90,7 +94,7 @@ def share_of_pairs_in_order(found: np.ndarray, *, cold: bool) -> float:
     return float(np.mean(shares))
 
 
-@pytest.mark.parametrize("cold", [False, True], ids=["touched", "cold"])
+@pytest.mark.parametrize("cold", [False, True], ids=["warm", "cold"])
 def test_unseen_items_of_the_own_group_come_first(cold: bool) -> None:
     assert share_of_pairs_in_order(scores(matcher(steps=0)), cold=cold) < 0.85
     assert share_of_pairs_in_order(scores(trained()), cold=cold) > 0.99
@@ -101,17 +105,18 @@ def test_every_users_first_items_are_of_the_own_group() -> None:
     assert (group_of_item[first] == group_of_user[:, None]).all()
 
 
-def test_a_user_without_events_is_not_told_a_group() -> None:
+def test_a_user_without_events_gets_no_group() -> None:
     empty = Histories.as_of(log(), np.array([-1]), np.array([log().clock]), 99)
-    found = trained().features(empty, np.arange(N_ITEMS))["match_raw"][0]
-    told = scores(trained())[:, N_WARM:]
+    found = trained().columns(empty, np.arange(N_ITEMS))["match_raw"][0]
+    cold = scores(trained())[:, N_WARM:]
     of_first = (group_of_item[N_WARM:] == 0)[None] == (group_of_user == 0)[:, None]
-    own, other = told[of_first].mean(), told[~of_first].mean()
+    own = cold[of_first].mean()
+    other = cold[~of_first].mean()
     gap = found[group_of_item == 0].mean() - found[group_of_item == 1].mean()
     assert abs(gap) < (own - other) / 4
 
 
-def test_what_a_memory_says_comes_from_its_own_group() -> None:
+def test_score_of_an_item_of_the_own_group_comes_from_the_memory() -> None:
     own = int(np.flatnonzero(group_of_item[N_WARM:] == 0)[0]) + N_WARM
     histories = Histories.as_of(log(), np.array([0]), np.array([log().clock]), 99)
     made = trained()

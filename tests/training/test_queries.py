@@ -20,7 +20,7 @@ def rows(queries: Queries) -> list[Row]:
 
 
 def slow_queries(log: list[Event], begin: int, end: int, *, with_history: bool = True) -> list[Row]:
-    """(time, user, new positives) of every moment of a user, straight from the definition."""
+    """(time, user, new positives) of every visit of a user, straight from the definition."""
     found = []
     for time, user in sorted({(event.time, event.user) for event in log if begin < event.time <= end}):
         mine = [event for event in log if event.user == user]
@@ -36,11 +36,11 @@ def test_queries_of_a_case_by_hand() -> None:
     log = [
         Event(0, 1, 1),
         Event(0, 2, 5),
-        Event(0, 1, 5),  # again: nothing new
+        Event(0, 1, 5),  # a repetition is not new
         Event(0, 3, 5),
-        Event(0, 4, 6, "skip"),  # against: no positive
-        Event(0, 4, 7),  # and no longer new
-        Event(1, 4, 5),  # a user's first
+        Event(0, 4, 6, "skip"),  # a negative event is no positive
+        Event(0, 4, 7),  # and its item is no longer new
+        Event(1, 4, 5),  # a user's first event
         Event(1, 0, 9),
     ]
     assert rows(queries_between(event_log(log), 0, 8)) == [(5, 0, [2, 3])]
@@ -56,10 +56,10 @@ def test_queries_are_those_of_the_definition(log: list[Event], begin: int, end: 
 
 
 @given(logs(late=False), cancellations(), st.integers(-1, LAST_TIME), st.integers(-1, 2 * LAST_TIME))
-def test_what_was_taken_back_is_history_and_not_new_as_long_as_it_counted(
-    log: list[Event], taken_back: list[Cancellation], begin: int, end: int
+def test_cancelled_events_are_history_and_not_new_until_they_are_cancelled(
+    log: list[Event], cancels: list[Cancellation], begin: int, end: int
 ) -> None:
-    frame = frame_of(log, taken_back)
+    frame = frame_of(log, cancels)
     dataset = Dataset.of(catalogue(), frame, impression_frame([]), CONFIG)
     for with_history in (True, False):
         found = queries_between(dataset.log_at(end), begin, end, with_history=with_history, cancelled=dataset.cancelled)
@@ -90,7 +90,7 @@ def test_queries_are_spread_evenly_over_time() -> None:
     assert queries.spread(8) is queries
 
 
-def test_queries_are_taken_in_the_order_asked_for() -> None:
+def test_queries_are_taken_in_the_given_order() -> None:
     queries = queries_between(event_log([Event(0, n, n) for n in range(5)]), -1, 9)
     assert rows(queries.take(np.array([3, 0]))) == [rows(queries)[3], rows(queries)[0]]
 

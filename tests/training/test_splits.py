@@ -16,10 +16,10 @@ def split(times: list[int], **changes: float) -> Split:
     return split_times(np.array(times, dtype=np.int64), SplitConfig(**changes))
 
 
-def test_cuts_of_a_case_by_hand() -> None:
+def test_splits_of_a_case_by_hand() -> None:
     # Ten events: 70 % have happened by 6, 90 % by 8.
     assert split(list(range(10))) == Split(ranker_from=6, test_from=8, refresh=1)
-    # 7 of 10 at the first moment; the cut for the test falls on the second.
+    # 7 of 10 events at the first time; the test begins after the second.
     assert split([5] * 7 + [20] * 2 + [60]) == Split(ranker_from=5, test_from=20, refresh=4)
 
 
@@ -28,7 +28,7 @@ def test_a_log_of_five_dates_gives_three_parts() -> None:
 
 
 @given(TIMES, SHARES)
-def test_no_part_is_empty_and_no_moment_is_cut_in_two(times: list[int], shares: tuple[float, float]) -> None:
+def test_no_part_is_empty_and_no_time_is_in_two_parts(times: list[int], shares: tuple[float, float]) -> None:
     cut = split(times, ranker_from=shares[0], test_from=shares[1])
     parts = [
         [time for time in times if time <= cut.ranker_from],
@@ -40,17 +40,18 @@ def test_no_part_is_empty_and_no_moment_is_cut_in_two(times: list[int], shares: 
 
 
 @given(TIMES, SHARES)
-def test_cuts_fall_where_the_shares_say_as_far_as_the_moments_allow(
+def test_splits_are_at_the_given_shares_as_far_as_the_times_allow(
     times: list[int], shares: tuple[float, float]
 ) -> None:
-    cut, moments = split(times, ranker_from=shares[0], test_from=shares[1]), sorted(set(times))
+    found = split(times, ranker_from=shares[0], test_from=shares[1])
+    distinct = sorted(set(times))
 
     def wanted(share: float) -> int:
-        return next(moment for moment in moments if sum(t <= moment for t in times) >= share * len(times) - 1e-9)
+        return next(time for time in distinct if sum(t <= time for t in times) >= share * len(times) - 1e-9)
 
-    test = min(max(wanted(shares[1]), moments[1]), moments[-2])
-    assert cut.test_from == test
-    assert cut.ranker_from == min(wanted(shares[0]), moments[moments.index(test) - 1])
+    test = min(max(wanted(shares[1]), distinct[1]), distinct[-2])
+    assert found.test_from == test
+    assert found.ranker_from == min(wanted(shares[0]), distinct[distinct.index(test) - 1])
 
 
 @given(TIMES, st.integers(1, 6))
@@ -66,8 +67,8 @@ def test_order_of_the_events_does_not_matter(case: tuple[list[int], list[int]]) 
     assert split(case[0]) == split(case[1])
 
 
-def test_too_few_moments_are_refused() -> None:
-    with pytest.raises(DataError, match=r"events\.timestamp: expected at least 3 distinct moments, got 2\."):
+def test_too_few_timestamps_are_refused() -> None:
+    with pytest.raises(DataError, match=r"events\.timestamp: expected at least 3 distinct timestamps, got 2\."):
         split([1, 1, 2])
 
 

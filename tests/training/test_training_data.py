@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from slow_reference import Event, Showing
 from strategies import N_ITEMS, event_frame, impression_frame
 from tolerances import close
 from training.config import TrainingConfig
-from training.queries import Queries
-from training.training_data import ImpressionQueries, TrainingData, labels_of, moment, ranking_data, read_training_data
+from training.queries import ImpressionQueries, Queries
+from training.training_data import TrainingData, labels_of, ranking_data, read_training_data
 
 CONFIG = replace(TrainingConfig(), retrieval=RetrievalConfig(candidates=3))
 LOG = [Event(user, (user + step) % N_ITEMS, 10 * step + user) for user in range(3) for step in range(4)]
@@ -36,7 +35,7 @@ SHOWN = [
 
 
 class LengthEncoder:
-    """A text's vector tells its length and its first letter."""
+    """A text's vector has its length and its first letter."""
 
     fingerprint = "lengths"
     dim = 8
@@ -66,11 +65,11 @@ def training_data(tmp_path: Path) -> TrainingData:
 
 
 @pytest.fixture
-def shown_world(tmp_path: Path) -> TrainingData:
+def with_impressions(tmp_path: Path) -> TrainingData:
     return build(store_of(tmp_path, event_frame(LOG), impression_frame(SHOWN)))
 
 
-def test_world_holds_the_store_its_vectors_and_its_cuts(training_data: TrainingData) -> None:
+def test_training_data_are_the_store_its_vectors_and_its_split(training_data: TrainingData) -> None:
     assert training_data.dataset.catalogue.texts == [f"item {number}" for number in range(N_ITEMS)]
     assert len(training_data.dataset.log) == len(LOG)
     close(training_data.unit.norm(dim=1), 1.0, "grid")
@@ -83,14 +82,14 @@ def test_world_holds_the_store_its_vectors_and_its_cuts(training_data: TrainingD
     assert training_data.dataset.config.counters.span == times[10] - times[0]
 
 
-def test_windows_of_the_counters_do_not_look_at_the_test(tmp_path: Path) -> None:
+def test_windows_of_the_counters_do_not_depend_on_the_test_period(tmp_path: Path) -> None:
     later = [*LOG[:-1], replace(LOG[-1], time=10**9)]
     first, second = (build(store_of(tmp_path / name, event_frame(log))) for name, log in (("a", LOG), ("b", later)))
     assert first.split == second.split
     assert first.dataset.config == second.dataset.config
 
 
-def test_queries_between_two_moments_have_retrieved_candidates_and_labels(training_data: TrainingData) -> None:
+def test_queries_between_two_times_have_retrieved_candidates_and_labels(training_data: TrainingData) -> None:
     queries, data = ranking_data(training_data, matcher(), 10, 22, 99, CONFIG)
     assert queries.times.tolist() == [11, 12, 20, 21, 22]
     assert len(data.pairs.candidates) == 5
@@ -106,20 +105,20 @@ def test_a_period_without_queries_gives_no_pair(training_data: TrainingData) -> 
     assert (len(queries), len(data.labels), len(data.pairs.candidates)) == (0, 0, 0)
 
 
-def test_impressions_are_the_queries_where_there_are_any(shown_world: TrainingData) -> None:
-    queries, data = ranking_data(shown_world, matcher(), 4, 20, 99, CONFIG)
+def test_impressions_are_the_queries_if_there_are_any(with_impressions: TrainingData) -> None:
+    queries, data = ranking_data(with_impressions, matcher(), 4, 20, 99, CONFIG)
     assert queries.times.tolist() == [5, 12, 20]
-    assert shown_world.dataset.users.gather(queries.users).to_list() == ["user0", "user1", "user2"]
+    assert with_impressions.dataset.users.gather(queries.users).to_list() == ["user0", "user1", "user2"]
     assert data.pairs.candidates.to_lists() == [[3, 1], [2], [4, 0]]
     assert data.labels.tolist() == [0, 1, 1, 0, 1]
     assert queries.positives.to_lists() == [[1], [2], [0]]
     assert "click_through" in data.pairs.values
-    # The cuts are made among the impressions, too.
-    assert (shown_world.split.ranker_from, shown_world.split.test_from) == (12, 20)
+    # The split is made among the impressions, too.
+    assert (with_impressions.split.ranker_from, with_impressions.split.test_from) == (12, 20)
 
 
-def test_impressions_are_cut_and_spread_by_time(shown_world: TrainingData) -> None:
-    shown = shown_world.shown
+def test_impressions_are_cut_and_spread_by_time(with_impressions: TrainingData) -> None:
+    shown = with_impressions.shown
     assert shown is not None
     assert shown.between(5, 20).times.tolist() == [12, 20]
     assert shown.spread(2).times.tolist() == [5, 31]
@@ -132,12 +131,6 @@ def test_labels_mark_the_positives_of_the_own_query() -> None:
     pairs = PairFeatures(Ragged.from_lists([[1, 2], [2, 9], []]), {})
     queries = Queries(np.arange(3), np.arange(3), Ragged.from_lists([[2], [9, 1], [4]]))
     assert labels_of(pairs, queries).tolist() == [0, 1, 0, 1]
-
-
-def test_moments_are_told_in_utc() -> None:
-    assert moment(0) == "1970-01-01T00:00:00+00:00"
-    time = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-    assert moment(int(time.timestamp()) * 1_000_000) == time.isoformat()
 
 
 @pytest.mark.parametrize("table", ["items", "events"])

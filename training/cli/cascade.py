@@ -26,21 +26,21 @@ def cascade(
     import numpy as np
 
     import recmem
-    from training.evaluation.cascade import SHARES, price_of_cascade
+    from training.evaluation.cascade_cost import TREE_SHARES, cascade_cost
 
     loaded = recmem.load(model, store=store)
-    with Bars().stage("Ranking with cascades", len(SHARES)) as advance:
-        found = price_of_cascade(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
-    say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 without a cascade: {found.whole:.3f}")
+    with Bars().stage("Ranking with cascades", len(TREE_SHARES)) as advance:
+        found = cascade_cost(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
+    say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 without a cascade: {found.all_by_trees:.3f}")
     rows = [
         (
-            f"{price.share:g}",
-            f"{price.seen:.0%}",
-            f"{price.figure:.3f}",
-            f"{price.difference:+.4f}",
-            "{:+.4f} to {:+.4f}".format(*price.ci95),
-            f"{price.speed:.1f}x",
+            f"{cost.share:g}",
+            f"{cost.scored_by_trees:.0%}",
+            f"{cost.figure:.3f}",
+            f"{cost.difference:+.4f}",
+            "{:+.4f} to {:+.4f}".format(*cost.ci95),
+            f"{cost.speed_up:.1f}x",
         )
-        for price in found.prices
+        for cost in found.costs
     ]
     show_table(("share", "rows in LightGBM", "NDCG@10", "difference", "95% interval", "ranker's speed-up"), rows)

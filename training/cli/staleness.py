@@ -30,19 +30,20 @@ def staleness(
     import numpy as np
 
     import recmem
-    from training.evaluation.staleness import DELAYS, STALE, price_of_staleness
+    from training.evaluation.staleness_cost import DELAYS, STALE_PARTS, staleness_cost
 
     loaded = recmem.load(model, store=store)
-    with Bars().stage("Ranking with stale feeds", len(DELAYS) * len(STALE)) as advance:
-        found = price_of_staleness(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
+    with Bars().stage("Ranking with stale features", len(DELAYS) * len(STALE_PARTS)) as advance:
+        found = staleness_cost(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
     say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 with fresh features: {found.fresh:.3f}")
     rows = [
         (p.stale, p.delay, f"{p.figure:.3f}", f"{p.difference:+.3f}", "{:+.3f} to {:+.3f}".format(*p.ci95))
-        for p in sorted(found.prices, key=lambda price: STALE.index(price.stale))
+        for p in sorted(found.costs, key=lambda cost: STALE_PARTS.index(cost.stale))
     ]
     show_table(("stale features", "age", "NDCG@10", "difference", "95% interval"), rows, n_words=2)
     if out is not None:
-        from training.report.plots import staleness_figure, to_png
+        from training.report.figure_files import to_png
+        from training.report.plots import staleness_figure
 
         out.mkdir(parents=True, exist_ok=True)
         (out / "staleness.json").write_text(found.to_json(), encoding="utf-8")

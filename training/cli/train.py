@@ -54,16 +54,15 @@ def train(
         raise typer.BadParameter(
             "--positive-from, --negative-to: expected numbers, got NaN or infinity. Give finite ratings."
         )
-    from feature_store import SignalConfig
-    from recmem.retrieval.retrieve import RetrievalConfig
-    from recmem.text.encoder import EncoderConfig
-    from training.config import TrainingConfig
+    from training.api import training_config
 
     try:
-        config = TrainingConfig(
-            encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
-            signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
-            retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+        config = training_config(
+            encoder=encoder,
+            candidates=candidates,
+            exclude_seen=exclude_seen,
+            positive_from=positive_from,
+            negative_to=negative_to,
             seed=seed,
         )
     except ValueError as error:

@@ -1,4 +1,4 @@
-"""What a team has without recmem: popularity, recent popularity, co-visitation, and the untrained cosine."""
+"""What a team has without recmem: popularity, recent popularity, co-visitation, and untrained text similarity."""
 
 from __future__ import annotations
 
@@ -17,24 +17,28 @@ BASELINES = {
     "covisitation": "together",
     "match_score": "match_raw",
 }
-"""Row of the ledger -> column that ranks it; `text_similarity` is added once the pooling is chosen."""
+"""Row of the ledger -> feature that ranks it; `text_similarity` is added once its pooling is chosen."""
 
 
 def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, Float32Array]:
-    """Events per item before the test, in all and in their last tenth: float32, one entry per value of `items`."""
+    """Events per item before the test, of all of them and of their last tenth: float32, one per value of `items`."""
     before = log.item_rows[log.times <= test_from]
     recent = before[int(len(before) * (1 - RECENT_SHARE)) :]
-    size = int(max(log.item_rows.max(initial=0), items.values.max(initial=0))) + 1
-    counts = {"popularity_before_test": before, "recent_popularity_before_test": recent}
-    return {name: np.bincount(rows, minlength=size)[items.values].astype(np.float32) for name, rows in counts.items()}
+    n_items = int(max(log.item_rows.max(initial=0), items.values.max(initial=0))) + 1
+    event_items = {"popularity_before_test": before, "recent_popularity_before_test": recent}
+    return {
+        name: np.bincount(rows, minlength=n_items)[items.values].astype(np.float32)
+        for name, rows in event_items.items()
+    }
 
 
 def best_pooling(values: dict[str, Float32Array], labels: Int8Array, items: Ragged) -> str:
-    """The similarity column that ranks the positives of these queries best, by their mean reciprocal place."""
-    return max(SIMILARITIES, key=lambda name: _mean_reciprocal_place(values[name], labels, items))
+    """The similarity feature that ranks the positives of these queries best, by their mean reciprocal rank."""
+    return max(SIMILARITIES, key=lambda name: _mean_reciprocal_rank(values[name], labels, items))
 
 
-def _mean_reciprocal_place(scores: Float32Array, labels: Int8Array, items: Ragged) -> float:
+def _mean_reciprocal_rank(scores: Float32Array, labels: Int8Array, items: Ragged) -> float:
+    # By query, and within a query by falling score; ties stay in the order of the candidates.
     order = np.lexsort((-scores, items.row_index))
-    place = np.arange(len(order)) - items.offsets[items.row_index] + 1
-    return float((labels[order] / place).sum() / max(labels.sum(), 1))
+    rank = np.arange(len(order)) - items.offsets[items.row_index] + 1
+    return float((labels[order] / rank).sum() / max(labels.sum(), 1))

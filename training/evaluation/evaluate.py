@@ -1,4 +1,4 @@
-"""Measures a run on its test window: every ranking on the same queries, gathered into the ledger."""
+"""Evaluates a run on its test period: every ranking on the same queries, gathered into the ledger."""
 
 from __future__ import annotations
 
@@ -10,137 +10,149 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from training.config import TrainingConfig
 from training.evaluation.baselines import BASELINES, popularity_features
-from training.evaluation.ledger import (
-    WITH_MATCH,
-    WITHOUT_MATCH,
-    Ledger,
-    PositiveSlice,
-    Protocol,
-    TestFigures,
-    build_ledger,
-    digest_of_queries,
-)
-from training.evaluation.metrics import PerQuery, impression_metrics
-from training.evaluation.positive_ranks import (
+from training.evaluation.build_ledger import build_ledger
+from training.evaluation.catalogue_ranks import (
+    CatalogueRankCollector,
     CatalogueRanks,
-    GridRanks,
-    positive_slices,
-    query_slices,
     recall_at,
     retrieved_ranks,
 )
-from training.fitting.fit_ranker import RankingData
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, Protocol
+from training.evaluation.metrics import PerQuery, impression_metrics
+from training.evaluation.promotion import TestFigures, digest_of_queries
+from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
 from training.queries import Queries, queries_between
-from training.training_data import TrainingData, moment, ranking_data, retrieved_data
+from training.training_data import TrainingData, ranking_data, retrieved_data
 
-Slices = dict[str, BoolArray | PositiveSlice]
+END_OF_TIME = int(np.iinfo(np.int64).max // 2)
+RECALL_AT = (50, 200)
+"""Recall of the retrieval is reported for this many candidates, and for as many as the rankers score."""
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """The ledger, and the figures per query that a later champion is compared by."""
+class Evaluation:
+    """The ledger, and the figures per query that a later model is compared with."""
 
     ledger: Ledger
     figures: TestFigures
 
 
-def measure(
+@dataclass(frozen=True, eq=False)
+class _RankedQueries:
+    """The test queries and what each ranking makes of them."""
+
+    queries: Queries
+    per_query: dict[str, dict[str, PerQuery]]
+    """Row of the ledger -> metric -> figure of each query."""
+    slices: dict[str, PositiveSlice]
+    retrieval: dict[str, float]
+    """Recall of the candidates."""
+
+
+def evaluate_rankings(
     training_data: TrainingData,
     matcher: Matcher,
     rankers: dict[str, Ranker],
     pooling: str,
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
-) -> Measured:
+) -> Evaluation:
     """Ranks the test queries with every baseline, the match score and both rankers.
 
-    Raises DataError when the test period holds no query.
+    `pooling` is the similarity feature that stands for untrained text similarity.
+    Raises DataError if the test period has no query.
     """
-    test_from = training_data.split.test_from
-    rows = BASELINES | {"text_similarity": pooling}
     generator = np.random.default_rng(config.seed)
-    if training_data.shown is None:
-        dataset = training_data.dataset
-        queries = queries_between(dataset.log, test_from, END_OF_TIME, cancelled=dataset.cancelled).spread(
-            config.test_queries
+    rank = _rank_catalogue if training_data.shown is None else _rank_impressions
+    baselines = BASELINES | {"text_similarity": pooling}
+    ranked = rank(training_data, matcher, rankers, baselines, config, on_query, generator)
+    queries = ranked.queries
+    protocol = _protocol(training_data, queries, config)
+    slices: dict[str, BoolArray | PositiveSlice] = ranked.slices | query_slices(training_data.dataset, queries)
+    ledger = build_ledger(
+        protocol, ranked.per_query, slices, queries.users, generator=generator, retrieval=ranked.retrieval
+    )
+    return Evaluation(ledger, TestFigures(protocol.test_digest, queries.users, ranked.per_query[WITH_MATCH]))
+
+
+def _rank_catalogue(
+    training_data: TrainingData,
+    matcher: Matcher,
+    rankers: dict[str, Ranker],
+    baselines: dict[str, str],
+    config: TrainingConfig,
+    on_query: Callable[[int], None] | None,
+    generator: np.random.Generator,
+) -> _RankedQueries:
+    """Baselines rank the whole catalogue; the rankers rank what was retrieved from it, and the rest is missed."""
+    dataset = training_data.dataset
+    test_from = training_data.split.test_from
+    queries = queries_between(dataset.log, test_from, END_OF_TIME, cancelled=dataset.cancelled)
+    queries = queries.spread(config.test_queries)
+    _refuse_empty(queries, test_from)
+    collector = CatalogueRankCollector(dataset, queries, baselines, test_from, config.retrieval.exclude_seen, generator)
+    data = retrieved_data(training_data, matcher, queries, config, on_query, collector)
+    positives = queries.positives
+    ranks = {name: np.concatenate(parts) for name, parts in collector.ranks.items()}
+    for name, ranker in rankers.items():
+        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, positives, generator)
+    in_catalogue = CatalogueRanks(ranks, positives, np.array(collector.n_ranked), data.pairs.candidates.lengths)
+    return _RankedQueries(
+        queries,
+        per_query={name: in_catalogue.metrics(name, retrieved=name in rankers) for name in ranks},
+        slices=positive_slices(dataset, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH]),
+        retrieval={f"recall@{k}": recall_at(data, positives, k) for k in (*RECALL_AT, config.retrieval.candidates)},
+    )
+
+
+def _rank_impressions(
+    training_data: TrainingData,
+    matcher: Matcher,
+    rankers: dict[str, Ranker],
+    baselines: dict[str, str],
+    config: TrainingConfig,
+    on_query: Callable[[int], None] | None,
+    generator: np.random.Generator,
+) -> _RankedQueries:
+    """Every ranking orders the items that an impression showed."""
+    test_from = training_data.split.test_from
+    queries, data = ranking_data(training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
+    _refuse_empty(queries, test_from)
+    pairs = data.pairs
+    features = pairs.values | popularity_features(training_data.dataset.log, test_from, pairs.candidates)
+    scores: dict[str, NDArray[np.floating]] = {name: features[feature] for name, feature in baselines.items()}
+    scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
+    offsets = pairs.candidates.offsets
+    per_query = {
+        name: impression_metrics(ranking, data.labels, offsets, generator=generator) for name, ranking in scores.items()
+    }
+    return _RankedQueries(queries, per_query, slices={}, retrieval={})
+
+
+def _refuse_empty(queries: Queries, test_from: int) -> None:
+    if not len(queries):
+        raise DataError(
+            "events.timestamp: expected users with earlier events who interact with new items after "
+            f"{iso_time(test_from)}, got none. Give a longer log."
         )
-        _refuse_empty(queries, test_from)
-        grid = GridRanks(training_data.dataset, queries, rows, test_from, config.retrieval.exclude_seen, generator)
-        data = retrieved_data(training_data, matcher, queries, config, on_query, grid)
-        per_query, slices, retrieval = _on_catalogue(training_data, grid, rankers, data, config)
-    else:
-        queries, data = ranking_data(
-            training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query
-        )
-        _refuse_empty(queries, test_from)
-        per_query, slices, retrieval = _on_impressions(training_data, rankers, queries, data, rows, generator)
-    slices |= query_slices(training_data.dataset, queries)
-    protocol = Protocol(
+
+
+def _protocol(training_data: TrainingData, queries: Queries, config: TrainingConfig) -> Protocol:
+    return Protocol(
         queries=len(queries),
         catalogue=len(training_data.dataset.catalogue),
-        test_from=moment(test_from),
+        test_from=iso_time(training_data.split.test_from),
         candidates="catalogue" if training_data.shown is None else "impressions",
         users=len(np.unique(queries.users)),
         positives=len(queries.positives.values),
         exclude_seen=config.retrieval.exclude_seen,
         test_digest=_digest(training_data, queries),
     )
-    ledger = build_ledger(protocol, per_query, slices, queries.users, generator=generator, retrieval=retrieval)
-    return Measured(ledger, TestFigures(protocol.test_digest, queries.users, per_query[WITH_MATCH]))
-
-
-def _refuse_empty(queries: Queries, test_from: int) -> None:
-    if not len(queries):
-        raise DataError(
-            f"events.timestamp: expected users with earlier events who turn to new items after {moment(test_from)}, "
-            "got none. Give a longer log."
-        )
-
-
-def _on_catalogue(
-    training_data: TrainingData,
-    grid: GridRanks,
-    rankers: dict[str, Ranker],
-    data: RankingData,
-    config: TrainingConfig,
-) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
-    positives = grid.queries.positives
-    ranks = {name: np.concatenate(parts) for name, parts in grid.ranks.items()}
-    for name, ranker in rankers.items():
-        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, positives, grid.generator)
-    found = CatalogueRanks(ranks, positives, np.array(grid.n_ranked), data.pairs.candidates.lengths)
-    per_query = {name: found.metrics(name, retrieved=name in rankers) for name in ranks}
-    slices: Slices = dict(
-        positive_slices(training_data.dataset, grid.queries, grid.test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH])
-    )
-    recalls = {f"recall@{k}": recall_at(data, positives, k) for k in (50, 200, config.retrieval.candidates)}
-    return per_query, slices, recalls
-
-
-def _on_impressions(
-    training_data: TrainingData,
-    rankers: dict[str, Ranker],
-    queries: Queries,
-    data: RankingData,
-    rows: dict[str, str],
-    generator: np.random.Generator,
-) -> tuple[dict[str, dict[str, PerQuery]], Slices, dict[str, float]]:
-    pairs = data.pairs
-    columns = pairs.values | popularity_features(
-        training_data.dataset.log, training_data.split.test_from, pairs.candidates
-    )
-    scores: dict[str, NDArray[np.floating]] = {name: columns[column] for name, column in rows.items()}
-    scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
-    offsets = pairs.candidates.offsets
-    per_query = {
-        name: impression_metrics(score, data.labels, offsets, generator=generator) for name, score in scores.items()
-    }
-    return per_query, {}, {}
 
 
 def _digest(training_data: TrainingData, queries: Queries) -> str:

@@ -1,1 +1,1 @@
-"""What learns from the log: the match module, the ranker, the calibration."""
+"""Everything that is fitted to the log: the match module, the linear blend, the trees, the calibration."""

@@ -1,4 +1,4 @@
-"""Fits the match module on cached text vectors; the encoder stays as it is."""
+"""Fits the match module on cached text vectors; the encoder itself is not trained."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from training.fitting.losses import sampled_softmax
 from training.fitting.match_batches import BatchConfig, MatchBatches
 
 MATRICES = ("query", "key", "probe", "value", "prior", "null_value")
-"""Parameters under weight decay; the few others (biases, signs, ages) are left free."""
+"""Parameters under weight decay; the few others (biases, signs, ages) go without."""
+WARM_UP_STEPS = 50
+FINAL_RATE = 0.05
+"""The last step's learning rate, as a share of the highest."""
 
 
 @dataclass(frozen=True)
@@ -23,21 +26,21 @@ class MatchTrainingConfig:
     """How the match module is fitted."""
 
     epochs: float = 20.0
-    """Passes over the examples, unless `max_steps` ends the fit before."""
+    """Passes over the examples, within the bounds of `min_steps` and `max_steps`."""
     max_steps: int = 800
-    """Steps at most: what large logs are given."""
+    """Upper bound on the steps, which large logs reach."""
     min_steps: int = 300
-    """Steps at least: what small logs are given."""
+    """Lower bound on the steps, for small logs."""
     learning_rate: float = 1e-2
-    """Of AdamW, after a warm-up of 50 steps and down to a twentieth along a cosine."""
+    """Of AdamW at its highest: after a linear warm-up of 50 steps, before a cosine decay to a twentieth."""
     weight_decay: float = 0.05
     """Of the projections."""
     dropout: float = 0.2
-    """Share of the text vectors' numbers that the projections do not see in a step."""
+    """Share of the text vectors' numbers that are hidden from the projections in a step."""
     continued: float = 0.35
-    """Steps that follow on all up to the test's begin, the recent preferred, as a share of the first fit's."""
+    """Steps of the second fit, on all up to the test with recent queries preferred, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
-    """How steps are drawn."""
+    """How the queries and candidates of a step are drawn."""
 
     def steps(self, n_examples: int) -> int:
         """Steps for a log of this many examples."""
@@ -55,25 +58,29 @@ def fit_match(
     generator: torch.Generator,
     on_step: Callable[[int, float], None] | None = None,
 ) -> None:
-    """Trains `module` in place on `steps` steps, or not at all where there is no example.
+    """Trains `module` in place for `steps` steps, or leaves it as it is if there are no examples.
 
-    `on_step` is told each step's number (from 1) and loss.
-
-    `vectors` are the items' unit text vectors, on the module's device.
+    `vectors` are the items' unit text vectors, on the module's device. `on_step` is called with each step's number
+    (from 1) and loss.
     """
     if not batches.n_examples:
         return
     optimizer = _optimizer(module, config)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _pace(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     module.train()
     for step in range(1, steps + 1):
         batch = batches.draw()
-        seen, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
-        slots, candidates = batch.slots.moved_to(rows[: len(batch.slots.rows)]), rows[len(batch.slots.rows) :]
-        unit = vectors[seen]
+        # Only the texts of this step get tables: slots and candidates are renumbered to their rows among these.
+        n_slots = len(batch.slots.rows)
+        items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
+        slots = batch.slots.moved_to(rows[:n_slots])
+        candidates = rows[n_slots:]
+        unit = vectors[items]  # [item of the step, dim]
+        # Dropout that depends on the generator alone; the cosine between texts is computed without it.
         keep = torch.rand(unit.shape, generator=generator) >= config.dropout
-        tables = module.tables(unit, dropped=unit * keep / (1 - config.dropout))
-        scores = module(tables, slots, candidates)
+        dropped = unit * keep / (1 - config.dropout)
+        tables = module.tables(unit, dropped=dropped)
+        scores = module(tables, slots, candidates)  # [query, cand]
         loss = sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws)
         optimizer.zero_grad()
         loss.backward()
@@ -91,6 +98,7 @@ def _optimizer(module: MatchModule, config: MatchTrainingConfig) -> torch.optim.
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-def _pace(step: int, steps: int) -> float:
-    warm_up = min(1.0, (step + 1) / 50)
-    return warm_up * (0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * step / steps)))
+def _rate(step: int, steps: int) -> float:
+    """The learning rate after `step` steps, as a share of the highest."""
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -1,4 +1,4 @@
-"""Fits the ranker on retrieved candidates: a listwise linear blend, then LightGBM on what it leaves."""
+"""Fits the ranker on retrieved candidates: a linear blend, then LightGBM's trees on what the blend leaves."""
 
 from __future__ import annotations
 
@@ -6,13 +6,18 @@ from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-import torch
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Int8Array, IntArray
+from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.ranker import Blend, Ranker
-from recmem.ranking.ranker_inputs import RELATIVE_SUFFIX, input_matrix, input_names, ranker_inputs
+from recmem.ranking.ranker import Ranker
+from recmem.ranking.ranker_inputs import input_matrix, input_names, ranker_inputs
+from training.fitting.fit_blend import fit_blend
+
+FEWEST_QUERIES = 2
+"""One to choose the number of rounds by, one to fit on."""
+METRIC = "ndcg"
+METRIC_AT = 10
 
 
 @dataclass(frozen=True)
@@ -20,9 +25,9 @@ class RankerConfig:
     """How the ranker is fitted."""
 
     rounds: int = 100
-    """Boosting rounds at most; fewer where the later queries say so."""
+    """Boosting rounds at most; fewer if the validation queries are ranked best with fewer."""
     smoothing: int = 21
-    """Rounds that the later queries' figure is averaged over before the best number of rounds is read off."""
+    """Rounds over which the validation figure is averaged before the best number of rounds is chosen; odd."""
     learning_rate: float = 0.05
     leaves: int = 7
     min_rows_in_leaf: int = 300
@@ -30,11 +35,11 @@ class RankerConfig:
     feature_share: float = 0.6
     """Share of the features that a tree may use."""
     row_share: float = 0.7
-    """Share of the queries that a tree is grown on."""
+    """Share of the queries that a tree is fitted on."""
     blend_l2: float = 1e-3
     """Regularisation of the linear blend."""
     validation_share: float = 0.25
-    """The latest queries by time, which decide on the number of rounds; the final fit uses all."""
+    """Share of the queries, the latest, that decide on the number of rounds; the final fit uses all queries."""
 
     def __post_init__(self) -> None:
         if self.rounds < 1:
@@ -45,10 +50,11 @@ class RankerConfig:
 
 @dataclass(frozen=True, eq=False)
 class RankingData:
-    """Pairs with labels; queries in order of time."""
+    """Pairs with features and labels; the queries are in order of time."""
 
     pairs: PairFeatures
     labels: Int8Array
+    """1 for a positive; one entry per pair."""
 
     def with_positives(self) -> RankingData:
         """The queries that have at least one positive among their candidates."""
@@ -62,117 +68,109 @@ class RankingData:
 
 @dataclass(frozen=True)
 class FittedRanker:
-    """A ranker and how its fit went."""
+    """A ranker, and its validation curve."""
 
     ranker: Ranker
     curve: list[float]
-    """NDCG@10 of the later queries by boosting round."""
+    """NDCG@10 of the validation queries after each boosting round."""
 
 
-def fit_ranker(data: RankingData, columns: tuple[str, ...], config: RankerConfig, seed: int) -> FittedRanker:
-    """Fits blend and trees on the given columns.
+@dataclass(frozen=True, eq=False)
+class TreePairs:
+    """Pairs as the trees are fitted on them; the queries are in order of time."""
 
-    Raises DataError when no query has a positive among its candidates.
+    matrix: Float32Array
+    """[pair, input of the trees]"""
+    labels: Int8Array
+    lengths: IntArray
+    """Pairs of each query."""
+    start: Float32Array
+    """The blend's score of each pair: the trees learn what to add to it."""
+
+    def split(self, n_queries: int) -> tuple[TreePairs, TreePairs]:
+        """The first `n_queries` queries, and the others."""
+        n_pairs = int(self.lengths[:n_queries].sum())
+        early = TreePairs(self.matrix[:n_pairs], self.labels[:n_pairs], self.lengths[:n_queries], self.start[:n_pairs])
+        late = TreePairs(self.matrix[n_pairs:], self.labels[n_pairs:], self.lengths[n_queries:], self.start[n_pairs:])
+        return early, late
+
+    def dataset(self, names: tuple[str, ...], reference: lgb.Dataset | None = None) -> lgb.Dataset:
+        """The pairs for LightGBM; a validation set takes its bins from `reference`."""
+        return lgb.Dataset(
+            self.matrix,
+            label=self.labels,
+            group=self.lengths,
+            init_score=self.start.astype(np.float64),
+            feature_name=list(names),
+            reference=reference,
+            params={"verbose": -1, "deterministic": True, "force_row_wise": True},
+        )
+
+
+def fit_ranker(data: RankingData, features: tuple[str, ...], config: RankerConfig, seed: int) -> FittedRanker:
+    """Fits blend and trees on the named features; the latest queries decide how many trees there are.
+
+    Raises DataError if fewer than two queries have a positive among their candidates.
     """
     usable = data.with_positives()
     n_queries = len(usable.pairs.candidates)
-    if n_queries < 2:
+    if n_queries < FEWEST_QUERIES:
         raise DataError(
-            f"events: expected at least 2 queries with a retrieved positive between the match module's period and the "
-            f"test, got {n_queries}. Give more events, or more candidates per query."
+            f"events: expected at least {FEWEST_QUERIES} queries with a retrieved positive between the match module's "
+            f"period and the test, got {n_queries}. Give more events, or more candidates per query."
         )
-    features = ranker_inputs(usable.pairs, columns)
-    names = input_names(columns)
+    names = input_names(features)
+    values = ranker_inputs(usable.pairs, features)
+    matrix = input_matrix(values, names)
     lengths = usable.pairs.candidates.lengths
-    blend = fit_blend(features, usable.labels, lengths, config.blend_l2)
     n_early = max(int(n_queries * (1 - config.validation_share)), 1)
-    cut = int(usable.pairs.candidates.offsets[n_early])
-    matrix, start = input_matrix(features, names), blend.scores(features)
-    # The blend that the rounds are chosen against must not have seen the later queries either.
-    early_blend = fit_blend(
-        {name: column[:cut] for name, column in features.items()},
-        usable.labels[:cut],
-        lengths[:n_early],
-        config.blend_l2,
-    )
-    early_start = early_blend.scores(features)
-    early = _dataset(matrix[:cut], usable.labels[:cut], lengths[:n_early], early_start[:cut], names)
-    late = _dataset(matrix[cut:], usable.labels[cut:], lengths[n_early:], early_start[cut:], names, reference=early)
-    curve: dict[str, dict[str, list[float]]] = {}
+    n_early_pairs = int(lengths[:n_early].sum())
+    # The blend that the rounds are chosen on top of must not have seen the validation queries either.
+    early_values = {name: column[:n_early_pairs] for name, column in values.items()}
+    early_blend = fit_blend(early_values, usable.labels[:n_early_pairs], lengths[:n_early], config.blend_l2)
+    early, late = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values)).split(n_early)
+    curve = _validation_curve(early, late, names, config, seed)
+    # The final fit: blend and trees on all queries.
+    blend = fit_blend(values, usable.labels, lengths, config.blend_l2)
+    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values))
+    n_rounds = best_round(curve, config.smoothing)
+    booster = lgb.train(_parameters(config, seed), pairs.dataset(names), num_boost_round=n_rounds)
+    return FittedRanker(Ranker(booster, blend, features, names), curve)
+
+
+def _validation_curve(
+    early: TreePairs, late: TreePairs, names: tuple[str, ...], config: RankerConfig, seed: int
+) -> list[float]:
+    """NDCG@10 of the late queries after each round of trees that are fitted on the early ones."""
+    fitted_on = early.dataset(names)
+    curves: dict[str, dict[str, list[float]]] = {}
     lgb.train(
         _parameters(config, seed),
-        early,
+        fitted_on,
         num_boost_round=config.rounds,
-        valid_sets=[late],
+        valid_sets=[late.dataset(names, reference=fitted_on)],
         valid_names=["late"],
-        callbacks=[lgb.record_evaluation(curve)],
+        callbacks=[lgb.record_evaluation(curves)],
     )
-    by_round = curve["late"]["ndcg@10"]
-    whole = _dataset(matrix, usable.labels, lengths, start, names)
-    booster = lgb.train(_parameters(config, seed), whole, num_boost_round=best_round(by_round, config.smoothing))
-    return FittedRanker(Ranker(booster, blend, columns, names), by_round)
+    return curves["late"][f"{METRIC}@{METRIC_AT}"]
 
 
 def best_round(curve: list[float], width: int) -> int:
     """The round, from 1, around which a curve is highest on average over `width` rounds (odd); the first of equals.
 
-    A few hundred queries make a curve that jumps by more than the trees change: its single highest point is chance.
+    With a few hundred queries, NDCG jumps by more from round to round than the trees change: the single highest point
+    is chance.
     """
     padded = np.pad(np.asarray(curve, np.float64), width // 2, mode="edge")
-    return int(np.convolve(padded, np.full(width, 1 / width), mode="valid").argmax()) + 1
-
-
-def fit_blend(features: dict[str, Float32Array], labels: Int8Array, lengths: IntArray, l2: float) -> Blend:
-    """Weights of the relative columns that make each query's positives most likely under a softmax over its rows.
-
-    The columns are z-scores, so the weights compare. Solved with L-BFGS from zero; deterministic.
-    """
-    names = [name for name in features if name.endswith(RELATIVE_SUFFIX)]
-    inputs = torch.from_numpy(np.nan_to_num(np.stack([features[name] for name in names], axis=1), nan=0.0))
-    owner = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths))
-    positive = torch.from_numpy(labels > 0)
-    share = 1 / torch.bincount(owner[positive], minlength=len(lengths))[owner[positive]]
-    weights = torch.zeros(len(names), requires_grad=True)
-    optimizer = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> torch.Tensor:
-        optimizer.zero_grad()
-        scores = inputs @ weights
-        largest = torch.full((len(lengths),), -torch.inf).scatter_reduce(0, owner, scores.detach(), "amax")
-        total = torch.zeros(len(lengths)).index_add(0, owner, (scores - largest[owner]).exp())
-        log_probability = scores[positive] - largest[owner[positive]] - total.log()[owner[positive]]
-        loss = -(log_probability * share).sum() / len(lengths) + l2 * weights.square().sum()
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)
-    return Blend(dict(zip(names, weights.detach().tolist(), strict=True)))
-
-
-def _dataset(
-    matrix: Float32Array,
-    labels: Int8Array,
-    lengths: IntArray,
-    start: Float32Array,
-    names: tuple[str, ...],
-    reference: lgb.Dataset | None = None,
-) -> lgb.Dataset:
-    return lgb.Dataset(
-        matrix,
-        label=labels,
-        group=lengths,
-        init_score=start.astype(np.float64),
-        feature_name=list(names),
-        reference=reference,
-        params={"verbose": -1, "deterministic": True, "force_row_wise": True},
-    )
+    means: Float64Array = np.convolve(padded, np.full(width, 1 / width), mode="valid")
+    return int(means.argmax()) + 1
 
 
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
     return {
         "objective": "lambdarank",
-        "metric": "ndcg",
-        "eval_at": [10],
+        "metric": METRIC,
+        "eval_at": [METRIC_AT],
         "learning_rate": config.learning_rate,
         "num_leaves": config.leaves,
         "min_data_in_leaf": config.min_rows_in_leaf,
@@ -183,7 +181,7 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "bagging_by_query": True,
         "seed": seed,
         "deterministic": True,
-        # Drawing queries with several threads, LightGBM 4.7 gives another model each time, deterministic or not.
+        # With several threads, LightGBM 4.7 draws other queries each time, even if it is set to be deterministic.
         "num_threads": 1,
         "force_row_wise": True,
         "verbose": -1,

@@ -1,4 +1,4 @@
-"""What the match module is trained on: a softmax over shared candidates, corrected for how they were drawn."""
+"""The loss of the match module: a softmax over shared candidates, corrected for how often each is drawn."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ def sampled_softmax(
     excluded: Bool[Tensor, "query cand"],
     log_draws: Float[Tensor, " cand"],
 ) -> Float[Tensor, ""]:
-    """Mean over queries of minus the mean log-probability of the query's positives.
+    """Minus the log-probability of a positive: the mean over each query's positives, then over queries.
 
-    `log_draws` is the log of how often each candidate was expected to be drawn; it is taken off the scores (logQ
-    correction: Bengio & Senecal 2008, Yi et al., RecSys 2019). `excluded` are candidates that are no negatives of this
-    query: what its memory holds, and its positives that are not asked for in this step. Every query has a positive.
+    `log_draws` is the log of how often each candidate was expected to be drawn; it is subtracted from the scores (the
+    logQ correction: Bengio & Senecal, 2008; Yi et al., RecSys 2019). `excluded` candidates are no negatives of the
+    query: items in its memory, and positives that this step leaves out. Every query needs a positive.
     """
-    corrected = (scores - log_draws).masked_fill(excluded, torch.finfo(scores.dtype).min)
+    corrected = scores - log_draws
+    # The lowest finite number rather than -inf, whose difference from another -inf would be NaN.
+    corrected = corrected.masked_fill(excluded, torch.finfo(scores.dtype).min)
     log_probability = corrected.log_softmax(dim=1)
-    wanted = torch.where(positives, log_probability, 0).sum(1) / positives.sum(1)
-    return -wanted.mean()
+    total = torch.where(positives, log_probability, 0).sum(1)
+    mean_of_query = total / positives.sum(1)
+    return -mean_of_query.mean()

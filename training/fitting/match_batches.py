@@ -1,4 +1,9 @@
-"""Steps of match training: queries with their memories, and the candidates that all queries of a step share."""
+"""Training steps of the match module: queries with their memories, and the candidates that all queries of a step share.
+
+Most examples are queries of users with a history: the memory is what the user had, the positives are new items. A
+user's first basket has no history; some of its items are held out as positives, and the rest stand in as the memory. In
+a log of few large baskets these are most of what there is to learn from. Only training does this.
+"""
 
 from __future__ import annotations
 
@@ -18,21 +23,28 @@ from feature_store.ragged import Ragged
 from recmem.matching.user_memory import MemoryConfig, Slots
 from training.queries import Queries, queries_between
 
+SMALLEST_FIRST_BASKET = 2
+"""Items: one to hold out, one to remember."""
+SHORTENED_SHARE = 0.5
+"""Share of first-basket memories that are shortened at random: later queries have memories of all lengths."""
+COUNT_PRIOR = 0.1
+"""Added to each item's count of positives, so that no item's expected share is zero."""
+
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """How a step of match training is drawn."""
+    """How a training step is drawn."""
 
     queries: int = 64
     """Queries of a step."""
     negatives: int = 512
-    """Candidates drawn for all queries of a step, beside the queries' own positives."""
+    """Candidates that are drawn for all queries of a step, beside the queries' own positives."""
     positives: int = 4
-    """Positives of one query that a step asks for, at most."""
+    """Positives of one query in a step, at most; the query's others are left out of that step."""
     popularity_power: float = 0.5
     """Negatives are drawn in proportion to (1 + positive events) to this power."""
     half_life: float = 0.1
-    """Of a draw that prefers the recent: a query weighs half for each such share of all queries that came later."""
+    """If recent queries are preferred: a query weighs half for each such share of all queries that came later."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,20 +52,33 @@ class Batch:
     """One step. Candidates are distinct; every query has a positive."""
 
     slots: Slots
+    """The queries' memories."""
     candidates: Int[Tensor, " cand"]
-    """Rows of the item table."""
+    """Item rows, ascending."""
     positives: Bool[Tensor, "query cand"]
     excluded: Bool[Tensor, "query cand"]
-    """What the query's memory holds and its positives that this step does not ask for."""
+    """Items in the query's memory, and its positives that this step leaves out: neither is a negative."""
     log_draws: Float[Tensor, " cand"]
     """Log of how often each candidate was expected among those of a step."""
 
 
-class MatchBatches:
-    """Draws steps from the log up to a moment: next items of users with a past, held-out items of first baskets.
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """Queries that were drawn for a step; one row per query."""
 
-    Where events were taken back, `log` holds what stood at the moment, from which the positives come; memories are read
-    from `reads`, as they were at each query, and `cancelled` tells what a user had at the time.
+    memories: Past
+    wanted: Ragged
+    """The positives of this step: item rows."""
+    left_out: Ragged
+    """The query's other positives."""
+
+
+class MatchBatches:
+    """Draws training steps from the log up to a time.
+
+    If events were cancelled, `log` holds those that stood at that time, from which the positives come; memories are
+    read from `reads`, as they were at each query, and `cancelled` has the events that a user had at the time and that
+    were cancelled later.
     """
 
     def __init__(
@@ -69,99 +94,122 @@ class MatchBatches:
         reads: AsOf | None = None,
         cancelled: CancelledEvents | None = None,
     ) -> None:
-        self._reads, self._memory, self._config = log if reads is None else reads, memory, config
+        self._reads = log if reads is None else reads
+        self._memory = memory
+        self._config = config
         self._rng = np.random.default_rng(seed)
         self._n_items = n_items
-        earliest = int(log.times.min(initial=0)) - 1
-        self._warm = queries_between(log, earliest, until, cancelled=cancelled)
-        first = queries_between(log, earliest, until, with_history=False, cancelled=cancelled)
-        self._first = first.take(np.flatnonzero((first.positives.lengths >= 2) & _has_arrived(log, first)))
+        before_all = int(log.times.min(initial=0)) - 1
+        self._warm = queries_between(log, before_all, until, cancelled=cancelled)
+        first = queries_between(log, before_all, until, with_history=False, cancelled=cancelled)
+        is_usable = (first.positives.lengths >= SMALLEST_FIRST_BASKET) & _has_arrived(log, first)
+        self._first = first.take(np.flatnonzero(is_usable))
         half_life = config.half_life if prefers_recent else np.inf
         self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))
-        liked = log.item_rows[(log.known <= until + 1) & (log.signs > 0)]
-        count = np.bincount(liked, minlength=n_items).astype(np.float64)
-        known = np.bincount(log.item_rows[log.known <= until + 1], minlength=n_items) > 0
-        # An item that nobody has touched yet is no negative: users could not turn to it, and later ones will.
-        self._draw = np.where(known, (count + 1) ** config.popularity_power, 0)
-        self._draw /= max(self._draw.sum(), 1)
-        self._positive_share = (count + 0.1) / (count.sum() + 0.1 * n_items)
+        self._draw, self._positive_share = _item_shares(log, n_items, until, config.popularity_power)
 
     @property
     def n_examples(self) -> int:
-        """Queries in all, the held-out ones of first baskets included."""
+        """All queries that steps are drawn from, first baskets included."""
         return len(self._warm) + len(self._first)
 
     def draw(self) -> Batch:
         """One step."""
         size = self._config.queries
+        # Both kinds of example in the log's proportion, on average.
         n_first = int(self._rng.binomial(size, len(self._first) / self.n_examples))
-        warm_histories, warm_asked, warm_others = self._draw_warm(size - n_first)
-        first_histories, first_asked = self._draw_first(n_first)
-        past = Past.concat([warm_histories, *first_histories])
-        asked = Ragged.concat([warm_asked, first_asked])
-        others = Ragged.concat([warm_others, Ragged.from_lengths(first_asked.values[:0], np.zeros(n_first, np.int64))])
-        return self._batch(Histories.of(past), asked, others)
+        warm = self._draw_warm(size - n_first)
+        memories, held_out = self._draw_first(n_first)
+        nothing = Ragged.from_lengths(held_out.values[:0], np.zeros(n_first, np.int64))
+        examples = _Examples(
+            memories=Past.concat([warm.memories, *memories]),
+            wanted=Ragged.concat([warm.wanted, held_out]),
+            # The rest of a first basket is its memory, and excluded as such.
+            left_out=Ragged.concat([warm.left_out, nothing]),
+        )
+        return self._batch(examples)
 
-    def _draw_warm(self, size: int) -> tuple[Past, Ragged, Ragged]:
-        """Memories, the positives asked for, and the query's other positives."""
-        nobody = np.empty(0, np.int64)
+    def _draw_warm(self, size: int) -> _Examples:
+        """Queries of users with a history."""
         if not size:
+            nobody = np.empty(0, np.int64)
             empty = Ragged.from_lists([])
-            return self._reads.past(nobody, nobody), empty, empty
+            return _Examples(self._reads.past(nobody, nobody), empty, empty)
+        # A query is drawn where a uniform number falls among the cumulated weights.
         drawn = self._rng.random(size) * self._weight_up_to[-1]
         queries = self._warm.take(np.searchsorted(self._weight_up_to[:-1], drawn, side="right"))
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
-        return (
-            self._reads.past(queries.users, queries.times, self._memory.n_events),
-            Ragged.from_lists([items[:limit] for items in shuffled]),
-            Ragged.from_lists([items[limit:] for items in shuffled]),
+        return _Examples(
+            memories=self._reads.past(queries.users, queries.times, self._memory.n_events),
+            wanted=Ragged.from_lists([items[:limit] for items in shuffled]),
+            left_out=Ragged.from_lists([items[limit:] for items in shuffled]),
         )
 
     def _draw_first(self, size: int) -> tuple[list[Past], Ragged]:
-        """Parts of first baskets as memories, one each, and held-out items as positives."""
-        memories, asked = [], []
+        """Parts of first baskets: a memory of one row each, and the held-out items."""
+        memories = []
+        held_out = []
         for row in self._rng.integers(max(len(self._first), 1), size=size):
-            user, time = self._first.users[row : row + 1], self._first.times[row : row + 1]
-            basket = self._reads.past(user, time + 1)
+            basket = self._reads.past(self._first.users[row : row + 1], self._first.times[row : row + 1] + 1)
             items = self._first.positives.row(int(row))
-            n_asked = int(self._rng.integers(1, min(self._config.positives, len(items) // 2) + 1))
-            held_out = self._rng.choice(items, n_asked, replace=False)
-            rest = np.flatnonzero(~np.isin(basket.items.values, held_out))
-            if self._rng.random() < 0.5:  # Memories of all lengths, as later queries will have them.
-                rest = np.sort(self._rng.choice(rest, int(self._rng.integers(1, len(rest) + 1)), replace=False))
-            memories.append(basket.only(rest[-self._memory.n_events :]))
-            asked.append(held_out)
-        return memories, Ragged.from_lists(asked)
+            most = min(self._config.positives, len(items) // 2)
+            n_wanted = int(self._rng.integers(1, most + 1))
+            wanted = self._rng.choice(items, n_wanted, replace=False)
+            remembered = np.flatnonzero(~np.isin(basket.items.values, wanted))
+            if self._rng.random() < SHORTENED_SHARE:
+                length = int(self._rng.integers(1, len(remembered) + 1))
+                remembered = np.sort(self._rng.choice(remembered, length, replace=False))
+            memories.append(basket.only(remembered[-self._memory.n_events :]))
+            held_out.append(wanted)
+        return memories, Ragged.from_lists(held_out)
 
-    def _batch(self, histories: Histories, asked: Ragged, others: Ragged) -> Batch:
+    def _batch(self, examples: _Examples) -> Batch:
+        histories = Histories.of(examples.memories)
+        wanted = examples.wanted
         drawn = self._rng.choice(self._n_items, self._config.negatives, p=self._draw)
-        candidates = np.unique(np.concatenate([asked.values, drawn]))
-        positives = asked.contains(candidates)
-        excluded = (histories.items.contains(candidates) | others.contains(candidates)) & ~positives
-        expected = self._config.negatives * self._draw + len(asked.values) * self._positive_share
+        candidates = np.unique(np.concatenate([wanted.values, drawn]))
+        positives = wanted.contains(candidates)  # [query, cand]
+        is_no_negative = histories.items.contains(candidates) | examples.left_out.contains(candidates)
+        # A candidate gets into a step as a negative, or as some query's positive.
+        expected = self._config.negatives * self._draw + len(wanted.values) * self._positive_share  # [item]
+        log_draws = np.log(np.minimum(expected[candidates], 1)).astype(np.float32)
         return Batch(
             slots=Slots.of(histories, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
-            excluded=torch.from_numpy(excluded),
-            log_draws=torch.from_numpy(np.log(np.minimum(expected[candidates], 1)).astype(np.float32)),
+            excluded=torch.from_numpy(is_no_negative & ~positives),
+            log_draws=torch.from_numpy(log_draws),
         )
 
 
 def recency_weights(times: IntArray, half_life: float) -> Float64Array:
-    """How much each of these moments weighs, in order of time: halved for each `half_life` of them that came later."""
+    """Weight of each query, given their times in order: halved for each share `half_life` of them that came later."""
     n_later = len(times) - np.searchsorted(times, times, side="right")
     weights: Float64Array = np.exp2(-n_later / max(len(times), 1) / half_life)
     return weights
 
 
+def _item_shares(log: EventLog, n_items: int, until: int, power: float) -> tuple[Float64Array, Float64Array]:
+    """Per item: the probability of each draw of a negative, and its share of the log's positives."""
+    is_known = log.known <= until + 1
+    n_positive = np.bincount(log.item_rows[is_known & (log.signs > 0)], minlength=n_items).astype(np.float64)
+    n_events = np.bincount(log.item_rows[is_known], minlength=n_items)
+    # An item without any event yet is no negative: users could not interact with it, and later ones will.
+    draw = np.where(n_events > 0, (n_positive + 1) ** power, 0)
+    draw /= max(draw.sum(), 1)
+    positive_share = (n_positive + COUNT_PRIOR) / (n_positive.sum() + COUNT_PRIOR * n_items)
+    return draw, positive_share
+
+
 def _has_arrived(log: EventLog, first: Queries) -> BoolArray:
-    """bool[query]: were all positives known right after the query? The rest of a basket that came late is no memory."""
+    """bool[query]: whether all positives were known right after the query; a late part of a basket is no memory."""
     events = log.by_user.last(first.users, first.times + 1)
     n_items = int(log.item_rows.max(initial=0)) + 1
-    known = events.row_index * n_items + log.item_rows[events.values]
-    is_known = np.isin(first.positives.row_index * n_items + first.positives.values, known)
+    # Query and item as one number.
+    known_keys = events.row_index * n_items + log.item_rows[events.values]
+    positive_keys = first.positives.row_index * n_items + first.positives.values
+    is_late = ~np.isin(positive_keys, known_keys)
     has_late = np.zeros(len(first), bool)
-    has_late[first.positives.row_index[~is_known]] = True
+    has_late[first.positives.row_index[is_late]] = True
     return ~has_late

@@ -1,1 +1,1 @@
-"""What a training run shows a person: the HTML report, its plots, the tables on the terminal."""
+"""What people read about a run: the HTML report with its plots and glossary, and the tables on the terminal."""

@@ -1,54 +1,70 @@
-"""The lift ledger as a table on the console."""
+"""The lift ledger as tables on the terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 
 from recmem.cli.console import say, show_table
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
+from training.evaluation.intervals import UNKNOWN_INTERVAL
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Interval, Ledger, Protocol
+from training.report.labels import metric_label, row_label, slice_label
 
 
 def show_ledger(ledger: Ledger) -> None:
-    """Prints every ranking's figures, the slices, and the lift as one sentence."""
-    protocol = ledger.protocol
-    what = "the whole catalogue" if protocol.candidates == "catalogue" else "what was shown"
-    say(f"{protocol.queries:,} queries after {protocol.test_from}, each over {what} ({protocol.catalogue:,} items)")
-    show_table(*_rows(ledger), marked=_marked(ledger))
+    """Prints every ranking's figures, the slices, and the lift of each metric as a sentence."""
+    say(_what_was_ranked(ledger.protocol))
+    headings, rows = _rankings(ledger)
+    rankers = [number for number, row in enumerate(ledger.rows) if row.name in (WITHOUT_MATCH, WITH_MATCH)]
+    show_table(headings, rows, marked=rankers)
     if ledger.slices:
-        show_table(("slice", "metric", "queries", "without", "with", "95% interval"), _slices(ledger), n_words=2)
+        headings = ["slice", "metric", "queries", "without match", "with match", "95% interval of the lift"]
+        show_table(headings, _slices(ledger), n_words=2)
     for metric, lift in ledger.lift.items():
-        low, high = lift.ci95
         say(
-            f"{metric}: {lift.without:.3f} -> {lift.with_:.3f} "
-            f"({lift.difference:+.3f}, 95% interval {low:+.3f} to {high:+.3f})"
+            f"{metric_label(metric)}: {lift.without:.3f} without match, {lift.with_:.3f} with match "
+            f"(lift {lift.difference:+.3f}, 95% interval {_interval(lift.ci95)})"
         )
 
 
-def _rows(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
+def _what_was_ranked(protocol: Protocol) -> str:
+    if protocol.candidates == "impressions":
+        return f"{protocol.queries:,} impressions after {protocol.test_from}, each ranking the items that it showed"
+    return (
+        f"{protocol.queries:,} queries after {protocol.test_from}, "
+        f"each ranking the whole catalogue ({protocol.catalogue:,} items)"
+    )
+
+
+def _rankings(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
     metrics = list(dict.fromkeys(metric for row in ledger.rows for metric in row.metrics))
-    return ["ranking", *metrics], [
-        [row.name, *(_figure(row.metrics, metric) for metric in metrics)] for row in ledger.rows
-    ]
-
-
-def _figure(metrics: Mapping[str, float], metric: str) -> str:
-    value = metrics.get(metric, float("nan"))
-    return f"{value:.3f}" if value == value else "-"
-
-
-def _marked(ledger: Ledger) -> list[int]:
-    return [number for number, row in enumerate(ledger.rows) if row.name in (WITHOUT_MATCH, WITH_MATCH)]
+    rows = []
+    for row in ledger.rows:
+        figures = [_figure(row.metrics.get(metric, math.nan)) for metric in metrics]
+        rows.append([row_label(row.name), *figures])
+    return ["ranking", *(metric_label(metric) for metric in metrics)], rows
 
 
 def _slices(ledger: Ledger) -> list[list[str]]:
     return [
         [
-            name,
-            part.metric,
+            slice_label(name),
+            metric_label(part.metric),
             f"{part.queries:,}",
-            f"{part.without:.3f}",
-            f"{part.with_:.3f}",
-            "{:+.3f} to {:+.3f}".format(*part.ci95),
+            _figure(part.without),
+            _figure(part.with_),
+            _interval(part.ci95),
         ]
         for name, part in ledger.slices.items()
     ]
+
+
+def _figure(value: float) -> str:
+    # A terminal may have no more than ASCII.
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(ends: Interval) -> str:
+    if ends == UNKNOWN_INTERVAL:
+        return "too few users"
+    low, high = ends
+    return f"{low:+.3f} to {high:+.3f}"

@@ -1,4 +1,4 @@
-"""A run in MLflow to log to: parameters, curves, figures, the ledger, the data."""
+"""A run in MLflow to log to: parameters, metrics, curves, plots, the ledger, the data."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import json
 import math
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,59 +17,62 @@ from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunT
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.schema import Table
 from training.evaluation.ledger import Ledger
-from training.tracking.step_key import plain_parameters
+from training.tracking.parameters import flat_parameters
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-_PARAMS_PER_BATCH, _METRICS_PER_BATCH = 100, 1000  # MLflow's limits
+# MLflow refuses larger batches.
+_PARAMS_PER_BATCH = 100
+_METRICS_PER_BATCH = 1000
+
 _TABLES = (ITEMS, EVENTS, IMPRESSIONS)
 
 
 @dataclass(frozen=True)
 class StepRun:
-    """A run in MLflow to log to: a step's, or the parent's. Names may hold an "@", which MLflow sees as "_at_"."""
+    """A run in MLflow to log to: a step's, or the parent's. An "@" in a name becomes "_at_", as MLflow allows none."""
 
     run_id: str
     client: MlflowClient
     reused: bool = False
-    """Whether the step's outputs stand already, from an earlier run with the same key: there is nothing to do."""
+    """Whether the step's outputs are those of an earlier run with the same key, so that there is nothing to do."""
 
     def log_params(self, parameters: DataclassInstance | Mapping[str, Any]) -> None:
         """Logs parameters; those of nested dicts and dataclasses as `outer.inner`.
 
-        A parameter that the run has already keeps its value, as MLflow demands: so do those of `mlflow run`.
+        A parameter that the run already has, such as one of `mlflow run`, keeps its value: MLflow allows no change.
         """
         known = self.client.get_run(self.run_id).data.params
-        params = [Param(_name(key), str(value)) for key, value in _flat(plain_parameters(parameters))]
+        params = [Param(_name(key), str(value)) for key, value in flat_parameters(parameters).items()]
         new = [param for param in params if param.key not in known]
         for start in range(0, len(new), _PARAMS_PER_BATCH):
             self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_BATCH])
 
     def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
-        """Logs figures; NaN and infinite ones are left out. `model_id` ties them to a logged model."""
+        """Logs metrics, except NaN and infinite ones. `model_id` ties them to a logged model."""
         now = _now_ms()
         self._log_metrics([Metric(_name(key), value, now, 0, model_id=model_id) for key, value in metrics.items()])
 
     def log_curve(self, name: str, values: Sequence[float]) -> None:
-        """Logs a figure per epoch or boosting round, from step 1 on."""
+        """Logs a metric per training step or boosting round, from step 1 on."""
         now = _now_ms()
         self._log_metrics([Metric(_name(name), float(value), now, step) for step, value in enumerate(values, start=1)])
 
     def log_ledger(self, ledger: Ledger, *, model_id: str | None = None) -> None:
-        """Logs `ledger.json`, and figures as `<row>/<metric>`, `lift/<metric>`, `retrieval/<metric>`."""
-        self.log_metrics(dict(_ledger_figures(ledger)), model_id=model_id)
+        """Logs `ledger.json`, and its figures as `ledger_metrics` names them."""
+        self.log_metrics(ledger_metrics(ledger), model_id=model_id)
         self.client.log_text(self.run_id, ledger.to_json(), "ledger.json")
 
     def log_figure(self, png: bytes, name: str) -> None:
-        """Logs a plot as `figures/<name>.png`; the ending may be in the name already."""
+        """Logs a plot as `figures/<name>.png`; the name may have that ending already."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, f"{name.removesuffix('.png')}.png")
             path.write_bytes(png)
             self.log_artifact(path, folder="figures")
 
     def log_artifact(self, path: str | Path, *, folder: str | None = None) -> None:
-        """Logs a file, or a folder with all that is in it, under `folder`."""
+        """Logs a file, or a folder with all its content, under `folder`."""
         self.client.log_artifact(self.run_id, str(path), folder)
 
     def log_dataset(self, store: str, versions: Mapping[str, int], digest: str, *, context: str = "training") -> None:
@@ -78,19 +81,37 @@ class StepRun:
         datasets = [_table(opened, table, versions[table.name], digest) for table in _TABLES if table.name in versions]
         tags = [InputTag("mlflow.data.context", context)]
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags) for dataset in datasets])
-        at_versions = json.dumps(dict(versions))
         self.set_tags(
-            {"recmem.store": opened.path, "recmem.store_digest": digest, "recmem.store_versions": at_versions}
+            {
+                "recmem.store": opened.path,
+                "recmem.store_digest": digest,
+                "recmem.store_versions": json.dumps(dict(versions)),
+            }
         )
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
-        """Sets tags of the run; a tag that is there takes the new value."""
+        """Sets tags of the run; a tag that it already has takes the new value."""
         self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
     def _log_metrics(self, metrics: Sequence[Metric]) -> None:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]
         for start in range(0, len(finite), _METRICS_PER_BATCH):
             self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS_PER_BATCH])
+
+
+def ledger_metrics(ledger: Ledger) -> dict[str, float]:
+    """A ledger's figures by the names that they have in MLflow.
+
+    `<ranking>/<metric>`, `retrieval/<metric>`, `lift/<metric>`, and the ends of the lift's 95% interval as
+    `lift_low/<metric>` and `lift_high/<metric>`.
+    """
+    metrics = {f"{row.name}/{metric}": value for row in ledger.rows for metric, value in row.metrics.items()}
+    for metric, lift in ledger.lift.items():
+        metrics[f"lift/{metric}"] = lift.difference
+        metrics[f"lift_low/{metric}"] = lift.ci95[0]
+        metrics[f"lift_high/{metric}"] = lift.ci95[1]
+    metrics |= {f"retrieval/{metric}": value for metric, value in ledger.retrieval.items()}
+    return metrics
 
 
 def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
@@ -101,24 +122,6 @@ def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
     source = DeltaDatasetSource(path=f"{store.path}/{table.name}", delta_table_version=version)
     described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
     return Dataset(**described)
-
-
-def _ledger_figures(ledger: Ledger) -> Iterator[tuple[str, float]]:
-    for row in ledger.rows:
-        yield from ((f"{row.name}/{metric}", value) for metric, value in row.metrics.items())
-    for metric, lift in ledger.lift.items():
-        yield f"lift/{metric}", lift.difference
-        yield f"lift_low/{metric}", lift.ci95[0]
-        yield f"lift_high/{metric}", lift.ci95[1]
-    yield from ((f"retrieval/{metric}", value) for metric, value in ledger.retrieval.items())
-
-
-def _flat(parameters: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in parameters.items():
-        if isinstance(value, Mapping) or (is_dataclass(value) and not isinstance(value, type)):
-            yield from _flat(plain_parameters(value), f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def _name(name: str) -> str:

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from feature_store import DataError
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from five_item_dataset import dataset_of, matcher
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.ranker import Ranker
@@ -19,7 +18,7 @@ from slow_reference import Event
 from strategies import N_ITEMS, N_USERS
 from tolerances import close
 from training.config import TrainingConfig
-from training.evaluation.evaluate import measure
+from training.evaluation.evaluate import END_OF_TIME, evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.fitting.fit_ranker import RankerConfig, fit_ranker
 from training.splits import Split
@@ -55,7 +54,7 @@ def rankers() -> dict[str, Ranker]:
 
 
 def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> None:
-    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
     queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
     assert {row.name for row in ledger.rows} == {*BASELINES, WITHOUT_MATCH, WITH_MATCH}
     assert ledger.protocol.queries == len(queries) > 0
@@ -67,7 +66,7 @@ def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> 
 
 @pytest.mark.parametrize(("row", "column"), [("match_score", "match_raw"), ("text_similarity", "similarity_mean")])
 def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> None:
-    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
     queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
     batch = QueryBatch.of(training_data().dataset, queries.users, queries.times)
     scores, seen = (
@@ -89,7 +88,7 @@ def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> 
 def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> None:
     one = replace(CONFIG, retrieval=RetrievalConfig(candidates=1))
     queries, data = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, one)
-    ledger = measure(training_data(), matcher(), rankers(), "similarity_mean", one).ledger
+    ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", one).ledger
     found = ledger.row(WITH_MATCH)
     assert found is not None
     assert data.labels.sum() < len(queries.positives.values)
@@ -98,12 +97,16 @@ def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> 
 
 
 def test_same_run_gives_the_same_ledger() -> None:
-    first, second = (measure(training_data(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2))
+    first, second = (
+        evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2)
+    )
     assert first.ledger.to_json() == second.ledger.to_json()
     close(first.figures.metrics["mrr"], second.figures.metrics["mrr"], "exact")
 
 
 def test_a_test_period_without_queries_is_refused() -> None:
     late = replace(training_data(), split=replace(training_data().split, test_from=10**6))
-    with pytest.raises(DataError, match=r"events\.timestamp: expected users with earlier events who turn to new items"):
-        measure(late, matcher(), rankers(), "similarity_mean", CONFIG)
+    with pytest.raises(
+        DataError, match=r"events\.timestamp: expected users with earlier events who interact with new items"
+    ):
+        evaluate_rankings(late, matcher(), rankers(), "similarity_mean", CONFIG)

@@ -62,13 +62,13 @@ def test_weights_weigh_the_queries() -> None:
 
 
 @pytest.mark.parametrize("n_queries", [0, 1, 5])
-def test_fewer_than_two_users_tell_nothing_of_the_spread(n_queries: int) -> None:
+def test_with_fewer_than_two_users_the_interval_is_unknown(n_queries: int) -> None:
     groups = np.zeros(n_queries)
     found = paired_bootstrap(np.zeros(n_queries), np.full(n_queries, 0.2), groups=groups, generator=seeded())
     assert (found.low, found.high) == (-1.0, 1.0)
 
 
-def test_many_users_are_bundled_without_changing_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_users_are_merged_into_clusters_without_changing_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     gains, users = seeded().normal(0.1, 1.0, 6000), np.arange(6000)
     apart = paired_bootstrap(np.zeros(6000), gains, groups=users, generator=seeded(1))
     monkeypatch.setattr(intervals, "MAX_CLUSTERS", 500)
@@ -81,7 +81,7 @@ def test_columns_together_equal_columns_alone(monkeypatch: pytest.MonkeyPatch) -
     gains, users = seeded().normal(size=(60, 3)), seeded(1).integers(0, 20, 60)
     gains[::7, 1] = np.nan
     together = paired_bootstraps(gains, groups=users, generator=seeded(2))
-    monkeypatch.setattr(intervals, "_DRAWS_AT_ONCE", 100)
+    monkeypatch.setattr(intervals, "_COUNTS_AT_ONCE", 100)
     for column, found in enumerate(together):
         alone = paired_bootstrap(np.zeros(60), gains[:, column], groups=users, generator=seeded(2))
         close(alone, found, "float64")

@@ -16,7 +16,7 @@ from training.fitting.match_batches import BatchConfig, MatchBatches
 
 DIM = 8
 CONFIG = MatchTrainingConfig(dropout=0.1, batch=BatchConfig(queries=8, negatives=4))
-# Whoever has 0 or 1 turns to 2, whoever has 3 turns to 4.
+# Users of 0 or 1 go on to 2, users of 3 go on to 4.
 LOG = [
     event for user in range(3) for event in (Event(user, [0, 1, 3][user], 1), Event(user, [2, 2, 4][user], 2 + user))
 ]
@@ -28,7 +28,8 @@ def unit_vectors() -> torch.Tensor:
 
 def fitted(steps: int = 40, *, seed: int = 0, log: list[Event] = LOG) -> tuple[MatchModule, list[tuple[int, float]]]:
     generator = torch.Generator().manual_seed(seed)
-    module, told = MatchModule(MatchConfig(dim=DIM, n_heads=2, head_dim=4), generator), []
+    module = MatchModule(MatchConfig(dim=DIM, n_heads=2, head_dim=4), generator)
+    steps_done: list[tuple[int, float]] = []
     batches = MatchBatches(
         event_log(log), N_ITEMS, until=99, memory=MemoryConfig(recent=4), config=CONFIG.batch, seed=seed
     )
@@ -39,15 +40,15 @@ def fitted(steps: int = 40, *, seed: int = 0, log: list[Event] = LOG) -> tuple[M
         steps=steps,
         config=CONFIG,
         generator=generator,
-        on_step=lambda step, loss: told.append((step, loss)),
+        on_step=lambda step, loss: steps_done.append((step, loss)),
     )
-    return module, told
+    return module, steps_done
 
 
-def test_loss_falls_and_every_step_is_told() -> None:
-    _, told = fitted(120)
-    assert [step for step, _ in told] == list(range(1, 121))
-    losses = np.array([loss for _, loss in told])
+def test_loss_falls_and_every_step_is_reported() -> None:
+    _, steps_done = fitted(120)
+    assert [step for step, _ in steps_done] == list(range(1, 121))
+    losses = np.array([loss for _, loss in steps_done])
     assert np.isfinite(losses).all()
     assert losses[-20:].mean() < losses[:20].mean() / 3
 
@@ -59,15 +60,15 @@ def test_same_seed_gives_the_same_module() -> None:
     assert not torch.equal(first["query"], other["query"])
 
 
-def test_nothing_to_learn_from_leaves_the_module_as_it_was() -> None:
-    module, told = fitted(10, log=[Event(0, 0, 1), Event(1, 2, 1)])
+def test_a_log_without_examples_leaves_the_module_as_it_was() -> None:
+    module, steps_done = fitted(10, log=[Event(0, 0, 1), Event(1, 2, 1)])
     fresh = MatchModule(module.config, torch.Generator().manual_seed(0))
-    assert told == []
+    assert steps_done == []
     for name, weight in fresh.state_dict().items():
         close(module.state_dict()[name], weight, "exact")
 
 
-def test_module_is_left_in_evaluation_mode_and_learned_with_all_its_parameters() -> None:
+def test_module_ends_in_evaluation_mode_with_all_its_parameters_fitted() -> None:
     module, _ = fitted(5)
     fresh = MatchModule(module.config, torch.Generator().manual_seed(0)).state_dict()
     assert not module.training

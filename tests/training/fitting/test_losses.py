@@ -14,7 +14,7 @@ SEEDS = st.integers(0, 10_000)
 
 
 def case(seed: int, n_queries: int = 3, n_candidates: int = 5) -> tuple[torch.Tensor, ...]:
-    """Scores, positives (one at least), what is excluded (no positive), and how candidates were drawn."""
+    """Scores, positives (at least one per query), excluded candidates (never positives), and log draws."""
     random = np.random.default_rng(seed)
     positives = random.random((n_queries, n_candidates)) < 0.3
     positives[np.arange(n_queries), random.integers(n_candidates, size=n_queries)] = True
@@ -37,7 +37,8 @@ def slow_loss(scores: torch.Tensor, positives: torch.Tensor, excluded: torch.Ten
 
 def test_loss_of_a_case_by_hand() -> None:
     scores = torch.tensor([[1.0, 2.0, 50.0]])
-    positives, excluded = torch.tensor([[True, False, False]]), torch.tensor([[False, False, True]])
+    positives = torch.tensor([[True, False, False]])
+    excluded = torch.tensor([[False, False, True]])
     draws = torch.log(torch.tensor([0.5, 1.0, 1.0]))
     close(sampled_softmax(scores, positives, excluded, draws), math.log(1 + math.e**2 / (2 * math.e)), "float32")
 
@@ -57,12 +58,12 @@ def test_loss_of_a_batch_is_the_mean_of_single_ones(seed: int) -> None:
 @given(SEEDS, st.permutations(range(5)))
 def test_order_of_the_candidates_does_not_matter(seed: int, order: list[int]) -> None:
     scores, positives, excluded, draws = case(seed)
-    turned = sampled_softmax(scores[:, order], positives[:, order], excluded[:, order], draws[order])
-    close(turned, sampled_softmax(scores, positives, excluded, draws), "float64")
+    permuted = sampled_softmax(scores[:, order], positives[:, order], excluded[:, order], draws[order])
+    close(permuted, sampled_softmax(scores, positives, excluded, draws), "float64")
 
 
 @given(SEEDS)
-def test_excluded_candidates_have_no_part_in_it(seed: int) -> None:
+def test_excluded_candidates_change_neither_loss_nor_gradient(seed: int) -> None:
     scores, positives, excluded, draws = case(seed)
     scores.requires_grad_()
     loss = sampled_softmax(scores, positives, excluded, draws)
@@ -72,8 +73,9 @@ def test_excluded_candidates_have_no_part_in_it(seed: int) -> None:
     close(sampled_softmax(scores + 1000.0 * excluded, positives, excluded, draws), loss, "float64")
 
 
-def test_what_is_drawn_often_is_corrected_for() -> None:
-    positives, nothing = torch.tensor([[True, False]]), torch.zeros(1, 2, dtype=torch.bool)
+def test_candidates_that_are_drawn_often_count_less() -> None:
+    positives = torch.tensor([[True, False]])
+    nothing = torch.zeros(1, 2, dtype=torch.bool)
     often = sampled_softmax(torch.zeros(1, 2), positives, nothing, torch.tensor([0.0, -5.0]))
     seldom = sampled_softmax(torch.zeros(1, 2), positives, nothing, torch.tensor([-5.0, 0.0]))
     assert seldom < math.log(2) < often

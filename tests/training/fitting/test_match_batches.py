@@ -6,10 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of, without
+from cancelled_logs import Cancellation, cancellations, frame_of, turns, without
 from feature_store import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
-from five_item_dataset import CONFIG as SCENE
+from five_item_dataset import CONFIG as DATASET_CONFIG
 from five_item_dataset import catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.matching.user_memory import MemoryConfig
@@ -39,12 +39,12 @@ def batches_of(dataset: Dataset, until: int, config: BatchConfig = CONFIG) -> Ma
     )
 
 
-def scene_with(log: list[Event], taken_back: list[Cancellation]) -> Dataset:
-    return Dataset.of(catalogue(), frame_of(log, taken_back), impression_frame([]), SCENE)
+def dataset_with(log: list[Event], cancels: list[Cancellation]) -> Dataset:
+    return Dataset.of(catalogue(), frame_of(log, cancels), impression_frame([]), DATASET_CONFIG)
 
 
 def memories(batch: Batch) -> list[list[int]]:
-    counts = torch.bincount(batch.slots.memory_index, minlength=batch.slots.n_memories).tolist()
+    counts = torch.bincount(batch.slots.owner, minlength=batch.slots.n_memories).tolist()
     return [rows.tolist() for rows in torch.split(batch.slots.rows, counts)]
 
 
@@ -66,19 +66,19 @@ def test_every_query_has_a_positive_and_a_memory_that_does_not_hold_it(log: list
         assert batch.slots.n_memories == len(batch.positives) == CONFIG.queries
         assert batch.candidates.tolist() == sorted(set(batch.candidates.tolist()))
         assert not (batch.positives & batch.excluded).any()
-        for memory, asked, excluded in zip(
+        for memory, wanted, excluded in zip(
             memories(batch), marked(batch, batch.positives), marked(batch, batch.excluded), strict=True
         ):
-            assert 1 <= len(asked) <= CONFIG.positives
+            assert 1 <= len(wanted) <= CONFIG.positives
             assert 1 <= len(memory) <= 3
-            assert not asked & set(memory)
+            assert not wanted & set(memory)
             assert set(memory) & set(batch.candidates.tolist()) <= excluded
 
 
 @FEWER
 @given(logs(min_size=4, max_size=20), logs(from_time=LAST_TIME + 1), st.integers(0, 3))
 def test_events_after_the_period_change_no_step(past: list[Event], future: list[Event], seed: int) -> None:
-    # What happened in the period and arrives after it is on the other side of the cut, too.
+    # Events of the period that arrive after it belong to the later part, too.
     past = [event for event in past if is_known(event, LAST_TIME + 1)]
     first, second = (batches(event_log(log), until=LAST_TIME, seed=seed) for log in (past, past + future))
     assert first.n_examples == second.n_examples
@@ -90,38 +90,39 @@ def test_a_step_of_a_user_with_a_past_by_hand() -> None:
     batch = batches(log, config=BatchConfig(queries=1, negatives=200, positives=1)).draw()
     assert batch.candidates.tolist() == list(range(N_ITEMS))
     assert memories(batch) == [[0]]
-    (asked,) = marked(batch, batch.positives)
-    assert len(asked) == 1
-    assert asked < {1, 2, 3}
-    # The memory, and the positives that this step does not ask for, are no negatives: only 4 is one.
-    assert marked(batch, batch.excluded) == [{0, 1, 2, 3} - asked]
+    (wanted,) = marked(batch, batch.positives)
+    assert len(wanted) == 1
+    assert wanted < {1, 2, 3}
+    # Neither the memory nor the positives that this step leaves out are negatives: only 4 is one.
+    assert marked(batch, batch.excluded) == [{0, 1, 2, 3} - wanted]
 
 
-def test_first_baskets_hold_out_half_at_most_and_remember_the_rest() -> None:
+def test_at_most_half_of_a_first_basket_is_held_out_and_the_rest_is_the_memory() -> None:
     log = event_log([Event(0, item, 5) for item in range(5)])
     drawn = batches(log, config=BatchConfig(queries=40, negatives=2, positives=4))
     assert drawn.n_examples == 1
-    batch, sizes = drawn.draw(), set()
-    for memory, asked in zip(memories(batch), marked(batch, batch.positives), strict=True):
-        assert 1 <= len(asked) <= 2
-        assert not asked & set(memory)
-        sizes.add((len(memory), len(asked)))
+    batch = drawn.draw()
+    sizes = set()
+    for memory, wanted in zip(memories(batch), marked(batch, batch.positives), strict=True):
+        assert 1 <= len(wanted) <= 2
+        assert not wanted & set(memory)
+        sizes.add((len(memory), len(wanted)))
     assert {size for size, _ in sizes} == {1, 2, 3}
-    assert {asked for _, asked in sizes} == {1, 2}
+    assert {wanted for _, wanted in sizes} == {1, 2}
 
 
 def test_a_first_basket_of_one_item_is_no_example() -> None:
     assert batches(event_log([Event(0, 1, 5), Event(1, 2, 6)])).n_examples == 0
 
 
-def test_a_first_basket_of_which_parts_arrive_late_can_be_drawn() -> None:
+def test_first_baskets_of_which_parts_arrive_late_are_no_examples() -> None:
     log = [Event(0, 1, 5), Event(0, 2, 5, available=9), Event(1, 1, 5, available=8), Event(1, 2, 5, available=9)]
     drawn = batches(event_log([*log, Event(2, 1, 5), Event(2, 3, 5)]))
     assert drawn.n_examples == 1
     assert all(sorted(memory) in ([1], [3]) for memory in memories(drawn.draw()))
 
 
-def test_an_item_that_nobody_touched_yet_is_no_negative() -> None:
+def test_an_item_without_any_event_yet_is_no_negative() -> None:
     log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(1, 2, 2, "skip"), Event(1, 3, 9)])
     batch = batches(log, until=2, config=BatchConfig(queries=1, negatives=200, positives=1)).draw()
     assert batch.candidates.tolist() == [0, 1, 2]
@@ -130,25 +131,28 @@ def test_an_item_that_nobody_touched_yet_is_no_negative() -> None:
 def test_popular_items_are_drawn_more_often_and_corrected_for() -> None:
     log = event_log([Event(user, 0, user) for user in range(3)] + [Event(0, 1, 7)])
     drawn = batches(log, config=BatchConfig(queries=1, negatives=1, positives=1, popularity_power=1.0))
-    counts, n_steps = np.zeros(N_ITEMS), 1000
+    counts = np.zeros(N_ITEMS)
+    n_steps = 1000
     for _ in range(n_steps):
-        batch = drawn.draw()  # the one example asks for item 1; beside it there is what was drawn, if that is another
+        batch = (
+            drawn.draw()
+        )  # the only example has the positive 1; the other candidate, if any, is the negative that was drawn
         counts[batch.candidates.numpy()] += 1
     share = np.array([4, 2, 0, 0, 0]) / 6
-    others = [0, 2, 3, 4]
-    assert np.abs(counts[others] / n_steps - share[others]).max() < 0.06  # four standard deviations
+    negatives = [0, 2, 3, 4]
+    assert np.abs(counts[negatives] / n_steps - share[negatives]).max() < 0.06  # four standard deviations
     expected = share + (np.array([3, 1, 0, 0, 0]) + 0.1) / (4 + 0.5)
     close(batch.log_draws, np.log(np.minimum(expected, 1))[batch.candidates.numpy()], "float32")
 
 
 def test_a_query_weighs_half_for_each_half_life_of_queries_that_came_later() -> None:
-    times = np.array([1, 1, 2, 3])  # of four queries: after the first two come two, a half; queries of a time are alike
+    times = np.array([1, 1, 2, 3])  # two of four queries, a half, come after the first two; equal times, equal weights
     close(recency_weights(times, 0.25), np.array([0.25, 0.25, 0.5, 1.0]), "float32")
     close(recency_weights(times, np.inf), np.ones(4), "exact")
     assert len(recency_weights(times[:0], 0.25)) == 0
 
 
-def test_recent_queries_are_drawn_more_often_where_they_are_preferred() -> None:
+def test_recent_queries_are_drawn_more_often_if_they_are_preferred() -> None:
     log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(1, 2, 3), Event(1, 1, 4)])
     config = BatchConfig(queries=4000, negatives=2, positives=1, half_life=0.25)
 
@@ -156,11 +160,10 @@ def test_recent_queries_are_drawn_more_often_where_they_are_preferred() -> None:
         drawn = MatchBatches(
             log, N_ITEMS, until=9, memory=MemoryConfig(), config=config, seed=0, prefers_recent=prefers_recent
         )
-        return float(
-            (drawn.draw().slots.rows == 2).double().mean()
-        )  # its memory holds item 2, the earlier one's item 0
+        # The later query's memory holds item 2, the earlier one's item 0.
+        return float((drawn.draw().slots.rows == 2).double().mean())
 
-    # Weights 1 and 1/4, or alike; more than three standard deviations are allowed.
+    # Weights 1 and 1/4, or equal ones; the tolerances are more than three standard deviations.
     assert abs(share_of_the_later(prefers_recent=True) - 0.8) < 0.02
     assert abs(share_of_the_later(prefers_recent=False) - 0.5) < 0.03
 
@@ -168,56 +171,58 @@ def test_recent_queries_are_drawn_more_often_where_they_are_preferred() -> None:
 @pytest.mark.parametrize("seed", [0, 7])
 def test_same_seed_gives_the_same_steps(seed: int) -> None:
     log = event_log([Event(user, (user + step) % N_ITEMS, step // 2) for user in range(3) for step in range(5)])
-    first, second, other = batches(log, seed=seed), batches(log, seed=seed), batches(log, seed=seed + 1)
-    steps = [(first.draw(), second.draw(), other.draw()) for _ in range(5)]
+    first = batches(log, seed=seed)
+    second = batches(log, seed=seed)
+    third = batches(log, seed=seed + 1)
+    steps = [(first.draw(), second.draw(), third.draw()) for _ in range(5)]
     assert all(same(a, b) for a, b, _ in steps)
     assert not all(same(a, c) for a, _, c in steps)
 
 
-def test_what_is_taken_back_is_in_the_memories_of_the_moments_at_which_it_counted() -> None:
-    dataset = scene_with([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 5), Event(0, 3, 8)], [Cancellation(0, 6)])
+def test_cancelled_events_are_in_the_memories_of_queries_before_their_cancellation() -> None:
+    dataset = dataset_with([Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 5), Event(0, 3, 8)], [Cancellation(0, 6)])
     drawn = batches_of(dataset, 9, BatchConfig(queries=60, negatives=2, positives=1))
-    assert drawn.n_examples == 3  # item 0 itself is taken back by then: no positive
+    assert drawn.n_examples == 3  # item 0 itself is cancelled by then: no positive
     batch = drawn.draw()
-    asked = [min(items) for items in marked(batch, batch.positives)]
-    assert {(tuple(sorted(memory)), item) for memory, item in zip(memories(batch), asked, strict=True)} == {
+    wanted = [min(items) for items in marked(batch, batch.positives)]
+    assert {(tuple(sorted(memory)), item) for memory, item in zip(memories(batch), wanted, strict=True)} == {
         ((0,), 1),
         ((0, 1), 2),
         ((1, 2), 3),
     }
 
 
-def test_of_a_first_basket_what_is_taken_back_later_is_remembered_and_not_asked_for() -> None:
-    dataset = scene_with([Event(0, item, 5) for item in range(4)], [Cancellation(0, 7)])
+def test_item_of_a_first_basket_that_is_cancelled_later_is_remembered_and_no_positive() -> None:
+    dataset = dataset_with([Event(0, item, 5) for item in range(4)], [Cancellation(0, 7)])
     batch = batches_of(dataset, 9, BatchConfig(queries=60, negatives=2, positives=4)).draw()
-    asked = marked(batch, batch.positives)
-    assert set().union(*asked) == {1, 2, 3}
+    wanted = marked(batch, batch.positives)
+    assert set().union(*wanted) == {1, 2, 3}
     assert any(0 in memory for memory in memories(batch))
 
 
 @FEWER
 @given(logs(late=False, min_size=4, max_size=14), cancellations(), st.integers(4, 2 * LAST_TIME))
-def test_memories_are_those_that_serving_reads_at_the_moment(
-    log: list[Event], taken_back: list[Cancellation], until: int
+def test_memories_are_those_that_serving_reads_at_the_time_of_the_query(
+    log: list[Event], cancels: list[Cancellation], until: int
 ) -> None:
-    frame, dataset = frame_of(log, taken_back), scene_with(log, taken_back)
+    frame, dataset = frame_of(log, cancels), dataset_with(log, cancels)
     warm: list[tuple[list[int], set[int]]] = []
     first: list[tuple[set[int], set[int]]] = []
-    for time, user, positives, had in expected_queries(frame, -1, until):
-        asked = {ITEMS.to_list().index(item) for item in positives}
+    for time, user, positives, had in turns(frame, -1, until):
+        wanted = {ITEMS.to_list().index(item) for item in positives}
         for at, kept in ((time, had), (time + 1, not had)):
-            then = EventLog.from_frame(without(frame, at), USERS, ITEMS, SCENE.signals)
+            then = EventLog.from_frame(without(frame, at), USERS, ITEMS, DATASET_CONFIG.signals)
             row = np.array([USERS.to_list().index(user)])
             items = then.past(row, np.array([at]), 3 if had else None).items.values.tolist()
             if kept and had:
-                warm.append((items, asked))
+                warm.append((items, wanted))
             elif kept:
-                first.append((set(items), asked))
+                first.append((set(items), wanted))
     drawn = batches_of(dataset, until, BatchConfig(queries=12, negatives=2, positives=99))
-    assert drawn.n_examples == len(warm) + sum(len(asked) >= 2 for _, asked in first)
+    assert drawn.n_examples == len(warm) + sum(len(wanted) >= 2 for _, wanted in first)
     batch = drawn.draw() if drawn.n_examples else None
-    for memory, asked in zip(memories(batch), marked(batch, batch.positives), strict=True) if batch else ():
-        assert (memory, asked) in warm or any(set(memory) <= basket and asked < new for basket, new in first)
+    for memory, wanted in zip(memories(batch), marked(batch, batch.positives), strict=True) if batch else ():
+        assert (memory, wanted) in warm or any(set(memory) <= basket and wanted < new for basket, new in first)
 
 
 @FEWER

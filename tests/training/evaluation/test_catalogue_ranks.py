@@ -6,7 +6,6 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import slow_reference
 from feature_store.ragged import Ragged
 from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
@@ -17,18 +16,12 @@ from recmem.retrieval.retrieve import RetrievalConfig
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close
-from training.evaluation.positive_ranks import (
-    GridRanks,
-    positive_slices,
-    query_slices,
-    recall_at,
-    retrieved_ranks,
-)
+from training.evaluation.catalogue_ranks import CatalogueRankCollector, recall_at, retrieved_ranks
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 
 FEWER = settings(max_examples=25)  # each builds a dataset
-ROWS = {"match": "match_raw", "popular": "popularity_before_test"}
+BASELINES = {"match": "match_raw", "popular": "popularity_before_test"}
 
 
 def random_generator() -> np.random.Generator:
@@ -41,11 +34,11 @@ def ranking_data(candidates: list[list[int]], labels: list[int] | None = None) -
     return RankingData(PairFeatures(rows, {}), flags)
 
 
-def grid_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> GridRanks:
-    grid = GridRanks(dataset, queries, ROWS, 4, exclude_seen, random_generator())
+def collected_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> CatalogueRankCollector:
+    collector = CatalogueRankCollector(dataset, queries, BASELINES, 4, exclude_seen, random_generator())
     batch = QueryBatch.of(dataset, queries.users, queries.times)
-    retrieved_features(dataset, matcher(), batch, RetrievalConfig(candidates=2), on_scores=grid)
-    return grid
+    retrieved_features(dataset, matcher(), batch, RetrievalConfig(candidates=2), on_scores=collector)
+    return collector
 
 
 @FEWER
@@ -53,7 +46,7 @@ def grid_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> Gri
 def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[Event], exclude_seen: bool) -> None:
     dataset = dataset_of(log)
     queries = queries_between(dataset.log, 0, LAST_TIME)
-    grid = grid_ranks(dataset, queries, exclude_seen=exclude_seen)
+    collector = collected_ranks(dataset, queries, exclude_seen=exclude_seen)
     if not len(queries):
         return
     batch = QueryBatch.of(dataset, queries.users, queries.times)
@@ -66,8 +59,8 @@ def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[E
         n_ranked.append(len(left))
         for positive in queries.positives.row(row):
             expected.append(1 + sum(scores[row, item] > scores[row, positive] for item in left))
-    close(np.concatenate(grid.ranks["match"]), expected, "exact")
-    assert grid.n_ranked == n_ranked
+    close(np.concatenate(collector.ranks["match"]), expected, "exact")
+    assert collector.n_ranked == n_ranked
 
 
 def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -> None:
@@ -75,11 +68,15 @@ def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -
     queries = queries_between(dataset.log, 8, 9)
     ranks = []
     for seed in range(40):
-        grid = GridRanks(dataset, queries, ROWS, 2, True, np.random.default_rng(seed))
+        collector = CatalogueRankCollector(dataset, queries, BASELINES, 2, True, np.random.default_rng(seed))
         retrieved_features(
-            dataset, matcher(), QueryBatch.of(dataset, queries.users, queries.times), RetrievalConfig(), on_scores=grid
+            dataset,
+            matcher(),
+            QueryBatch.of(dataset, queries.users, queries.times),
+            RetrievalConfig(),
+            on_scores=collector,
         )
-        ranks.append(float(np.concatenate(grid.ranks["popular"])[0]))
+        ranks.append(float(np.concatenate(collector.ranks["popular"])[0]))
     assert set(ranks) == {1, 2, 3, 4}  # nothing happened before 2: all four that are left tie
 
 
@@ -113,42 +110,3 @@ def test_recall_counts_the_first_candidates_of_each_query() -> None:
     data = ranking_data([[4, 2, 7], [2, 1]], [0, 1, 1, 1, 0])
     positives = Ragged.from_lists([[2, 7, 9], [2]])
     close([recall_at(data, positives, k) for k in (1, 2, 3)], [1 / 4, 2 / 4, 3 / 4], "exact")
-
-
-def test_queries_fall_into_slices_by_the_length_of_their_memory() -> None:
-    log = [Event(0, step % N_ITEMS, step) for step in range(30)]
-    dataset = dataset_of(log)
-    times = np.array([0, 1, 5, 6, 20, 21, 30])
-    queries = Queries(np.zeros(7, np.int64), times, Ragged.from_lists([[0]] * 7))
-    slices = {name: np.flatnonzero(mask).tolist() for name, mask in query_slices(dataset, queries).items()}
-    assert slices == {"memory 1-5": [1, 2], "memory 6-20": [3, 4], "memory 21+": [5, 6]}
-
-
-def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
-    # The span that ages are measured in is 20: an item is young for less than 20 / 12.
-    log = [Event(0, 0, 1), Event(0, 1, 9), Event(1, 2, 3), Event(1, 0, 10), Event(1, 1, 10), Event(1, 3, 10)]
-    dataset = dataset_of(log)
-    queries = Queries(dataset.user_rows(USERS.gather([1])), np.array([10]), Ragged.from_lists([[0, 1, 3]]))
-    without, with_ = np.array([50.0, 1.0, np.inf]), np.array([1.0, 1.0, 2.0])
-    slices = positive_slices(dataset, queries, 8, without, with_)
-    assert set(slices) == {"cold items", "warm items", "item young", "item old"}
-    n_positives = {name: part.n_positives.tolist() for name, part in slices.items()}
-    # Item 1 was first touched after the cut, 3 never before.
-    assert n_positives == {"cold items": [2], "warm items": [1], "item young": [1], "item old": [1]}
-    close(slices["cold items"].without, [1 / 2], "exact")
-    close(slices["cold items"].with_, [1.0], "exact")
-    close(slices["warm items"].without, [0.0], "exact")
-
-
-@FEWER
-@given(logs(late=False, min_size=6), st.integers(0, LAST_TIME))
-def test_cold_are_the_items_without_an_event_before_the_test(log: list[Event], test_from: int) -> None:
-    dataset = dataset_of(log)
-    queries = queries_between(dataset.log, test_from, LAST_TIME)
-    ranks = np.ones(len(queries.positives.values))
-    slices = positive_slices(dataset, queries, test_from, ranks, ranks)
-    warm = {event.item for event in log if slow_reference.is_known(event, test_from + 1)}
-    n_cold = sum(item not in warm for item in queries.positives.values.tolist())
-    assert ("cold items" in slices) == (n_cold > 0)
-    if n_cold:
-        assert int(slices["cold items"].n_positives.sum()) == n_cold

@@ -1,0 +1,47 @@
+"""What each figure of a report draws."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.patches import Rectangle
+
+from example_report import ledger
+from tolerances import close
+from training.report import charts, plots
+from training.report.charts import Panel
+
+
+def widths(axes: Axes) -> list[float]:
+    return [bar.get_width() for bar in axes.patches if isinstance(bar, Rectangle)]
+
+
+def test_bars_are_as_long_as_the_figures_and_in_their_order() -> None:
+    bars = plots.lift_figure(ledger()).axes[0]
+    assert widths(bars) == [0.095, 0.142, 0.249]
+    assert [label.get_text() for label in bars.get_yticklabels()] == [
+        "ranker without match",
+        "co-visitation",
+        "ranker with match",
+    ]
+
+
+def test_a_forest_shows_each_interval_where_it_lies_and_by_its_sign() -> None:
+    axes = plots.slices_figure(ledger()).axes[0]
+    spans = {tuple(np.asarray(line.get_xdata()).tolist()): line.get_color() for line in axes.lines}
+    assert spans[(0.1, 0.2)] == charts.MATCH
+    assert spans[(-0.15, -0.05)] == charts.LOSS
+    assert (-1.0, 1.0) not in spans
+    assert axes.get_xlim()[0] > -0.5
+
+
+def test_importance_is_drawn_as_shares_of_the_whole() -> None:
+    axes = plots.importance_figure({"a": 6.0, "b": 3.0, "c": 1.0}, n_features=2).axes[0]
+    close(widths(axes), [0.3, 0.6], "float64")
+
+
+def test_the_curves_of_both_rankers_have_their_labels_and_the_colours_of_their_bars() -> None:
+    curves = {"ranker_without_match": [0.1, 0.2], "ranker_with_match": [0.2, 0.4], "validation": [0.3, 0.3]}
+    axes = plots.curves_figure([Panel("Rankers", "boosting round", "NDCG@10", curves)]).axes[0]
+    assert [text.get_text() for text in axes.texts] == ["ranker without match", "ranker with match", "validation"]
+    assert [line.get_color() for line in axes.lines] == [charts.WITHOUT, charts.MATCH, charts.CURVES[2]]

@@ -1,0 +1,42 @@
+"""What `recmem train` prints about its ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from example_report import ledger
+from training.evaluation.ledger import Ledger, Row
+from training.report.terminal import show_ledger
+
+
+def printed(capsys: pytest.CaptureFixture[str], shown: Ledger) -> str:
+    show_ledger(shown)
+    return capsys.readouterr().out
+
+
+def test_rankings_slices_and_lifts_are_printed_under_their_plain_names(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    rows = (Row("text_similarity", {"ndcg@10": 0.05, "auc": float("nan")}), *ledger().rows)
+    text = printed(capsys, replace(ledger(), rows=rows))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[0] == "1,386 queries after 2025-08-09, each ranking the whole catalogue (3,934 items)"
+    assert "ranking NDCG@10 AUC Recall@10 MRR" in lines
+    assert "untrained text similarity 0.050 - - -" in lines
+    assert "ranker with match 0.249 0.700 0.300 0.200" in lines
+    assert "cold items Recall@10 265 0.000 0.540 +0.490 to +0.610" in lines
+    assert "one user NDCG@10 1 0.300 0.200 too few users" in lines
+    assert lines[-2:] == [
+        "NDCG@10: 0.095 without match, 0.249 with match (lift +0.154, 95% interval +0.140 to +0.170)",
+        "MRR: 0.200 without match, 0.200 with match (lift +0.000, 95% interval -0.010 to +0.010)",
+    ]
+
+
+def test_impressions_rank_what_they_showed_and_not_the_catalogue(capsys: pytest.CaptureFixture[str]) -> None:
+    protocol = replace(ledger().protocol, candidates="impressions")
+    first = printed(capsys, replace(ledger(), protocol=protocol)).splitlines()[0]
+    assert first == "1,386 impressions after 2025-08-09, each ranking the items that it showed"
+    assert "3,934" not in first

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import small_training
+from feature_store.point_in_time.click_through import CLICK_FEATURES
+from feature_store.ragged import Ragged
+from recmem.matching.calibration import Calibration
+from recmem.matching.matcher import MATCH_FEATURES
+from recmem.ranking.pair_features import PairFeatures
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.fitting.fit_ranker import RankingData
+from training.steps.rank import RankSummary, _features_by_ranker
+
+
+def test_summary_comes_back_as_it_was(tmp_path: Path) -> None:
+    summary = RankSummary("similarity_max", Calibration(0.5, -1.25), {WITH_MATCH: [0.1, 0.2]})
+    summary.write(tmp_path)
+    assert RankSummary.read(tmp_path) == summary
+
+
+def test_trained_run_has_a_curve_per_ranker_and_a_pooling_among_the_text_similarities() -> None:
+    summary = RankSummary.read(small_training.trained() / "run" / "work" / "rank")
+    assert set(summary.curves) == {WITHOUT_MATCH, WITH_MATCH}
+    assert summary.pooling in MATCH_FEATURES
+    assert summary.calibration.slope > 0
+
+
+@pytest.mark.parametrize("has_impressions", [False, True])
+def test_rankers_differ_by_the_match_features_only(has_impressions: bool) -> None:
+    names = ("match_raw", "popularity", *CLICK_FEATURES, "similarity_max")
+    values = {name: np.zeros(1, np.float32) for name in names}
+    data = RankingData(PairFeatures(Ragged.from_lists([[0]]), values), np.zeros(1, np.int8))
+    features = _features_by_ranker(data, has_impressions=has_impressions)
+    clicks = CLICK_FEATURES if has_impressions else ()
+    assert features == {
+        WITHOUT_MATCH: ("popularity", *clicks),
+        WITH_MATCH: ("match_raw", "popularity", *clicks, "similarity_max"),
+    }

@@ -1,0 +1,52 @@
+"""What a run reports of its data: counts, dates, windows, and the events that it could not use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import pytest
+
+import small_training
+from training.config import TrainingConfig
+from training.progress import Silent
+from training.run import open_run
+from training.steps.report_content import _data_facts, _windows
+from training.tables import Tables
+from training.training_data import TrainingData
+
+
+@dataclass(frozen=True)
+class RunOf:
+    """As much of a run as the facts are read from."""
+
+    training_data: TrainingData
+
+
+@pytest.fixture(scope="module")
+def training_data() -> TrainingData:
+    folder = small_training.trained() / "run"
+    return open_run(Tables(), folder, None, TrainingConfig(), Silent()).training_data
+
+
+def test_facts_count_the_tables_and_date_the_log(training_data: TrainingData) -> None:
+    facts = _data_facts(RunOf(training_data))  # type: ignore[arg-type]
+    times = small_training.events()["timestamp"]
+    assert (facts["items"], facts["users"], facts["events"]) == (21, 30, 180)
+    assert facts["first event"] == times.min().strftime("%Y-%m-%d")  # type: ignore[union-attr]
+    assert facts["last event"] == times.max().strftime("%Y-%m-%d")  # type: ignore[union-attr]
+    assert facts["text columns"] == "title, section"
+    assert "events of unknown items" not in facts
+
+
+def test_events_of_unknown_items_are_a_fact_if_there_are_any(training_data: TrainingData) -> None:
+    facts = _data_facts(RunOf(replace(training_data, events_of_unknown_items=4)))  # type: ignore[arg-type]
+    assert facts["events of unknown items"] == 4
+
+
+def test_windows_follow_each_other_from_the_first_event_to_the_last(training_data: TrainingData) -> None:
+    windows = _windows(RunOf(training_data))  # type: ignore[arg-type]
+    assert [window.name for window in windows] == ["match model", "ranker", "test"]
+    assert [window.end for window in windows[:-1]] == [window.start for window in windows[1:]]
+    assert datetime.fromisoformat(windows[0].start) == small_training.events()["timestamp"].min()
+    assert datetime.fromisoformat(windows[-1].end).tzinfo == UTC

@@ -1,0 +1,112 @@
+"""`train` from Python: frames give what files give, nothing is printed, unusable input is refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import pandas as pd
+import polars as pl
+import pytest
+
+import recmem
+import small_training
+from feature_store import DataError
+from training.api import train
+from training.config import TrainingConfig
+from training.pipeline import step_key_of
+from training.progress import Silent
+from training.run import TrainingResult, open_run
+from training.tables import Tables
+
+
+@pytest.fixture(autouse=True)
+def default_tracking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs are tracked in their own folder, whatever the environment is."""
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def reused_steps(result: TrainingResult) -> set[str]:
+    """The steps that the newest run has reused."""
+    client = mlflow.MlflowClient(f"sqlite:///{result.out / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("recmem")
+    runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
+    steps = [run for run in runs if "recmem.step" in run.data.tags][:5]
+    return {run.data.tags["recmem.step"] for run in steps if "recmem.reused_from" in run.data.tags}
+
+
+@pytest.mark.timeout(600)
+def test_frames_of_all_three_kinds_give_the_ledger_of_the_files(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    expected = (small_training.trained() / "run" / "ledger.json").read_bytes()
+    items = small_training.items()
+    events = small_training.events()
+    capfd.readouterr()
+    whole = train(items, events, out=tmp_path / "run")
+    assert capfd.readouterr() == ("", "")
+    assert (whole.out / "ledger.json").read_bytes() == expected
+    assert reused_steps(whole) == set()
+    assert recmem.load(whole.bundle).recommend(["curl"], k=3).height == 3
+    # The same rows from another library are duplicates to the store: the steps after the ingest are reused.
+    for frames in ((items.to_pandas(), events.to_pandas()), (items.to_arrow(), events.to_arrow())):
+        result = train(*frames, out=tmp_path / "run")
+        receipts = (result.out / "work" / "ingest" / "receipts.txt").read_text()
+        assert "items: 0 new, 21 duplicate, 0 rejected of 21 rows" in receipts
+        assert "events: 0 new, 180 duplicate, 0 rejected of 180 rows" in receipts
+        assert (result.out / "ledger.json").read_bytes() == expected
+        assert reused_steps(result) >= {"encode", "match", "rank", "evaluate"}
+
+
+def test_ingest_of_the_same_frames_is_reused_and_of_other_rows_is_not(tmp_path: Path) -> None:
+    def key(items: object, events: object) -> str:
+        tables = Tables.of(items, events, None)
+        return step_key_of(open_run(tables, tmp_path, None, TrainingConfig(), Silent()), "ingest")
+
+    items = small_training.items()
+    events = small_training.events()
+    assert key(items, events) == key(items.clone(), events.clone())
+    assert key(items.to_arrow(), events.to_pandas()) == key(items.to_arrow(), events.to_pandas())
+    assert len({key(items, events), key(items[1:], events), key(items, events[1:])}) == 3
+
+
+def test_neither_tables_nor_a_store_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"items, events: expected both, or a store that holds them, got neither\."):
+        train(items=small_training.items(), out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        (small_training.items().rename({"item_id": "sku"}), r"items\.item_id: expected the column"),
+        (small_training.items().clear(), r"items: expected at least one row, got 0 rows"),
+        (small_training.items().select("item_id").to_pandas(), r"items: expected at least one text column"),
+        (pd.DataFrame({"item_id": ["a", 1, b"c"], "title": "A"}), r"items: expected one type in a column, got several"),
+        ([{"item_id": "a"}], r"items: expected a polars, pandas or Arrow frame, got builtins list"),
+    ],
+)
+def test_unusable_frames_are_refused_with_the_column_and_the_remedy(items: Any, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        train(items, small_training.events(), out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"candidates": 0}, "candidates: expected at least 1, got 0"),
+        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"negative_to": 4.0}, "negative_to: expected less than positive_from"),
+        ({"positive_from": float("nan")}, "positive_from, negative_to: expected finite numbers, got nan, 2.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=message):
+        train(pl.DataFrame(), pl.DataFrame(), out=tmp_path, **setting)
+
+
+def test_shape_of_the_match_module_has_its_defaults_in_one_place() -> None:
+    from recmem.matching.match_module import MatchConfig
+
+    assert TrainingConfig().match_config(dim=384) == MatchConfig()

@@ -1,0 +1,97 @@
+"""What a run logs, read back through MLflow's client."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+from conftest import IsolatedMlflow
+from feature_store import Store
+from training.evaluation.ledger import Ledger, Lift, Protocol, Row
+from training.tracking.tracker import Tracker
+
+LEDGER = Ledger(
+    protocol=Protocol(queries=2, catalogue=3, test_from="2024-01-01", candidates="catalogue"),
+    rows=(Row("popularity", {"ndcg@10": 0.1, "auc": float("nan")}),),
+    lift={"ndcg@10": Lift(0.2, 0.3, 0.1, (0.05, 0.15))},
+    slices={},
+    retrieval={"recall@200": 0.8},
+)
+
+
+@pytest.fixture
+def client(isolated_mlflow: IsolatedMlflow) -> MlflowClient:
+    return MlflowClient(isolated_mlflow.tracking_uri)
+
+
+def artifact(client: MlflowClient, run_id: str, path: str) -> bytes:
+    return Path(client.download_artifacts(run_id, path)).read_bytes()
+
+
+def test_parameters_and_curves_come_back(client: MlflowClient, tmp_path: Path) -> None:
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_params(
+            {"match": {"heads": 4, "rate": 0.1}, **{f"p{number}": number for number in range(150)}}
+        )
+        tracker.parent.log_curve("loss@fit", [3.0, float("nan"), 1.0])
+    run_id = tracker.parent.run_id
+    params = client.get_run(run_id).data.params
+    assert (params["match.heads"], params["match.rate"], len(params)) == ("4", "0.1", 152)
+    points = [(metric.step, metric.value) for metric in client.get_metric_history(run_id, "loss_at_fit")]
+    assert points == [(1, 3.0), (3, 1.0)]
+
+
+def test_curve_longer_than_one_batch_is_logged_whole(client: MlflowClient, tmp_path: Path) -> None:
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_curve("loss", [float(step) for step in range(2100)])
+    assert [metric.step for metric in client.get_metric_history(tracker.parent.run_id, "loss")] == list(range(1, 2101))
+
+
+def test_ledger_is_logged_as_figures_and_as_file(client: MlflowClient, tmp_path: Path) -> None:
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_ledger(LEDGER)
+    assert client.get_run(tracker.parent.run_id).data.metrics == {
+        "popularity/ndcg_at_10": 0.1,
+        "lift/ndcg_at_10": 0.1,
+        "lift_low/ndcg_at_10": 0.05,
+        "lift_high/ndcg_at_10": 0.15,
+        "retrieval/recall_at_200": 0.8,
+    }
+    assert json.loads(artifact(client, tracker.parent.run_id, "ledger.json"))["protocol"]["queries"] == 2
+
+
+@pytest.mark.parametrize("name", ["lift", "lift.png"])
+def test_figure_and_files_are_artifacts(client: MlflowClient, tmp_path: Path, name: str) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("<p>")
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_figure(b"png", name)
+        tracker.parent.log_artifact(report)
+    assert artifact(client, tracker.parent.run_id, "figures/lift.png") == b"png"
+    assert artifact(client, tracker.parent.run_id, "report.html") == b"<p>"
+
+
+def test_data_is_logged_with_version_rows_and_digest(client: MlflowClient, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]}))
+    event = {"user_id": ["u"], "item_id": ["a"], "timestamp": [datetime(2024, 1, 1, tzinfo=UTC)]}
+    store.append_events(pl.DataFrame(event))
+    versions, digest = store.versions(), store.digest()
+    store.append_items(pl.DataFrame({"item_id": ["c"], "title": ["C"]}))
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_dataset(str(tmp_path / "store"), versions, digest)
+    run = client.get_run(tracker.parent.run_id)
+    logged = {entry.dataset.name: entry.dataset for entry in run.inputs.dataset_inputs}
+    assert set(logged) == {"items", "events"}
+    assert {dataset.digest for dataset in logged.values()} == {digest}
+    source = {"path": str(tmp_path / "store" / "items"), "delta_table_version": versions["items"]}
+    assert (logged["items"].source_type, json.loads(logged["items"].source)) == ("delta_table", source)
+    assert json.loads(logged["items"].profile)["num_rows"] == 2
+    assert '"title"' in logged["items"].schema
+    assert json.loads(run.data.tags["recmem.store_versions"]) == versions
+    assert run.data.tags["recmem.store_digest"] == digest

@@ -1,0 +1,109 @@
+"""`recmem.train`: a training run from Python, on files or on frames."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from feature_store import DataError, SignalConfig
+from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.text.encoder import EncoderConfig
+from training.config import TrainingConfig
+from training.pipeline import run_training
+from training.progress import Progress, Silent
+from training.run import TrainingResult
+
+if TYPE_CHECKING:
+    from training.tables import TableInput
+
+
+def train(
+    items: TableInput | None = None,
+    events: TableInput | None = None,
+    *,
+    impressions: TableInput | None = None,
+    out: str | os.PathLike[str],
+    store: str | os.PathLike[str] | None = None,
+    encoder: str | None = None,
+    candidates: int = 300,
+    exclude_seen: bool = True,
+    positive_from: float = 4.0,
+    negative_to: float = 2.0,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> TrainingResult:
+    """Trains on a log, measures what the match score adds to the ranker, and registers the model in MLflow.
+
+    What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
+    run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
+    MLFLOW_TRACKING_URI.
+
+    >>> result = recmem.train(items, events, out="run")  # doctest: +SKIP
+    >>> model = recmem.load(result.bundle)  # doctest: +SKIP
+
+    Args:
+        items: `item_id` and texts (title, description, ...): a path (Parquet, CSV, JSON lines, Arrow, Delta), or a
+            polars, pandas or Arrow frame. None if `store` already has them.
+        events: `user_id`, `item_id`, `timestamp`, and optionally `event`, `value`, `event_id`, `available_at`,
+            `cancels`; given as `items` are.
+        impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
+            clicked. Where there are any, they are the queries that are learned from and measured.
+        out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
+        store: The store to add the tables to and to train from; `out`/store by default.
+        encoder: A local folder or a Hugging Face id; all-MiniLM-L6-v2 by default, which needs no download.
+        candidates: Items that are retrieved and ranked per query.
+        exclude_seen: Leave items that the user already has out of the ranking.
+        positive_from: Ratings of at least this are positive.
+        negative_to: Ratings of at most this are negative; those between are neutral.
+        seed: Of every random draw.
+        progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
+
+    Raises:
+        DataError: the tables cannot be used (all faults of a table at once), or neither tables nor a store are given.
+        ValueError: a setting is out of range.
+    """
+    if store is None and (items is None or events is None):
+        raise DataError(
+            "items, events: expected both, or a store that holds them, got neither. Give the tables, or `store`."
+        )
+    config = training_config(
+        encoder=encoder,
+        candidates=candidates,
+        exclude_seen=exclude_seen,
+        positive_from=positive_from,
+        negative_to=negative_to,
+        seed=seed,
+    )
+    return run_training(
+        items=items,
+        events=events,
+        impressions=impressions,
+        out=Path(out),
+        store=None if store is None else os.fspath(store),
+        config=config,
+        progress=progress or Silent(),
+    )
+
+
+def training_config(
+    *,
+    encoder: str | None,
+    candidates: int,
+    exclude_seen: bool,
+    positive_from: float,
+    negative_to: float,
+    seed: int,
+) -> TrainingConfig:
+    """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
+    if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
+        raise ValueError(
+            f"positive_from, negative_to: expected finite numbers, got {positive_from}, {negative_to}. Give ratings."
+        )
+    return TrainingConfig(
+        encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
+        signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
+        retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+        seed=seed,
+    )

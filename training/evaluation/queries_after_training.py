@@ -1,0 +1,73 @@
+"""Queries after everything that a model was trained on: the test set for costs of serving (staleness, cascades)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_store import DataError
+from feature_store.arrays import Float64Array
+from feature_store.timestamps import iso_time
+from recmem.dataset.query_batch import QueryBatch
+from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.retrieved_candidates import retrieved_features
+from recmem.serving.model import Model
+from training.evaluation.catalogue_ranks import retrieved_ranks
+from training.evaluation.evaluate import END_OF_TIME
+from training.evaluation.ledger import HEADLINE_METRIC
+from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
+from training.fitting.fit_ranker import RankingData
+from training.queries import ImpressionQueries, Queries, queries_between
+from training.training_data import labels_of
+
+
+@dataclass(frozen=True, eq=False)
+class QueriesAfterTraining:
+    """The queries and their labels: impressions if the store has any, else new items from the whole catalogue."""
+
+    model: Model
+    queries: Queries
+    impressions: ImpressionQueries | None
+
+    @classmethod
+    def of(cls, model: Model, limit: int) -> QueriesAfterTraining:
+        """At most `limit` queries, evenly spread over time; DataError if the store holds none."""
+        begin = model.bundle.config.learned_until
+        impressions = ImpressionQueries.of(model.dataset)
+        if impressions is None:
+            queries = queries_between(model.dataset.log, begin, END_OF_TIME, cancelled=model.dataset.cancelled)
+            after = cls(model, queries.spread(limit), None)
+        else:
+            impressions = impressions.between(begin, END_OF_TIME).spread(limit)
+            after = cls(model, impressions.queries(), impressions)
+        if not len(after.queries):
+            raise DataError(
+                f"events.timestamp: expected queries after {after.since}, got none. "
+                "Ingest the events that followed the training."
+            )
+        return after
+
+    @property
+    def since(self) -> str:
+        """When the model's training data ends, ISO 8601."""
+        return iso_time(self.model.bundle.config.learned_until)
+
+    def pairs(self, batch: QueryBatch) -> PairFeatures:
+        """The queries' candidates, with features as they are read for `batch`."""
+        model = self.model
+        if self.impressions is not None:
+            return candidate_features(model.dataset, model.matcher, batch, self.impressions.candidates)
+        return retrieved_features(model.dataset, model.matcher, batch, model.bundle.config.retrieval)
+
+    def ndcg(self, pairs: PairFeatures, scores: Float64Array, seed: int) -> PerQuery:
+        """NDCG@10 of each query, its candidates ranked by these scores; the seed breaks ties."""
+        generator = np.random.default_rng(seed)
+        if self.impressions is not None:
+            offsets = pairs.candidates.offsets
+            figures = impression_metrics(scores, self.impressions.labels, offsets, generator=generator)
+            return figures[HEADLINE_METRIC]
+        data = RankingData(pairs, labels_of(pairs, self.queries))
+        positives = self.queries.positives
+        return ndcg(retrieved_ranks(scores, data, positives, generator), positives.offsets, k=10)

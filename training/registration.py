@@ -1,0 +1,60 @@
+"""The end of a run: registers its model in MLflow, and promotes it if it is better than the champion."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+
+from feature_store import DataError
+from training.evaluation.ledger import Ledger
+from training.evaluation.promotion import TestFigures
+from training.run import Run, TrainingResult
+from training.steps.evaluate import BUNDLE, LEDGER, REPORT
+from training.steps.example_users import queries_of_test_period
+from training.tracking.champion import promote
+from training.tracking.figures_file import TEST_FIGURES, read_test_figures
+from training.tracking.registry import register
+from training.tracking.tracker import Tracker
+
+EXAMPLE_QUERIES = 3
+"""Test queries whose positives are the registered model's input example."""
+PROMOTION_SEED = 0
+"""Seeds the bootstrap of the comparison with the champion; the same for all runs, whatever their own seed."""
+
+
+def register_run(run: Run, tracker: Tracker) -> TrainingResult:
+    """Registers the model that the step `evaluate` left, and promotes it if it is better."""
+    ledger = Ledger.from_json((run.out / LEDGER).read_text())
+    version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
+    # On every run, also one whose steps were all reused: its parent run gets a version of its own.
+    promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))
+    return TrainingResult(
+        out=run.out,
+        ledger=ledger,
+        bundle=run.out / BUNDLE,
+        report=run.out / REPORT,
+        version=version,
+        events_of_unknown_items=run.training_data.events_of_unknown_items,
+    )
+
+
+def _example_candidates(run: Run) -> pl.DataFrame:
+    """Candidates of a few test queries, as `Model.rank` takes them."""
+    dataset = run.training_data.dataset
+    queries = queries_of_test_period(run).spread(EXAMPLE_QUERIES)
+    query_of_pair = queries.positives.row_index
+    times = pl.Series(queries.times[query_of_pair])
+    return pl.DataFrame(
+        {
+            "user_id": dataset.users.gather(queries.users[query_of_pair]),
+            "item_id": dataset.catalogue.ids.gather(queries.positives.values),
+            "timestamp": pl.from_epoch(times, "us").dt.replace_time_zone("UTC"),
+        }
+    )
+
+
+def _test_figures(run: Run) -> TestFigures:
+    path = run.folder("evaluate") / TEST_FIGURES
+    if not path.is_file():
+        raise DataError(f"out: expected {path} from the step evaluate, got no file. Run the step evaluate again.")
+    return read_test_figures(path)

@@ -1,0 +1,71 @@
+"""What a report shows besides the ledger: data, time windows, importance, learning curves, examples, parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
+
+from training.report.charts import Panel
+from training.report.labels import ROW_NOTES
+
+MOST_IMPORTANT = 20
+"""Features in the importance plot and in the glossary, at most."""
+
+
+class ExampleItem(TypedDict):
+    """A recommended item, its ranking score, and parts of its raw match score: (text, contribution)."""
+
+    item: str
+    score: float
+    reasons: Sequence[tuple[str, float]]
+
+
+class Example(TypedDict):
+    """One user: the texts in the memory, newest first, and the top items."""
+
+    user: str
+    memory: Sequence[str]
+    items: Sequence[ExampleItem]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A span of time and what it is used for: "match model", "ranker", "test". Times are ISO 8601."""
+
+    name: str
+    start: str
+    end: str
+    use: str = ""
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything in a report besides the ledger. Sections without content are left out."""
+
+    title: str
+    data: Mapping[str, str | int | float]
+    """Facts about the data in reading order: users, items, events, ..."""
+    windows: Sequence[Window] = ()
+    importance: Mapping[str, float] = field(default_factory=dict)
+    """Importance of each feature of the ranker with match (`Ranker.importance`)."""
+    match_features: Collection[str] = ()
+    """Features that come from texts; the plot sets them apart."""
+    curves: Sequence[Panel] = ()
+    examples: Sequence[Example] = ()
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+    data_digest: str = ""
+    command: str = ""
+    """The command line that reproduces the run."""
+    row_notes: Mapping[str, str] = field(default_factory=lambda: ROW_NOTES)
+    """Row of the ledger -> what it ranks by, in plain words."""
+    feature_meanings: Mapping[str, str] = field(default_factory=dict)
+    """Feature -> what it means, for the glossary."""
+
+
+def most_important(importance: Mapping[str, float], n_features: int = MOST_IMPORTANT) -> dict[str, float]:
+    """The most important features, as shares of all importance, in falling order; ties in the order of names."""
+    total = sum(importance.values()) or 1.0
+    shares = sorted(((value / total, name) for name, value in importance.items()), reverse=True)
+    return {name: share for share, name in shares[:n_features]}

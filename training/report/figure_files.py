@@ -1,0 +1,43 @@
+"""Figures as SVG for a page, and as PNG files."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+from training.report.charts import CSS_VARIABLES, STYLE
+
+
+def to_svg(figure: Figure) -> str:
+    """The figure as an `<svg>` element to stand inside HTML: text stays text, colours are CSS variables."""
+    buffer = io.StringIO()
+    with mpl.rc_context(STYLE), _without_glyph_warnings():
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = buffer.getvalue()
+    # What stands before is the XML declaration and a doctype, which have no place inside HTML.
+    svg = svg[svg.index("<svg") :]
+    for colour, variable in CSS_VARIABLES.items():
+        svg = svg.replace(colour, f"var({variable}, {colour})")
+    return svg
+
+
+def to_png(figure: Figure, *, dpi: int = 160) -> bytes:
+    """The figure as a PNG on white."""
+    buffer = io.BytesIO()
+    with mpl.rc_context(STYLE), _without_glyph_warnings():
+        figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
+    return buffer.getvalue()
+
+
+@contextmanager
+def _without_glyph_warnings() -> Iterator[None]:
+    """Feature names may be in any script; a glyph that the font lacks is not an error of the run."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
+        warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
+        yield

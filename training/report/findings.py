@@ -1,0 +1,67 @@
+"""The findings of a ledger as sentences: the headline, and what puts it in proportion."""
+
+from __future__ import annotations
+
+import math
+
+from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Ledger, Row
+from training.report.labels import metric_label, row_label, slice_label
+from training.report.number_text import figure_text, interval_text, signed_text
+
+
+def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
+    """The result as one sentence, which says so plainly if the match score does not help.
+
+    "The match score lifts NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
+    """
+    lift = ledger.lift[metric]
+    low, high = lift.ci95
+    name = metric_label(metric)
+    levels = f"from {figure_text(lift.without)} to {figure_text(lift.with_)}"
+    change = f"({signed_text(lift.difference)}, 95% interval: {interval_text(lift.ci95)})"
+    if low > 0:
+        return f"The match score lifts {name} {levels} {change}."
+    if high < 0:
+        return f"The match score lowers {name} {levels} {change}: on this data it does harm."
+    return (
+        f"No lift is shown: with the match score {name} goes {levels} {change}, "
+        "and the interval includes zero, so the change may be chance."
+    )
+
+
+def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
+    """Sentences that put the headline in proportion: the best baseline, slices that lose, the retrieval's recall."""
+    sentences = [_against_best_baseline(ledger, metric), _harmed_slices(ledger), _retrieval(ledger)]
+    return [sentence for sentence in sentences if sentence]
+
+
+def _against_best_baseline(ledger: Ledger, metric: str) -> str:
+    baselines = [row for row in ledger.rows if row.name not in (WITH_MATCH, WITHOUT_MATCH) and _has(row, metric)]
+    if not baselines:
+        return ""
+    best = max(baselines, key=lambda row: row.metrics[metric])
+    ranker_figure = ledger.lift[metric].with_
+    best_figure = best.metrics[metric]
+    if not best_figure:
+        return ""
+    relation = "above" if ranker_figure > best_figure else "below"
+    return (
+        f"The ranker with match is {abs(ranker_figure / best_figure - 1):.0%} {relation} the best ranking by a single "
+        f"signal, {row_label(best.name)} ({figure_text(best_figure)})."
+    )
+
+
+def _harmed_slices(ledger: Ledger) -> str:
+    harmed = [slice_label(name) for name, part in ledger.slices.items() if part.ci95[1] < 0]
+    return f"The match score does harm on: {', '.join(harmed)}." if harmed else ""
+
+
+def _retrieval(ledger: Ledger) -> str:
+    if not ledger.retrieval:
+        return ""
+    recalls = [f"{metric_label(name)} {figure_text(value)}" for name, value in ledger.retrieval.items()]
+    return f"Retrieval: {', '.join(recalls)}. A positive that is not retrieved cannot be ranked."
+
+
+def _has(row: Row, metric: str) -> bool:
+    return not math.isnan(row.metrics.get(metric, math.nan))

@@ -1,0 +1,64 @@
+"""What rows, slices and metrics of the ledger are called in reports, and what they are, in plain words."""
+
+from __future__ import annotations
+
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+
+ROW_LABELS = {
+    "popularity": "popularity",
+    "recent_popularity": "recent popularity",
+    "covisitation": "co-visitation",
+    "text_similarity": "untrained text similarity",
+    "match_score": "match score",
+    WITHOUT_MATCH: "ranker without match",
+    WITH_MATCH: "ranker with match",
+}
+"""Row of the ledger -> its name for people."""
+
+ROW_NOTES = {
+    "popularity": "by the number of events before the test period",
+    "recent_popularity": "by the number of events in the last tenth of the log before the test period",
+    "covisitation": "by how many users an item shares with the items in this user's history; no text",
+    "text_similarity": "by the encoder's cosine similarity to the texts in the user's memory; nothing is trained",
+    "match_score": "by the trained match score alone: the user's text memory, no counters and no co-visitation",
+    WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation and item attributes; no text features",
+    WITH_MATCH: "the same ranker with the text features added: match score and text similarities",
+}
+"""Row of the ledger -> what it ranks by."""
+
+SLICE_LABELS = {
+    "cold items": "cold items",
+    "warm items": "warm items",
+    "item young": "young items",
+    "item old": "older items",
+    "memory 1-5": "users with 1 to 5 events",
+    "memory 6-20": "users with 6 to 20 events",
+    "memory 21+": "users with 21 or more events",
+}
+"""Slice of the ledger -> its name for people."""
+
+SLICE_NOTES = {
+    "cold items": "no event before the test period",
+    "warm items": "at least one event before the test period",
+    "item young": "first event less than a twelfth of the log's span before the query",
+    "item old": "first event earlier than that",
+    "memory 1-5": "before the query",
+    "memory 6-20": "before the query",
+    "memory 21+": "before the query",
+}
+"""Slice of the ledger -> what belongs to it."""
+
+
+def row_label(name: str) -> str:
+    """The name of a ledger row for people; its own where it has no other."""
+    return ROW_LABELS.get(name, name)
+
+
+def slice_label(name: str) -> str:
+    """The name of a slice for people; its own where it has no other."""
+    return SLICE_LABELS.get(name, name)
+
+
+def metric_label(name: str) -> str:
+    """`ndcg@10` as NDCG@10, `recall@10` as Recall@10."""
+    return name.replace("recall", "Recall") if name.startswith("recall") else name.upper()

@@ -1,0 +1,40 @@
+"""Numbers and times as reports write them."""
+
+from __future__ import annotations
+
+import math
+
+from training.evaluation.intervals import UNKNOWN_INTERVAL
+from training.evaluation.ledger import Interval
+
+_MINUS = "\N{MINUS SIGN}"
+_ABSENT = "\N{EN DASH}"
+
+
+def figure_text(value: float) -> str:
+    """A metric: three digits, or a dash if it is undefined."""
+    return _ABSENT if math.isnan(value) else f"{value:.3f}"
+
+
+def signed_text(value: float, digits: int = 3) -> str:
+    """A difference or a contribution, with its sign."""
+    return _ABSENT if math.isnan(value) else f"{value:+.{digits}f}".replace("-", _MINUS)
+
+
+def interval_text(ends: Interval) -> str:
+    """An interval of a difference; in words if it is unknown."""
+    if ends == UNKNOWN_INTERVAL:
+        return "too few users"
+    low, high = ends
+    return f"{signed_text(low)} to {signed_text(high)}"
+
+
+def fact_text(value: str | int | float) -> str:
+    """A fact about the data: whole numbers with separators of thousands."""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else str(value)
+
+
+def time_text(iso: str) -> str:
+    """A time in ISO 8601 without the T: `2025-08-09 00:00:00 UTC`."""
+    return iso.replace("T", " ").replace("+00:00", " UTC")

@@ -1,0 +1,21 @@
+"""The step `encode`: encodes the items' texts and reads the log."""
+
+from __future__ import annotations
+
+import json
+
+from training.run import Run
+from training.tracking.step_run import StepRun
+
+
+def encode(run: Run, step_run: StepRun) -> None:
+    """Encodes every text that the store's cache of vectors lacks, and reports what the store holds."""
+    training_data = run.training_data
+    facts = {
+        "fingerprint": training_data.fingerprint,
+        "texts": len(training_data.unit),
+        "dim": training_data.unit.shape[1],
+    }
+    step_run.log_params(facts)
+    step_run.log_metrics({"events_of_unknown_items": training_data.events_of_unknown_items})
+    (run.folder("encode") / "texts.json").write_text(json.dumps(facts))

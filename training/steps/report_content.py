@@ -1,0 +1,77 @@
+"""What the report of a run shows beside the ledger: the data, the windows, learning curves, examples, settings."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict
+from importlib.metadata import version
+
+from feature_store.timestamps import iso_time
+from recmem.matching.matcher import MATCH_FEATURES
+from recmem.ranking.feature_glossary import meanings
+from recmem.serving.model import Model
+from training.report.charts import Panel
+from training.report.content import ReportContent, Window
+from training.run import Run
+from training.steps.example_users import example_users
+from training.steps.match import read_loss_curves
+from training.steps.rank import RankSummary
+from training.tracking.parameters import flat_parameters
+
+PACKAGES = ("recmem", "torch", "transformers", "lightgbm", "polars", "deltalake", "mlflow")
+"""Packages whose versions are reported."""
+DATE_CHARS = len("2026-03-01")
+"""What the date takes of an ISO time."""
+
+
+def report_content(run: Run, model: Model, importance: dict[str, float], summary: RankSummary) -> ReportContent:
+    """All that the report shows beside the ledger; `importance` is that of the ranker with match."""
+    losses = read_loss_curves(run.folder("match"))
+    return ReportContent(
+        title="recmem: what the match of a text memory adds",
+        data=_data_facts(run),
+        windows=_windows(run),
+        importance=importance,
+        feature_meanings=meanings(importance),
+        match_features=MATCH_FEATURES,
+        curves=[
+            Panel("Match module", "part of the fit", "loss", losses),
+            Panel("Rankers", "boosting round", "NDCG@10, later queries", summary.curves),
+        ],
+        examples=list(example_users(run, model)),
+        parameters=flat_parameters(asdict(run.config)),
+        versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
+        data_digest=run.store.digest(),
+        command="recmem train --items ITEMS --events EVENTS --out OUT",
+    )
+
+
+def _data_facts(run: Run) -> dict[str, str | int | float]:
+    training_data = run.training_data
+    dataset = training_data.dataset
+    facts: dict[str, str | int | float] = {
+        "items": len(dataset.catalogue),
+        "users": len(dataset.users),
+        "events": len(dataset.log),
+        "impression rows": len(dataset.impressions),
+        "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
+        "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
+        "text columns": ", ".join(dataset.catalogue.text_columns),
+    }
+    if training_data.events_of_unknown_items:
+        facts["events of unknown items"] = training_data.events_of_unknown_items
+    return facts
+
+
+def _windows(run: Run) -> list[Window]:
+    split = run.training_data.split
+    times = run.training_data.dataset.log.times
+    first = iso_time(int(times.min()))
+    ranker_from = iso_time(split.ranker_from)
+    test_from = iso_time(split.test_from)
+    last = iso_time(int(times.max()))
+    return [
+        Window("match model", first, ranker_from, "learns from texts"),
+        Window("ranker", ranker_from, test_from, "fits the ranker, out of sample"),
+        Window("test", test_from, last, "all figures below"),
+    ]

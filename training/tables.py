@@ -1,0 +1,98 @@
+"""The tables that a run is given: files by their paths, or frames in memory."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import polars as pl
+
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
+from feature_store.file_digest import file_digest
+from feature_store.schema import Table
+from feature_store.table_files import read_table
+from recmem.serving.frames import to_polars
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+    PolarsFrame: TypeAlias = pl.DataFrame | pl.LazyFrame
+    TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
+    """A file's path, or a frame of polars, pandas or Arrow."""
+
+TableName = Literal["items", "events", "impressions"]
+STORE_TABLES: dict[TableName, Table] = {"items": ITEMS, "events": EVENTS, "impressions": IMPRESSIONS}
+"""The store's table for each."""
+
+DIGEST_ROWS = 1_000_000
+"""Rows that are serialised at a time for a frame's digest."""
+
+
+@dataclass(frozen=True, eq=False)
+class Tables:
+    """What to ingest; None if the store already has what is needed."""
+
+    items: str | pl.DataFrame | None = None
+    events: str | pl.DataFrame | None = None
+    impressions: str | pl.DataFrame | None = None
+
+    @classmethod
+    def of(cls, items: TableInput | None, events: TableInput | None, impressions: TableInput | None) -> Tables:
+        """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
+        return cls(
+            items=_path_or_frame(items, "items"),
+            events=_path_or_frame(events, "events"),
+            impressions=_path_or_frame(impressions, "impressions"),
+        )
+
+    def given(self) -> dict[TableName, str | pl.DataFrame]:
+        """The tables that were given, by name."""
+        tables = {name: getattr(self, name) for name in STORE_TABLES}
+        return {name: table for name, table in tables.items() if table is not None}
+
+    def read(self, name: TableName) -> pl.DataFrame | None:
+        """The rows of a table, None if it was not given; DataError if its file cannot be read."""
+        table: str | pl.DataFrame | None = getattr(self, name)
+        return read_table(table, table=name) if isinstance(table, str) else table
+
+    def digests(self) -> dict[str, str]:
+        """A digest of the content of each given table, by name. A folder's or a URL's is its path alone."""
+        return {
+            name: _path_digest(table) if isinstance(table, str) else frame_digest(table)
+            for name, table in self.given().items()
+        }
+
+
+def frame_digest(frame: pl.DataFrame) -> str:
+    """SHA-256 of a frame's columns, dtypes and rows in their order; 64 hex digits."""
+    digest = hashlib.sha256(repr(frame.schema).encode())
+    for rows in frame.iter_slices(DIGEST_ROWS):
+        buffer = BytesIO()
+        # The oldest layout writes texts one after the other; newer ones refer to buffers that differ for equal content.
+        rows.rechunk().write_ipc(buffer, compression="uncompressed", compat_level=pl.CompatLevel.oldest())
+        digest.update(buffer.getbuffer())
+    return digest.hexdigest()
+
+
+def _path_digest(path: str) -> str:
+    return file_digest(Path(path)) if Path(path).is_file() else path
+
+
+def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
+    if table is None or isinstance(table, str):
+        return table
+    if isinstance(table, os.PathLike):
+        return str(os.fspath(table))
+    frame = table.collect() if isinstance(table, pl.LazyFrame) else to_polars(table, name)
+    for column, dtype in frame.schema.items():
+        if dtype == pl.Object:
+            raise DataError(
+                f"{name}.{column}: expected values of one type, got Python objects. "
+                "Convert the column, to text for example."
+            )
+    return frame

@@ -1,0 +1,66 @@
+"""Where runs are tracked: the tracking server or database, and the experiment in it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import mlflow
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import is_tracking_uri_set
+
+from feature_store import DataError
+
+EXPERIMENT = "recmem"
+"""Name of the experiment if MLflow's variables name none."""
+
+_SQLITE = "sqlite:///"
+
+
+def usual_tracking_uri(out: Path) -> str:
+    """Where MLflow's variables or `mlflow.set_tracking_uri` point, else a database in `out`, which is made."""
+    if is_tracking_uri_set():  # type: ignore[no-untyped-call]
+        return mlflow.get_tracking_uri()
+    out.mkdir(parents=True, exist_ok=True)
+    return default_tracking_uri(out)
+
+
+def default_tracking_uri(out: Path) -> str:
+    """A SQLite database in the run's folder."""
+    return f"{_SQLITE}{out.absolute() / 'mlflow.db'}"
+
+
+def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
+    """The experiment of MLflow's variables, else the one of this name, which is created if there is none.
+
+    Raises DataError if it was deleted.
+    """
+    if given := os.environ.get("MLFLOW_EXPERIMENT_ID"):
+        return given
+    name = os.environ.get("MLFLOW_EXPERIMENT_NAME") or name
+    found = client.get_experiment_by_name(name)
+    if found is None:
+        return _create_experiment(client, uri, name)
+    if found.lifecycle_stage != "active":
+        command = f"`mlflow experiments restore --experiment-id {found.experiment_id}`"
+        raise DataError(
+            f"experiment: expected an active one, got {name!r}, which was deleted. "
+            f"Restore it with {command}, or name another."
+        )
+    return str(found.experiment_id)
+
+
+def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
+    """A new experiment. Beside a SQLite file its artifacts go to a folder; a server has its own place for them."""
+    location = None
+    if uri.startswith(_SQLITE):
+        location = Path(uri.removeprefix(_SQLITE)).absolute().with_name("mlartifacts").as_uri()
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:
+        # Another process may have created it in between; else the error stands.
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
