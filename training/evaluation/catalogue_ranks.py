@@ -39,7 +39,7 @@ class CatalogueRanks:
 class CatalogueRankCollector:
     """Collects the ranks of the positives under each baseline, chunk by chunk of queries.
 
-    It is called with each chunk's features of the whole catalogue, while the candidates are retrieved from the same.
+    `retrieved_features` calls it with the features of the whole catalogue, from which it retrieves candidates.
     """
 
     dataset: Dataset
@@ -85,7 +85,7 @@ class CatalogueRankCollector:
 def _ranks(
     grid: Float32Array, excluded: Ragged | None, positives: Ragged, generator: np.random.Generator
 ) -> Float64Array:
-    """Ranks of the positives by the scores float32[query, item], with the excluded items behind all others."""
+    """Ranks of the positives by the scores float32[query, item], with the excluded items last."""
     scores = grid.copy()
     if excluded is not None:
         scores[excluded.row_index, excluded.values] = -np.inf

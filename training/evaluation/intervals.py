@@ -15,14 +15,13 @@ from feature_store.arrays import Float64Array, IntArray
 from training.evaluation.metrics import PerQuery, ratio
 
 MAX_CLUSTERS = 20_000
-"""More users than this are merged into clusters before resampling: fixed groups of independent users are independent
-too."""
+"""More users than this are merged into as many clusters before resampling: clusters of users are independent too."""
 
 UNKNOWN_INTERVAL = (-1.0, 1.0)
 """The interval of a difference of two figures in [0, 1] when there are too few users to estimate it from."""
 
 _COUNTS_AT_ONCE = 2_000_000
-"""Entries of the matrix (resample, cluster) that are drawn in one go: bounds the memory."""
+"""Entries of the matrix (resample, cluster) that are drawn at a time: bounds the memory."""
 _CONFIDENCE_PERCENTILES = (2.5, 97.5)
 
 

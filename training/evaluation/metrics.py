@@ -22,7 +22,7 @@ def ndcg(ranks: PerPositive, offsets: Offsets, *, k: int) -> PerQuery:
     """NDCG@k with binary gains: the sum of 1 / log2(1 + rank) over the positives within k, over the best such sum."""
     clean = _missed_as_inf(ranks)
     gains = np.where(clean <= k, 1.0 / np.log2(1.0 + clean), 0.0)
-    # The best sum for a number of positives, who stand at the ranks 1, 2, ...: float64[k + 1], no more than k count.
+    # The best sum by number of positives, at the ranks 1, 2, ...: float64[k + 1], since no more than k count.
     discounts = 1.0 / np.log2(np.arange(2, k + 2))
     best_by_count = np.concatenate([[0.0], np.cumsum(discounts)])
     n_counted = np.minimum(np.diff(offsets), k)
@@ -56,7 +56,7 @@ def auc(
 
     `n_candidates`: the size of the whole set (the catalogue without the excluded items), a number or one per query.
     Missed positives: if `n_retrieved` is given, they have the mean rank of the unretrieved items, as in a random order
-    of these; otherwise they stand last, below every negative. With mean ranks of ties a tied pair counts half.
+    of these; otherwise they rank last, below every negative. With mean ranks of ties a tied pair counts half.
 
     From the rank sum, as in the Mann-Whitney U test: AUC = 1 - (rank sum - P (P + 1) / 2) / (P N), for P positives and
     N negatives.
@@ -70,7 +70,7 @@ def auc(
     n_ahead = n_all - n_missed if n_retrieved is None else np.asarray(n_retrieved, dtype=np.float64)
     missed_rank_sum = n_missed * (n_ahead + 1 + n_all) / 2
     rank_sum = _sum_by_query(np.where(missed, 0.0, clean), offsets) + missed_rank_sum
-    # Pairs (positive, negative) in which the negative stands above: none if the positives have the ranks 1, ..., P.
+    # Pairs (positive, negative) with the negative above: none if the positives have the ranks 1, ..., P.
     pairs_lost = rank_sum - n_positives * (n_positives + 1) / 2
     return 1.0 - ratio(pairs_lost, n_positives * (n_all - n_positives))
 

@@ -32,7 +32,7 @@ def rank_of_positives(
     is_positive = np.asarray(labels) > 0
     rows = np.flatnonzero(is_positive)
     ranks = rank_of_rows(scores, offsets, rows, generator=generator)
-    # How many positives stand before each row, and behind the last: int64[n_candidates + 1].
+    # Number of positives before each row, and in all: int64[n_candidates + 1].
     positives_before = np.concatenate([[0], np.cumsum(is_positive)]).astype(np.int64)
     return ranks, positives_before[np.asarray(offsets)]
 
@@ -89,7 +89,7 @@ def _ranks_of_part(
     # All pairs (positive, candidate of its query) in one flat array, positive after positive.
     n_candidates = np.diff(offsets)[queries]
     pair_starts = np.cumsum(n_candidates) - n_candidates
-    # A candidate's row is its pair's place, moved by as much as the query's candidates are from the positive's pairs.
+    # From a pair's place in this array to the row of its candidate: int64[positive].
     shift = offsets[queries] - pair_starts
     candidate_rows = np.arange(n_candidates.sum()) + np.repeat(shift, n_candidates)
     candidate_scores = scores[candidate_rows]
@@ -101,7 +101,7 @@ def _ranks_of_part(
         # A positive ties with itself too: the mean of the ranks n_above + 1, ..., n_above + n_tied.
         n_tied = _count_by_positive(tied, pair_starts)
         return n_above + (n_tied + 1) / 2
-    # Among those that tie, the noise decides who stands above. Only ties need it, and they are few.
+    # Among those that tie, the noise decides which is above. Only ties need it, and they are few.
     tied_pairs = np.flatnonzero(tied)
     candidate_noise = noise[candidate_rows[tied_pairs]]
     positive_noise = np.repeat(noise[rows], n_candidates)[tied_pairs]

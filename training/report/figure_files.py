@@ -14,12 +14,12 @@ from training.report.charts import CSS_VARIABLES, STYLE
 
 
 def to_svg(figure: Figure) -> str:
-    """The figure as an `<svg>` element to stand inside HTML: text stays text, colours are CSS variables."""
+    """The figure as an `<svg>` element to embed in HTML: text stays text, colours are CSS variables."""
     buffer = io.StringIO()
     with mpl.rc_context(STYLE), _without_glyph_warnings():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
-    # What stands before is the XML declaration and a doctype, which have no place inside HTML.
+    # Before the element are an XML declaration and a doctype, which HTML does not allow there.
     svg = svg[svg.index("<svg") :]
     for colour, variable in CSS_VARIABLES.items():
         svg = svg.replace(colour, f"var({variable}, {colour})")

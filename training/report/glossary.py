@@ -13,11 +13,11 @@ TERMS = {
     "lift": "A metric of the ranker with match minus that of the ranker without match, on the same queries.",
     "95% interval": "The range of a lift under a paired bootstrap: users are drawn with replacement 2,000 times, and "
     "the interval spans the middle 95% of the resulting lifts. Above zero, chance does not explain the lift.",
-    "NDCG@10": "How near the top the positives stand: the sum of 1 / log2(1 + rank) over the positives among the first "
+    "NDCG@10": "How near the top the positives are: the sum of 1 / log2(1 + rank) over the positives among the first "
     "ten, divided by the best possible sum. From 0 to 1.",
-    "Recall@10": "Share of the positives that stand among the first ten. From 0 to 1. Recall@k of the retrieval is the "
+    "Recall@10": "Share of the positives among the first ten. From 0 to 1. Recall@k of the retrieval is the "
     "share among its first k candidates, before any ranking.",
-    "AUC": "The chance that a positive stands above another candidate. 0.5 is a random order.",
+    "AUC": "The chance that a positive ranks above another candidate. 0.5 is a random order.",
     "cold item": "An item without any event before the test period.",
     "young item": "An item whose first event was less than a twelfth of the log's span before the query.",
     "memory": "The texts of the items of a user's newest events before the query. Each event is a slot.",

@@ -22,7 +22,7 @@ from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_l
 from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
 
 _N_MEMORY_SHOWN = 12
-"""Slots of an example's memory that are listed; the others are counted."""
+"""Slots of an example's memory that are listed; the rest are counted."""
 
 
 def render_report(ledger: Ledger, content: ReportContent) -> str:

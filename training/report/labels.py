@@ -50,12 +50,12 @@ SLICE_NOTES = {
 
 
 def row_label(name: str) -> str:
-    """The name of a ledger row for people; its own where it has no other."""
+    """The name of a ledger row for people, or the name itself if it has none."""
     return ROW_LABELS.get(name, name)
 
 
 def slice_label(name: str) -> str:
-    """The name of a slice for people; its own where it has no other."""
+    """The name of a slice for people, or the name itself if it has none."""
     return SLICE_LABELS.get(name, name)
 
 

@@ -12,6 +12,7 @@ import pytest
 import small_training
 from command_line import REFUSED, Outcome
 from conftest import IsolatedMlflow
+from training.report.labels import row_label
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> 
     told = (run.parent / "train.txt").read_text()
     assert {"protocol", "rows", "lift", "slices", "retrieval"} <= set(ledger)
     for row in ledger["rows"]:
-        assert row["name"] in told
+        assert row_label(row["name"]) in told
         assert f"{row['ndcg@10']:.3f}" in told
     assert "mlflow ui --backend-store-uri sqlite:///" in told
 

@@ -42,7 +42,8 @@ def test_events_of_the_test_change_no_baseline(past: list[Event], future: list[E
 def test_the_pooling_that_ranks_the_positives_best_is_chosen() -> None:
     items = Ragged.from_lists([[0, 1, 2], [3, 4]])
     labels = np.array([0, 0, 1, 1, 0], np.int8)
-    worst, right = np.array([3, 2, 1, 0, 1], np.float32), np.array([0, 1, 2, 1, 0], np.float32)
+    worst = np.array([3, 2, 1, 0, 1], np.float32)
+    right = np.array([0, 1, 2, 1, 0], np.float32)
     for best in SIMILARITIES:
         values = {name: right if name == best else worst for name in SIMILARITIES}
         assert best_pooling(values, labels, items) == best

@@ -46,7 +46,8 @@ def built(slices: dict[str, NDArray[np.bool_] | PositiveSlice] | None = None, se
 
 def test_rows_and_lift_are_means_over_queries_rounded_to_six_digits() -> None:
     ledger = built()
-    without, with_ = per_query()["ranker_without_match"]["mrr"].mean(), per_query()["ranker_with_match"]["mrr"].mean()
+    without = per_query()["ranker_without_match"]["mrr"].mean()
+    with_ = per_query()["ranker_with_match"]["mrr"].mean()
     row = ledger.row("ranker_with_match")
     assert row is not None
     assert row.metrics["mrr"] == round(float(with_), 6)
@@ -102,7 +103,8 @@ def test_a_slice_of_queries_is_their_ndcg() -> None:
 
 def test_the_slice_of_all_queries_is_the_lift() -> None:
     ledger = built({"all": ALL})
-    part, lift = ledger.slices["all"], ledger.lift["ndcg@10"]
+    part = ledger.slices["all"]
+    lift = ledger.lift["ndcg@10"]
     assert (part.without, part.with_, part.ci95, part.difference) == (
         lift.without,
         lift.with_,
@@ -126,7 +128,8 @@ def test_a_slice_of_one_user_has_an_unknown_interval() -> None:
 
 
 def test_adding_a_slice_changes_no_other_figure() -> None:
-    alone, beside = built({"all": ALL}), built({"all": ALL, "cold items": cold_slice()})
+    alone = built({"all": ALL})
+    beside = built({"all": ALL, "cold items": cold_slice()})
     assert (alone.lift, alone.slices["all"]) == (beside.lift, beside.slices["all"])
 
 

@@ -43,7 +43,7 @@ def collected_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -
 
 @FEWER
 @given(logs(late=False, min_size=6), st.booleans())
-def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[Event], exclude_seen: bool) -> None:
+def test_ranks_in_the_catalogue_count_only_items_that_the_user_lacks(log: list[Event], exclude_seen: bool) -> None:
     dataset = dataset_of(log)
     queries = queries_between(dataset.log, 0, LAST_TIME)
     collector = collected_ranks(dataset, queries, exclude_seen=exclude_seen)
@@ -51,14 +51,15 @@ def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[E
         return
     batch = QueryBatch.of(dataset, queries.users, queries.times)
     scores = catalogue_scores(dataset, matcher(), batch, np.arange(len(dataset.catalogue)))["match_raw"]
-    expected, n_ranked = [], []
+    expected = []
+    n_ranked = []
     for row, (user, time) in enumerate(zip(queries.users, queries.times, strict=True)):
         name = dataset.users[int(user)]
-        seen = {event.item for event in log if USERS[event.user] == name and event.time < time and exclude_seen}
-        left = [item for item in range(N_ITEMS) if item not in seen]
-        n_ranked.append(len(left))
+        already_had = {event.item for event in log if USERS[event.user] == name and event.time < time and exclude_seen}
+        ranked = [item for item in range(N_ITEMS) if item not in already_had]
+        n_ranked.append(len(ranked))
         for positive in queries.positives.row(row):
-            expected.append(1 + sum(scores[row, item] > scores[row, positive] for item in left))
+            expected.append(1 + sum(scores[row, item] > scores[row, positive] for item in ranked))
     close(np.concatenate(collector.ranks["match"]), expected, "exact")
     assert collector.n_ranked == n_ranked
 
@@ -77,7 +78,7 @@ def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -
             on_scores=collector,
         )
         ranks.append(float(np.concatenate(collector.ranks["popular"])[0]))
-    assert set(ranks) == {1, 2, 3, 4}  # nothing happened before 2: all four that are left tie
+    assert set(ranks) == {1, 2, 3, 4}  # nothing happened before 2: all four that are ranked tie
 
 
 def test_ranks_of_retrieved_positives_by_hand() -> None:

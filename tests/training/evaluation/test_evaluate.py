@@ -1,4 +1,4 @@
-"""The measurement of a run on a small training_data: every figure from the rank of every positive, counted anew."""
+"""The evaluation of a run on a small dataset: figures recomputed from the rank of every positive."""
 
 from __future__ import annotations
 
@@ -64,21 +64,18 @@ def test_ledger_counts_the_queries_of_the_test_and_ranks_them_in_every_way() -> 
     assert "cold items" in ledger.slices or "warm items" in ledger.slices
 
 
-@pytest.mark.parametrize(("row", "column"), [("match_score", "match_raw"), ("text_similarity", "similarity_mean")])
-def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> None:
+@pytest.mark.parametrize(("row", "feature"), [("match_score", "match_raw"), ("text_similarity", "similarity_mean")])
+def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, feature: str) -> None:
     ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
     queries, _ = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, CONFIG)
-    batch = QueryBatch.of(training_data().dataset, queries.users, queries.times)
-    scores, seen = (
-        catalogue_scores(training_data().dataset, matcher(), batch, np.arange(len(training_data().dataset.catalogue)))[
-            column
-        ],
-        seen_items(training_data().dataset, batch),
-    )
+    dataset = training_data().dataset
+    batch = QueryBatch.of(dataset, queries.users, queries.times)
+    scores = catalogue_scores(dataset, matcher(), batch, np.arange(len(dataset.catalogue)))[feature]
+    already_had = seen_items(dataset, batch)
     reciprocal = []
     for place in range(len(queries)):
-        left = np.setdiff1d(np.arange(N_ITEMS), seen.row(place))
-        ranks = [1 + (scores[place, left] > scores[place, item]).sum() for item in queries.positives.row(place)]
+        ranked = np.setdiff1d(np.arange(N_ITEMS), already_had.row(place))
+        ranks = [1 + (scores[place, ranked] > scores[place, item]).sum() for item in queries.positives.row(place)]
         reciprocal.append(1 / min(ranks))
     found = ledger.row(row)
     assert found is not None
@@ -86,9 +83,9 @@ def test_mean_reciprocal_rank_is_that_counted_by_hand(row: str, column: str) -> 
 
 
 def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> None:
-    one = replace(CONFIG, retrieval=RetrievalConfig(candidates=1))
-    queries, data = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, one)
-    ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", one).ledger
+    one_candidate = replace(CONFIG, retrieval=RetrievalConfig(candidates=1))
+    queries, data = ranking_data(training_data(), matcher(), TEST_FROM, END_OF_TIME, 99, one_candidate)
+    ledger = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", one_candidate).ledger
     found = ledger.row(WITH_MATCH)
     assert found is not None
     assert data.labels.sum() < len(queries.positives.values)

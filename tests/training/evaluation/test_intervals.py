@@ -33,7 +33,8 @@ def test_the_interval_of_independent_queries_is_that_of_the_normal_law() -> None
 def test_queries_that_repeat_within_a_user_do_not_narrow_the_interval() -> None:
     gains = seeded().normal(0.1, 1.0, 200)
     once = paired_bootstrap(np.zeros(200), gains, generator=seeded(1))
-    repeated, users = np.repeat(gains, 25), np.repeat(np.arange(200), 25)
+    repeated = np.repeat(gains, 25)
+    users = np.repeat(np.arange(200), 25)
     by_user = paired_bootstrap(np.zeros(5000), repeated, groups=users, generator=seeded(1))
     by_query = paired_bootstrap(np.zeros(5000), repeated, generator=seeded(1))
     assert by_user == pytest.approx(once)
@@ -42,9 +43,11 @@ def test_queries_that_repeat_within_a_user_do_not_narrow_the_interval() -> None:
 
 def test_clusters_of_unequal_size_agree_with_a_slow_oracle() -> None:
     users = np.array(["a", "b", "a", "c", "c", "c"])
-    a, b = np.zeros(6), np.array([0.1, -0.3, 0.5, 0.2, 0.0, 0.7])
+    a = np.zeros(6)
+    b = np.array([0.1, -0.3, 0.5, 0.2, 0.0, 0.7])
     found = paired_bootstrap(a, b, groups=users, generator=seeded(3), n_resamples=20_000)
-    generator, means = seeded(4), []
+    generator = seeded(4)
+    means = []
     for _ in range(20_000):
         drawn = np.concatenate([b[users == user] for user in generator.choice(["a", "b", "c"], 3)])
         means.append(drawn.mean())
@@ -52,7 +55,8 @@ def test_clusters_of_unequal_size_agree_with_a_slow_oracle() -> None:
 
 
 def test_nan_queries_are_left_out_of_difference_and_interval() -> None:
-    a, b = np.array([0.0, np.nan, 0.0, 0.25]), np.array([0.5, 0.9, np.nan, 0.75])
+    a = np.array([0.0, np.nan, 0.0, 0.25])
+    b = np.array([0.5, 0.9, np.nan, 0.75])
     assert paired_bootstrap(a, b, generator=seeded()) == (0.5, 0.5, 0.5)
 
 
@@ -69,7 +73,8 @@ def test_with_fewer_than_two_users_the_interval_is_unknown(n_queries: int) -> No
 
 
 def test_many_users_are_merged_into_clusters_without_changing_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
-    gains, users = seeded().normal(0.1, 1.0, 6000), np.arange(6000)
+    gains = seeded().normal(0.1, 1.0, 6000)
+    users = np.arange(6000)
     apart = paired_bootstrap(np.zeros(6000), gains, groups=users, generator=seeded(1))
     monkeypatch.setattr(intervals, "MAX_CLUSTERS", 500)
     bundled = paired_bootstrap(np.zeros(6000), gains, groups=users, generator=seeded(1))
@@ -78,7 +83,8 @@ def test_many_users_are_merged_into_clusters_without_changing_the_interval(monke
 
 
 def test_columns_together_equal_columns_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    gains, users = seeded().normal(size=(60, 3)), seeded(1).integers(0, 20, 60)
+    gains = seeded().normal(size=(60, 3))
+    users = seeded(1).integers(0, 20, 60)
     gains[::7, 1] = np.nan
     together = paired_bootstraps(gains, groups=users, generator=seeded(2))
     monkeypatch.setattr(intervals, "_COUNTS_AT_ONCE", 100)
@@ -89,7 +95,8 @@ def test_columns_together_equal_columns_alone(monkeypatch: pytest.MonkeyPatch) -
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=30), st.integers(0, 99))
 def test_swapping_the_two_mirrors_difference_and_interval(values: list[float], seed: int) -> None:
-    a, b = np.array(values), np.zeros(len(values))
+    a = np.array(values)
+    b = np.zeros(len(values))
     forth = paired_bootstrap(a, b, generator=seeded(seed), n_resamples=101)
     back = paired_bootstrap(b, a, generator=seeded(seed), n_resamples=101)
     close(forth, [-back.difference, -back.high, -back.low], "float64")

@@ -33,7 +33,7 @@ def seeded(seed: int = 0) -> np.random.Generator:
 
 @st.composite
 def ranked_queries(draw: st.DrawFn, *, tied: bool = True, labelled: bool = False) -> Arrays:
-    """Scores, labels and offsets of a few queries; empty queries and many ties unless told otherwise."""
+    """Scores, labels and offsets of a few queries; empty queries and many ties unless the arguments rule them out."""
     lengths = draw(st.lists(st.integers(2 if labelled else 0, 12), min_size=1, max_size=6))
     generator = seeded(draw(st.integers(0, 2**16)))
     n = sum(lengths)
@@ -41,7 +41,8 @@ def ranked_queries(draw: st.DrawFn, *, tied: bool = True, labelled: bool = False
     labels = generator.integers(0, 2, n)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if labelled:
-        labels[offsets[:-1]], labels[offsets[:-1] + 1] = 0, 1
+        labels[offsets[:-1]] = 0
+        labels[offsets[:-1] + 1] = 1
     return scores, labels, offsets
 
 
@@ -50,7 +51,8 @@ def parts(offsets: NDArray[np.int64]) -> list[slice]:
 
 
 def test_ndcg_worked_by_hand() -> None:
-    ranks, offsets = np.array([1.0, 3.0, 11.0, np.inf]), np.array([0, 2, 3, 4])
+    ranks = np.array([1.0, 3.0, 11.0, np.inf])
+    offsets = np.array([0, 2, 3, 4])
     ideal = 1 / math.log2(2) + 1 / math.log2(3)
     close(ndcg(ranks, offsets, k=10), [(1 + 0.5) / ideal, 0.0, 0.0], "float64")
 
@@ -64,7 +66,9 @@ def test_recall_divides_by_all_positives_even_beyond_k() -> None:
 
 
 def test_recall_among_some_positives_is_nan_where_a_query_has_none() -> None:
-    ranks, offsets, among = np.array([1.0, 20.0, 3.0]), np.array([0, 2, 3]), np.array([False, True, False])
+    ranks = np.array([1.0, 20.0, 3.0])
+    offsets = np.array([0, 2, 3])
+    among = np.array([False, True, False])
     close(recall(ranks, offsets, k=10, among=among), [0.0, np.nan], "exact")
 
 
@@ -82,7 +86,8 @@ def test_auc_worked_by_hand() -> None:
 
 
 def test_a_missed_positive_stands_last_or_in_the_middle_of_the_unretrieved() -> None:
-    missed, offsets = np.array([np.inf]), np.array([0, 1])
+    missed = np.array([np.inf])
+    offsets = np.array([0, 1])
     close(auc(missed, offsets, 101), [0.0], "float64")
     close(auc(missed, offsets, 101, n_retrieved=0), [0.5], "float64")
     close(auc(missed, offsets, 101, n_retrieved=50), [0.25], "float64")
@@ -166,7 +171,8 @@ def test_impressions_are_measured_as_minds_official_script_does(queries: Arrays)
     scores, labels, offsets = queries
     found = impression_metrics(scores, labels, offsets, generator=seeded())
     for q, part in enumerate(parts(offsets)):
-        y_true, y_score = labels[part], scores[part]
+        y_true = labels[part]
+        y_score = scores[part]
         assert found["auc"][q] == pytest.approx(roc_auc_score(y_true, y_score))
         assert found["mrr"][q] == pytest.approx(official_mrr(y_true, y_score))
         for k in (5, 10):
@@ -175,7 +181,8 @@ def test_impressions_are_measured_as_minds_official_script_does(queries: Arrays)
 
 
 def test_a_ranker_that_ties_everything_is_not_favoured_by_where_the_positive_stands() -> None:
-    n_queries, n_shown = 3000, 20
+    n_queries = 3000
+    n_shown = 20
     figures = [
         impression_metrics(
             np.zeros(n_queries * n_shown),

@@ -53,7 +53,8 @@ def test_figures_of_other_test_queries_do_not_compare() -> None:
 
 
 def test_the_digest_sees_values_and_order_and_not_the_width_of_integers() -> None:
-    users, times = np.array(["a", "b"]), np.array([1, 2], dtype="datetime64[s]")
+    users = np.array(["a", "b"])
+    times = np.array([1, 2], dtype="datetime64[s]")
     digest = digest_of_queries(users, times)
     assert digest == digest_of_queries(users.astype(object), times.astype("datetime64[us]"))
     assert digest != digest_of_queries(users[::-1], times)

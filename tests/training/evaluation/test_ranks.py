@@ -22,7 +22,7 @@ def seeded(seed: int = 0) -> np.random.Generator:
 
 @st.composite
 def ranked_queries(draw: st.DrawFn, *, tied: bool = True, labelled: bool = False) -> Arrays:
-    """Scores, labels and offsets of a few queries; empty queries and many ties unless told otherwise."""
+    """Scores, labels and offsets of a few queries; empty queries and many ties unless the arguments rule them out."""
     lengths = draw(st.lists(st.integers(2 if labelled else 0, 12), min_size=1, max_size=6))
     generator = seeded(draw(st.integers(0, 2**16)))
     n = sum(lengths)
@@ -30,7 +30,8 @@ def ranked_queries(draw: st.DrawFn, *, tied: bool = True, labelled: bool = False
     labels = generator.integers(0, 2, n)
     offsets = np.concatenate([[0], np.cumsum(lengths)])
     if labelled:
-        labels[offsets[:-1]], labels[offsets[:-1] + 1] = 0, 1
+        labels[offsets[:-1]] = 0
+        labels[offsets[:-1] + 1] = 1
     return scores, labels, offsets
 
 
@@ -39,7 +40,8 @@ def parts(offsets: NDArray[np.int64]) -> list[slice]:
 
 
 def test_ranks_of_two_queries_worked_by_hand() -> None:
-    scores, labels = [0.9, 0.1, 0.5, 7.0, 8.0], [0, 1, 1, 1, 0]
+    scores = [0.9, 0.1, 0.5, 7.0, 8.0]
+    labels = [0, 1, 1, 1, 0]
     ranks, offsets = rank_of_positives(scores, labels, np.array([0, 3, 5]))
     close(ranks, [3.0, 2.0, 2.0], "exact")
     close(offsets, [0, 2, 3], "exact")
@@ -52,7 +54,8 @@ def test_without_a_generator_tied_candidates_share_their_mean_rank() -> None:
 
 def test_with_a_generator_tied_candidates_are_ordered_at_random_and_evenly() -> None:
     n_queries = 4000
-    scores, labels = np.ones(4 * n_queries), np.tile([1, 0, 0, 0], n_queries)
+    scores = np.ones(4 * n_queries)
+    labels = np.tile([1, 0, 0, 0], n_queries)
     ranks, _ = rank_of_positives(scores, labels, np.arange(n_queries + 1) * 4, generator=seeded())
     counts = np.bincount(ranks.astype(int), minlength=5)[1:]
     assert counts.sum() == n_queries
@@ -71,7 +74,8 @@ def test_a_row_that_was_not_retrieved_has_an_infinite_rank() -> None:
 
 def test_ranks_do_not_depend_on_how_the_work_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     generator = seeded()
-    scores, labels = generator.integers(0, 9, 300).astype(float), generator.integers(0, 2, 300)
+    scores = generator.integers(0, 9, 300).astype(float)
+    labels = generator.integers(0, 2, 300)
     offsets = np.arange(0, 301, 20)
     whole = rank_of_positives(scores, labels, offsets, generator=seeded(1))[0]
     monkeypatch.setattr(ranks_module, "_PAIRS_AT_ONCE", 30)

@@ -30,7 +30,8 @@ def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
     log = [Event(0, 0, 1), Event(0, 1, 9), Event(1, 2, 3), Event(1, 0, 10), Event(1, 1, 10), Event(1, 3, 10)]
     dataset = dataset_of(log)
     queries = Queries(dataset.user_rows(USERS.gather([1])), np.array([10]), Ragged.from_lists([[0, 1, 3]]))
-    without, with_ = np.array([50.0, 1.0, np.inf]), np.array([1.0, 1.0, 2.0])
+    without = np.array([50.0, 1.0, np.inf])
+    with_ = np.array([1.0, 1.0, 2.0])
     slices = positive_slices(dataset, queries, 8, without, with_)
     assert set(slices) == {"cold items", "warm items", "item young", "item old"}
     n_positives = {name: part.n_positives.tolist() for name, part in slices.items()}

@@ -75,7 +75,8 @@ def test_every_part_has_a_cost_at_every_delay_against_the_same_fresh_figure(mode
 def test_impressions_are_ranked_as_they_were_shown() -> None:
     model = trained_model().model()
     queries = queries_between(model.dataset.log, model.bundle.config.learned_until, END_OF_TIME).spread(6)
-    ids, rows = model.dataset.catalogue.ids, np.arange(len(queries))
+    ids = model.dataset.catalogue.ids
+    rows = np.arange(len(queries))
     items = [[int(queries.positives.row(int(row))[0]), 0, 1, 2] for row in rows]
     shown = pl.DataFrame(
         {
