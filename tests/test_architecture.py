@@ -159,7 +159,7 @@ def is_for_types_only(path: Path) -> set[int]:
 
 
 def import_graph() -> dict[str, set[str]]:
-    """Module to the modules that it imports, at import or later in a function; what only a type checker reads is out."""
+    """Module to the modules it imports, at import or later in a function; imports for type checkers only are out."""
     modules = {dotted(path): path for package in FLOORS for path in sources(package)}
     graph: dict[str, set[str]] = {}
     for name, path in modules.items():

@@ -10,7 +10,7 @@ from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.memories import Rules
+from feature_store.redis.memory_settings import MemorySettings
 from recmem.audit.parity import replay_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
@@ -99,7 +99,7 @@ def test_an_event_that_never_reaches_the_server_is_found(
     memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
     written = RedisMemories._written
 
-    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: Rules, in_tables: np.ndarray, *rest: object) -> list[str]:
+    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object) -> list[str]:
         n = int(len(rows) > 1)
         return written(self, rows[n:], rules, in_tables[n:], *rest)
 
