@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu`, `online`, `memory` or `gpu [ENCODER FOLDER]`: measures, prints and writes one table."""
+"""`python -m benchmarks cpu|online|memory|gpu [ENCODER FOLDER]`: measures, prints the table and writes it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from benchmarks.scorer import scorer_rows
 from benchmarks.timing import write
 
 METHOD = (
-    "Medians over rounds in which all ways take turns, after a warm-up; the ratio is to the first way of each table. "
-    "Checked before: match scores against float64, searches, counts, gradients and encodings against their peers, "
-    "batch scores against the ranker on its columns, a file's against memory's. The large trees are of chance."
+    "Medians over rounds in which all ways take turns, after a warm-up. Ratios are to the first way of each shape. "
+    "Checked before timing: match scores against float64; searches, counts, gradients and encodings against the other "
+    "ways; batch scores against the ranker on its features; a file's scores against those in memory. The large ranker "
+    "has random trees."
 )
 DEMO = Path("runs/demo/bundle")
 RETAIL = Path("runs/online_retail/bundle")

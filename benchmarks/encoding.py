@@ -1,4 +1,4 @@
-"""Encoding of the sample's item texts, beside sentence-transformers as it comes."""
+"""Encoding of the sample's item texts, beside sentence-transformers with its defaults."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ N_TEXTS = 600
 
 
 def encoding_rows() -> list[Row]:
-    """The same texts, cut at as many tokens, by both; checked for equal directions."""
+    """Both encode the same texts, cut at the same number of tokens; their vectors are checked to agree."""
     items = pl.read_parquet(SAMPLE)
     columns = tuple(text_columns(items))
     texts = item_text(items.sample(N_TEXTS, seed=0), columns).to_list()
-    ours, theirs = TextEncoder.load(EncoderConfig()), SentenceTransformer(str(get_model_path()), device="cpu")
+    ours = TextEncoder.load(EncoderConfig())
+    theirs = SentenceTransformer(str(get_model_path()), device="cpu")
     theirs.max_seq_length = ours.config.max_tokens
     cosine = torch.nn.functional.cosine_similarity(
         ours.encode(texts), torch.from_numpy(theirs.encode(texts, show_progress_bar=False))

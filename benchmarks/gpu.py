@@ -1,4 +1,4 @@
-"""What a GPU does with the match, exact search and encoding, beside the limits of the hardware in the same run."""
+"""The match, exact search and encoding on a GPU, beside the limits of the hardware measured in the same run."""
 
 from __future__ import annotations
 
@@ -15,20 +15,29 @@ from recmem.kernels import Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.top_k import top_rows
 
 DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
-COPIED_BYTES, SQUARE = 4 * 2**30, 8192
-"""Of the copy, and the sides of the matrices, that the limits are measured with."""
+COPIED_BYTES = 4 * 2**30
+"""Size of the copy that measures memory bandwidth."""
+SQUARE = 8192
+"""Side of the matrices whose product measures arithmetic."""
 EXPANDED_CELLS = 20_000_000
-"""Slots times candidates, where the history is written out for each candidate."""
+"""Slots times candidates, where the history is repeated for each candidate."""
 EXPANDED = (50, 100, 128)
-N_ROWS, DIM, N_QUERIES, K = 1_000_000, 384, 1024, 100
+"""Slots, candidates and dimensions of that."""
+N_ROWS = 1_000_000
+"""Rows of the table that is searched."""
+DIM = 384
+N_QUERIES = 1024
+K = 100
 GRID = 2048
-"""Numbers of a vector are multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units`: float16 holds them."""
-N_TEXTS, N_WORDS = 20_000, 20
-"""Texts that are encoded, of random words."""
+"""Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
+N_TEXTS = 20_000
+"""Texts that are encoded."""
+N_WORDS = 20
+"""Random words of each."""
 
 
 def gpu_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> list[Row]:
-    """All rows; those of encoding where the folder of an encoder is given."""
+    """All rows; those of encoding only if the folder of an encoder is given."""
     limits = ceilings(device)
     copied, multiplied = (row.rate for row in limits)
     rows = list(limits)
@@ -46,15 +55,27 @@ def ceilings(device: torch.device) -> list[Row]:
     source = torch.empty(COPIED_BYTES // 2, dtype=torch.int16, device=device)
     target = torch.empty_like(source)
     square = torch.randn((SQUARE, SQUARE), device=device).bfloat16()
-    moved, done = 2 * COPIED_BYTES, 2 * SQUARE**3
-    ways = ({"copy": lambda: target.copy_(source)}, {"product, bf16": lambda: square @ square})
-    copied = compare("limit", f"{COPIED_BYTES / 2**30:g} GiB", ways[0], amount=moved, unit="B/s")
-    return copied + compare("limit", f"{SQUARE} x {SQUARE}", ways[1], amount=done, unit="op/s")
+    copied = compare(
+        "limit",
+        f"{COPIED_BYTES / 2**30:g} GiB",
+        {"copy": lambda: target.copy_(source)},
+        amount=2 * COPIED_BYTES,
+        unit="B/s",
+    )
+    multiplied = compare(
+        "limit",
+        f"{SQUARE} x {SQUARE}",
+        {"product, bf16": lambda: square @ square},
+        amount=2 * SQUARE**3,
+        unit="op/s",
+    )
+    return copied + multiplied
 
 
 def _with_share(rows: list[Row], copied: float, shape: tuple[int, int, int], dtype: torch.dtype) -> list[Row]:
-    """The last way's share of what the copy allows, were each item read once for each role that it has."""
+    """The last way's share of what the copy's bandwidth allows, if each slot and each candidate is read once."""
     n_slots, n_candidates, dim = shape
+    # A row of `unit`, and one of `slot_side` or `cand_side`.
     n_bytes = (dim + 2 * N_HEADS * HEAD_DIM) * torch.empty(0, dtype=dtype).element_size()
     per_score = n_bytes * (1 / n_slots + 1 / n_candidates)
     note = f"{rows[-1].rate * per_score / copied:.0%} of the copy, at {per_score:.1f} bytes a score"
@@ -62,22 +83,22 @@ def _with_share(rows: list[Row], copied: float, shape: tuple[int, int, int], dty
 
 
 def expanded_rows(device: torch.device) -> list[Row]:
-    """Target attention as libraries write it, the history written out for each candidate; one head, no values."""
+    """Target attention as libraries write it, with the history repeated for each candidate; one head, no values."""
     n_slots, n_candidates, dim = EXPANDED
     n_memories = EXPANDED_CELLS // (n_slots * n_candidates)
     n_items = n_memories * 10
     packed = PackedTables.of(random_tables(n_items, dim, device), torch.bfloat16)
-    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
+    memories, candidates = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
     table = packed.unit
 
     def expanded() -> Tensor:
         history = table[memories.rows].view(n_memories, 1, n_slots, dim)
-        history = history.expand(-1, n_candidates, -1, -1).reshape(-1, n_slots, dim)
-        target = table[asked.rows][:, None]
-        attention = (history * target).sum(2).softmax(1)
+        history = history.expand(-1, n_candidates, -1, -1).reshape(-1, n_slots, dim)  # [pair, slot, dim]
+        target = table[candidates.rows][:, None]  # [pair, 1, dim]
+        attention = (history * target).sum(2).softmax(1)  # [pair, slot]
         return ((attention[:, :, None] * history).sum(1) * target[:, 0]).sum(1)
 
-    ways = {"history expanded": expanded, "recmem, four heads": lambda: match_pairs(packed, memories, asked)}
+    ways = {"history expanded": expanded, "recmem, four heads": lambda: match_pairs(packed, memories, candidates)}
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, bfloat16"
     with torch.inference_mode():
         return compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
@@ -86,16 +107,17 @@ def expanded_rows(device: torch.device) -> list[Row]:
 def one_user_rows(device: torch.device) -> list[Row]:
     """One memory of 50 slots with 100 candidates, from ids on the host to scores on the host."""
     tables = PackedTables.of(random_tables(N_QUERIES * 10, DIM, device), torch.bfloat16)
-    memories, asked = random_pairs(N_QUERIES * 10, 1, 50, 100, torch.device("cpu"))
+    memories, candidates = random_pairs(N_QUERIES * 10, 1, 50, 100, torch.device("cpu"))
     parts = (memories.rows, memories.offsets, memories.counted, memories.bias, memories.sign)
 
     def answer() -> Tensor:
-        here = Memories(*(part.to(device) for part in parts))
-        return match_pairs(tables, here, PairCandidates(asked.rows.to(device), asked.offsets.to(device))).score.cpu()
+        moved = Memories(*(part.to(device) for part in parts))
+        rows = PairCandidates(candidates.rows.to(device), candidates.offsets.to(device))
+        return match_pairs(tables, moved, rows).score.cpu()
 
     with torch.inference_mode():
         rows = compare(
-            "match columns", "1 memory, 50 x 100 x 384, bfloat16", {"recmem": answer}, amount=1, unit="calls/s"
+            "match features", "1 memory, 50 x 100 x 384, bfloat16", {"recmem": answer}, amount=1, unit="calls/s"
         )
     return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
 
@@ -108,11 +130,12 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
         vectors = torch.nn.functional.normalize(torch.randn((n, DIM), generator=generator, device=device), dim=1)
         return vectors.mul(GRID).round().div(GRID).half()
 
-    table, queries = draw(N_ROWS), draw(N_QUERIES)
+    table = draw(N_ROWS)
+    queries = draw(N_QUERIES)
     found = torch.from_numpy(top_rows(table, queries, K)).to(device)
     products = queries.float() @ table.float().T
     if not torch.equal(products.gather(1, found).sort(1, descending=True).values, products.topk(K).values):
-        raise ArithmeticError("search: expected the largest products, got others. Nothing is timed.")
+        raise ArithmeticError("search: expected the largest products, got others. Not timed.")
     del products
     ways: dict[str, Callable[[], object]] = {
         "matmul, topk": lambda: (queries @ table.T).topk(K),
@@ -142,14 +165,14 @@ def encoding_rows(device: torch.device, folder: Path) -> list[Row]:
         with torch.inference_mode():
             for begin in range(0, N_TEXTS, batch):
                 rows = order[begin : begin + batch]
-                given = encoder.tokenizer([texts[row] for row in rows], padding=True, return_tensors="pt").to(device)
-                hidden = encoder.model(**given).last_hidden_state
-                vectors[rows] = pool_tokens(hidden, given["attention_mask"].bool(), pooling="mean").cpu()
+                tokens = encoder.tokenizer([texts[row] for row in rows], padding=True, return_tensors="pt").to(device)
+                hidden = encoder.model(**tokens).last_hidden_state
+                vectors[rows] = pool_tokens(hidden, tokens["attention_mask"].bool(), pooling="mean").cpu()
         return vectors
 
     lowest = float(torch.nn.functional.cosine_similarity(ours.encode(texts), by_hand(plain, 32)).min())
     if lowest < 0.999:
-        raise ArithmeticError(f"vectors: expected the same directions, got a cosine of {lowest}. Nothing is timed.")
+        raise ArithmeticError(f"vectors: expected the same directions, got a cosine of {lowest}. Not timed.")
     ways: dict[str, Callable[[], object]] = {
         "batches of 32, float32": lambda: by_hand(plain, 32),
         "batches of 1024, bfloat16": lambda: by_hand(ours, 1024),

@@ -1,4 +1,4 @@
-"""The match of ragged pairs against what one writes by hand: gather, einsum, softmax over padded tensors."""
+"""The match of ragged pairs beside what one would write by hand: gather, einsum, softmax over padded tensors."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from recmem.kernels import MatchTables, Memories, PackedTables, PairCandidates, 
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 Draw = Literal["uniform", "zipf"]
-N_HEADS, HEAD_DIM = 4, 32
+N_HEADS = 4
+HEAD_DIM = 32
 SHAPES = ((50, 100, 384), (50, 1000, 128), (100, 500, 384))
 """Slots, candidates, dimensions."""
-CELLS, GPU_CELLS = 4_000_000, 200_000_000
-"""Slots times candidates of all memories of a launch, on a CPU and on a GPU."""
-N_ITEMS, GPU_ITEMS = 5_000, 2_000_000
-"""Rows of the tables; on a GPU they are larger than its caches."""
+CELLS = 4_000_000
+"""Slots times candidates of all memories of a call on a CPU."""
+GPU_CELLS = 200_000_000
+"""The same on a GPU."""
+N_ITEMS = 5_000
+"""Rows of the tables on a CPU."""
+GPU_ITEMS = 2_000_000
+"""The same on a GPU: more than its caches hold."""
 N_CHECKED = 200
-"""Memories whose scores are held against float64."""
+"""Memories whose scores are compared with float64."""
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2, torch.int8: 2e-1}
+"""Largest error of all scores together, relative to their norm."""
 
 
 def scorer_rows(device: torch.device) -> list[Row]:
-    """Every shape in float32; each way is checked against float64 before it is timed."""
+    """Every shape in float32; recmem's scores are checked against float64 first."""
     return [row for shape in SHAPES for row in shape_rows(device, torch.float32, *shape)]
 
 
@@ -40,62 +46,68 @@ def shape_rows(
     draw: Draw = "uniform",
     compiled: bool = False,
 ) -> list[Row]:
-    """One shape and type: by hand, by hand and compiled where asked for, and recmem's kernels."""
+    """One shape and type: by hand, by hand and compiled if `compiled`, and recmem's kernels."""
     on_cpu = device.type == "cpu"
     n_items = N_ITEMS if on_cpu else GPU_ITEMS
     n_memories = (CELLS if on_cpu else GPU_CELLS) // (n_slots * n_candidates)
     tables = random_tables(n_items, dim, device)
-    memories, asked = random_pairs(n_items, n_memories, n_slots, n_candidates, device, draw)
+    memories, candidates = random_pairs(n_items, n_memories, n_slots, n_candidates, device, draw)
     packed = PackedTables.of(tables, dtype)
     plain = tables if dtype in (torch.float32, torch.int8) else _cast(tables, dtype)
     ways: dict[str, Callable[[], object]] = {
-        "gather, einsum, softmax": lambda: naive(plain, memories, asked, n_slots, n_candidates)
+        "gather, einsum, softmax": lambda: naive(plain, memories, candidates, n_slots, n_candidates)
     }
     if compiled:
-        quick = torch.compile(naive, dynamic=False)
-        ways["the same, torch.compile"] = lambda: quick(plain, memories, asked, n_slots, n_candidates)
-    ways["recmem"] = lambda: match_pairs(packed, memories, asked)
+        fast = torch.compile(naive, dynamic=False)
+        ways["the same, torch.compile"] = lambda: fast(plain, memories, candidates, n_slots, n_candidates)
+    ways["recmem"] = lambda: match_pairs(packed, memories, candidates)
     if why_not_numba(packed) is None:
-        ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, asked, backend="torch")
+        ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, candidates, backend="torch")
     ids = "" if on_cpu else f", {draw} ids"
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, {str(dtype).removeprefix('torch.')}{ids}"
     with torch.inference_mode():
-        few, few_asked = _first(memories, asked, min(n_memories, N_CHECKED), n_slots, n_candidates)
-        expected = naive(_double(tables), _doubled(few), few_asked, n_slots, n_candidates)[0]
-        _check(match_pairs(packed, memories, asked).score[: len(expected)], expected, TOLERANCE[dtype])
+        few, few_candidates = _first(memories, candidates, min(n_memories, N_CHECKED), n_slots, n_candidates)
+        expected = naive(_double(tables), _doubled(few), few_candidates, n_slots, n_candidates)[0]
+        _check(match_pairs(packed, memories, candidates).score[: len(expected)], expected, TOLERANCE[dtype])
         amount = n_memories * n_slots * n_candidates
-        return compare("match columns", shape, ways, amount=amount, unit="scores/s")
+        return compare("match features", shape, ways, amount=amount, unit="scores/s")
 
 
 def naive(
-    tables: MatchTables, memories: Memories, asked: PairCandidates, n_slots: int, n_candidates: int
+    tables: MatchTables, memories: Memories, candidates: PairCandidates, n_slots: int, n_candidates: int
 ) -> tuple[Tensor, ...]:
-    """All columns for memories of one length, in the plainest batched form: score, four similarities, strongest."""
-    slots, candidates = memories.rows.view(-1, n_slots), asked.rows.view(-1, n_candidates)
+    """Score and four similarities of memories of one length, in the plainest batched form."""
+    slots = memories.rows.view(-1, n_slots)
+    rows = candidates.rows.view(-1, n_candidates)
 
-    def heads(table: Tensor, rows: Tensor) -> Tensor:
-        return table[rows].unflatten(2, (tables.n_heads, -1))
+    def heads(table: Tensor, places: Tensor) -> Tensor:
+        """[memory, place, head, head_dim]"""
+        return table[places].unflatten(2, (tables.n_heads, -1))
 
     def per_slot(terms: Tensor) -> Tensor:
+        """[memory, head, slot, 1]"""
         return terms.view(-1, n_slots, tables.n_heads).transpose(1, 2)[..., None].to(cosine.dtype)
 
-    cosine = torch.einsum("msd,mcd->msc", tables.unit[slots], tables.unit[candidates])
-    alpha, gamma = (scale[:, None, None] for scale in (tables.alpha, tables.gamma))
-    look = torch.einsum("mshd,mchd->mhsc", heads(tables.key, slots), heads(tables.query, candidates))
-    told = torch.einsum("mshd,mchd->mhsc", heads(tables.value, slots), heads(tables.probe, candidates))
-    attention = (look + alpha * cosine[:, None] + per_slot(memories.bias)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+    cosine = torch.einsum("msd,mcd->msc", tables.unit[slots], tables.unit[rows])  # [memory, slot, cand]
+    alpha = tables.alpha[:, None, None]
+    gamma = tables.gamma[:, None, None]
+    # [memory, head, slot, cand]
+    logits = torch.einsum("mshd,mchd->mhsc", heads(tables.key, slots), heads(tables.query, rows))
+    values = torch.einsum("mshd,mchd->mhsc", heads(tables.value, slots), heads(tables.probe, rows))
+    attention = (logits + alpha * cosine[:, None] + per_slot(memories.bias)).clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+    values = values + gamma * cosine[:, None]
     null = tables.null_logit.exp()[:, None]
     total = attention.sum(2) + null
-    parts = (attention * (told + gamma * cosine[:, None]) * per_slot(memories.sign) / total[:, :, None]).sum(1)
-    null_part = (null * tables.null_value[candidates].transpose(1, 2) / total).sum(1)
-    score = tables.prior[candidates] + null_part + parts.sum(1)
+    parts = (attention * values * per_slot(memories.sign) / total[:, :, None]).sum(1)
+    null_part = (null * tables.null_value[rows].transpose(1, 2) / total).sum(1)
+    score = tables.prior[rows] + null_part + parts.sum(1)
     top = cosine.topk(3, dim=1).values
-    pooled = (top[:, 0], cosine.mean(1), top.mean(1), cosine[:, -1], parts.argmax(1))
+    pooled = (top[:, 0], cosine.mean(1), top.mean(1), cosine[:, -1])
     return (score.flatten(), *(part.flatten() for part in pooled))
 
 
 def random_tables(n_items: int, dim: int, device: torch.device) -> MatchTables:
-    """Tables of the size that training gives them, of random numbers."""
+    """Random tables of the size that training gives them."""
     generator = torch.Generator(device).manual_seed(0)
 
     def draw(*shape: int) -> Tensor:
@@ -109,7 +121,7 @@ def random_tables(n_items: int, dim: int, device: torch.device) -> MatchTables:
 def random_pairs(
     n_items: int, n_memories: int, n_slots: int, n_candidates: int, device: torch.device, draw: Draw = "uniform"
 ) -> tuple[Memories, PairCandidates]:
-    """Memories and candidates of one length each; ids that are all as frequent, or some of them very."""
+    """Memories and candidates of one length each, with item rows that are equally frequent or follow Zipf's law."""
     generator = torch.Generator(device).manual_seed(1)
 
     def rows(n: int) -> Tensor:
@@ -119,12 +131,11 @@ def random_pairs(
         share = torch.rand(n_memories * n, generator=generator, device=device)
         return ((n_items + 1) ** share).long().clamp(1, n_items) - 1
 
-    count = torch.arange(n_memories + 1, device=device)
-    terms = [torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2)]
+    number = torch.arange(n_memories + 1, device=device)
+    bias, sign = (torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2))
     counted = torch.ones(n_memories * n_slots, dtype=torch.bool, device=device)
-    return Memories(rows(n_slots), count * n_slots, counted, *terms), PairCandidates(
-        rows(n_candidates), count * n_candidates
-    )
+    memories = Memories(rows(n_slots), number * n_slots, counted, bias, sign)
+    return memories, PairCandidates(rows(n_candidates), number * n_candidates)
 
 
 def _cast(tables: MatchTables, dtype: torch.dtype) -> MatchTables:
@@ -136,12 +147,13 @@ def _double(tables: MatchTables) -> MatchTables:
 
 
 def _first(
-    memories: Memories, asked: PairCandidates, n_memories: int, n_slots: int, n_candidates: int
+    memories: Memories, candidates: PairCandidates, n_memories: int, n_slots: int, n_candidates: int
 ) -> tuple[Memories, PairCandidates]:
-    slots, pairs = n_memories * n_slots, n_memories * n_candidates
+    slots = n_memories * n_slots
+    pairs = n_memories * n_candidates
     terms = (memories.counted[:slots], memories.bias[:slots], memories.sign[:slots])
     some = Memories(memories.rows[:slots], memories.offsets[: n_memories + 1], *terms)
-    return some, PairCandidates(asked.rows[:pairs], asked.offsets[: n_memories + 1])
+    return some, PairCandidates(candidates.rows[:pairs], candidates.offsets[: n_memories + 1])
 
 
 def _doubled(memories: Memories) -> Memories:
@@ -151,4 +163,6 @@ def _doubled(memories: Memories) -> Memories:
 def _check(found: Tensor, expected: Tensor, tolerance: float) -> None:
     error = float((found - expected).norm() / expected.norm())
     if not error < tolerance:
-        raise ArithmeticError(f"scores: expected the float64 ones to {tolerance}, got {error} away. Nothing is timed.")
+        raise ArithmeticError(
+            f"scores: expected a relative error below {tolerance} to float64, got {error}. Not timed."
+        )

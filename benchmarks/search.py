@@ -9,20 +9,25 @@ import torch
 from benchmarks.timing import Row, compare
 from recmem.matching.text_search import ExactSearch, FaissSearch, recall
 
-N_ITEMS, DIM, N_QUERIES, K = 100_000, 384, 64, 100
+N_ITEMS = 100_000
+DIM = 384
+N_QUERIES = 64
+K = 100
 
 
 def search_rows() -> list[Row]:
-    """Exact search, checked against faiss's; and the inverted lists with their recall."""
+    """Exact search, checked against faiss's, and faiss's inverted lists with their recall."""
     generator = torch.Generator().manual_seed(0)
     unit = torch.nn.functional.normalize(torch.randn((N_ITEMS, DIM), generator=generator), dim=1)
     queries = torch.nn.functional.normalize(torch.randn((N_QUERIES, DIM), generator=generator), dim=1)
     flat = faiss.IndexFlatIP(DIM)
     flat.add(unit.numpy())
-    exact, lists = ExactSearch(unit), FaissSearch(unit)
-    found, expected = exact.nearest(queries, K), flat.search(queries.numpy(), K)[1]
+    exact = ExactSearch(unit)
+    lists = FaissSearch(unit)
+    found = exact.nearest(queries, K)
+    expected = flat.search(queries.numpy(), K)[1]
     if np.mean(np.sort(found) == np.sort(expected)) < 0.999:
-        raise ArithmeticError("search: expected the rows that faiss finds, got others. Nothing is timed.")
+        raise ArithmeticError("search: expected the rows that faiss finds, got others. Not timed.")
     share = recall(lists, unit, queries, K)
     rows = compare(
         f"top {K} by cosine",

@@ -1,4 +1,4 @@
-"""Times of functions that stand beside each other, and the tables that they are written to."""
+"""Times functions in turn, and writes the results as tables."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ import torch
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = "torch triton numba transformers sentence-transformers lightgbm polars numpy faiss-cpu redis feast"
 ROUNDS = 7
-"""Every function is timed this often, in turn with the others: a busy neighbour slows all of them."""
+"""How often each function is timed. They take turns, so that other load on the machine slows all of them alike."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement of one way to do something."""
+    """The rate of one way to do something."""
 
     what: str
     shape: str
@@ -31,14 +31,14 @@ class Row:
     rate: float
     unit: str
     ratio: float
-    """Rate over that of the way that is named first: what a user would write or pick instead."""
+    """Rate divided by that of the first way: what a user would write or pick instead."""
     note: str = ""
 
 
 def compare(
     what: str, shape: str, ways: dict[str, Callable[[], object]], *, amount: float, unit: str, rounds: int = ROUNDS
 ) -> list[Row]:
-    """Rows of all ways, the first of them the one that ratios refer to; medians over rounds, after a warm-up each."""
+    """A row per way: medians over rounds, after a warm-up each. Ratios are to the first way."""
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for function in ways.values():
         function()
@@ -55,7 +55,7 @@ def compare(
 
 
 def write(name: str, rows: list[Row], method: str) -> Path:
-    """The rows as JSON and Markdown under `results`, with hardware, versions and method; the Markdown file."""
+    """Writes the rows as JSON and Markdown under `results`, with hardware, versions and method. Returns the latter."""
     about = {
         "date": datetime.now(UTC).date().isoformat(),
         "hardware": hardware(),

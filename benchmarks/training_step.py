@@ -12,7 +12,10 @@ from recmem.kernels import match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
 
-N_TEXTS, N_MEMORIES, N_SLOTS, N_CANDIDATES = 1500, 64, 1600, 700
+N_TEXTS = 1500
+N_MEMORIES = 64
+N_SLOTS = 1600
+N_CANDIDATES = 700
 
 
 def training_rows() -> list[Row]:
@@ -27,13 +30,15 @@ def training_rows() -> list[Row]:
         torch.randint(N_MEMORIES, (N_SLOTS,), generator=generator).sort().values,
         N_MEMORIES,
     )
-    asked = torch.randint(N_TEXTS, (N_CANDIDATES,), generator=generator)
+    candidates = torch.randint(N_TEXTS, (N_CANDIDATES,), generator=generator)
 
     def step(function: Callable[..., torch.Tensor]) -> Callable[[], object]:
         def run() -> None:
             module.zero_grad()
-            tables, (bias, sign) = module.tables(unit), module.slot_terms(slots)
-            function(tables, slots.rows, slots.memory_index, bias, sign, asked, N_MEMORIES).square().mean().backward()
+            bias, sign = module.slot_terms(slots)
+            tables = module.tables(unit)
+            scores = function(tables, slots.rows, slots.memory_index, bias, sign, candidates, N_MEMORIES)
+            scores.square().mean().backward()
 
         return run
 
@@ -44,6 +49,6 @@ def training_rows() -> list[Row]:
         gradients.append([weight.grad.clone() for weight in module.parameters() if weight.grad is not None])
     for ours, theirs in zip(*gradients, strict=True):
         if not torch.allclose(ours, theirs, rtol=1e-3, atol=1e-4 * float(theirs.abs().max())):
-            raise ArithmeticError("gradients: expected those of autograd, got others. Nothing is timed.")
+            raise ArithmeticError("gradients: expected those of autograd, got others. Not timed.")
     shape = f"{N_MEMORIES} memories, {N_SLOTS} slots, {N_CANDIDATES} candidates"
     return compare("match training step", shape, ways, amount=1, unit="steps/s")

@@ -1,4 +1,4 @@
-"""Ragged pairs for kernels: random tables, memories and candidates."""
+"""Random tables, memories and candidates that the kernels' tests share."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from recmem.text.unit_vectors import exact_units
 
 N_TEXTS = 9
 ROWS = st.integers(0, N_TEXTS - 1)
+"""Rows of the tables."""
 CASES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.lists(ROWS, max_size=5)), min_size=1, max_size=5)
+"""Per memory: its slots and its candidates."""
 SEEDS = st.integers(0, 1000)
 
 
@@ -26,11 +28,11 @@ def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) 
     return MatchTables(
         exact_units(draw(N_TEXTS, dim)),
         *wide,
-        draw(N_TEXTS),
-        draw(N_TEXTS, n_heads),
-        draw(n_heads),
-        draw(n_heads),
-        draw(n_heads),
+        prior=draw(N_TEXTS),
+        null_value=draw(N_TEXTS, n_heads),
+        alpha=draw(n_heads),
+        gamma=draw(n_heads),
+        null_logit=draw(n_heads),
     )
 
 
@@ -43,16 +45,18 @@ def offsets_of(rows: list[list[int]]) -> torch.Tensor:
 
 
 def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2) -> tuple[Memories, PairCandidates]:
-    memories, asked = [slots for slots, _ in case], [candidates for _, candidates in case]
-    n_slots = sum(map(len, memories))
+    """Memories and their candidates of one case, with random bias and sign; most slots are counted."""
+    slots = [slots for slots, _ in case]
+    candidates = [candidates for _, candidates in case]
+    n_slots = sum(map(len, slots))
     generator = torch.Generator().manual_seed(seed + 1)
     return (
         Memories(
-            rows=flat(memories),
-            offsets=offsets_of(memories),
+            rows=flat(slots),
+            offsets=offsets_of(slots),
             counted=torch.rand(n_slots, generator=generator) < 0.7,
             bias=torch.randn((n_slots, n_heads), generator=generator),
             sign=torch.randn((n_slots, n_heads), generator=generator),
         ),
-        PairCandidates(flat(asked), offsets_of(asked)),
+        PairCandidates(flat(candidates), offsets_of(candidates)),
     )

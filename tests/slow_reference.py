@@ -243,19 +243,21 @@ def match(
     """
     parts, null_part = [0.0] * len(slots), 0.0
     for head in range(n_heads):
-        weights, says = [], []
+        weights, values = [], []
         for place, slot in enumerate(slots):
             cosine = _dot(tables["unit"][candidate], tables["unit"][slot])
-            look = _dot(_head(tables["query"][candidate], head, n_heads), _head(tables["key"][slot], head, n_heads))
-            logit = look + tables["alpha"][head] * cosine + bias[place, head]
+            query = _head(tables["query"][candidate], head, n_heads)
+            key = _head(tables["key"][slot], head, n_heads)
+            logit = _dot(query, key) + tables["alpha"][head] * cosine + bias[place, head]
             weights.append(math.exp(_clamp(logit)))
-            told = _dot(_head(tables["probe"][candidate], head, n_heads), _head(tables["value"][slot], head, n_heads))
-            says.append(told + tables["gamma"][head] * cosine)
+            probe = _head(tables["probe"][candidate], head, n_heads)
+            value = _head(tables["value"][slot], head, n_heads)
+            values.append(_dot(probe, value) + tables["gamma"][head] * cosine)
         null = math.exp(_clamp(tables["null_logit"][head]))
         total = null + math.fsum(weights)
         null_part += null * tables["null_value"][candidate, head] / total
-        for place, (weight, word) in enumerate(zip(weights, says, strict=True)):
-            parts[place] += weight * sign[place, head] * word / total
+        for place, (weight, x) in enumerate(zip(weights, values, strict=True)):
+            parts[place] += weight * sign[place, head] * x / total
     return Match(float(tables["prior"][candidate]), float(null_part), [float(part) for part in parts])
 
 
@@ -264,8 +266,8 @@ def _dot(a: Floats, b: Floats) -> float:
 
 
 def _head(row: Floats, head: int, n_heads: int) -> Floats:
-    width = len(row) // n_heads
-    return row[head * width : (head + 1) * width]
+    head_dim = len(row) // n_heads
+    return row[head * head_dim : (head + 1) * head_dim]
 
 
 def _clamp(logit: float) -> float:

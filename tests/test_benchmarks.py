@@ -1,4 +1,4 @@
-"""The benchmarks for a GPU run where there is little else than torch and triton; here tiny, the kernels interpreted."""
+"""The GPU benchmarks run with little more than torch and triton; here with tiny sizes, in Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -20,10 +20,9 @@ import sys, json, torch
 from pathlib import Path
 sys.modules |= dict.fromkeys({ABSENT!r})
 from benchmarks import gpu, scorer, timing
-from recmem import kernels
-from recmem.kernels import top_k
-kernels.why_not_triton = lambda *inputs: None
-top_k._quickest = lambda table: "triton"
+from recmem.kernels import backends, top_k
+backends.why_not_triton = lambda *inputs: None
+top_k._fastest = lambda table: "triton"
 scorer.GPU_CELLS = scorer.CELLS = 2_000
 scorer.N_ITEMS = scorer.GPU_ITEMS = 300
 scorer.SHAPES = gpu.SHAPES = ((10, 20, 24),)
@@ -46,11 +45,11 @@ def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
     rows = json.loads(done.stdout)
     assert {row["what"] for row in rows} == {
         "limit",
-        "match columns",
+        "match features",
         "target attention",
         "top 5 by cosine",
         "encoding",
     }
     assert all(row["rate"] > 0 for row in rows)
-    ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match columns"}
+    ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match features"}
     assert {"10 x 20 x 24, int8", "10 x 20 x 24, bfloat16"} <= ways

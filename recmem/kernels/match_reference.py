@@ -1,15 +1,19 @@
-"""The match in plain torch: the definition of every backend, and the CPU path.
+"""The match in plain torch, for memories that share their candidates: its definition, used for retrieval.
 
     s(u, c) = prior(c) + sum_h ( e_h0 z_h(c) + sum_j e_hj sign_hj x_hj ) / ( e_h0 + sum_j e_hj )
-    e_hj    = exp( clamp( <q_h(c), k_h(j)> + alpha_h cos(c, j) + bias_h(j) ) )       attention of candidate c on slot j
-    x_hj    = <p_h(c), v_h(j)> + gamma_h cos(c, j)                                   what slot j says about c
-    e_h0    = exp( clamp( null_h ) ), z_h(c)                                         the null slot: weight and value
+    e_hj    = exp( clamp( <q_h(c), k_h(j)> + alpha_h cos(c, j) + bias_h(j) ) )       attention of candidate c to slot j
+    x_hj    = <p_h(c), v_h(j)> + gamma_h cos(c, j)                                   value of slot j for candidate c
+    e_h0    = exp( clamp( null_h ) ), z_h(c)                                         weight and value of the null slot
 
-The logits are clamped to +-LOGIT_LIMIT, so that the exponentials need no running maximum: one pass over the slots.
-An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(d_h) is folded into q and p.
-Of the slots that are `RetrievedSlots`, a candidate sees those whose cosine is among the memory's n_kept largest; equal
-cosines at the border all count, so that the order of the slots changes nothing. Every backend chooses the same ones
-where cosines are exact (`recmem.text.unit_vectors.exact_units`).
+The logits are clamped to +-LOGIT_LIMIT, so the exponentials need no running maximum: one pass over the slots.
+An empty memory has the defined score prior(c) + sum_h z_h(c). 1 / sqrt(head_dim) is folded into q and p.
+
+Of the slots marked in `RetrievedSlots`, only those whose cosine is among the memory's n_kept largest are visible to a
+candidate. Ties at the border are all visible, so the order of the slots changes nothing. Every backend picks the same
+slots where cosines are exact (`recmem.text.unit_vectors.exact_units`).
+
+Training uses `match_scores_training`, which gives the same numbers. Memories that have candidates of their own are
+scored by `match_pairs`.
 """
 
 from __future__ import annotations
@@ -22,19 +26,22 @@ from torch import Tensor
 
 LOGIT_LIMIT = 30.0
 PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
-"""The tables with one row per item; the others are shared by all."""
+"""The tables with one row per item; the others are shared by all items."""
 
 
 @dataclass(frozen=True, eq=False)
 class MatchTables:
-    """What the match needs of every item, computed once from its text; heads lie side by side in the last axis."""
+    """Everything that the match reads of an item, computed once from its text.
+
+    `width` is n_heads * head_dim: the heads lie side by side in the last axis.
+    """
 
     unit: Float[Tensor, "item dim"]
-    """The encoder's vectors, unit length: cos(c, j) is their product."""
-    query: Float[Tensor, "item head_dim"]
-    key: Float[Tensor, "item head_dim"]
-    probe: Float[Tensor, "item head_dim"]
-    value: Float[Tensor, "item head_dim"]
+    """The encoder's vectors, of unit length: cos(c, j) is their dot product."""
+    query: Float[Tensor, "item width"]
+    key: Float[Tensor, "item width"]
+    probe: Float[Tensor, "item width"]
+    value: Float[Tensor, "item width"]
     prior: Float[Tensor, " item"]
     null_value: Float[Tensor, "item head"]
     alpha: Float[Tensor, " head"]
@@ -46,20 +53,20 @@ class MatchTables:
         """Number of heads."""
         return self.alpha.shape[0]
 
-    def head(self, table: Float[Tensor, "row head_dim"], head: int) -> Float[Tensor, "row dim"]:
-        """One head's columns of `query`, `key`, `probe` or `value`."""
-        width = table.shape[-1] // self.n_heads
-        return table[..., head * width : (head + 1) * width]
+    def head(self, table: Float[Tensor, "row width"], head: int) -> Float[Tensor, "row head_dim"]:
+        """One head's share of rows of `query`, `key`, `probe` or `value`."""
+        head_dim = table.shape[-1] // self.n_heads
+        return table[..., head * head_dim : (head + 1) * head_dim]
 
 
 @dataclass(frozen=True, eq=False)
 class RetrievedSlots:
-    """Slots that a candidate sees only where they are most like it."""
+    """Older slots, of which a candidate reads only those most similar to it."""
 
     older: Bool[Tensor, " slot"]
     """Which slots these are."""
     n_kept: int
-    """How many of them a candidate sees in each memory."""
+    """How many of them are visible to a candidate, per memory."""
 
     def to(self, device: torch.device) -> RetrievedSlots:
         """The same on another device."""
@@ -78,22 +85,23 @@ def match_scores(
 ) -> Float[Tensor, "memory cand"]:
     """Scores of every candidate for every memory.
 
-    `slots` and `candidates` are rows of the tables, `owner[slot]` the memory that a slot belongs to; `bias` is added to
-    the attention, `sign` multiplies what the slot says. Differentiable in all tables, `bias` and `sign`.
+    `slots` and `candidates` are rows of the tables, `owner[slot]` is the memory that a slot belongs to. `bias` is added
+    to the logits, `sign` multiplies a slot's value. Differentiable in all tables, `bias` and `sign`.
     """
-    cosine = tables.unit[slots] @ tables.unit[candidates].T
-    query, probe = tables.query[candidates], tables.probe[candidates]
-    key, value = tables.key[slots], tables.value[slots]
+    cosine = tables.unit[slots] @ tables.unit[candidates].T  # [slot, cand]
+    gathered = _Gathered.of(tables, slots, candidates)
+    visible = None if retrieved is None else visible_slots(cosine, owner, retrieved)
     score = tables.prior[candidates].expand(n_memories, -1)
-    seen = None if retrieved is None else seen_slots(cosine, owner, retrieved)
+    zeros = cosine.new_zeros(n_memories, len(candidates))
     for head in range(tables.n_heads):
-        attention, says = _head(tables, head, cosine, (query, probe, key, value), bias)
-        attention = attention if seen is None else attention * seen
-        null = tables.null_logit[head].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
-        empty = cosine.new_zeros(n_memories, len(candidates))
-        numerator = empty.index_add(0, owner, attention * says * sign[:, head, None])
-        denominator = empty.index_add(0, owner, attention)
-        score = score + (numerator + null * tables.null_value[candidates, head]) / (denominator + null)
+        attention, values = _head(tables, head, gathered, cosine, bias)  # [slot, cand] each
+        if visible is not None:
+            attention = attention * visible
+        # Slots are added up into their memories: [slot, cand] -> [memory, cand].
+        weighted = zeros.index_add(0, owner, attention * values * sign[:, head, None])
+        total = zeros.index_add(0, owner, attention)
+        null = clamped_exp(tables.null_logit[head])
+        score = score + (weighted + null * tables.null_value[candidates, head]) / (total + null)
     return score
 
 
@@ -105,43 +113,73 @@ def match_contributions(
     candidates: Int[Tensor, " cand"],
     retrieved: RetrievedSlots | None = None,
 ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
-    """One memory taken apart: the prior, the null slot's part and each slot's, which sum to the score."""
-    cosine = tables.unit[slots] @ tables.unit[candidates].T
-    rows = (tables.query[candidates], tables.probe[candidates], tables.key[slots], tables.value[slots])
+    """Prior, null slot's part and each slot's part of one memory's scores; they sum to the score."""
+    cosine = tables.unit[slots] @ tables.unit[candidates].T  # [slot, cand]
+    gathered = _Gathered.of(tables, slots, candidates)
+    visible = None if retrieved is None else visible_slots(cosine, torch.zeros_like(slots), retrieved)
     null_part = torch.zeros(len(candidates), dtype=cosine.dtype, device=cosine.device)
     parts = torch.zeros_like(cosine)
-    seen = None if retrieved is None else seen_slots(cosine, torch.zeros_like(slots), retrieved)
     for head in range(tables.n_heads):
-        attention, says = _head(tables, head, cosine, rows, bias)
-        attention = attention if seen is None else attention * seen
-        null = tables.null_logit[head].clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
-        total = attention.sum(0) + null
-        parts = parts + attention * says * sign[:, head, None] / total
+        attention, values = _head(tables, head, gathered, cosine, bias)
+        if visible is not None:
+            attention = attention * visible
+        null = clamped_exp(tables.null_logit[head])
+        total = attention.sum(0) + null  # [cand]
+        parts = parts + attention * values * sign[:, head, None] / total
         null_part = null_part + null * tables.null_value[candidates, head] / total
     return tables.prior[candidates], null_part, parts
 
 
-def seen_slots(
+def visible_slots(
     cosine: Float[Tensor, "slot cand"], owner: Int[Tensor, " slot"], retrieved: RetrievedSlots
 ) -> Bool[Tensor, "slot cand"]:
-    """Which slots each candidate sees. `owner` never falls."""
-    seen = (~retrieved.older)[:, None].repeat(1, cosine.shape[1])
+    """Which slots each candidate reads. `owner` is in ascending order."""
+    visible = (~retrieved.older)[:, None].repeat(1, cosine.shape[1])
     older = torch.nonzero(retrieved.older).squeeze(1)
-    for rows in older.split(torch.unique_consecutive(owner[older], return_counts=True)[1].tolist()):
-        among = cosine[rows].detach()
-        seen[rows] = among >= among.topk(min(retrieved.n_kept, len(rows)), dim=0).values[-1]
-    return seen
+    n_older = torch.unique_consecutive(owner[older], return_counts=True)[1].tolist()
+    for rows in older.split(n_older):  # one memory's older slots
+        similar = cosine[rows].detach()
+        least = similar.topk(min(retrieved.n_kept, len(rows)), dim=0).values[-1]  # [cand]
+        visible[rows] = similar >= least
+    return visible
+
+
+def clamped_exp(logits: Tensor) -> Tensor:
+    """exp of the logits, clamped to +-LOGIT_LIMIT first: sums of these cannot overflow."""
+    return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+
+
+@dataclass(frozen=True, eq=False)
+class _Gathered:
+    """The projections of one call's candidates and slots, all heads side by side."""
+
+    query: Float[Tensor, "cand width"]
+    probe: Float[Tensor, "cand width"]
+    key: Float[Tensor, "slot width"]
+    value: Float[Tensor, "slot width"]
+
+    @classmethod
+    def of(cls, tables: MatchTables, slots: Int[Tensor, " slot"], candidates: Int[Tensor, " cand"]) -> _Gathered:
+        return cls(
+            query=tables.query[candidates],
+            probe=tables.probe[candidates],
+            key=tables.key[slots],
+            value=tables.value[slots],
+        )
 
 
 def _head(
     tables: MatchTables,
     head: int,
+    gathered: _Gathered,
     cosine: Float[Tensor, "slot cand"],
-    rows: tuple[Tensor, Tensor, Tensor, Tensor],
     bias: Float[Tensor, "slot head"],
 ) -> tuple[Float[Tensor, "slot cand"], Float[Tensor, "slot cand"]]:
-    """Unnormalised attention and what each slot says, of one head."""
-    query, probe, key, value = (tables.head(row, head) for row in rows)
+    """Attention e_hj, not yet divided by its sum, and values x_hj of one head."""
+    query = tables.head(gathered.query, head)
+    probe = tables.head(gathered.probe, head)
+    key = tables.head(gathered.key, head)
+    value = tables.head(gathered.value, head)
     logits = torch.addcmul(key @ query.T, cosine, tables.alpha[head]) + bias[:, head, None]
-    says = torch.addcmul(value @ probe.T, cosine, tables.gamma[head])
-    return logits.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp(), says
+    values = torch.addcmul(value @ probe.T, cosine, tables.gamma[head])
+    return clamped_exp(logits), values

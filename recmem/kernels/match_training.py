@@ -1,21 +1,24 @@
 """`match_scores` for training: the same numbers, with the backward pass written out.
 
-What autograd would record for every head (a dozen arrays of slots x candidates) shrinks to two, attention and values,
-and each is passed over as few times as the chain rule allows. See `benchmarks/results/cpu.md`.
+Autograd would record a dozen arrays of slots x candidates for every head. Here two are kept, attention and values, and
+each is passed over as few times as the chain rule allows. See `benchmarks/results/cpu.md`.
 
-    d_num = d_score / den                  d_den = -d_score num / den^2          per memory and candidate
-    d_x   = d_num sign e                   d_e e = e (d_num sign x + d_den)      per slot and candidate
+With num = sum_j e_j sign_j x_j + e_0 z and den = sum_j e_j + e_0, a head adds num / den to the score:
+
+    d_num    = d_score / den                        d_den = -d_score num / den^2           per memory and candidate
+    d_x_j    = d_num sign_j e_j                     d_sign_j = sum_c d_num e_j x_j         per slot
+    d_logit_j = e_j (d_num sign_j x_j + d_den)      0 where the clamp holds the logit      per slot and candidate
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from recmem.kernels.match_reference import LOGIT_LIMIT, MatchTables, RetrievedSlots, seen_slots
+from recmem.kernels.match_reference import LOGIT_LIMIT, MatchTables, RetrievedSlots, clamped_exp, visible_slots
 
 
 def match_scores_training(
@@ -28,11 +31,12 @@ def match_scores_training(
     n_memories: int,
     retrieved: RetrievedSlots | None = None,
 ) -> Float[Tensor, "memory cand"]:
-    """See `match_scores`; differentiable in all tables but `unit`, and in `bias` and `sign`."""
+    """See `match_scores`. Differentiable in all tables but `unit`, and in `bias` and `sign`."""
     cosine = (tables.unit[slots] @ tables.unit[candidates].T).detach()
+    # index_select's backward adds in a fixed order; that of indexing does not, and a seed would give many modules.
     attended = _Attend.apply(  # type: ignore[no-untyped-call]
         cosine,
-        None if retrieved is None else seen_slots(cosine, owner, retrieved),
+        None if retrieved is None else visible_slots(cosine, owner, retrieved),
         owner,
         n_memories,
         tables.query.index_select(0, candidates),
@@ -50,65 +54,99 @@ def match_scores_training(
     return scores
 
 
+class _HeadState(NamedTuple):
+    """What one head's backward pass reads of its forward pass."""
+
+    attention: Tensor
+    """[slot, cand]"""
+    values: Tensor
+    """[slot, cand], without sign."""
+    clamped: Tensor | None
+    """[slot, cand]: where the clamp holds a logit."""
+    num: Tensor
+    """[memory, cand]"""
+    den: Tensor
+    """[memory, cand]"""
+
+
 class _Attend(torch.autograd.Function):
-    """Sum over heads of (weighed + null value) / (attention + null weight): float[memory, cand]."""
+    """Sum over heads of num / den: float[memory, cand]. The score is this plus the prior."""
 
     @staticmethod
     def forward(
-        ctx: Any, cosine: Tensor, seen: Tensor | None, owner: Tensor, n_memories: int, *inputs: Tensor
+        ctx: Any, cosine: Tensor, visible: Tensor | None, owner: Tensor, n_memories: int, *inputs: Tensor
     ) -> Tensor:
         query, probe, key, value, bias, sign, alpha, gamma, null_value, null_logit = inputs
-        width = query.shape[1] // len(alpha)
-        null = null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
+        n_heads = len(alpha)
+        head_dim = query.shape[1] // n_heads
+        null = clamped_exp(null_logit)
         score = cosine.new_zeros(n_memories, cosine.shape[1])
-        saved = []
-        for head in range(len(alpha)):
-            part = slice(head * width, (head + 1) * width)
+        states = []
+        for head in range(n_heads):
+            part = slice(head * head_dim, (head + 1) * head_dim)
+
+            # e_hj: the logits' array becomes the attention in place.
             logits = torch.addmm(cosine, key[:, part], query[:, part].T, beta=float(alpha[head]))
             logits.add_(bias[:, head, None])
             clamped = _clamped(logits)
             attention = logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
-            if seen is not None:
-                attention.mul_(seen)
-            says = torch.addmm(cosine, value[:, part], probe[:, part].T, beta=float(gamma[head]))
+            if visible is not None:
+                attention.mul_(visible)
+
+            # x_hj, then the sums over each memory's slots: [slot, cand] -> [memory, cand].
+            values = torch.addmm(cosine, value[:, part], probe[:, part].T, beta=float(gamma[head]))
             den = torch.zeros_like(score).index_add_(0, owner, attention).add_(null[head])
-            num = torch.zeros_like(score).index_add_(0, owner, (attention * says).mul_(sign[:, head, None]))
+            num = torch.zeros_like(score).index_add_(0, owner, (attention * values).mul_(sign[:, head, None]))
             num.add_(null[head] * null_value[:, head])
+
             score.add_(num / den)
-            saved.append((attention, says, clamped, num, den))
+            states.append(_HeadState(attention, values, clamped, num, den))
         ctx.save_for_backward(cosine, owner, *inputs)
-        ctx.heads = saved
+        ctx.heads = states
         return score
 
     @staticmethod
     def backward(ctx: Any, *d_outputs: Tensor) -> Any:
         (d_score,) = d_outputs
         cosine, owner, query, probe, key, value, bias, sign, alpha, gamma, null_value, null_logit = ctx.saved_tensors
-        width = query.shape[1] // len(alpha)
-        grads = [torch.empty_like(part) for part in (query, probe, key, value, bias, sign, alpha, gamma)]
-        d_query, d_probe, d_key, d_value, d_bias, d_sign, d_alpha, d_gamma = grads
-        d_null_value, d_null_logit = torch.empty_like(null_value), torch.empty_like(null_logit)
-        null = null_logit.clamp(-LOGIT_LIMIT, LOGIT_LIMIT).exp()
-        inside = null_logit.abs() <= LOGIT_LIMIT
-        for head, (attention, says, clamped, num, den) in enumerate(ctx.heads):
-            part = slice(head * width, (head + 1) * width)
+        n_heads = len(alpha)
+        head_dim = query.shape[1] // n_heads
+        inputs = (query, probe, key, value, bias, sign, alpha, gamma, null_value, null_logit)
+        grads = [torch.empty_like(part) for part in inputs]
+        d_query, d_probe, d_key, d_value, d_bias, d_sign, d_alpha, d_gamma, d_null_value, d_null_logit = grads
+        null = clamped_exp(null_logit)
+        is_free = null_logit.abs() <= LOGIT_LIMIT  # the clamp stops the gradient of the others
+        for head, (attention, values, clamped, num, den) in enumerate(ctx.heads):
+            part = slice(head * head_dim, (head + 1) * head_dim)
+
+            # [memory, cand]: the quotient rule, and the null slot, which is in both sums.
             d_num = d_score / den
             d_den = -d_num * (num / den)
             d_null_value[:, head] = null[head] * d_num.sum(0)
             d_null = (d_num * null_value[:, head]).sum() + d_den.sum()
-            d_null_logit[head] = d_null * null[head] * inside[head]
-            d_says = d_num[owner].mul_(attention)
-            d_sign[:, head] = torch.einsum("sc,sc->s", d_says, says)
-            d_says.mul_(sign[:, head, None])
-            d_logits = says * d_says
+            d_null_logit[head] = d_null * null[head] * is_free[head]
+
+            # [slot, cand]: gradients of sign and of x_hj. The first product is d_num e, before the sign comes in.
+            d_values = d_num[owner].mul_(attention)
+            d_sign[:, head] = torch.einsum("sc,sc->s", d_values, values)
+            d_values.mul_(sign[:, head, None])
+
+            # [slot, cand]: gradient of the logits. d_values already holds the factor e of the first term.
+            d_logits = values * d_values
             d_logits.addcmul_(d_den[owner], attention)
             if clamped is not None:
                 d_logits.masked_fill_(clamped, 0)
-            d_query[:, part], d_key[:, part] = d_logits.T @ key[:, part], d_logits @ query[:, part]
-            d_probe[:, part], d_value[:, part] = d_says.T @ value[:, part], d_says @ probe[:, part]
+
+            # Back through the two products and the cosine's weights.
+            d_query[:, part] = d_logits.T @ key[:, part]
+            d_key[:, part] = d_logits @ query[:, part]
+            d_probe[:, part] = d_values.T @ value[:, part]
+            d_value[:, part] = d_values @ probe[:, part]
             d_bias[:, head] = d_logits.sum(1)
-            d_alpha[head], d_gamma[head] = (d_logits * cosine).sum(), (d_says * cosine).sum()
-        return (None, None, None, None, *grads, d_null_value, d_null_logit)
+            d_alpha[head] = (d_logits * cosine).sum()
+            d_gamma[head] = (d_values * cosine).sum()
+        # cosine, visible, owner and n_memories have no gradient.
+        return (None, None, None, None, *grads)
 
 
 def _clamped(logits: Tensor) -> Tensor | None:

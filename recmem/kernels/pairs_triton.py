@@ -1,18 +1,25 @@
-"""The match of ragged pairs as one Triton kernel: gather, attend, sum; nothing of candidates x slots leaves the chip.
+"""The match of ragged pairs as one Triton kernel: gather, attend, sum; no slots x candidates leave the chip.
 
-One program scores up to `BLOCK_CAND` candidates of one memory. It walks over the memory's slots in blocks: the cosines
-of a block are one product over `dim`, logits and values of a head two products over the head's width, and what remains
-of a block are sums over its slots, per candidate and head. No running maximum is kept, for the logits are clamped. A
-second walk, once the totals are known, finds the slot that contributes most.
+    cosine[j, c]    = <unit_j, unit_c>
+    logits_h[j, c]  = <k_h(j), q_h(c)> + alpha_h cosine[j, c] + bias_h(j)
+    values_h[j, c]  = (<v_h(j), p_h(c)> + gamma_h cosine[j, c]) sign_h(j)
+    attention_h     = exp(clamp(logits_h))
+    score[c]        = prior(c) + sum_h (e_h0 z_h(c) + sum_j attention_h values_h) / (e_h0 + sum_j attention_h)
+
+One program scores up to `BLOCK_CAND` candidates of one memory. It walks over the memory's slots in blocks of
+`BLOCK_SLOT`: the cosines of a block are one product over `dim`, logits and values of a head two products over
+`head_dim`, and what remains of a block are sums over its slots, per candidate and head. No running maximum is kept, for
+the logits are clamped.
 
 Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * head_dim], all of one type; `scales`
 [item, 3] for int8 tables; `prior` [item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads];
-`slot_rows` and `counted` [slot], `bias` and `sign` [slot, n_heads]; `asked` [pair]; `tiles` [program, 2]: memory and
-first pair. Rows are int64 and have been checked against the tables. Products accumulate in float32.
+`slot_rows` and `counted` [slot], `slot_offsets` [memory + 1], `bias` and `sign` [slot, n_heads]; `cand_rows` [pair],
+`cand_offsets` [memory + 1]; `tiles` [program, 2]: memory and first pair; `outputs` float32 [len(OUTPUTS), pair]. Rows
+are int64 and have been checked against the tables. Products accumulate in float32.
+
+Limits: no retrieved slots. head_dim and the number of heads are padded to powers of two of at least 16 and 1.
 
 Pointers have no Python type, so the kernels are left out of type checks; `match_pairs_triton` checks.
-
-Limits: head_dim and the number of heads are padded to powers of two of at least 16 and 1.
 """
 
 from __future__ import annotations
@@ -26,37 +33,55 @@ import triton.language as tl
 from jaxtyping import Int
 from torch import Tensor
 
+from recmem.kernels import packed_tables
 from recmem.kernels.match_reference import LOGIT_LIMIT
-from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores
+from recmem.kernels.packed_tables import PackedTables
+from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
 
-BLOCK_CAND, BLOCK_SLOT, BLOCK_DIM = 64, 32, 64
-"""Candidates of a program; slots and dimensions that it takes at a time."""
-OUTPUTS = ("score", "prior", "null", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
+BLOCK_CAND = 64
+"""Candidates of a program."""
+BLOCK_SLOT = 32
+"""Slots that a program takes at a time."""
+BLOCK_DIM = 64
+"""Dimensions of a product over `dim` that a program takes at a time."""
+SMALLEST_HEAD_DIM = 16
+"""Of a product on tensor cores."""
+
+# Constants that the kernels read have to be constexpr.
 LOWEST = tl.constexpr(-3.0e38)
 LIMIT = tl.constexpr(LOGIT_LIMIT)
+TOP = tl.constexpr(3)
+N_SCALES = tl.constexpr(3)
+UNIT = tl.constexpr(packed_tables.UNIT)
+SLOT_SIDE = tl.constexpr(packed_tables.SLOT_SIDE)
+CAND_SIDE = tl.constexpr(packed_tables.CAND_SIDE)
+SCORE = tl.constexpr(OUTPUTS.index("score"))
+PRIOR = tl.constexpr(OUTPUTS.index("prior"))
+SIMILARITY_MAX = tl.constexpr(OUTPUTS.index("similarity_max"))
+SIMILARITY_MEAN = tl.constexpr(OUTPUTS.index("similarity_mean"))
+SIMILARITY_TOP3 = tl.constexpr(OUTPUTS.index("similarity_top3"))
+SIMILARITY_LAST = tl.constexpr(OUTPUTS.index("similarity_last"))
 
 
 def why_not(device: torch.device, memories: Memories) -> str | None:
-    """Why this backend cannot score these memories on the device; None where it can."""
+    """Why this backend cannot score these memories on the device; None if it can."""
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"the tables are on {device.type}: Triton needs a CUDA device"
     if memories.retrieved is not None:
-        return "the memories hold slots that are retrieved for each candidate: only the torch backends search"
+        return "the memories hold slots that are retrieved for each candidate, and this kernel reads all slots"
     return None
 
 
-def match_pairs_triton(tables: PackedTables, memories: Memories, asked: PairCandidates) -> PairScores:
+def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> PairScores:
     """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
     reason = why_not(tables.unit.device, memories)
     if reason is not None:
         raise RuntimeError(f"backend: expected one that can run here, got triton: {reason}. Use 'auto' or 'torch'.")
-    if not len(asked.rows):
-        return PairScores.empty(0, asked.rows.device)
-    tiles = _tiles(asked)
-    heads = tables.n_heads
-    head_dim = tables.slot_side.shape[1] // (2 * heads)
-    outputs = torch.empty((len(OUTPUTS), len(asked.rows)), device=asked.rows.device)
-    strongest = torch.empty(len(asked.rows), dtype=torch.int64, device=asked.rows.device)
+    n_pairs = len(candidates.rows)
+    if not n_pairs:
+        return PairScores.zeros(0, candidates.rows.device)
+    tiles = _tiles(candidates)
+    outputs = torch.empty((len(OUTPUTS), n_pairs), device=candidates.rows.device)
     _score[(len(tiles),)](
         tables.unit,
         tables.slot_side,
@@ -72,38 +97,40 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, asked: PairCand
         memories.counted,
         memories.bias.float().contiguous(),
         memories.sign.float().contiguous(),
-        asked.rows,
-        asked.offsets,
+        candidates.rows,
+        candidates.offsets,
         tiles,
         outputs,
-        strongest,
-        len(asked.rows),
+        n_pairs,
         tables.unit.shape[1],
-        head_dim,
-        HEADS=heads,
-        HEADS_PADDED=triton.next_power_of_2(heads),
-        HEAD_DIM=max(triton.next_power_of_2(head_dim), 16),
+        tables.head_dim,
+        HEADS=tables.n_heads,
+        HEADS_PADDED=triton.next_power_of_2(tables.n_heads),
+        HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_HEAD_DIM),
         IS_INT8=tables.scales is not None,
-        # The interpreter gets bf16 products wrong, in silence; its own numbers are float32.
+        # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
         UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
         BLOCK_CAND=BLOCK_CAND,
         BLOCK_SLOT=BLOCK_SLOT,
         BLOCK_DIM=BLOCK_DIM,
     )
-    return PairScores(**dict(zip(OUTPUTS, outputs, strict=True)), strongest=strongest)
+    return PairScores.of(outputs)
 
 
-def _tiles(asked: PairCandidates) -> Int[Tensor, "tile 2"]:
-    """Memory and first pair of every program: as many as there can be, so that nothing waits for their number.
+def _tiles(candidates: PairCandidates) -> Int[Tensor, "tile 2"]:
+    """Memory and first pair of every program.
 
-    Those that there is nothing for begin after the last pair.
+    As many tiles as there can be at most, so that their number need not be fetched from the GPU. Those without
+    candidates begin after the last pair.
     """
-    n_pairs, total = asked.offsets.diff(), len(asked.rows)
-    ends = ((n_pairs + BLOCK_CAND - 1) // BLOCK_CAND).cumsum(0)
+    n_pairs = candidates.offsets.diff()
+    total = len(candidates.rows)
+    n_tiles = (n_pairs + BLOCK_CAND - 1) // BLOCK_CAND
+    ends = n_tiles.cumsum(0)  # [memory]: the tile after each memory's last
     program = torch.arange(total // BLOCK_CAND + len(n_pairs), device=n_pairs.device)
     memory = torch.searchsorted(ends, program, right=True).clamp(max=len(n_pairs) - 1)
-    number = program - (ends - ends.diff(prepend=ends.new_zeros(1)))[memory]
-    first = torch.where(program < ends[-1], asked.offsets[memory] + number * BLOCK_CAND, total)
+    number = program - (ends - n_tiles)[memory]  # of a tile in its memory, from 0
+    first = torch.where(program < ends[-1], candidates.offsets[memory] + number * BLOCK_CAND, total)
     return torch.stack([memory, first], dim=1)
 
 
@@ -126,23 +153,26 @@ def _product(
     BLOCK: tl.constexpr,
     acc,
 ):
-    """acc + left[left_rows, begin : begin + n_dims] @ right[right_rows, begin : begin + n_dims].T in float32."""
+    """acc + left[left_rows, begin : begin + n_dims] @ right[right_rows, begin : begin + n_dims].T in float32.
+
+    [slot, cand] of [slot, n_dims] and [n_dims, cand], `BLOCK` dimensions at a time. Masked rows and dimensions are 0.
+    """
     for first in range(0, n_dims, BLOCK):
         dims = first + tl.arange(0, BLOCK)
         inside = dims < n_dims
-        a = tl.load(
+        a = tl.load(  # [slot, BLOCK]
             left + left_rows[:, None] * left_width + left_begin + dims[None, :],
             mask=left_mask[:, None] & inside[None, :],
             other=0,
         )
-        b = tl.load(
+        b = tl.load(  # [BLOCK, cand]
             right + right_rows[None, :] * right_width + right_begin + dims[:, None],
             mask=right_mask[None, :] & inside[:, None],
             other=0,
         )
         if UPCAST:
             acc += tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
-        elif IS_INT8:  # Whole numbers to 127 are exact in bf16, and their sums in float32.
+        elif IS_INT8:  # whole numbers to 127 are exact in bf16, and their sums in float32
             acc += tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16))
         else:
             acc += tl.dot(a, b)
@@ -151,15 +181,47 @@ def _product(
 
 @triton.jit
 @no_type_check
+def _cosine(
+    unit,
+    scales,
+    slot_rows,
+    is_slot,
+    cand_rows,
+    is_pair,
+    dim,
+    IS_INT8: tl.constexpr,
+    UPCAST: tl.constexpr,
+    BLOCK_DIM: tl.constexpr,
+    zeros,
+):
+    """Cosines [slot, cand], and the factor [slot, cand] of an int8 product of slot_side and cand_side, else 1."""
+    cosine = _product(
+        unit, slot_rows, is_slot, dim, 0,
+        unit, cand_rows, is_pair, dim, 0,
+        dim, IS_INT8, UPCAST, BLOCK_DIM, zeros,
+    )  # fmt: skip
+    side_scale = zeros + 1.0
+    if IS_INT8:
+        unit_of_slot = tl.load(scales + slot_rows * N_SCALES + UNIT, mask=is_slot, other=0.0)
+        unit_of_cand = tl.load(scales + cand_rows * N_SCALES + UNIT, mask=is_pair, other=0.0)
+        cosine = cosine * unit_of_slot[:, None] * unit_of_cand[None, :]
+        side_of_slot = tl.load(scales + slot_rows * N_SCALES + SLOT_SIDE, mask=is_slot, other=0.0)
+        side_of_cand = tl.load(scales + cand_rows * N_SCALES + CAND_SIDE, mask=is_pair, other=0.0)
+        side_scale = side_of_slot[:, None] * side_of_cand[None, :]
+    return cosine, side_scale
+
+
+@triton.jit
+@no_type_check
 def _head(
     slot_side,
     cand_side,
-    rows,
+    slot_rows,
     is_slot,
-    cand,
+    cand_rows,
     is_pair,
     cosine,
-    wide_scale,
+    side_scale,
     bias,
     sign,
     alpha,
@@ -173,25 +235,29 @@ def _head(
     UPCAST: tl.constexpr,
     zeros,
 ):
-    """Attention (0 where there is no slot) and what the slots say, signed, of one head: [slot, cand] each."""
-    width = 2 * HEADS * head_dim
-    look = _product(
-        slot_side, rows, is_slot, width, head * head_dim,
-        cand_side, cand, is_pair, width, head * head_dim,
+    """Attention, 0 for padding, and values times sign of one head: [slot, cand] each."""
+    wide = 2 * HEADS * head_dim
+    # Keys and queries lie in the first half of a row, values and probes in the second.
+    first = head * head_dim
+    second = (HEADS + head) * head_dim
+    logits = _product(
+        slot_side, slot_rows, is_slot, wide, first,
+        cand_side, cand_rows, is_pair, wide, first,
         head_dim, IS_INT8, UPCAST, HEAD_DIM, zeros,
     )  # fmt: skip
-    told = _product(
-        slot_side, rows, is_slot, width, (HEADS + head) * head_dim,
-        cand_side, cand, is_pair, width, (HEADS + head) * head_dim,
+    values = _product(
+        slot_side, slot_rows, is_slot, wide, second,
+        cand_side, cand_rows, is_pair, wide, second,
         head_dim, IS_INT8, UPCAST, HEAD_DIM, zeros,
     )  # fmt: skip
     bias_of = tl.load(bias + slot * HEADS + head, mask=is_slot, other=0.0)
     sign_of = tl.load(sign + slot * HEADS + head, mask=is_slot, other=0.0)
-    logit = look * wide_scale + tl.load(alpha + head) * cosine + bias_of[:, None]
-    attention = tl.exp(tl.minimum(tl.maximum(logit, -LIMIT), LIMIT))
+    logits = logits * side_scale + tl.load(alpha + head) * cosine + bias_of[:, None]
+    # Masked after the exponential: a padding row's logit of 0 would count as 1.
+    attention = tl.exp(tl.minimum(tl.maximum(logits, -LIMIT), LIMIT))
     attention = tl.where(is_slot[:, None], attention, 0.0)
-    says = (told * wide_scale + tl.load(gamma + head) * cosine) * sign_of[:, None]
-    return attention, says
+    values = (values * side_scale + tl.load(gamma + head) * cosine) * sign_of[:, None]
+    return attention, values
 
 
 @triton.jit
@@ -207,15 +273,14 @@ def _score(
     gamma,
     null_logit,
     slot_rows,
-    offsets,
+    slot_offsets,
     counted,
     bias,
     sign,
-    asked,
-    asked_offsets,
+    cand_rows,
+    cand_offsets,
     tiles,
     outputs,
-    strongest,
     n_pairs,
     dim,
     head_dim,
@@ -228,121 +293,88 @@ def _score(
     BLOCK_SLOT: tl.constexpr,
     BLOCK_DIM: tl.constexpr,
 ):
+    """Scores and similarities of one tile: `BLOCK_CAND` candidates of one memory. See the module."""
+    # 1. The tile. Candidates beyond the memory's last are masked: row 0 of the tables stands in for them.
     program = tl.program_id(0)
     memory = tl.load(tiles + 2 * program)
     first_pair = tl.load(tiles + 2 * program + 1)
     if first_pair >= n_pairs:
         return
     pair = first_pair + tl.arange(0, BLOCK_CAND)
-    is_pair = pair < tl.load(asked_offsets + memory + 1)
-    cand = tl.load(asked + pair, mask=is_pair, other=0)
-    first, end = tl.load(offsets + memory), tl.load(offsets + memory + 1)
+    is_pair = pair < tl.load(cand_offsets + memory + 1)
+    cand = tl.load(cand_rows + pair, mask=is_pair, other=0)
+    first_slot = tl.load(slot_offsets + memory)
+    end_slot = tl.load(slot_offsets + memory + 1)
+
+    # 2. What is summed over the slots: [cand, head] and [cand].
     heads = tl.arange(0, HEADS_PADDED)
     zeros = tl.zeros((BLOCK_SLOT, BLOCK_CAND), tl.float32)
     total = tl.zeros((BLOCK_CAND, HEADS_PADDED), tl.float32)
-    weighed = tl.zeros((BLOCK_CAND, HEADS_PADDED), tl.float32)
+    weighted = tl.zeros((BLOCK_CAND, HEADS_PADDED), tl.float32)
     best1 = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
     best2 = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
     best3 = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
-    cosines = tl.zeros((BLOCK_CAND,), tl.float32)
+    cosine_sum = tl.zeros((BLOCK_CAND,), tl.float32)
     last = tl.zeros((BLOCK_CAND,), tl.float32)
     n_counted = 0
 
-    for begin in range(first, end, BLOCK_SLOT):
+    for begin in range(first_slot, end_slot, BLOCK_SLOT):
+        # 3. Cosines of a block: [BLOCK_SLOT, BLOCK_CAND]. Slots beyond the memory's last are masked.
         slot = begin + tl.arange(0, BLOCK_SLOT)
-        is_slot = slot < end
+        is_slot = slot < end_slot
         rows = tl.load(slot_rows + slot, mask=is_slot, other=0)
-        cosine, wide_scale = _cosine(unit, scales, rows, is_slot, cand, is_pair, dim, IS_INT8, UPCAST, BLOCK_DIM, zeros)
-        counts = tl.load(counted + slot, mask=is_slot, other=0) != 0
-        n_here = tl.sum(counts.to(tl.int32), 0)
-        cosines += tl.sum(tl.where(counts[:, None], cosine, 0.0), 0)
-        newest = tl.max(tl.where(counts, slot, -1), 0)
-        last = tl.where(n_here > 0, tl.sum(tl.where((slot == newest)[:, None], cosine, 0.0), 0), last)
+        cosine, side_scale = _cosine(unit, scales, rows, is_slot, cand, is_pair, dim, IS_INT8, UPCAST, BLOCK_DIM, zeros)
+
+        # 4. Mean and last similarity, over the counted slots: `newest` is the block's last of them.
+        is_counted = tl.load(counted + slot, mask=is_slot, other=0) != 0
+        n_here = tl.sum(is_counted.to(tl.int32), 0)
+        cosine_sum += tl.sum(tl.where(is_counted[:, None], cosine, 0.0), 0)
+        newest = tl.max(tl.where(is_counted, slot, -1), 0)
+        last_here = tl.sum(tl.where((slot == newest)[:, None], cosine, 0.0), 0)
+        last = tl.where(n_here > 0, last_here, last)
         n_counted += n_here
-        left = tl.where(counts[:, None], cosine, LOWEST)
-        for _ in tl.static_range(3):
-            found = tl.max(left, 0)
+
+        # 5. The three largest: the block's largest is merged into the best three and taken out, three times.
+        left = tl.where(is_counted[:, None], cosine, LOWEST)
+        for _ in tl.static_range(TOP):
+            largest = tl.max(left, 0)
             place = tl.argmax(left, 0)
             left = tl.where(tl.arange(0, BLOCK_SLOT)[:, None] == place[None, :], LOWEST, left)
-            best3 = tl.maximum(best3, tl.minimum(best2, found))
-            best2 = tl.maximum(best2, tl.minimum(best1, found))
-            best1 = tl.maximum(best1, found)
+            best3 = tl.maximum(best3, tl.minimum(best2, largest))
+            best2 = tl.maximum(best2, tl.minimum(best1, largest))
+            best1 = tl.maximum(best1, largest)
+
+        # 6. Attention and weighted values of every head go into that head's column of the sums.
         for head in tl.static_range(HEADS):
-            attention, says = _head(
-                slot_side, cand_side, rows, is_slot, cand, is_pair, cosine, wide_scale, bias, sign, alpha, gamma,
+            attention, values = _head(
+                slot_side, cand_side, rows, is_slot, cand, is_pair, cosine, side_scale, bias, sign, alpha, gamma,
                 slot, head_dim, head, HEADS, HEAD_DIM, IS_INT8, UPCAST, zeros,
             )  # fmt: skip
-            mine = (heads == head)[None, :]
-            total += tl.where(mine, tl.sum(attention, 0)[:, None], 0.0)
-            weighed += tl.where(mine, tl.sum(attention * says, 0)[:, None], 0.0)
+            is_own = (heads == head)[None, :]
+            total += tl.where(is_own, tl.sum(attention, 0)[:, None], 0.0)
+            weighted += tl.where(is_own, tl.sum(attention * values, 0)[:, None], 0.0)
 
+    # 7. The null slot, and the sum over heads: [cand, head] -> [cand]. Padded heads are masked.
     is_head = (heads < HEADS)[None, :]
     null = tl.load(null_logit + heads, mask=heads < HEADS, other=0.0)
     null = tl.exp(tl.minimum(tl.maximum(null, -LIMIT), LIMIT))[None, :]
-    values = tl.load(null_value + cand[:, None] * HEADS + heads[None, :], mask=is_pair[:, None] & is_head, other=0.0)
+    null_values = tl.load(
+        null_value + cand[:, None] * HEADS + heads[None, :], mask=is_pair[:, None] & is_head, other=0.0
+    )
     total += null
-    null_part = tl.sum(tl.where(is_head, null * values / total, 0.0), 1)
-    from_slots = tl.sum(tl.where(is_head, weighed / total, 0.0), 1)
+    null_part = tl.sum(tl.where(is_head, null * null_values / total, 0.0), 1)
+    from_slots = tl.sum(tl.where(is_head, weighted / total, 0.0), 1)
     prior_of = tl.load(prior + cand, mask=is_pair, other=0.0)
 
+    # 8. Outputs. Of fewer than three counted slots the best are LOWEST, and do not enter the mean.
     any_counted = n_counted > 0
-    n_best = tl.minimum(n_counted, 3)
+    n_best = tl.minimum(n_counted, TOP)
     top3 = best1 + tl.where(n_counted > 1, best2, 0.0) + tl.where(n_counted > 2, best3, 0.0)
-    column = tl.zeros((), tl.int64) + n_pairs  # Many pairs times seven are more than 32 bits count.
-    tl.store(outputs + pair, prior_of + null_part + from_slots, mask=is_pair)
-    tl.store(outputs + column + pair, prior_of, mask=is_pair)
-    tl.store(outputs + 2 * column + pair, null_part, mask=is_pair)
-    tl.store(outputs + 3 * column + pair, tl.where(any_counted, best1, 0.0), mask=is_pair)
-    tl.store(outputs + 4 * column + pair, cosines / tl.maximum(n_counted, 1), mask=is_pair)
-    tl.store(outputs + 5 * column + pair, tl.where(any_counted, top3 / tl.maximum(n_best, 1), 0.0), mask=is_pair)
-    tl.store(outputs + 6 * column + pair, last, mask=is_pair)
-
-    most = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
-    which = tl.full((BLOCK_CAND,), -1, tl.int64)
-    for begin in range(first, end, BLOCK_SLOT):
-        slot = begin + tl.arange(0, BLOCK_SLOT)
-        is_slot = slot < end
-        rows = tl.load(slot_rows + slot, mask=is_slot, other=0)
-        cosine, wide_scale = _cosine(unit, scales, rows, is_slot, cand, is_pair, dim, IS_INT8, UPCAST, BLOCK_DIM, zeros)
-        part = zeros
-        for head in tl.static_range(HEADS):
-            attention, says = _head(
-                slot_side, cand_side, rows, is_slot, cand, is_pair, cosine, wide_scale, bias, sign, alpha, gamma,
-                slot, head_dim, head, HEADS, HEAD_DIM, IS_INT8, UPCAST, zeros,
-            )  # fmt: skip
-            total_of = tl.sum(tl.where((heads == head)[None, :], total, 0.0), 1)
-            part += attention * says / total_of[None, :]
-        part = tl.where(is_slot[:, None], part, LOWEST)
-        found = tl.max(part, 0)
-        place = begin + tl.argmax(part, 0).to(tl.int64)
-        which = tl.where(found > most, place, which)
-        most = tl.maximum(most, found)
-    tl.store(strongest + pair, which, mask=is_pair)
-
-
-@triton.jit
-@no_type_check
-def _cosine(
-    unit,
-    scales,
-    rows,
-    is_slot,
-    cand,
-    is_pair,
-    dim,
-    IS_INT8: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BLOCK_DIM: tl.constexpr,
-    zeros,
-):
-    """Cosines [slot, cand], and what an int8 product of slot_side and cand_side is multiplied by; 1 for other types."""
-    cosine = _product(unit, rows, is_slot, dim, 0, unit, cand, is_pair, dim, 0, dim, IS_INT8, UPCAST, BLOCK_DIM, zeros)
-    wide_scale = zeros + 1.0
-    if IS_INT8:
-        of_slot = tl.load(scales + rows * 3, mask=is_slot, other=0.0)
-        of_cand = tl.load(scales + cand * 3, mask=is_pair, other=0.0)
-        cosine = cosine * of_slot[:, None] * of_cand[None, :]
-        wide_slot = tl.load(scales + rows * 3 + 1, mask=is_slot, other=0.0)
-        wide_cand = tl.load(scales + cand * 3 + 2, mask=is_pair, other=0.0)
-        wide_scale = wide_slot[:, None] * wide_cand[None, :]
-    return cosine, wide_scale
+    row = tl.zeros((), tl.int64) + n_pairs  # many pairs times six do not fit into 32 bits
+    tl.store(outputs + SCORE * row + pair, prior_of + null_part + from_slots, mask=is_pair)
+    tl.store(outputs + PRIOR * row + pair, prior_of, mask=is_pair)
+    tl.store(outputs + SIMILARITY_MAX * row + pair, tl.where(any_counted, best1, 0.0), mask=is_pair)
+    tl.store(outputs + SIMILARITY_MEAN * row + pair, cosine_sum / tl.maximum(n_counted, 1), mask=is_pair)
+    mean_of_best = tl.where(any_counted, top3 / tl.maximum(n_best, 1), 0.0)
+    tl.store(outputs + SIMILARITY_TOP3 * row + pair, mean_of_best, mask=is_pair)
+    tl.store(outputs + SIMILARITY_LAST * row + pair, last, mask=is_pair)

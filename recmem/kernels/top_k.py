@@ -1,4 +1,4 @@
-"""Exact top-k search by inner product: the contract, and the choice of a backend."""
+"""Exact top-k search by inner product: the contract, and which backend computes it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from recmem.kernels.backends import why_not_installed
 from recmem.kernels.top_k_torch import top_rows_torch
 
 TopBackend = Literal["auto", "torch", "numba", "triton"]
@@ -19,35 +20,36 @@ TopBackend = Literal["auto", "torch", "numba", "triton"]
 def top_rows(
     table: Float[Tensor, "item dim"], queries: Float[Tensor, "query dim"], k: int, *, backend: TopBackend = "auto"
 ) -> NDArray[np.int64]:
-    """Rows of the `k` largest products with each query, best first, equal ones in order: int64[query, k].
+    """Rows of the `k` largest products with each query, best first, ties in the order of rows: int64[query, k].
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
-    for 16 bits on CUDA, numba for float32 on a CPU, where these are installed, else plain torch. All give the same rows
+    for 16-bit types on CUDA, numba for float32 on a CPU, if these are installed, else torch. All give the same rows
     where the products are exact in float32, as those of `recmem.text.unit_vectors.exact_units` are.
 
-    Raises ValueError for a backend that is none, RuntimeError where a named one cannot run here.
+    Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """
     if backend not in get_args(TopBackend):
         raise ValueError(f"backend: expected one of {', '.join(get_args(TopBackend))}, got {backend!r}. Name one.")
-    chosen = _quickest(table) if backend == "auto" else backend
-    if chosen != "torch" and find_spec(chosen) is None:
-        what = f"{chosen} is not installed: pip install 'recmem[{chosen}]'"
-        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {what}. Use 'auto'.")
-    # Extras, and slow to import.
+    chosen = _fastest(table) if backend == "auto" else backend
+    if chosen == "torch":
+        return top_rows_torch(table, queries, k)
+    missing = why_not_installed(chosen)
+    if missing is not None:
+        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {missing}. Use 'auto'.")
+    # Optional packages, and slow to import.
     if chosen == "triton":
         from recmem.kernels.top_k_triton import top_rows_triton
 
         return top_rows_triton(table, queries, k)
-    if chosen == "numba":
-        from recmem.kernels.top_k_numba import top_rows_numba
+    from recmem.kernels.top_k_numba import top_rows_numba
 
-        rows, asked = (part.detach().numpy() for part in (table, queries))
-        return top_rows_numba(rows, asked, k, n_threads=torch.get_num_threads())
-    return top_rows_torch(table, queries, k)
+    return top_rows_numba(table.detach().numpy(), queries.detach().numpy(), k, n_threads=torch.get_num_threads())
 
 
-def _quickest(table: Tensor) -> TopBackend:
+def _fastest(table: Tensor) -> TopBackend:
     is_float = table.dtype == torch.float32
     if table.device.type == "cuda" and not is_float and find_spec("triton") is not None:
         return "triton"
-    return "numba" if table.device.type == "cpu" and is_float and find_spec("numba") is not None else "torch"
+    if table.device.type == "cpu" and is_float and find_spec("numba") is not None:
+        return "numba"
+    return "torch"

@@ -1,13 +1,15 @@
-"""The largest products of queries with a whole table, in Triton: products are reduced before they leave the chip.
+"""Exact top-k search in Triton: products are reduced to the largest of each group before they leave the chip.
 
-The table's rows stand in groups of `GROUP`. One launch multiplies everything on the tensor cores and writes no more
-than each group's largest product with each query. The `k` groups with the largest of these hold the `k` largest
-products, for each other group is beaten by k groups' best rows; equal ones go by their place, as rows do. A second
-launch multiplies these groups' rows once more, and the best are taken from them. Exact, in two steps, after the idea
-of Chern et al., "TPU-KNN" (2022), who stop after the first.
+The table's rows stand in groups of `GROUP`. A first launch multiplies everything on the tensor cores and writes only
+each group's largest product with each query. The `k` groups with the largest of these hold the `k` largest products:
+every other group is beaten by the best rows of k groups, and ties go by place, as they do for rows. A second launch
+multiplies the rows of these groups once more, and the best are taken from them. Exact, in two steps, after the idea of
+Chern et al., "TPU-KNN" (2022), who stop after the first.
 
 Pointers: `table` [row, dim] and `queries` [query, dim], of one type; `maxima` float32 [query, group]; `groups` int64
 [query, chosen], ascending; `products` float32 [query, chosen * GROUP]. Products accumulate in float32.
+
+Limits: CUDA or Triton's interpreter. A table of at most `k` groups goes through plain torch.
 
 Pointers have no Python type, so the kernels are left out of type checks.
 """
@@ -27,11 +29,15 @@ from torch import Tensor
 from recmem.kernels.top_k_torch import largest, top_rows_torch
 
 GROUP = 32
-"""Rows of a group: fewer make the first step write more, more make the second read more."""
-BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM = 128, 256, 64
-"""Queries and rows of a program of the first step; dimensions that it takes at a time."""
+"""Rows of a group: smaller ones make the first step write more, larger ones make the second read more."""
+BLOCK_QUERY = 128
+"""Queries of a program of the first step."""
+BLOCK_ROW = 256
+"""Rows of a program of the first step."""
+BLOCK_DIM = 64
+"""Dimensions that a program takes at a time."""
 FLOAT_BLOCKS = (64, 64, 32)
-"""The same for float32, which takes twice the room and more registers."""
+"""The same three for float32, which takes twice the room and more registers."""
 GROUPS_TOGETHER = 4
 """Groups of a program of the second step."""
 CELLS = 250_000_000
@@ -47,27 +53,37 @@ def top_rows_triton(table: Tensor, queries: Tensor, k: int) -> NDArray[np.int64]
     n_groups = triton.cdiv(len(table), GROUP)
     if n_groups <= k:  # every group would be chosen
         return top_rows_torch(table.float(), queries.float(), k)
+    if not len(queries):
+        return np.empty((0, k), np.int64)
+    # Both launches write a row per query: maxima, then products.
     together = max(CELLS // max(n_groups, k * GROUP), 1)
-    parts = [_top(table, part, n_groups, k) for part in queries.split(together)] if len(queries) else []
-    return torch.cat(parts).cpu().numpy() if parts else np.empty((0, k), np.int64)
+    parts = [_top(table, some, n_groups, k) for some in queries.split(together)]
+    return torch.cat(parts).cpu().numpy()
 
 
 def _top(table: Tensor, queries: Tensor, n_groups: int, k: int) -> Tensor:
-    maxima = torch.empty((len(queries), n_groups), device=table.device)
-    # The interpreter gets products of short floats wrong, in silence; float32 is not to be cut to tf32.
+    """int64[query, k] of queries that are taken together."""
+    n_rows, dim = table.shape
+    n_queries = len(queries)
+    # The interpreter gets products of short floats wrong, silently; float32 is not to be cut to tf32.
     upcast = os.environ.get("TRITON_INTERPRET") == "1" or table.dtype == torch.float32
     block_query, block_row, block_dim = FLOAT_BLOCKS if upcast else (BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM)
-    dim, n_blocks = table.shape[1], triton.cdiv(len(queries), block_query)
-    _group_maxima[(n_blocks * triton.cdiv(len(table), block_row),)](
-        table, queries, maxima, len(table), len(queries), n_groups, n_blocks, dim,
+
+    # 1. The largest product of every group, and the k best groups in the order of rows.
+    maxima = torch.empty((n_queries, n_groups), device=table.device)
+    n_blocks = triton.cdiv(n_queries, block_query)
+    _group_maxima[(n_blocks * triton.cdiv(n_rows, block_row),)](
+        table, queries, maxima, n_rows, n_queries, n_groups, n_blocks, dim,
         GROUP=GROUP, BLOCK_QUERY=block_query, BLOCK_ROW=block_row, BLOCK_DIM=block_dim, UPCAST=upcast, num_warps=8,
     )  # fmt: skip
     groups = largest(maxima, k)[1].sort(dim=1).values
-    del maxima
-    products = torch.empty((len(queries), k * GROUP), device=table.device)
+    del maxima  # a gigabyte, and the products take as much
+
+    # 2. All products of these groups, and the k best of them.
+    products = torch.empty((n_queries, k * GROUP), device=table.device)
     n_blocks = triton.cdiv(k, GROUPS_TOGETHER)
-    _chosen_products[(len(queries) * n_blocks,)](
-        table, queries, groups, products, len(table), k, n_blocks, dim,
+    _chosen_products[(n_queries * n_blocks,)](
+        table, queries, groups, products, n_rows, k, n_blocks, dim,
         GROUP=GROUP, TOGETHER=GROUPS_TOGETHER, BLOCK_DIM=BLOCK_DIM,
     )  # fmt: skip
     places = largest(products, k)[1]
@@ -91,15 +107,18 @@ def _group_maxima(
     BLOCK_DIM: tl.constexpr,
     UPCAST: tl.constexpr,
 ):
-    """maxima[query, group] = the largest of queries[query] @ table[row] over the rows of the group.
+    """maxima[query, group] = max over the group's rows of <queries[query], table[row]>.
 
-    Programs of all queries with the same rows stand next to each other, so that these rows come from the cache.
+    One program computes `BLOCK_QUERY` queries with `BLOCK_ROW` rows. Programs of all queries with the same rows stand
+    next to each other, so that these rows come from the cache.
     """
     program = tl.program_id(0)
     query = ((program % n_blocks) * BLOCK_QUERY + tl.arange(0, BLOCK_QUERY)).to(tl.int64)
     block = (program // n_blocks).to(tl.int64)
     row = block * BLOCK_ROW + tl.arange(0, BLOCK_ROW)
-    is_query, is_row = query < n_queries, row < n_rows
+    is_query = query < n_queries
+    is_row = row < n_rows
+    # [BLOCK_QUERY, BLOCK_ROW] = [BLOCK_QUERY, BLOCK_DIM] @ [BLOCK_DIM, BLOCK_ROW], summed over blocks of dimensions.
     products = tl.zeros((BLOCK_QUERY, BLOCK_ROW), tl.float32)
     for first in range(0, dim, BLOCK_DIM):
         dims = first + tl.arange(0, BLOCK_DIM)
@@ -110,11 +129,12 @@ def _group_maxima(
             products += tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
         else:
             products += tl.dot(a, b)
+    # Rows after the table's last are masked before the maximum: all products of a group may be negative.
     products = tl.where(is_row[None, :], products, LOWEST)
     best = tl.max(tl.reshape(products, (BLOCK_QUERY, BLOCK_ROW // GROUP, GROUP)), 2)
     group = block * (BLOCK_ROW // GROUP) + tl.arange(0, BLOCK_ROW // GROUP)
-    kept = is_query[:, None] & (group < n_groups)[None, :]
-    tl.store(maxima + query[:, None] * n_groups + group[None, :], best, mask=kept)
+    is_group = is_query[:, None] & (group < n_groups)[None, :]
+    tl.store(maxima + query[:, None] * n_groups + group[None, :], best, mask=is_group)
 
 
 @triton.jit
@@ -132,17 +152,20 @@ def _chosen_products(
     TOGETHER: tl.constexpr,
     BLOCK_DIM: tl.constexpr,
 ):
-    """products[query, place] = queries[query] @ table[row] for the rows of the query's groups, in their order."""
+    """products[query, place] = <queries[query], table[row]> for the rows of the query's groups, in their order.
+
+    One program computes `TOGETHER` groups of one query: too few products for the tensor cores, so it sums them itself.
+    """
     query = (tl.program_id(0) // n_blocks).to(tl.int64)
     place = (tl.program_id(0) % n_blocks) * TOGETHER * GROUP + tl.arange(0, TOGETHER * GROUP)
     is_place = place < n_chosen * GROUP
     row = tl.load(groups + query * n_chosen + place // GROUP, mask=is_place, other=0) * GROUP + place % GROUP
-    is_row = is_place & (row < n_rows)
+    is_row = is_place & (row < n_rows)  # the last group may be short
     total = tl.zeros((TOGETHER * GROUP,), tl.float32)
     for first in range(0, dim, BLOCK_DIM):
         dims = first + tl.arange(0, BLOCK_DIM)
         inside = dims < dim
-        one = tl.load(queries + query * dim + dims, mask=inside, other=0.0).to(tl.float32)
-        many = tl.load(table + row[:, None] * dim + dims[None, :], mask=is_row[:, None] & inside[None, :], other=0.0)
-        total += tl.sum(many.to(tl.float32) * one[None, :], 1)
+        vector = tl.load(queries + query * dim + dims, mask=inside, other=0.0).to(tl.float32)  # [BLOCK_DIM]
+        block = tl.load(table + row[:, None] * dim + dims[None, :], mask=is_row[:, None] & inside[None, :], other=0.0)
+        total += tl.sum(block.to(tl.float32) * vector[None, :], 1)
     tl.store(products + query * n_chosen * GROUP + place, tl.where(is_row, total, LOWEST), mask=is_place)

@@ -16,7 +16,10 @@ import slow_reference
 from recmem.kernels import LOGIT_LIMIT, MatchTables, RetrievedSlots, match_contributions, match_scores
 from tolerances import close
 
-N_TEXTS, DIM, N_HEADS, HEAD_DIM = 7, 6, 2, 3
+N_TEXTS = 7
+DIM = 6
+N_HEADS = 2
+HEAD_DIM = 3
 ROWS = st.integers(0, N_TEXTS - 1)
 MEMORIES = st.lists(st.lists(ROWS, max_size=5), min_size=1, max_size=4)
 CANDIDATES = st.lists(ROWS, min_size=1, max_size=5)
@@ -72,7 +75,9 @@ def in_float64(tables: MatchTables) -> dict[str, np.ndarray]:
 def oracle_scores(
     tables: MatchTables, memories: list[list[int]], candidates: list[int], terms: tuple[Tensor, Tensor]
 ) -> list[list[float]]:
-    numbers, rows, first = in_float64(tables), [], 0
+    numbers = in_float64(tables)
+    rows = []
+    first = 0
     for memory in memories:
         bias, sign = (term[first : first + len(memory)].double().numpy() for term in terms)
         first += len(memory)
@@ -94,9 +99,10 @@ def test_one_head_and_one_slot_by_hand() -> None:
         null_logit=torch.tensor([0.3]),
     )
     terms = torch.tensor([[-0.2]]), torch.tensor([[-1.0]])
-    weight, null = math.exp(2.0 * 0.5 + 2.0 * 0.6 - 0.2), math.exp(0.3)
-    says = 3.0 * 0.1 + 0.5 * 0.6
-    expected = 0.25 + (null * -0.5 - weight * says) / (null + weight)
+    weight = math.exp(2.0 * 0.5 + 2.0 * 0.6 - 0.2)
+    null = math.exp(0.3)
+    value = 3.0 * 0.1 + 0.5 * 0.6
+    expected = 0.25 + (null * -0.5 - weight * value) / (null + weight)
     close(scores(tables, [[1]], [0], terms), [[expected]], "float32")
 
 
@@ -105,7 +111,8 @@ def test_one_head_and_one_slot_by_hand() -> None:
 def test_scores_are_those_of_the_oracle(
     memories: list[list[int]], candidates: list[int], seed: int, scale: float
 ) -> None:
-    tables, terms = random_tables(seed, scale), slot_terms(memories, seed)
+    tables = random_tables(seed, scale)
+    terms = slot_terms(memories, seed)
     expected = oracle_scores(tables, memories, candidates, terms)
     # What is added up may be larger than the sum: the tolerance holds for numbers of about one.
     size = max(1.0, scale**2 * 8)
@@ -126,8 +133,10 @@ def test_an_empty_memory_scores_the_prior_and_the_null_values(candidates: list[i
 def test_memories_of_a_batch_are_scored_as_single_ones(
     memories: list[list[int]], candidates: list[int], seed: int
 ) -> None:
-    tables, (bias, sign) = random_tables(seed), slot_terms(memories, seed)
-    batch, first = scores(tables, memories, candidates, (bias, sign)), 0
+    tables = random_tables(seed)
+    bias, sign = slot_terms(memories, seed)
+    batch = scores(tables, memories, candidates, (bias, sign))
+    first = 0
     for place, memory in enumerate(memories):
         part = slice(first, first + len(memory))
         first += len(memory)
@@ -137,7 +146,8 @@ def test_memories_of_a_batch_are_scored_as_single_ones(
 @FEWER
 @given(MEMORIES, st.permutations(range(N_TEXTS)), SEEDS)
 def test_permuting_candidates_permutes_scores(memories: list[list[int]], candidates: list[int], seed: int) -> None:
-    tables, terms = random_tables(seed), slot_terms(memories, seed)
+    tables = random_tables(seed)
+    terms = slot_terms(memories, seed)
     in_order = scores(tables, memories, list(range(N_TEXTS)), terms)
     close(scores(tables, memories, candidates, terms), in_order[:, candidates], "float32")
 
@@ -146,7 +156,8 @@ def test_permuting_candidates_permutes_scores(memories: list[list[int]], candida
 @given(st.permutations(range(5)), SEEDS)
 def test_the_order_of_the_slots_does_not_matter(order: list[int], seed: int) -> None:
     memory = [3, 1, 1, 6, 0]
-    tables, (bias, sign) = random_tables(seed), slot_terms([memory], seed)
+    tables = random_tables(seed)
+    bias, sign = slot_terms([memory], seed)
     turned = scores(tables, [[memory[place] for place in order]], [2, 5], (bias[order], sign[order]))
     close(turned, scores(tables, [memory], [2, 5], (bias, sign)), "float32")
 
@@ -154,7 +165,8 @@ def test_the_order_of_the_slots_does_not_matter(order: list[int], seed: int) -> 
 @FEWER
 @given(st.lists(ROWS, max_size=6), CANDIDATES, SEEDS)
 def test_contributions_sum_to_the_score(memory: list[int], candidates: list[int], seed: int) -> None:
-    tables, terms = random_tables(seed), slot_terms([memory], seed)
+    tables = random_tables(seed)
+    terms = slot_terms([memory], seed)
     slots, _ = flat([memory])
     prior, null, parts = match_contributions(tables, slots, *terms, torch.tensor(candidates))
     close(prior + null + parts.sum(0), scores(tables, [memory], candidates, terms)[0], "explanation")
@@ -163,7 +175,8 @@ def test_contributions_sum_to_the_score(memory: list[int], candidates: list[int]
 @FEWER
 @given(st.lists(ROWS, max_size=6), CANDIDATES, SEEDS)
 def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: list[int], seed: int) -> None:
-    tables, terms = random_tables(seed), slot_terms([memory], seed)
+    tables = random_tables(seed)
+    terms = slot_terms([memory], seed)
     slots, _ = flat([memory])
     prior, null, parts = match_contributions(tables, slots, *terms, torch.tensor(candidates))
     bias, sign = (term.double().numpy() for term in terms)
@@ -176,47 +189,51 @@ def test_contributions_are_those_of_the_oracle(memory: list[int], candidates: li
 
 @FEWER
 @given(MEMORIES, CANDIDATES, st.integers(1, 3), st.integers(0, 5), SEEDS)
-def test_of_the_older_slots_a_candidate_sees_those_most_like_it(
+def test_of_the_older_slots_those_most_similar_to_a_candidate_are_visible_to_it(
     memories: list[list[int]], candidates: list[int], n_kept: int, n_recent: int, seed: int
 ) -> None:
     memories = [list(dict.fromkeys(memory)) for memory in memories]  # equal cosines would all be kept
-    tables, (bias, sign) = random_tables(seed), slot_terms(memories, seed)
+    tables = random_tables(seed)
+    bias, sign = slot_terms(memories, seed)
     older = torch.tensor([len(memory) - place > n_recent for memory in memories for place in range(len(memory))]).bool()
     slots, owner = flat(memories)
     found = match_scores(
         tables, slots, owner, bias, sign, torch.tensor(candidates), len(memories), RetrievedSlots(older, n_kept)
     )
-    numbers, first = in_float64(tables), 0
+    numbers = in_float64(tables)
+    first = 0
     for number, memory in enumerate(memories):
         cut = max(len(memory) - n_recent, 0)
         for place, item in enumerate(candidates):
             by_cosine = sorted(
                 range(cut), key=lambda slot: -float(numbers["unit"][item] @ numbers["unit"][memory[slot]])
             )
-            seen = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
-            terms = [term[[first + slot for slot in seen]].double().numpy() for term in (bias, sign)]
-            expected = slow_reference.match(numbers, [memory[slot] for slot in seen], *terms, item, N_HEADS)
+            visible = sorted([*by_cosine[:n_kept], *range(cut, len(memory))])
+            terms = [term[[first + slot for slot in visible]].double().numpy() for term in (bias, sign)]
+            expected = slow_reference.match(numbers, [memory[slot] for slot in visible], *terms, item, N_HEADS)
             close(found[number, place], expected.score, "float32")
         first += len(memory)
 
 
 @FEWER
 @given(st.lists(ROWS, min_size=1, max_size=6), CANDIDATES, SEEDS)
-def test_contributions_of_a_searched_memory_sum_to_its_score(
+def test_contributions_of_a_memory_with_retrieved_slots_sum_to_its_score(
     memory: list[int], candidates: list[int], seed: int
 ) -> None:
-    tables, (bias, sign) = random_tables(seed), slot_terms([memory], seed)
+    tables = random_tables(seed)
+    bias, sign = slot_terms([memory], seed)
     slots, owner = flat([memory])
     retrieved = RetrievedSlots(torch.arange(len(memory)) < 4, 2)
-    asked = torch.tensor(candidates)
-    prior, null, parts = match_contributions(tables, slots, bias, sign, asked, retrieved)
-    score = match_scores(tables, slots, owner, bias, sign, asked, 1, retrieved)[0]
+    rows = torch.tensor(candidates)
+    prior, null, parts = match_contributions(tables, slots, bias, sign, rows, retrieved)
+    score = match_scores(tables, slots, owner, bias, sign, rows, 1, retrieved)[0]
     close(prior + null + parts.sum(0), score, "explanation")
 
 
 @pytest.mark.parametrize("size", [35.0, 1e4, 1e30])
 def test_logits_are_clamped_and_scores_stay_finite(size: float) -> None:
-    memory, candidates = [0, 1, 2], [3, 4]
+    memory = [0, 1, 2]
+    candidates = [3, 4]
     tables = replace(random_tables(0), null_logit=torch.tensor([-size, size]))
     bias = torch.tensor([[size, -size], [-size, size], [size, size]])
     sign = torch.ones(3, N_HEADS)
@@ -233,7 +250,7 @@ def test_logits_are_clamped_and_scores_stay_finite(size: float) -> None:
         close(found, at_limit, "exact")
 
 
-def test_memory_of_similarities_below_zero_is_not_taken_for_an_empty_one() -> None:
+def test_a_memory_of_negative_similarities_is_not_taken_for_an_empty_one() -> None:
     unit = torch.nn.functional.normalize(torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, -0.3]]), dim=1)
     nothing = torch.zeros(3, N_HEADS)
     tables = MatchTables(
@@ -258,9 +275,10 @@ def test_memory_of_similarities_below_zero_is_not_taken_for_an_empty_one() -> No
 
 @FEWER
 @given(SEEDS)
-def test_slots_of_no_weight_change_nothing(seed: int) -> None:
+def test_slots_of_no_weight_change_no_score(seed: int) -> None:
     memories = [[1, 2], [0]]
-    tables, (bias, sign) = random_tables(seed, 0.1), slot_terms(memories, seed)
+    tables = random_tables(seed, 0.1)
+    bias, sign = slot_terms(memories, seed)
     padded_bias = torch.cat([bias, torch.full((3, N_HEADS), -1e9)])
     padded = scores(tables, [*memories, [4, 5, 6]], [3], (padded_bias, torch.cat([sign, torch.ones(3, N_HEADS)])))
     close(padded[:2], scores(tables, memories, [3], (bias, sign)), "float32")
@@ -268,7 +286,8 @@ def test_slots_of_no_weight_change_nothing(seed: int) -> None:
 
 
 def test_gradients_are_those_of_finite_differences() -> None:
-    memories, candidates = [[1, 2, 2], [], [4]], [0, 2, 5]
+    memories = [[1, 2, 2], [], [4]]
+    candidates = [0, 2, 5]
     tables = random_tables(3)
     slots, owner = flat(memories)
     names = [field.name for field in fields(tables)]
@@ -283,8 +302,10 @@ def test_gradients_are_those_of_finite_differences() -> None:
 
 
 def test_scores_of_a_device_are_those_of_the_oracle(device: torch.device) -> None:
-    memories, candidates = [[1, 2, 3], [], [6]], [0, 5]
-    tables, terms = random_tables(5), slot_terms([[1, 2, 3], [], [6]], 5)
+    memories = [[1, 2, 3], [], [6]]
+    candidates = [0, 5]
+    tables = random_tables(5)
+    terms = slot_terms([[1, 2, 3], [], [6]], 5)
     moved = MatchTables(**{field.name: getattr(tables, field.name).to(device) for field in fields(tables)})
     slots, owner = (part.to(device) for part in flat(memories))
     bias, sign = (term.to(device) for term in terms)

@@ -30,16 +30,24 @@ def scores_and_gradients(
     size: float,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """In float64, of a random sum of the scores; `size` times the bias drives logits into the clamp."""
-    tables, n_slots = random_tables(seed), sum(map(len, memories))
+    tables = random_tables(seed)
+    n_slots = sum(map(len, memories))
     generator = torch.Generator().manual_seed(seed)
     named = {field.name: getattr(tables, field.name).double() for field in fields(tables)}
     terms = {name: torch.randn((n_slots, 2), generator=generator, dtype=torch.float64) for name in ("bias", "sign")}
     terms["bias"] *= size
     inputs = {name: part.requires_grad_(name != "unit") for name, part in (named | terms).items()}
     owner = torch.tensor([place for place, memory in enumerate(memories) for _ in memory], dtype=torch.int64)
-    made = MatchTables(**{name: inputs[name] for name in named})
-    asked = torch.tensor(candidates)
-    scores = function(made, flat(memories), owner, inputs["bias"], inputs["sign"], asked, len(memories), retrieved)
+    scores = function(
+        MatchTables(**{name: inputs[name] for name in named}),
+        flat(memories),
+        owner,
+        inputs["bias"],
+        inputs["sign"],
+        torch.tensor(candidates),
+        len(memories),
+        retrieved,
+    )
     weights = torch.randn(scores.shape, generator=generator, dtype=torch.float64)
     (scores * weights).sum().backward()
     return scores.detach(), {name: part.grad for name, part in inputs.items() if part.grad is not None}
@@ -48,10 +56,10 @@ def scores_and_gradients(
 @settings(max_examples=40)
 @given(MEMORIES, CANDIDATES, st.integers(0, 1000), st.sampled_from([1.0, 40.0]), st.booleans())
 def test_scores_and_gradients_are_autograds(
-    memories: list[list[int]], candidates: list[int], seed: int, size: float, searches: bool
+    memories: list[list[int]], candidates: list[int], seed: int, size: float, retrieves: bool
 ) -> None:
     older = torch.rand(sum(map(len, memories)), generator=torch.Generator().manual_seed(seed)) < 0.5
-    retrieved = RetrievedSlots(older, 1) if searches else None
+    retrieved = RetrievedSlots(older, 1) if retrieves else None
     expected = scores_and_gradients(match_scores, memories, candidates, seed, retrieved, size)
     found = scores_and_gradients(match_scores_training, memories, candidates, seed, retrieved, size)
     close(found[0], expected[0], "float64")

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem.kernels.match_reference import RetrievedSlots
-from recmem.kernels.pairs import Memories, PackedTables, PairCandidates, PairScores, match_pairs_reference
+from recmem.kernels.packed_tables import PackedTables
+from recmem.kernels.pairs import Memories, PairCandidates, PairScores
+from recmem.kernels.pairs_reference import match_pairs_reference
 from tolerances import close
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
@@ -28,56 +30,50 @@ def moved(part: PackedTables | Memories | PairCandidates) -> PackedTables | Memo
     return replace(part, **{name: t.to(DEVICE) for name, t in tensors.items() if isinstance(t, torch.Tensor)})
 
 
-def agree(packed: PackedTables, memories: Memories, asked: PairCandidates, tolerance: str = "float32") -> PairScores:
-    found = match_pairs_triton(*map(moved, (packed, memories, asked)))  # type: ignore[arg-type]
-    expected = match_pairs_reference(packed, memories, asked)
-    size = max(1.0, float(expected.score.abs().max())) if len(asked.rows) else 1.0
+def agree(
+    packed: PackedTables, memories: Memories, candidates: PairCandidates, tolerance: str = "float32"
+) -> PairScores:
+    found = match_pairs_triton(*map(moved, (packed, memories, candidates)))  # type: ignore[arg-type]
+    expected = match_pairs_reference(packed, memories, candidates)
+    size = max(1.0, float(expected.score.abs().max())) if len(candidates.rows) else 1.0
     close(found.score / size, expected.score / size, tolerance)
-    for name in ("prior", "null", *SIMILARITIES):
+    for name in ("prior", *SIMILARITIES):
         close(getattr(found, name), getattr(expected, name), tolerance)
     return found
 
 
 @FEWER
 @given(case=CASES, seed=SEEDS)
-def test_kernel_is_the_definition(case: list[tuple[list[int], list[int]]], seed: int) -> None:
-    memories, asked = inputs(case, seed)
-    agree(PackedTables.of(random_tables(seed)), memories, asked)
+def test_kernel_gives_the_definitions_scores(case: list[tuple[list[int], list[int]]], seed: int) -> None:
+    memories, candidates = inputs(case, seed)
+    agree(PackedTables.of(random_tables(seed)), memories, candidates)
 
 
 @pytest.mark.parametrize(("dim", "heads"), list(product([6, 64, 100], [(1, 5), (3, 16), (4, 32)])))
-def test_kernel_is_the_definition_for_every_shape(dim: int, heads: tuple[int, int]) -> None:
+def test_kernel_gives_the_definitions_scores_for_every_shape(dim: int, heads: tuple[int, int]) -> None:
     rng = np.random.default_rng(dim)
     lengths = [(1, 3), (0, 2), (33, 70), (200, 1), (3, 0)]
     case = [tuple(rng.integers(N_TEXTS, size=n).tolist() for n in pair) for pair in lengths]
-    memories, asked = inputs(case, dim, heads[0])  # type: ignore[arg-type]
-    agree(PackedTables.of(random_tables(dim, *heads, dim)), memories, asked)
+    memories, candidates = inputs(case, dim, heads[0])  # type: ignore[arg-type]
+    agree(PackedTables.of(random_tables(dim, *heads, dim)), memories, candidates)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8])
-def test_smaller_types_are_read_as_what_they_stand_for(dtype: torch.dtype) -> None:
-    memories, asked = inputs([([1, 2, 3, 4], [5, 6, 7]), ([8], [0])], 2)
+def test_tables_of_smaller_types_give_the_definitions_scores(dtype: torch.dtype) -> None:
+    memories, candidates = inputs([([1, 2, 3, 4], [5, 6, 7]), ([8], [0])], 2)
     packed = PackedTables.of(random_tables(2), dtype)
-    agree(packed, memories, asked, "float32" if DEVICE.type == "cpu" else "bfloat16")
+    agree(packed, memories, candidates, "float32" if DEVICE.type == "cpu" else "bfloat16")
 
 
-def test_strongest_slot_is_the_definitions() -> None:
-    case = [([1, 2, 3, 4, 5, 6, 7] * 6, [0, 8, 3]), ([], [1]), ([4], [4])]
-    memories, asked = inputs(case, 5)
-    packed = PackedTables.of(random_tables(5))
-    expected = match_pairs_reference(packed, memories, asked)
-    assert agree(packed, memories, asked).strongest.tolist() == expected.strongest.tolist()
-
-
-def test_no_pair_needs_no_launch() -> None:
-    memories, asked = inputs([([1], []), ([], [])], 0)
-    assert agree(PackedTables.of(random_tables(0)), memories, asked).score.shape == (0,)
+def test_no_pairs_give_no_scores() -> None:
+    memories, candidates = inputs([([1], []), ([], [])], 0)
+    assert agree(PackedTables.of(random_tables(0)), memories, candidates).score.shape == (0,)
 
 
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    memories, asked = inputs([([1], [2])], 0)
+    memories, candidates = inputs([([1], [2])], 0)
     retrieved = replace(memories, retrieved=RetrievedSlots(torch.ones(1, dtype=torch.bool), 1))
     with pytest.raises(RuntimeError, match="got triton: the memories hold slots that are retrieved"):
-        match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, asked)))  # type: ignore[arg-type]
+        match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, candidates)))  # type: ignore[arg-type]
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "needs a CUDA device" in str(why_not(torch.device("cpu"), memories))

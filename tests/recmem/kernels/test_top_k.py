@@ -1,4 +1,4 @@
-"""The largest products with a table: every backend against a sort of all of them."""
+"""The largest products with a table: every backend against a sort of all products."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recmem.kernels import top_k, top_k_torch
+from recmem.kernels import backends, top_k_torch
 from recmem.kernels.top_k import TopBackend, top_rows
-from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import ExactSearch
 from recmem.text.unit_vectors import exact_units
 
@@ -50,7 +49,8 @@ def sorted_rows(table: torch.Tensor, queries: torch.Tensor, k: int) -> np.ndarra
 def test_rows_are_those_of_a_sort(
     backend: TopBackend, n_items: int, n_queries: int, k: int, cells: int, seed: int
 ) -> None:
-    table, queries = unit_vectors(n_items, seed=seed), unit_vectors(n_queries, seed=seed + 1)
+    table = unit_vectors(n_items, seed=seed)
+    queries = unit_vectors(n_queries, seed=seed + 1)
     k = min(k, n_items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
@@ -61,9 +61,10 @@ def test_rows_are_those_of_a_sort(
 @EVERY_BACKEND
 @FEWER
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=300), st.integers(1, 9), st.integers(1, 2000))
-def test_equal_products_go_by_their_rows(backend: TopBackend, texts: list[int], k: int, cells: int) -> None:
+def test_ties_go_by_their_rows(backend: TopBackend, texts: list[int], k: int, cells: int) -> None:
     distinct = unit_vectors(4)
-    table, k = distinct[torch.tensor(texts)], min(k, len(texts))
+    table = distinct[torch.tensor(texts)]
+    k = min(k, len(texts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
         rows = found(table, distinct, k, backend)
@@ -75,31 +76,29 @@ def test_equal_products_go_by_their_rows(backend: TopBackend, texts: list[int], 
     ("n_items", "n_queries", "k", "dim"), [(4000, 40, 100, 16), (3001, 300, 7, 21), (700, 2, 5, 130), (5, 0, 2, 3)]
 )
 def test_many_queries_on_many_rows(backend: TopBackend, n_items: int, n_queries: int, k: int, dim: int) -> None:
-    table, queries = unit_vectors(n_items, dim), unit_vectors(n_queries, dim, seed=1)
+    table = unit_vectors(n_items, dim)
+    queries = unit_vectors(n_queries, dim, seed=1)
     assert np.array_equal(found(table, queries, k, backend), sorted_rows(table, queries, k))
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
-def test_triton_reads_half_floats_and_takes_queries_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_reads_float16_and_takes_queries_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     from recmem.kernels import top_k_triton
 
-    table, queries = unit_vectors(900, 40), unit_vectors(7, 40, seed=1)
+    table = unit_vectors(900, 40)
+    queries = unit_vectors(7, 40, seed=1)
     monkeypatch.setattr(top_k_triton, "CELLS", 3 * 29)
     rows = found(table, queries, 6, "triton", dtype=torch.float16)
     assert np.array_equal(rows, sorted_rows(table, queries, 6))
 
 
-def test_exact_search_finds_what_a_sort_finds_and_no_more_than_there_is() -> None:
-    table, queries = unit_vectors(40).to(DEVICE), unit_vectors(3, seed=1).to(DEVICE)
+def test_exact_search_finds_the_rows_of_a_sort_and_at_most_all_of_them() -> None:
+    table = unit_vectors(40).to(DEVICE)
+    queries = unit_vectors(3, seed=1).to(DEVICE)
     for k in (7, 100):
         assert np.array_equal(ExactSearch(table).nearest(queries, k), sorted_rows(table.cpu(), queries.cpu(), k))
     noisy = torch.nn.functional.normalize(queries + 1e-3, dim=1)
     assert np.array_equal(ExactSearch(table).nearest(noisy, 7), sorted_rows(table.cpu(), noisy.cpu(), 7))
-
-
-def test_largest_of_a_case_by_hand() -> None:
-    values, places = largest(torch.tensor([[1.0, 3.0, 2.0, 3.0, 2.0]]), 3)
-    assert (values.tolist(), places.tolist()) == ([[3.0, 3.0, 2.0]], [[1, 3, 2]])
 
 
 def test_an_unknown_backend_is_refused() -> None:
@@ -107,18 +106,19 @@ def test_an_unknown_backend_is_refused() -> None:
         top_rows(unit_vectors(3), unit_vectors(1), 1, backend="gpu")  # type: ignore[arg-type]
 
 
-def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, queries = unit_vectors(9), unit_vectors(1)
+def test_a_backend_that_cannot_run_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = unit_vectors(9)
+    queries = unit_vectors(1)
     if find_spec("numba"):
         with pytest.raises(RuntimeError, match=r"got numba: the table is float16, and numba reads float32"):
             top_rows(table.half(), queries.half(), 1, backend="numba")
-    monkeypatch.setattr(top_k, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
     with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
         top_rows(table, queries, 1, backend="triton")
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
-def test_triton_says_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_triton_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(RuntimeError, match=r"got triton: the table is on cpu, and Triton needs CUDA"):
         top_rows(unit_vectors(99), unit_vectors(1), 1, backend="triton")

@@ -1,0 +1,98 @@
+"""The match tables in the layout that pair kernels read: what is read together lies together, rounded if wanted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int, Shaped
+from torch import Tensor
+
+from recmem.kernels.match_reference import MatchTables
+
+INT8_MAX = 127
+SMALLEST_STEP = 1e-12
+"""Least largest number of an int8 row: a row of zeros has a scale as well."""
+UNIT, SLOT_SIDE, CAND_SIDE = range(3)
+"""Columns of `PackedTables.scales`."""
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTables:
+    """`MatchTables` for kernels. `wide` is 2 * n_heads * head_dim."""
+
+    unit: Shaped[Tensor, "item dim"]
+    """float32, float16, bfloat16; or int8, to be multiplied by `scales`."""
+    slot_side: Shaped[Tensor, "item wide"]
+    """Keys of all heads, then values of all heads: read where the item is a slot."""
+    cand_side: Shaped[Tensor, "item wide"]
+    """Queries of all heads, then probes of all heads: read where the item is a candidate."""
+    scales: Float[Tensor, "item three"] | None
+    """Scale of each int8 row of unit, slot_side and cand_side; None for the other types."""
+    prior: Float[Tensor, " item"]
+    null_value: Float[Tensor, "item head"]
+    alpha: Float[Tensor, " head"]
+    gamma: Float[Tensor, " head"]
+    null_logit: Float[Tensor, " head"]
+
+    @classmethod
+    def of(cls, tables: MatchTables, dtype: torch.dtype = torch.float32) -> PackedTables:
+        """The tables rounded to a floating type, or to int8 with a scale per row."""
+        wide = [
+            tables.unit,
+            torch.cat([tables.key, tables.value], dim=1),
+            torch.cat([tables.query, tables.probe], dim=1),
+        ]
+        scales = None
+        if dtype == torch.int8:
+            # The largest number of a row becomes 127.
+            scales = torch.stack([table.abs().amax(1).clamp(min=SMALLEST_STEP) / INT8_MAX for table in wide], dim=1)
+            wide = [(table / scales[:, side, None]).round() for side, table in enumerate(wide)]
+        unit, slot_side, cand_side = (table.to(dtype).contiguous() for table in wide)
+        shared = (tables.prior, tables.null_value, tables.alpha, tables.gamma, tables.null_logit)
+        return cls(unit, slot_side, cand_side, scales, *(part.detach().float().contiguous() for part in shared))
+
+    @property
+    def n_heads(self) -> int:
+        """Number of heads."""
+        return self.alpha.shape[0]
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head's keys, values, queries and probes."""
+        return self.slot_side.shape[1] // (2 * self.n_heads)
+
+    def unit_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place dim"]:
+        """Rows of `unit` as float32."""
+        return self._rows(self.unit, UNIT, rows)
+
+    def slot_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place wide"]:
+        """Rows of `slot_side` as float32."""
+        return self._rows(self.slot_side, SLOT_SIDE, rows)
+
+    def cand_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place wide"]:
+        """Rows of `cand_side` as float32."""
+        return self._rows(self.cand_side, CAND_SIDE, rows)
+
+    def unpacked(self) -> MatchTables:
+        """The same numbers as separate float32 tables."""
+        every = torch.arange(len(self.prior), device=self.prior.device)
+        key, value = self.slot_rows(every).chunk(2, dim=1)
+        query, probe = self.cand_rows(every).chunk(2, dim=1)
+        return MatchTables(
+            unit=self.unit_rows(every),
+            query=query,
+            key=key,
+            probe=probe,
+            value=value,
+            prior=self.prior,
+            null_value=self.null_value,
+            alpha=self.alpha,
+            gamma=self.gamma,
+            null_logit=self.null_logit,
+        )
+
+    def _rows(self, table: Tensor, side: int, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place width"]:
+        # index_select copies whole rows; indexing with two axes goes number by number.
+        picked = table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1]).float()
+        return picked if self.scales is None else picked * self.scales[:, side][rows][..., None]

@@ -1,0 +1,75 @@
+"""Which backend scores pairs, and what is said where a named one cannot."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import cast
+
+import pytest
+import torch
+
+from pair_cases import inputs, random_tables
+from recmem.kernels import Backend, PackedTables, backends, match_pairs, why_not_numba, why_not_triton
+from recmem.kernels.pairs_reference import match_pairs_reference
+from recmem.kernels.pairs_torch import match_pairs_torch
+from tolerances import close
+
+
+@pytest.mark.parametrize("name", ["auto", "torch", "reference"])
+def test_named_backends_give_the_same_scores(name: Backend) -> None:
+    packed = PackedTables.of(random_tables(3))
+    memories, candidates = inputs([([1, 2], [3, 4]), ([], [0])], 3)
+    found = match_pairs(packed, memories, candidates, backend=name)
+    close(found.score, match_pairs_reference(packed, memories, candidates).score, "float32")
+
+
+def test_an_unknown_backend_is_refused() -> None:
+    packed = PackedTables.of(random_tables(3))
+    memories, candidates = inputs([([1], [3])], 3)
+    with pytest.raises(
+        ValueError, match=r"backend: expected one of auto, numba, torch, reference, triton, got 'fast'\."
+    ):
+        match_pairs(packed, memories, candidates, backend=cast(Backend, "fast"))
+
+
+@pytest.mark.parametrize("name", ["auto", "torch", "reference"])
+def test_no_backend_is_given_a_row_outside_the_tables(name: Backend) -> None:
+    packed = PackedTables.of(random_tables(3))
+    memories, candidates = inputs([([1], [99])], 3)
+    with pytest.raises(IndexError, match=r"candidates\.rows: expected 0 \.\. 8, got 99 \.\. 99"):
+        match_pairs(packed, memories, candidates, backend=name)
+
+
+def test_triton_named_where_it_is_not_installed_is_refused_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    packed = PackedTables.of(random_tables(3))
+    memories, candidates = inputs([([1], [3])], 3)
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
+        match_pairs(packed, memories, candidates, backend="triton")
+
+
+def test_triton_does_not_score_tables_on_a_cpu() -> None:
+    packed = PackedTables.of(random_tables(0))
+    memories, _ = inputs([([1], [2])], 0)
+    if packed.unit.device.type == "cpu":
+        assert why_not_triton(packed, memories) == "the tables are on cpu, and Triton needs CUDA"
+
+
+def test_numba_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    memories, candidates = inputs([([1], [3])], 3)
+    half = PackedTables.of(random_tables(3), torch.float16)
+    assert why_not_numba(half) == "the tables are float16, and numba reads float32"
+    if find_spec("numba"):
+        with pytest.raises(RuntimeError, match=r"expected float32 tables on a CPU for numba, got float16 on cpu"):
+            match_pairs(half, memories, candidates, backend="numba")
+    packed = PackedTables.of(random_tables(3))
+    with monkeypatch.context() as patch:
+        patch.setattr(backends, "machine", lambda: "x86_64")
+        patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+        assert why_not_numba(packed) == "the processor has no AVX2, and without it torch is faster"
+    monkeypatch.setattr(backends, "find_spec", lambda name: None)
+    assert why_not_numba(packed) == "numba is not installed: pip install 'recmem[numba]'"
+    with pytest.raises(RuntimeError, match=r"got numba: numba is not installed: pip install 'recmem\[numba\]'"):
+        match_pairs(packed, memories, candidates, backend="numba")
+    auto = match_pairs(packed, memories, candidates)
+    close(auto.score, match_pairs_torch(packed, memories, candidates).score, "exact")

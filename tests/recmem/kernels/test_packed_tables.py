@@ -1,0 +1,70 @@
+"""Packed tables: what is rounded, by how much, and that nothing is lost but that."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+import torch
+from hypothesis import given
+
+from pair_cases import N_TEXTS, SEEDS, inputs, random_tables
+from recmem.kernels import MatchTables
+from recmem.kernels.packed_tables import PackedTables
+from recmem.kernels.pairs_reference import match_pairs_reference
+from recmem.kernels.pairs_torch import match_pairs_torch
+from tolerances import close
+
+EVERY = torch.arange(N_TEXTS)
+
+
+@given(seed=SEEDS)
+def test_float32_tables_are_packed_and_unpacked_without_a_change(seed: int) -> None:
+    tables = random_tables(seed)
+    unpacked = PackedTables.of(tables).unpacked()
+    for field in fields(MatchTables):
+        close(getattr(unpacked, field.name), getattr(tables, field.name), "exact")
+
+
+@given(seed=SEEDS)
+def test_exact_unit_vectors_are_exact_in_float16(seed: int) -> None:
+    tables = random_tables(seed)
+    close(PackedTables.of(tables, torch.float16).unit_rows(EVERY), tables.unit, "exact")
+
+
+def test_int8_rows_are_within_half_a_step_of_what_they_round() -> None:
+    tables = random_tables(6)
+    packed = PackedTables.of(tables, torch.int8)
+    assert packed.scales is not None
+    error = (packed.unit_rows(EVERY) - tables.unit).abs()
+    assert (error <= packed.scales[:, :1] / 2 * (1 + 1e-5)).all()
+    assert error.max() > 0
+
+
+def test_each_side_of_an_int8_row_has_its_own_scale() -> None:
+    tables = random_tables(6)
+    packed = PackedTables.of(tables, torch.int8)
+    assert packed.scales is not None
+    for rows, exact, scale in [
+        (packed.slot_rows(EVERY), torch.cat([tables.key, tables.value], 1), packed.scales[:, 1:2]),
+        (packed.cand_rows(EVERY), torch.cat([tables.query, tables.probe], 1), packed.scales[:, 2:]),
+    ]:
+        assert ((rows - exact).abs() <= scale / 2 * (1 + 1e-5)).all()
+        close(rows.abs().amax(1), exact.abs().amax(1), "float32")
+
+
+def test_rows_keep_the_shape_of_their_positions() -> None:
+    packed = PackedTables.of(random_tables(1))
+    rows = torch.tensor([[1, 2, 3], [4, 5, 6]])
+    close(packed.unit_rows(rows)[1, 2], packed.unit[6], "exact")
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, "tf32"), (torch.bfloat16, "bfloat16")])
+def test_rounded_tables_score_nearly_the_same(dtype: torch.dtype, tolerance: str) -> None:
+    tables = random_tables(4, head_dim=1)
+    memories, candidates = inputs([([1, 2, 3], [3, 4, 8]), ([5], [0])], 4)
+    close(
+        match_pairs_torch(PackedTables.of(tables, dtype), memories, candidates).similarity_max,
+        match_pairs_reference(PackedTables.of(tables), memories, candidates).similarity_max,
+        tolerance,
+    )
