@@ -14,9 +14,10 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
+from recmem.kernels.pairs import OUTPUTS
 from recmem.matching.match_module import MatchModule
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
-from recmem.matching.text_similarity import SIMILARITIES, compared_slots, similarities
+from recmem.matching.text_similarity import compared_slots, similarities
 from recmem.matching.user_memory import MemoryConfig, Slots
 
 MATCH_FEATURES = (
@@ -27,9 +28,10 @@ MATCH_FEATURES = (
     "similarity_top3",
     "similarity_last",
 )
-"""The features that come from texts; `ranker_without_match` is trained without them."""
-PAIR_SCORES = ("score", "prior", *SIMILARITIES)
-"""The fields of `PairScores` that hold these features, in the same order."""
+"""The features that come from texts, in the order of `recmem.kernels.pairs.OUTPUTS`.
+
+The ranker without the match is trained without them.
+"""
 BLOCK_CELLS = 30_000_000
 """Cosines (slots x candidates) held in memory at once when all memories share their candidates."""
 
@@ -106,7 +108,7 @@ class Matcher:
             )
             scores = match_pairs(self.packed, memories, pairs)
             # One tensor [feature, pair], so that a GPU copies its result once.
-            features = torch.stack([getattr(scores, name) for name in PAIR_SCORES]).cpu().numpy()
+            features = torch.stack([getattr(scores, name) for name in OUTPUTS]).cpu().numpy()
         return dict(zip(MATCH_FEATURES, features, strict=True))
 
     def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:

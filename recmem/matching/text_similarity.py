@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from recmem.kernels.pairs import TOP
 from recmem.matching import memory_kinds
 from recmem.matching.user_memory import Slots
 
 SIMILARITIES = ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
-TOP = 3
-"""Slots whose mean is `similarity_top3`."""
 
 
 def similarities(
