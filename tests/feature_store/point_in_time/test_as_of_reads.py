@@ -19,6 +19,7 @@ def test_some_events_keep_their_rows_and_what_belongs_to_them() -> None:
     assert found.times.tolist() == [10, 30]
     assert found.known.tolist() == [11, 31]
     assert found.signs.tolist() == [0, -1]
+    assert past([7, 8], [9]).only(np.array([1])).items.to_lists() == [[8], []]
 
 
 def test_parts_are_joined_row_after_row() -> None:
