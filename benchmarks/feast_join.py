@@ -1,8 +1,9 @@
 """`python -m benchmarks.feast_join`: counts of earlier events, by Feast's local offline store and by recmem.
 
-Feast is no dependency: it wants versions of its own. Install it into an environment beside recmem's own
-(`pip install feast`), add recmem's packages after its own (a .pth file that names their folder), and run this there.
-Feast joins the newest row at or before the moment, recmem what was strictly before: no query has an event's time here.
+Feast is not a dependency, because it pins versions of its own. Install it into a separate environment
+(`pip install feast`), make recmem's packages importable after Feast's (a .pth file that names their folder), and run
+this there. Feast joins the newest row at or before the time, recmem the rows strictly before it, so no query here has
+the time of an event.
 """
 
 from __future__ import annotations
@@ -19,19 +20,21 @@ import polars as pl
 from benchmarks.timing import Row, compare, write
 from feature_store import EventLog
 
-N_EVENTS, N_QUERIES, N_ITEMS = 1_000_000, 100_000, 50_000
+N_EVENTS = 1_000_000
+N_QUERIES = 100_000
+N_ITEMS = 50_000
 SPAN_S = 10**8
 RETAIL = Path(__file__).parents[1] / "examples" / "online_retail" / "events.parquet"
 
 METHOD = (
-    "Medians over rounds in which both take turns, after a warm-up. Feast: FeatureStore.get_historical_features on "
-    "a local repository (file offline store, its default), one feature, a running count that stands ready in a Parquet "
-    "file. recmem: the same file is read, indexed and counted. Both are checked equal first."
+    "Medians over alternating rounds, after a warm-up. Feast: FeatureStore.get_historical_features on a local "
+    "repository (file offline store, the default), one feature, a running count precomputed in a Parquet file. recmem: "
+    "the same file is read, indexed and counted. Both are checked to be equal first."
 )
 
 
 def feast_rows() -> list[Row]:
-    """A log without favourites, and that of a shop; what is asked for is drawn from its events, a second later."""
+    """A log in which all items are equally frequent, and a shop's; queries are events of the log, a second later."""
     rng = np.random.default_rng(0)
     even = pd.DataFrame(
         {"item_id": rng.integers(0, N_ITEMS, N_EVENTS), "second": 2 * rng.integers(0, SPAN_S, N_EVENTS)}
@@ -46,11 +49,12 @@ def feast_rows() -> list[Row]:
 
 def _rows(name: str, log: pd.DataFrame, n_queries: int, rng: np.random.Generator) -> list[Row]:
     """The same counts by both, from one Parquet file."""
-    # Of rows that share item and time, events or queries, Feast keeps one.
+    # Feast keeps a single row of those that share item and time, among events and among queries.
     log = log.drop_duplicates().sort_values("second")
     n_items = int(log["item_id"].max()) + 1
     drawn = log.iloc[rng.choice(len(log), n_queries, replace=False)]
-    asked, at = drawn["item_id"].to_numpy(), drawn["second"].to_numpy() + 1
+    query_items = drawn["item_id"].to_numpy()
+    query_seconds = drawn["second"].to_numpy() + 1
 
     with TemporaryDirectory() as folder:
         events = pd.DataFrame(
@@ -59,7 +63,9 @@ def _rows(name: str, log: pd.DataFrame, n_queries: int, rng: np.random.Generator
         events["n"] = events.groupby("item_id").cumcount() + 1
         events.to_parquet(Path(folder) / "events.parquet")
         store = _repository(Path(folder))
-        queries = pd.DataFrame({"item_id": asked, "event_timestamp": pd.to_datetime(at, unit="s", utc=True)})
+        queries = pd.DataFrame(
+            {"item_id": query_items, "event_timestamp": pd.to_datetime(query_seconds, unit="s", utc=True)}
+        )
         queries["row"] = np.arange(n_queries)
 
         def joined() -> np.ndarray:
@@ -71,12 +77,13 @@ def _rows(name: str, log: pd.DataFrame, n_queries: int, rng: np.random.Generator
 
         def counts() -> np.ndarray:
             events = pl.read_parquet(Path(folder) / "events.parquet", columns=["item_id", "event_timestamp"])
-            rows, when = events["item_id"].to_numpy(), events["event_timestamp"].dt.epoch("us").to_numpy()
-            log = EventLog(np.zeros(len(rows), np.int64), rows, when, when + 1, np.ones(len(rows), np.int8))
-            return log.by_item.counts(asked, at * 10**6)
+            rows = events["item_id"].to_numpy()
+            times = events["event_timestamp"].dt.epoch("us").to_numpy()
+            log = EventLog(np.zeros(len(rows), np.int64), rows, times, times + 1, np.ones(len(rows), np.int8))
+            return log.by_item.counts(query_items, query_seconds * 10**6)
 
         if not np.array_equal(joined(), counts()):
-            raise ArithmeticError("counts: expected Feast's to be recmem's, got others. Nothing is timed.")
+            raise ArithmeticError("counts: expected the same from Feast and recmem, got others. Nothing was timed.")
         ways = {"Feast, local offline store": joined, "recmem": counts}
         shape = f"{name}: {len(log):,} events, {n_queries:,} queries, {n_items:,} items"
         unit = "events and queries/s"
@@ -84,7 +91,7 @@ def _rows(name: str, log: pd.DataFrame, n_queries: int, rng: np.random.Generator
 
 
 def _repository(folder: Path) -> Any:
-    """A feature store of one view on `events.parquet`, applied."""
+    """A feature store with one view on `events.parquet`, applied."""
     from feast import Entity, FeatureStore, FeatureView, Field, FileSource, RepoConfig, ValueType
     from feast.types import Int64
 

@@ -1,7 +1,7 @@
-"""What `make demo` runs: train on the shipped sample, read the lift, and ask why.
+"""What `make demo` runs: train on the sample, show the lift, and explain recommendations.
 
-Which package will a software project build on next? Users are source packages of Debian, items the packages that they
-build-depend on. Everything lands in `runs/demo`; a second run takes the steps that have not changed from the first.
+Which package will a software project depend on next? Users are source packages of Debian, items are the packages that
+they need to build. Results are written to `runs/demo`; a second run skips the steps that have not changed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.tracking.tracker import default_tracking_uri
 SAMPLE = Path(__file__).parent / "debian_dependencies"
 OUT = Path("runs/demo")
 PROJECTS = ("curl", "inkscape", "nmap")
-"""Users whose top items are shown: a transfer library, a drawing program, a network scanner."""
+"""Users whose recommendations are shown: a transfer library, a drawing program, a network scanner."""
 N_TOP = 5
 
 
@@ -42,7 +42,7 @@ def main() -> None:
     show_ledger(Ledger.from_json((OUT / "ledger.json").read_text()))
 
     model = recmem.load(champion() or result.bundle, store=store)
-    say("\nWhat three projects may build on next, and why", style="bold")
+    say("\nRecommended dependencies for three projects, and why", style="bold")
     for project in PROJECTS:
         show_reasons(model, project)
 
@@ -51,14 +51,14 @@ def main() -> None:
 
 
 def champion() -> str | None:
-    """The registered model that won on the test, where one did."""
+    """The registered champion, if there is one."""
     mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(OUT))
     found = mlflow.MlflowClient().search_registered_models("name = 'recmem'")
     return "models:/recmem@champion" if found and "champion" in found[0].aliases else None
 
 
 def show_reasons(model: recmem.Model, project: str) -> None:
-    """The items that the model ranks first for a project, each with its reason in words."""
+    """Prints the top items of a project, each with its reason."""
     best = model.recommend([project], k=N_TOP)
     rows = [
         [row["item_id"], model.explain(project, row["item_id"]).reason(), f"{row['score']:.2f}"]

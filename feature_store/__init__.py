@@ -1,9 +1,10 @@
 """The ground of recmem: durable tables, and the only place where rows are joined as of a point in time."""
 
 from feature_store.data_errors import DataError
-from feature_store.point_in_time.event_log import EventLog, SignalConfig
+from feature_store.point_in_time.event_log import EventLog
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED
+from feature_store.signals import SignalConfig
 from feature_store.store import Store
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Types of the arrays that all packages hand around. An annotation names the dtype; docstrings give the axes."""
+"""Types of the arrays that all packages share. An annotation names the dtype; docstrings give the axes."""
 
 from __future__ import annotations
 

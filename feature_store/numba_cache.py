@@ -1,4 +1,4 @@
-"""Functions compiled by numba, kept on disk for the next process where there is room for that."""
+"""Functions compiled by numba, and cached on disk for the next process where the disk can be written."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from numba import njit
 
 
 def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """`numba.njit`, which keeps what it compiles beside the function's file, or in the user's cache folder.
+    """`numba.njit` with a cache beside the function's file, or in the user's cache folder.
 
-    Where neither can be written (a read-only container without a home), each process compiles anew.
+    If neither can be written (a read-only container without a home), each process compiles anew.
     """
 
     def decorate(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Rows of unequal length in two flat arrays: what histories, memories and candidate lists are kept in."""
+"""Rows of unequal length in two flat arrays: the form of histories, memories and candidate lists."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from feature_store.arrays import BoolArray, IntArray
 class Ragged:
     """Row `r` is `values[offsets[r] : offsets[r + 1]]`. Both arrays are int64; rows may be empty.
 
-    Arrays that stand beside `values` (times, weights) share the offsets: `index_of(rows)` gives their positions.
-    Raises ValueError unless the offsets begin with 0, never fall, and end with `len(values)`.
+    Arrays aligned with `values` (times, weights) share the offsets: `index_of(rows)` gives the positions to read.
+    Raises ValueError unless the offsets begin with 0, never decrease, and end with `len(values)`.
 
     >>> ragged = Ragged.from_lists([[7, 8], [], [9]])
     >>> ragged.lengths.tolist(), ragged.row_index.tolist(), ragged.take([2, 0]).to_lists()
@@ -26,15 +26,16 @@ class Ragged:
     values: IntArray
     """All rows' values, one after the other."""
     offsets: IntArray
-    """Where each row begins, and at last where the last one ends: n_rows + 1 numbers."""
+    """Where each row begins, then where the last one ends: int64[n_rows + 1]."""
 
     def __post_init__(self) -> None:
         _check_flat("values", self.values)
         _check_flat("offsets", self.offsets)
         offsets = self.offsets
-        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(self.values) or bool((np.diff(offsets) < 0).any()):
+        covers_values = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(self.values)
+        if not covers_values or bool((np.diff(offsets) < 0).any()):
             raise ValueError(
-                f"offsets: expected numbers from 0 to {len(self.values)} that never fall, got {_shown(offsets)}. "
+                f"offsets: expected numbers from 0 to {len(self.values)} that never decrease, got {_excerpt(offsets)}. "
                 "Build from lists with Ragged.from_lists, from lengths with Ragged.from_lengths."
             )
 
@@ -56,8 +57,9 @@ class Ragged:
     def from_ranges(cls, begins: IntArray, ends: IntArray) -> Ragged:
         """Row `r` counts from `begins[r]` up to, not including, `ends[r]`."""
         lengths = ends - begins
-        first = np.cumsum(lengths) - lengths
-        values = np.repeat(begins - first, lengths)
+        row_starts = np.cumsum(lengths) - lengths
+        # Value n of row r is begins[r] + (n - row_starts[r]); the part that is the same for the whole row comes first.
+        values = np.repeat(begins - row_starts, lengths)
         values += np.arange(len(values), dtype=np.int64)
         return cls.from_lengths(values, lengths)
 
@@ -66,12 +68,13 @@ class Ragged:
         """The rows of all parts, one part after the other; no part gives no row."""
         if not parts:
             return cls.from_lists([])
+        values = np.concatenate([part.values for part in parts])
         lengths = np.concatenate([part.lengths for part in parts])
-        return cls.from_lengths(np.concatenate([part.values for part in parts]), lengths)
+        return cls.from_lengths(values, lengths)
 
     @property
     def n_rows(self) -> int:
-        """Number of rows, the empty ones included."""
+        """Number of rows, including empty ones."""
         return len(self.offsets) - 1
 
     def __len__(self) -> int:
@@ -84,7 +87,7 @@ class Ragged:
 
     @property
     def row_index(self) -> IntArray:
-        """The row that each value belongs to: int64[len(values)], never falling."""
+        """The row that each value belongs to: int64[len(values)], ascending."""
         return np.repeat(np.arange(self.n_rows, dtype=np.int64), self.lengths)
 
     def row(self, row: int) -> IntArray:
@@ -93,32 +96,37 @@ class Ragged:
         return self.values[self.offsets[row] : self.offsets[row + 1]]
 
     def index_of(self, rows: Sequence[int] | IntArray) -> IntArray:
-        """Positions in `values` of the given rows' values, row after row: for arrays that stand beside `values`."""
+        """Positions in `values` of the given rows' values, row after row: to read arrays aligned with `values`."""
         rows = np.asarray(rows, dtype=np.int64)
         _check_rows(rows, self.n_rows)
         return Ragged.from_ranges(self.offsets[rows], self.offsets[rows + 1]).values
 
     def take(self, rows: Sequence[int] | IntArray) -> Ragged:
-        """The given rows in the given order; a row may come twice. Raises IndexError outside 0 .. n_rows - 1."""
+        """The given rows in the given order; rows may repeat. Raises IndexError outside 0 .. n_rows - 1."""
         rows = np.asarray(rows, dtype=np.int64)
         return Ragged.from_lengths(self.values[self.index_of(rows)], self.lengths[rows])
 
     def newest(self, limit: int | None) -> Ragged:
-        """Each row cut to its last `limit` values."""
+        """Each row cut to its last `limit` values; None keeps all."""
         if limit is None:
             return self
-        ends = self.offsets[1:]
-        kept = Ragged.from_ranges(np.maximum(self.offsets[:-1], ends - limit), ends)
+        kept = self.newest_places(limit)
         return Ragged(self.values[kept.values], kept.offsets)
 
+    def newest_places(self, limit: int) -> Ragged:
+        """Positions in `values` of each row's last `limit` values: to read arrays aligned with `values`."""
+        ends = self.offsets[1:]
+        return Ragged.from_ranges(np.maximum(self.offsets[:-1], ends - limit), ends)
+
     def contains(self, values: IntArray) -> BoolArray:
-        """bool[row, value]: is the value among the row's? `values` ascend."""
-        member = np.zeros((self.n_rows, len(values)), bool)
+        """Whether each of `values`, which ascend, is among each row's values: bool[row, value]."""
+        contains = np.zeros((self.n_rows, len(values)), bool)
         if len(values):
+            # Where each of this object's values would stand among `values`, and whether it does.
             place = np.minimum(np.searchsorted(values, self.values), len(values) - 1)
-            hit = values[place] == self.values
-            member[self.row_index[hit], place[hit]] = True
-        return member
+            is_there = values[place] == self.values
+            contains[self.row_index[is_there], place[is_there]] = True
+        return contains
 
     def to_lists(self) -> list[list[int]]:
         """The rows as Python lists; `Ragged.from_lists` gives an equal object back."""
@@ -131,7 +139,7 @@ class Ragged:
             return NotImplemented
         return np.array_equal(self.values, other.values) and np.array_equal(self.offsets, other.offsets)
 
-    # Arrays can be written to, so equal objects could not keep an equal hash.
+    # Arrays are mutable, so a hash could not stay equal between equal objects.
     __hash__ = None  # type: ignore[assignment]
 
 
@@ -143,8 +151,8 @@ def _check_flat(name: str, array: IntArray) -> None:
 def _check_rows(rows: IntArray, n_rows: int) -> None:
     outside = rows[(rows < 0) | (rows >= n_rows)]
     if len(outside):
-        raise IndexError(f"rows: expected 0 .. {n_rows - 1}, got {_shown(outside)}. Map ids to rows first.")
+        raise IndexError(f"rows: expected 0 .. {n_rows - 1}, got {_excerpt(outside)}. Map ids to rows first.")
 
 
-def _shown(array: IntArray) -> str:
+def _excerpt(array: IntArray) -> str:
     return np.array2string(array, threshold=6, edgeitems=3)

@@ -1,4 +1,4 @@
-"""Times of every common form, read into one: microseconds in UTC."""
+"""Times in every common form, parsed into microseconds in UTC."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
 
-# Up to the years that a nanosecond clock holds (pandas, Arrow), whole years only.
+# The whole years that nanoseconds in an int64 (pandas, Arrow) can hold.
 _EARLIEST = "1678-01-01T00:00:00.0+00:00"
 _LATEST = "2262-01-01T00:00:00.0+00:00"
 
 _EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
-"""Typical size of a column of epoch numbers (at least), microseconds in one of its units."""
+"""(From which median on, microseconds per unit) of a column of epoch numbers: ns, us, ms, s."""
+
+_NS_PER_US = 1000
 
 _ISO = (
     r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -26,18 +28,18 @@ _ISO = (
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
 _EXPECTED = "a time"
-_MEND = "Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261."
+_REMEDY = "Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261."
 
 
 def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
-    Read are datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    where it names no zone) and epoch numbers. The unit of epoch numbers is that of a whole column, by the median of
-    their absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (The
-    median, because one corrupt cell must not turn the seconds of all others into nanoseconds.)
+    Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
+    if it names no zone) and epoch numbers. One unit applies to a whole column of epoch numbers, by the median of their
+    absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
+    median, one corrupt cell cannot turn the seconds of all others into nanoseconds.)
 
-    Null cells stay null and are no fault here.
+    Null cells stay null and are not a fault here.
     """
     if column.dtype == TIMESTAMP and _is_plain(column.to_physical()):
         return column, []
@@ -45,10 +47,10 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     if times is None:
         refused = refused_column(column, expected=_EXPECTED, remedy="Convert it to datetimes.")
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
-    first, last = _bounds()
+    first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    kind = "text that is no ISO time" if column.dtype in _TEXT else "a number or date of no such year"
-    return times, bad_cells(column, times, expected=_EXPECTED, got=kind, remedy=_MEND)
+    got = "text that is not an ISO time" if column.dtype in _TEXT else "a number or date outside these years"
+    return times, bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
 
 
 @cache
@@ -57,9 +59,10 @@ def _bounds() -> pl.Series:
 
 
 def _is_plain(micros: pl.Series) -> bool:
-    """Whether all of a store's times are of its years already."""
+    """Whether all times lie within the years that a store accepts."""
     first, last = _bounds().to_physical()
-    least, most = micros.min(), micros.max()
+    least = micros.min()
+    most = micros.max()
     return isinstance(least, int) and isinstance(most, int) and first <= least and most < last
 
 
@@ -85,22 +88,24 @@ def _epoch_microseconds(column: pl.Series) -> pl.Series:
     factor = next(factor for at_least, factor in _EPOCH_UNITS if size >= at_least)
     if not column.dtype.is_integer():
         return (numbers * factor).round().cast(pl.Int64, strict=False)
-    whole = column.cast(pl.Int64, strict=False)  # no float64: it cannot hold the nanoseconds since 1970
-    return whole // 1000 if factor < 1 else _times(whole, int(factor))
+    # Integers stay integers: a float64 cannot hold the nanoseconds since 1970.
+    whole = column.cast(pl.Int64, strict=False)
+    return whole // _NS_PER_US if factor < 1 else _multiplied(whole, int(factor))
 
 
-def _times(whole: pl.Series, factor: int) -> pl.Series:
+def _multiplied(whole: pl.Series, factor: int) -> pl.Series:
     """The product, null where an int64 cannot hold it."""
     largest = (2**63 - 1) // factor
     return whole.set(~whole.is_between(-largest, largest).fill_null(value=False), None) * factor
 
 
 def _from_text(column: pl.Series) -> pl.Series:
-    """Cell by cell, so that one cell's form never decides how another is read (polars infers one format a column)."""
+    """Each cell is parsed by itself: polars would infer one format for the whole column."""
     part = column.rename("text").to_frame().select(pl.col("text").str.extract_groups(_ISO)).unnest("text")
     zone = pl.when(pl.col("utc").is_null() & pl.col("hours").is_not_null()).then(
         pl.format("{}:{}", "hours", pl.col("minutes").fill_null("00"))
     )
+    # Every part that a cell leaves out gets its default, so that one format fits all.
     normal = pl.format(
         "{}T{}:{}.{}{}",
         "day",

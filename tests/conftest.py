@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ for name in [name for name in os.environ if name.startswith("MLFLOW_") and name.
 import pytest  # noqa: E402 - after the environment
 from hypothesis import settings  # noqa: E402
 
+from services import missing_in_ci  # noqa: E402
+
 if TYPE_CHECKING:
     import torch
 
@@ -36,6 +39,41 @@ if TYPE_CHECKING:
 # fixed, elsewhere they are drawn anew and a failure prints how to repeat it.
 settings.register_profile("recmem", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
 settings.load_profile("recmem")
+
+_skips: Counter[str] = Counter()
+"""Reasons for which tests, or whole files, were skipped in this run."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    _note_skip(report)
+
+
+def pytest_collectreport(report: pytest.CollectReport) -> None:
+    _note_skip(report)
+
+
+def _note_skip(report: pytest.TestReport | pytest.CollectReport) -> None:
+    # A skip's longrepr is (file, line, "Skipped: reason"); an expected failure has another form.
+    if report.skipped and isinstance(report.longrepr, tuple):
+        _skips[str(report.longrepr[2]).removeprefix("Skipped: ")] += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """In CI nothing may be missing that can be installed: such a skip fails the run."""
+    if os.environ.get("CI") and missing_in_ci(_skips) and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """What was skipped, and what to install for it."""
+    if not _skips:
+        return
+    terminalreporter.section("not run on this machine")
+    for reason, n in _skips.most_common():
+        terminalreporter.write_line(f"{n} skipped: {reason}")
+    if os.environ.get("CI"):
+        for reason in missing_in_ci(_skips):
+            terminalreporter.write_line(f"CI fails: {reason}", red=True)
 
 
 @pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])

@@ -17,8 +17,9 @@ import torch
 from feature_store import Store
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig
-from feature_store.point_in_time.event_log import EventLog, SignalConfig
+from feature_store.point_in_time.event_log import EventLog
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
+from feature_store.signals import SignalConfig
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch

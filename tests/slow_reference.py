@@ -1,6 +1,6 @@
-"""The slow truth: plain Python loops over single events and numbers, in float64, straight from the definitions.
+"""The oracle: plain Python loops over single events and numbers, in float64, straight from the definitions.
 
-Nothing here imports what it judges.
+It imports nothing that it tests.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Showing:
-    """One item of an impression."""
+    """One item of an impression: who was shown it, when, and whether it was clicked."""
 
     impression: int
     user: int
@@ -46,12 +46,12 @@ class Showing:
 
 
 def is_known(event: Event, time: int) -> bool:
-    """Strictly before, and arrived by then."""
+    """It happened strictly before the time, and had arrived by then."""
     return event.time < time and (event.available is None or event.available <= time)
 
 
 def sign(event: Event) -> int:
-    """+1 for, 0 neither way, -1 against; the default configuration's."""
+    """+1 positive, 0 neutral, -1 negative, by the default configuration."""
     if event.kind == "skip":
         return -1
     if event.kind != "rating":
@@ -67,7 +67,7 @@ def first_known(event: Event) -> int:
 
 
 def in_order(log: Sequence[Event]) -> list[Event]:
-    """The longest known first; ties by when it happened, then by rows."""
+    """By when the events became known; ties by when they happened, then by rows."""
     return sorted(log, key=lambda event: (first_known(event), event.time, event.user, event.item, sign(event)))
 
 
@@ -81,7 +81,7 @@ class Remembered(NamedTuple):
 
 
 def history(log: Sequence[Event], user: int, time: int, limit: int) -> list[Remembered]:
-    """The newest `limit` known events of the user; recency counts the changes of moment up to the newest."""
+    """The newest `limit` known events of the user; recency counts the changes of time up to the newest."""
     known = [event for event in in_order(log) if event.user == user and is_known(event, time)][-limit:]
     remembered = []
     for place, event in enumerate(known):
@@ -95,7 +95,7 @@ def history(log: Sequence[Event], user: int, time: int, limit: int) -> list[Reme
 
 
 def item_counters(log: Sequence[Event], item: int, time: int, windows: dict[str, int], span: int) -> dict[str, float]:
-    """Counters of one item as of one moment; windows reach back from it by when events became known."""
+    """Counters of one item as of one time; windows reach back from it by when events became known."""
     known = [event for event in in_order(log) if event.item == item and is_known(event, time)]
     recent = {name: sum(not is_known(event, time - width) for event in known) for name, width in windows.items()}
     return {
@@ -107,7 +107,7 @@ def item_counters(log: Sequence[Event], item: int, time: int, windows: dict[str,
 
 
 def user_counters(log: Sequence[Event], user: int, time: int, short: int) -> dict[str, float]:
-    """Counters of one user as of one moment."""
+    """Counters of one user as of one time."""
     known = [event for event in in_order(log) if event.user == user and is_known(event, time)]
     gap = math.log1p((time - known[-1].time) / short) if known else -1.0
     return {"user_events": math.log1p(len(known)), "user_gap": gap}
@@ -123,7 +123,7 @@ def item_last(log: Sequence[Event], item: int, time: int) -> tuple[int, int] | N
 
 
 def click_counters(showings: Sequence[Showing], item: int, time: int) -> dict[str, float]:
-    """Click-through of one item as of one moment, drawn to the average of all items."""
+    """Click-through of one item as of one time, smoothed towards the average of all items."""
     before = [row for row in showings if row.time < time]
     of_item = [row for row in before if row.item == item]
     average = (sum(row.label for row in before) + 1) / (len(before) + PRIOR_SHOWN)
@@ -137,16 +137,16 @@ def click_counters(showings: Sequence[Showing], item: int, time: int) -> dict[st
 # Item-item models
 
 
-def baskets(log: Sequence[Event]) -> dict[int, list[list[Event]]]:
-    """Per user the events of each moment, in order of time."""
+def visits(log: Sequence[Event]) -> dict[int, list[list[Event]]]:
+    """The events of each visit of each user, in order of time."""
     found: dict[int, dict[int, list[Event]]] = {}
     for event in sorted(log, key=lambda event: event.time):
         found.setdefault(event.user, {}).setdefault(event.time, []).append(event)
-    return {user: list(moments.values()) for user, moments in found.items()}
+    return {user: list(by_time.values()) for user, by_time in found.items()}
 
 
 def pair_counts(log: Sequence[Event], n_items: int) -> Floats:
-    """How many users have both items; on the diagonal, how many have one."""
+    """How many users interacted with both items; on the diagonal, with one."""
     counts = np.zeros((n_items, n_items))
     for user in {event.user for event in log}:
         mine = {event.item for event in log if event.user == user}
@@ -157,7 +157,7 @@ def pair_counts(log: Sequence[Event], n_items: int) -> Floats:
 
 
 def together(log: Sequence[Event], n_items: int, shrinkage: float) -> Floats:
-    """Shrunk cosine of who interacted with both; 0 on the diagonal."""
+    """Shrunk cosine of the users who interacted with both items; 0 on the diagonal."""
     counts = pair_counts(log, n_items)
     weights = np.zeros_like(counts)
     for a in range(n_items):
@@ -168,16 +168,19 @@ def together(log: Sequence[Event], n_items: int, shrinkage: float) -> Floats:
 
 
 def follow(log: Sequence[Event], n_items: int, lags: int) -> Floats:
-    """1 / lag for every (seen, liked `lag` moments later), each basket weighing 1, over the root of both totals + 1."""
+    """1 / lag for every (event, positive event `lag` visits later), over the root of both items' totals + 1.
+
+    An event weighs 1 / sqrt(events of its visit).
+    """
     weights = np.zeros((n_items, n_items))
-    for moments in baskets(log).values():
-        for here, seen in enumerate(moments):
-            for there in range(here + 1, min(here + lags, len(moments) - 1) + 1):
-                for a in seen:
-                    for b in moments[there]:
-                        if sign(b) > 0 and a.item != b.item:
-                            share = 1 / math.sqrt(len(seen)) / math.sqrt(len(moments[there]))
-                            weights[a.item, b.item] += share / (there - here)
+    for of_user in visits(log).values():
+        for number, visit in enumerate(of_user):
+            for lag, later in enumerate(of_user[number + 1 : number + 1 + lags], start=1):
+                for event in visit:
+                    for follower in later:
+                        if sign(follower) > 0 and event.item != follower.item:
+                            share = 1 / math.sqrt(len(visit)) / math.sqrt(len(later))
+                            weights[event.item, follower.item] += share / lag
     return weights / np.sqrt(weights.sum(1, keepdims=True) + 1) / np.sqrt(weights.sum(0, keepdims=True) + 1)
 
 
@@ -192,11 +195,11 @@ def ease(log: Sequence[Event], n_items: int, ridge: float) -> Floats:
     return np.maximum(weights, 0)
 
 
-# Columns
+# Features
 
 
 def z_scores(values: Sequence[float], smallest: float = 1e-6) -> list[float]:
-    """Of one query: how many standard deviations above the mean of the known values; 0 where all are alike."""
+    """Within one query: standard deviations above the mean of the known values; 0 where all are alike."""
     known = [float(value) for value in values if not math.isnan(value)]
     mean = math.fsum(known) / len(known) if known else 0.0
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in known) / len(known)) if known else 0.0
@@ -207,7 +210,7 @@ def z_scores(values: Sequence[float], smallest: float = 1e-6) -> list[float]:
 
 
 def similarities(unit: Floats, slots: Sequence[int], signs: Sequence[int], candidate: int) -> dict[str, float]:
-    """Pooled cosines of one candidate with one memory; slots against an item count only where there are no others."""
+    """Pooled cosines of one candidate with one memory; negative slots count only where there are no others."""
     liked = [row for row, sign in zip(slots, signs, strict=True) if sign >= 0] or list(slots)
     cosines = [float(unit[candidate] @ unit[row]) for row in liked]
     best = sorted(cosines, reverse=True)[:3]
@@ -223,7 +226,7 @@ def similarities(unit: Floats, slots: Sequence[int], signs: Sequence[int], candi
 
 
 class Match(NamedTuple):
-    """One score taken apart."""
+    """One score and its parts."""
 
     prior: float
     null: float
@@ -237,25 +240,28 @@ class Match(NamedTuple):
 def match(
     tables: dict[str, Floats], slots: Sequence[int], bias: Floats, sign: Floats, candidate: int, n_heads: int
 ) -> Match:
-    """One candidate held against one memory: the formula at the top of `match_reference`, a number at a time.
+    """One candidate scored against one memory: the formula at the top of `match_reference`, a number at a time.
 
     `tables` are the fields of `MatchTables` by name, `bias` and `sign` are [slot, head].
     """
-    parts, null_part = [0.0] * len(slots), 0.0
+    parts = [0.0] * len(slots)
+    null_part = 0.0
     for head in range(n_heads):
-        weights, says = [], []
+        weights: list[float] = []
+        values: list[float] = []
         for place, slot in enumerate(slots):
             cosine = _dot(tables["unit"][candidate], tables["unit"][slot])
-            look = _dot(_head(tables["query"][candidate], head, n_heads), _head(tables["key"][slot], head, n_heads))
-            logit = look + tables["alpha"][head] * cosine + bias[place, head]
+            logit = _dot(_head(tables["query"][candidate], head, n_heads), _head(tables["key"][slot], head, n_heads))
+            logit += tables["alpha"][head] * cosine
+            logit += bias[place, head]
             weights.append(math.exp(_clamp(logit)))
-            told = _dot(_head(tables["probe"][candidate], head, n_heads), _head(tables["value"][slot], head, n_heads))
-            says.append(told + tables["gamma"][head] * cosine)
+            value = _dot(_head(tables["probe"][candidate], head, n_heads), _head(tables["value"][slot], head, n_heads))
+            values.append(value + tables["gamma"][head] * cosine)
         null = math.exp(_clamp(tables["null_logit"][head]))
         total = null + math.fsum(weights)
         null_part += null * tables["null_value"][candidate, head] / total
-        for place, (weight, word) in enumerate(zip(weights, says, strict=True)):
-            parts[place] += weight * sign[place, head] * word / total
+        for place, (weight, value) in enumerate(zip(weights, values, strict=True)):
+            parts[place] += weight * sign[place, head] * value / total
     return Match(float(tables["prior"][candidate]), float(null_part), [float(part) for part in parts])
 
 

@@ -1,6 +1,6 @@
-"""Hypothesis strategies for small logs: ties in time, late arrivals, ratings that count against, few users and items.
+"""Hypothesis strategies for small logs: ties in time, late arrivals, negative ratings, few users and items.
 
-Times are whole microseconds and the windows are a few of them, so that every boundary is met often.
+Times are a few whole microseconds, and so are the windows, so that examples often fall on a boundary.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from feature_store import EventLog
 from slow_reference import Event, Showing, first_known, in_order, sign
 
-N_USERS, N_ITEMS = 3, 5
+N_USERS = 3
+N_ITEMS = 5
 LAST_TIME = 12
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 UTC_US = pl.Datetime("us", "UTC")
@@ -44,28 +45,29 @@ IMPRESSION_SCHEMA = {
 }
 
 
-def moment(time: int | None) -> datetime | None:
+def as_datetime(time: int | None) -> datetime | None:
     """A time in microseconds as the stored datetime."""
     return None if time is None else EPOCH + timedelta(microseconds=time)
 
 
 def times() -> st.SearchStrategy[int]:
-    """PastQueries at which events happen and queries ask."""
+    """Times of events and of queries."""
     return st.integers(0, LAST_TIME)
 
 
 def events(*, late: bool = True, from_time: int = 0) -> st.SearchStrategy[Event]:
-    """One event: a click, a skip, or a rating from 1 to 5 or without a value; some arrive long after they happened."""
+    """A click, a skip, or a rating of 1 to 5 or without a value; with `late`, some arrive long after they happened."""
     kinds = st.sampled_from(["click", "click", "skip", "rating"])
     values = st.none() | st.integers(1, 5).map(float)
     delays = st.none() | st.integers(0, LAST_TIME) if late else st.none()
 
     def build(user: int, item: int, time: int, kind: str, value: float | None, delay: int | None) -> Event:
-        return Event(
-            user, item, time, kind, value if kind == "rating" else None, None if delay is None else time + delay
-        )
+        rating = value if kind == "rating" else None
+        available = None if delay is None else time + delay
+        return Event(user, item, time, kind, rating, available)
 
-    users, items = st.integers(0, N_USERS - 1), st.integers(0, N_ITEMS - 1)
+    users = st.integers(0, N_USERS - 1)
+    items = st.integers(0, N_ITEMS - 1)
     return st.builds(build, users, items, st.integers(from_time, from_time + LAST_TIME), kinds, values, delays)
 
 
@@ -82,9 +84,9 @@ def logs(
 
 
 def showings(*, from_time: int = 0, first_impression: int = 0, max_size: int = 4) -> st.SearchStrategy[list[Showing]]:
-    """The rows of a few impressions; each shows up to three items to one user at one moment."""
+    """The rows of a few impressions; each shows up to three items to one user at one time."""
     items = st.lists(st.integers(0, N_ITEMS - 1), min_size=1, max_size=3, unique=True)
-    one = st.tuples(
+    impression = st.tuples(
         st.integers(0, N_USERS - 1),
         st.integers(from_time, from_time + LAST_TIME),
         items,
@@ -98,20 +100,20 @@ def showings(*, from_time: int = 0, first_impression: int = 0, max_size: int = 4
             for item, label in zip(shown, labels, strict=False)
         ]
 
-    return st.lists(one, max_size=max_size).map(build)
+    return st.lists(impression, max_size=max_size).map(build)
 
 
 def event_frame(log: Sequence[Event]) -> pl.DataFrame:
-    """The events as a store's table gives them."""
+    """The events as rows of a store's `events` table."""
     rows = [
         (
             USERS[event.user],
             ITEMS[event.item],
-            moment(event.time),
+            as_datetime(event.time),
             event.kind,
             event.value,
             None,
-            moment(event.available),
+            as_datetime(event.available),
             None,
             None,
         )
@@ -121,19 +123,21 @@ def event_frame(log: Sequence[Event]) -> pl.DataFrame:
 
 
 def impression_frame(shown: Sequence[Showing]) -> pl.DataFrame:
-    """The showings as a store's table gives them."""
+    """The showings as rows of a store's `impressions` table."""
     rows = [
-        (f"m{row.impression}", USERS[row.user], moment(row.time), ITEMS[row.item], row.label, place)
+        (f"m{row.impression}", USERS[row.user], as_datetime(row.time), ITEMS[row.item], row.label, place)
         for place, row in enumerate(shown)
     ]
     return pl.DataFrame(rows, schema=IMPRESSION_SCHEMA, orient="row")
 
 
 def event_log(log: Sequence[Event]) -> EventLog:
-    """The log of the events over all of `USERS` and `ITEMS`; `test_log` shows that a frame gives the same."""
-
+    """The log of the events over all of `USERS` and `ITEMS`; `test_event_log` shows that a frame gives the same."""
     ordered = in_order(log)
-    columns = ([getattr(event, name) for event in ordered] for name in ("user", "item", "time"))
-    user_rows, item_rows, happened = (np.array(column, dtype=np.int64) for column in columns)
-    known = np.array([first_known(event) for event in ordered], dtype=np.int64)
-    return EventLog(user_rows, item_rows, happened, known, np.array([sign(event) for event in ordered], dtype=np.int8))
+    return EventLog(
+        user_rows=np.array([event.user for event in ordered], dtype=np.int64),
+        item_rows=np.array([event.item for event in ordered], dtype=np.int64),
+        times=np.array([event.time for event in ordered], dtype=np.int64),
+        known=np.array([first_known(event) for event in ordered], dtype=np.int64),
+        signs=np.array([sign(event) for event in ordered], dtype=np.int8),
+    )

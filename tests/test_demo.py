@@ -1,4 +1,4 @@
-"""`make demo` in small: the same script on a training_data that trains within a test."""
+"""`make demo` in small: the same script on a log that trains within a test."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_projects_of_the_demo_are_in_its_sample_with_a_memory(demo: ModuleType) 
     assert all(counts[project] >= N_EVENTS_MIN for project in demo.PROJECTS)
 
 
-def test_demo_tells_the_lift_the_reasons_and_how_to_open_the_results(
+def test_demo_shows_the_lift_the_reasons_and_how_to_open_the_results(
     demo: ModuleType,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""The MLflow project: what it lists is what `python -m training.mlflow_project` takes. (That it runs is an end-to-end test.)"""
+"""The MLproject file and `python -m training.mlflow_project` agree. (An end-to-end test runs the project.)"""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def command_of(name: str, storage: Path, **parameters: str) -> list[str]:
 
 
 def step_commands() -> dict[str, Any]:
-    """The commands of `python -m training.mlflow_project` by name, in click's form (typer brings a click of its own)."""
+    """The commands of `python -m training.mlflow_project` by name, as click commands."""
     import typer
 
-    from training import mlflow_project as steps
+    from training import mlflow_project
 
-    return dict(typer.main.get_command(steps.app).commands)  # type: ignore[attr-defined]
+    return dict(typer.main.get_command(mlflow_project.app).commands)  # type: ignore[attr-defined]
 
 
 def test_entry_points_are_the_documented_ones() -> None:

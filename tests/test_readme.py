@@ -1,4 +1,4 @@
-"""The README holds: its example runs, its files exist, its options are those of the command line."""
+"""The README is true: its example runs, its files exist, its options are those of the command line."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_example_runs_as_it_stands(
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     exec(compile(example(), "README.md", "exec"), names)
-    told = capsys.readouterr().out
-    assert "because" in told
-    assert told.count("libcairo2-dev") >= 2  # ranked at first, remembered at last
+    printed = capsys.readouterr().out
+    assert "because" in printed
+    assert printed.count("libcairo2-dev") >= 2  # ranked at first, remembered at last
 
 
 def test_example_is_short() -> None:
@@ -43,17 +43,38 @@ def test_example_is_short() -> None:
     assert len(lines) <= N_EXAMPLE_LINES_MAX
 
 
-def test_text_is_as_long_as_a_readme_should_be() -> None:
-    assert 300 <= len(README.split()) <= 600
+def prose() -> str:
+    """The README without code, listings and tables."""
+    without_code = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    return "\n".join(line for line in without_code.splitlines() if not line.startswith(("    ", "|")))
 
 
-def test_file_map_names_what_is_there() -> None:
+def file_map() -> list[str]:
+    """The folders of the file map, with those that they are listed under: "recmem/cli"."""
     files = re.search(r"## Files\n\n(.*?)\n\n", README, re.DOTALL)
     assert files is not None
-    named = [line.split()[0] for line in files[1].splitlines()]
+    found = []
+    parent = ""
+    for line in files[1].splitlines():
+        name = line.split()[0].rstrip("/")
+        if line.startswith("      "):
+            found.append(f"{parent}/{name}")
+        else:
+            parent = name
+            found.append(name)
+    return found
+
+
+def test_prose_is_as_long_as_a_readme_should_be() -> None:
+    assert 300 <= len(prose().split()) <= 600
+
+
+def test_file_map_names_every_package_and_room() -> None:
+    named = file_map()
     assert [name for name in named if not (ROOT / name).is_dir()] == []
-    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert packages - {"tests"} <= {name.rstrip("/") for name in named}
+    packages = [path.parent for path in ROOT.glob("*/**/__init__.py") if ".venv" not in path.parts]
+    rooms = {str(path.relative_to(ROOT)) for path in packages if "tests" not in path.relative_to(ROOT).parts}
+    assert rooms <= set(named)
 
 
 def test_links_lead_somewhere() -> None:
@@ -64,8 +85,8 @@ def test_links_lead_somewhere() -> None:
 
 @pytest.mark.parametrize("arguments", command_lines(), ids=" ".join)
 def test_command_lines_name_options_that_exist(arguments: list[str]) -> None:
-    told = CliRunner().invoke(app, [arguments[0], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
-    assert [option for option in arguments if option.startswith("--") and option not in told] == []
+    shown = CliRunner().invoke(app, [arguments[0], "--help"], env={"COLUMNS": "200", "NO_COLOR": "1"}).output
+    assert [option for option in arguments if option.startswith("--") and option not in shown] == []
 
 
 def test_make_targets_exist() -> None:

@@ -1,4 +1,4 @@
-"""`python -m training.mlflow_project`: the entry points of the MLflow project. An option that is left empty is not given."""
+"""`python -m training.mlflow_project`: the entry points of the MLflow project. An empty option counts as not given."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-Out = Annotated[Path, typer.Option(help="Folder of the run; the steps of one run share it.")]
-File = Annotated[str, typer.Option(help="Parquet file; empty where the store already has it.")]
+Out = Annotated[Path, typer.Option(help="Output folder of the run, shared by its steps.")]
+File = Annotated[str, typer.Option(help="Table to add (Parquet, CSV, JSON lines); empty if the store already has it.")]
 StorePath = Annotated[str, typer.Option(help="The store; empty for OUT/store.")]
-Seed = Annotated[float, typer.Option(min=0, help="Of everything that is drawn (MLflow knows no integers).")]
+Seed = Annotated[float, typer.Option(min=0, help="Random seed (a float, since MLflow has no integer parameters).")]
 
 
 @app.command(cls=GuardedCommand)
 def main(items: File, events: File, out: Out, impressions: File = "", store: StorePath = "", seed: Seed = 0) -> None:
-    """All steps, each as a child run."""
+    """Run all steps, each as a child run."""
     from training.pipeline import run_training
 
     result = run_training(
@@ -43,7 +43,7 @@ def main(items: File, events: File, out: Out, impressions: File = "", store: Sto
 
 @app.command(cls=GuardedCommand)
 def ingest(out: Out, items: File = "", events: File = "", impressions: File = "", store: StorePath = "") -> None:
-    """Append tables to the store."""
+    """Add tables to the store."""
     _step("ingest", out, store, 0, (items, events, impressions))
 
 
@@ -61,21 +61,21 @@ def match(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
 
 @app.command(cls=GuardedCommand)
 def rank(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
-    """Fit the rankers, with and without the match columns."""
+    """Fit the rankers, with and without the match features."""
     _step("rank", out, store, seed)
 
 
 @app.command(cls=GuardedCommand)
 def evaluate(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
-    """Measure on the test window, write ledger, report and bundle, register the model."""
+    """Evaluate on the test window; write ledger, report and bundle; register the model."""
     _step("evaluate", out, store, seed)
 
 
 @app.command(cls=GuardedCommand)
 def score(
     candidates: Annotated[Path, typer.Option(help="Parquet file of candidates.")],
-    out: Annotated[Path, typer.Option(help="Parquet file to write.")],
-    model: Annotated[str, typer.Option(help="Bundle folder or models:/ address.")] = "models:/recmem@champion",
+    out: Annotated[Path, typer.Option(help="Output Parquet file.")],
+    model: Annotated[str, typer.Option(help="Bundle folder, or models:/name@alias.")] = "models:/recmem@champion",
     store: StorePath = "",
 ) -> None:
     """Score candidates in batch."""

@@ -1,1 +1,1 @@
-"""Every read as of a time: histories, counters, item-item models. The only code that compares times of events."""
+"""Every read as of a time: histories, counters, item-item models. The only place that joins rows on time."""

@@ -1,4 +1,4 @@
-"""Counters as of a moment: how often, how lately, how long known. All read the log strictly before the moment."""
+"""Counters as of a time, from the events known then: how many, how recent, and how old the item is."""
 
 from __future__ import annotations
 
@@ -10,12 +10,15 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.as_of_reads import AsOf
 from feature_store.point_in_time.event_log import EventLog
 
-SHORT, MEDIUM, LONG = 1 / 200, 1 / 50, 1 / 12
+# Lengths of the windows as shares of the log's span: of a year, about 2, 7 and 30 days.
+SHORT = 1 / 200
+MEDIUM = 1 / 50
+LONG = 1 / 12
 
 
 @dataclass(frozen=True)
 class CounterConfig:
-    """Lengths of the windows that popularity is counted in, microseconds."""
+    """Lengths of the windows in which popularity is counted, microseconds."""
 
     short: int
     medium: int
@@ -32,7 +35,7 @@ class CounterConfig:
 
     @classmethod
     def from_log(cls, log: EventLog) -> CounterConfig:
-        """Windows as shares of the log's own span, so that logs of hours and of decades are both served."""
+        """Windows as shares of the log's own span, so that they suit logs of hours and of decades."""
         span = max(int(np.ptp(log.times)), 1) if len(log) else 1
         short, medium, long = (max(int(span * share), 1) for share in (SHORT, MEDIUM, LONG))
         return cls(short=short, medium=medium, long=long, span=span)
@@ -42,28 +45,30 @@ def item_counters(log: AsOf, items: IntArray, times: IntArray, config: CounterCo
     """Counters of item `items[n]` as of `times[n]` (microseconds): float32[n] each.
 
     Popularity is log(1 + events): in all, and within each window. `trend` is the medium window's share of the long
-    one. `item_age` is the time since the item's first event, in spans of the training log; -1 for a new item.
+    one, smoothed. `item_age` is the time since the item's first event, in spans of the training log; -1 without any.
     """
     windows = {"short": config.short, "medium": config.medium, "long": config.long}
     total, *counts = log.item_counts(items, times, tuple(windows.values()))
     recent = dict(zip(windows, counts, strict=True))
-    columns = {"popularity": _log1p(total)}
-    columns |= {f"popularity_{name}": _log1p(count) for name, count in recent.items()}
-    columns["trend"] = ((recent["medium"] + 1) / (recent["long"] + config.long / config.medium)).astype(np.float32)
-    columns["item_age"] = _item_age(log, items, times, total, config.span)
-    return columns
+    features = {"popularity": _log1p(total)}
+    features |= {f"popularity_{name}": _log1p(count) for name, count in recent.items()}
+    # The prior: one event in the medium window, and as many in the long one as an even rate would give.
+    trend = (recent["medium"] + 1) / (recent["long"] + config.long / config.medium)
+    features["trend"] = trend.astype(np.float32)
+    features["item_age"] = _item_age(log, items, times, total, config.span)
+    return features
 
 
 def new_item_counters(config: CounterConfig) -> dict[str, float]:
-    """What `item_counters` says of an item without any event."""
-    columns = dict.fromkeys(("popularity", "popularity_short", "popularity_medium", "popularity_long"), 0.0)
-    return columns | {"trend": config.medium / config.long, "item_age": -1.0}
+    """The values of `item_counters` for an item without any event."""
+    features = dict.fromkeys(("popularity", "popularity_short", "popularity_medium", "popularity_long"), 0.0)
+    return features | {"trend": config.medium / config.long, "item_age": -1.0}
 
 
 def user_counters(log: AsOf, users: IntArray, times: IntArray, config: CounterConfig) -> dict[str, Float32Array]:
     """Counters of user `users[n]` as of `times[n]`: float32[n] each.
 
-    `user_events` is log(1 + events); `user_gap` the time since the last event, as log(1 + short windows); -1 for none.
+    `user_events` is log(1 + events). `user_gap` is log(1 + time since the last event in short windows); -1 without any.
     """
     count, newest = log.user_counts(users, times)
     known = count > 0

@@ -1,10 +1,14 @@
-"""Item-item columns of single pairs, compiled by numba: what a history says of its own candidates and of no others.
+"""Item-item features of single pairs, compiled by numba: each history is scored for its own candidates only.
 
-A history's rows of a model are added up into one line of the catalogue's length that stays in the cache, its
-candidates are read from there, and the line is cleared. Products are added in the order of scipy's, so that the sums
-are the same to the bit.
+For query q, candidate c and weighting w, with the sum over the items i of q's history:
 
-Arrays have no Python type here, so what numba compiles is left out of type checks.
+    found[c, w] = sum_i weight[q, i, w] * model[i, c]
+
+The rows model[i] are sparse. They are summed into one dense line over the catalogue, which stays in the cache; then the
+candidates are read from the line, and it is cleared. Products are added in the order of scipy's matrix product, so the
+sums are the same to the bit.
+
+Arrays have no Python type inside compiled functions, so these are left out of type checks.
 """
 
 from __future__ import annotations
@@ -19,29 +23,31 @@ from feature_store.arrays import Float32Array
 from feature_store.numba_cache import compiled
 from feature_store.ragged import Ragged
 
-QUERIES_TOGETHER = 64
-"""Histories that a thread takes at a time."""
+QUERIES_PER_TASK = 64
+"""Histories that a thread takes at a time, all with one line."""
 CLEARED_AT_ONCE = 8
-"""So many items side by side are cleared as quickly as one that is looked up."""
+"""Clearing this many neighbouring entries of the line takes as long as looking one up."""
 
 
 def pair_sums(
     histories: tuple[sp.csr_matrix, sp.csr_matrix], model: sp.csr_matrix, candidates: Ragged, *, n_threads: int
 ) -> tuple[Float32Array, Float32Array]:
-    """Both weightings times the model, at each history's candidates: float32, one entry per value; 0 for unknown rows.
+    """Two weightings of each history times the model, at the history's candidates: float32[pair] each.
 
-    The two weightings hold the same items in the same order.
+    `histories` are sparse [query, item] and hold the same items in the same order. `model` is sparse [item, item].
+    Candidates that the model does not cover get 0.
     """
     found = np.zeros((len(candidates.values), 2), np.float32)
     first, second = histories
+    # [entry, weighting]
     weights = np.stack([first.data, second.data], axis=1)
     arrays = (first.indptr, first.indices, weights, model.indptr, model.indices, model.data)
 
     def add(begin: int) -> None:
-        end = min(begin + QUERIES_TOGETHER, len(candidates))
+        end = min(begin + QUERIES_PER_TASK, len(candidates))
         _add(begin, end, *arrays, candidates.offsets, candidates.values, found)
 
-    begins = range(0, len(candidates), QUERIES_TOGETHER)
+    begins = range(0, len(candidates), QUERIES_PER_TASK)
     if len(begins) > 1 and n_threads > 1:
         with ThreadPoolExecutor(n_threads) as pool:
             list(pool.map(add, begins))
@@ -54,20 +60,28 @@ def pair_sums(
 @compiled(nogil=True)
 @no_type_check
 def _add(begin, end, starts, items, weights, model_starts, model_items, model_weights, offsets, candidates, found):
+    # History of a query: items[starts[query] : starts[query + 1]], with weights [entry, 2].
+    # Row of an item in the model: model_items[model_starts[item] : model_starts[item + 1]], with model_weights [entry].
+    # Candidates of a query: candidates[offsets[query] : offsets[query + 1]], with their sums in found [pair, 2].
     n_items = len(model_starts) - 1
     line = np.zeros((n_items, 2), np.float32)
     for query in range(begin, end):
         n_added = 0
+        # line[c, w] += weight[q, i, w] * model[i, c]
         for place in range(starts[query], starts[query + 1]):
-            item, first, second = items[place], weights[place, 0], weights[place, 1]
+            item = items[place]
+            first = weights[place, 0]
+            second = weights[place, 1]
             n_added += model_starts[item + 1] - model_starts[item]
             for entry in range(model_starts[item], model_starts[item + 1]):
                 line[model_items[entry], 0] += first * model_weights[entry]
                 line[model_items[entry], 1] += second * model_weights[entry]
         for pair in range(offsets[query], offsets[query + 1]):
+            # Texts that are no items of the catalogue have rows after its own.
             if candidates[pair] < n_items:
                 found[pair, 0] = line[candidates[pair], 0]
                 found[pair, 1] = line[candidates[pair], 1]
+        # Clear the whole line where that is quicker, else the entries that were added to.
         if n_added * CLEARED_AT_ONCE > n_items:
             line[:] = 0
         else:

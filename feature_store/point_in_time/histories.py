@@ -43,8 +43,7 @@ class Histories:
         """The same histories, cut to their last `limit` events."""
         if not len(self) or int(self.items.lengths.max()) <= limit:
             return self
-        ends = self.items.offsets[1:]
-        kept = Ragged.from_ranges(np.maximum(self.items.offsets[:-1], ends - limit), ends)
+        kept = self.items.newest_places(limit)
         return self._select(kept.values, kept.lengths)
 
     def where(self, kept: BoolArray) -> Histories:

@@ -1,7 +1,6 @@
-"""A log that grows while it is read: a large part that stays, a small tail of what has come since, what was cancelled.
+"""A log that grows while it is read: a large part that stays, a small tail of newer events, and what was cancelled.
 
-Every read gives to the bit what one log of all the events would give; `tests/feature_store/point_in_time/test_online_log.py` holds it to
-that.
+Every read equals, to the bit, that of one log of all the events.
 """
 
 from __future__ import annotations
@@ -17,11 +16,12 @@ from feature_store.arrays import IntArray
 from feature_store.cancellations import has_cancellations
 from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.point_in_time.cancelled_events import CancelledEvents
-from feature_store.point_in_time.event_log import EventLog, SignalConfig, event_columns, rows_of
+from feature_store.point_in_time.event_log import EventLog, event_columns, rows_of
 from feature_store.ragged import Ragged
+from feature_store.signals import SignalConfig
 
 LONGEST_TAIL = 20_000
-"""Events of a tail; a longer one belongs into the large part."""
+"""Events of a tail; a longer one is better built into the large part."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +31,12 @@ class OnlineLog:
     base: EventLog
     tail: EventLog
     users: pl.Series
-    """User ids, in row order; those who are new since stand at the end."""
+    """User ids, in row order; users who are new since the base was built come last."""
     cancelled: CancelledEvents | None = None
-    """Events that were taken back; None where none was."""
+    """Events that were cancelled; None if there are none."""
 
     def grown(self, events: EventLog, users: pl.Series) -> OnlineLog:
-        """With these events too, and the users as they are now; the cost is that of the tail."""
+        """This log with more events, and the users as they are now. It costs what merging with the tail costs."""
         return replace(self, tail=merged(self.tail, events), users=users)
 
     def __len__(self) -> int:
@@ -44,7 +44,7 @@ class OnlineLog:
 
     @cached_property
     def whole(self) -> EventLog:
-        """All events that stand, as one log."""
+        """All events that are not cancelled, as one log."""
         return merged(self.base, self.tail)
 
     @property
@@ -53,14 +53,16 @@ class OnlineLog:
 
     @cached_property
     def _ranks(self) -> IntArray:
+        """The place of each user among all users sorted by id: int64[user]."""
         ranks: IntArray = self.users.arg_sort().arg_sort().cast(pl.Int64).to_numpy()
         return ranks
 
     @cached_property
     def _by_id(self) -> EventLog:
-        return self._numbered(self.whole)
+        return self._numbered_by_id(self.whole)
 
-    def _numbered(self, log: EventLog) -> EventLog:
+    def _numbered_by_id(self, log: EventLog) -> EventLog:
+        # Merging sorts the events anew, since user rows break ties.
         return merged(replace(log, user_rows=self._ranks[log.user_rows]), empty_log())
 
     @property
@@ -74,22 +76,26 @@ class OnlineLog:
         return self.base.n_changes(time) + self.tail.n_changes(time) + n_cancelled
 
     def until(self, time: int) -> EventLog:
-        """See `EventLog.until`; its user rows are numbered by id, as a log of all the events would number them."""
+        """See `EventLog.until`; user rows are numbered by id, as a single log of all the events would number them."""
         known = self._by_id.until(time)
-        return known if self.cancelled is None else merged(known, self._numbered(self.cancelled.standing(time)))
+        if self.cancelled is None:
+            return known
+        return merged(known, self._numbered_by_id(self.cancelled.standing(time)))
 
     def past(self, users: IntArray, times: IntArray, limit: int | None = None) -> Past:
         """See `AsOf.past`."""
         parts = [part.past(users, times, limit) for part in self._parts]
+        # [event] of all parts; each part has a row for every query.
         query = np.concatenate([part.items.row_index for part in parts])
-        items, at, known, signs = (
-            np.concatenate(columns)
-            for columns in zip(*((p.items.values, p.times, p.known, p.signs) for p in parts), strict=True)
-        )
-        order = np.lexsort((signs, items, at, known, query))
-        together = Ragged.from_lengths(order, np.bincount(query, minlength=len(users))).newest(limit)
-        rows = together.values
-        return Past(Ragged(items[rows], together.offsets), at[rows], known[rows], signs[rows])
+        items = np.concatenate([part.items.values for part in parts])
+        happened = np.concatenate([part.times for part in parts])
+        known = np.concatenate([part.known for part in parts])
+        signs = np.concatenate([part.signs for part in parts])
+        # By query, and within it in the order of a log: each part may hold some of the newest.
+        order = np.lexsort((signs, items, happened, known, query))
+        events = Ragged.from_lengths(order, np.bincount(query, minlength=len(users))).newest(limit)
+        places = events.values
+        return Past(Ragged(items[places], events.offsets), happened[places], known[places], signs[places])
 
     def seen(self, users: IntArray, times: IntArray) -> Ragged:
         """See `AsOf.seen`."""
@@ -99,9 +105,9 @@ class OnlineLog:
         """See `AsOf.user_counts`."""
         counts = [part.user_counts(users, times)[0] for part in self._parts]
         newest = self.past(users, times, 1)
-        when = np.zeros(len(users), np.int64)
-        when[newest.items.row_index] = newest.times
-        return np.sum(counts, axis=0), when
+        happened = np.zeros(len(users), np.int64)
+        happened[newest.items.row_index] = newest.times
+        return np.sum(counts, axis=0), happened
 
     def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
         """See `AsOf.item_counts`."""
@@ -111,45 +117,57 @@ class OnlineLog:
     def item_firsts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.item_firsts`."""
         (known, happened), *others = (part.item_firsts(items, times) for part in self._parts)
-        for other_known, other_happened in others:
-            earlier = (other_known < known) | ((other_known == known) & (other_happened < happened))
-            known, happened = np.where(earlier, other_known, known), np.where(earlier, other_happened, happened)
+        for part_known, part_happened in others:
+            is_earlier = (part_known < known) | ((part_known == known) & (part_happened < happened))
+            known = np.where(is_earlier, part_known, known)
+            happened = np.where(is_earlier, part_happened, happened)
         return known, happened
 
     def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """See `AsOf.item_lasts`."""
         (known, happened), *others = (part.item_lasts(items, times) for part in self._parts)
-        for other_known, other_happened in others:
-            later = (other_happened > happened) | ((other_happened == happened) & (other_known > known))
-            known = np.where(later, other_known, known)
-            happened = np.where(later, other_happened, happened)
+        for part_known, part_happened in others:
+            is_later = (part_happened > happened) | ((part_happened == happened) & (part_known > known))
+            known = np.where(is_later, part_known, known)
+            happened = np.where(is_later, part_happened, happened)
         return known, happened
 
 
 def log_of(events: pl.DataFrame, users: pl.Series, items: pl.Series, signals: SignalConfig) -> EventLog | OnlineLog:
-    """The log of a store's `events` table: in one piece, unless events were taken back.
+    """The log of a store's `events` table: an `EventLog`, unless events were cancelled.
 
     `users` and `items` are the ids in row order.
     """
     log = EventLog.from_frame(events, users, items, signals)
     if not has_cancellations(events):
         return log
-    user_rows, item_rows = rows_of(events["user_id"], users), rows_of(events["item_id"], items)
+    user_rows = rows_of(events["user_id"], users)
+    item_rows = rows_of(events["item_id"], items)
     columns = event_columns(events, user_rows.to_numpy(), item_rows.to_numpy(), signals)
     cancelled = CancelledEvents.from_columns(columns)
     return log if cancelled is None else OnlineLog(log, empty_log(), users, cancelled)
 
 
-def merged(one: EventLog, other: EventLog) -> EventLog:
-    """All events of both, in the order of a log."""
-    names = ("user_rows", "item_rows", "times", "known", "signs")
-    columns = {name: np.concatenate([getattr(one, name), getattr(other, name)]) for name in names}
-    order = np.lexsort(tuple(columns[name] for name in ("signs", "item_rows", "user_rows", "times", "known")))
-    n_unknown = one.n_unknown_items + other.n_unknown_items
-    return EventLog(**{name: column[order] for name, column in columns.items()}, n_unknown_items=n_unknown)
+def merged(first: EventLog, second: EventLog) -> EventLog:
+    """All events of both logs, in the order of a log."""
+    user_rows = np.concatenate([first.user_rows, second.user_rows])
+    item_rows = np.concatenate([first.item_rows, second.item_rows])
+    times = np.concatenate([first.times, second.times])
+    known = np.concatenate([first.known, second.known])
+    signs = np.concatenate([first.signs, second.signs])
+    # The last key is the first to sort by: the order of `EventLog.from_columns`.
+    order = np.lexsort((signs, item_rows, user_rows, times, known))
+    return EventLog(
+        user_rows=user_rows[order],
+        item_rows=item_rows[order],
+        times=times[order],
+        known=known[order],
+        signs=signs[order],
+        n_unknown_items=first.n_unknown_items + second.n_unknown_items,
+    )
 
 
 def empty_log() -> EventLog:
     """A log without events."""
-    nothing = np.empty(0, np.int64)
-    return EventLog(nothing, nothing, nothing, nothing, np.empty(0, np.int8))
+    no_rows = np.empty(0, np.int64)
+    return EventLog(no_rows, no_rows, no_rows, no_rows, np.empty(0, np.int8))

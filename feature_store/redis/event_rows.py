@@ -7,11 +7,12 @@ from hashlib import blake2b
 import numpy as np
 import polars as pl
 
-from feature_store.cancellations import gone_at
+from feature_store.cancellations import cancellation_times
 from feature_store.point_in_time.as_of_index import when_known
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
-from feature_store.point_in_time.event_log import SignalConfig, rows_of
+from feature_store.point_in_time.event_log import rows_of
 from feature_store.redis.packing import IDENTITY_BYTES
+from feature_store.signals import SignalConfig
 
 _BY_ID = "i"
 """Prefix of what is hashed for an event with an `event_id`: that alone."""
@@ -32,9 +33,9 @@ def event_rows(events: pl.DataFrame, items: pl.Series, signals: SignalConfig) ->
     - identity: 16 bytes; of rows with equal ones the first is kept
     - has_id: whether the row has an `event_id`, or is a cancellation
     - target: the identity of the event that a cancellation cancels; null for an event
-    - cancelled_at: from when on the row no longer counts, among these rows alone; see `gone_at`
+    - cancelled_at: from when on the row no longer counts, among these rows alone; see `cancellation_times`
     """
-    cancelled_at = gone_at(events)
+    cancelled_at = cancellation_times(events)
     if cancelled_at is None:
         cancelled_at = np.full(len(events), END_OF_TIME)
     cancels = events["cancels"] if "cancels" in events.columns else pl.lit(None, pl.String)

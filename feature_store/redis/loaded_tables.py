@@ -9,10 +9,11 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.event_log import EventLog, SignalConfig
+from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
 from feature_store.redis.event_rows import event_rows
+from feature_store.signals import SignalConfig
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from feature_store.point_in_time.event_log import SignalConfig
+from feature_store.signals import SignalConfig
 
 FORMAT = 2
 """Version of what the server holds: keys, members and scripts."""

@@ -145,7 +145,7 @@ def _deeds(dataset: Dataset) -> tuple[IntArray, IntArray, IntArray]:
     log, cancelled = dataset.log, dataset.cancelled
     if cancelled is None:
         return log.user_rows, log.times, log.item_rows
-    others = (cancelled.log.times, cancelled.gone - 1, cancelled.gone)
+    others = (cancelled.log.times, cancelled.cancelled_at - 1, cancelled.cancelled_at)
     users = np.concatenate([log.user_rows, *[cancelled.log.user_rows] * len(others)])
     items = np.concatenate([log.item_rows, *[cancelled.log.item_rows] * len(others)])
     return users, np.concatenate([log.times, *others]), items

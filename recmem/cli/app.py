@@ -22,36 +22,53 @@ from recmem.cli.publish import publish
 from recmem.cli.rejected import rejected, resubmit
 from recmem.cli.score import score
 
-EPILOG = (
-    "A first run:  recmem train --items items.parquet --events events.parquet --out run  "
-    "then  recmem score --model run/bundle --candidates candidates.parquet --out scores.parquet"
-)
+EPILOG = """\b
+First run:
+  recmem train --items items.parquet --events events.parquet --out run
+  recmem score --model run/bundle --candidates candidates.parquet --out scores.parquet
+"""
 
 COMMAND_GROUP = "recmem.commands"
 """Entry point group in which a package registers a command: a function as `typer.Typer.command` takes it."""
 
+HELP_ORDER = (
+    "train",
+    "score",
+    "explain",
+    "memory",
+    "ingest",
+    "rejected",
+    "resubmit",
+    "forget",
+    "publish",
+    "audit",
+    "staleness",
+    "cascade",
+)
+"""Order of the commands in `recmem --help`; any others follow by name."""
+
 QUIET_LIBRARIES = {
-    "TOKENIZERS_PARALLELISM": "true",  # said, so that nothing is said of processes that are forked and never tokenize
+    "TOKENIZERS_PARALLELISM": "true",  # set, so that tokenizers do not warn about processes that are forked
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
 }
-"""What the libraries under us read when they are first imported; a setting that the caller has made stands."""
+"""Environment variables that libraries read at their first import; a value that the caller has set is kept."""
 
 
 class CommandGroup(TyperGroup):
-    """recmem's own commands, and those of the entry point group, which are imported when they are asked for.
+    """recmem's own commands, and those of the entry point group, which are imported when they are needed.
 
-    So recmem needs to know nothing of `training`, and a team can add commands of its own.
+    So recmem does not import `training`, and a team can add commands of its own.
     """
 
     def list_commands(self, ctx: Any) -> list[str]:
-        """Names of all commands, in the order of `recmem --help`: those of entry points first."""
-        own = super().list_commands(ctx)
-        return [*(name for name in _registered() if name not in own), *own]
+        """Names of all commands, in the order of `recmem --help`."""
+        names = {*super().list_commands(ctx), *_registered()}
+        return [*(name for name in HELP_ORDER if name in names), *sorted(names.difference(HELP_ORDER))]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command of this name; None where there is none. recmem's own win over entry points."""
+        """The command of this name, or None. recmem's own commands take precedence over entry points."""
         own = super().get_command(ctx, cmd_name)
         if own is not None or cmd_name not in _registered():
             return own
@@ -63,7 +80,7 @@ def _registered() -> dict[str, EntryPoint]:
 
 
 def _loaded(point: EntryPoint) -> Any:
-    """The command of an entry point. One that cannot be imported is reported, and does not break the others."""
+    """The command of an entry point. If it cannot be imported, that is reported and the other commands still work."""
     try:
         function = point.load()
     except (ImportError, AttributeError) as error:
@@ -80,7 +97,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,  # rich would take the brackets of optional columns for markup
+    rich_markup_mode=None,  # rich would swallow the brackets around optional columns
 )
 
 for command in (ingest, score, explain, memory, publish, audit, rejected, resubmit, forget):
@@ -97,7 +114,7 @@ def show_version(wanted: bool) -> None:
     try:
         typer.echo(f"recmem {version('recmem')}")
     except PackageNotFoundError:
-        typer.echo("recmem from a checkout that is not installed")
+        typer.echo("recmem (not installed)")
     raise typer.Exit
 
 
@@ -108,12 +125,12 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
     ] = False,
 ) -> None:
-    """A text memory per user: how much does it add to your LightGBM ranker, and why this item?"""
+    """A text memory per user for recommenders: a learned text-match feature for a LightGBM ranker."""
     del debug, version  # read by GuardedCommand, and by show_version
 
 
 def main() -> None:
-    """Run the command line; exits with 0 (done), 1 (refused data) or 2 (wrong use)."""
+    """Run the command line. Exit codes: 0 done, 1 data or model refused, 2 wrong use."""
     for name, value in QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
     app()

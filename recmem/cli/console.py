@@ -1,4 +1,4 @@
-"""What a person sees: bars for what takes long on stderr, results on stdout."""
+"""Output to the terminal: results on stdout, progress bars and warnings on stderr."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from rich.text import Text
 
 
 def say(text: str = "", *, style: str | None = None) -> None:
-    """One paragraph on stdout, as it is: brackets in an item's title are no markup."""
+    """Prints one paragraph to stdout, without markup: an item's title may contain brackets."""
     _console().print(Text(text, style=style or ""), soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """One paragraph on stderr."""
+    """Prints one paragraph to stderr."""
     _console(stderr=True).print(Text(text), soft_wrap=True)
 
 
@@ -39,7 +39,7 @@ def show_table(
     n_words: int = 1,
     marked: Sequence[int] = (),
 ) -> None:
-    """A table on stdout; the first `n_words` columns are words, the others numbers. Rows in `marked` are bold."""
+    """Prints a table to stdout: the first `n_words` columns are text, the others numbers. Rows in `marked` are bold."""
     table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
         table.add_column(Text(heading), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
@@ -49,14 +49,14 @@ def show_table(
 
 
 class Bars:
-    """Progress as bars on stderr; a stage that begins inside another gets a line under it."""
+    """Progress bars on stderr; a stage started within another gets a bar of its own below it."""
 
     def __init__(self) -> None:
         self._live: Progress | None = None
 
     @contextmanager
     def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar of `total` steps (None: a spinner and a count); what it gives is called with the steps just done."""
+        """A bar of `total` steps (None: unknown). Yields a function to call with the number of steps just done."""
         if self._live is not None:
             yield from _task(self._live, title, total)
             return
@@ -70,7 +70,7 @@ class Bars:
 def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     task = live.add_task(title, total=total)
     yield lambda steps: live.advance(task, steps)
-    # What was known already was not counted, and who knew no total has one now.
+    # Cached steps were not counted, and a stage without a total has one now.
     done = max(live.tasks[live.task_ids.index(task)].completed, total or 0)
     live.update(task, total=done, completed=done)
 
@@ -88,7 +88,7 @@ def _bars() -> Progress:
 
 
 class _Rate(ProgressColumn):
-    """Steps a second: lately, and of the whole stage once it is done."""
+    """Steps per second: the current speed, and the average once the stage is done."""
 
     def render(self, task: Task) -> Text:
         """See `ProgressColumn.render`."""
@@ -97,5 +97,5 @@ class _Rate(ProgressColumn):
 
 
 def _console(*, stderr: bool = False) -> Console:
-    # Made anew for each use: the streams may have been exchanged since (tests, notebooks).
+    # Created on each use, since notebooks and tests replace the streams.
     return Console(stderr=stderr, highlight=False)

@@ -1,4 +1,4 @@
-"""The outermost door: what fails inside a command leaves as a sentence and an exit code."""
+"""Error handling of the command line: every failure becomes a sentence on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typer.core import TyperCommand
 from recmem.cli.console import complain
 
 REFUSED = 1
-"""Exit code of refused data, and of what nobody foresaw; typer itself exits with 2 on wrong use."""
+"""Exit code for refused data and for unexpected errors; typer itself exits with 2 on wrong use."""
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
-"""What the system, and SQLite, say then; libraries wrap it into errors of many kinds."""
+"""Messages of the operating system and SQLite for a full disk. Libraries wrap them in errors of many types."""
 _LOST_DRIVE = (
     "Input/output error",
     "Stale file handle",
@@ -24,16 +24,16 @@ _LOST_DRIVE = (
     "attempt to write a readonly database",
     "database disk image is malformed",
 )
-"""What the system, and SQLite, say where a drive has gone; of a database that is damaged or out of reach too."""
+"""Messages of the operating system and SQLite for a drive that went away, or a database that cannot be reached."""
 _RUST_PANIC = "PanicException"
-"""What polars and deltalake raise when they give up; no `Exception`, so it is known by its name."""
+"""Raised by polars and deltalake for a panic in Rust. It is no `Exception`, so it is recognised by its name."""
 
 
 class GuardedCommand(TyperCommand):
-    """A command whose failures are told in words; `recmem --debug ...` lets the traceback through."""
+    """A command that reports failures as sentences; `recmem --debug ...` shows the traceback instead."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Runs the command. Refused data and anything unforeseen end with exit code 1."""
+        """Runs the command. Refused data and unexpected errors end with exit code 1."""
         if ctx.find_root().params.get("debug"):
             return super().invoke(ctx)
         try:
@@ -42,7 +42,7 @@ class GuardedCommand(TyperCommand):
             raise
         except BrokenPipeError:
             raise  # `recmem memory ... | head`: typer ends quietly
-        except BaseException as error:  # the outermost door: whatever a library says of bad input is no traceback
+        except BaseException as error:  # broad on purpose: bad input must not end in a library's traceback
             if not isinstance(error, Exception) and type(error).__name__ != _RUST_PANIC:
                 raise
             complain(_in_words(error))
@@ -50,35 +50,32 @@ class GuardedCommand(TyperCommand):
 
 
 def _in_words(error: BaseException) -> str:
-    """The error as the user should read it; of our own refusals the text, of others also their kind."""
+    """The error as the user reads it: the text of recmem's own errors, type and text of others."""
     from feature_store import DataError
 
     text = str(error).strip()
     if isinstance(error, DataError):
         return text
     if cause := _line_with(_FULL_DISK, text):
-        return f"disk: expected room to write, got none ({cause}). Make room, and run the command again."
+        return f"disk: expected free space, got none ({cause}). Free some space and run the command again."
     if _is_in_our_form(text):
         return text
     if cause := _line_with(_LOST_DRIVE, text) or (text if type(error) is OSError and error.filename is None else ""):
-        remedy = "Bring the drive back, and run the command again; what is damaged is to be restored from a copy."
+        remedy = "Reconnect the drive and run the command again; restore damaged files from a backup."
         return f"disk: expected files that can be read and written, got an error ({cause}). {remedy}"
     if isinstance(error, MemoryError):
-        return "memory: expected enough to go on, got none. Give the process more, or smaller tables."
+        return "memory: expected enough memory, got too little. Give the process more, or use smaller tables."
     if isinstance(error, OSError) and error.filename is not None:
-        return (
-            f"{error.filename}: expected a file that can be used, got: {error.strerror}. Check the path and its rights."
-        )
+        return f"{error.filename}: expected a usable file, got: {error.strerror}. Check the path and its permissions."
     first = text.partition("\n")[0] or "no message"
-    hint = "`recmem --debug ...` shows where."
-    return f"Stopped by {type(error).__name__}: {first}\n{hint}"
+    return f"Unexpected {type(error).__name__}: {first}\nRun `recmem --debug ...` for the traceback."
 
 
-def _line_with(signs: tuple[str, ...], text: str) -> str:
-    """The first line that has one of the signs; empty where none has."""
-    return next((line for line in text.splitlines() if any(sign in line for sign in signs)), "").rstrip(".")
+def _line_with(messages: tuple[str, ...], text: str) -> str:
+    """The first line that contains one of the messages; empty if none does."""
+    return next((line for line in text.splitlines() if any(message in line for message in messages)), "").rstrip(".")
 
 
 def _is_in_our_form(text: str) -> bool:
-    """Whether the text is one of our ValueErrors: `<argument>: expected <what>, got <value>. <what to do>`."""
+    """Whether the text has the form of recmem's errors: `<argument>: expected <what>, got <value>. <what to do>`."""
     return ": expected " in text and ", got " in text

@@ -2,60 +2,38 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recmem.cli.console import say, show_table
-from recmem.cli.score import ModelSource, OnlineUrl, StorePath
+from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
 
 if TYPE_CHECKING:
     from recmem.serving.model import Explanation
 
-N_SLOTS, N_COLUMNS = 10, 12
-"""What is shown of the parts, the largest."""
-
-AsOf = Annotated[
-    str | None,
-    typer.Option(help="As of this moment, ISO 8601 or epoch seconds.", show_default="just after the newest event"),
-]
+N_SLOTS = 10
+"""Memory slots shown, those with the largest contributions; the rest are summed up in one line."""
+N_FEATURES = 12
+"""Ranking features shown, likewise."""
 
 
 def explain(
     model: ModelSource,
-    user: Annotated[str, typer.Option(help="The user's id.")],
+    user: User,
     item: Annotated[str, typer.Option(help="The item's id.")],
     store: StorePath = None,
     online: OnlineUrl = None,
     timestamp: AsOf = None,
 ) -> None:
-    """Show what a score is made of: the memories that speak for the item, and what each column adds."""
-    moment = parsed(timestamp)
+    """Explain an item's scores for a user: contributions of memory slots and of ranking features."""
+    time = parse_time(timestamp, option="--timestamp")
     import recmem
 
-    explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=moment)
+    explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=time)
     say(explanation.sentence())
     _show_match(explanation)
-    _show_columns(explanation)
-
-
-def parsed(timestamp: str | None) -> datetime | None:
-    """The moment that an option names; wrong use where it cannot be read."""
-    if timestamp is None:
-        return None
-    import polars as pl
-
-    from feature_store.timestamps import parse_timestamps
-
-    cell = pl.Series("timestamp", [timestamp])
-    moments, _ = parse_timestamps(cell)
-    if moments.null_count():
-        moments, _ = parse_timestamps(cell.cast(pl.Float64, strict=False))
-    if moments.null_count():
-        what = f"ISO 8601 or epoch seconds, got {timestamp!r}"
-        raise typer.BadParameter(f"--timestamp: expected {what}. Try 2026-01-31T12:00.")
-    return cast(datetime, moments[0])
+    _show_features(explanation)
 
 
 def _show_match(explanation: Explanation) -> None:
@@ -64,16 +42,18 @@ def _show_match(explanation: Explanation) -> None:
     if len(largest) > N_SLOTS:
         rest = sum(slot.contribution for slot in largest[N_SLOTS:])
         rows.append([f"{len(largest) - N_SLOTS} more", "", "", f"{rest:+.3f}"])
-    rows.append(["the item itself (prior)", "", "", f"{explanation.prior:+.3f}"])
-    rows.append(["no memory in particular", "", "", f"{explanation.null:+.3f}"])
-    rows.append(["match, raw", "", "", f"{explanation.match_raw:+.3f}"])
-    show_table(("remembered", "kind", "age", "adds"), rows, title="The match score", n_words=2, marked=[len(rows) - 1])
+    rows.append(["item prior (base score)", "", "", f"{explanation.prior:+.3f}"])
+    rows.append(["no matching memory (base score)", "", "", f"{explanation.null:+.3f}"])
+    rows.append(["match score, raw", "", "", f"{explanation.match_raw:+.3f}"])
+    headings = ("memory slot", "kind", "visits ago", "contribution")
+    show_table(headings, rows, title="Match score", n_words=2, marked=[len(rows) - 1])
 
 
-def _show_columns(explanation: Explanation) -> None:
+def _show_features(explanation: Explanation) -> None:
     largest = sorted(explanation.columns.items(), key=lambda part: -abs(part[1]))
-    rows = [[name, f"{part:+.3f}"] for name, part in largest[:N_COLUMNS]]
-    if len(largest) > N_COLUMNS:
-        rows.append([f"{len(largest) - N_COLUMNS} more", f"{sum(part for _, part in largest[N_COLUMNS:]):+.3f}"])
-    rows.append(["score", f"{explanation.score:+.3f}"])
-    show_table(("column", "adds"), rows, title="The ranking score", marked=[len(rows) - 1])
+    rows = [[name, f"{part:+.3f}"] for name, part in largest[:N_FEATURES]]
+    if len(largest) > N_FEATURES:
+        rest = sum(part for _, part in largest[N_FEATURES:])
+        rows.append([f"{len(largest) - N_FEATURES} more", f"{rest:+.3f}"])
+    rows.append(["ranking score", f"{explanation.score:+.3f}"])
+    show_table(("feature", "contribution"), rows, title="Ranking score", marked=[len(rows) - 1])

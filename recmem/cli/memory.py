@@ -1,30 +1,25 @@
-"""`recmem memory`: what is remembered of a user."""
+"""`recmem memory`: what a user's memory holds."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
-import typer
-
 from recmem.cli.console import say, show_table
-from recmem.cli.explain import AsOf, parsed
-from recmem.cli.score import ModelSource, OnlineUrl, StorePath
+from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
 
 
 def memory(
     model: ModelSource,
-    user: Annotated[str, typer.Option(help="The user's id.")],
+    user: User,
     store: StorePath = None,
     online: OnlineUrl = None,
     timestamp: AsOf = None,
 ) -> None:
-    """Show what is remembered of a user, the newest first, as a person reads it."""
-    moment = parsed(timestamp)
+    """Show a user's memory: the items that they interacted with, newest first."""
+    time = parse_time(timestamp, option="--timestamp")
     import recmem
 
-    remembered = recmem.load(model, store=store, online=online).memory(user, timestamp=moment)
+    remembered = recmem.load(model, store=store, online=online).memory(user, timestamp=time)
     if remembered.is_empty():
-        say(f"Nothing is remembered of {user}: no event is known by then.")
+        say(f"The memory of {user} is empty: no events before this time.")
         return
     rows = [[str(cell) if cell is not None else "" for cell in row] for row in remembered.iter_rows()]
-    show_table(remembered.columns, rows, title=f"{len(rows)} memories of {user}", n_words=2)
+    show_table(remembered.columns, rows, title=f"Memory of {user}: {len(rows)} events", n_words=2)

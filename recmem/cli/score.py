@@ -11,82 +11,65 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import Bars, complain, say
+from recmem.cli.options import Device, ModelSource, OnlineUrl, StorePath
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from recmem.serving.model import Model
-
 CHUNK_ROWS = 100_000
-
-ModelSource = Annotated[
-    str, typer.Option(help="A bundle folder (OUT/bundle of a run), or models:/recmem@champion from the registry.")
-]
-StorePath = Annotated[
-    str | None, typer.Option(help="The store to read histories from.", show_default="the one that it was trained from")
-]
-
-
-OnlineUrl = Annotated[
-    str | None,
-    typer.Option(
-        help="Memories and counters that `recmem publish` has put there: redis://host:port/db[#name].",
-        show_default="the store's",
-    ),
-]
 
 
 class Columns(StrEnum):
-    """How much is added to each row."""
+    """Which columns are added to each row."""
 
     RANK = "rank"
     MATCH = "match"
 
 
-class Device(StrEnum):
-    """Where the match is computed."""
-
-    AUTO = "auto"
-    CPU = "cpu"
-    CUDA = "cuda"
-
-
 def score(
     model: ModelSource,
     candidates: Annotated[
-        Path, typer.Option(help="user_id, item_id [timestamp, impression_id, ...]: Parquet, file or folder.")
+        Path,
+        typer.Option(
+            help="Parquet file, or folder of them, with user_id and item_id [timestamp, impression_id, history, ...]."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The Parquet file to write; it appears when it is whole.")],
+    out: Annotated[Path, typer.Option(help="Output Parquet file, written atomically.")],
     store: StorePath = None,
     online: OnlineUrl = None,
     columns: Annotated[
-        Columns, typer.Option(help="match: the match columns alone. rank: also score and rank.")
+        Columns, typer.Option(help="rank: match columns, score and rank. match: match columns only.")
     ] = Columns.RANK,
     trees_share: Annotated[
         float,
         typer.Option(
-            min=0, max=1, help="Share of each query's candidates that LightGBM looks at; see `recmem cascade`."
+            min=0,
+            max=1,
+            help="Share of each query's candidates that LightGBM re-ranks, the best by the linear blend. "
+            "`recmem cascade` shows what a smaller share costs.",
         ),
     ] = 1.0,
-    device: Annotated[Device, typer.Option(help="Where the match is computed.")] = Device.AUTO,
+    device: Annotated[Device, typer.Option(help="Device that computes the match.")] = Device.AUTO,
     chunk_rows: Annotated[
-        int, typer.Option(min=1, help="Rows in memory at a time; fewer where texts are long.")
+        int, typer.Option(min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,
 ) -> None:
-    """Score candidates: every row comes out once, in order, with its columns as they were.
+    """Score candidates from Parquet to Parquet.
 
-    Memory stays bounded however long the file is, and the rows of a query may stand anywhere in it. Rows without a
-    timestamp are scored as of just after the newest event.
+    Every input row comes out once, in order, with its own columns and the scores added. Memory use does not grow with
+    the file, and the rows of a query may be anywhere in it. Rows without a timestamp are scored as of just after the
+    last event.
     """
     if out.absolute() == candidates.absolute():
-        raise typer.BadParameter("--out: expected another file than --candidates.")
+        raise typer.BadParameter("--out: expected another file than --candidates, got the same. Name a new file.")
     if columns is Columns.MATCH and trees_share < 1:
-        raise typer.BadParameter("--trees-share: expected --columns rank beside it, got match, which no tree sees.")
+        raise typer.BadParameter("--trees-share: expected --columns rank with it, got match. Leave one of them out.")
+    import recmem
     from recmem.batch.candidate_files import CandidateFiles
     from recmem.batch.score_file import score_file
 
     source = CandidateFiles.open(candidates)
-    loaded = _load(model, store, online, device)
+    loaded = recmem.load(model, store=store, online=online, device=device.value)
     counts: Counter[str] = Counter()
     call = partial(loaded.rank, trees_share=trees_share) if columns is Columns.RANK else loaded.match
 
@@ -97,13 +80,7 @@ def score(
 
     with Bars().stage("Scoring candidates", source.n_rows) as advance:
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
-    say(f"{source.n_rows:,} rows in {out}")
+    say(f"Wrote {source.n_rows:,} rows to {out}")
     for what, n_rows in counts.items():
         if n_rows:
             complain(f"{what}: {n_rows:,}")
-
-
-def _load(model: str, store: str | None, online: str | None, device: Device) -> Model:
-    import recmem
-
-    return recmem.load(model, store=store, online=online, device=device.value)

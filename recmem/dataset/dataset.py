@@ -9,7 +9,7 @@ import polars as pl
 
 from feature_store import EventLog, SignalConfig
 from feature_store.arrays import IntArray
-from feature_store.cancellations import takes_back
+from feature_store.cancellations import involves_cancellations
 from feature_store.point_in_time.as_of_index import when_known
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.point_in_time.cancelled_events import CancelledEvents
@@ -90,7 +90,7 @@ class Dataset:
         """`log`, as whoever learns at `time` has it: with the events that are taken back only after that."""
         if self.cancelled is None:
             return self.log
-        return merged(self.log, self.cancelled.log.rows(np.flatnonzero(self.cancelled.gone > time)))
+        return merged(self.log, self.cancelled.log.rows(np.flatnonzero(self.cancelled.cancelled_at > time)))
 
     @property
     def cancelled(self) -> CancelledEvents | None:
@@ -126,7 +126,7 @@ class Dataset:
         new = _unseen(events.select(self.events.columns), self.events)
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
-        if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or takes_back(new, self.events):
+        if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or involves_cancellations(new, self.events):
             dataset = Dataset.of(self.catalogue, together, self.impressions, self.config)
         else:
             dataset = self._grown(new, together)

@@ -8,9 +8,9 @@ import pytest
 pytest.importorskip("numba")
 
 ANYWHERE = "from feature_store.numba_cache import compiled; print(compiled(nogil=True)(eval('lambda a: a + 1'))(41))"
-"""A function without a file: there is no place to keep what is compiled of it."""
+"""A function without a file: numba has no place to cache it."""
 
 
-def test_what_cannot_be_kept_is_compiled_all_the_same() -> None:
+def test_a_function_that_cannot_be_cached_is_compiled_without_a_cache() -> None:
     done = subprocess.run([sys.executable, "-c", ANYWHERE], capture_output=True, text=True, check=True)
     assert done.stdout == "42\n"

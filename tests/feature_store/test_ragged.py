@@ -28,7 +28,7 @@ def test_rows_lengths_and_row_index_of_a_case_by_hand() -> None:
 
 
 @given(LISTS)
-def test_lists_come_back_as_they_went_in(lists: list[list[int]]) -> None:
+def test_rows_are_the_lists_they_were_made_from(lists: list[list[int]]) -> None:
     ragged = Ragged.from_lists(lists)
     assert ragged.to_lists() == lists
     assert Ragged.from_lists(ragged.to_lists()) == ragged
@@ -60,9 +60,30 @@ def test_an_array_beside_the_values_follows_the_rows(case: tuple[list[list[int]]
 
 
 @given(st.lists(LISTS, max_size=4))
-def test_concat_puts_the_rows_one_after_the_other(parts: list[list[list[int]]]) -> None:
+def test_concat_keeps_the_rows_of_each_part_in_order(parts: list[list[list[int]]]) -> None:
     joined = Ragged.concat([Ragged.from_lists(part) for part in parts])
     assert joined.to_lists() == [row for part in parts for row in part]
+
+
+def test_ranges_count_up_to_their_end() -> None:
+    assert Ragged.from_ranges(flat(5, 2, 7), flat(8, 2, 9)).to_lists() == [[5, 6, 7], [], [7, 8]]
+
+
+@given(LISTS, st.integers(0, 5))
+def test_the_newest_of_a_row_are_its_last_values(lists: list[list[int]], limit: int) -> None:
+    ragged = Ragged.from_lists(lists)
+    newest = [row[max(len(row) - limit, 0) :] for row in lists]
+    assert ragged.newest(limit).to_lists() == newest
+    assert ragged.values[ragged.newest_places(limit).values].tolist() == [value for row in newest for value in row]
+    assert ragged.newest(None) == ragged
+
+
+@given(st.lists(st.lists(st.integers(0, 9), max_size=5), max_size=8), st.sets(st.integers(0, 9)))
+def test_a_row_contains_the_values_that_are_in_its_list(lists: list[list[int]], values: set[int]) -> None:
+    wanted = sorted(values)
+    found = Ragged.from_lists(lists).contains(np.array(wanted, np.int64))
+    assert found.shape == (len(lists), len(wanted))
+    assert found.tolist() == [[value in row for value in wanted] for row in lists]
 
 
 def test_taking_no_row_and_taking_from_nothing() -> None:
@@ -80,7 +101,7 @@ def test_equality_is_of_values_and_rows() -> None:
 
 @pytest.mark.parametrize("offsets", [(), (1, 3), (0, 2), (0, 4), (0, 2, 1, 3)], ids=str)
 def test_offsets_that_do_not_cut_the_values_are_refused(offsets: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"offsets: expected numbers from 0 to 3 that never fall, got \["):
+    with pytest.raises(ValueError, match=r"offsets: expected numbers from 0 to 3 that never decrease, got \["):
         Ragged(flat(7, 8, 9), flat(*offsets))
 
 

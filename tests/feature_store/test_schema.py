@@ -56,7 +56,7 @@ def test_all_problems_of_a_table_are_reported_at_once_with_rows_examples_and_rem
         "Add it, or rename the column that holds it.",
         "events.user_id: expected an id, got null (4 rows, e.g. row 0, 3, 4). Fill it in, or leave the row out.",
         "events.timestamp: expected a time, got null (1 row, e.g. row 4). Fill it in, or leave the row out.",
-        "events.timestamp: expected a time, got text that is no ISO time, such as '31/12/2024' (2 rows, "
+        "events.timestamp: expected a time, got text that is not an ISO time, such as '31/12/2024' (2 rows, "
         "e.g. row 1, 3). Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261.",
         "events.value: expected a finite number, got NaN or infinity, such as nan (1 row, e.g. row 1). "
         "Use null where there is no number.",

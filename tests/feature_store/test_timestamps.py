@@ -54,15 +54,15 @@ def test_iso_text_with_and_without_a_zone_is_read(text: str) -> None:
         "2024-02-29T12:00:00+2",
     ],
 )
-def test_text_that_is_no_iso_time_is_a_fault(text: str) -> None:
+def test_text_that_is_not_an_iso_time_is_a_fault(text: str) -> None:
     times, faults = parse_timestamps(pl.Series("timestamp", ["2024-02-29", text]))
     assert times.null_count() == 1
-    assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is no ISO time"]
+    assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is not an ISO time"]
     assert faults[0].rows is not None
     assert faults[0].rows.to_list() == [False, True]
 
 
-def test_each_cell_is_read_alone_whatever_the_form_of_the_others() -> None:
+def test_each_cell_is_parsed_by_itself_whatever_the_form_of_the_others() -> None:
     texts = ["2024-02-29", "2024-02-29T12:00:00.250Z", "2024-02-29 14:00+02:00", None]
     assert parsed(texts) == [cell for text in texts for cell in parsed([text], pl.String)]
 
@@ -105,7 +105,7 @@ def test_one_corrupt_epoch_cell_does_not_change_the_unit_of_the_others(corrupt: 
     assert parsed([NOON_EPOCH_S, corrupt, NOON_EPOCH_S]) == [NOON, None, NOON]
 
 
-def test_nan_and_infinity_are_no_times() -> None:
+def test_nan_and_infinity_are_not_times() -> None:
     times, faults = parse_timestamps(pl.Series("timestamp", [float("nan"), float("inf"), float(NOON_EPOCH_S), None]))
     assert times.to_list() == [None, None, NOON, None]
     assert faults[0].rows is not None
@@ -127,7 +127,7 @@ def test_a_column_that_cannot_be_times_is_refused_as_a_whole(dtype: Any) -> None
     st.lists(st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)), min_size=1),
     st.sampled_from([(1, 10**6), (10**3, 10**3), (10**6, 1)]),
 )
-def test_epoch_numbers_of_any_unit_come_back_as_the_times_they_were_made_of(
+def test_epoch_numbers_of_any_unit_are_read_as_the_times_they_were_made_from(
     times: list[datetime], unit: tuple[int, int]
 ) -> None:
     per_second, microseconds = unit
@@ -139,7 +139,7 @@ def test_epoch_numbers_of_any_unit_come_back_as_the_times_they_were_made_of(
 
 
 @given(st.lists(st.datetimes(datetime(1678, 1, 1), datetime(2261, 12, 31)), min_size=1), st.integers(-14 * 60, 14 * 60))
-def test_iso_text_comes_back_as_the_time_it_was_written_from(times: list[datetime], offset_min: int) -> None:
+def test_iso_text_is_read_as_the_time_it_was_written_from(times: list[datetime], offset_min: int) -> None:
     zone = timezone(timedelta(minutes=offset_min))
     aware = [time.replace(tzinfo=UTC) for time in times if 1678 < time.year < 2261]
     assert parsed([time.astimezone(zone).isoformat() for time in aware], pl.String) == aware

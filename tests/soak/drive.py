@@ -10,17 +10,17 @@ import ctypes
 import errno
 import multiprocessing
 import os
-import shutil
 import signal
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ctypes.util import find_library
 from pathlib import Path
 from typing import Any
 
-NEEDS = "fusermount3 and libfuse3 are not installed. On Debian: apt-get install fuse3"
+from services import FUSE as FUSE_MISSING
+from services import MOUNT, has_fuse
+
 ENDS = {"killed": 0, "EIO": errno.EIO, "ESTALE": errno.ESTALE}
 """How a drive is lost, and what its calls fail with; a killed server answers no more."""
 STARTS_S = 20.0
@@ -42,8 +42,8 @@ class Drive:
 @contextmanager
 def mounted(backing: Path, place: Path, *, end: str = "killed", after: int | None = None) -> Iterator[Drive]:
     """What lies in `backing`, at `place`, until it is lost; OSError where this process may not mount anything."""
-    if shutil.which("fusermount3") is None or find_library("fuse3") is None:
-        raise OSError(NEEDS)
+    if not has_fuse():
+        raise OSError(FUSE_MISSING)
     context = multiprocessing.get_context("spawn")
     requests = context.Value(ctypes.c_longlong, 0)
     server = context.Process(target=_serve, args=(str(backing), str(place), end, after, requests))
@@ -52,7 +52,7 @@ def mounted(backing: Path, place: Path, *, end: str = "killed", after: int | Non
         latest = time.monotonic() + STARTS_S
         while not _is_mounted(place):
             if not server.is_alive() or time.monotonic() > latest:
-                raise OSError(f"{place}: no file system can be mounted here")
+                raise OSError(MOUNT)
             time.sleep(0.01)
         requests.value = 0
         yield Drive(requests)

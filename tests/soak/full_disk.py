@@ -22,6 +22,7 @@ from pathlib import Path
 import typer
 
 from recmem.cli.error_handling import REFUSED, GuardedCommand
+from services import MOUNT
 from tests.soak.kills import JOBS, write_inputs
 
 DISK_MB = 512
@@ -97,12 +98,12 @@ def _fill(ballast: Path, size: int) -> None:
 
 @contextmanager
 def small_disk() -> Iterator[Path]:
-    """A file system of its own, in memory; OSError where this process may not mount one."""
+    """A file system of its own, in memory; OSError if this process may not mount one."""
     with tempfile.TemporaryDirectory() as folder:
         options = ["-t", "tmpfs", "-o", f"size={DISK_MB}m", "recmem-full-disk", folder]
         mounted = subprocess.run(["mount", *options], capture_output=True, text=True, check=False)
         if mounted.returncode:
-            raise OSError(mounted.stderr.strip())
+            raise OSError(f"{MOUNT}: {mounted.stderr.strip()}")
         try:
             yield Path(folder)
         finally:

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from recmem.cli.error_handling import REFUSED
+from services import COMPILER
 from tests.soak.drive import ENDS, mounted
 from tests.soak.full_disk import run_guarded
 from tests.soak.kills import JOBS, write_inputs
@@ -33,7 +34,6 @@ TRIALS = 2
 """Runs on a drive that stays, of which the last tells how much a job asks of it."""
 LONGEST_S = 240.0
 """A job that takes longer hangs."""
-COMPILER = "cc is not installed. On Debian: apt-get install gcc libc6-dev"
 _PRELOAD = "LD_PRELOAD"
 
 
@@ -56,7 +56,7 @@ class Ending:
     code: int | None
     told: str
     requests: int
-    """PairCandidates of the drive."""
+    """Requests that the drive has served."""
 
 
 class MountedDrive:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_reference
-from cancelled_logs import Cancellation, cancellations, frame_of, turns
+from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of
 from five_item_dataset import CONFIG, catalogue
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event
@@ -66,7 +66,7 @@ def test_what_was_taken_back_is_history_and_not_new_as_long_as_it_counted(
         ids = [
             (time, dataset.users[user], {catalogue().ids[item] for item in items}) for time, user, items in rows(found)
         ]
-        assert ids == [turn[:3] for turn in turns(frame, begin, end) if bool(turn.had) == with_history]
+        assert ids == [query[:3] for query in expected_queries(frame, begin, end) if bool(query.had) == with_history]
 
 
 @given(logs(late=False), st.integers(0, LAST_TIME))

@@ -1,4 +1,4 @@
-"""`recmem cascade`: what it costs, and gains, when the trees look at the best candidates only."""
+"""`recmem cascade`: what it costs in quality, and gains in speed, if LightGBM re-ranks the best candidates only."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ from typing import Annotated
 import typer
 
 from recmem.cli.console import Bars, say, show_table
-from recmem.cli.score import ModelSource, StorePath
+from recmem.cli.options import ModelSource, StorePath
 
 
 def cascade(
     model: ModelSource,
     store: StorePath = None,
-    queries: Annotated[int, typer.Option(min=1, help="Queries of the test period, at most; evenly spread.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the intervals, and of how ties are broken.")] = 0,
+    queries: Annotated[
+        int, typer.Option(min=1, help="Test queries to rank, at most, spread evenly over the test period.")
+    ] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed for the bootstrap intervals and for breaking ties.")] = 0,
 ) -> None:
-    """What it costs, and gains, when LightGBM looks at the best candidates only.
+    """Measure the cost of `recmem score --trees-share`: NDCG loss against speed-up.
 
-    Ranks what came after the model's training by the linear blend of the columns, and only the best share of each
-    query's candidates by the trees too: the price of `recmem score --trees-share`.
+    Ranks the queries after the training period. The linear blend of the features scores all candidates; LightGBM
+    re-ranks only the best share of each query.
     """
     import numpy as np
 
@@ -41,4 +43,4 @@ def cascade(
         )
         for price in found.prices
     ]
-    show_table(("share", "rows seen", "NDCG@10", "difference", "95% interval", "ranker's speed"), rows)
+    show_table(("share", "rows in LightGBM", "NDCG@10", "difference", "95% interval", "ranker's speed-up"), rows)

@@ -1,4 +1,4 @@
-"""`recmem train`: from tables to a bundle, a ledger and a report."""
+"""`recmem train`: from tables to a trained model, a ledger and a report."""
 
 from __future__ import annotations
 
@@ -12,39 +12,48 @@ import typer
 from recmem.cli.console import Bars, say
 from recmem.cli.ingest import Events, Impressions, Items
 
-MANY = 1_000_000
-"""More candidates a query than this are surely a slip."""
+MAX_CANDIDATES = 1_000_000
+"""A larger number of candidates per query is surely a typing error."""
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Folder for what comes out: bundle/, report.html, ledger.json.")],
+    out: Annotated[Path, typer.Option(help="Output folder: bundle/, report.html, ledger.json.")],
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
     store: Annotated[
-        str | None, typer.Option(help="The store to add to and to train from.", show_default="OUT/store")
+        str | None, typer.Option(help="Store to add the tables to and train on.", show_default="OUT/store")
     ] = None,
     encoder: Annotated[
         str | None,
-        typer.Option(help="A local folder or a Hugging Face id.", show_default="all-MiniLM-L6-v2, no download"),
+        typer.Option(
+            help="Text encoder: a local folder or a Hugging Face id.",
+            show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
+        ),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, max=MANY, help="Items that are retrieved and ranked per query.")
+        int, typer.Option(min=1, max=MAX_CANDIDATES, help="Items retrieved and ranked per query.")
     ] = 300,
-    exclude_seen: Annotated[bool, typer.Option(help="Leave out of the ranking what the user already has.")] = True,
-    positive_from: Annotated[float, typer.Option(help="Ratings of at least this count for an item.")] = 4.0,
-    negative_to: Annotated[float, typer.Option(help="Ratings of at most this count against it.")] = 2.0,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same ledger.")] = 0,
+    exclude_seen: Annotated[
+        bool, typer.Option(help="Leave items out of the ranking that the user has interacted with.")
+    ] = True,
+    positive_from: Annotated[float, typer.Option(help="Ratings from this value up are positive.")] = 4.0,
+    negative_to: Annotated[float, typer.Option(help="Ratings up to this value are negative.")] = 2.0,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same ledger.")] = 0,
 ) -> None:
-    """Train on a log, and measure what the match score adds to the ranker.
+    """Train on an event log, and measure what the match score adds to the ranker.
 
-    Steps whose input has not changed since the last run are not run again. Results are tracked in MLflow: in OUT, or
-    where MLFLOW_TRACKING_URI says.
+    Steps whose inputs have not changed since the last run in OUT are skipped. Runs are tracked in MLflow: in
+    OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
     """
     if store is None and (items is None or events is None):
-        raise typer.BadParameter("give --items and --events, or with --store the store that holds them.")
+        raise typer.BadParameter(
+            "--items, --events: expected both, or --store with a store that holds them, got neither. Name the files."
+        )
     if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
-        raise typer.BadParameter("--positive-from and --negative-to: expected numbers, got NaN or infinity.")
+        raise typer.BadParameter(
+            "--positive-from, --negative-to: expected numbers, got NaN or infinity. Give finite ratings."
+        )
     from feature_store import SignalConfig
     from recmem.retrieval.retrieve import RetrievalConfig
     from recmem.text.encoder import EncoderConfig
@@ -69,12 +78,12 @@ def train(
 
 
 def how_to_open(out: Path) -> str:
-    """The one line that shows a run in MLflow: a command, or the server's address."""
+    """Where to see a run in MLflow: the command that opens it, or the server's address."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_short(out / 'mlflow.db')}"
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 
 
 def _short(path: Path) -> Path:
-    """The path from the working folder, where it lies in it."""
+    """The path relative to the working folder, if it is inside it."""
     absolute, here = path.absolute(), Path.cwd()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

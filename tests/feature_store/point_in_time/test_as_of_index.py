@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.point_in_time import as_of_index as point_in_time
+from feature_store.point_in_time import as_of_index
 from feature_store.point_in_time.as_of_index import MANY, AsOfIndex, known_at
 from strategies import LAST_TIME, N_USERS, Event, logs, times
 
@@ -48,7 +48,7 @@ def test_known_at_is_the_first_microsecond_at_which_the_definition_holds(log: li
     assert known.tolist() == [slow_reference.first_known(event) for event in log]
 
 
-def test_rows_of_a_key_are_read_as_of_a_moment_by_hand() -> None:
+def test_rows_of_a_key_as_of_a_time_by_hand() -> None:
     index = AsOfIndex(keys=flat(1, 0, 1, 1), known=flat(30, 10, 10, 20))
     assert index.last(flat(1, 1, 1, 1), flat(9, 10, 29, 30)).to_lists() == [[], [2], [2, 3], [2, 3, 0]]
     assert index.last(flat(1), flat(30), limit=2).to_lists() == [[3, 0]]
@@ -64,7 +64,8 @@ def test_event_at_the_query_time_is_not_known() -> None:
 
 @given(logs(), KEYS, times(), LIMITS)
 def test_last_rows_and_counts_are_those_of_the_definition(log: list[Event], key: int, time: int, limit: int) -> None:
-    index, expected = index_of(log), known_rows(log, key, time)
+    index = index_of(log)
+    expected = known_rows(log, key, time)
     assert index.last(flat(key), flat(time)).to_lists() == [expected]
     assert index.last(flat(key), flat(time), limit).to_lists() == [expected[-limit:]]
     assert index.counts(flat(key), flat(time)).tolist() == [len(expected)]
@@ -88,36 +89,40 @@ def test_queries_of_a_batch_are_answered_as_single_ones(
     log: list[Event], queries: list[tuple[int, int]], limit: int
 ) -> None:
     index = index_of(log)
-    keys, moments = flat(*(key for key, _ in queries)), flat(*(time for _, time in queries))
-    batch = index.last(keys, moments, limit).to_lists()
+    keys = flat(*(key for key, _ in queries))
+    at = flat(*(time for _, time in queries))
+    batch = index.last(keys, at, limit).to_lists()
     assert batch == [index.last(flat(key), flat(time), limit).to_lists()[0] for key, time in queries]
 
 
 @given(logs(), logs(from_time=LAST_TIME), KEYS)
-def test_events_at_or_after_a_moment_change_nothing_at_it(past: list[Event], future: list[Event], key: int) -> None:
+def test_events_at_or_after_a_time_change_nothing_at_it(past: list[Event], future: list[Event], key: int) -> None:
     read = [
         index_of(log).last(flat(key), flat(LAST_TIME)).to_lists()
         for log in (past, past + future, [event for event in past if slow_reference.is_known(event, LAST_TIME)])
     ]
-    # The rows of the third log are numbered anew; what stands there is compared.
+    # Row numbers of the third log differ, so its events are compared.
     known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
     assert read[0] == read[1]
     assert [past[row] for row in read[0][0]] == [known[row] for row in read[2][0]]
 
 
-@pytest.mark.parametrize("rises", [True, False])
-def test_in_bulk_the_answers_are_the_same_with_numba_and_without(monkeypatch: pytest.MonkeyPatch, rises: bool) -> None:
+@pytest.mark.parametrize("is_sorted", [True, False])
+def test_bulk_reads_are_the_same_with_numba_and_without(monkeypatch: pytest.MonkeyPatch, is_sorted: bool) -> None:
     pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
-    random, n = np.random.default_rng(0), MANY + 1
-    keys, known = random.integers(0, 70_000, n), random.integers(0, 5_000, n)
-    asked, at = random.choice([-1, 70_001, *keys], n), random.integers(-1, 5_001, n)
-    known = np.sort(known) if rises else known
-    quick = AsOfIndex(keys, known)
-    found = (quick.order, quick.ends(asked, at), quick.counts(asked, at, window=100))
-    monkeypatch.setattr(point_in_time, "find_spec", lambda name: None)
+    random = np.random.default_rng(0)
+    n = MANY + 1
+    keys = random.integers(0, 70_000, n)
+    known = random.integers(0, 5_000, n)
+    wanted = random.choice([-1, 70_001, *keys], n)
+    at = random.integers(-1, 5_001, n)
+    known = np.sort(known) if is_sorted else known
+    compiled = AsOfIndex(keys, known)
+    ends = compiled.ends(wanted, at)
+    counts = compiled.counts(wanted, at, window=100)
+    monkeypatch.setattr(as_of_index, "find_spec", lambda name: None)
     plain = AsOfIndex(keys, known)
-    for one, other in zip(
-        found, (plain.order, plain.ends(asked, at), plain.counts(asked, at, window=100)), strict=True
-    ):
-        assert np.array_equal(one, other)
-    assert found[1].tolist() == [int(quick.ends(asked[[row]], at[[row]])[0]) for row in range(n)]
+    assert np.array_equal(compiled.order, plain.order)
+    assert np.array_equal(ends, plain.ends(wanted, at))
+    assert np.array_equal(counts, plain.counts(wanted, at, window=100))
+    assert ends.tolist() == [int(compiled.ends(wanted[[row]], at[[row]])[0]) for row in range(n)]

@@ -21,17 +21,17 @@ USER_QUERIES = st.lists(st.tuples(st.integers(-1, N_USERS), times()), min_size=1
 FEWER = settings(max_examples=50)  # each draws a log
 
 
-def columns_of(queries: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
-    rows, moments = np.array(queries, dtype=np.int64).T
-    return rows, moments
+def rows_and_times(queries: list[tuple[int, int]]) -> tuple[np.ndarray, np.ndarray]:
+    rows, at = np.array(queries, dtype=np.int64).T
+    return rows, at
 
 
 def of_items(log: list[Event], queries: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    return item_counters(event_log(log), *columns_of(queries), CONFIG)
+    return item_counters(event_log(log), *rows_and_times(queries), CONFIG)
 
 
 def of_users(log: list[Event], queries: list[tuple[int, int]]) -> dict[str, np.ndarray]:
-    return user_counters(event_log(log), *columns_of(queries), CONFIG)
+    return user_counters(event_log(log), *rows_and_times(queries), CONFIG)
 
 
 def same(actual: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
@@ -52,7 +52,8 @@ def test_item_counters_of_a_case_by_hand() -> None:
 
 
 def test_a_new_item_and_a_new_user_have_defined_counters() -> None:
-    item, user = of_items([], [(0, 5)]), of_users([], [(-1, 5)])
+    item = of_items([], [(0, 5)])
+    user = of_users([], [(-1, 5)])
     assert {name: float(column[0]) for name, column in item.items()} == {
         "popularity": 0,
         "popularity_short": 0,
@@ -98,9 +99,9 @@ def test_events_at_or_after_the_query_change_no_counter(past: list[Event], futur
     items = [(item, LAST_TIME) for item in range(N_ITEMS)]
     users = [(user, LAST_TIME) for user in range(N_USERS)]
     known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
-    for other in (past + future, known):
-        same(of_items(other, items), of_items(past, items))
-        same(of_users(other, users), of_users(past, users))
+    for log in (past + future, known):
+        same(of_items(log, items), of_items(past, items))
+        same(of_users(log, users), of_users(past, users))
 
 
 def test_windows_are_shares_of_the_span_of_the_log() -> None:

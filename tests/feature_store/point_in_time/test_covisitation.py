@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,7 +15,6 @@ from feature_store.point_in_time.covisitation import (
     Covisitation,
     CovisitationConfig,
     CovisitationTimeline,
-    strongest,
 )
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
@@ -26,7 +24,7 @@ from tolerances import close
 
 CONFIG = CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0)
 MODELS = ("together", "follow", "ease")
-USERS_IN_TURN = np.arange(N_USERS)
+EVERY_USER = np.arange(N_USERS)
 
 FEWER = settings(max_examples=20)  # each fits several models
 
@@ -37,7 +35,7 @@ def fit(log: list[Event], **changes: Any) -> Covisitation:
 
 
 def histories_at(log: list[Event], time: int, limit: int = 99) -> Histories:
-    return Histories.as_of(event_log(log), USERS_IN_TURN, np.full(N_USERS, time), limit)
+    return Histories.as_of(event_log(log), EVERY_USER, np.full(N_USERS, time), limit)
 
 
 def timeline(log: list[Event], *, origin: int = 3, refresh: int = 4) -> CovisitationTimeline:
@@ -56,20 +54,21 @@ def test_together_is_the_shrunk_cosine_by_hand() -> None:
     assert np.count_nonzero(weights) == 2
 
 
-def test_follow_by_hand_weighs_by_lag_and_by_basket_and_leaves_out_what_was_disliked() -> None:
+def test_follow_by_hand_weighs_by_lag_and_basket_size_and_leaves_out_negative_events() -> None:
     log = [Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 2), Event(0, 3, 3), Event(0, 4, 4, "skip"), Event(0, 4, 5)]
     weights = fit(log).follow.toarray()
     root = 1 / math.sqrt(2)
     totals = np.zeros((N_ITEMS, N_ITEMS))
-    totals[0, 1] = totals[0, 2] = root  # a moment later, in a basket of two
-    totals[0, 3] = 1 / 2  # two moments later
+    totals[0, 1] = totals[0, 2] = root  # a visit later, in a basket of two
+    totals[0, 3] = 1 / 2  # two visits later
     totals[1, 3] = totals[2, 3] = root
-    totals[3, 4] = 1 / 2  # the skip between the two is a moment, though nothing that was liked
-    out, into = 1 / np.sqrt(totals.sum(1) + 1), 1 / np.sqrt(totals.sum(0) + 1)
-    close(weights, totals * out[:, None] * into, "float32")
+    totals[3, 4] = 1 / 2  # the skip between the two is a visit, but nothing positive follows in it
+    row_scale = 1 / np.sqrt(totals.sum(1) + 1)
+    column_scale = 1 / np.sqrt(totals.sum(0) + 1)
+    close(weights, totals * row_scale[:, None] * column_scale, "float32")
 
 
-def test_rows_of_one_basket_never_follow_each_other() -> None:
+def test_events_of_one_visit_do_not_follow_each_other() -> None:
     assert fit([Event(0, item, 7) for item in range(4)]).follow.nnz == 0
 
 
@@ -101,16 +100,6 @@ def test_ease_covers_the_most_frequent_items() -> None:
 
 
 @FEWER
-@given(st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=1, max_size=4), st.integers(1, 4))
-def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int]], keep: int) -> None:
-    dense = np.array(rows, dtype=np.float32)
-    kept = strongest(sp.csr_matrix(dense), keep).toarray()
-    for row, found in zip(dense, kept, strict=True):
-        assert sorted(found[found > 0]) == sorted(sorted(row[row > 0])[max(int((row > 0).sum()) - keep, 0) :])
-        assert all(new in (0, old) for new, old in zip(found, row, strict=True))
-
-
-@FEWER
 @given(logs(late=False), times())
 def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     fitted = fit(log, half_lives=(1.0, 4.0))
@@ -120,11 +109,11 @@ def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     for name, decay in decays.items():
         model = getattr(fitted, name.removesuffix("_recent")).toarray().astype(np.float64)
         for user in range(N_USERS):
-            seen = slow_reference.history(log, user, time, 99)
+            history = slow_reference.history(log, user, time, 99)
             if decay:
-                parts = [2 ** (-decay * entry.recency) * model[entry.item] for entry in seen]
+                parts = [2 ** (-decay * entry.recency) * model[entry.item] for entry in history]
             else:
-                parts = [model[item] for item in {entry.item for entry in seen}]
+                parts = [model[item] for item in {entry.item for entry in history}]
             close(scores[name][user], np.sum(parts, axis=0) if parts else np.zeros(N_ITEMS), "float32")
 
 
@@ -136,11 +125,12 @@ def test_scores_of_single_pairs_are_those_of_the_whole_catalogue_to_the_bit(
 ) -> None:
     if is_compiled:
         pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
-    fitted, histories = fit(log, half_lives=(1.0, 4.0)), histories_at(log, time)
-    rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are no items of the models
+    fitted = fit(log, half_lives=(1.0, 4.0))
+    histories = histories_at(log, time)
+    rows = st.lists(st.integers(0, N_ITEMS + 2), max_size=5)  # some are not items of the models
     candidates = Ragged.from_lists(data.draw(st.lists(rows, min_size=N_USERS, max_size=N_USERS)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(covisitation_module, "PICKED_CELLS", cells)
+        patch.setattr(covisitation_module, "MAX_GRID_CELLS", cells)
         if not is_compiled:
             patch.setattr(covisitation_module, "find_spec", lambda name: None)
         found = fitted.pair_scores(histories, candidates, n_threads=2)
@@ -159,7 +149,7 @@ def test_an_empty_history_scores_zero(log: list[Event]) -> None:
 
 @FEWER
 @given(logs(), times())
-def test_a_moment_is_served_by_what_was_known_at_its_last_refresh(log: list[Event], time: int) -> None:
+def test_a_time_is_served_by_what_was_known_at_its_last_refresh(log: list[Event], time: int) -> None:
     line = timeline(log, origin=3, refresh=4)
     refreshed = 3 + (time - 3) // 4 * 4
     assert refreshed <= time < refreshed + 4
@@ -170,7 +160,7 @@ def test_a_moment_is_served_by_what_was_known_at_its_last_refresh(log: list[Even
 
 @FEWER
 @given(logs(), logs(from_time=LAST_TIME), st.integers(0, LAST_TIME))
-def test_events_at_or_after_a_moment_change_no_model_that_serves_it(
+def test_events_at_or_after_a_time_change_no_model_that_serves_it(
     past: list[Event], future: list[Event], origin: int
 ) -> None:
     known = [event for event in past if is_known(event, LAST_TIME)]
@@ -182,11 +172,13 @@ def test_events_at_or_after_a_moment_change_no_model_that_serves_it(
 
 @FEWER
 @given(logs(), logs(), st.lists(times(), min_size=1, max_size=4))
-def test_models_that_were_taken_over_are_those_that_would_be_fitted(
-    log: list[Event], more: list[Event], asked: list[int]
+def test_models_kept_from_an_earlier_timeline_are_those_that_would_be_fitted(
+    log: list[Event], more: list[Event], at: list[int]
 ) -> None:
-    earlier, later, fresh = timeline(log), timeline(log + more), timeline(log + more)
-    periods = [int(period) for period in earlier.periods(np.array(asked))]
+    earlier = timeline(log)
+    later = timeline(log + more)
+    fresh = timeline(log + more)
+    periods = [int(period) for period in earlier.periods(np.array(at))]
     for period in periods:
         earlier.at(period)
     later.take_over(earlier, before=min((slow_reference.first_known(event) for event in more), default=10**9))

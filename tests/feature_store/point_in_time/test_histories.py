@@ -21,16 +21,23 @@ def flat(*values: int) -> np.ndarray:
 
 
 def read(log: list[Event], queries: list[tuple[int, int]], limit: int) -> Histories:
-    users, moments = (flat(*column) for column in zip(*queries, strict=True)) if queries else (flat(), flat())
-    return Histories.as_of(event_log(log), users, moments, limit)
+    users = flat(*(user for user, _ in queries))
+    at = flat(*(time for _, time in queries))
+    return Histories.as_of(event_log(log), users, at, limit)
 
 
 def as_lists(histories: Histories) -> list[list[Remembered]]:
     found = []
     for row in range(len(histories)):
         part = slice(*histories.items.offsets[row : row + 2])
-        columns = (histories.items.values, histories.times, histories.signs, histories.recency)
-        found.append([Remembered(*entry) for entry in zip(*(column[part].tolist() for column in columns), strict=True)])
+        entries = zip(
+            histories.items.values[part].tolist(),
+            histories.times[part].tolist(),
+            histories.signs[part].tolist(),
+            histories.recency[part].tolist(),
+            strict=True,
+        )
+        found.append([Remembered(*entry) for entry in entries])
     return found
 
 
@@ -47,7 +54,7 @@ def test_history_of_a_case_by_hand() -> None:
     assert as_lists(read(log, [(0, 30)], 9)) == [[Remembered(3, 10, -1, 1), *basket]]
     assert as_lists(read(log, [(0, 20), (2, 99), (-1, 99)], 9)) == [[Remembered(3, 10, -1, 0)], [], []]
     assert as_lists(read(log, [(0, 30)], 2)) == [basket]
-    # The late one is the newest that came in, though not the newest that happened.
+    # The late event is the newest to become known, though not the newest to happen.
     assert [entry.item for entry in as_lists(read(log, [(0, 39)], 9))[0]] == [3, 1, 2, 4]
     assert [entry.item for entry in as_lists(read(log, [(0, 40)], 9))[0]] == [3, 1, 2, 4, 0]
 
@@ -61,9 +68,9 @@ def test_histories_are_those_of_the_oracle(log: list[Event], queries: list[tuple
 
 @FEWER
 @given(logs(late=False), st.integers(0, N_USERS - 1), times())
-def test_rows_of_one_moment_never_see_each_other(log: list[Event], user: int, time: int) -> None:
-    (seen,) = as_lists(read(log, [(user, time)], 99))
-    assert all(entry.time < time for entry in seen)
+def test_events_of_one_time_are_not_in_each_others_history(log: list[Event], user: int, time: int) -> None:
+    (history,) = as_lists(read(log, [(user, time)], 99))
+    assert all(entry.time < time for entry in history)
 
 
 @FEWER
@@ -106,8 +113,9 @@ def test_events_at_or_after_the_query_change_no_history(past: list[Event], futur
 def test_long_histories_in_bulk_are_the_same_as_one_after_the_other() -> None:
     random = np.random.default_rng(0)
     log = event_log([Event(int(user), 1, int(time)) for user, time in random.integers(0, (4, 300), (900, 2))])
-    users, moments = random.integers(-1, 4, 100), random.integers(0, 400, 100)
-    bulk = Histories.as_of(log, users, moments, 1000)
+    users = random.integers(-1, 4, 100)
+    at = random.integers(0, 400, 100)
+    bulk = Histories.as_of(log, users, at, 1000)
     assert len(bulk.times) > MANY
-    single = [Histories.as_of(log, users[[row]], moments[[row]], 1000) for row in range(len(users))]
+    single = [Histories.as_of(log, users[[row]], at[[row]], 1000) for row in range(len(users))]
     assert as_lists(bulk) == [row for histories in single for row in as_lists(histories)]

@@ -1,4 +1,4 @@
-"""A log with a tail reads to the bit as one log of all its events, whichever of them came in the tail."""
+"""A log with a tail reads, to the bit, as one log of all its events, whichever of them are in the tail."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ def split(log: list[Event], is_tail: list[bool]) -> OnlineLog:
 
 
 def reads(log: AsOf, time: int, limit: int | None) -> list[np.ndarray]:
-    users, items = np.arange(-1, N_USERS), np.arange(N_ITEMS)
+    users = np.arange(-1, N_USERS)
+    items = np.arange(N_ITEMS)
     past = log.past(users, np.full(len(users), time), limit)
     counts = log.item_counts(items, np.full(len(items), time), (1, 3, 9))
     columns = [past.items.values, past.items.offsets, past.times, past.known, past.signs]
@@ -44,10 +45,12 @@ def firsts_and_lasts(log: AsOf, items: np.ndarray, time: int) -> list[np.ndarray
 @example(TIE, [True, False] * 7, 9, 2)
 @example(TIE, [False, True] * 7, 9, None)
 def test_every_read_is_that_of_one_log(log: list[Event], is_tail: list[bool], time: int, limit: int | None) -> None:
-    online, whole = split(log, is_tail), event_log(log)
+    online = split(log, is_tail)
+    whole = event_log(log)
     for found, expected in zip(reads(online, time, limit), reads(whole, time, limit), strict=True):
         close(found, expected, "exact")
-    users, at = np.arange(N_USERS), np.full(N_USERS, time)
+    users = np.arange(N_USERS)
+    at = np.full(N_USERS, time)
     close(Histories.as_of(online, users, at, 3).recency, Histories.as_of(whole, users, at, 3).recency, "exact")
     assert (len(online), online.clock, online.n_changes(time)) == (len(whole), whole.clock, whole.n_changes(time))
     same(online.whole, whole)
@@ -59,13 +62,13 @@ def test_merging_keeps_the_order_of_a_log(log: list[Event], n: int) -> None:
     same(merged(event_log(log[n:]), event_log(log[:n])), event_log(log))
 
 
-def same(one: EventLog, other: EventLog) -> None:
+def same(found: EventLog, expected: EventLog) -> None:
     for field in fields(EventLog):
-        close(getattr(one, field.name), getattr(other, field.name), "exact")
+        close(getattr(found, field.name), getattr(expected, field.name), "exact")
 
 
 @given(st.lists(st.sampled_from(["user0", "user1", "user9", "", None]), min_size=1))
-def test_few_ids_are_found_as_many_are(asked: list[str | None]) -> None:
-    ids = USERS.clear().extend(USERS.__class__("user_id", asked, dtype=USERS.dtype))
-    many = rows_of(ids.extend_constant("user0", 1000), USERS.sort())[: len(asked)]
-    assert rows_of(ids[: len(asked)], USERS.sort()).to_list() == many.to_list()
+def test_few_ids_are_found_as_many_are(wanted: list[str | None]) -> None:
+    ids = USERS.clear().extend(USERS.__class__("user_id", wanted, dtype=USERS.dtype))
+    many = rows_of(ids.extend_constant("user0", 1000), USERS.sort())[: len(wanted)]
+    assert rows_of(ids[: len(wanted)], USERS.sort()).to_list() == many.to_list()

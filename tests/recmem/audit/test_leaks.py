@@ -66,7 +66,7 @@ def test_what_was_taken_back_does_not_leak_either_way() -> None:
 def test_what_was_taken_back_and_still_counts_is_found_out() -> None:
     model = model_of(with_cancellations(trained_model().events))
     assert model.dataset.cancelled is not None
-    stubborn = replace(model.dataset.cancelled, gone=model.dataset.cancelled.gone + 30 * DAY)
+    stubborn = replace(model.dataset.cancelled, cancelled_at=model.dataset.cancelled.cancelled_at + 30 * DAY)
     model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=stubborn))
     found = audited(model, n_cuts=4)
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(found["what"])

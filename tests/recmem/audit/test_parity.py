@@ -57,7 +57,7 @@ def test_what_was_taken_back_is_so_online_too() -> None:
     cancelled = model.dataset.cancelled
     assert cancelled is not None
     assert len(cancelled.log) > 50
-    assert np.isin(moments.times, cancelled.gone).sum() > 5
+    assert np.isin(moments.times, cancelled.cancelled_at).sum() > 5
     assert replay_audit(model, moments).is_empty()
 
 

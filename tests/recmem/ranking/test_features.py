@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
-from five_item_dataset import CONFIG, N_TEXTS, matcher, scene_of
+from five_item_dataset import CONFIG, N_TEXTS, dataset_of, matcher
 from recmem.dataset import query_batch as query_batch_module
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -69,10 +69,10 @@ def test_nothing_at_or_after_a_query_changes_a_column(
     shifted = [replace(event, time=event.time + shift, available=None) for event in future]
     known = [event for event in past if slow_reference.is_known(event, T)]
     datasets = [
-        scene_of(past + future, shown + later),
-        scene_of(past + shifted, shown + [replace(row, label=1 - row.label) for row in later]),
-        scene_of(past, shown),
-        scene_of(known, [row for row in shown if row.time < T]),
+        dataset_of(past + future, shown + later),
+        dataset_of(past + shifted, shown + [replace(row, label=1 - row.label) for row in later]),
+        dataset_of(past, shown),
+        dataset_of(known, [row for row in shown if row.time < T]),
     ]
     candidates = [list(range(N_TEXTS))] * N_USERS
     first, *others = (given_to(dataset, everyone_at(T), candidates) for dataset in datasets)
@@ -87,8 +87,8 @@ def test_nothing_at_or_after_a_query_changes_a_column(
 @given(logs(late=False), st.integers(1, 3), times())
 def test_rows_of_one_session_never_see_each_other(log: list[Event], size: int, time: int) -> None:
     session = [Event(0, item, time, "purchase") for item in range(size)]
-    alone = scene_of([event for event in log if event.time < time])
-    both = scene_of([event for event in log if event.time < time] + session)
+    alone = dataset_of([event for event in log if event.time < time])
+    both = dataset_of([event for event in log if event.time < time] + session)
     candidates = [list(range(N_ITEMS))] * N_USERS
     same(given_to(both, everyone_at(time), candidates), given_to(alone, everyone_at(time), candidates))
     same(retrieved_by(both, everyone_at(time)), retrieved_by(alone, everyone_at(time)))
@@ -99,7 +99,7 @@ def test_rows_of_one_session_never_see_each_other(log: list[Event], size: int, t
 def test_queries_of_a_batch_have_the_columns_of_single_ones(
     log: list[Event], shown: list[Showing], queries: list[tuple[int, int]]
 ) -> None:
-    dataset = scene_of(log, shown)
+    dataset = dataset_of(log, shown)
     candidates = [[(place + step) % N_TEXTS for step in range(place % 3 + 1)] for place in range(len(queries))]
     whole = given_to(dataset, queries, candidates)
     for place, query in enumerate(queries):
@@ -110,7 +110,7 @@ def test_queries_of_a_batch_have_the_columns_of_single_ones(
 @FEWER
 @given(logs(), times(), st.permutations(range(N_TEXTS)))
 def test_permuting_candidates_permutes_columns(log: list[Event], time: int, order: list[int]) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     in_order, turned = (given_to(dataset, [(0, time)], [rows]) for rows in (list(range(N_TEXTS)), order))
     for name, column in in_order.values.items():
         close(turned.values[name], column[order], "float32")
@@ -121,7 +121,7 @@ def test_permuting_candidates_permutes_columns(log: list[Event], time: int, orde
 def test_retrieved_candidates_have_the_columns_of_given_ones(
     log: list[Event], shown: list[Showing], queries: list[tuple[int, int]]
 ) -> None:
-    dataset = scene_of(log, shown)
+    dataset = dataset_of(log, shown)
     found = retrieved_by(dataset, queries)
     given_ = candidate_features(dataset, matcher(), batch_of(dataset, queries), found.candidates)
     assert found.values.keys() == given_.values.keys()
@@ -134,7 +134,7 @@ def test_retrieved_candidates_have_the_columns_of_given_ones(
 def test_retrieved_are_new_items_each_once_and_as_many_as_asked(
     log: list[Event], queries: list[tuple[int, int]], n_candidates: int
 ) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     candidates = retrieved_by(dataset, queries, RetrievalConfig(candidates=n_candidates)).candidates
     for (user, time), rows in zip(queries, candidates.to_lists(), strict=True):
         seen = {event.item for event in log if event.user == user and slow_reference.is_known(event, time)}
@@ -143,7 +143,7 @@ def test_retrieved_are_new_items_each_once_and_as_many_as_asked(
 
 
 def test_seen_items_come_back_where_they_are_asked_for() -> None:
-    dataset = scene_of([Event(0, item, 1) for item in range(N_ITEMS)])
+    dataset = dataset_of([Event(0, item, 1) for item in range(N_ITEMS)])
     assert retrieved_by(dataset, [(0, 5)]).candidates.to_lists() == [[]]
     found = retrieved_by(dataset, [(0, 5)], RetrievalConfig(candidates=9, exclude_seen=False)).candidates.to_lists()
     assert sorted(found[0]) == list(range(N_ITEMS))
@@ -151,7 +151,7 @@ def test_seen_items_come_back_where_they_are_asked_for() -> None:
 
 def test_an_old_event_beyond_the_histories_is_still_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(query_batch_module, "HISTORY", 1)
-    dataset = scene_of([Event(0, 3, 1), Event(0, 2, 2)])
+    dataset = dataset_of([Event(0, 3, 1), Event(0, 2, 2)])
     batch = batch_of(dataset, [(0, 5)])
     assert batch.histories.items.to_lists() == [[2]]
     assert seen_items(dataset, batch).to_lists() == [[3, 2]]
@@ -160,7 +160,7 @@ def test_an_old_event_beyond_the_histories_is_still_seen(monkeypatch: pytest.Mon
 @FEWER
 @given(logs(), showings().filter(bool), times())
 def test_columns_are_those_of_the_oracle(log: list[Event], shown: list[Showing], time: int) -> None:
-    pairs = given_to(scene_of(log, shown), [(1, time)], [list(range(N_TEXTS))])
+    pairs = given_to(dataset_of(log, shown), [(1, time)], [list(range(N_TEXTS))])
     windows = {"short": 2, "medium": 4, "long": 8}
     history = slow_reference.history(log, 1, time, 200)
     expected = slow_reference.user_counters(log, 1, time, 2) | {"memory_size": np.log1p(len(history))}
@@ -183,7 +183,7 @@ def test_columns_are_those_of_the_oracle(log: list[Event], shown: list[Showing],
 def test_item_item_columns_are_those_of_the_last_refresh() -> None:
     # Refreshes at 2, 5, 8: the query at 7 is served by what was known at 5, and has a history up to 7.
     log = [Event(1, 0, 1), Event(1, 1, 2), Event(2, 0, 4), Event(2, 3, 5), Event(0, 0, 6)]
-    found = given_to(scene_of(log), [(0, 7)], [list(range(N_ITEMS))]).values
+    found = given_to(dataset_of(log), [(0, 7)], [list(range(N_ITEMS))]).values
     known = [event for event in log if event.time < 5]
     covisitation = CONFIG.covisitation
     close(found["together"], slow_reference.together(known, N_ITEMS, covisitation.shrinkage)[0], "float32")
@@ -193,7 +193,7 @@ def test_item_item_columns_are_those_of_the_last_refresh() -> None:
 
 def test_texts_that_are_no_items_have_match_columns_alone() -> None:
     log = [Event(1, 0, 1), Event(1, 1, 2), Event(0, 0, 4)]
-    found = given_to(scene_of(log), [(0, 7)], [[N_ITEMS]]).values
+    found = given_to(dataset_of(log), [(0, 7)], [[N_ITEMS]]).values
     assert all(found[name][0] == 0 for name in COVISITATION_FEATURES)
     assert found["match_raw"][0] != 0
     assert found["item_age"][0] == -1
@@ -201,7 +201,7 @@ def test_texts_that_are_no_items_have_match_columns_alone() -> None:
 
 def test_history_of_texts_that_are_no_items_is_matched_and_not_counted() -> None:
     log = [Event(1, 0, 1), Event(1, 1, 2), Event(0, 0, 4)]
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     batch = batch_of(dataset, [(0, 7)])
     history = replace(batch.histories, items=Ragged.from_lists([[N_ITEMS]]))
     found = candidate_features(dataset, matcher(), replace(batch, histories=history), Ragged.from_lists([[1]])).values
@@ -213,7 +213,7 @@ def test_history_of_texts_that_are_no_items_is_matched_and_not_counted() -> None
 @pytest.mark.parametrize("queries_at_once", [1, 2])
 def test_chunks_of_queries_give_what_all_at_once_gives(monkeypatch: pytest.MonkeyPatch, queries_at_once: int) -> None:
     log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
-    dataset, queries = scene_of(log), [(user, time) for user in range(N_USERS) for time in (3, 9)]
+    dataset, queries = dataset_of(log), [(user, time) for user in range(N_USERS) for time in (3, 9)]
     candidates = [[place % N_ITEMS] for place in range(len(queries))]
     whole = given_to(dataset, queries, candidates), retrieved_by(dataset, queries)
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", queries_at_once * N_ITEMS)
@@ -238,7 +238,7 @@ def test_queries_are_taken_together_up_to_so_many_pairs(lengths: list[int], n_pa
 
 def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not() -> None:
     log = [Event(user, (user + step) % N_ITEMS, 2 * step + user) for user in range(N_USERS) for step in range(3)]
-    dataset, items = scene_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
+    dataset, items = dataset_of(log), [list(range(N_ITEMS))] * (2 * N_USERS)
     queries = [(user, time) for time in (3, 9) for user in range(N_USERS)]
     shared = given_to(dataset, queries, items).values
     for place, query in enumerate(queries):
@@ -250,7 +250,7 @@ def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not
 
 def test_grid_of_scores_is_shown_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(columns_module, "CHUNK_CELLS", 2 * N_ITEMS)
-    dataset, queries = scene_of([Event(0, 1, 1), Event(1, 2, 2)]), [(0, 5), (1, 5), (2, 5)]
+    dataset, queries = dataset_of([Event(0, 1, 1), Event(1, 2, 2)]), [(0, 5), (1, 5), (2, 5)]
     shown: list[tuple[int, dict[str, np.ndarray]]] = []
     found = retrieved_features(
         dataset,
@@ -266,7 +266,7 @@ def test_grid_of_scores_is_shown_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_query_gives_no_pair_with_all_columns() -> None:
-    dataset = scene_of([Event(0, 1, 1)])
+    dataset = dataset_of([Event(0, 1, 1)])
     asked = given_to(dataset, [(0, 5)], [[1]])
     for found in (given_to(dataset, [], []), retrieved_by(dataset, [])):
         assert len(found.candidates) == 0
@@ -275,7 +275,7 @@ def test_no_query_gives_no_pair_with_all_columns() -> None:
 
 
 def test_pairs_are_taken_by_query_and_put_together_again() -> None:
-    pairs = given_to(scene_of([Event(0, 1, 1)]), everyone_at(5), [[0, 1], [], [2, 3, 4]])
+    pairs = given_to(dataset_of([Event(0, 1, 1)]), everyone_at(5), [[0, 1], [], [2, 3, 4]])
     parts = [pairs.take(np.array([row])) for row in range(3)]
     same(PairFeatures.concat(parts), pairs)
     turned = pairs.take(np.array([2, 0]))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.ragged import Ragged
-from five_item_dataset import matcher, scene_of
+from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
@@ -36,7 +36,7 @@ def everyone(dataset: Dataset, time: int = LAST_TIME) -> QueryBatch:
 def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
     log: list[Event], backend: SearchBackend
 ) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     whole = retrieved_features(dataset, matcher(), everyone(dataset), WHOLE)
     short = retrieved_features(dataset, matcher(), everyone(dataset), replace(SHORT, search=backend))
     assert short.candidates.to_lists() == whole.candidates.to_lists()
@@ -47,7 +47,7 @@ def test_with_room_for_all_items_it_retrieves_as_the_whole_catalogue_does(
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3))
 def test_a_query_is_given_the_same_alone_as_among_others(log: list[Event], n: int) -> None:
-    dataset, config = scene_of(log), replace(SHORT, candidates=n)
+    dataset, config = dataset_of(log), replace(SHORT, candidates=n)
     batch = everyone(dataset)
     whole = retrieved_features(dataset, matcher(), batch, config)
     for row in range(N_USERS):
@@ -58,7 +58,7 @@ def test_a_query_is_given_the_same_alone_as_among_others(log: list[Event], n: in
 @FEWER
 @given(logs(min_size=1), st.integers(1, 3), st.sampled_from(["exact", "faiss"]))
 def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backend: SearchBackend) -> None:
-    dataset, config = scene_of(log), replace(SHORT, candidates=n, search=backend)
+    dataset, config = dataset_of(log), replace(SHORT, candidates=n, search=backend)
     batch, unit = everyone(dataset), matcher().tables.unit
     remembered = batch.histories.newest(matcher().memory.recent).items
     follow = dataset.timeline.at(int(dataset.timeline.periods(batch.times[:1])[0])).follow
@@ -74,7 +74,7 @@ def test_it_holds_the_nearest_and_the_connected(log: list[Event], n: int, backen
 @FEWER
 @given(logs(min_size=1), st.integers(1, N_ITEMS))
 def test_as_many_as_asked_are_found_whatever_the_user_has(log: list[Event], n: int) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     batch = everyone(dataset)
     found = retrieved_features(dataset, matcher(), batch, replace(SHORT, candidates=n)).candidates
     for row, seen in enumerate(seen_items(dataset, batch).to_lists()):
@@ -84,7 +84,7 @@ def test_as_many_as_asked_are_found_whatever_the_user_has(log: list[Event], n: i
 @FEWER
 @given(logs(min_size=1), st.integers(1, 30))
 def test_how_long_shortlists_are_taken_apart_changes_nothing(log: list[Event], cells: int) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     batch, config = everyone(dataset), replace(SHORT, candidates=2)
     whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +96,7 @@ def test_how_long_shortlists_are_taken_apart_changes_nothing(log: list[Event], c
 
 
 def test_what_the_user_has_is_left_out() -> None:
-    dataset = scene_of([Event(0, 1, 1), Event(0, 2, 2), Event(1, 3, 2)])
+    dataset = dataset_of([Event(0, 1, 1), Event(0, 2, 2), Event(1, 3, 2)])
     batch = everyone(dataset, 5)
     found = retrieved_features(dataset, matcher(), batch, SHORT).candidates
     assert not {1, 2} & set(found.row(0))
@@ -109,6 +109,6 @@ def test_events_at_or_after_the_query_change_nothing(time: int) -> None:
     log = [Event(0, 1, 1), Event(1, 2, 2), Event(2, 3, 2)]
     later = [*log, Event(1, 4, time), Event(2, 0, time + 1)]
     config = replace(SHORT, candidates=2)
-    datasets, nothing = map(scene_of, (log, later)), Ragged.from_lists([()] * N_USERS)
+    datasets, nothing = map(dataset_of, (log, later)), Ragged.from_lists([()] * N_USERS)
     before, after = (shortlist(dataset, matcher(), everyone(dataset, time), nothing, config) for dataset in datasets)
     assert before.to_lists() == after.to_lists()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import slow_reference
 from feature_store.ragged import Ragged
-from five_item_dataset import matcher, scene_of
+from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.features import PairFeatures, catalogue_scores, retrieved_features
@@ -44,7 +44,7 @@ def grid_ranks(dataset: Dataset, queries: Queries, *, exclude_seen: bool) -> Gri
 @FEWER
 @given(logs(late=False, min_size=6), st.booleans())
 def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[Event], exclude_seen: bool) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     queries = queries_between(dataset.log, 0, LAST_TIME)
     grid = grid_ranks(dataset, queries, exclude_seen=exclude_seen)
     if not len(queries):
@@ -64,7 +64,7 @@ def test_ranks_in_the_catalogue_are_places_among_what_the_user_lacks(log: list[E
 
 
 def test_ties_in_the_catalogue_are_broken_at_random_and_not_in_a_rows_favour() -> None:
-    dataset = scene_of([Event(user, 0, 5) for user in range(N_USERS)] + [Event(0, 3, 9)])
+    dataset = dataset_of([Event(user, 0, 5) for user in range(N_USERS)] + [Event(0, 3, 9)])
     queries = queries_between(dataset.log, 8, 9)
     ranks = []
     for seed in range(40):
@@ -110,7 +110,7 @@ def test_recall_counts_the_first_candidates_of_each_query() -> None:
 
 def test_queries_fall_into_slices_by_the_length_of_their_memory() -> None:
     log = [Event(0, step % N_ITEMS, step) for step in range(30)]
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     times = np.array([0, 1, 5, 6, 20, 21, 30])
     queries = Queries(np.zeros(7, np.int64), times, Ragged.from_lists([[0]] * 7))
     slices = {name: np.flatnonzero(mask).tolist() for name, mask in query_slices(dataset, queries).items()}
@@ -120,7 +120,7 @@ def test_queries_fall_into_slices_by_the_length_of_their_memory() -> None:
 def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
     # The span that ages are measured in is 20: an item is young for less than 20 / 12.
     log = [Event(0, 0, 1), Event(0, 1, 9), Event(1, 2, 3), Event(1, 0, 10), Event(1, 1, 10), Event(1, 3, 10)]
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     queries = Queries(dataset.user_rows(USERS.gather([1])), np.array([10]), Ragged.from_lists([[0, 1, 3]]))
     without, with_ = np.array([50.0, 1.0, np.inf]), np.array([1.0, 1.0, 2.0])
     slices = positive_slices(dataset, queries, 8, without, with_)
@@ -136,7 +136,7 @@ def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
 @FEWER
 @given(logs(late=False, min_size=6), st.integers(0, LAST_TIME))
 def test_cold_are_the_items_without_an_event_before_the_test(log: list[Event], test_from: int) -> None:
-    dataset = scene_of(log)
+    dataset = dataset_of(log)
     queries = queries_between(dataset.log, test_from, LAST_TIME)
     ranks = np.ones(len(queries.positives.values))
     slices = positive_slices(dataset, queries, test_from, ranks, ranks)

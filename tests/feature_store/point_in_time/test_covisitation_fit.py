@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import scipy.sparse as sp
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feature_store.point_in_time.covisitation_fit import co_occurrence, shrunk_cosine, strongest, visit_numbers
+from tolerances import close
+
+FEWER = settings(max_examples=20)  # each builds sparse matrices
+
+
+def flat(*values: int) -> np.ndarray:
+    return np.array(values, dtype=np.int64)
+
+
+def test_users_who_interacted_with_both_items_are_counted_once() -> None:
+    counts = co_occurrence(users=flat(0, 0, 0, 1, 1), items=flat(0, 1, 1, 1, 2), n_items=3, history=9)
+    assert counts.toarray().tolist() == [[1, 1, 0], [1, 2, 1], [0, 1, 1]]
+
+
+def test_only_the_newest_events_of_a_user_are_counted() -> None:
+    counts = co_occurrence(users=flat(0, 0, 0, 1), items=flat(0, 1, 2, 0), n_items=3, history=2)
+    assert counts.toarray().tolist() == [[1, 0, 0], [0, 1, 1], [0, 1, 1]]
+
+
+def test_the_shrunk_cosine_by_hand() -> None:
+    counts = sp.csr_matrix(np.array([[4, 1], [1, 9]], np.float32))
+    weight = 1 / (math.sqrt(4 * 9) + 2)
+    close(shrunk_cosine(counts, 2.0).toarray(), [[0, weight], [weight, 0]], "float32")
+
+
+def test_a_visit_ends_where_the_user_or_the_time_changes() -> None:
+    assert visit_numbers(flat(0, 0, 0, 1, 1), flat(5, 5, 7, 7, 5)).tolist() == [0, 0, 1, 2, 3]
+    assert visit_numbers(flat(), flat()).tolist() == []
+
+
+@FEWER
+@given(st.lists(st.lists(st.integers(-3, 3), min_size=4, max_size=4), min_size=1, max_size=4), st.integers(1, 4))
+def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int]], keep: int) -> None:
+    dense = np.array(rows, dtype=np.float32)
+    kept = strongest(sp.csr_matrix(dense), keep).toarray()
+    for row, found in zip(dense, kept, strict=True):
+        assert sorted(found[found > 0]) == sorted(sorted(row[row > 0])[max(int((row > 0).sum()) - keep, 0) :])
+        assert all(new in (0, old) for new, old in zip(found, row, strict=True))

@@ -1,0 +1,39 @@
+"""`recmem audit`: nothing differs, and a planted leak is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import small_training
+from command_line import DONE, REFUSED, Outcome
+from feature_store.point_in_time.as_of_index import AsOfIndex
+
+
+@pytest.fixture(scope="module")
+def run() -> Path:
+    return small_training.trained() / "run"
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    return run / "bundle"
+
+
+def test_a_clean_audit_reports_what_it_compared(bundle: Path, tmp_path: Path) -> None:
+    found = tmp_path / "found.parquet"
+    told = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2, "--out", found)
+    assert told.code == DONE
+    assert "of 12 queries" in told.out
+    assert told.out.count("0 differences") == 2
+    assert pl.read_parquet(found).is_empty()
+
+
+def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known_until = AsOfIndex.known_until
+    monkeypatch.setattr(AsOfIndex, "known_until", lambda index, times: known_until(index, times + 1))
+    told = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2)
+    assert told.code == REFUSED
+    assert "popularity" in told.out

@@ -1,0 +1,65 @@
+"""`recmem ingest`: receipts, rejected rows, files that cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+import small_training
+from command_line import DONE, REFUSED, Outcome
+
+
+def test_receipts_are_printed_and_repeating_adds_nothing(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    first = Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--events", events)
+    again = Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--events", events)
+    assert (first.code, again.code) == (DONE, DONE)
+    assert "items: 21 new, 0 duplicate, 0 rejected of 21 rows" in first.out
+    assert "events: 180 new, 0 duplicate, 0 rejected of 180 rows" in first.out
+    assert "events: 0 new, 180 duplicate, 0 rejected of 180 rows" in again.out
+
+
+def test_valid_rows_are_kept_and_invalid_ones_reported(tmp_path: Path) -> None:
+    _, events = small_training.write_tables(tmp_path)
+    bad = pl.read_parquet(events).with_columns(
+        user_id=pl.when(pl.int_range(pl.len()) < 3).then(None).otherwise("user_id")
+    )
+    bad.write_parquet(events)
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
+    assert outcome.code == DONE
+    assert "events: 177 new, 0 duplicate, 3 rejected of 180 rows" in outcome.out
+    assert "3 x user_id: expected an id, got null" in outcome.out
+    assert "rejected" in outcome.err
+
+
+def test_cancellations_that_match_no_event_are_reported(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    head = "user_id,item_id,timestamp,event_id,cancels\n"
+    rows = "u,i,2026-01-01,007,\nu,i,2026-01-02,,007\n"
+    path.write_text(f"{head}{rows}u,i,2026-01-03,,008\n")
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
+    assert outcome.code == DONE
+    assert "events: 3 new" in outcome.out
+    assert "1 cancellations in" in outcome.err
+    path.write_text(head + rows)
+    assert "cancellations" not in Outcome("ingest", "--store", tmp_path / "other", "--events", path).err
+
+
+def test_ingest_of_rows_that_are_all_bad_is_refused(tmp_path: Path) -> None:
+    _, events = small_training.write_tables(tmp_path)
+    pl.read_parquet(events).with_columns(timestamp=float("nan")).write_parquet(events)
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
+    assert outcome.code == REFUSED
+    assert "events: expected valid rows, got none" in outcome.err
+    assert "180 x timestamp: expected" in outcome.out
+
+
+def test_ingest_adds_nothing_where_one_of_the_files_cannot_be_read(tmp_path: Path) -> None:
+    items, _ = small_training.write_tables(tmp_path)
+    outcome = Outcome(
+        "ingest", "--store", tmp_path / "store", "--items", items, "--events", tmp_path / "absent.parquet"
+    )
+    assert outcome.code == REFUSED
+    assert "events.path: expected" in outcome.err
+    assert not (tmp_path / "store").exists()

@@ -1,0 +1,30 @@
+"""`recmem staleness`: the cost of stale features, as a table and a plot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import small_training
+from command_line import DONE, Outcome
+
+
+@pytest.fixture(scope="module")
+def run() -> Path:
+    return small_training.trained() / "run"
+
+
+@pytest.fixture(scope="module")
+def bundle(run: Path) -> Path:
+    return run / "bundle"
+
+
+def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: Path) -> None:
+    told = Outcome("staleness", "--model", bundle, "--out", tmp_path / "stale", "--queries", 8)
+    assert told.code == DONE
+    assert "NDCG@10 with fresh features: 0." in told.out
+    assert told.out.count("1 week") == 3
+    assert (tmp_path / "stale" / "staleness.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / "stale" / "staleness.json").read_text())["queries"] == 8

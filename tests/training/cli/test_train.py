@@ -1,0 +1,115 @@
+"""`recmem train`: what it leaves, and tables that are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import small_training
+from command_line import REFUSED, Outcome
+from conftest import IsolatedMlflow
+
+
+@pytest.fixture(scope="module")
+def run() -> Path:
+    return small_training.trained() / "run"
+
+
+def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> None:
+    assert (run / "bundle" / "bundle.json").is_file()
+    assert (run / "report.html").is_file()
+    ledger = json.loads((run / "ledger.json").read_text())
+    told = (run.parent / "train.txt").read_text()
+    assert {"protocol", "rows", "lift", "slices", "retrieval"} <= set(ledger)
+    for row in ledger["rows"]:
+        assert row["name"] in told
+        assert f"{row['ndcg@10']:.3f}" in told
+    assert "mlflow ui --backend-store-uri sqlite:///" in told
+
+
+def no_file(tables: dict[str, Path]) -> None:
+    tables["events"].unlink()
+
+
+def no_parquet(tables: dict[str, Path]) -> None:
+    tables["events"].write_text("user_id,item_id,timestamp\nu,i,1\n")
+
+
+def empty_file(tables: dict[str, Path]) -> None:
+    tables["items"].write_bytes(b"")
+
+
+def folder_for_a_file(tables: dict[str, Path]) -> None:
+    tables["items"].unlink()
+    tables["items"].mkdir()
+
+
+def wrong_columns(tables: dict[str, Path]) -> None:
+    small_training.events().rename({"user_id": "customer"}).write_parquet(tables["events"])
+
+
+def no_text(tables: dict[str, Path]) -> None:
+    small_training.items().select("item_id", price=1.0).write_parquet(tables["items"])
+
+
+def no_rows(tables: dict[str, Path]) -> None:
+    small_training.events().clear().write_parquet(tables["events"])
+
+
+def nan_timestamps(tables: dict[str, Path]) -> None:
+    small_training.events().with_columns(timestamp=float("nan")).write_parquet(tables["events"])
+
+
+def one_moment(tables: dict[str, Path]) -> None:
+    small_training.events().with_columns(timestamp=0).write_parquet(tables["events"])
+
+
+def one_item(tables: dict[str, Path]) -> None:
+    small_training.items().head(1).write_parquet(tables["items"])
+
+
+def items_nobody_has(tables: dict[str, Path]) -> None:
+    small_training.items().with_columns(item_id="other-" + pl.col("item_id")).write_parquet(tables["items"])
+
+
+def rows_of_another_table(tables: dict[str, Path]) -> None:
+    small_training.items().write_parquet(tables["events"])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "told"),
+    [
+        (no_file, "events.path: expected"),
+        (no_parquet, "events.path: expected"),
+        (empty_file, "items.path: expected"),
+        (folder_for_a_file, "items.path: expected"),
+        (wrong_columns, "events.user_id: expected the column"),
+        (no_text, "items: expected at least one text column"),
+        (no_rows, "events"),
+        (nan_timestamps, "events"),
+        (one_moment, "events.timestamp: expected at least 3 distinct moments"),
+        (one_item, ": expected"),
+        (items_nobody_has, ": expected"),
+        (rows_of_another_table, "events.user_id: expected the column"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_train_refuses_tables_that_cannot_be_used_in_words(
+    spoil: Callable[[dict[str, Path]], None], told: str, tmp_path: Path, isolated_mlflow: IsolatedMlflow
+) -> None:
+    tables = dict(zip(("items", "events"), small_training.write_tables(tmp_path / "tables"), strict=True))
+    spoil(tables)
+    outcome = Outcome("train", "--items", tables["items"], "--events", tables["events"], "--out", tmp_path / "run")
+    assert outcome.code == REFUSED
+    assert told in outcome.err
+
+
+def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", items)
+    assert outcome.code == REFUSED
+    assert "out: expected a folder that can be written" in outcome.err
