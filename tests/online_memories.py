@@ -13,7 +13,8 @@ from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.online_log import OnlineLog, log_of
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
-from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.fetch_request import FetchRequest
+from feature_store.redis.fetched_log import FetchedLog
 from feature_store.redis.loaded_tables import LoadedTables
 from feature_store.redis.memories import WriteOutcome
 from feature_store.redis.memory_settings import MemorySettings

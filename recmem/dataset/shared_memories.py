@@ -14,7 +14,8 @@ from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.event_rows import event_rows
-from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.fetch_request import FetchRequest
+from feature_store.redis.fetched_log import FetchedLog
 from feature_store.redis.loaded_tables import LoadedTables
 from feature_store.redis.memories import NOW, WriteOutcome
 from feature_store.redis.memory_settings import MemorySettings

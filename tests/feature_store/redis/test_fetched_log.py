@@ -61,7 +61,7 @@ def test_many_items_and_users_are_read_in_several_round_trips_as_of_one_clock(
 ) -> None:
     log = [Event(user, item, user + item) for user in range(N_USERS) for item in range(N_ITEMS)]
     memories.publish(event_frame(log), ITEMS, LONG)
-    monkeypatch.setattr("feature_store.redis.fetched_log.PAIRS_PER_CALL", 2)
+    monkeypatch.setattr("feature_store.redis.fetch_request.PAIRS_PER_CALL", 2)
     same_as_log(fetch(memories, loaded_log(event_log([])), LAST_TIME), event_log(log), LAST_TIME, LONG.limit)
     reads = fetch(memories, loaded_log(event_log([])), NOW)
     same_as_log(reads, event_log(log), reads.clock, LONG.limit)

@@ -14,7 +14,8 @@ from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import DataError, SignalConfig
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.fetched_log import FetchedLog, FetchRequest
+from feature_store.redis.fetch_request import FetchRequest
+from feature_store.redis.fetched_log import FetchedLog
 from feature_store.redis.memories import NOW, WriteOutcome
 from feature_store.redis.memory_settings import MemorySettings
 from feature_store.redis.publishing import merge_items, merge_users
