@@ -99,7 +99,9 @@ def test_an_event_that_never_reaches_the_server_is_found(
     memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
     written = RedisMemories._written
 
-    def lossy(self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object) -> list[str]:
+    def lossy(
+        self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object
+    ) -> list[str]:
         n = int(len(rows) > 1)
         return written(self, rows[n:], rules, in_tables[n:], *rest)
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from recmem.ranking.features import PairFeatures
 
 from debian_model import trained_model
 from recmem.dataset.query_batch import QueryBatch
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.model import Model
 from tolerances import close
 from training.evaluation.queries_after_training import QueriesAfterTraining

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cancelled_logs import Cancellation, cancellations, frame_of, turns, without
+from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of, without
 from feature_store import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from five_item_dataset import CONFIG as DATASET_CONFIG
@@ -208,7 +208,7 @@ def test_memories_are_those_that_serving_reads_at_the_time_of_the_query(
     frame, dataset = frame_of(log, cancels), dataset_with(log, cancels)
     warm: list[tuple[list[int], set[int]]] = []
     first: list[tuple[set[int], set[int]]] = []
-    for time, user, positives, had in turns(frame, -1, until):
+    for time, user, positives, had in expected_queries(frame, -1, until):
         wanted = {ITEMS.to_list().index(item) for item in positives}
         for at, kept in ((time, had), (time + 1, not had)):
             then = EventLog.from_frame(without(frame, at), USERS, ITEMS, DATASET_CONFIG.signals)
