@@ -39,7 +39,7 @@ class Server:
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ImportError as error:
-            raise RuntimeError("online memories in Redis need its client: pip install 'recmem[redis]'") from error
+            raise RuntimeError("shared memories in Redis need its client: pip install 'recmem[redis]'") from error
         self.prefix = prefix
         self._timeout = timeout
         self._errors = redis.exceptions
@@ -132,7 +132,7 @@ class Server:
         """The error of a script, which is "RECMEM <what> <detail>", or of the server itself."""
         what, _, detail = text.partition("RECMEM ")[2].partition(" ")
         where = f"{self.shown} under {self.prefix!r}"
-        covered = "a time that the online memories still cover"
+        covered = "a time that the shared memories still cover"
         match what:
             case "empty":
                 expected = f"memories and counters at {where}"
