@@ -32,7 +32,7 @@ def forget(
         ),
     ] = None,
 ) -> None:
-    """Delete a user or an item: its rows, old versions of the tables, cached text vectors, and online memories.
+    """Delete a user or an item: its rows, old versions of the tables, cached text vectors, and shared memories.
 
     Afterwards no file of the store contains the id. Models keep what they have learned; the registered models that were
     trained on this data are listed, so that you can retrain them. Files outside the store, such as scores, stay.
@@ -60,7 +60,7 @@ def forget(
     if item is not None:
         say(f"text vectors: {receipt.vectors:,} deleted")
     if receipt.online is not None:
-        say(f"online memories: {receipt.online:,} deleted")
+        say(f"shared memories: {receipt.online:,} deleted")
     for model in receipt.models:
         say(f"Trained on this data: {model}. Retrain, then delete that version.")
     if receipt.note:
