@@ -68,7 +68,8 @@ def test_cancelled_events_do_not_leak_either_way() -> None:
 def test_a_cancelled_event_that_still_counts_is_found() -> None:
     model = model_of(with_cancellations(trained_model().events))
     assert model.dataset.cancelled is not None
-    late = replace(model.dataset.cancelled, gone=model.dataset.cancelled.gone + 30 * DAY)
+    cancelled = model.dataset.cancelled
+    late = replace(cancelled, cancelled_at=cancelled.cancelled_at + 30 * DAY)
     model.dataset = replace(model.dataset, reads=replace(model.dataset.tables, cancelled=late))
     found = audited(model, n_cuts=4)
     assert {MEMORY, SCORE, "popularity", "match_raw", "user_events"} <= set(found["what"])

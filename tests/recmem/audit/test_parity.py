@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -10,7 +12,6 @@ from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
-from feature_store.redis.memory_settings import MemorySettings
 from recmem.audit.parity import replay_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
@@ -58,7 +59,7 @@ def test_cancelled_events_are_cancelled_online_too() -> None:
     cancelled = model.dataset.cancelled
     assert cancelled is not None
     assert len(cancelled.log) > 50
-    assert np.isin(queries.times, cancelled.gone).sum() > 5
+    assert np.isin(queries.times, cancelled.cancelled_at).sum() > 5
     assert replay_audit(model, queries).is_empty()
 
 
@@ -97,15 +98,13 @@ def test_an_event_that_never_reaches_the_server_is_found(
     model: Model, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     memories = RedisMemories(f"{redis_url}#lossy", timeout=5)
-    written = RedisMemories._written
+    write_rows = RedisMemories._write_rows
 
-    def lossy(
-        self: RedisMemories, rows: pl.DataFrame, rules: MemorySettings, in_tables: np.ndarray, *rest: object
-    ) -> list[str]:
+    def lossy(self: RedisMemories, rows: pl.DataFrame, settings: Any, in_tables: np.ndarray, *rest: Any) -> Any:
         n = int(len(rows) > 1)
-        return written(self, rows[n:], rules, in_tables[n:], *rest)
+        return write_rows(self, rows[n:], settings, in_tables[n:], *rest)
 
-    monkeypatch.setattr(RedisMemories, "_written", lossy)
+    monkeypatch.setattr(RedisMemories, "_write_rows", lossy)
     found = replay_audit(model, PastQueries.sample(model.dataset, 40, np.random.default_rng(1)), online=memories)
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     memories.clear()

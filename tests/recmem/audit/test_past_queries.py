@@ -44,8 +44,8 @@ def test_times_around_a_cancellation_are_drawn_from() -> None:
     times = set(PastQueries.sample(dataset, 10**6, np.random.default_rng(0)).times)
     cancelled = dataset.cancelled
     assert cancelled is not None
-    assert set(cancelled.gone) <= times
-    assert set(cancelled.gone - 1) <= times
+    assert set(cancelled.cancelled_at) <= times
+    assert set(cancelled.cancelled_at - 1) <= times
 
 
 def test_queries_keep_their_users_in_a_dataset_with_other_rows(dataset: Dataset) -> None:
