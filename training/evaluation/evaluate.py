@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
@@ -29,7 +30,6 @@ from training.evaluation.slices import PositiveSlice, positive_slices, query_sli
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
-END_OF_TIME = int(np.iinfo(np.int64).max // 2)
 RECALL_AT = (50, 200)
 """Recall of the retrieval is reported for this many candidates, and for as many as the rankers score."""
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float64Array
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.given_candidates import candidate_features
@@ -15,7 +16,6 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_candidates import retrieved_features
 from recmem.serving.model import Model
 from training.evaluation.catalogue_ranks import retrieved_ranks
-from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.ledger import HEADLINE_METRIC
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.fitting.fit_ranker import RankingData

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from feature_store import DataError
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from five_item_dataset import dataset_of, matcher
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.ranker import Ranker
@@ -18,7 +19,7 @@ from slow_reference import Event
 from strategies import N_ITEMS, N_USERS
 from tolerances import close
 from training.config import TrainingConfig
-from training.evaluation.evaluate import END_OF_TIME, evaluate_rankings
+from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.fitting.fit_ranker import RankerConfig, fit_ranker
 from training.splits import Split

@@ -10,11 +10,11 @@ import pytest
 
 from debian_model import model_of, trained_model
 from feature_store import DataError
+from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from tolerances import close
 from training.evaluation import staleness_cost as staleness_module
-from training.evaluation.evaluate import END_OF_TIME
 from training.evaluation.staleness_cost import DELAYS, STALE_PARTS, StalenessCost, staleness_cost
 from training.queries import Queries, queries_between
 from training.report.plots import staleness_figure
