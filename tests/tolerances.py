@@ -1,7 +1,7 @@
-"""The one tolerance table: how far two roads to the same number may end apart, and why.
+"""The table of tolerances: how far two computations of the same number may differ, and why.
 
 A test asks `close(actual, expected, "float32")`; no test writes a tolerance of its own, and nothing in the environment
-reaches here.
+changes one.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ TOLERANCES = {
     "float64": Tolerance(1e-12, 1e-12, "float64 sums in two orders: metrics, oracles against cases worked by hand"),
     "float32": Tolerance(1e-5, 1e-6, "a float32 scorer against its float64 oracle: sums of some hundred terms"),
     "explanation": Tolerance(0.0, 1e-5, "prior + contributions against the float32 match score, as users are told"),
-    "parity": Tolerance(1e-5, 1e-5, "a bundle's stored scores on another machine: another BLAS, other thread counts"),
     "float16_vectors": Tolerance(0.0, 1e-3, "unit vectors kept as float16: components below 1, errors below 5e-4"),
     "bfloat16_cosine": Tolerance(0.0, 2e-4, "cosine of bf16 and fp32 encodings of a text: 4e-5 measured on MiniLM"),
     "grid": Tolerance(0.0, 2e-3, "unit vectors rounded to 1 / 2048: lengths off by some 3e-4, cosines by 2e-4"),
