@@ -1,7 +1,7 @@
-"""The one tolerance table: how far two roads to the same number may end apart, and why.
+"""The table of tolerances: how far two computations of the same number may differ, and why.
 
 A test asks `close(actual, expected, "float32")`; no test writes a tolerance of its own, and nothing in the environment
-reaches here.
+changes one.
 """
 
 from __future__ import annotations
