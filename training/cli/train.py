@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from recmem.cli.console import Bars, say
+from recmem.cli.console import Bars, complain, say
 from recmem.cli.ingest import Events, Impressions, Items
 
 MAX_CANDIDATES = 1_000_000
@@ -73,6 +73,11 @@ def train(
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=config, progress=Bars())
     show_ledger(result.ledger)
+    if result.events_of_unknown_items:
+        complain(
+            f"{result.events_of_unknown_items:,} events were not used: their items are not in the items table. "
+            "Check that ids are written alike in both tables."
+        )
     say(f"Report:  {_short(result.report)}\nModel:   {_short(result.bundle)}\nResults: {how_to_open(out)}")
 
 

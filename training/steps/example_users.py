@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
 from training.queries import Queries, queries_between
 from training.report.content import Example, ExampleItem
@@ -58,4 +59,4 @@ def _example_item(model: Model, user: object, item: object, score: float) -> Exa
     explanation = model.explain(user, item)
     reasons = [(slot.title, slot.contribution) for slot in explanation.slots]
     strongest = sorted(reasons, key=lambda reason: -reason[1])[:N_SLOT_REASONS]
-    return {"item": model.title(item), "score": score, "reasons": [*strongest, ("prior", explanation.prior)]}
+    return {"item": model.title(item), "score": score, "reasons": [*strongest, (BASE_SCORE, explanation.base_score)]}

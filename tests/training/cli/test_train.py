@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import small_training
-from command_line import REFUSED, Outcome
+from command_line import DONE, REFUSED, Outcome
 from conftest import IsolatedMlflow
 from training.report.labels import row_label
 
@@ -114,3 +114,15 @@ def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:
     outcome = Outcome("train", "--items", items, "--events", events, "--out", items)
     assert outcome.code == REFUSED
     assert "out: expected a folder that can be written" in outcome.err
+
+
+def test_events_of_items_that_the_items_table_lacks_are_reported(
+    tmp_path: Path, isolated_mlflow: IsolatedMlflow
+) -> None:
+    items, events = small_training.write_tables(tmp_path / "tables")
+    known = pl.read_parquet(events)
+    unknown = known.head(3).with_columns(item_id=pl.lit("not-in-items"))
+    pl.concat([known, unknown]).write_parquet(events)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
+    assert outcome.code == DONE
+    assert "3 events were not used: their items are not in the items table" in outcome.err
