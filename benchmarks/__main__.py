@@ -37,9 +37,9 @@ def main() -> None:
         print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
         return
     elif kind == "memory":
-        from benchmarks import memory
+        from benchmarks import peak_memory
 
-        print(write(kind, memory.memory_rows(_demo()), memory.METHOD).read_text())
+        print(write(kind, peak_memory.memory_rows(_demo()), peak_memory.METHOD).read_text())
         return
     else:
         raise SystemExit(

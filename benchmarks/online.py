@@ -18,7 +18,7 @@ from feature_store.point_in_time.counters import item_counters, user_counters
 from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories
-from recmem.ranking.retrieved_candidates import seen_items
+from recmem.retrieval.retrieve import seen_items
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS, pairs_of, ranked
 

@@ -11,8 +11,8 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.as_of_index import when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME
+from feature_store.point_in_time.as_of_join import when_known
+from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME
 
 _EVENT = ("event_id", "user_id", "item_id")
 """What a cancellation and its event have in common."""

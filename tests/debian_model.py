@@ -27,8 +27,8 @@ from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import retrieved_features
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.bundle import Bundle, BundleConfig, load_bundle, save_bundle
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS

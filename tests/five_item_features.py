@@ -8,10 +8,10 @@ from feature_store.ragged import Ragged
 from five_item_dataset import matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import retrieved_features
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval.interleave import RetrievalConfig
 from strategies import N_USERS, USERS
 from tolerances import close
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store import DataError, SignalConfig
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
 from training.pipeline import run_training

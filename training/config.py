@@ -8,7 +8,7 @@ from feature_store import SignalConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig
 from recmem.matching.match_module import MatchConfig
 from recmem.matching.user_memory import MemoryConfig
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig

@@ -17,9 +17,10 @@ from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import CatalogueScores, retrieved_features
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval.retrieve import CatalogueScores
 from recmem.text.encoder import TextEncoder
 from recmem.text.item_text import text_columns
 from recmem.text.unit_vectors import exact_units

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.as_of_index import AsOfIndex, known_at
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME, Past
+from feature_store.point_in_time.as_of_join import AsOfIndex, known_at
 from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.point_in_time.as_of_index import AsOfIndex, known_at
+from feature_store.point_in_time.as_of_join import AsOfIndex, known_at
 from feature_store.point_in_time.event_log import rows_of
 
 PRIOR_SHOWN = 20.0

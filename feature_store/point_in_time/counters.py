@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_store.arrays import Float32Array, IntArray
-from feature_store.point_in_time.as_of_reads import AsOf
 from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.read_protocol import AsOf
 
 # Lengths of the windows as shares of the log's span: of a year, about 2, 7 and 30 days.
 SHORT = 1 / 200

@@ -13,8 +13,8 @@ import polars as pl
 
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.cancellations import cancellation_times
-from feature_store.point_in_time.as_of_index import AsOfIndex, when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME, Past
+from feature_store.point_in_time.as_of_join import AsOfIndex, when_known
+from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
 from feature_store.signals import SignalConfig
 
@@ -39,7 +39,7 @@ class EventLog:
     times: IntArray
     """When it happened, microseconds since 1970 UTC."""
     known: IntArray
-    """From when on it may be used: see `as_of_index.known_at`."""
+    """From when on it may be used: see `as_of_join.known_at`."""
     signs: Int8Array
     """+1 positive, 0 neutral, -1 negative."""
     n_unknown_items: int = 0

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 import numpy as np
 
 from feature_store.arrays import BoolArray, Int8Array, IntArray
-from feature_store.point_in_time.as_of_index import MANY
-from feature_store.point_in_time.as_of_reads import AsOf, Past
+from feature_store.point_in_time.as_of_join import MANY
+from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 
 

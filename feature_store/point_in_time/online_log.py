@@ -14,9 +14,9 @@ import polars as pl
 
 from feature_store.arrays import IntArray
 from feature_store.cancellations import has_cancellations
-from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.event_log import EventLog, event_columns, rows_of
+from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.signals import SignalConfig
 

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.cancellations import cancellation_times
-from feature_store.point_in_time.as_of_index import when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.as_of_join import when_known
 from feature_store.point_in_time.event_log import rows_of
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.packing import IDENTITY_BYTES
 from feature_store.signals import SignalConfig
 

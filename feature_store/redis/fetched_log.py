@@ -10,9 +10,9 @@ import polars as pl
 
 from feature_store.arrays import BoolArray, IntArray
 from feature_store.data_errors import DataError
-from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
+from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.redis.fetch_request import FetchRequest, Queries, distinct_pairs, distinct_queries, read_parts
 from feature_store.redis.key_index import KeyIndex

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.data_errors import DataError
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from feature_store.redis.memory_settings import MemorySettings
 from feature_store.redis.packing import counted_members, memory_members

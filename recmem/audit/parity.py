@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.as_of_index import when_known
+from feature_store.point_in_time.as_of_join import when_known
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset

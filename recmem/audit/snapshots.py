@@ -14,7 +14,7 @@ from recmem.audit.past_queries import PastQueries
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 

@@ -12,7 +12,7 @@ TABLE = "candidates"
 _ID_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
-def checked_timestamps(frame: object, output_names: tuple[str, ...]) -> pl.Series:
+def check_candidates(frame: object, output_names: tuple[str, ...]) -> pl.Series:
     """The timestamp of each row, null where the row gives none.
 
     Raises DataError with all faults of the frame: not a polars frame, a missing column, a null id, an unreadable

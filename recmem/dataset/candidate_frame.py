@@ -10,7 +10,7 @@ import polars as pl
 from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
-from recmem.dataset.candidate_checks import checked_timestamps
+from recmem.dataset.candidate_checks import check_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.given_histories import NOT_GIVEN, GivenHistories, history_lists
@@ -48,9 +48,9 @@ def read_candidates(
     """Reads a frame's queries and their candidates. `output_names`: columns that will be added to the frame.
 
     A query is a user at a time, with its impression and its own history where the frame has such columns. Raises
-    DataError with all faults of the frame, see `checked_timestamps`.
+    DataError with all faults of the frame, see `check_candidates`.
     """
-    timestamps = checked_timestamps(frame, output_names)
+    timestamps = check_candidates(frame, output_names)
     item_rows, texts = _item_rows(frame, dataset.catalogue)
     user_ids = parse_ids(frame["user_id"], dataset.users.dtype)[0]
     requested = timestamps.to_physical().fill_null(NOW).to_numpy()

@@ -10,8 +10,7 @@ import polars as pl
 from feature_store import EventLog, SignalConfig
 from feature_store.arrays import IntArray
 from feature_store.cancellations import involves_cancellations
-from feature_store.point_in_time.as_of_index import when_known
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.as_of_join import when_known
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.click_through import ClickIndex
 from feature_store.point_in_time.counters import CounterConfig
@@ -19,6 +18,7 @@ from feature_store.point_in_time.covisitation import CovisitationConfig, Covisit
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS
 from recmem.dataset.catalogue import Catalogue

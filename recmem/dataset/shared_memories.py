@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
 from feature_store.point_in_time.event_log import rows_of
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis import RedisMemories, UnavailableError
 from feature_store.redis.event_rows import event_rows
 from feature_store.redis.fetch_request import FetchRequest

@@ -23,7 +23,7 @@ from numba import njit
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.numba_cache import compiled
-from recmem.kernels.exp_numba import COMPILED, exp
+from recmem.kernels.exponential_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores

@@ -14,16 +14,16 @@ from enum import StrEnum
 from feature_store.arrays import Float32Array
 from feature_store.point_in_time.counters import CounterConfig
 from recmem.dataset.catalogue import Catalogue
-from recmem.ranking.feature_reads import (
+from recmem.ranking.feature_computation import (
     FeatureColumns,
-    FeatureReads,
-    read_click_through,
-    read_covisitation,
-    read_item_attributes,
-    read_item_counters,
-    read_match,
-    read_memory_size,
-    read_user_counters,
+    FeatureContext,
+    compute_click_through,
+    compute_covisitation,
+    compute_item_attributes,
+    compute_item_counters,
+    compute_match,
+    compute_memory_size,
+    compute_user_counters,
 )
 
 
@@ -47,7 +47,7 @@ class Feature:
     group: Group
     meaning: str
     """What it tells a person, with its unit and range: the text of the glossary."""
-    read: Callable[[FeatureReads], Float32Array | FeatureColumns]
+    compute: Callable[[FeatureContext], Float32Array | FeatureColumns]
     """Gives the column: float32[pair], or float32[query] if `per_query`. A read that several features share gives all
     of them by name, and runs once."""
     per_query: bool = False
@@ -59,6 +59,13 @@ class Feature:
     """Its value for an item without any event; None if it does not depend on the item's events. Some pairs of the
     training data get these values, see `training.fitting.new_items`."""
 
+    def __post_init__(self) -> None:
+        if self.per_query and not self.raw:
+            raise ValueError(
+                f"{self.name}: expected raw=True with per_query=True, got raw=False. "
+                "The ranker uses a feature of the query only by its value."
+            )
+
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -66,54 +73,54 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.MATCH,
         meaning="Raw match score: how well the item's text fits the events in the user's memory. A logit; any number, "
         "higher is better.",
-        read=read_match,
+        compute=compute_match,
     ),
     Feature(
         name="match_prior",
         group=Group.MATCH,
         meaning="The part of the raw match score that the item's text gets for every user. A logit; any number.",
-        read=read_match,
+        compute=compute_match,
     ),
     Feature(
         name="similarity_max",
         group=Group.SIMILARITY,
         meaning="Cosine between the item's text and the most similar text in the memory. -1 to 1; 0 without a memory.",
-        read=read_match,
+        compute=compute_match,
         raw=True,
     ),
     Feature(
         name="similarity_mean",
         group=Group.SIMILARITY,
         meaning="Mean cosine between the item's text and the texts in the memory. -1 to 1; 0 without a memory.",
-        read=read_match,
+        compute=compute_match,
     ),
     Feature(
         name="similarity_top3",
         group=Group.SIMILARITY,
         meaning="Mean cosine between the item's text and the three most similar texts in the memory. -1 to 1; 0 "
         "without a memory.",
-        read=read_match,
+        compute=compute_match,
         raw=True,
     ),
     Feature(
         name="similarity_last",
         group=Group.SIMILARITY,
         meaning="Cosine between the item's text and the newest text in the memory. -1 to 1; 0 without a memory.",
-        read=read_match,
+        compute=compute_match,
     ),
     Feature(
         name="together",
         group=Group.COVISITATION,
         meaning="How often the same users interacted with the item and with the items of the history: shrunk cosines, "
         "summed over the history. 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
         name="together_recent",
         group=Group.COVISITATION,
         meaning="As `together`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
@@ -121,14 +128,14 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.COVISITATION,
         meaning="How often users interacted with the item within a few visits after an item of the history, summed "
         "over the history (half-life: 20 visits by default). 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
         name="follow_recent",
         group=Group.COVISITATION,
         meaning="As `follow`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
@@ -136,21 +143,21 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.COVISITATION,
         meaning="EASE weights between the item and the items of the history, summed: co-occurrence that other items do "
         "not explain. 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
         name="ease_recent",
         group=Group.COVISITATION,
         meaning="As `ease`, with recent visits weighing more (half-life: 20 visits by default). 0 or more.",
-        read=read_covisitation,
+        compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
         name="popularity",
         group=Group.POPULARITY,
         meaning="log(1 + events of the item so far). 0 or more.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         new_item=0.0,
     ),
     Feature(
@@ -158,7 +165,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.POPULARITY,
         meaning="log(1 + events of the item in the short window: by default the last 1/200 of the training log's "
         "length). 0 or more.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         new_item=0.0,
     ),
     Feature(
@@ -166,7 +173,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.POPULARITY,
         meaning="log(1 + events of the item in the medium window: by default the last 1/50 of the training log's "
         "length). 0 or more.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         new_item=0.0,
     ),
     Feature(
@@ -174,7 +181,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.POPULARITY,
         meaning="log(1 + events of the item in the long window: by default the last 1/12 of the training log's "
         "length). 0 or more.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         new_item=0.0,
     ),
     Feature(
@@ -182,7 +189,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.POPULARITY,
         meaning="Share of the item's events in the long window that fall into the medium window, smoothed. 0 to 1; "
         "higher for items on the rise, 0.24 by default for an item without any event.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         raw=True,
         new_item=lambda windows: windows.medium / windows.long,
     ),
@@ -191,7 +198,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.POPULARITY,
         meaning="Time since the item's first event, in lengths of the training log. 0 or more; -1 for an item without "
         "any event.",
-        read=read_item_counters,
+        compute=compute_item_counters,
         raw=True,
         new_item=-1.0,
     ),
@@ -200,20 +207,20 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.IMPRESSIONS,
         meaning="Share of the item's impressions that were clicked, smoothed by 20 impressions at the average rate. "
         "0 to 1.",
-        read=read_click_through,
+        compute=compute_click_through,
         raw=True,
     ),
     Feature(
         name="shown",
         group=Group.IMPRESSIONS,
         meaning="log(1 + impressions of the item so far). 0 or more.",
-        read=read_click_through,
+        compute=compute_click_through,
     ),
     Feature(
         name="user_events",
         group=Group.USER,
         meaning="log(1 + events of the user so far). 0 or more.",
-        read=read_user_counters,
+        compute=compute_user_counters,
         per_query=True,
         raw=True,
     ),
@@ -222,7 +229,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.USER,
         meaning="log(1 + time since the user's newest event, in lengths of the short window). 0 or more; -1 for a user "
         "without any event.",
-        read=read_user_counters,
+        compute=compute_user_counters,
         per_query=True,
         raw=True,
     ),
@@ -230,7 +237,7 @@ FEATURES: tuple[Feature, ...] = (
         name="memory_size",
         group=Group.USER,
         meaning="log(1 + events of the user that the match and co-visitation read: the newest 200 at most). 0 to 5.3.",
-        read=read_memory_size,
+        compute=compute_memory_size,
         per_query=True,
         raw=True,
     ),
@@ -240,7 +247,7 @@ FEATURES: tuple[Feature, ...] = (
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
     meaning = f"The item's `{name}`, as the items table gives it. Missing if the table has none."
-    return Feature(name=f"item_{name}", group=Group.ATTRIBUTE, meaning=meaning, read=read_item_attributes)
+    return Feature(name=f"item_{name}", group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
 
 
 def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
@@ -248,11 +255,11 @@ def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
     return FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
 
 
-def column_of(feature: Feature, reads: FeatureReads) -> Float32Array:
+def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
     """The feature of each pair: float32[pair]."""
-    result = reads.once(feature.read)
+    result = context.once(feature.compute)
     column = result[feature.name] if isinstance(result, Mapping) else result
-    return column[reads.query_of_pair] if feature.per_query else column
+    return column[context.query_of_pair] if feature.per_query else column
 
 
 def per_query_features() -> frozenset[str]:

@@ -9,7 +9,7 @@ from jaxtyping import Float32
 from numpy.typing import NDArray
 
 from feature_store.arrays import Float32Array, Float64Array, IntArray
-from feature_store.point_in_time.as_of_index import stable_order
+from feature_store.point_in_time.as_of_join import stable_order
 
 SMALLEST_SPREAD = 1e-6
 """Standard deviation; values of a query that spread less count as equal."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.ragged import Ragged
-from recmem.ranking.feature_reads import FeatureReads
+from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.feature_table import column_of, features_of
 
 
@@ -36,10 +36,12 @@ class PairFeatures:
         return PairFeatures(self.candidates.take(rows), {name: column[index] for name, column in self.values.items()})
 
 
-def compute_features(reads: FeatureReads, computed: Mapping[str, Float32Array] = MappingProxyType({})) -> PairFeatures:
+def compute_features(
+    context: FeatureContext, computed: Mapping[str, Float32Array] = MappingProxyType({})
+) -> PairFeatures:
     """All features of the pairs: those `computed` already, then the others in the order of the table."""
     values = dict(computed)
-    for feature in features_of(reads.dataset.catalogue):
+    for feature in features_of(context.dataset.catalogue):
         if feature.name not in computed:
-            values[feature.name] = column_of(feature, reads)
-    return PairFeatures(reads.candidates, values)
+            values[feature.name] = column_of(feature, context)
+    return PairFeatures(context.candidates, values)

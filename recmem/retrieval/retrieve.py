@@ -1,71 +1,152 @@
-"""Which items are ranked for a query: the best of every candidate source, interleaved."""
+"""Which items are ranked for a query: the catalogue is scored, and the best items of every source are interleaved."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
-import torch
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
+from feature_store.point_in_time.counters import item_counters
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
-from recmem.kernels.top_k_torch import largest
-from recmem.matching.text_search import SearchBackend
+from recmem.dataset.covisitation_models import covisitation_by_refresh
+from recmem.dataset.dataset import Dataset
+from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.matcher import MATCH_FEATURES, Matcher
+from recmem.retrieval.interleave import SOURCES, RetrievalConfig, interleave
+from recmem.retrieval.shortlist import shortlist
 
-SOURCES = ("match_raw", "similarity_max", "together", "follow_recent", "ease_recent", "popularity_medium")
-"""Candidate sources: features that items are retrieved by. The match leads: it alone finds items without any event."""
-NOT_RETRIEVED = np.iinfo(np.int32).max
-"""Rank of an item that no source retrieves."""
+CHUNK_CELLS = 600_000
+"""Cells (queries x scored items) of the dense scores that are held at once: bounds the memory."""
 
-
-@dataclass(frozen=True)
-class RetrievalConfig:
-    """How many items are ranked for a query, and how they are found."""
-
-    candidates: int = 300
-    """Items per query, from all sources together."""
-    exclude_seen: bool = True
-    """Whether to leave out items that the user already has."""
-    whole_up_to: int = 50_000
-    """A catalogue with more items is not scored whole: see `recmem.retrieval.shortlist`."""
-    search: SearchBackend = "exact"
-    """How the nearest texts of such a catalogue are found. "faiss" is approximate and needs `recmem[faiss]`."""
-
-    def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give items per query.")
-        if self.whole_up_to < 1:
-            raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
-        if self.search not in get_args(SearchBackend):
-            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Choose one of the two.")
+CatalogueScores = dict[str, Float32Array]
+"""Features of many items for some queries at once, by name: float32[query, item] each."""
 
 
-def retrieve(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:
-    """The `n_candidates` items of each query that rank best in any source, the best first.
+@dataclass(frozen=True, eq=False)
+class Retrieved:
+    """The candidates of some queries, and the features that they were retrieved by."""
 
-    `sources` are scores, float32[query, item], higher is better. An item's rank is the best that any source gives it;
-    equal ranks go by the order of the sources. `excluded`, bool[query, item], are items to leave out. A query that has
-    fewer items left gets a shorter row.
+    queries: QueryBatch
+    candidates: Ragged
+    """Per query the rows of its candidates in the catalogue, the best first."""
+    features: dict[str, Float32Array]
+    """Match and co-visitation features of the candidates: float32[pair] by name."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Scored:
+    """Queries that are scored together, over the same items."""
+
+    rows: IntArray
+    """The queries, as rows of their chunk."""
+    items: IntArray
+    """Rows of the items that are scored, ascending."""
+    excluded: BoolArray
+    """bool[query, item]: the item may not be retrieved for the query."""
+
+
+def retrieve(
+    dataset: Dataset,
+    matcher: Matcher,
+    queries: QueryBatch,
+    config: RetrievalConfig,
+    on_progress: Callable[[int], None] | None = None,
+    on_scores: Callable[[QueryBatch, CatalogueScores], None] | None = None,
+) -> Iterator[Retrieved]:
+    """The candidates of the queries from the whole catalogue, chunk by chunk of consecutive queries.
+
+    `on_progress` gets the number of queries of each chunk. With `on_scores` the whole catalogue is scored however large
+    it is, and the function gets the scores of each chunk.
     """
-    n_queries, n_items = excluded.shape
-    depth = min(n_candidates, n_items)
-    query = np.arange(n_queries)[:, None]
-    # Interleaved: rank r of source s is r * n_sources + s, so no two sources give the same rank.
-    best_rank = np.full((n_queries, n_items), NOT_RETRIEVED, np.int32)
-    for number, scores in enumerate(sources.values()):
-        items = _best_items(scores, excluded, depth)  # [query, depth]
-        rank = np.arange(depth, dtype=np.int32) * len(sources) + number  # [depth]
-        best_rank[query, items] = np.minimum(best_rank[query, items], rank)
-    # A source has excluded items in its last ranks if it has too few others.
-    best_rank[excluded] = NOT_RETRIEVED
-    order = np.argsort(best_rank, axis=1, kind="stable")[:, :depth]  # [query, depth]
-    is_retrieved = np.take_along_axis(best_rank, order, axis=1) < NOT_RETRIEVED
-    return Ragged.from_lengths(order[is_retrieved].astype(np.int64), is_retrieved.sum(1))
+    n_items = len(dataset.catalogue)
+    score_all = on_scores is not None or n_items <= config.whole_up_to
+    # In a large catalogue, chunks are cut twice: how many items a chunk needs is known only after its shortlists are
+    # made, and making these takes a chunk. One whose shortlists turn out to be long is cut again, see `_halved`.
+    chunk_items = n_items if score_all else config.whole_up_to
+    for chunk in _chunks(queries, chunk_items, on_progress):
+        for scored in _to_score(dataset, matcher, chunk, config, score_all=score_all):
+            scored_queries = chunk.take(scored.rows)
+            scores = catalogue_scores(dataset, matcher, scored_queries, scored.items)
+            if on_scores is not None:
+                on_scores(scored_queries, scores)
+            yield _best(scored_queries, scores, scored, config.candidates)
 
 
-def _best_items(scores: Float32Array, excluded: BoolArray, depth: int) -> IntArray:
-    """int64[query, depth]: the items with the largest scores, excluded ones last. Equal scores go by item row."""
-    values = torch.from_numpy(np.where(excluded, np.finfo(scores.dtype).min, scores))
-    items: IntArray = largest(values, depth)[1].numpy()
-    return items
+def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> CatalogueScores:
+    """Match and co-visitation features of the given items for every query, and `popularity_medium`."""
+    scores = matcher.features(queries.histories, items) | _covisitation_scores(dataset, queries, items)
+    n_queries = len(queries)
+    # One row of counts per (query, item), all items of a query in turn.
+    counters = item_counters(
+        dataset.reads, np.tile(items, n_queries), np.repeat(queries.times, len(items)), dataset.config.counters
+    )
+    scores["popularity_medium"] = counters["popularity_medium"].reshape(n_queries, len(items))
+    return scores
+
+
+def seen_items(dataset: Dataset, queries: QueryBatch) -> Ragged:
+    """Everything that each query's user interacted with before its time, however long ago."""
+    return dataset.reads.seen(queries.users, queries.times)
+
+
+def _to_score(
+    dataset: Dataset, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig, *, score_all: bool
+) -> Iterator[_Scored]:
+    """Which items are scored for which queries."""
+    rows = np.arange(len(queries))
+    all_items = np.arange(len(dataset.catalogue))
+    seen = seen_items(dataset, queries) if config.exclude_seen else Ragged.from_lists([()] * len(queries))
+    if len(all_items) <= config.whole_up_to:
+        yield _Scored(rows, all_items, seen.contains(all_items))
+        return
+    # In a large catalogue only the shortlist may be retrieved, even if all items are scored for `on_scores`.
+    shortlists = shortlist(dataset, matcher, queries, seen, config)
+    for part in [rows] if score_all else _halved(shortlists, rows):
+        allowed = shortlists.take(part)
+        items = all_items if score_all else np.unique(allowed.values)
+        yield _Scored(part, items, seen.take(part).contains(items) | ~allowed.contains(items))
+
+
+def _halved(shortlists: Ragged, rows: IntArray) -> Iterator[IntArray]:
+    """The queries, halved until a part times the items of its shortlists is at most `CHUNK_CELLS`, or a single one."""
+    n_items = len(np.unique(shortlists.take(rows).values)) if len(rows) > 1 else 0
+    if len(rows) * n_items > CHUNK_CELLS:
+        half = len(rows) // 2
+        yield from _halved(shortlists, rows[:half])
+        yield from _halved(shortlists, rows[half:])
+    else:
+        yield rows
+
+
+def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candidates: int) -> Retrieved:
+    sources = {name: scores[name] for name in SOURCES}
+    best = interleave(sources, scored.excluded, n_candidates)
+    # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
+    kept = (*COVISITATION_FEATURES, *MATCH_FEATURES)
+    features = {name: scores[name][best.row_index, best.values] for name in kept}
+    return Retrieved(queries, Ragged(scored.items[best.values], best.offsets), features)
+
+
+def _covisitation_scores(dataset: Dataset, queries: QueryBatch, items: IntArray) -> CatalogueScores:
+    """Co-visitation of the given items with each history; 0 for texts that are not in the catalogue."""
+    in_catalogue = items < len(dataset.catalogue)
+    columns = np.flatnonzero(in_catalogue)
+    shape = (len(queries), len(items))
+    scores: CatalogueScores = {name: np.zeros(shape, np.float32) for name in COVISITATION_FEATURES}
+    for rows, histories, model in covisitation_by_refresh(dataset, queries):
+        for name, part in model.scores(histories, items[in_catalogue]).items():
+            scores[name][np.ix_(rows, columns)] = part
+    return scores
+
+
+def _chunks(queries: QueryBatch, n_items: int, on_progress: Callable[[int], None] | None) -> Iterator[QueryBatch]:
+    """Consecutive queries with at most `CHUNK_CELLS` cells over `n_items`; one empty chunk if there is no query."""
+    size = max(CHUNK_CELLS // max(n_items, 1), 1)
+    for begin in range(0, max(len(queries), 1), size):
+        chunk = queries.take(np.arange(begin, min(begin + size, len(queries))))
+        yield chunk
+        if on_progress is not None:
+            on_progress(len(chunk))

@@ -26,7 +26,7 @@ from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.manifest import (
     MANIFEST,
     RANKER,

@@ -12,9 +12,9 @@ from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import retrieved_features
+from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import in_words, match_parts
 from recmem.serving.scoring import MATCH_SCORE, ranked

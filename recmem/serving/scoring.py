@@ -11,8 +11,8 @@ from feature_store.arrays import Float32Array, Float64Array, IntArray
 from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.ranking.feature_reads import FeatureReads
-from recmem.ranking.given_candidates import CHUNK_PAIRS, query_chunks
+from recmem.ranking.feature_computation import FeatureContext
+from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
 from recmem.ranking.pair_features import PairFeatures, compute_features
 from recmem.ranking.ranker import Ranker
@@ -56,7 +56,7 @@ def rank_pairs(
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
     """Features of the given queries' pairs, computed at once. A given history counts as the user's events."""
     queries = candidates.queries.take(rows)
-    pairs = compute_features(FeatureReads(candidates.dataset, matcher, queries, candidates.items.take(rows)))
+    pairs = compute_features(FeatureContext(candidates.dataset, matcher, queries, candidates.items.take(rows)))
     length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
     is_given = length > 0
     pairs.values["user_events"][is_given] = np.log1p(length[is_given])

@@ -14,7 +14,7 @@ from feature_store import DataError, Store
 from feature_store.ragged import Ragged
 from five_item_dataset import catalogue, matcher
 from recmem.ranking.pair_features import PairFeatures
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.retrieval.interleave import RetrievalConfig
 from slow_reference import Event, Showing
 from strategies import N_ITEMS, event_frame, impression_frame
 from tolerances import close

@@ -10,7 +10,7 @@ from feature_store.arrays import Float32Array, Float64Array, IntArray
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.retrieved_candidates import CatalogueScores, seen_items
+from recmem.retrieval.retrieve import CatalogueScores, seen_items
 from training.evaluation.baselines import popularity_features
 from training.evaluation.metrics import PerQuery, catalogue_metrics
 from training.evaluation.ranks import rank_of_rows

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker

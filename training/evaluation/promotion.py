@@ -1,4 +1,8 @@
-"""Promotion: whether a challenger is better than the champion on the same test queries."""
+"""Promotion: whether a new model becomes the champion.
+
+Without a champion, the match must not make the ranker worse (`first_verdict`). Against a champion, the challenger must
+be better on the same test queries, by an interval above zero (`better_than`).
+"""
 
 from __future__ import annotations
 
@@ -38,6 +42,15 @@ class Verdict:
     reason: str
     lift: Lift | None = None
     """None if the two could not be compared."""
+
+
+def first_verdict(lift: Lift) -> Verdict:
+    """Whether a model becomes the first champion: if the lift of its own ledger is not negative."""
+    is_gain = lift.difference >= 0
+    effect = "the match score adds" if is_gain else "the match score takes away"
+    interval = f"95% interval {lift.ci95[0]:+.4f} to {lift.ci95[1]:+.4f}"
+    reason = f"no champion yet, and {effect}: {HEADLINE_METRIC} {lift.difference:+.4f} ({interval})"
+    return Verdict(is_gain, reason, lift)
 
 
 def better_than(

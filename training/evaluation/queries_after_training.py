@@ -8,12 +8,12 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float64Array
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.dataset.query_batch import QueryBatch
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import retrieved_features
+from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.model import Model
 from training.evaluation.catalogue_ranks import retrieved_ranks
 from training.evaluation.ledger import HEADLINE_METRIC

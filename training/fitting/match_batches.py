@@ -16,9 +16,9 @@ from torch import Tensor
 
 from feature_store import EventLog
 from feature_store.arrays import BoolArray, Float64Array, IntArray
-from feature_store.point_in_time.as_of_reads import AsOf, Past
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.histories import Histories
+from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from recmem.matching.user_memory import MemoryConfig, Slots
 from training.queries import Queries, queries_between

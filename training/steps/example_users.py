@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
 from training.queries import Queries, queries_between

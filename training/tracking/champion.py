@@ -1,4 +1,4 @@
-"""Promotion in the registry: a new version becomes the champion if it is better on the same test queries."""
+"""The alias `champion` in the registry: set to a new version if `training.evaluation.promotion` finds it better."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.evaluation.ledger import HEADLINE_METRIC, Lift
-from training.evaluation.promotion import TestFigures, Verdict, better_than
+from training.evaluation.ledger import Lift
+from training.evaluation.promotion import TestFigures, Verdict, better_than, first_verdict
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures, write_test_figures
 from training.tracking.registry import LIFT_TAG, MODEL
 from training.tracking.tracker import Tracker
@@ -33,7 +33,7 @@ def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: 
     _keep_figures(tracker, figures)
     champion = client.get_registered_model(MODEL).aliases.get(CHAMPION)
     if champion is None:
-        verdict = _first_verdict(_registered_lift(client, version))
+        verdict = first_verdict(_registered_lift(client, version))
     else:
         verdict = _verdict_against(str(champion), client, figures, generator)
     if verdict.better:
@@ -41,14 +41,6 @@ def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: 
     client.set_model_version_tag(MODEL, version, PROMOTED_TAG, str(verdict.better).lower())
     client.set_model_version_tag(MODEL, version, VERDICT_TAG, verdict.reason)
     return verdict
-
-
-def _first_verdict(lift: Lift) -> Verdict:
-    is_gain = lift.difference >= 0
-    effect = "the match score adds" if is_gain else "the match score takes away"
-    interval = f"95% interval {lift.ci95[0]:+.4f} to {lift.ci95[1]:+.4f}"
-    reason = f"no champion yet, and {effect}: {HEADLINE_METRIC} {lift.difference:+.4f} ({interval})"
-    return Verdict(is_gain, reason, lift)
 
 
 def _registered_lift(client: MlflowClient, version: str) -> Lift:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 import slow_reference
 from cancelled_logs import Cancellation, cancellations, frame_of, without
 from feature_store import SignalConfig
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, AsOf
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.online_log import OnlineLog, log_of
+from feature_store.point_in_time.read_protocol import END_OF_TIME, AsOf
 from slow_reference import Event
 from strategies import ITEMS, N_ITEMS, N_USERS, USERS, logs, times
 

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.point_in_time.as_of_index import MANY
+from feature_store.point_in_time.as_of_join import MANY
 from feature_store.point_in_time.histories import Histories
 from slow_reference import Remembered
 from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times

@@ -8,10 +8,10 @@ import numpy as np
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from feature_store.point_in_time.as_of_reads import AsOf
 from feature_store.point_in_time.event_log import EventLog, rows_of
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.online_log import OnlineLog, empty_log, merged
+from feature_store.point_in_time.read_protocol import AsOf
 from slow_reference import Event
 from strategies import N_ITEMS, N_USERS, USERS, event_log, logs, times
 from tolerances import close

@@ -5,7 +5,7 @@ from hashlib import blake2b
 import polars as pl
 
 from cancelled_logs import Cancellation, frame_of
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from online_memories import rows
 from slow_reference import Event

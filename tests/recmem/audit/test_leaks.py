@@ -10,11 +10,11 @@ import polars as pl
 import pytest
 
 from debian_model import model_of, trained_model, with_cancellations
-from feature_store.point_in_time.as_of_index import AsOfIndex, IntArray
+from feature_store.point_in_time.as_of_join import AsOfIndex, IntArray
 from recmem.audit.leaks import leak_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
-from recmem.ranking import feature_reads
+from recmem.ranking import feature_computation
 from recmem.serving.model import Model
 
 DAY = 24 * 3600 * 10**6
@@ -77,12 +77,12 @@ def test_a_cancelled_event_that_still_counts_is_found() -> None:
 
 
 def test_a_counter_that_looks_ahead_is_found_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    honest: Callable[..., dict[str, np.ndarray]] = feature_reads.item_counters
+    honest: Callable[..., dict[str, np.ndarray]] = feature_computation.item_counters
 
     def peeking(log: object, items: IntArray, times: IntArray, config: object) -> dict[str, np.ndarray]:
         return honest(log, items, times + DAY, config)
 
-    monkeypatch.setattr(feature_reads, "item_counters", peeking)
+    monkeypatch.setattr(feature_computation, "item_counters", peeking)
     found = audited(a_model())
     assert {"popularity_short", "item_age"} <= set(found["what"])
     assert not {MEMORY, "user_events", "match_raw", "together"} & set(found["what"])

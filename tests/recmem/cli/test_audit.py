@@ -9,7 +9,7 @@ import pytest
 
 import small_training
 from command_line import DONE, REFUSED, Outcome
-from feature_store.point_in_time.as_of_index import AsOfIndex
+from feature_store.point_in_time.as_of_join import AsOfIndex
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,17 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from recmem.dataset.candidate_checks import checked_timestamps
+from recmem.dataset.candidate_checks import check_candidates
 
 FRAME = pl.DataFrame({"user_id": ["u", "v"], "item_id": ["a", "b"]})
 
 
 def test_frame_without_timestamps_has_null_for_each_row() -> None:
-    assert checked_timestamps(FRAME, ()).to_list() == [None, None]
+    assert check_candidates(FRAME, ()).to_list() == [None, None]
 
 
 def test_timestamps_are_read_and_nulls_stay() -> None:
-    found = checked_timestamps(FRAME.with_columns(timestamp=pl.Series(["2024-01-02", None])), ())
+    found = check_candidates(FRAME.with_columns(timestamp=pl.Series(["2024-01-02", None])), ())
     assert found.to_list() == [datetime(2024, 1, 2, tzinfo=UTC), None]
 
 
@@ -37,16 +37,16 @@ def test_timestamps_are_read_and_nulls_stay() -> None:
 )
 def test_what_cannot_be_read_is_refused_in_words(frame: object, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        checked_timestamps(frame, ("score", "rank"))
+        check_candidates(frame, ("score", "rank"))
 
 
 def test_all_faults_are_reported_together() -> None:
     wrong = FRAME.drop("user_id").with_columns(score=pl.lit(1.0), history=pl.lit(3))
     with pytest.raises(DataError) as refused:
-        checked_timestamps(wrong, ("score",))
+        check_candidates(wrong, ("score",))
     assert all(name in str(refused.value) for name in ("candidates", "user_id", "score", "history"))
 
 
 def test_an_empty_frame_may_have_columns_of_any_type() -> None:
     empty = pl.DataFrame({"user_id": pl.Series([], dtype=pl.Boolean), "item_id": pl.Series([], dtype=pl.Null)})
-    assert len(checked_timestamps(empty, ())) == 0
+    assert len(check_candidates(empty, ())) == 0

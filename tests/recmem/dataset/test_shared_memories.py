@@ -181,7 +181,7 @@ def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_p
     assert "0 differences" in audited.stdout
     gone = CliRunner().invoke(app, ["forget", "--store", store.path, "--user", "curl", "--yes", *url])
     assert gone.exit_code == 0, gone.output
-    assert "online memories: " in gone.stdout
+    assert "shared memories: " in gone.stdout
     empty = CliRunner().invoke(app, ["memory", *common, *url, "--user", "curl"])
     assert "The memory of curl is empty" in empty.stdout
     shutil.rmtree(store.path)

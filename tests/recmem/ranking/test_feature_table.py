@@ -11,7 +11,7 @@ from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, catalogue, dataset_of, matcher
 from five_item_features import batch_of, given_to, retrieved_by
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.feature_reads import FeatureReads
+from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.feature_table import (
     COVISITATION_FEATURES,
     FEATURES,
@@ -85,7 +85,7 @@ def test_trend_of_a_new_item_follows_the_windows() -> None:
 def test_item_attributes_are_the_catalogues_numbers_and_missing_for_other_texts() -> None:
     dataset = dataset_of([])
     items = list(range(N_TEXTS))
-    reads = FeatureReads(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([items]))
+    reads = FeatureContext(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([items]))
     price = features_of(dataset.catalogue)[-1]
     assert (price.name, price.group, price.new_item) == ("item_price", Group.ATTRIBUTE, None)
     close(column_of(price, reads), [1, 2, np.nan, 4, 5, np.nan, np.nan], "exact")

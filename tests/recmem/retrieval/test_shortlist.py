@@ -14,9 +14,10 @@ from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.text_search import SearchBackend
-from recmem.ranking import retrieved_candidates
-from recmem.ranking.retrieved_candidates import retrieved_features, seen_items
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval import retrieve
+from recmem.retrieval.interleave import RetrievalConfig
+from recmem.retrieval.retrieve import seen_items
 from recmem.retrieval.shortlist import shortlist
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
@@ -94,7 +95,7 @@ def test_the_size_of_a_chunk_changes_nothing(log: list[Event], cells: int) -> No
     config = replace(SHORT, candidates=2)
     whole = retrieved_features(dataset, matcher(), batch, config)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(retrieved_candidates, "CHUNK_CELLS", cells)
+        patch.setattr(retrieve, "CHUNK_CELLS", cells)
         parts = retrieved_features(dataset, matcher(), batch, config)
     assert parts.candidates.to_lists() == whole.candidates.to_lists()
     for name, column in whole.values.items():

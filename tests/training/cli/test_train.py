@@ -92,7 +92,7 @@ def rows_of_another_table(tables: dict[str, Path]) -> None:
         (no_text, "items: expected at least one text column"),
         (no_rows, "events"),
         (nan_timestamps, "events"),
-        (one_moment, "events.timestamp: expected at least 3 distinct moments"),
+        (one_moment, "events.timestamp: expected at least 3 distinct timestamps"),
         (one_item, ": expected"),
         (items_nobody_has, ": expected"),
         (rows_of_another_table, "events.user_id: expected the column"),
@@ -113,7 +113,7 @@ def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", items)
     assert outcome.code == REFUSED
-    assert "out: expected a folder that can be written" in outcome.err
+    assert "out: expected a writable folder" in outcome.err
 
 
 def test_events_of_items_that_the_items_table_lacks_are_reported(

@@ -11,8 +11,9 @@ from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.retrieved_candidates import catalogue_scores, retrieved_features
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval.interleave import RetrievalConfig
+from recmem.retrieval.retrieve import catalogue_scores
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, USERS, logs
 from tolerances import close

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from feature_store import DataError
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from five_item_dataset import dataset_of, matcher
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.ranker import Ranker
-from recmem.ranking.retrieved_candidates import catalogue_scores, seen_items
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.retrieval.interleave import RetrievalConfig
+from recmem.retrieval.retrieve import catalogue_scores, seen_items
 from slow_reference import Event
 from strategies import N_ITEMS, N_USERS
 from tolerances import close

@@ -10,7 +10,7 @@ import pytest
 
 from debian_model import model_of, trained_model
 from feature_store import DataError
-from feature_store.point_in_time.as_of_reads import END_OF_TIME
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
 from tolerances import close

@@ -40,7 +40,7 @@ def test_ranker_learns_the_rule_and_returns_its_validation_curve() -> None:
     assert rank < 0.8 < 1.0 < mean_rank(unseen, blend)
     assert len(fitted.curve) == CONFIG.rounds
     assert all(0 < figure <= 1 for figure in fitted.curve)
-    assert fitted.ranker.columns == FEATURES
+    assert fitted.ranker.features == FEATURES
 
 
 @pytest.mark.parametrize(

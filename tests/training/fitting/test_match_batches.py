@@ -44,7 +44,7 @@ def dataset_with(log: list[Event], cancels: list[Cancellation]) -> Dataset:
 
 
 def memories(batch: Batch) -> list[list[int]]:
-    counts = torch.bincount(batch.slots.owner, minlength=batch.slots.n_memories).tolist()
+    counts = torch.bincount(batch.slots.memory_index, minlength=batch.slots.n_memories).tolist()
     return [rows.tolist() for rows in torch.split(batch.slots.rows, counts)]
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import small_training
+from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
 from training.config import TrainingConfig
 from training.progress import Silent
@@ -35,6 +36,6 @@ def test_examples_are_users_of_the_test_period_with_their_strongest_reasons_firs
         assert 0 < len(example["items"]) <= N_ITEMS
         for item in example["items"]:
             slots, (last, _) = item["reasons"][:-1], item["reasons"][-1]
-            assert last == "prior"
+            assert last == BASE_SCORE
             assert len(slots) <= N_SLOT_REASONS
             assert [part for _, part in slots] == sorted((part for _, part in slots), reverse=True)

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import slow_reference
-from feature_store.point_in_time import as_of_index
-from feature_store.point_in_time.as_of_index import MANY, AsOfIndex, known_at
+from feature_store.point_in_time import as_of_join
+from feature_store.point_in_time.as_of_join import MANY, AsOfIndex, known_at
 from strategies import LAST_TIME, N_USERS, Event, logs, times
 
 KEYS = st.integers(-1, N_USERS)
@@ -120,7 +120,7 @@ def test_bulk_reads_are_the_same_with_numba_and_without(monkeypatch: pytest.Monk
     compiled = AsOfIndex(keys, known)
     ends = compiled.ends(wanted, at)
     counts = compiled.counts(wanted, at, window=100)
-    monkeypatch.setattr(as_of_index, "find_spec", lambda name: None)
+    monkeypatch.setattr(as_of_join, "find_spec", lambda name: None)
     plain = AsOfIndex(keys, known)
     assert np.array_equal(compiled.order, plain.order)
     assert np.array_equal(ends, plain.ends(wanted, at))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
 
-from feature_store.point_in_time.as_of_index_numba import ends_of, order_by_key
+from feature_store.point_in_time.as_of_join_numba import ends_of, order_by_key
 
 
 def flat(*values: int) -> np.ndarray:

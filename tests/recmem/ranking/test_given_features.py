@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from feature_store.ragged import Ragged
 from five_item_dataset import dataset_of, matcher
 from five_item_features import batch_of, given_to, same
-from recmem.ranking import given_candidates
-from recmem.ranking.given_candidates import candidate_features, query_chunks
+from recmem.ranking import given_features
+from recmem.ranking.given_features import candidate_features, query_chunks
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, times
 
@@ -27,7 +27,7 @@ def test_chunks_of_queries_give_what_all_at_once_gives(monkeypatch: pytest.Monke
     queries = [(user, time) for user in range(N_USERS) for time in (3, 9)]
     candidates = [[place % N_ITEMS] for place in range(len(queries))]
     whole = given_to(dataset, queries, candidates)
-    monkeypatch.setattr(given_candidates, "CHUNK_PAIRS", queries_at_once)
+    monkeypatch.setattr(given_features, "CHUNK_PAIRS", queries_at_once)
     progress: list[int] = []
     parts = candidate_features(
         dataset, matcher(), batch_of(dataset, queries), Ragged.from_lists(candidates), progress.append

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from feature_store.point_in_time.as_of_reads import END_OF_TIME, START_OF_TIME, Past
+from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
 
 

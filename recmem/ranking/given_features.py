@@ -11,7 +11,7 @@ from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.feature_reads import FeatureReads
+from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.pair_features import PairFeatures, compute_features
 
 CHUNK_PAIRS = 100_000
@@ -32,7 +32,7 @@ def candidate_features(
     parts = []
     for rows in query_chunks(candidates, CHUNK_PAIRS):
         chunk = queries.take(rows)
-        parts.append(compute_features(FeatureReads(dataset, matcher, chunk, candidates.take(rows))))
+        parts.append(compute_features(FeatureContext(dataset, matcher, chunk, candidates.take(rows))))
         if on_progress is not None:
             on_progress(len(chunk))
     return PairFeatures.concat(parts)

@@ -48,7 +48,7 @@ class Past:
 
 
 class AsOf(Protocol):
-    """Reads of a log as of times (microseconds): what was known then, by `as_of_index.known_at`.
+    """Reads of a log as of times (microseconds): what was known then, by `as_of_join.known_at`.
 
     An event that is cancelled later is still read as of the times before its cancellation became known.
     """

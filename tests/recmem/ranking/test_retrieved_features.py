@@ -13,10 +13,11 @@ from five_item_dataset import dataset_of, matcher
 from five_item_features import RETRIEVAL, batch_of, given_to, retrieved_by, same
 from recmem.dataset import query_batch as query_batch_module
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking import retrieved_candidates
-from recmem.ranking.given_candidates import candidate_features
-from recmem.ranking.retrieved_candidates import retrieved_features, seen_items
-from recmem.retrieval.retrieve import RetrievalConfig
+from recmem.ranking.given_features import candidate_features
+from recmem.ranking.retrieved_features import retrieved_features
+from recmem.retrieval import retrieve
+from recmem.retrieval.interleave import RetrievalConfig
+from recmem.retrieval.retrieve import seen_items
 from slow_reference import Event, Showing
 from strategies import LAST_TIME, N_ITEMS, N_USERS, logs, showings, times
 from tolerances import close
@@ -75,12 +76,12 @@ def test_chunks_of_queries_retrieve_what_all_at_once_retrieves(
     dataset = dataset_of(log)
     queries = [(user, time) for user in range(N_USERS) for time in (3, 9)]
     whole = retrieved_by(dataset, queries)
-    monkeypatch.setattr(retrieved_candidates, "CHUNK_CELLS", queries_at_once * N_ITEMS)
+    monkeypatch.setattr(retrieve, "CHUNK_CELLS", queries_at_once * N_ITEMS)
     same(retrieved_by(dataset, queries), whole, "float32")
 
 
 def test_scores_of_the_catalogue_are_handed_over_chunk_by_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retrieved_candidates, "CHUNK_CELLS", 2 * N_ITEMS)
+    monkeypatch.setattr(retrieve, "CHUNK_CELLS", 2 * N_ITEMS)
     dataset = dataset_of([Event(0, 1, 1), Event(1, 2, 2)])
     queries = [(0, 5), (1, 5), (2, 5)]
     shown: list[tuple[int, dict[str, np.ndarray]]] = []

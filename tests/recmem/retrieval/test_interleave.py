@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.retrieval.retrieve import RetrievalConfig, retrieve
+from recmem.retrieval.interleave import RetrievalConfig, interleave
 
 N_ITEMS = 6
 ORDERS = st.permutations(range(N_ITEMS))
@@ -42,15 +42,15 @@ def test_sources_are_interleaved_by_hand() -> None:
         "first": np.array([[9, 8, 7, 0, 0, 0]], np.float32),
         "second": np.array([[9, 0, 0, 8, 7, 6]], np.float32),
     }
-    assert retrieve(sources, excluded([[]]), 5).to_lists() == [[0, 1, 3, 2, 4]]
-    assert retrieve(sources, excluded([[0, 3]]), 3).to_lists() == [[1, 4, 2]]
+    assert interleave(sources, excluded([[]]), 5).to_lists() == [[0, 1, 3, 2, 4]]
+    assert interleave(sources, excluded([[0, 3]]), 3).to_lists() == [[1, 4, 2]]
 
 
 @given(SOURCES, SEEN, st.integers(1, N_ITEMS + 2))
 def test_candidates_are_those_of_the_slow_rounds(
     orders: list[list[list[int]]], seen: list[set[int]], n_candidates: int
 ) -> None:
-    found = retrieve(as_sources(orders), excluded(seen), n_candidates).to_lists()
+    found = interleave(as_sources(orders), excluded(seen), n_candidates).to_lists()
     assert found == [slow(orders, query, seen[query], n_candidates) for query in range(2)]
 
 
@@ -59,27 +59,27 @@ def test_fewer_candidates_are_the_first_of_more(
     orders: list[list[list[int]]], seen: list[set[int]], n_candidates: int
 ) -> None:
     rows = excluded(seen)
-    fewer, more = (retrieve(as_sources(orders), rows, n).to_lists() for n in (n_candidates, N_ITEMS))
+    fewer, more = (interleave(as_sources(orders), rows, n).to_lists() for n in (n_candidates, N_ITEMS))
     assert fewer == [row[:n_candidates] for row in more]
 
 
 @given(SOURCES)
 def test_queries_of_a_batch_retrieve_as_single_ones(orders: list[list[list[int]]]) -> None:
     sources = as_sources(orders)
-    whole = retrieve(sources, excluded([[], []]), 4).to_lists()
+    whole = interleave(sources, excluded([[], []]), 4).to_lists()
     for query in range(2):
         single = {name: scores[query : query + 1] for name, scores in sources.items()}
-        assert retrieve(single, excluded([[]]), 4).to_lists() == whole[query : query + 1]
+        assert interleave(single, excluded([[]]), 4).to_lists() == whole[query : query + 1]
 
 
 def test_negative_scores_are_not_taken_for_excluded_items() -> None:
     scores = {"only": np.array([[-3.0, -1.0, -2.0]], np.float32)}
-    assert retrieve(scores, excluded([[1]], n_items=3), 3).to_lists() == [[2, 0]]
+    assert interleave(scores, excluded([[1]], n_items=3), 3).to_lists() == [[2, 0]]
 
 
 def test_scores_are_left_as_they_are() -> None:
     scores = np.array([[3.0, 1.0, 2.0]], np.float32)
-    retrieve({"only": scores}, excluded([[0]], n_items=3), 3)
+    interleave({"only": scores}, excluded([[0]], n_items=3), 3)
     assert scores.tolist() == [[3.0, 1.0, 2.0]]
 
 

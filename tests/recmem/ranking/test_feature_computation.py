@@ -13,8 +13,8 @@ from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FE
 from feature_store.ragged import Ragged
 from five_item_dataset import CONFIG, dataset_of, matcher
 from five_item_features import batch_of, given_to
-from recmem.ranking.feature_reads import FeatureReads, read_item_counters
-from recmem.ranking.given_candidates import candidate_features
+from recmem.ranking.feature_computation import FeatureContext, compute_item_counters
+from recmem.ranking.given_features import candidate_features
 from slow_reference import Event
 from strategies import LAST_TIME, N_ITEMS, N_USERS, times
 from tolerances import close
@@ -71,20 +71,20 @@ def test_a_read_that_several_features_share_runs_once() -> None:
     dataset = dataset_of([Event(0, 1, 1)])
     calls: list[int] = []
 
-    def read(reads: FeatureReads) -> np.ndarray:
-        calls.append(len(reads.queries))
-        return reads.pair_times
+    def read(context: FeatureContext) -> np.ndarray:
+        calls.append(len(context.queries))
+        return context.pair_times
 
     queries = batch_of(dataset, [(0, 5), (1, 7)])
-    first = FeatureReads(dataset, matcher(), queries, Ragged.from_lists([[1, 2], [3]]))
+    first = FeatureContext(dataset, matcher(), queries, Ragged.from_lists([[1, 2], [3]]))
     assert first.once(read).tolist() == [5, 5, 7]
     assert first.once(read) is first.once(read)
     assert calls == [2]
-    FeatureReads(dataset, matcher(), queries, first.candidates).once(read)
+    FeatureContext(dataset, matcher(), queries, first.candidates).once(read)
     assert calls == [2, 2]
 
 
 def test_counters_without_pairs_are_empty_columns() -> None:
     dataset = dataset_of([Event(0, 1, 1)])
-    reads = FeatureReads(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([[]]))
-    assert all(len(column) == 0 for column in read_item_counters(reads).values())
+    reads = FeatureContext(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([[]]))
+    assert all(len(column) == 0 for column in compute_item_counters(reads).values())

@@ -83,7 +83,7 @@ class AsOfIndex:
     def ends(self, keys: IntArray, times: IntArray) -> IntArray:
         """Where the rows known at `times` (microseconds) end in `order`; a key of -1 has none."""
         if len(keys) == len(times) > MANY and find_spec("numba") is not None:
-            from feature_store.point_in_time.as_of_index_numba import ends_of  # an extra, and slow to import
+            from feature_store.point_in_time.as_of_join_numba import ends_of  # an extra, and slow to import
 
             return ends_of(self._begins, self._known_by_key, keys, times)
         ends = _places(self._sorted, keys * self._stride + self.known_until(times), side="left")
@@ -121,7 +121,7 @@ def _places(numbers: IntArray, wanted: IntArray, *, side: Literal["left", "right
 
 def _order(keys: IntArray, begins: IntArray) -> IntArray:
     if len(keys) > MANY and find_spec("numba") is not None:
-        from feature_store.point_in_time.as_of_index_numba import order_by_key  # an extra, and slow to import
+        from feature_store.point_in_time.as_of_join_numba import order_by_key  # an extra, and slow to import
 
         return order_by_key(keys, begins)
     return stable_order(keys)

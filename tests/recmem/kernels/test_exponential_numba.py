@@ -8,7 +8,7 @@ import pytest
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
-from recmem.kernels.exp_numba import exp
+from recmem.kernels.exponential_numba import exp
 
 
 def test_the_exponential_is_within_two_ulp_of_the_exact_one() -> None:

@@ -1,0 +1,127 @@
+"""How features are computed, from the pairs of some queries with the dataset and the match as of each query's time.
+
+Each function below serves one or several features of the table. It takes the `FeatureContext` of some pairs and returns
+one column, or several by the name of their feature: float32[pair], or float32[query] for features of the query.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar, cast
+
+import numpy as np
+import torch
+
+from feature_store.arrays import Float32Array, IntArray
+from feature_store.point_in_time.counters import item_counters, user_counters
+from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
+from feature_store.ragged import Ragged
+from recmem.dataset.covisitation_models import covisitation_by_refresh
+from recmem.dataset.dataset import Dataset
+from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.matcher import Matcher
+
+T = TypeVar("T")
+FeatureColumns = Mapping[str, Float32Array]
+"""Several columns by the name of their feature."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureContext:
+    """The pairs whose features are computed, and the data that these are computed from."""
+
+    dataset: Dataset
+    """`dataset.reads` is the event log as of any time, see `feature_store.point_in_time.read_protocol.AsOf`."""
+    matcher: Matcher
+    queries: QueryBatch
+    candidates: Ragged
+    """Per query the rows of its candidates. Rows from `len(dataset.catalogue)` on are texts that are not in it."""
+    _results: dict[object, object] = field(default_factory=dict, repr=False)
+
+    def once(self, compute: Callable[[FeatureContext], T]) -> T:
+        """`compute(self)`, run on the first call only: features that share a computation call it through this."""
+        if compute not in self._results:
+            self._results[compute] = compute(self)
+        return cast(T, self._results[compute])
+
+    @cached_property
+    def query_of_pair(self) -> IntArray:
+        """int64[pair]"""
+        return self.candidates.row_index
+
+    @cached_property
+    def pair_times(self) -> IntArray:
+        """The time of each pair's query, microseconds: int64[pair]. A feature may use what was known before it."""
+        return self.queries.times[self.query_of_pair]
+
+
+def compute_match(context: FeatureContext) -> FeatureColumns:
+    """The features in `MATCH_FEATURES`."""
+    return context.matcher.pair_features(context.queries.histories, context.candidates)
+
+
+def compute_covisitation(context: FeatureContext) -> FeatureColumns:
+    """How each candidate goes with its query's history; 0 for texts that are not in the catalogue."""
+    n_pairs = len(context.candidates.values)
+    columns = {name: np.zeros(n_pairs, np.float32) for name in COVISITATION_FEATURES}
+    for rows, histories, model in covisitation_by_refresh(context.dataset, context.queries):
+        pairs = context.candidates.index_of(rows)
+        scores = model.pair_scores(histories, context.candidates.take(rows), n_threads=torch.get_num_threads())
+        for name, column in scores.items():
+            columns[name][pairs] = column
+    return columns
+
+
+def compute_item_counters(context: FeatureContext) -> FeatureColumns:
+    """Popularity in all windows, trend and age of each candidate.
+
+    Many pairs of a batch share their item and time. These are counted once, unless the table that finds them would be
+    larger than the pairs are many.
+    """
+    log = context.dataset.reads
+    config = context.dataset.config.counters
+    items = context.candidates.values
+    times, time_of_query = np.unique(context.queries.times, return_inverse=True)
+    n_items = int(items.max(initial=-1)) + 1
+    n_cells = len(times) * n_items
+    if n_cells > len(items):
+        return item_counters(log, items, context.pair_times, config)
+    # A cell is a (time, item): cell = time * n_items + item.
+    cell_of_pair = time_of_query[context.query_of_pair] * n_items + items
+    is_used = np.zeros(n_cells, bool)
+    is_used[cell_of_pair] = True
+    used = np.flatnonzero(is_used)
+    counters = item_counters(log, used % n_items, times[used // n_items], config)
+    number_of_pair = np.cumsum(is_used)[cell_of_pair] - 1
+    return {name: column[number_of_pair] for name, column in counters.items()}
+
+
+def compute_click_through(context: FeatureContext) -> FeatureColumns:
+    """Impressions of each candidate, and the share of them that was clicked."""
+    return context.dataset.clicks.features(context.candidates.values, context.pair_times)
+
+
+def compute_user_counters(context: FeatureContext) -> FeatureColumns:
+    """Events of each query's user, and the time since the last one: float32[query] each."""
+    queries = context.queries
+    return user_counters(context.dataset.reads, queries.users, queries.times, context.dataset.config.counters)
+
+
+def compute_memory_size(context: FeatureContext) -> Float32Array:
+    """log(1 + events in the history) of each query: float32[query]."""
+    return np.log1p(context.queries.histories.items.lengths).astype(np.float32)
+
+
+def compute_item_attributes(context: FeatureContext) -> FeatureColumns:
+    """`item_<name>` for every numeric column of the items table, NaN for texts that are not in the catalogue."""
+    catalogue = context.dataset.catalogue
+    items = context.candidates.values
+    in_catalogue = items < len(catalogue)
+    columns: dict[str, Float32Array] = {}
+    for name, numbers in catalogue.numbers().items():
+        column = np.full(len(items), np.nan, np.float32)
+        column[in_catalogue] = numbers[items[in_catalogue]]
+        columns[f"item_{name}"] = column
+    return columns

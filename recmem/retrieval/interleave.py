@@ -1,0 +1,71 @@
+"""The best items of several candidate sources, interleaved into one list per query."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import get_args
+
+import numpy as np
+import torch
+
+from feature_store.arrays import BoolArray, Float32Array, IntArray
+from feature_store.ragged import Ragged
+from recmem.kernels.top_k_torch import largest
+from recmem.matching.text_search import SearchBackend
+
+SOURCES = ("match_raw", "similarity_max", "together", "follow_recent", "ease_recent", "popularity_medium")
+"""Candidate sources: features that items are retrieved by. The match leads: it alone finds items without any event."""
+NOT_RETRIEVED = np.iinfo(np.int32).max
+"""Rank of an item that no source retrieves."""
+
+
+@dataclass(frozen=True)
+class RetrievalConfig:
+    """How many items are ranked for a query, and how they are found."""
+
+    candidates: int = 300
+    """Items per query, from all sources together."""
+    exclude_seen: bool = True
+    """Whether to leave out items that the user already has."""
+    whole_up_to: int = 50_000
+    """A catalogue with more items is not scored whole: see `recmem.retrieval.shortlist`."""
+    search: SearchBackend = "exact"
+    """How the nearest texts of such a catalogue are found. "faiss" is approximate and needs `recmem[faiss]`."""
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give items per query.")
+        if self.whole_up_to < 1:
+            raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
+        if self.search not in get_args(SearchBackend):
+            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Choose one of the two.")
+
+
+def interleave(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:
+    """The `n_candidates` items of each query that rank best in any source, the best first.
+
+    `sources` are scores, float32[query, item], higher is better. An item's rank is the best that any source gives it;
+    equal ranks go by the order of the sources. `excluded`, bool[query, item], are items to leave out. A query that has
+    fewer items left gets a shorter row.
+    """
+    n_queries, n_items = excluded.shape
+    depth = min(n_candidates, n_items)
+    query = np.arange(n_queries)[:, None]
+    # Interleaved: rank r of source s is r * n_sources + s, so no two sources give the same rank.
+    best_rank = np.full((n_queries, n_items), NOT_RETRIEVED, np.int32)
+    for number, scores in enumerate(sources.values()):
+        items = _best_items(scores, excluded, depth)  # [query, depth]
+        rank = np.arange(depth, dtype=np.int32) * len(sources) + number  # [depth]
+        best_rank[query, items] = np.minimum(best_rank[query, items], rank)
+    # A source has excluded items in its last ranks if it has too few others.
+    best_rank[excluded] = NOT_RETRIEVED
+    order = np.argsort(best_rank, axis=1, kind="stable")[:, :depth]  # [query, depth]
+    is_retrieved = np.take_along_axis(best_rank, order, axis=1) < NOT_RETRIEVED
+    return Ragged.from_lengths(order[is_retrieved].astype(np.int64), is_retrieved.sum(1))
+
+
+def _best_items(scores: Float32Array, excluded: BoolArray, depth: int) -> IntArray:
+    """int64[query, depth]: the items with the largest scores, excluded ones last. Equal scores go by item row."""
+    values = torch.from_numpy(np.where(excluded, np.finfo(scores.dtype).min, scores))
+    items: IntArray = largest(values, depth)[1].numpy()
+    return items
