@@ -11,16 +11,16 @@ from recmem.ranking.feature_table import Feature, item_attribute
 _HEAD = """\
 # Features
 
-What the ranker reads of a (query, candidate) pair, as of the query's time. This file is written from
-`recmem/ranking/feature_table.py` by `python -m recmem.ranking.feature_glossary`; how to add a feature stands in
-[adding_a_feature.md](adding_a_feature.md).
+What the ranker knows about a (query, candidate) pair, as of the query's time. Generated from
+`recmem/ranking/feature_table.py` with `python -m recmem.ranking.feature_glossary > docs/features.md`. See
+[adding_a_feature.md](adding_a_feature.md) for how to add one.
 
-The trees read every feature as its z-score within the query, `<name>_z`: how many standard deviations the candidate
-stands above the mean of the query's candidates. They also read the value itself where "raw" says yes, and only the
-value where a feature is the same for all candidates of a query. The linear blend reads z-scores only.
+Most features are used as z-scores within the query: how many standard deviations the candidate is above the mean of the
+query's candidates. Trees also use the value itself if "raw" says yes. A feature that is the same for all candidates of a
+query has no z-score and is used raw only. The linear blend uses z-scores only.
 
-The *memory* is the user's newest events before the query, the *history* the newest 200. Text similarities leave
-negative events out, unless a memory has no others.
+The *memory* is the user's latest 50 events before the query, the *history* the latest 200. Text similarities ignore
+negative events, unless the memory contains only negative events.
 """
 
 

@@ -46,7 +46,7 @@ class Feature:
     name: str
     group: Group
     meaning: str
-    """What it tells a person, with its unit and range: the text of the glossary."""
+    """Its glossary entry: what it means, with unit and range."""
     compute: Callable[[FeatureContext], Float32Array | FeatureColumns]
     """Gives the column: float32[pair], or float32[query] if `per_query`. A read that several features share gives all
     of them by name, and runs once."""
@@ -105,7 +105,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="similarity_last",
         group=Group.SIMILARITY,
-        meaning="Cosine between the item's text and the newest text in the memory. -1 to 1; 0 without a memory.",
+        meaning="Cosine between the item's text and the latest text in the memory. -1 to 1; 0 without a memory.",
         compute=compute_match,
     ),
     Feature(
@@ -227,7 +227,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="user_gap",
         group=Group.USER,
-        meaning="log(1 + time since the user's newest event, in lengths of the short window). 0 or more; -1 for a user "
+        meaning="log(1 + time since the user's latest event, in lengths of the short window). 0 or more; -1 for a user "
         "without any event.",
         compute=compute_user_counters,
         per_query=True,
@@ -236,7 +236,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="memory_size",
         group=Group.USER,
-        meaning="log(1 + events of the user that the match and co-visitation read: the newest 200 at most). 0 to 5.3.",
+        meaning="log(1 + events in the user's history, at most 200). 0 to 5.3.",
         compute=compute_memory_size,
         per_query=True,
         raw=True,
