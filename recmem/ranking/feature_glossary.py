@@ -16,8 +16,8 @@ What the ranker knows about a (query, candidate) pair, as of the query's time. G
 [adding_a_feature.md](adding_a_feature.md) for how to add one.
 
 Most features are used as z-scores within the query: how many standard deviations the candidate is above the mean of the
-query's candidates. Trees also use the value itself if "raw" says yes. A feature that is the same for all candidates of a
-query has no z-score and is used raw only. The linear blend uses z-scores only.
+query's candidates. Trees also use the value itself if "raw" says yes. A feature that is the same for all candidates of
+a query has no z-score and is used raw only. The linear blend uses z-scores only.
 
 The *memory* is the user's latest 50 events before the query, the *history* the latest 200. Text similarities ignore
 negative events, unless the memory contains only negative events.

@@ -1,0 +1,49 @@
+"""Output to the terminal: texts as they are, results on stdout, warnings and progress on stderr."""
+
+from __future__ import annotations
+
+import pytest
+
+from recmem.cli.console import Bars, complain, say, show_table
+
+
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("TERM", "dumb")
+
+
+def test_brackets_are_printed_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a title [bold] with [/brackets]")
+    show_table(("item [id]", "score"), [("x [red]", "1.0")])
+    out = capsys.readouterr().out
+    assert "a title [bold] with [/brackets]" in out
+    assert "item [id]" in out
+    assert "x [red]" in out
+
+
+def test_results_go_to_stdout_and_warnings_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    say("done")
+    complain("careful")
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("done\n", "careful\n")
+
+
+def test_numbers_of_a_table_are_aligned_to_the_right(capsys: pytest.CaptureFixture[str]) -> None:
+    show_table(("name", "value"), [("first", "1"), ("second", "100")])
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    (first,) = [line for line in lines if "first" in line]
+    (second,) = [line for line in lines if "second" in line]
+    assert len(first) == len(second)
+
+
+def test_a_stage_within_a_stage_gets_a_bar_of_its_own_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars()
+    with bars.stage("outer", 2) as advance_outer, bars.stage("inner", None) as advance_inner:
+        advance_inner(3)
+        advance_outer(2)
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "outer" in printed.err
+    assert "2/2" in printed.err
+    assert "3/3" in printed.err  # the total of a stage without one is what it did
