@@ -48,7 +48,7 @@ class ReportContent:
     """Facts about the data in reading order: users, items, events, ..."""
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
-    """Importance of each feature of the ranker with match (`Ranker.importance`)."""
+    """Importance of each feature of the ranker with text features (`Ranker.importance`)."""
     match_features: Collection[str] = ()
     """Features that come from texts; the plot sets them apart."""
     curves: Sequence[Panel] = ()

@@ -45,9 +45,10 @@ def _against_best_baseline(ledger: Ledger, metric: str) -> str:
     if not best_figure:
         return ""
     relation = "above" if ranker_figure > best_figure else "below"
+    distance = f"{abs(ranker_figure / best_figure - 1):.0%}"
     return (
-        f"The ranker with match is {abs(ranker_figure / best_figure - 1):.0%} {relation} the best ranking by a single "
-        f"signal, {row_label(best.name)} ({figure_text(best_figure)})."
+        f"The ranker with text features is {distance} {relation} the best ranking by a single signal, "
+        f"{row_label(best.name)} ({figure_text(best_figure)})."
     )
 
 

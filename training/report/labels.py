@@ -10,8 +10,8 @@ ROW_LABELS = {
     "covisitation": "co-visitation",
     "text_similarity": "untrained text similarity",
     "match_score": "match score",
-    WITHOUT_MATCH: "ranker without match",
-    WITH_MATCH: "ranker with match",
+    WITHOUT_MATCH: "ranker without text features",
+    WITH_MATCH: "ranker with text features",
 }
 """Row of the ledger -> its name for people."""
 
@@ -31,9 +31,9 @@ SLICE_LABELS = {
     "warm items": "warm items",
     "item young": "young items",
     "item old": "older items",
-    "memory 1-5": "users with 1 to 5 events",
-    "memory 6-20": "users with 6 to 20 events",
-    "memory 21+": "users with 21 or more events",
+    "memory 1-5": "users, 1-5 events",
+    "memory 6-20": "users, 6-20 events",
+    "memory 21+": "users, 21+ events",
 }
 """Slice of the ledger -> its name for people."""
 

@@ -54,7 +54,7 @@ def lift_figure(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> Figure:
         forest_chart(
             forest, [metric_label(name) for name in lifts], [(lift.difference, lift.ci95) for lift in lifts.values()]
         )
-        set_title(forest, "Lift: ranker with match minus without, with 95% intervals")
+        set_title(forest, "Lift: ranker with text features minus without, with 95% intervals")
     return figure
 
 
@@ -88,7 +88,7 @@ def importance_figure(
             [MATCH if name in match_features else BAR for name in shares],
             [f"{share:.1%}" for share in shares.values()],
         )
-        set_title(axes, "Feature importance in the ranker with match")
+        set_title(axes, "Feature importance in the ranker with text features")
     return figure
 
 

@@ -17,11 +17,11 @@ def show_ledger(ledger: Ledger) -> None:
     rankers = [number for number, row in enumerate(ledger.rows) if row.name in (WITHOUT_MATCH, WITH_MATCH)]
     show_table(headings, rows, marked=rankers)
     if ledger.slices:
-        headings = ["slice", "metric", "queries", "without match", "with match", "95% interval of the lift"]
+        headings = ["slice", "metric", "queries", "without", "with", "95% interval"]
         show_table(headings, _slices(ledger), n_words=2)
     for metric, lift in ledger.lift.items():
         say(
-            f"{metric_label(metric)}: {lift.without:.3f} without match, {lift.with_:.3f} with match "
+            f"{metric_label(metric)}: {lift.without:.3f} without text features, {lift.with_:.3f} with them "
             f"(lift {lift.difference:+.3f}, 95% interval {_interval(lift.ci95)})"
         )
 

@@ -25,7 +25,7 @@ DATE_CHARS = len("2026-03-01")
 
 
 def report_content(run: Run, model: Model, importance: dict[str, float], summary: RankSummary) -> ReportContent:
-    """All that the report shows beside the ledger; `importance` is that of the ranker with match."""
+    """All that the report shows beside the ledger; `importance` is that of the ranker with text features."""
     losses = read_loss_curves(run.folder("match"))
     return ReportContent(
         title="recmem: what the match of a text memory adds",

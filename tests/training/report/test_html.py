@@ -42,7 +42,7 @@ def test_the_page_shows_data_windows_figures_examples_and_how_to_reproduce_the_r
         headline(ledger()),
         "2,995",
         "2025-08-09",
-        "95% interval of the lift: NDCG@10 with match minus without, paired bootstrap over users",
+        "95% interval of the lift: NDCG@10 with text features minus without, paired bootstrap over users",
         "linear blend and LightGBM on counters",
         "0.142",
         "277 positives",

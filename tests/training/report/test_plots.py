@@ -20,9 +20,9 @@ def test_bars_are_as_long_as_the_figures_and_in_their_order() -> None:
     bars = plots.lift_figure(ledger()).axes[0]
     assert widths(bars) == [0.095, 0.142, 0.249]
     assert [label.get_text() for label in bars.get_yticklabels()] == [
-        "ranker without match",
+        "ranker without text features",
         "co-visitation",
-        "ranker with match",
+        "ranker with text features",
     ]
 
 
@@ -43,5 +43,9 @@ def test_importance_is_drawn_as_shares_of_the_whole() -> None:
 def test_the_curves_of_both_rankers_have_their_labels_and_the_colours_of_their_bars() -> None:
     curves = {"ranker_without_match": [0.1, 0.2], "ranker_with_match": [0.2, 0.4], "validation": [0.3, 0.3]}
     axes = plots.curves_figure([Panel("Rankers", "boosting round", "NDCG@10", curves)]).axes[0]
-    assert [text.get_text() for text in axes.texts] == ["ranker without match", "ranker with match", "validation"]
+    assert [text.get_text() for text in axes.texts] == [
+        "ranker without text features",
+        "ranker with text features",
+        "validation",
+    ]
     assert [line.get_color() for line in axes.lines] == [charts.WITHOUT, charts.MATCH, charts.CURVES[2]]

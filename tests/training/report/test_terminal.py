@@ -26,12 +26,12 @@ def test_rankings_slices_and_lifts_are_printed_under_their_plain_names(
     assert lines[0] == "1,386 queries after 2025-08-09, each ranking the whole catalogue (3,934 items)"
     assert "ranking NDCG@10 AUC Recall@10 MRR" in lines
     assert "untrained text similarity 0.050 - - -" in lines
-    assert "ranker with match 0.249 0.700 0.300 0.200" in lines
+    assert "ranker with text features 0.249 0.700 0.300 0.200" in lines
     assert "cold items Recall@10 265 0.000 0.540 +0.490 to +0.610" in lines
     assert "one user NDCG@10 1 0.300 0.200 too few users" in lines
     assert lines[-2:] == [
-        "NDCG@10: 0.095 without match, 0.249 with match (lift +0.154, 95% interval +0.140 to +0.170)",
-        "MRR: 0.200 without match, 0.200 with match (lift +0.000, 95% interval -0.010 to +0.010)",
+        "NDCG@10: 0.095 without text features, 0.249 with them (lift +0.154, 95% interval +0.140 to +0.170)",
+        "MRR: 0.200 without text features, 0.200 with them (lift +0.000, 95% interval -0.010 to +0.010)",
     ]
 
 
