@@ -10,8 +10,8 @@ TERMS = {
     "candidate": "An item that is ranked for a query.",
     "positive": "An item that should be ranked first: one that the user interacts with at the query's time for the "
     "first time, or a clicked item of an impression.",
-    "lift": "A metric of the ranker with text features minus that of the same ranker refitted without them, on the same "
-    "queries.",
+    "lift": "A metric of the ranker with text features minus that of the same ranker refitted without them, on the "
+    "same queries.",
     "95% interval": "The range of a lift under a paired bootstrap: users are drawn with replacement 2,000 times, and "
     "the interval spans the middle 95% of the resulting lifts. Above zero, chance does not explain the lift.",
     "NDCG@10": "How near the top the positives are: the sum of 1 / log2(1 + rank) over the positives among the first "
