@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from services import REDIS, redis_program
 
@@ -31,7 +33,8 @@ def running(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
     server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
     try:
-        client = redis.Redis(port=port)
+        # By address, since a minimal system does not resolve "localhost"; without retries, which are counted here.
+        client = redis.Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0))
         for _ in range(200):
             try:
                 client.ping()
