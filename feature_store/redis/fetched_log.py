@@ -140,7 +140,9 @@ class FetchedLog:
     def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
         """See `AsOf.item_counts`; the windows have to be those of the settings."""
         if tuple(windows) != self.windows:
-            raise ValueError(f"windows: expected {self.windows}, got {tuple(windows)}. Ask for what was fetched.")
+            raise ValueError(
+                f"windows: expected {self.windows}, got {tuple(windows)}. Read the windows that were fetched."
+            )
         # Rows from `n_items` on are items that are new to the process: the server has no events of them.
         known = np.where(items < self.n_items, items, -1)
         counters = self.counters[self.pair_index.find(known, times)]

@@ -61,7 +61,7 @@ class BundleConfig:
     dataset: DatasetConfig
     calibration: Calibration
     store: str | None
-    """Path of the store that it was trained from; None if the caller must give one."""
+    """Path of the store that it was trained on; None if the caller must give one."""
     store_versions: dict[str, int]
     """Version of each table at training time."""
     learned_until: int
@@ -95,7 +95,7 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
-            f"bundle: expected a new folder or an older bundle, got other files in {target}. Name another folder."
+            f"bundle: expected a new folder or an older bundle, got other files in {target}. Give another folder."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.parent.glob(f".{escape(target.name)}-*"))
@@ -130,7 +130,9 @@ def load_bundle(folder: str | Path) -> Bundle:
         sample = load_file(root / SELF_TEST)
     except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
         cause = str(error).partition("\n")[0]
-        raise refused(root, "weights and ranker of its own configuration", cause) from error
+        raise refused(
+            root, "weights and a ranker that fit its configuration", f"an error ({cause.rstrip('.')})"
+        ) from error
     bundle = Bundle(config, module.eval(), ranker)
     check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
@@ -159,9 +161,14 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
     try:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
         if not config.text_columns:
-            raise ValueError("config.text_columns: expected at least one, got none")
+            raise ValueError("config.text_columns: expected at least one column, got none")
         if not _FINGERPRINT.fullmatch(config.fingerprint):
-            raise ValueError(f"config.fingerprint: expected a short word, got {config.fingerprint[:80]!r}")
+            raise ValueError(
+                f"config.fingerprint: expected at most 64 letters, digits, - and _, got {config.fingerprint[:80]!r}"
+            )
     except (TypeError, ValueError) as error:
-        raise refused(root, "a configuration that this version of recmem knows", str(error)) from error
+        # The remedy of a setting's own error, after the first sentence, is for whoever chooses the settings.
+        problem = str(error).partition(". ")[0].rstrip(".")
+        remedy = "Load it with the version of recmem that wrote it, or train again."
+        raise DataError(f"bundle.{problem} in {root / MANIFEST}. {remedy}") from error
     return config

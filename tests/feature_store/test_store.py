@@ -140,7 +140,7 @@ def test_ids_come_back_as_the_first_append_had_them_in_every_table(store: Store)
     assert sorted(store.events().select("user_id", "item_id").rows()) == [(7, "i"), (8, "j"), (9, "9")]
     store.append_items(item_rows(item_id=[9], title=["nine"]))
     assert store.items().rows() == [("9", "nine")]
-    assert store.rejected()["reason"].to_list() == ["user_id: expected a whole number as id, got text"]
+    assert store.rejected()["reason"].to_list() == ["user_id: expected an integer id, got text that is not an integer"]
 
 
 def test_a_refused_table_changes_nothing(store: Store) -> None:
