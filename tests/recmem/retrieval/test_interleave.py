@@ -92,7 +92,7 @@ def test_no_candidates_are_refused() -> None:
     ("change", "message"),
     [
         ({"whole_up_to": 0}, r"whole_up_to: expected at least 1, got 0"),
-        ({"search": "near"}, r"search: expected exact or faiss, got 'near'"),
+        ({"search": "near"}, r"search: expected 'exact' or 'faiss', got 'near'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change: dict[str, object], message: str) -> None:

@@ -80,7 +80,7 @@ def test_the_packaged_encoder_is_refused_when_its_weights_are_not_the_original(
 def test_a_folder_with_pickled_weights_only_is_refused(light_folder: Path) -> None:
     (light_folder / "model.safetensors").unlink()
     (light_folder / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(ValueError, match=r"name: expected \*\.safetensors in .*, got none\. Save the model with"):
+    with pytest.raises(ValueError, match=r"encoder: expected \*\.safetensors in .*, got none\. Save the model with"):
         TextEncoder.load(EncoderConfig(str(light_folder)))
 
 
