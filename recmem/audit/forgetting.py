@@ -14,7 +14,7 @@ from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import bundle_folder, registered_versions
+from recmem.serving.registry import bundle_folder, registered_versions, tracking_at
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
@@ -49,7 +49,8 @@ def forget_user(
     Nothing else under a store is about users: text vectors belong to items, and scores are written elsewhere. The
     models that were trained on the user are looked up at `tracking_uri`, by default where MLflow is set to track.
     """
-    models, note = _trained_on(store, "user_id", user_id, tracking_uri)
+    with tracking_at(tracking_uri):
+        models, note = _trained_on(store, "user_id", user_id)
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
@@ -63,7 +64,8 @@ def forget_item(
     store: Store, item_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
 ) -> ForgetReceipt:
     """As `forget_user`, for an item. The vector of its text is removed too, unless another item has the same text."""
-    models, note = _trained_on(store, "item_id", item_id, tracking_uri)
+    with tracking_at(tracking_uri):
+        models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
     n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
@@ -97,16 +99,16 @@ def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:
     return own.join(others, on="text", how="anti")["text"].to_list()
 
 
-def _trained_on(store: Store, column: str, value: object, tracking_uri: str | None) -> tuple[tuple[str, ...], str]:
+def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ...], str]:
     """Registered models trained on rows of this id, and why they could not be looked up, if so."""
     try:
-        versions = registered_versions(tracking_uri)
+        versions = registered_versions()
     except (DataError, ImportError) as error:
         return (), str(error)
     models = []
     for uri, name in versions.items():
         try:
-            config = read_config(bundle_folder(uri, tracking_uri=tracking_uri))
+            config = read_config(bundle_folder(uri))
         except DataError as error:
             models.append(f"{name}, perhaps (it cannot be read: {str(error).partition('. ')[0]})")
             continue

