@@ -156,8 +156,8 @@ class FetchedLog:
     def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """Raises DataError: a server counts the events of an item, and does not keep the newest."""
         raise DataError(
-            "online: expected memories that hold when the last event of each item happened, got shared memories, "
-            "which do not. Load the model without `online`."
+            "online: expected the time of each item's last event, got shared memories, which do not keep it. "
+            "Load the model without `online`."
         )
 
 

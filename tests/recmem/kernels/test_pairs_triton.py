@@ -76,4 +76,4 @@ def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(RuntimeError, match="got 'triton': the memories hold slots that are retrieved"):
         match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, candidates)))  # type: ignore[arg-type]
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    assert "needs a CUDA device" in str(why_not(torch.device("cpu"), memories))
+    assert "Triton needs CUDA" in str(why_not(torch.device("cpu"), memories))

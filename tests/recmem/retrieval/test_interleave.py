@@ -84,7 +84,9 @@ def test_scores_are_left_as_they_are() -> None:
 
 
 def test_no_candidates_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"candidates: expected at least 1, got 0\. Give items per query\."):
+    with pytest.raises(
+        ValueError, match=r"candidates: expected at least 1, got 0\. Give the number of items per query\."
+    ):
         RetrievalConfig(candidates=0)
 
 

@@ -24,7 +24,7 @@ def test_the_callers_store_comes_before_that_of_the_training(tmp_path: Path) -> 
 
 
 def test_a_store_that_has_moved_is_reported_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"store: expected the store that the model was trained from, got none at"):
+    with pytest.raises(DataError, match=r"store: expected the store that the model was trained on, got none at"):
         open_store(None, trained=str(tmp_path / "moved"))
 
 
