@@ -156,7 +156,7 @@ class FetchedLog:
     def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """Raises DataError: a server counts the events of an item, and does not keep the newest."""
         raise DataError(
-            "online: expected the time of each item's last event, got shared memories, which do not keep it. "
+            "online: expected the last event time of each item, got shared memories, which do not keep it. "
             "Load the model without `online`."
         )
 

@@ -1,4 +1,4 @@
-"""Which store a model reads: the caller's before the one that it was trained from, and none if there is none."""
+"""Which store a model reads: the caller's before the one that it was trained on, and none if there is none."""
 
 from __future__ import annotations
 
