@@ -1,4 +1,4 @@
-"""The ground of recmem: durable tables, and the only place where rows are joined as of a point in time."""
+"""The feature store: durable tables, and point-in-time joins over them."""
 
 from feature_store.data_errors import DataError
 from feature_store.point_in_time.event_log import EventLog

@@ -70,7 +70,7 @@ class LocalTable(DeltaTable):
         root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
         paths = [uri if os.path.exists(uri) else unquote(uri) for uri in uris]
         if outside := [path for path in paths if "\0" in path or not Path(path).resolve().is_relative_to(root)]:
-            remedy = "The table's log was changed by hand: restore it from a backup."
+            remedy = "Restore the table's log from a backup: it was edited."
             raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {remedy}")
         return paths
 

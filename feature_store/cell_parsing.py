@@ -33,22 +33,22 @@ def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.
             return text, []
         return _ids_from_text(text, stored)
     if not (column.dtype.is_integer() or column.dtype.is_float()):
-        return _refused(column, pl.String(), "ids as text or whole numbers", "Cast the column to pl.String.")
+        return _refused(column, pl.String(), "ids as text or integers", "Cast the column to pl.String.")
     whole = _whole(column)
-    got = "a number that is no 64-bit whole number"
-    problems = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or whole numbers.")
+    got = "a number that is not a 64-bit integer"
+    problems = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or integers.")
     return (whole.cast(pl.String) if stored == pl.String else whole), problems
 
 
 def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[ColumnProblem]]:
     if stored != pl.Int64:
         ids = column.set((column == "").fill_null(value=False), None)
-        remedy = "Give the id, or leave the row out."
-        return ids, bad_cells(column, ids, expected="an id", got="an empty text", remedy=remedy)
+        remedy = "Give the id, or remove the row."
+        return ids, bad_cells(column, ids, expected="an id", got="empty text", remedy=remedy)
     whole = column.cast(pl.Int64, strict=False)
     ids = whole.set((whole.cast(pl.String) != column).fill_null(value=True), None)
     remedy = "The store's first append had integer ids; to use text ids, start a new store."
-    return ids, bad_cells(column, ids, expected="a whole number as id", got="text", remedy=remedy)
+    return ids, bad_cells(column, ids, expected="an integer id", got="text that is not an integer", remedy=remedy)
 
 
 def parse_names(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
@@ -65,12 +65,12 @@ def parse_names(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
 def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """Float64, from numbers, booleans or their text. NaN and infinity are problems, because they spoil every mean."""
     if not (column.dtype.is_numeric() or column.dtype in (*_TEXT, pl.Boolean)):
-        return _refused(column, pl.Float64(), "numbers", "Cast the column to pl.Float64, or leave it out.")
+        return _refused(column, pl.Float64(), "numbers", "Cast the column to pl.Float64, or drop it.")
     plain = column.cast(pl.String) if column.dtype in _TEXT else column
     numbers = plain.cast(pl.Float64, strict=False)
     numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
-    kind = "text that is no number" if column.dtype in _TEXT else "NaN or infinity"
-    remedy = "Use null where there is no number."
+    kind = "text that is not a number" if column.dtype in _TEXT else "NaN or infinity"
+    remedy = "Give null if there is no number."
     return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, remedy=remedy)
 
 
@@ -80,8 +80,8 @@ def parse_labels(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     if any(problem.rows is None for problem in problems):
         return numbers.cast(pl.Int8), problems
     labels = numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=True), None).cast(pl.Int8)
-    remedy = "Map the labels to 0 and 1 first."
-    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", remedy=remedy)
+    remedy = "Map the labels to 0 and 1."
+    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another number", remedy=remedy)
 
 
 def parse_positions(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
@@ -90,8 +90,8 @@ def parse_positions(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     if any(problem.rows is None for problem in problems):
         return numbers.cast(pl.Int32), problems
     positions = _whole(numbers).cast(pl.Int32, strict=False)
-    remedy = "Use null where there is no position."
-    problems += bad_cells(numbers, positions, expected="a whole number", got="another value", remedy=remedy)
+    remedy = "Give null if the position is unknown."
+    problems += bad_cells(numbers, positions, expected="a 32-bit integer", got="another number", remedy=remedy)
     return positions, problems
 
 
@@ -149,13 +149,15 @@ def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[C
     are_both_numbers = plain.dtype in _NUMBERS and stored in _NUMBERS
     are_both_times = plain.dtype in _TIMES and stored in _TIMES
     if not (is_either_text or are_both_numbers or are_both_times):
-        remedy = "Cast the column, or give it another name."
+        remedy = "Cast the column, or rename it."
         return _refused(plain, stored, f"{stored} as in the store", remedy)
     is_time_text = plain.dtype == pl.String and stored in _TIMES
     values = (parse_timestamps(plain)[0] if is_time_text else plain).cast(stored, strict=False)
-    remedy = "Convert it to the stored type, or give the column another name."
+    remedy = "Convert it to the stored type, or rename the column."
     expected = f"{stored} as in the store"
-    return values, bad_cells(plain, values, expected=expected, got=f"another {plain.dtype}", remedy=remedy)
+    return values, bad_cells(
+        plain, values, expected=expected, got=f"{plain.dtype} that does not convert to it", remedy=remedy
+    )
 
 
 def _whole(column: pl.Series) -> pl.Series:

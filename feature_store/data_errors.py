@@ -92,4 +92,4 @@ def _rows(mask: pl.Series | None) -> str:
         return ""
     rows = mask.arg_true()
     examples = ", ".join(str(row) for row in rows.head(_N_EXAMPLE_ROWS))
-    return f" ({len(rows):,} {'row' if len(rows) == 1 else 'rows'}, e.g. row {examples})"
+    return f" ({len(rows):,} {'row' if len(rows) == 1 else 'rows'}, e.g. row {examples}, counting from 0)"

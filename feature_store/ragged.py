@@ -35,7 +35,7 @@ class Ragged:
         covers_values = len(offsets) > 0 and offsets[0] == 0 and offsets[-1] == len(self.values)
         if not covers_values or bool((np.diff(offsets) < 0).any()):
             raise ValueError(
-                f"offsets: expected numbers from 0 to {len(self.values)} that never decrease, got {_excerpt(offsets)}. "
+                f"offsets: expected non-decreasing numbers from 0 to {len(self.values)}, got {_excerpt(offsets)}. "
                 "Build from lists with Ragged.from_lists, from lengths with Ragged.from_lengths."
             )
 

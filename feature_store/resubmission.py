@@ -52,7 +52,9 @@ def read_corrected(path: str | Path) -> list[dict[str, Any]]:
             malformed.append(number)
     if malformed:
         numbers = ", ".join(map(str, malformed[:_MAX_LINES_NAMED]))
-        raise DataError(f"rows: expected {', '.join(_KEYS)} on every line, got others on line {numbers}. {_WRITE_OUT}")
+        raise DataError(
+            f"rows: expected {', '.join(_KEYS)} on every line, got lines without them: {numbers}. {_WRITE_OUT}"
+        )
     return corrected
 
 
@@ -66,7 +68,9 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
     corrected = list(lines)
     unknown = {line["content_hash"] for line in corrected} - set(store.rejected()["content_hash"])
     if unknown:
-        raise DataError(f"rows: expected rejected rows, got {len(unknown)} that are not (any more). {_WRITE_OUT}")
+        raise DataError(
+            f"rows: expected rejected rows, got {len(unknown)} rows that are not, or no longer, rejected. {_WRITE_OUT}"
+        )
     # Every group is validated before the first append: if one cannot be read as a table, nothing changes.
     groups = [(_TABLES[name], group, _frame(group)) for (name, _), group in _by_table_and_types(corrected).items()]
     rejected_again = [rejected_rows(store.check(table, frame)) for table, _, frame in groups]
@@ -111,5 +115,5 @@ def _frame(lines: list[Mapping[str, Any]]) -> pl.DataFrame:
         return pl.DataFrame([line["row"] for line in lines], infer_schema_length=None)
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         cause = str(error).partition("\n")[0]
-        remedy = "Use text and numbers as cells."
-        raise DataError(f"rows: expected cells of a table, got others ({cause}). {remedy}") from error
+        remedy = "Use text and numbers only."
+        raise DataError(f"rows: expected cells of a table, got values that are not ({cause}). {remedy}") from error

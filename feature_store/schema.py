@@ -183,9 +183,7 @@ def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:
         if column.required and column.name not in frame.columns
     ]
     if frame.is_empty():
-        problems.append(
-            ColumnProblem("", "at least one row", "0 rows", "Check the file or the query that it comes from.")
-        )
+        problems.append(ColumnProblem("", "at least one row", "0 rows", "Check the file or query that it comes from."))
     return problems
 
 
@@ -197,7 +195,7 @@ def _read_column(
     cells = frame[column.name]
     values, problems = parse_ids(cells, stored) if column.parse is None else column.parse(cells)
     if column.required and cells.null_count() and not any(problem.rows is None for problem in problems):
-        remedy = "Fill it in, or leave the row out."
+        remedy = "Fill it in, or remove the row."
         problems = [ColumnProblem(column.name, _what(column), "null", remedy, cells.is_null()), *problems]
     return values.cast(column.dtype) if column.parse is not None else values, problems
 
@@ -221,10 +219,10 @@ def _read_extra(
             continue
         if not _is_usable_name(name, taken):
             remedy = (
-                f"Rename it: printable, not empty, without {_FORBIDDEN_IN_NAMES}, and different from the other names "
-                "in more than its capitals."
+                f"Rename it: a name must be printable, not empty and without {_FORBIDDEN_IN_NAMES}, and differ from "
+                "the others in more than upper and lower case."
             )
-            problems.append(ColumnProblem(name, "another name", repr(name), remedy))
+            problems.append(ColumnProblem(name, "a usable column name", repr(name), remedy))
             continue
         taken.add(name)
         values, found = _read_attribute(frame[name], stored.get(name))
@@ -248,8 +246,10 @@ def _cancels_problems(columns: Mapping[str, pl.Series]) -> list[ColumnProblem]:
     cancels_itself = (columns["cancels"] == columns["event_id"]).fill_null(value=False)
     if not cancels_itself.any():
         return []
-    remedy = "Give a cancellation an id of its own, or none."
-    return [ColumnProblem("cancels", "the event_id of another row", "the row's own", remedy, cancels_itself)]
+    remedy = "Give the cancellation an event_id of its own, or none."
+    return [
+        ColumnProblem("cancels", "the event_id of an earlier event", "the row's own event_id", remedy, cancels_itself)
+    ]
 
 
 def _text_problems(columns: Mapping[str, pl.Series], table: Table) -> list[ColumnProblem]:

@@ -65,7 +65,7 @@ class Store:
         """Creates an empty store in a local folder or at an object store's URL. Raises DataError if one exists."""
         store = cls(path, storage_options=storage_options)
         if not store._create():
-            raise DataError(f"store.path: expected no store yet, got one at {store.path!r}. Use Store.open.")
+            raise DataError(f"store.path: expected a path without a store, got one at {store.path!r}. Use Store.open.")
         return store
 
     @classmethod
@@ -73,7 +73,10 @@ class Store:
         """Opens an existing store. Raises DataError if there is none."""
         store = cls(path, storage_options=storage_options)
         if store._delta(REJECTED) is None:
-            raise DataError(f"store.path: expected a store, got none at {store.path!r}. Check it, or use Store.create.")
+            raise DataError(
+                f"store.path: expected a store, got none at {store.path!r}. Check the path, or create a "
+                "store: `recmem ingest`, or Store.create."
+            )
         return store
 
     @classmethod
@@ -92,7 +95,7 @@ class Store:
         """
         if table not in _WRITES:
             names = ", ".join(table.name for table in _WRITES)
-            raise ValueError(f"table: expected one of {names}, got {table.name}. Append to the table of the rows.")
+            raise ValueError(f"table: expected one of {names}, got {table.name}. Append to one of these tables.")
         checked = self._checked(frame, table)
         rejected = rejected_rows(checked)
         if rejected.height:
@@ -151,7 +154,7 @@ class Store:
             return scan(delta, table.schema()).collect()
         except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
             expected = "a version that can still be read"
-            remedy = "Forgetting a user or an item erases old versions; read the newest."
+            remedy = "Forgetting a user or an item deletes old versions. Read the newest one."
             raise DataError(
                 f"{table.name}.version: expected {expected}, got {version}, which is gone. {remedy}"
             ) from error
@@ -209,7 +212,7 @@ class Store:
         except (DeltaError, OSError) as error:
             cause = str(error).partition("\n")[0]
             got = f"{self.path!r} ({cause})"
-            remedy = "Choose another folder, or correct its permissions."
+            remedy = "Choose another folder, or change its permissions."
             raise DataError(f"store.path: expected a folder that can be written, got {got}. {remedy}") from error
 
     def _delta(self, table: Table) -> DeltaTable | None:
@@ -257,7 +260,7 @@ class Store:
         def attempt() -> TableChange:
             delta = self._delta(table)
             if delta is None:
-                raise DataError(f"store.{table.name}: expected the table, got none. Use Store.open_or_create.")
+                raise DataError(f"store.{table.name}: expected a table, got none yet. Append rows to it first.")
             with failures(self._uri(table)):
                 return write(delta)
 
@@ -267,5 +270,5 @@ class Store:
 def _check_version(table: Table, version: int | None, delta: DeltaTable | None) -> None:
     newest = -1 if delta is None else delta.version()
     if version is not None and not 0 <= version <= newest:
-        expected = f"a version from 0 to {newest}" if delta else "no version, there is no table yet"
+        expected = f"a version from 0 to {newest}" if delta else "no version, because the table does not exist yet"
         raise DataError(f"{table.name}.version: expected {expected}, got {version}. See Store.versions().")

@@ -28,9 +28,9 @@ def read_table(path: str, *, table: str) -> pl.DataFrame:
             The message names `table`.
     """
     if "://" not in path and not os.path.exists(path):
-        raise _refusal(table, f"nothing at {path!r}", "Check the path; it is relative to the working directory.")
+        raise _refusal(table, f"nothing at {path!r}", "Check the path, which is relative to the working directory.")
     if "://" not in path and os.path.isfile(path) and os.path.getsize(path) == 0:
-        raise _refusal(table, f"an empty file at {path!r}", "Check the program that writes it.")
+        raise _refusal(table, f"an empty file at {path!r}", "Check how the file was written.")
     try:
         frame = _reader(path, table)(path)
     except BaseException as error:

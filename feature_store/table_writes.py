@@ -129,7 +129,7 @@ def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -
         # The check has read the frame as stored, so any other clash comes from a writer that committed since.
         if {stored, given} != {pl.Int64(), pl.Float64()}:
             expected = f"{stored} as another writer has just stored it"
-            remedy = "Repeat the append, which reads the column as it is now."
+            remedy = "Repeat the append: it will read the column as it is now."
             raise DataError(f"items.{name}: expected {expected}, got {given}. {remedy}")
     return newest.with_columns(pl.col(name).cast(pl.Float64) for name in clashes)
 

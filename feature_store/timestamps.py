@@ -30,7 +30,7 @@ _ISO = (
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
 _EXPECTED = "a time"
-_REMEDY = "Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261."
+_REMEDY = "Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261."
 
 
 def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:

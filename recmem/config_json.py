@@ -39,9 +39,12 @@ def from_json(annotation: Any, value: Any, where: str = "config") -> Any:
 def _dataclass(annotation: Any, value: Any, where: str) -> Any:
     _checked(isinstance(value, dict), value, "an object", where)
     names = {field.name for field in fields(annotation)}
-    if set(value) != names:
-        differing = ", ".join(sorted(set(value) ^ names))
-        raise ValueError(f"{where}: expected the keys {', '.join(sorted(names))}, got a difference in {differing}")
+    missing = sorted(names - set(value))
+    unknown = sorted(set(value) - names)
+    if missing or unknown:
+        found = [("missing keys", missing), ("unknown keys", unknown)]
+        got = " and ".join(f"{kind} ({', '.join(keys)})" for kind, keys in found if keys)
+        raise ValueError(f"{where}: expected the keys of {annotation.__name__}, got {got}")
     hints = get_type_hints(annotation)
     return annotation(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
 

@@ -1,3 +1,3 @@
-"""Everything that learns, evaluates or reports; the only floor that writes to MLflow's tracking."""
+"""Training, evaluation and reports. No other package writes to MLflow."""
 
 __all__: list[str] = []

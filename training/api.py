@@ -51,7 +51,7 @@ def train(
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
             clicked. Where there are any, they are the queries that are learned from and measured.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
-        store: The store to add the tables to and to train from; `out`/store by default.
+        store: The store to add the tables to and to train on; `out`/store by default.
         encoder: A local folder or a Hugging Face id; all-MiniLM-L6-v2 by default, which needs no download.
         candidates: Items that are retrieved and ranked per query.
         exclude_seen: Leave items that the user already has out of the ranking.
@@ -99,7 +99,8 @@ def training_config(
     """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
     if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
         raise ValueError(
-            f"positive_from, negative_to: expected finite numbers, got {positive_from}, {negative_to}. Give ratings."
+            f"positive_from, negative_to: expected finite numbers, got {positive_from} and {negative_to}. "
+            "Give finite ratings."
         )
     return TrainingConfig(
         encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),

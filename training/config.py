@@ -44,7 +44,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         if self.seed < 0:
-            raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a whole number.")
+            raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
 
     def match_config(self, dim: int) -> MatchConfig:
         """The match module's shape, for an encoder whose vectors have `dim` numbers."""

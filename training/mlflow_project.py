@@ -18,10 +18,18 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-Out = Annotated[Path, typer.Option(help="Output folder of the run, shared by its steps.")]
-File = Annotated[str, typer.Option(help="Table to add (Parquet, CSV, JSON lines); empty if the store already has it.")]
-StorePath = Annotated[str, typer.Option(help="The store; empty for OUT/store.")]
-Seed = Annotated[float, typer.Option(min=0, help="Random seed (a float, since MLflow has no integer parameters).")]
+Out = Annotated[Path, typer.Option(metavar="PATH", help="Output folder of the run, shared by its steps.")]
+File = Annotated[
+    str,
+    typer.Option(
+        metavar="PATH|URL",
+        help="Table to add (Parquet, CSV, JSON lines, Arrow or Delta); empty if the store already has it.",
+    ),
+]
+StorePath = Annotated[str, typer.Option(metavar="PATH|URL", help="The store; empty for OUT/store.")]
+Seed = Annotated[
+    float, typer.Option(metavar="N", min=0, help="Random seed: a float, because MLflow has no integer parameters.")
+]
 
 
 @app.command(cls=GuardedCommand)
@@ -73,12 +81,14 @@ def evaluate(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
 
 @app.command(cls=GuardedCommand)
 def score(
-    candidates: Annotated[Path, typer.Option(help="Parquet file of candidates.")],
-    out: Annotated[Path, typer.Option(help="Output Parquet file.")],
-    model: Annotated[str, typer.Option(help="Bundle folder, or models:/name@alias.")] = "models:/recmem@champion",
+    candidates: Annotated[Path, typer.Option(metavar="PATH", help="Parquet file of candidates.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="Output Parquet file.")],
+    model: Annotated[
+        str, typer.Option(metavar="PATH|URI", help="Bundle folder, or models:/name@alias.")
+    ] = "models:/recmem@champion",
     store: StorePath = "",
 ) -> None:
-    """Score candidates in batch."""
+    """Score a Parquet file of candidates."""
     from recmem.cli.score import score as score_candidates
 
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)

@@ -56,5 +56,5 @@ def _example_candidates(run: Run) -> pl.DataFrame:
 def _test_figures(run: Run) -> TestFigures:
     path = run.folder("evaluate") / TEST_FIGURES
     if not path.is_file():
-        raise DataError(f"out: expected {path} from the step evaluate, got no file. Run the step evaluate again.")
+        raise DataError(f"out: expected {path} from the step `evaluate`, got no file. Run that step again.")
     return read_test_figures(path)

@@ -101,5 +101,5 @@ def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfi
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another.") from error
+        raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another folder.") from error
     return Run(folder, Store.open_or_create(store or folder / "store"), tables, config, progress)

@@ -57,7 +57,7 @@ def split_times(times: IntArray, config: SplitConfig) -> Split:
     if len(distinct) < FEWEST_TIMES:
         raise DataError(
             f"events.timestamp: expected at least {FEWEST_TIMES} distinct timestamps, got {len(distinct)}. "
-            "The log is split by time into parts for the match module, the ranker and the test."
+            "The match module, the ranker and the test each need a part. Give a log with events at more times."
         )
     # Share of the events up to and including each distinct time.
     share = np.cumsum(counts) / counts.sum()

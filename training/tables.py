@@ -93,6 +93,6 @@ def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
         if dtype == pl.Object:
             raise DataError(
                 f"{name}.{column}: expected values of one type, got Python objects. "
-                "Convert the column, to text for example."
+                "Convert the column, for example to text."
             )
     return frame

@@ -58,10 +58,14 @@ def read_training_data(
     events = store.events()
     for name, table in (("items", items), ("events", events)):
         if not len(table):
-            raise DataError(f"{name}: expected rows, got an empty table. Ingest {name} first.")
+            raise DataError(
+                f"{name}: expected rows, got an empty table. Ingest {name} first, with `recmem ingest` or --{name}."
+            )
     texts = tuple(text_columns(items))
     if not texts:
-        raise DataError("items: expected at least one text column, got none. Add a title or a description.")
+        raise DataError(
+            "items: expected at least one text column, got none. Add a column such as title or description."
+        )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     impressions = store.impressions()
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)

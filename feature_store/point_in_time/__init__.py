@@ -1,1 +1,1 @@
-"""Every read as of a time: histories, counters, item-item models. The only place that joins rows on time."""
+"""Point-in-time reads: histories, counters and item-item models as of a time. No other package joins rows on time."""

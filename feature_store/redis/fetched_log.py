@@ -140,7 +140,9 @@ class FetchedLog:
     def item_counts(self, items: IntArray, times: IntArray, windows: Sequence[int]) -> list[IntArray]:
         """See `AsOf.item_counts`; the windows have to be those of the settings."""
         if tuple(windows) != self.windows:
-            raise ValueError(f"windows: expected {self.windows}, got {tuple(windows)}. Ask for what was fetched.")
+            raise ValueError(
+                f"windows: expected {self.windows}, got {tuple(windows)}. Read the windows that were fetched."
+            )
         # Rows from `n_items` on are items that are new to the process: the server has no events of them.
         known = np.where(items < self.n_items, items, -1)
         counters = self.counters[self.pair_index.find(known, times)]
@@ -154,8 +156,8 @@ class FetchedLog:
     def item_lasts(self, items: IntArray, times: IntArray) -> tuple[IntArray, IntArray]:
         """Raises DataError: a server counts the events of an item, and does not keep the newest."""
         raise DataError(
-            "online: expected memories that hold when the last event of each item happened, got shared memories, "
-            "which do not. Load the model without `online`."
+            "online: expected the last event time of each item, got shared memories, which do not keep it. "
+            "Load the model without `online`."
         )
 
 

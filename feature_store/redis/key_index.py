@@ -41,5 +41,7 @@ class KeyIndex:
             is_found = (rows >= 0) & (nearest_time == times) & (self.keys[at] == keys)
             found = np.where(is_found, self.positions[at], n_keys)
         if not (is_found | (rows < 0)).all():
-            raise ValueError("request: expected users, items and times that were fetched, got others. Fetch them too.")
+            raise ValueError(
+                "request: expected users, items and times that were fetched, got some that were not. Fetch them too."
+            )
         return found

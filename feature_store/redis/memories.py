@@ -78,10 +78,10 @@ class RedisMemories:
         on_failure: Literal["error", "tables"] = "error",
     ) -> None:
         if not (timeout > 0 and keep_days > 0):
-            got = f"{timeout} and {keep_days}"
+            got = f"timeout {timeout} and keep_days {keep_days}"
             raise DataError(f"online: expected a timeout and keep_days above 0, got {got}. Raise them.")
         if on_failure not in ("error", "tables"):
-            raise DataError(f"online.on_failure: expected error or tables, got {on_failure!r}. Choose one.")
+            raise DataError(f"online.on_failure: expected 'error' or 'tables', got {on_failure!r}. Use one of the two.")
         self.on_failure = on_failure
         self._keep_s = max(int(keep_days * _SECONDS_PER_DAY), 1)
         address, _, name = url.partition("#")

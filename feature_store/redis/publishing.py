@@ -158,8 +158,9 @@ def _restrict_answers(server: Server, settings: MemorySettings, horizon: int) ->
     """Lets the server answer only what both the old and the new state can answer."""
     stored, window, stored_horizon = server.meta("settings", "window", "horizon")
     if stored is not None and stored != settings.to_json():
-        remedy = "Use another name (redis://host:port/db#name), or remove the others (RedisMemories.clear)."
-        raise DataError(f"online: expected memories of the same signals under {server.prefix!r}, got others. {remedy}")
+        remedy = "Use another name (redis://host:port/db#name), or delete these memories (RedisMemories.clear)."
+        expected = f"memories with this model's settings under {server.prefix!r}"
+        raise DataError(f"online: expected {expected}, got memories with different settings. {remedy}")
     if window is not None and stored_horizon is not None:
         server.set_meta("horizon", max(int(stored_horizon), horizon))
         server.set_meta("window", min(int(window), settings.window))

@@ -1,4 +1,4 @@
-"""One Redis server: runs the scripts of this folder on it, and turns its errors into ours."""
+"""One Redis server: runs this folder's scripts on it, and reports its errors as DataError."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import Any
-from urllib.parse import urlsplit
 
 from feature_store.data_errors import DataError
 
@@ -18,8 +17,9 @@ _CALLS_PER_BATCH = 500
 """Script calls that are sent before waiting for their answers."""
 _KEYS_PER_SCAN = 1000
 _SHARED = "shared_functions"
-_PUBLISH = "Run recmem publish, with this model and its store."
-_READ_TABLES = "Ask for a later time, or load the model without `online`."
+_PUBLISH = "Run `recmem publish` with this model and its store."
+_READ_TABLES = "Use a later time, or load the model without `online`."
+_MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 class UnavailableError(DataError):
@@ -32,26 +32,29 @@ class Server:
     def __init__(self, url: str, prefix: str, timeout: float) -> None:
         """`timeout`: seconds to connect, and for each answer.
 
-        Raises RuntimeError if the package redis is not installed, DataError if the URL is no Redis URL.
+        Raises DataError if the package redis is not installed, or the URL is not a Redis URL.
         """
         try:
             import redis
             from redis.backoff import NoBackoff
             from redis.retry import Retry
         except ImportError as error:
-            raise RuntimeError("shared memories in Redis need its client: pip install 'recmem[redis]'") from error
+            raise DataError(
+                "online: expected the Python package redis, got none. Run pip install 'recmem[redis]'."
+            ) from error
         self.prefix = prefix
         self._timeout = timeout
         self._errors = redis.exceptions
+        self.shown = _without_password(url)
         try:
-            self.shown = _without_password(url)
             # A broken connection is opened once more. A timeout is not retried, because the caller has waited already.
             retry = Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
             self.client = redis.Redis.from_url(
                 url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=retry, client_name="recmem"
             )
         except ValueError as error:
-            raise DataError(f"online: expected redis://host:port/db, got {url!r} ({error}). Check it.") from error
+            remedy = "Check the URL; special characters in a password have to be percent-encoded."
+            raise DataError(f"online: expected redis://host:port/db, got {self.shown!r}. {remedy}") from error
         self._scripts: dict[str, Any] = {}
 
     def call(self, name: str, arguments: Sequence[Argument]) -> Any:
@@ -120,11 +123,12 @@ class Server:
             yield
         except self._errors.TimeoutError as error:
             got = f"none within {self._timeout:g} s"
-            remedy = "Check the server's load, or raise the timeout (timeout=)."
+            remedy = "Check the server's load, or raise RedisMemories(timeout=...)."
             raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
         except self._errors.ConnectionError as error:
-            remedy = "Check that the server runs and can be reached."
-            raise UnavailableError(f"online: expected an answer from {self.shown}, got {error}. {remedy}") from error
+            got = f"an error ({str(error).rstrip('.')})"
+            remedy = "Check that the server runs, and the URL's host, port and password."
+            raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
         except self._errors.RedisError as error:
             raise self._in_words(str(error)) from error
 
@@ -139,12 +143,12 @@ class Server:
                 got = "none, or an unfinished publish"
                 remedy = _PUBLISH
             case "settings":
-                expected = "memories that were written with this model's settings"
-                got = f"others at {where}"
+                expected = "memories with this model's settings"
+                got = f"memories with different settings at {where}"
                 remedy = _PUBLISH
             case "window":
-                expected = "counts over this model's windows"
-                got = f"windows of at most {detail} microseconds"
+                expected = "counters over windows as long as this model's"
+                got = f"windows of at most {int(detail) / _MICROSECONDS_PER_DAY:.4g} days"
                 remedy = _PUBLISH
             case "early":
                 expected = covered
@@ -157,7 +161,7 @@ class Server:
             case _:
                 expected = f"an answer from {self.shown}"
                 got = f"the error {text!r}"
-                remedy = "Check the server."
+                remedy = "Check the server and its log."
         return DataError(f"online: expected {expected}, got {got}. {remedy}")
 
     def _script(self, name: str) -> Any:
@@ -173,9 +177,10 @@ def _source(name: str) -> str:
 
 
 def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
+    """The URL without user, password and parameters, also where it cannot be parsed."""
+    before, _, address = url.rpartition("@")
+    scheme = before.partition("://")[0] + "://" if "://" in before else ""
+    return scheme + address.partition("?")[0]
 
 
 def _batches(calls: Iterable[Sequence[Argument]], size: int) -> Iterator[list[Sequence[Argument]]]:

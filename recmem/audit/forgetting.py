@@ -1,4 +1,4 @@
-"""Forgetting a user or an item for good: rows, old table versions, vectors, and the models that learned from them."""
+"""Forgets a user or an item: deletes rows, old table versions and vectors, and lists the models trained on them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import bundle_folder, registered_versions
+from recmem.serving.registry import bundle_folder, registered_versions, tracking_at
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
-
-_NOT_CHECKED = "not looked up"
 
 
 @dataclass(frozen=True)
@@ -43,12 +41,16 @@ class ForgetReceipt:
         return json.dumps(asdict(self), indent=1) + "\n"
 
 
-def forget_user(store: Store, user_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
+def forget_user(
+    store: Store, user_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
+) -> ForgetReceipt:
     """Removes the user from the store, see `Store.forget_user`, and from shared memories.
 
-    Nothing else under a store is about users: text vectors belong to items, and scores are written elsewhere.
+    Nothing else under a store is about users: text vectors belong to items, and scores are written elsewhere. The
+    models that were trained on the user are looked up at `tracking_uri`, by default where MLflow is set to track.
     """
-    models, note = _trained_on(store, "user_id", user_id)
+    with tracking_at(tracking_uri):
+        models, note = _trained_on(store, "user_id", user_id)
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
@@ -58,9 +60,12 @@ def forget_user(store: Store, user_id: object, online: RedisMemories | None = No
     return ForgetReceipt("user", removed, 0, models, note, n_online)
 
 
-def forget_item(store: Store, item_id: object, online: RedisMemories | None = None) -> ForgetReceipt:
+def forget_item(
+    store: Store, item_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
+) -> ForgetReceipt:
     """As `forget_user`, for an item. The vector of its text is removed too, unless another item has the same text."""
-    models, note = _trained_on(store, "item_id", item_id)
+    with tracking_at(tracking_uri):
+        models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
     n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
@@ -99,13 +104,13 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
     try:
         versions = registered_versions()
     except (DataError, ImportError) as error:
-        return (), f"{_NOT_CHECKED}: {error}"
+        return (), str(error)
     models = []
     for uri, name in versions.items():
         try:
             config = read_config(bundle_folder(uri))
         except DataError as error:
-            models.append(f"{name}, perhaps: it cannot be read ({str(error).partition('. ')[0]})")
+            models.append(f"{name}, perhaps (it cannot be read: {str(error).partition('. ')[0]})")
             continue
         if config.store == store.path:
             models += _named_if_trained(store, config.store_versions, column, value, name)
@@ -113,13 +118,13 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
 
 
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
-    """The model's name if one of its tables held the id, or a remark if these versions can no longer be read."""
+    """The model's name if one of its tables held the id; with a remark if these versions can no longer be read."""
     try:
         tables = [
             store.read(table, version=versions[table.name]) for table in (EVENTS, IMPRESSIONS) if table.name in versions
         ]
     except DataError:
-        return [f"{name}, perhaps: the versions that it was trained from are gone"]
+        return [f"{name}, perhaps (the table versions that it was trained on are gone)"]
     for table in tables:
         (wanted,) = parse_ids(pl.Series(column, [value]), table.schema[column])[0]
         if wanted is not None and (table[column] == wanted).any():

@@ -1,8 +1,8 @@
-"""Does anything at or after a time reach what is read as of it? The log is cut or changed there, and read again.
+"""Checks for leaks: events after a time are dropped or changed, and nothing read as of that time may change.
 
 Cancelled events are removed as well, as if they had never been: nothing may change after their cancellation either.
 
-Which rows are before a time is decided here once more, on the tables themselves: the code under audit is not asked.
+Which rows are before a time is decided here, on the tables, independently of the code under audit.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Are batch and online features the same? Past queries are replayed both ways.
+"""Checks parity: past queries are replayed in batch and online, and the features must be equal.
 
 Batch: the whole log is joined as of every query, as in training. Online: a dataset observes event after event.
 """

@@ -43,8 +43,8 @@ class CandidateFiles:
         for file in files[1:]:
             next_schema, next_n_rows = _footer(file)
             if not next_schema.equals(schema):
-                expected = f"the columns of {files[0].name} in {file.name} too, got others"
-                raise _refusal(expected, "Write all files with the same columns.")
+                expected = f"the same columns in all files, got different ones in {files[0].name} and {file.name}"
+                raise _refusal(expected, "Write all files with the same columns and types.")
             n_rows += next_n_rows
         return cls(files, schema, n_rows)
 
@@ -125,16 +125,17 @@ def as_frame(table: pa.Table) -> pl.DataFrame:
 
 def _files(path: Path) -> tuple[Path, ...]:
     if (path / "_delta_log").exists():
-        remedy = "Write its rows as Parquet: the folder also holds files of older versions."
+        remedy = "Export its rows as Parquet: a Delta folder also holds files of older versions."
         raise _refusal(f"Parquet, got a Delta table at {str(path)!r}", remedy)
     files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
     if not files:
         raise _refusal(
-            f"Parquet, got the folder {str(path)!r} without a .parquet file", "Name the folder that holds them."
+            f"Parquet, got the folder {str(path)!r} without a .parquet file", "Give the folder that holds the files."
         )
     if not path.exists():
         raise _refusal(
-            f"a Parquet file, got nothing at {str(path)!r}", "Check the path. It is relative to the working folder."
+            f"a Parquet file, got nothing at {str(path)!r}",
+            "Check the path, which is relative to the working directory.",
         )
     return files
 

@@ -54,7 +54,9 @@ def score_file(
     Raises DataError if `out` cannot be written or rows lack an id or a readable time, and whatever `scorer` raises.
     """
     if ROW_NUMBER in candidates.schema.names:
-        raise DataError(f"candidates.{ROW_NUMBER}: expected another name, got a reserved one. Rename the column.")
+        raise DataError(
+            f"candidates.{ROW_NUMBER}: expected a different column name, got a reserved one. Rename the column."
+        )
     progress = on_progress or (lambda rows: None)
     with _temporary_folder(out) as folder:
         added = scorer(as_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
@@ -145,7 +147,7 @@ def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
 
 
 def _faults(frame: pl.DataFrame) -> list[ColumnProblem]:
-    remedy = "Fill it in, or leave the row out."
+    remedy = "Fill it in, or remove the row."
     faults = [
         ColumnProblem(name, "an id", "null", remedy, frame[name].is_null())
         for name in ("user_id", "item_id")
@@ -174,7 +176,7 @@ def _writer(path: Path, schema: pa.Schema, added: pl.DataFrame) -> pq.ParquetWri
 @contextmanager
 def _temporary_folder(out: Path) -> Iterator[Path]:
     """A folder beside `out`, removed afterwards. Raises DataError if `out` cannot be written."""
-    remedy = "Name a file in a folder that can be written."
+    remedy = "Give a path in a folder that can be written."
     if out.is_dir():
         raise DataError(f"out: expected a file, got the folder {str(out)!r}. {remedy}")
     try:

@@ -1,4 +1,4 @@
-"""The command line. What is heavy is imported inside the commands, so that `recmem --help` answers at once."""
+"""The command line. Commands import heavy packages when they run, so that `recmem --help` is fast."""
 
 from recmem.cli.app import main
 

@@ -26,6 +26,8 @@ EPILOG = """\b
 First run:
   recmem train --items items.parquet --events events.parquet --out run
   recmem score --model run/bundle --candidates candidates.parquet --out scores.parquet
+
+Exit codes: 0 success; 1 an error, or differences found by `audit`; 2 a usage error.
 """
 
 COMMAND_GROUP = "recmem.commands"
@@ -130,7 +132,7 @@ def options(
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 data or model refused, 2 wrong use."""
+    """Run the command line. Exit codes: 0 success; 1 an error, or differences found by `audit`; 2 a usage error."""
     for name, value in QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
     app()

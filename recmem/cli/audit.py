@@ -1,4 +1,4 @@
-"""`recmem audit`: are features and scores equal in batch and online, and does nothing leak from the future?"""
+"""`recmem audit`: are batch and online features equal, and does anything leak from the future?"""
 
 from __future__ import annotations
 
@@ -25,23 +25,28 @@ def audit(
     online: Annotated[
         str | None,
         typer.Option(
-            help="Redis server to replay through: redis://host:port/db. What it already holds is not changed.",
+            metavar="URL",
+            help="Redis server to replay through: redis://host:port/db. The audit does not change what it holds.",
             show_default="replay in this process",
         ),
     ] = None,
-    queries: Annotated[int, typer.Option(min=1, help="Past queries to replay, at most.")] = 10_000,
-    cuts: Annotated[int, typer.Option(min=1, help="Times at which the log is cut for the leak check.")] = 20,
+    queries: Annotated[int, typer.Option(metavar="N", min=1, help="Past queries to replay, at most.")] = 10_000,
+    cuts: Annotated[int, typer.Option(metavar="N", min=1, help="Times to check for leaks.")] = 20,
     out: Annotated[
-        Path | None, typer.Option(help="Write all differences to this Parquet file.", show_default="none")
+        Path | None, typer.Option(metavar="PATH", help="Write all differences to this Parquet file.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for drawing the queries and cuts.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for sampling queries and times.")] = 0,
     moments: Annotated[int | None, typer.Option(min=1, hidden=True, help="Former name of --queries.")] = None,
 ) -> None:
-    """Check that batch and online features are equal, and that nothing leaks from the future.
+    """Check for leaks and batch/online differences.
 
-    Parity: memories, features and scores of past queries are computed from the whole log, and by a process that
-    observes event after event; they must be equal. Leaks: events after a time are dropped or moved; nothing at that
-    time may change. Exits with 1 if anything differs, and shows the differences.
+    Parity: memories, features and scores of past queries are computed from the whole log, and again by a process that
+    observes one event after another. The two must be equal.
+
+    Leaks: events after a time are dropped, or moved and exchanged. Memories, features and scores as of that time must
+    not change.
+
+    Any differences are shown, and the exit code is 1.
     """
     from uuid import uuid4
 
@@ -73,9 +78,9 @@ def audit(
     with progress.stage("Cutting the log", cuts) as advance:
         leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)
-    parity = f"batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs of {len(chosen):,} queries"
+    parity = f"Batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs of {len(chosen):,} queries."
     _report(replayed, parity, PARITY_SIDES)
-    leaks = f"leaks from the future: {len(leaked):,} differences at {cuts} cuts of the log"
+    leaks = f"Leaks from the future: {len(leaked):,} differences at {cuts} times."
     _report(leaked, leaks, LEAK_SIDES)
     if out is not None:
         found = [
@@ -83,9 +88,9 @@ def audit(
             leaked.with_columns(audit=pl.lit("leak")),
         ]
         pl.concat(found, how="diagonal").write_parquet(out)
-        say(f"Wrote all differences to {out}")
+        say(f"Wrote all differences to {out}.")
     if len(replayed) or len(leaked):
-        complain("Differences indicate a bug in recmem, or in code that replaces a part of it: please report them.")
+        complain("Differences indicate a bug in recmem, or in code that replaces a part of it. Please report them.")
         raise typer.Exit(REFUSED)
 
 
@@ -94,7 +99,7 @@ def _report(differences: pl.DataFrame, headline: str, sides: tuple[str, str]) ->
     if differences.is_empty():
         return
     counts = differences["what"].value_counts(sort=True).rows()
-    say(", ".join(f"{name} {n:,}" for name, n in counts))
+    say(f"Differences in {', '.join(f'{name} {n:,}' for name, n in counts)}.")
     columns = (*SHOWN, *sides)
     rows = [[str(cell) for cell in row] for row in differences.select(columns).head(N_SHOWN).rows()]
     show_table(columns, rows, n_words=len(columns))

@@ -1,4 +1,4 @@
-"""Error handling of the command line: every failure becomes a sentence on stderr and an exit code."""
+"""Error handling of the command line: every failure becomes a message on stderr and an exit code."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typer.core import TyperCommand
 from recmem.cli.console import complain
 
 REFUSED = 1
-"""Exit code for refused data and for unexpected errors; typer itself exits with 2 on wrong use."""
+"""Exit code for refused data and for unexpected errors; typer itself exits with 2 on a usage error."""
 _FULL_DISK = ("No space left on device", "database or disk is full", "Disk quota exceeded")
 """Messages of the operating system and SQLite for a full disk. Libraries wrap them in errors of many types."""
 _LOST_DRIVE = (
@@ -26,11 +26,19 @@ _LOST_DRIVE = (
 )
 """Messages of the operating system and SQLite for a drive that went away, or a database that cannot be reached."""
 _RUST_PANIC = "PanicException"
-"""Raised by polars and deltalake for a panic in Rust. It is no `Exception`, so it is recognised by its name."""
+"""Raised by polars and deltalake for a panic in Rust. It is not an `Exception`, so it is recognised by its name."""
+
+
+class UsageError(typer.BadParameter):
+    """A usage error whose text names the options itself. `typer.BadParameter` would print "Invalid value: " first."""
+
+    def format_message(self) -> str:
+        """The text as it is."""
+        return self.message
 
 
 class GuardedCommand(TyperCommand):
-    """A command that reports failures as sentences; `recmem --debug ...` shows the traceback instead."""
+    """A command that reports failures in words; `recmem --debug ...` shows the traceback instead."""
 
     def invoke(self, ctx: Any) -> Any:
         """Runs the command. Refused data and unexpected errors end with exit code 1."""

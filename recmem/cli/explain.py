@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from recmem.serving.model import Explanation
 
 N_SLOTS = 10
-"""Memory slots shown, those with the largest contributions; the rest are summed up in one line."""
+"""Memory slots shown: those with the largest contributions. The others are summed in one row."""
 N_FEATURES = 12
-"""Ranking features shown, likewise."""
+"""Ranking features shown, chosen likewise."""
 
 
 def explain(
     model: ModelSource,
     user: User,
-    item: Annotated[str, typer.Option(help="The item's id.")],
+    item: Annotated[str, typer.Option(metavar="ID", help="The item's id.")],
     store: StorePath = None,
     online: OnlineUrl = None,
     timestamp: AsOf = None,
 ) -> None:
-    """Explain an item's scores for a user: contributions of memory slots and of ranking features."""
+    """Explain an item's scores for a user.
+
+    Shows what each memory slot contributes to the match score, and each feature to the ranking score.
+    """
     time = parse_time(timestamp, option="--timestamp")
     import recmem
 

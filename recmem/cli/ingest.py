@@ -1,4 +1,4 @@
-"""`recmem ingest`: rows added to a store."""
+"""`recmem ingest`: adds rows to a store."""
 
 from __future__ import annotations
 
@@ -7,44 +7,55 @@ from typing import Annotated
 import typer
 
 from recmem.cli.console import Bars, complain, say
+from recmem.cli.error_handling import UsageError
 
 Items = Annotated[
     str | None,
     typer.Option(
-        help="Items table: item_id and text columns (title, description, ...); numbers become ranking features. "
-        "Parquet, CSV, JSON lines, Arrow or a Delta table."
+        metavar="PATH|URL",
+        help="Items table: item_id and text columns (title, description, ...); numeric columns become ranking "
+        "features. An item that has changed is updated.",
     ),
 ]
 Events = Annotated[
     str | None,
     typer.Option(
+        metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
-        "event is a name (click, rating, return, ...), value its rating, available_at when it reached you, "
-        "cancels the event_id of an earlier event that this row cancels."
+        "event: a name; skip, return, dislike and hide are negative, rating is judged by its value, all others are "
+        "positive. value: the rating. available_at: when the event reached you. cancels: the event_id of an earlier "
+        "event that this row cancels.",
     ),
 ]
 Impressions = Annotated[
     str | None,
     typer.Option(
-        help="Impressions table, what was shown: impression_id, user_id, timestamp, item_id, label (1 if clicked) "
-        "[position]."
+        metavar="PATH|URL",
+        help="Impressions table, one row per item shown: impression_id, user_id, timestamp, item_id, "
+        "label (1 if clicked) [position].",
     ),
 ]
 
 
 def ingest(
-    store: Annotated[str, typer.Option(help="The store: a folder, created if missing, or the URL of an object store.")],
+    store: Annotated[
+        str,
+        typer.Option(metavar="PATH|URL", help="The store: a folder or the URL of an object store; created if missing."),
+    ],
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
 ) -> None:
     """Add items, events or impressions to a store.
 
-    Safe to repeat: rows that the store already has are not added again. Invalid rows go to the store's table
-    `rejected`, with the reason.
+    Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC
+    without a zone) or epoch numbers.
+
+    Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
+    `recmem rejected`.
     """
     if items is None and events is None and impressions is None:
-        raise typer.BadParameter("--items, --events, --impressions: expected at least one, got none. Name a file.")
+        raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
     from feature_store.cancellations import n_waiting
     from feature_store.table_files import read_table
@@ -66,11 +77,16 @@ def ingest(
     for receipt in receipts:
         say(str(receipt))
     if EVENTS in frames and "cancels" in frames[EVENTS].columns and (n := n_waiting(opened.events())):
-        complain(f"{n:,} cancellations in {store} match no event of their user and item yet, and have no effect.")
+        complain(
+            f"{n:,} cancellations in {store} do not match an event of their user and item yet: they have no effect."
+        )
     if any(receipt.n_rejected for receipt in receipts):
-        complain(f"See the rejected rows with: recmem rejected --store {store}")
+        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
     unusable = [receipt.table for receipt in receipts if receipt.n_rejected == receipt.n_in]
     if unusable:
         raise DataError(
-            "\n".join(f"{name}: expected valid rows, got none. Fix them as listed above." for name in unusable)
+            "\n".join(
+                f"{name}: expected valid rows, got none. Correct the rows for the reasons listed above."
+                for name in unusable
+            )
         )

@@ -1,4 +1,4 @@
-"""`recmem memory`: what a user's memory holds."""
+"""`recmem memory`: the events in a user's memory."""
 
 from __future__ import annotations
 
@@ -13,13 +13,17 @@ def memory(
     online: OnlineUrl = None,
     timestamp: AsOf = None,
 ) -> None:
-    """Show a user's memory: the items that they interacted with, newest first."""
+    """Show a user's memory, newest first.
+
+    The memory holds the newest events that the model uses, 50 by default.
+    """
     time = parse_time(timestamp, option="--timestamp")
     import recmem
 
     remembered = recmem.load(model, store=store, online=online).memory(user, timestamp=time)
     if remembered.is_empty():
-        say(f"The memory of {user} is empty: no events before this time.")
+        say(f"The memory of {user} is empty: no events before this time. Check --user and --timestamp.")
         return
     rows = [[str(cell) if cell is not None else "" for cell in row] for row in remembered.iter_rows()]
-    show_table(remembered.columns, rows, title=f"Memory of {user}: {len(rows)} events", n_words=2)
+    headings = [column.replace("_", " ") for column in remembered.columns]
+    show_table(headings, rows, title=f"Memory of {user}: {len(rows)} events", n_words=2)

@@ -8,30 +8,53 @@ from typing import Annotated, cast
 
 import typer
 
+from recmem.cli.error_handling import UsageError
+
 ONLINE_TIMEOUT_S = 30.0
 """Timeout for Redis where a command sends or reads much at once."""
 
 ModelSource = Annotated[
-    str, typer.Option(help="A bundle folder (OUT/bundle of a run), or models:/recmem@champion from the registry.")
+    str,
+    typer.Option(
+        metavar="PATH|URI",
+        help="Bundle folder (OUT/bundle of a training run), or models:/recmem@champion in MLflow's registry.",
+    ),
 ]
 StorePath = Annotated[
-    str | None, typer.Option(help="Store to read histories from.", show_default="the store it was trained from")
+    str | None,
+    typer.Option(
+        metavar="PATH|URL",
+        help="Store with the items and events.",
+        show_default="the store that the model was trained on",
+    ),
 ]
-StoreFolder = Annotated[str, typer.Option(help="The store: a folder, or the URL of an object store.")]
+StoreFolder = Annotated[
+    str, typer.Option(metavar="PATH|URL", help="The store: a folder, or the URL of an object store.")
+]
 OnlineUrl = Annotated[
     str | None,
     typer.Option(
-        help="Redis with memories and counters published by `recmem publish`: redis://host:port/db[#name].",
-        show_default="none: read from the store",
+        metavar="URL",
+        help="Redis with memories and counters from `recmem publish`: redis://host:port/db[#name].",
+        show_default="read them from the store",
     ),
 ]
 AsOf = Annotated[
     str | None,
     typer.Option(
-        help="Only use events before this time: ISO 8601 or epoch seconds.", show_default="just after the last event"
+        metavar="TIME",
+        help="Use only events before this time: ISO 8601 (UTC without a zone) or epoch seconds.",
+        show_default="just after the last event",
     ),
 ]
-User = Annotated[str, typer.Option(help="The user's id.")]
+User = Annotated[str, typer.Option(metavar="ID", help="The user's id.")]
+Seed = Annotated[int, typer.Option(metavar="N", min=0, help="Seed for the bootstrap intervals and for breaking ties.")]
+TestQueries = Annotated[
+    int,
+    typer.Option(
+        metavar="N", min=1, help="Test queries to rank, at most; evenly spread over the time after the training data."
+    ),
+]
 
 
 class Device(StrEnum):
@@ -43,7 +66,7 @@ class Device(StrEnum):
 
 
 def parse_time(text: str | None, *, option: str) -> datetime | None:
-    """The time that an option gives; wrong use if it cannot be read."""
+    """The time that an option gives. Raises UsageError if it cannot be read."""
     if text is None:
         return None
     import polars as pl
@@ -52,10 +75,10 @@ def parse_time(text: str | None, *, option: str) -> datetime | None:
 
     cell = pl.Series("timestamp", [text])
     times, _ = parse_timestamps(cell)
-    if times.null_count():  # no ISO 8601: epoch seconds as text?
+    if times.null_count():  # not ISO 8601: perhaps epoch seconds
         times, _ = parse_timestamps(cell.cast(pl.Float64, strict=False))
     if times.null_count():
-        raise typer.BadParameter(
-            f"{option}: expected ISO 8601 or epoch seconds, got {text!r}. Example: 2026-01-31T12:00."
+        raise UsageError(
+            f"{option}: expected ISO 8601 or epoch seconds, got {text!r}. Give, for example, 2026-01-31T12:00."
         )
     return cast(datetime, times[0])

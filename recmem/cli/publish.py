@@ -1,7 +1,8 @@
-"""`recmem publish`: memories and counters copied from the store's tables to Redis."""
+"""`recmem publish`: copies memories and counters from the store's tables to Redis."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -9,28 +10,43 @@ import typer
 from recmem.cli.console import Bars, say
 from recmem.cli.options import ONLINE_TIMEOUT_S, ModelSource, StorePath, parse_time
 
+MICROSECONDS = 1_000_000
+"""In a second."""
+
 
 def publish(
     model: ModelSource,
     online: Annotated[
-        str, typer.Option(help="Redis server: redis://host:port/db, with #name if it holds several sets of memories.")
+        str,
+        typer.Option(
+            metavar="URL", help="Redis server: redis://host:port/db, with #name if it holds memories of several models."
+        ),
     ],
     store: StorePath = None,
     answers_from: Annotated[
         str | None,
         typer.Option(
-            help="Earliest time that can be queried: ISO 8601 or epoch seconds.",
-            show_default="the longest counter window before the last event",
+            metavar="TIME",
+            help="Earliest query time that Redis has to answer, ISO 8601 or epoch seconds. An earlier time takes more "
+            "memory.",
+            show_default="the last event, less the longest counter window",
         ),
     ] = None,
     keep_days: Annotated[
-        float, typer.Option(min=0.001, help="Users without events for this long are dropped and read from the tables.")
+        float,
+        typer.Option(
+            metavar="DAYS",
+            min=0.001,
+            help="Redis drops a user who has had no event for this many days. The user's memory is then read from the "
+            "store's tables.",
+        ),
     ] = 90.0,
 ) -> None:
-    """Publish memories and counters to Redis, for serving processes that share them.
+    """Publish memories and counters to Redis.
 
-    Repeat it after each append to the store; it can be interrupted and run again. Events that processes have written to
-    Redis are kept, and reads go on while it runs. Then load the model with: recmem.load(model, online="redis://...").
+    Serving processes share them: recmem.load(model, online="redis://..."). Publish again after each append to the
+    store. Events that processes have written to Redis are kept, reads continue meanwhile, and an interrupted publish
+    can be repeated.
     """
     import polars as pl
 
@@ -44,8 +60,13 @@ def publish(
     loaded = recmem.load(model, store=store)
     with Bars().stage("Publishing", None) as advance:
         done = publish_memories(loaded.dataset, memories, answers_from=since, on_progress=advance)
-    horizon = pl.Series([done.horizon]).cast(pl.Datetime("us", "UTC"))[0]
     say(
         f"Published {done.n_users:,} memories, {done.n_items:,} items and {done.n_events:,} events. "
-        f"Queries are answered from {horizon} on."
+        f"Redis answers queries from {_utc(done.horizon)} on."
     )
+
+
+def _utc(time: int) -> str:
+    """The first full second at or after a time in microseconds, so that the time shown can be queried."""
+    seconds = -(-time // MICROSECONDS)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"

@@ -1,4 +1,4 @@
-"""`recmem rejected` and `recmem resubmit`: rows that a store refused, written out, corrected and added again."""
+"""`recmem rejected` and `recmem resubmit`: export rejected rows, correct them and add them again."""
 
 from __future__ import annotations
 
@@ -18,34 +18,40 @@ SHOWN_CHARS = 100
 def rejected(
     store: StoreFolder,
     out: Annotated[
-        Path | None, typer.Option(help="Write all of them to this JSON lines file.", show_default="none")
+        Path | None, typer.Option(metavar="PATH", help="Write all rejected rows to this JSON lines file.")
     ] = None,
 ) -> None:
-    """Show the rows that a store rejected, by reason, or write them to a file to correct them."""
+    """Show or export rejected rows.
+
+    Rows are shown by reason, with up to three examples each. To add them after all, export them with --out, correct
+    them, and run `recmem resubmit`.
+    """
     from feature_store import Store
     from feature_store.resubmission import write_rejected
 
     rows = Store.open(store).rejected().sort("table", "reason", "row_number")
     if rows.is_empty():
-        say("No rejected rows.")
+        say("The store has no rejected rows.")
         return
     for (table, reason), group in rows.group_by("table", "reason", maintain_order=True):
         first = group.select("row_number", "row").head(N_SHOWN).rows()
         shown = [(str(number), row[:SHOWN_CHARS]) for number, row in first]
-        show_table(("row", "as received"), shown, title=f"{len(group):,} x {table}: {reason}", n_words=2)
+        show_table(("row (from 0)", "as received"), shown, title=f"{len(group):,} x {table}: {reason}", n_words=2)
     if out is not None:
         write_rejected(rows, out)
         say(f"Wrote {len(rows):,} rows to {out}.")
-        say(f"Correct the values under `row`, then run: recmem resubmit --store {store} --rows {out}")
+        say(f"Correct the values under `row`, then run `recmem resubmit --store {store} --rows {out}`.")
 
 
 def resubmit(
     store: StoreFolder,
-    rows: Annotated[Path, typer.Option(help="The file written by `recmem rejected --out`, with the rows corrected.")],
+    rows: Annotated[
+        Path, typer.Option(metavar="PATH", help="The file from `recmem rejected --out`, with its rows corrected.")
+    ],
 ) -> None:
     """Add corrected rows to a store.
 
-    Rows that are valid now go into their table and leave `rejected`; the others stay there, with their reasons.
+    Rows that are now valid move from `rejected` to their table; the others stay, each with its reason.
     """
     from feature_store import Store
     from feature_store.resubmission import read_corrected

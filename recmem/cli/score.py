@@ -1,4 +1,4 @@
-"""`recmem score`: candidates in, the same rows with their scores out."""
+"""`recmem score`: adds scores to the rows of a Parquet file of candidates."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import Bars, complain, say
+from recmem.cli.error_handling import UsageError
 from recmem.cli.options import Device, ModelSource, OnlineUrl, StorePath
 
 if TYPE_CHECKING:
@@ -30,39 +31,48 @@ def score(
     candidates: Annotated[
         Path,
         typer.Option(
-            help="Parquet file, or folder of them, with user_id and item_id [timestamp, impression_id, history, ...]."
+            metavar="PATH",
+            help="Parquet file, or folder of them, with user_id and item_id [timestamp, impression_id, history, ...]. "
+            "timestamp: the query's time. impression_id: keeps the impressions of one user and time apart. history: "
+            "item ids, oldest first, read instead of the user's events. For items that are not in the store, add their "
+            "text columns (title, ...).",
         ),
     ],
-    out: Annotated[Path, typer.Option(help="Output Parquet file, written atomically.")],
+    out: Annotated[Path, typer.Option(metavar="PATH", help="Output Parquet file, written atomically.")],
     store: StorePath = None,
     online: OnlineUrl = None,
     columns: Annotated[
-        Columns, typer.Option(help="rank: match columns, score and rank. match: match columns only.")
+        Columns,
+        typer.Option(
+            help="Columns to add. match: match_score (0 to 1), match_raw, match_prior and similarity_*. rank: these, "
+            "and score and rank (1 is the best of its query)."
+        ),
     ] = Columns.RANK,
     trees_share: Annotated[
         float,
         typer.Option(
+            metavar="SHARE",
             min=0,
             max=1,
-            help="Share of each query's candidates that LightGBM re-ranks, the best by the linear blend. "
-            "`recmem cascade` shows what a smaller share costs.",
+            help="Share of each query's candidates that LightGBM re-ranks: the best by the linear blend, at least 20. "
+            "`recmem cascade` measures what a smaller share costs.",
         ),
     ] = 1.0,
-    device: Annotated[Device, typer.Option(help="Device that computes the match.")] = Device.AUTO,
+    device: Annotated[Device, typer.Option(help="Device for the match; auto uses CUDA if available.")] = Device.AUTO,
     chunk_rows: Annotated[
-        int, typer.Option(min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
+        int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,
 ) -> None:
-    """Score candidates from Parquet to Parquet.
+    """Score a Parquet file of candidates.
 
-    Every input row comes out once, in order, with its own columns and the scores added. Memory use does not grow with
-    the file, and the rows of a query may be anywhere in it. Rows without a timestamp are scored as of just after the
-    last event.
+    The output has every input row once, in the same order, with its own columns and the scores. Memory use does not
+    grow with the file, and the rows of a query may be anywhere in it. Rows without a timestamp are scored as of just
+    after the last event.
     """
     if out.absolute() == candidates.absolute():
-        raise typer.BadParameter("--out: expected another file than --candidates, got the same. Name a new file.")
+        raise UsageError("--out: expected a file other than --candidates, got the same file. Give another path.")
     if columns is Columns.MATCH and trees_share < 1:
-        raise typer.BadParameter("--trees-share: expected --columns rank with it, got match. Leave one of them out.")
+        raise UsageError("--trees-share: expected --columns rank with it, got match. Drop one of the two options.")
     import recmem
     from recmem.batch.candidate_files import CandidateFiles
     from recmem.batch.score_file import score_file
@@ -82,6 +92,6 @@ def score(
 
     with Bars().stage("Scoring candidates", source.n_rows) as advance:
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
-    say(f"Wrote {source.n_rows:,} rows to {out}")
+    say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in sum(unmatched, UnmatchedRows()).sentences():
         complain(sentence)

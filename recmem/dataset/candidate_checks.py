@@ -43,12 +43,12 @@ def _id_column_faults(frame: pl.DataFrame) -> list[ColumnProblem]:
         if type_faults:
             faults += type_faults
         elif ids.null_count():
-            faults.append(ColumnProblem(name, "an id", "null", "Fill it in, or leave the row out.", ids.is_null()))
+            faults.append(ColumnProblem(name, "an id", "null", "Fill it in, or remove the row.", ids.is_null()))
     return faults
 
 
 def _taken_names(frame: pl.DataFrame, output_names: tuple[str, ...]) -> list[ColumnProblem]:
-    remedy = "Rename it, or leave it out."
+    remedy = "Rename or drop it: recmem adds a column of this name."
     return [
         ColumnProblem(name, "no column of this name", "one", remedy) for name in output_names if name in frame.columns
     ]
@@ -67,7 +67,7 @@ def _id_type_faults(ids: pl.Series) -> list[ColumnProblem]:
     # A column without rows may have any type: many readers give empty columns a type of their own.
     if not len(ids) or _is_id(ids.dtype):
         return []
-    return [refused_column(ids, expected="ids as text or whole numbers", remedy="Cast the column to pl.String.")]
+    return [refused_column(ids, expected="ids as text or integers", remedy="Cast the column to pl.String.")]
 
 
 def _is_history(dtype: pl.DataType) -> bool:

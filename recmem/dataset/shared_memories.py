@@ -27,14 +27,14 @@ __all__ = ["NOW", "RedisMemories", "connected", "publish", "rules_of", "with_sha
 
 _UNKNOWN_ITEM = (
     "item_id: expected an item that the process has loaded, got an unknown one. "
-    "Append it to the store, publish, and load the model again"
+    "Append the item to the store, publish, and load the model again"
 )
 _EVENT_TOO_EARLY = (
-    "timestamp: expected a later time, got one for which the shared memories keep only totals. "
+    "timestamp: expected a later time, got one for which the shared memories hold only totals. "
     "Append the event to the store and publish"
 )
 _UNKNOWN_CANCELLED = (
-    "cancels: expected an event that the shared memories still hold or may yet receive, got an older one. "
+    "cancels: expected an event that the shared memories still hold, or have yet to receive, got an older one. "
     "Append the cancellation to the store and publish"
 )
 

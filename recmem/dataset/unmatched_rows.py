@@ -1,4 +1,4 @@
-"""How many rows of a request the store could not match, by reason."""
+"""Counts the rows of a request that the store could not match, by reason."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class UnmatchedRows:
     >>> total = UnmatchedRows(unknown_users=2) + UnmatchedRows(unknown_users=1, unanswered=5)
     >>> for sentence in total.sentences():
     ...     print(sentence)
-    rows of users without any event: 3
-    rows scored from the loaded tables, as the shared memories did not answer: 5
+    3 rows: the user has no events in the store.
+    5 rows: scored from the loaded tables, because the shared memories did not answer. Check the Redis server.
     """
 
     unknown_users: int = 0
@@ -42,13 +42,21 @@ class UnmatchedRows:
         for field in fields(self):
             n_rows = getattr(self, field.name)
             if n_rows:
-                yield f"{_REASONS[field.name]}: {n_rows:,}"
+                noun, reason = _REASONS[field.name]
+                yield f"{n_rows:,} {noun if n_rows == 1 else f'{noun}s'}: {reason}"
 
 
 _REASONS = {
-    "unknown_users": "rows of users without any event",
-    "unknown_items_with_text": "rows of items that the store lacks, scored by the text given",
-    "unknown_items_without_text": "rows of items that the store lacks, without text",
-    "unknown_history_items": "items of given histories that the store lacks, left out",
-    "unanswered": "rows scored from the loaded tables, as the shared memories did not answer",
+    # What is counted, and the sentence about it.
+    "unknown_users": ("row", "the user has no events in the store."),
+    "unknown_items_with_text": ("row", "the item is not in the store and was scored by the text in the row."),
+    "unknown_items_without_text": (
+        "row",
+        "the item is not in the store, and the row has no text. Add the item to the store, or its text to the row.",
+    ),
+    "unknown_history_items": ("item", "in a given history but not in the store, and left out."),
+    "unanswered": (
+        "row",
+        "scored from the loaded tables, because the shared memories did not answer. Check the Redis server.",
+    ),
 }

@@ -36,18 +36,14 @@ def match_pairs(
     if a named backend cannot run.
     """
     if backend not in get_args(Backend):
-        raise ValueError(
-            f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}. Name one of these."
-        )
+        raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}. Use one of these.")
     check_rows(tables, memories, candidates)
     chosen = _fastest(tables, memories) if backend == "auto" else backend
     if chosen == "reference":
         return match_pairs_reference(tables, memories, candidates)
     if chosen == "torch":
         return match_pairs_torch(tables, memories, candidates)
-    missing = why_not_installed(chosen)
-    if missing is not None:
-        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {missing}. Use 'auto'.")
+    check_installed(chosen)
     # Optional packages, and slow to import.
     if chosen == "numba":
         from recmem.kernels.pairs_numba import match_pairs_numba
@@ -81,8 +77,17 @@ def why_not_numba(tables: PackedTables) -> str | None:
     return why_not_installed("numba")
 
 
+def check_installed(backend: str) -> None:
+    """Raises RuntimeError if the package of the backend's name is not installed."""
+    if find_spec(backend) is None:
+        raise RuntimeError(
+            f"backend: expected an available backend, got {backend!r}, which is not installed. "
+            f"Run pip install 'recmem[{backend}]', or use 'auto'."
+        )
+
+
 def why_not_installed(package: str) -> str | None:
-    """The line that installs an optional package; None if it is installed."""
+    """That an optional package is missing, and how to install it; None if it is installed."""
     return None if find_spec(package) else f"{package} is not installed: pip install 'recmem[{package}]'"
 
 

@@ -66,7 +66,7 @@ SIMILARITY_LAST = tl.constexpr(OUTPUTS.index("similarity_last"))
 def why_not(device: torch.device, memories: Memories) -> str | None:
     """Why this backend cannot score these memories on the device; None if it can."""
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        return f"the tables are on {device.type}: Triton needs a CUDA device"
+        return f"the tables are on {device.type}, and Triton needs CUDA"
     if memories.retrieved is not None:
         return "the memories hold slots that are retrieved for each candidate, and this kernel reads all slots"
     return None
@@ -76,7 +76,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
     """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
     reason = why_not(tables.unit.device, memories)
     if reason is not None:
-        raise RuntimeError(f"backend: expected one that can run here, got triton: {reason}. Use 'auto' or 'torch'.")
+        raise RuntimeError(f"backend: expected an available backend, got 'triton': {reason}. Use 'auto' or 'torch'.")
     n_pairs = len(candidates.rows)
     if not n_pairs:
         return PairScores.zeros(0, candidates.rows.device)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recmem.kernels.backends import why_not_installed
+from recmem.kernels.backends import check_installed
 from recmem.kernels.top_k_torch import top_rows_torch
 
 TopBackend = Literal["auto", "torch", "numba", "triton"]
@@ -29,13 +29,13 @@ def top_rows(
     Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """
     if backend not in get_args(TopBackend):
-        raise ValueError(f"backend: expected one of {', '.join(get_args(TopBackend))}, got {backend!r}. Name one.")
+        raise ValueError(
+            f"backend: expected one of {', '.join(get_args(TopBackend))}, got {backend!r}. Use one of these."
+        )
     chosen = _fastest(table) if backend == "auto" else backend
     if chosen == "torch":
         return top_rows_torch(table, queries, k)
-    missing = why_not_installed(chosen)
-    if missing is not None:
-        raise RuntimeError(f"backend: expected one that can run here, got {chosen}: {missing}. Use 'auto'.")
+    check_installed(chosen)
     # Optional packages, and slow to import.
     if chosen == "triton":
         from recmem.kernels.top_k_triton import top_rows_triton

@@ -27,8 +27,10 @@ QUERIES_TOGETHER = 128
 def top_rows_numba(table: Float32Array, queries: Float32Array, k: int, *, n_threads: int) -> IntArray:
     """See `recmem.kernels.top_k.top_rows`. Raises RuntimeError for other types than float32."""
     if table.dtype != np.float32:
-        reason = f"numba: the table is {table.dtype}, and numba reads float32"
-        raise RuntimeError(f"backend: expected one that can run here, got {reason}. Use 'auto'.")
+        raise RuntimeError(
+            f"backend: expected an available backend, got 'numba', which needs float32, for a {table.dtype} table. "
+            "Use 'auto'."
+        )
     result = np.empty((len(queries), k), np.int64)
     cuts = np.linspace(0, len(table), n_threads + 1).astype(np.int64)
     with ThreadPoolExecutor(n_threads) as pool:

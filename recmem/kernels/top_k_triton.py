@@ -48,8 +48,10 @@ LOWEST = tl.constexpr(-3.0e38)
 def top_rows_triton(table: Tensor, queries: Tensor, k: int) -> NDArray[np.int64]:
     """See `recmem.kernels.top_k.top_rows`. Raises RuntimeError where there is neither CUDA nor the interpreter."""
     if table.device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
-        reason = f"triton: the table is on {table.device.type}, and Triton needs CUDA"
-        raise RuntimeError(f"backend: expected one that can run here, got {reason}. Use 'auto'.")
+        raise RuntimeError(
+            "backend: expected an available backend, got 'triton', which needs CUDA, for a table on "
+            f"{table.device.type}. Use 'auto'."
+        )
     n_groups = triton.cdiv(len(table), GROUP)
     if n_groups <= k:  # every group would be chosen
         return top_rows_torch(table.float(), queries.float(), k)

@@ -42,7 +42,7 @@ class MatchConfig:
     def __post_init__(self) -> None:
         for name in ("dim", "n_heads", "head_dim"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive width.")
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
 
 
 class MatchModule(nn.Module):
@@ -82,12 +82,13 @@ class MatchModule(nn.Module):
         expected = (config.n_heads * config.head_dim, config.dim)
         got = tuple(weights["query"].shape)
         if got != expected:
-            raise ValueError(f"query: expected a shape of {expected}, got {got}")
+            raise ValueError(f"match.query: expected weights of shape {expected}, got {got}. Train again.")
         names = ", ".join(kind.name for kind in memory_kinds.KINDS)
         n_kinds = len(weights["kind"])
         if n_kinds != len(memory_kinds.KINDS):
             raise ValueError(
-                f"{n_kinds} memory kinds, where recmem.matching.memory_kinds has {len(memory_kinds.KINDS)} ({names})"
+                f"match.kind: expected weights of {len(memory_kinds.KINDS)} memory kinds ({names}), got {n_kinds}. "
+                "Train again after adding or removing a kind."
             )
         module = cls(config)
         module.load_state_dict(weights)

@@ -102,7 +102,7 @@ def _faiss() -> Any:
         import faiss
     except ModuleNotFoundError as error:
         raise DataError(
-            "retrieval.search: expected faiss to be installed, got none. Run pip install 'recmem[faiss]' "
-            "(with a GPU: 'recmem[faiss-gpu]'), or use exact search."
+            "retrieval.search: expected the Python package faiss, got none. Run pip install 'recmem[faiss]' "
+            "('recmem[faiss-gpu]' on a GPU machine), or use exact search."
         ) from error
     return faiss

@@ -118,7 +118,9 @@ class Ranker:
         # LightGBM has no model without inputs: a ranker whose trees read nothing has one that is never used.
         n_inputs = max(len(layout.inputs), 1)
         if booster.num_feature() != n_inputs:
-            raise ValueError(f"ranker: expected trees that read {n_inputs} inputs, got {booster.num_feature()}")
+            raise ValueError(
+                f"ranker: expected trees that read {n_inputs} inputs, got {booster.num_feature()}. Train again."
+            )
         return cls(booster, Blend(layout.blend), layout.features, layout.inputs)
 
     def _tree_scores(self, inputs: dict[str, Float32Array]) -> Float64Array:

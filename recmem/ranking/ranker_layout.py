@@ -33,7 +33,9 @@ class RankerLayout:
         possible = {*self.features, *(name + RELATIVE_SUFFIX for name in self.features)}
         foreign = {*self.inputs, *self.blend} - possible
         if foreign:
-            raise ValueError(f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}.")
+            raise ValueError(
+                f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}. Train again."
+            )
 
     def to_json(self) -> str:
         """The layout as the text of `ranker.json`."""

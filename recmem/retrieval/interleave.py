@@ -34,11 +34,13 @@ class RetrievalConfig:
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
-            raise ValueError(f"candidates: expected at least 1, got {self.candidates}. Give items per query.")
+            raise ValueError(
+                f"candidates: expected at least 1, got {self.candidates}. Give the number of items per query."
+            )
         if self.whole_up_to < 1:
             raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
         if self.search not in get_args(SearchBackend):
-            raise ValueError(f"search: expected exact or faiss, got {self.search!r}. Choose one of the two.")
+            raise ValueError(f"search: expected 'exact' or 'faiss', got {self.search!r}. Use one of the two.")
 
 
 def interleave(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:

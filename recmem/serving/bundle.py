@@ -42,6 +42,7 @@ from recmem.text.encoder import EncoderConfig
 
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
 """A fingerprint names the folder of its cached vectors, so it must be a plain word."""
+_OTHER_VERSION = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class BundleConfig:
     dataset: DatasetConfig
     calibration: Calibration
     store: str | None
-    """Path of the store that it was trained from; None if the caller must give one."""
+    """Path of the store that it was trained on; None if the caller must give one."""
     store_versions: dict[str, int]
     """Version of each table at training time."""
     learned_until: int
@@ -95,7 +96,7 @@ def save_bundle(
     target = Path(folder)
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
-            f"bundle: expected a new folder or an older bundle, got other files in {target}. Name another folder."
+            f"bundle: expected a new folder or an older bundle, got other files in {target}. Give another folder."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     remove_abandoned(target.parent.glob(f".{escape(target.name)}-*"))
@@ -129,8 +130,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         ranker = Ranker.from_files({name: (root / name).read_text(encoding="utf-8") for name in RANKER})
         sample = load_file(root / SELF_TEST)
     except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
-        cause = str(error).partition("\n")[0]
-        raise refused(root, "weights and ranker of its own configuration", cause) from error
+        raise _misfit(root, "weights and a ranker that fit its configuration", error) from error
     bundle = Bundle(config, module.eval(), ranker)
     check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
@@ -159,9 +159,21 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
     try:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
         if not config.text_columns:
-            raise ValueError("config.text_columns: expected at least one, got none")
+            raise ValueError("config.text_columns: expected at least one column, got none")
         if not _FINGERPRINT.fullmatch(config.fingerprint):
-            raise ValueError(f"config.fingerprint: expected a short word, got {config.fingerprint[:80]!r}")
+            raise ValueError(
+                f"config.fingerprint: expected at most 64 letters, digits, - and _, got {config.fingerprint[:80]!r}"
+            )
     except (TypeError, ValueError) as error:
-        raise refused(root, "a configuration that this version of recmem knows", str(error)) from error
+        raise _misfit(root, "a configuration of this version of recmem", error) from error
     return config
+
+
+def _misfit(root: Path, expected: str, error: Exception) -> DataError:
+    """The error for a bundle whose parts do not fit together, or not this version of recmem."""
+    cause = str(error).partition("\n")[0]
+    if ": expected " not in cause:
+        return refused(root, expected, f"an error ({cause.rstrip('.')})", _OTHER_VERSION)
+    # An error in our form keeps it. Its own remedy is for whoever chooses the settings.
+    problem = cause.partition(". ")[0].rstrip(".")
+    return DataError(f"bundle.{problem} in {root}. {_OTHER_VERSION}")

@@ -21,8 +21,8 @@ N_REASONS = 2
 ADDS_UP_TO = 1e-5
 """How far a sum of parts may be from the whole: absolute, and relative to a whole beyond 1. The parts are float64 sums,
 the whole a float32 one."""
-BASE_SCORE = "base score (no matching memory)"
-"""What the prior and the null slot are together, to a person."""
+BASE_SCORE = "base score (not from any memory slot)"
+"""How the sum of the prior and the null slot is labelled for people."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Explanation:
     slots: tuple[SlotReason, ...]
     """The memory, newest first."""
     already_in_memory: bool
-    """Whether the explained item is itself in the memory: the user already has it."""
+    """Whether the explained item is itself in the memory."""
     features: dict[str, float]
     """What each feature of the ranker adds to `score`, and its `constant`."""
     score: float
@@ -75,7 +75,7 @@ class Explanation:
 
     def sentence(self) -> str:
         """The item with its reason, for example "libcurl (TLS): because it builds on libssl (+0.41) ..."."""
-        title = f"{self.title} (the user already has it)" if self.already_in_memory else self.title
+        title = f"{self.title} (the user has already interacted with it)" if self.already_in_memory else self.title
         return f"{title}: {self.reason()}"
 
     def reason(self) -> str:
@@ -94,14 +94,14 @@ class Explanation:
 def in_words(titles: Sequence[str], contributions: Sequence[float], *, numbers: bool = False) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together."""
     if not titles:
-        return "because of the item itself: nothing is remembered of the user yet"
+        return "no reason from memory: the user's memory is empty"
     total: dict[str, float] = {}
     for title, contribution in zip(titles, contributions, strict=True):
         total[title] = total.get(title, 0.0) + contribution
     positive = [(title, part) for title, part in total.items() if part > 0]
     best = sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
     if not best:
-        return "because of the item itself: no memory matches it"
+        return "no reason from memory: no memory slot raises its match score"
     if not numbers:
         return f"because it builds on {' and '.join(title for title, _ in best)}"
     named = [f"{title} ({part:+.2f})" for title, part in best]

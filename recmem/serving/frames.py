@@ -71,7 +71,7 @@ def to_ids(ids: Ids, name: str) -> pl.Series:
     except TypeError as error:
         raise DataError(f"{name}: expected ids of one type, got several. Give them all as text.") from error
     if column.null_count():
-        raise DataError(f"{name}: expected ids, got {column.null_count()} null. Leave them out.")
+        raise DataError(f"{name}: expected ids, got {column.null_count()} nulls. Remove them.")
     return column.alias("user_id").cast(pl.String) if column.dtype == pl.Null else column.alias("user_id")
 
 

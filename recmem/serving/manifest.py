@@ -40,11 +40,11 @@ def read_manifest(root: Path) -> dict[str, Any]:
     """
     path = root / MANIFEST
     if not path.is_file():
-        raise refused(root, f"a folder with {MANIFEST}", "none", "Give the folder OUT/bundle of a training run.")
+        raise refused(root, f"the file {MANIFEST}", "none", "Give the folder OUT/bundle of a training run.")
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise refused(root, f"{MANIFEST} to be JSON", str(error)) from error
+        raise refused(root, f"JSON in {MANIFEST}", f"invalid text ({error})") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise refused(root, f"a format_version in {MANIFEST}", "none")
     version = manifest["format_version"]
@@ -53,7 +53,7 @@ def read_manifest(root: Path) -> dict[str, Any]:
         remedy = "Load it with the version of recmem that wrote it, or train again."
         raise refused(root, expected, repr(version), remedy)
     if manifest.get("checksum") != checksum(manifest):
-        raise refused(root, f"{MANIFEST} as it was written", "a changed one")
+        raise refused(root, f"an unmodified {MANIFEST}", "one whose checksum does not match")
     if version == FORMAT_VERSION:
         return manifest
     return manifest | {"config": _from_version_2(manifest.get("config"))}
@@ -63,7 +63,8 @@ def check_files(manifest: dict[str, Any], root: Path) -> None:
     """Raises DataError unless the folder has every file of a bundle, each with the content it was written with."""
     listed = manifest.get("sha256")
     if not isinstance(listed, dict) or set(listed) != set(FILES):
-        raise refused(root, f"checksums of {', '.join(FILES)}", "others")
+        got = f"those of {', '.join(listed) or 'no file'}" if isinstance(listed, dict) else "none"
+        raise refused(root, f"checksums of {', '.join(FILES)} in {MANIFEST}", got)
     for name in FILES:
         path = root / name
         if not path.is_file():
@@ -71,7 +72,7 @@ def check_files(manifest: dict[str, Any], root: Path) -> None:
         if path.resolve().parent != root.resolve():
             raise refused(root, f"{name} inside the folder", "a link that leads outside")
         if file_digest(path) != listed[name]:
-            raise refused(root, f"{name} as it was written", "another content")
+            raise refused(root, f"an unmodified {name}", "one whose checksum does not match")
 
 
 def checksum(manifest: dict[str, Any]) -> str:

@@ -61,7 +61,7 @@ def load(
 ) -> Model:
     """The model in a bundle folder, or in MLflow's registry: `models:/recmem@champion`.
 
-    `store`: where items and events are read, at their newest versions; by default where the model was trained from.
+    `store`: where items and events are read, at their newest versions; by default those that the model was trained on.
     `online`: memories and counters that several processes share, as `recmem publish` has written them: a URL
     redis://host:port/db, or a `RedisMemories`. The store then gives items, co-visitation and impressions.
     `device`: where texts are encoded and the match is computed; "auto" takes CUDA if there is a GPU.
@@ -178,7 +178,7 @@ class Model:
     ) -> Scored[pl.DataFrame]:
         """As `recommend`, with the number of users whom the shared memories did not answer for."""
         if k < 1:
-            raise DataError(f"k: expected at least 1, got {k}. Give the number of items per user.")
+            raise DataError(f"k: expected at least 1, got {k}. Give a number of items per user.")
         users = to_ids(user_ids, "user_ids")
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)

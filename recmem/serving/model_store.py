@@ -1,4 +1,4 @@
-"""The store that a loaded model reads: the caller's, or the one that it was trained from."""
+"""The store that a loaded model reads: the caller's, or the one that it was trained on."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
 
 
 def open_store(given: str | Path | Store | None, *, trained: str | None) -> Store | None:
-    """The store that the caller gives, else the one that the model was trained from; None if there is neither.
+    """The store that the caller gives, else the one that the model was trained on; None if there is neither.
 
     Raises DataError if there is no store at the path.
     """
@@ -24,8 +24,8 @@ def open_store(given: str | Path | Store | None, *, trained: str | None) -> Stor
     try:
         return Store.open(trained)
     except DataError as error:
-        expected = "the store that the model was trained from"
-        remedy = "Say where it is now: store=..., or --store."
+        expected = "the store that the model was trained on"
+        remedy = "If it has moved, give its path: store=..., or --store."
         raise DataError(f"store: expected {expected}, got none at {trained!r}. {remedy}") from error
 
 

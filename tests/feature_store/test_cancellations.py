@@ -148,8 +148,8 @@ def test_the_store_adds_each_cancellation_once_in_any_order(tmp_path: Path) -> N
 def test_a_row_that_cancels_itself_is_rejected(tmp_path: Path) -> None:
     row = frame_of([Event(0, 1, 2)], []).with_columns(cancels=pl.lit("e0"))
     (problem,) = check_table(row, EVENTS).problems
-    assert problem.reason == "cancels: expected the event_id of another row, got the row's own"
-    assert problem.remedy == "Give a cancellation an id of its own, or none."
+    assert problem.reason == "cancels: expected the event_id of an earlier event, got the row's own event_id"
+    assert problem.remedy == "Give the cancellation an event_id of its own, or none."
     receipt = Store.create(tmp_path / "store").append_events(row)
     assert (receipt.n_new, receipt.n_rejected) == (0, 1)
 

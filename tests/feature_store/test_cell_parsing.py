@@ -38,7 +38,7 @@ def test_text_ids_stay_as_they_are(ids: list[str | None]) -> None:
 def test_floats_are_ids_up_to_where_they_are_exact() -> None:
     found, (problem,) = parse_ids(pl.Series("id", [1.0, 2.0**53, 2.0**53 + 2, 0.5]))
     assert found.to_list() == [1, 2**53, None, None]
-    assert problem.reason == "id: expected an id, got a number that is no 64-bit whole number"
+    assert problem.reason == "id: expected an id, got a number that is not a 64-bit integer"
 
 
 def test_an_empty_name_is_null_and_no_problem() -> None:
@@ -50,7 +50,7 @@ def test_numbers_come_from_booleans_and_text() -> None:
     assert parse_numbers(pl.Series([True, False, None]))[0].to_list() == [1.0, 0.0, None]
     found, (problem,) = parse_numbers(pl.Series("value", ["1e3", "ten"]))
     assert found.to_list() == [1000.0, None]
-    assert problem.got == "text that is no number"
+    assert problem.got == "text that is not a number"
 
 
 @pytest.mark.parametrize("parse", [parse_labels, parse_positions])

@@ -10,7 +10,8 @@ def test_a_problem_is_described_with_table_column_example_rows_and_remedy() -> N
     problem = ColumnProblem("value", "a number", "text", "Leave it out.", rows, "'x'")
     whole = ColumnProblem("", "at least one row", "0 rows", "Check the file.")
     assert describe([problem, whole], table="events") == (
-        "events.value: expected a number, got text, such as 'x' (4 rows, e.g. row 0, 2, 3). Leave it out.\n"
+        "events.value: expected a number, got text, such as 'x' (4 rows, e.g. row 0, 2, 3, counting from 0). "
+        "Leave it out.\n"
         "events: expected at least one row, got 0 rows. Check the file."
     )
 

@@ -101,12 +101,12 @@ def test_equality_is_of_values_and_rows() -> None:
 
 @pytest.mark.parametrize("offsets", [(), (1, 3), (0, 2), (0, 4), (0, 2, 1, 3)], ids=str)
 def test_offsets_that_do_not_cut_the_values_are_refused(offsets: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"offsets: expected numbers from 0 to 3 that never decrease, got \["):
+    with pytest.raises(ValueError, match=r"offsets: expected non-decreasing numbers from 0 to 3, got \["):
         Ragged(flat(7, 8, 9), flat(*offsets))
 
 
 def test_lengths_that_do_not_sum_to_the_values_are_refused() -> None:
-    with pytest.raises(ValueError, match="offsets: expected numbers from 0 to 3"):
+    with pytest.raises(ValueError, match="offsets: expected non-decreasing numbers from 0 to 3"):
         Ragged.from_lengths(flat(7, 8, 9), flat(2, 2))
 
 

@@ -79,7 +79,9 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
     lines = out_and_in(store, tmp_path)
     lines[0]["row"]["timestamp"] = "2024-01-01"
     before = store.digest()
-    with pytest.raises(DataError, match=r"rows: expected rejected rows, got 1 that are not \(any more\)"):
+    with pytest.raises(
+        DataError, match=r"rows: expected rejected rows, got 1 rows that are not, or no longer, rejected"
+    ):
         resubmit(store, [*lines, {**lines[0], "content_hash": "of another"}])
     assert store.digest() == before
 
@@ -87,7 +89,9 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"content_hash": 1, "table": "events", "row": {}}', '{"row": 3}'])
 def test_a_file_with_other_lines_is_refused_by_line_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "rows.jsonl").write_text(f"\n{line}\n")
-    with pytest.raises(DataError, match=r"rows: expected content_hash, table, row on every line, got others on line 2"):
+    with pytest.raises(
+        DataError, match=r"rows: expected content_hash, table, row on every line, got lines without them: 2"
+    ):
         read_corrected(tmp_path / "rows.jsonl")
     with pytest.raises(DataError, match=r"rows: expected JSON lines, got '.*nothing.jsonl'"):
         read_corrected(tmp_path / "nothing.jsonl")

@@ -54,12 +54,15 @@ def test_all_problems_of_a_table_are_reported_at_once_with_rows_examples_and_rem
     assert refusal(frame, EVENTS) == [
         "events.item_id: expected the column, got only user_id, timestamp, value. "
         "Add it, or rename the column that holds it.",
-        "events.user_id: expected an id, got null (4 rows, e.g. row 0, 3, 4). Fill it in, or leave the row out.",
-        "events.timestamp: expected a time, got null (1 row, e.g. row 4). Fill it in, or leave the row out.",
+        "events.user_id: expected an id, got null (4 rows, e.g. row 0, 3, 4, counting from 0). "
+        "Fill it in, or remove the row.",
+        "events.timestamp: expected a time, got null (1 row, e.g. row 4, counting from 0). "
+        "Fill it in, or remove the row.",
         "events.timestamp: expected a time, got text that is not an ISO time, such as '31/12/2024' (2 rows, "
-        "e.g. row 1, 3). Give datetimes, ISO 8601 text or epoch numbers, of the years 1678 to 2261.",
-        "events.value: expected a finite number, got NaN or infinity, such as nan (1 row, e.g. row 1). "
-        "Use null where there is no number.",
+        "e.g. row 1, 3, counting from 0). Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261.",
+        "events.value: expected a finite number, got NaN or infinity, such as nan "
+        "(1 row, e.g. row 1, counting from 0). "
+        "Give null if there is no number.",
     ]
 
 
@@ -67,7 +70,7 @@ def test_problems_of_rows_alone_do_not_refuse_the_table() -> None:
     checked = check_table(events(user_id=["a", None, "c"]), EVENTS)
     assert checked.kept["user_id"].to_list() == ["a", "c"]
     assert describe(checked.problems, table="events") == (
-        "events.user_id: expected an id, got null (1 row, e.g. row 1). Fill it in, or leave the row out."
+        "events.user_id: expected an id, got null (1 row, e.g. row 1, counting from 0). Fill it in, or remove the row."
     )
 
 
@@ -133,7 +136,7 @@ def test_a_column_of_mixed_python_objects_is_refused_with_a_remedy(column: str) 
 @pytest.mark.parametrize("cells", [[True], [DAY], [["a"]], [{"a": 1}], [b"a"]])
 def test_ids_of_another_dtype_are_refused(cells: list[Any]) -> None:
     (line,) = refusal(events(user_id=cells), EVENTS)
-    assert line.startswith("events.user_id: expected ids as text or whole numbers, got a column of ")
+    assert line.startswith("events.user_id: expected ids as text or integers, got a column of ")
 
 
 def test_a_rating_of_nan_or_infinity_is_rejected_and_a_missing_one_is_kept() -> None:
@@ -218,7 +221,9 @@ def test_item_columns_are_read_as_the_store_has_them() -> None:
     stored = {"code": pl.String(), "pages": pl.Int64(), "price": pl.Float64()}
     checked = check_table(frame, ITEMS, stored=stored)
     assert checked.kept.rows() == [("i0", "a", "1", 10, 3.0)]
-    assert checked.reasons()["reason"].to_list() == ["pages: expected Int64 as in the store, got another String"]
+    assert checked.reasons()["reason"].to_list() == [
+        "pages: expected Int64 as in the store, got String that does not convert to it"
+    ]
 
 
 def test_a_number_where_the_store_has_a_date_is_refused() -> None:
@@ -229,9 +234,7 @@ def test_a_number_where_the_store_has_a_date_is_refused() -> None:
 @pytest.mark.parametrize("table", [ITEMS, EVENTS, IMPRESSIONS])
 def test_an_empty_frame_is_refused(table: Table) -> None:
     lines = refusal(pl.DataFrame(schema=table.schema() | {"title": pl.String()}), table)
-    assert (
-        f"{table.name}: expected at least one row, got 0 rows. Check the file or the query that it comes from." in lines
-    )
+    assert f"{table.name}: expected at least one row, got 0 rows. Check the file or query that it comes from." in lines
 
 
 def test_a_frame_of_another_library_is_refused_with_the_conversion() -> None:

@@ -52,12 +52,13 @@ def store(tmp_path: Path) -> Store:
 
 def test_create_refuses_an_existing_store_and_open_a_missing_one(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r"^store\.path: expected a store, got none at '.*shop'\. Check it, or use Store"
+        DataError,
+        match=r"^store\.path: expected a store, got none at '.*shop'\. Check the path, or .*`recmem ingest`, or Store",
     ):
         Store.open(tmp_path / "shop")
     Store.create(tmp_path / "shop").append_events(event_rows(("u", "i", 1)))
     with pytest.raises(
-        DataError, match=r"^store\.path: expected no store yet, got one at '.*shop'\. Use Store\.open\."
+        DataError, match=r"^store\.path: expected a path without a store, got one at '.*shop'\. Use Store\.open\."
     ):
         Store.create(tmp_path / "shop")
     for reopened in (Store.open(tmp_path / "shop"), Store.open_or_create(str(tmp_path / "shop"))):
@@ -140,7 +141,7 @@ def test_ids_come_back_as_the_first_append_had_them_in_every_table(store: Store)
     assert sorted(store.events().select("user_id", "item_id").rows()) == [(7, "i"), (8, "j"), (9, "9")]
     store.append_items(item_rows(item_id=[9], title=["nine"]))
     assert store.items().rows() == [("9", "nine")]
-    assert store.rejected()["reason"].to_list() == ["user_id: expected a whole number as id, got text"]
+    assert store.rejected()["reason"].to_list() == ["user_id: expected an integer id, got text that is not an integer"]
 
 
 def test_a_refused_table_changes_nothing(store: Store) -> None:
@@ -270,7 +271,9 @@ def test_every_version_can_be_read_again_and_others_are_refused(store: Store) ->
     assert sorted(store.events(version=version)["item_id"].to_list()) == ["i", "j"]
     with pytest.raises(DataError, match=r"^events\.version: expected a version from 0 to 2, got 3\."):
         store.events(version=3)
-    with pytest.raises(DataError, match=r"^items\.version: expected no version, there is no table yet, got 0\."):
+    with pytest.raises(
+        DataError, match=r"^items\.version: expected no version, because the table does not exist yet, got 0\."
+    ):
         store.items(version=0)
 
 

@@ -81,7 +81,7 @@ def test_an_integer_is_read_as_a_float_where_one_is_expected() -> None:
         ({"versions": []}, r"config.versions: expected an object, got \[\]"),
         ({"versions": {"items": "2"}}, r"config\.versions\.items: expected int, got '2'"),
         ({"note": 1}, "config.note: expected str, got 1"),
-        ({"extra": 1}, "config: expected the keys .*, got a difference in extra"),
+        ({"extra": 1}, r"config: expected the keys of Outer, got unknown keys \(extra\)"),
     ],
 )
 def test_a_value_that_does_not_fit_is_refused_with_its_place(change: dict[str, object], message: str) -> None:
@@ -92,7 +92,7 @@ def test_a_value_that_does_not_fit_is_refused_with_its_place(change: dict[str, o
 def test_a_missing_key_is_refused() -> None:
     values = as_json(EXAMPLE)
     del values["size"]
-    with pytest.raises(ValueError, match="got a difference in size"):
+    with pytest.raises(ValueError, match=r"config: expected the keys of Outer, got missing keys \(size\)"):
         from_json(Outer, values)
 
 

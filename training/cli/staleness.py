@@ -8,24 +8,22 @@ from typing import Annotated
 import typer
 
 from recmem.cli.console import Bars, say, show_table
-from recmem.cli.options import ModelSource, StorePath
+from recmem.cli.options import ModelSource, Seed, StorePath, TestQueries
 
 
 def staleness(
     model: ModelSource,
     store: StorePath = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write staleness.json and staleness.png to this folder.", show_default="none")
+        Path | None, typer.Option(metavar="PATH", help="Write staleness.json and staleness.png to this folder.")
     ] = None,
-    queries: Annotated[
-        int, typer.Option(min=1, help="Test queries to rank, at most, spread evenly over the test period.")
-    ] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed for the bootstrap intervals and for breaking ties.")] = 0,
+    queries: TestQueries = 1000,
+    seed: Seed = 0,
 ) -> None:
-    """Measure the NDCG cost of stale features.
+    """Measure what stale features cost.
 
-    Ranks the queries after the training period with memories, counters or both as they were 5 minutes to a week
-    earlier.
+    Ranks the queries after the training data with memories, counters or both as they were 5 minutes, 1 hour, 1 day and
+    1 week earlier, and shows the change of NDCG@10.
     """
     import numpy as np
 
@@ -35,7 +33,7 @@ def staleness(
     loaded = recmem.load(model, store=store)
     with Bars().stage("Ranking with stale features", len(DELAYS) * len(STALE_PARTS)) as advance:
         found = staleness_cost(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
-    say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 with fresh features: {found.fresh:.3f}")
+    say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 with fresh features: {found.fresh:.3f}.")
     rows = [
         (p.stale, p.delay, f"{p.figure:.3f}", f"{p.difference:+.3f}", "{:+.3f} to {:+.3f}".format(*p.ci95))
         for p in sorted(found.costs, key=lambda cost: STALE_PARTS.index(cost.stale))
@@ -48,4 +46,4 @@ def staleness(
         out.mkdir(parents=True, exist_ok=True)
         (out / "staleness.json").write_text(found.to_json(), encoding="utf-8")
         (out / "staleness.png").write_bytes(to_png(staleness_figure(found)))
-        say(f"Wrote {out / 'staleness.json'} and {out / 'staleness.png'}")
+        say(f"Wrote {out / 'staleness.json'} and {out / 'staleness.png'}.")

@@ -1,58 +1,79 @@
-"""`recmem train`: from tables to a trained model, a ledger and a report."""
+"""`recmem train`: trains a model on tables, and writes the ledger and the report."""
 
 from __future__ import annotations
 
-import math
 import os
+import re
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from recmem.cli.console import Bars, complain, say
+from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 
 MAX_CANDIDATES = 1_000_000
-"""A larger number of candidates per query is surely a typing error."""
+"""Candidates per query, at most: a larger number is surely a typing error."""
 
 
 def train(
-    out: Annotated[Path, typer.Option(help="Output folder: bundle/, report.html, ledger.json.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            metavar="PATH",
+            help="Output folder: bundle/ (the model), report.html, ledger.json (the figures), work/ (intermediate "
+            "files) and, by default, store/, mlflow.db and mlartifacts/.",
+        ),
+    ],
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
     store: Annotated[
-        str | None, typer.Option(help="Store to add the tables to and train on.", show_default="OUT/store")
+        str | None,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Store to add the tables to and train on; created if missing.",
+            show_default="OUT/store",
+        ),
     ] = None,
     encoder: Annotated[
         str | None,
         typer.Option(
+            metavar="PATH|ID",
             help="Text encoder: a local folder or a Hugging Face id.",
             show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
         ),
     ] = None,
     candidates: Annotated[
-        int, typer.Option(min=1, max=MAX_CANDIDATES, help="Items retrieved and ranked per query.")
+        int, typer.Option(metavar="N", min=1, max=MAX_CANDIDATES, help="Items retrieved and ranked per query.")
     ] = 300,
     exclude_seen: Annotated[
-        bool, typer.Option(help="Leave items out of the ranking that the user has interacted with.")
+        bool, typer.Option(help="Do not rank items that the user has already interacted with.")
     ] = True,
-    positive_from: Annotated[float, typer.Option(help="Ratings from this value up are positive.")] = 4.0,
-    negative_to: Annotated[float, typer.Option(help="Ratings up to this value are negative.")] = 2.0,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed; the same seed gives the same ledger.")] = 0,
+    positive_from: Annotated[float, typer.Option(metavar="RATING", help="Lowest positive rating.")] = 4.0,
+    negative_to: Annotated[
+        float,
+        typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
+    ] = 2.0,
+    seed: Annotated[
+        int,
+        typer.Option(
+            metavar="N", min=0, help="Random seed. The same tables, options and seed give the same ledger.json."
+        ),
+    ] = 0,
 ) -> None:
-    """Train on an event log, and measure what the match score adds to the ranker.
+    """Train a model and measure its lift.
 
-    Steps whose inputs have not changed since the last run in OUT are skipped. Runs are tracked in MLflow: in
-    OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
+    The lift is what the match score adds to the ranker's metrics on later events. Steps whose inputs have not changed
+    since the last run in OUT are skipped. Runs are tracked in MLflow: in OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
+
+    Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC
+    without a zone) or epoch numbers.
     """
     if store is None and (items is None or events is None):
-        raise typer.BadParameter(
-            "--items, --events: expected both, or --store with a store that holds them, got neither. Name the files."
-        )
-    if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
-        raise typer.BadParameter(
-            "--positive-from, --negative-to: expected numbers, got NaN or infinity. Give finite ratings."
+        raise UsageError(
+            "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
         )
     from training.api import training_config
 
@@ -66,7 +87,7 @@ def train(
             seed=seed,
         )
     except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
+        raise UsageError(_with_option_names(str(error))) from error
     from training.pipeline import run_training
     from training.report.terminal import show_ledger
 
@@ -76,13 +97,25 @@ def train(
     if result.events_of_unknown_items:
         complain(
             f"{result.events_of_unknown_items:,} events were not used: their items are not in the items table. "
-            "Check that ids are written alike in both tables."
+            "Check that both tables write item ids in the same way."
         )
-    say(f"Report:  {_short(result.report)}\nModel:   {_short(result.bundle)}\nResults: {how_to_open(out)}")
+    say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
+
+
+def _with_option_names(text: str) -> str:
+    """An error of `training_config` with options in place of the names of its arguments: --seed for seed."""
+    arguments, colon, rest = text.partition(": ")
+    options = ", ".join(_option(name) for name in arguments.split(", "))
+    # Within a sentence only names with an underscore are surely arguments: "candidates" is also a word.
+    return options + colon + re.sub(r"\b[a-z]+_[a-z]+\b", lambda name: _option(name[0]), rest)
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def how_to_open(out: Path) -> str:
-    """Where to see a run in MLflow: the command that opens it, or the server's address."""
+    """How to see a run in MLflow: the command that opens it, or the server's address."""
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_short(out / 'mlflow.db')}"
     return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
 

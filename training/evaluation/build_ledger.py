@@ -102,7 +102,7 @@ def _check(
 ) -> None:
     problems = [*_problems_of_rankers(per_query), *_problems_of_lengths(n_queries, per_query, slices, users)]
     if not n_queries:
-        problems.append("protocol.queries: expected at least one test query, got 0. Choose an earlier test period.")
+        problems.append("protocol.queries: expected at least one test query, got 0. Start the test period earlier.")
     if problems:
         raise ValueError("\n".join(problems))
 

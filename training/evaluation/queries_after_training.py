@@ -45,7 +45,7 @@ class QueriesAfterTraining:
         if not len(after.queries):
             raise DataError(
                 f"events.timestamp: expected queries after {after.since}, got none. "
-                "Ingest the events that followed the training."
+                "Ingest events that happened after it."
             )
         return after
 

@@ -10,7 +10,7 @@ from training.report.number_text import figure_text, interval_text, signed_text
 
 
 def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
-    """The result as one sentence, which says so plainly if the match score does not help.
+    """The result as one sentence, which is plain if the match score does not help.
 
     "The match score lifts NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
     """
@@ -22,7 +22,7 @@ def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
     if low > 0:
         return f"The match score lifts {name} {levels} {change}."
     if high < 0:
-        return f"The match score lowers {name} {levels} {change}: on this data it does harm."
+        return f"The match score lowers {name} {levels} {change}: on this data it makes the ranking worse."
     return (
         f"No lift is shown: with the match score {name} goes {levels} {change}, "
         "and the interval includes zero, so the change may be chance."
@@ -54,7 +54,7 @@ def _against_best_baseline(ledger: Ledger, metric: str) -> str:
 
 def _harmed_slices(ledger: Ledger) -> str:
     harmed = [slice_label(name) for name, part in ledger.slices.items() if part.ci95[1] < 0]
-    return f"The match score does harm on: {', '.join(harmed)}." if harmed else ""
+    return f"The match score makes the ranking worse on: {', '.join(harmed)}." if harmed else ""
 
 
 def _retrieval(ledger: Ledger) -> str:

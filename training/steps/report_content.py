@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from dataclasses import asdict
 from importlib.metadata import version
 
@@ -42,8 +43,27 @@ def report_content(run: Run, model: Model, importance: dict[str, float], summary
         parameters=flat_parameters(asdict(run.config)),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         data_digest=run.store.digest(),
-        command="recmem train --items ITEMS --events EVENTS --out OUT",
+        command=train_command(run),
     )
+
+
+def train_command(run: Run) -> str:
+    """The `recmem train` command with this run's options; the paths are left for the reader to fill in."""
+    config = run.config
+    tables = ["--items ITEMS", "--events EVENTS"]
+    if len(run.training_data.dataset.impressions):
+        tables.append("--impressions IMPRESSIONS")
+    options = [
+        *tables,
+        "--out OUT",
+        f"--encoder {shlex.quote(config.encoder.name)}",
+        f"--candidates {config.retrieval.candidates}",
+        "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
+        f"--positive-from {config.signals.positive_from:g}",
+        f"--negative-to {config.signals.negative_to:g}",
+        f"--seed {config.seed}",
+    ]
+    return " \\\n  ".join(["recmem train", *options])
 
 
 def _data_facts(run: Run) -> dict[str, str | int | float]:

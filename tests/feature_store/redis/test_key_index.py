@@ -27,5 +27,7 @@ def test_no_row_has_the_position_after_the_last(keys: list[tuple[int, int]], tim
 @pytest.mark.parametrize(("row", "time"), [(1, 7), (2, 5), (1, 4), (9, 9)])
 def test_a_key_that_was_not_fetched_is_refused(row: int, time: int) -> None:
     index = KeyIndex.of(np.array([1, 2]), np.array([5, 7]))
-    with pytest.raises(ValueError, match=r"^request: expected users, items and times that were fetched, got others"):
+    with pytest.raises(
+        ValueError, match=r"^request: expected users, items and times that were fetched, got some that were not"
+    ):
         index.find(np.array([1, row]), np.array([5, time]))

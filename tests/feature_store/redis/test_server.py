@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import time as clock
 from pathlib import Path
 
@@ -37,6 +38,28 @@ def test_a_slow_or_stopped_server_is_reported_within_the_timeout(tmp_path: Path)
         fetch(open_memories, loaded_log(event_log([])), 9)  # and it is back
     with running(tmp_path, port), pytest.raises(DataError, match="none, or an unfinished publish"):
         fetch(open_memories, loaded_log(event_log([])), 9)  # restarted, empty
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://user:secret@host:6379/0", "http://host:6379/0"),
+        ("redis://:sec/ret@host:6379/0", "redis://host:6379/0"),
+        ("redis://:s@cret@host:port/0?password=secret", "redis://host:port/0"),
+        ("user:secret@host:6379", "host:6379"),
+        ("localhost:6379", "localhost:6379"),
+    ],
+)
+def test_a_url_that_cannot_be_used_is_shown_without_its_password(url: str, shown: str) -> None:
+    with pytest.raises(DataError, match=r"^online: expected redis://host:port/db, got") as raised:
+        RedisMemories(url)
+    assert f"got {shown!r}." in str(raised.value)
+
+
+def test_the_missing_client_is_reported_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(DataError, match=r"^online: expected the Python package redis, got none\. Run pip install"):
+        RedisMemories("redis://host:6379/0")
 
 
 def test_the_scripts_answer_sums_and_progress_is_reported(redis_url: str) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from debian_model import encoder, trained_model
@@ -17,7 +18,9 @@ from recmem.audit import forgetting as forgetting_module
 from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
 from recmem.serving.bundle import read_config
+from recmem.serving.manifest import MANIFEST, checksum
 from recmem.serving.model import Model
+from recmem.serving.registry import registered_versions
 from recmem.text.vector_cache import VECTORS_FOLDER
 
 
@@ -83,9 +86,9 @@ def test_models_that_were_trained_on_the_user_are_named(
     monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri: uri)
     monkeypatch.setattr(forgetting_module, "read_config", lambda uri: configs[uri])
     assert forget_user(store, user).models == named
-    # By now nobody can tell: the versions are gone.
+    # Now it cannot be known: the versions are gone.
     assert forget_user(store, user).models == (
-        "recmem version 1 (champion), perhaps: the versions that it was trained from are gone",
+        "recmem version 1 (champion), perhaps (the table versions that it was trained on are gone)",
     )
 
 
@@ -96,7 +99,7 @@ def test_an_unreachable_registry_does_not_stop_forgetting(store: Store, monkeypa
     monkeypatch.setattr(forgetting_module, "registered_versions", down)
     receipt = forget_user(store, a_user())
     assert receipt.rows["events"] > 0
-    assert receipt.note.startswith("not looked up: tracking: expected MLflow's registry")
+    assert receipt.note.startswith("tracking: expected MLflow's registry")
 
 
 def test_the_command_asks_first_and_leaves_a_receipt_without_the_id(store: Store, tmp_path: Path) -> None:
@@ -114,4 +117,73 @@ def test_the_command_asks_first_and_leaves_a_receipt_without_the_id(store: Store
     receipt = (tmp_path / "receipt.json").read_text()
     assert json.loads(receipt)["rows"]["events"] > 0
     assert a_user() not in receipt + words
-    assert run("--user", a_user(), "--yes")[0] == 0
+    assert f"Wrote the receipt to {tmp_path / 'receipt.json'}." in words
+
+
+def forget(store: Store, *arguments: str, answer: str = "") -> tuple[int, str]:
+    """Runs `recmem forget` as a user without settings for MLflow: exit code, and what is printed."""
+    result = CliRunner().invoke(app, ["forget", "--store", store.path, *arguments], input=answer)
+    return result.exit_code, result.output
+
+
+def test_the_question_names_the_id_and_the_store(store: Store) -> None:
+    _, words = forget(store, "--item", "libpng-dev", answer="n\n")
+    assert f"Delete the item 'libpng-dev' and all old table versions from {store.path}?" in words
+
+
+def test_an_id_that_no_row_contains_is_named(store: Store) -> None:
+    code, words = forget(store, "--user", "nobody-at-all", "--yes")
+    assert (code, "No rows contain the user 'nobody-at-all'." in words) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "got"), [((), "neither"), (("--user", "a", "--item", "b"), "both")], ids=["neither", "both"]
+)
+def test_one_of_user_and_item_is_required(store: Store, arguments: tuple[str, ...], got: str) -> None:
+    code, words = forget(store, *arguments)
+    assert code == 2
+    assert f"Error: --user, --item: expected one of them, got {got}." in words
+
+
+def test_a_missing_tracking_database_is_reported_and_not_created(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    working_folder = tmp_path / "working-folder"
+    working_folder.mkdir()
+    monkeypatch.chdir(working_folder)
+    code, words = forget(store, "--user", a_user(), "--yes")
+    assert code == 0
+    missing = Path(store.path).with_name("mlflow.db")
+    assert f"No models were checked: tracking: expected MLflow's registry, got no database at '{missing}'." in words
+    assert "with --tracking, or with MLFLOW_TRACKING_URI set" in words
+    assert "INFO" not in words
+    assert list(working_folder.iterdir()) == []
+    assert not missing.exists()
+    assert a_user() not in store.events()["user_id"]
+
+
+def test_registered_models_of_the_given_database_are_named(
+    store: Store, tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    uri = f"sqlite:///{shutil.copy(mlflow_template, tmp_path / 'elsewhere.db')}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    client.create_registered_model("recmem")
+    client.create_model_version("recmem", trained_on(store, tmp_path).as_uri())
+    _, words = forget(store, "--user", a_user(), "--yes", "--tracking", uri)
+    assert "Trained on this data: recmem version 1. Retrain, then delete that version." in words
+
+
+def trained_on(store: Store, folder: Path) -> Path:
+    """A copy of the model's bundle that says it was trained on the store as it is now."""
+    bundle = folder / "bundle"
+    shutil.copytree(trained_model().bundle, bundle)
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    manifest["config"] |= {"store": store.path, "store_versions": store.versions()}
+    manifest["checksum"] = checksum(manifest)
+    (bundle / MANIFEST).write_text(json.dumps(manifest))
+    return bundle

@@ -65,7 +65,9 @@ def test_a_truncated_file_is_refused_in_words(tmp_path: Path) -> None:
 def test_files_of_different_columns_are_refused_in_words(tmp_path: Path) -> None:
     candidates(5).write_parquet(tmp_path / "a.parquet")
     candidates(5).rename({"item_id": "sku"}).write_parquet(tmp_path / "b.parquet")
-    with pytest.raises(DataError, match=r"the columns of a\.parquet in b\.parquet too"):
+    with pytest.raises(
+        DataError, match=r"the same columns in all files, got different ones in a\.parquet and b\.parquet"
+    ):
         CandidateFiles.open(tmp_path)
 
 

@@ -212,10 +212,10 @@ def test_rows_that_cannot_be_used_are_named_by_their_number_in_the_file(tmp_path
     )
     with pytest.raises(DataError) as refused:
         scored(frame, tmp_path, 30)
-    assert "candidates.user_id: expected an id, got null (1 row, e.g. row 75)." in str(refused.value)
+    assert "candidates.user_id: expected an id, got null (1 row, e.g. row 75, counting from 0)." in str(refused.value)
     assert (
-        "candidates.timestamp: expected a time, got text that is not an ISO time, such as 'soon' (1 row, e.g. row 77)"
-        in str(refused.value)
+        "candidates.timestamp: expected a time, got text that is not an ISO time, such as 'soon' "
+        "(1 row, e.g. row 77, counting from 0)" in str(refused.value)
     )
     assert not (tmp_path / "scores.parquet").exists()
 

@@ -1,4 +1,4 @@
-"""The `recmem` command: help, wrong use, exit codes, and commands of other packages."""
+"""The `recmem` command: help, usage errors, exit codes, and commands of other packages."""
 
 from __future__ import annotations
 
@@ -113,6 +113,19 @@ def test_the_former_name_of_resubmit_still_works_and_is_not_listed() -> None:
     assert not re.search(r"^  mend ", Outcome("--help").out, re.MULTILINE)
 
 
+def test_no_summary_of_a_command_is_cut_off() -> None:
+    assert "..." not in Outcome("--help").out.partition("Commands:")[2].partition("First run:")[0]
+
+
+def test_usage_errors_begin_with_the_option() -> None:
+    assert "\nError: --items, --events: expected both" in Outcome("train", "--out", "run").err
+    outcome = Outcome("train", "--out", "run", "--store", "s", "--positive-from", "1", "--negative-to", "2")
+    assert "\nError: --negative-to: expected less than --positive-from (1.0), got 2.0. " in outcome.err
+    assert (
+        "\nError: --encoder: expected a folder" in Outcome("train", "--out", "run", "--store", "s", "--encoder", "").err
+    )
+
+
 def test_version_is_that_of_the_distribution() -> None:
     outcome = Outcome("--version")
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -147,7 +160,7 @@ def test_version_is_that_of_the_distribution() -> None:
     ],
     ids=" ".join,
 )
-def test_wrong_use_exits_with_2_and_says_why(
+def test_a_usage_error_exits_with_2_and_says_why(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -40,4 +40,4 @@ def _is_number(line: str) -> bool:
 def test_an_unknown_user_gets_the_base_score(bundle: Path) -> None:
     outcome = Outcome("explain", "--model", bundle, "--user", "newcomer", "--item", "libpng-dev")
     assert outcome.code == DONE, outcome.err
-    assert "base score (no matching memory)" in outcome.out
+    assert "base score (not from any memory slot)" in outcome.out

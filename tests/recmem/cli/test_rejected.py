@@ -23,5 +23,5 @@ def test_rejected_rows_are_shown_written_out_corrected_and_resubmitted(tmp_path:
     rows.write_text(json.dumps(line))
     again = Outcome("resubmit", "--store", store, "--rows", rows)
     assert (again.code, "1 of 1 rows accepted, 0 still rejected." in again.out) == (DONE, True)
-    assert "No rejected rows." in Outcome("rejected", "--store", store).out
+    assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
     assert Outcome("resubmit", "--store", store, "--rows", rows).code == REFUSED

@@ -69,8 +69,8 @@ def test_score_tells_of_users_and_items_that_nobody_knows(bundle: Path, tmp_path
     )
     assert outcome.code == DONE
     assert pl.read_parquet(tmp_path / "s.parquet").height == 2
-    assert "rows of items that the store lacks, without text: 1" in outcome.err
-    assert "rows of users without any event: 1" in outcome.err
+    assert "1 row: the item is not in the store, and the row has no text." in outcome.err
+    assert "1 row: the user has no events in the store." in outcome.err
 
 
 def test_score_of_no_rows_writes_the_columns(bundle: Path, candidates: Path, tmp_path: Path) -> None:

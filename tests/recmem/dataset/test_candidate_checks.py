@@ -27,7 +27,7 @@ def test_timestamps_are_read_and_nulls_stay() -> None:
     [
         (FRAME.drop("item_id"), "item_id: expected the column, got none"),
         (FRAME.with_columns(user_id=pl.Series(["u", None])), "user_id: expected an id, got null"),
-        (FRAME.with_columns(item_id=pl.Series([[1], [2]])), "item_id: expected ids as text or whole numbers"),
+        (FRAME.with_columns(item_id=pl.Series([[1], [2]])), "item_id: expected ids as text or integers"),
         (FRAME.with_columns(history=pl.lit("a b")), "history: expected lists of item ids"),
         (FRAME.with_columns(impression_id=pl.Series([[1], [2]])), "impression_id: expected ids"),
         (FRAME.with_columns(timestamp=pl.Series(["yesterday", None])), "timestamp: expected"),

@@ -21,12 +21,13 @@ def test_only_counts_above_zero_become_sentences() -> None:
     assert list(UnmatchedRows().sentences()) == []
     counts = UnmatchedRows(unknown_users=1200, unknown_items_without_text=1)
     assert list(counts.sentences()) == [
-        "rows of users without any event: 1,200",
-        "rows of items that the store lacks, without text: 1",
+        "1,200 rows: the user has no events in the store.",
+        "1 row: the item is not in the store, and the row has no text. "
+        "Add the item to the store, or its text to the row.",
     ]
 
 
 def test_every_count_has_a_sentence_of_its_own() -> None:
     sentences = list(UnmatchedRows(1, 2, 3, 4, 5).sentences())
-    assert [int(sentence.rpartition(": ")[2]) for sentence in sentences] == [1, 2, 3, 4, 5]
-    assert len({sentence.rpartition(": ")[0] for sentence in sentences}) == 5
+    assert [int(sentence.partition(" ")[0]) for sentence in sentences] == [1, 2, 3, 4, 5]
+    assert len({sentence.partition(": ")[2] for sentence in sentences}) == 5

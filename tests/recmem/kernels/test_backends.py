@@ -44,7 +44,7 @@ def test_triton_named_where_it_is_not_installed_is_refused_with_its_extra(monkey
     packed = PackedTables.of(random_tables(3))
     memories, candidates = inputs([([1], [3])], 3)
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
+    with pytest.raises(RuntimeError, match=r"got 'triton', which is not installed. Run pip install 'recmem\[triton\]'"):
         match_pairs(packed, memories, candidates, backend="triton")
 
 
@@ -69,7 +69,7 @@ def test_numba_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatc
         assert why_not_numba(packed) == "the processor has no AVX2, and without it torch is faster"
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
     assert why_not_numba(packed) == "numba is not installed: pip install 'recmem[numba]'"
-    with pytest.raises(RuntimeError, match=r"got numba: numba is not installed: pip install 'recmem\[numba\]'"):
+    with pytest.raises(RuntimeError, match=r"got 'numba', which is not installed. Run pip install 'recmem\[numba\]'"):
         match_pairs(packed, memories, candidates, backend="numba")
     auto = match_pairs(packed, memories, candidates)
     close(auto.score, match_pairs_torch(packed, memories, candidates).score, "exact")

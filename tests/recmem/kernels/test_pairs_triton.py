@@ -73,7 +73,7 @@ def test_no_pairs_give_no_scores() -> None:
 def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     memories, candidates = inputs([([1], [2])], 0)
     retrieved = replace(memories, retrieved=RetrievedSlots(torch.ones(1, dtype=torch.bool), 1))
-    with pytest.raises(RuntimeError, match="got triton: the memories hold slots that are retrieved"):
+    with pytest.raises(RuntimeError, match="got 'triton': the memories hold slots that are retrieved"):
         match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, candidates)))  # type: ignore[arg-type]
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    assert "needs a CUDA device" in str(why_not(torch.device("cpu"), memories))
+    assert "Triton needs CUDA" in str(why_not(torch.device("cpu"), memories))

@@ -110,15 +110,15 @@ def test_a_backend_that_cannot_run_names_the_reason(monkeypatch: pytest.MonkeyPa
     table = unit_vectors(9)
     queries = unit_vectors(1)
     if find_spec("numba"):
-        with pytest.raises(RuntimeError, match=r"got numba: the table is float16, and numba reads float32"):
+        with pytest.raises(RuntimeError, match=r"got 'numba', which needs float32, for a float16 table"):
             top_rows(table.half(), queries.half(), 1, backend="numba")
     monkeypatch.setattr(backends, "find_spec", lambda name: None)
-    with pytest.raises(RuntimeError, match=r"got triton: triton is not installed: pip install 'recmem\[triton\]'"):
+    with pytest.raises(RuntimeError, match=r"got 'triton', which is not installed. Run pip install 'recmem\[triton\]'"):
         top_rows(table, queries, 1, backend="triton")
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
 def test_triton_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    with pytest.raises(RuntimeError, match=r"got triton: the table is on cpu, and Triton needs CUDA"):
+    with pytest.raises(RuntimeError, match=r"got 'triton', which needs CUDA, for a table on cpu"):
         top_rows(unit_vectors(99), unit_vectors(1), 1, backend="triton")

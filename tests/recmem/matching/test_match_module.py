@@ -153,7 +153,7 @@ def test_reloaded_weights_give_the_same_scores() -> None:
 
 
 def test_weights_of_another_shape_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"query: expected a shape of \(8, 16\), got \(8, 12\)"):
+    with pytest.raises(ValueError, match=r"query: expected weights of shape \(8, 16\), got \(8, 12\)"):
         MatchModule.from_weights(MatchConfig(dim=16, n_heads=2, head_dim=4), module(trained=False).state_dict())
 
 
@@ -174,5 +174,5 @@ def test_heads_lie_side_by_side() -> None:
 
 @pytest.mark.parametrize("name", ["dim", "n_heads", "head_dim"])
 def test_widths_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0. Give a positive width."):
+    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0. Give a positive number."):
         MatchConfig(**{name: 0})

@@ -115,5 +115,6 @@ def test_repeat_purchases_count_for_text_similarities() -> None:
 def test_weights_of_another_number_of_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = MatchModule(CONFIG).state_dict()
     monkeypatch.setattr(memory_kinds, "KINDS", documented_kinds())
-    with pytest.raises(ValueError, match=r"3 memory kinds, where .* has 4 \(negative, neutral, positive, repeated\)"):
+    words = r"expected weights of 4 memory kinds \(negative, neutral, positive, repeated\), got 3\. Train again after"
+    with pytest.raises(ValueError, match=words):
         MatchModule.from_weights(CONFIG, weights)

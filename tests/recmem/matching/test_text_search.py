@@ -53,5 +53,7 @@ def test_faiss_searches_a_small_table_whole() -> None:
 
 def test_a_missing_faiss_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "faiss", None)
-    with pytest.raises(DataError, match=r"search: expected faiss to be installed.*pip install 'recmem\[faiss\]'"):
+    with pytest.raises(
+        DataError, match=r"search: expected the Python package faiss, got none\. Run pip install 'recmem\[faiss\]'"
+    ):
         text_search(unit_vectors(3), "faiss")

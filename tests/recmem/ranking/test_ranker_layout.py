@@ -44,7 +44,7 @@ def test_a_layout_without_a_version_is_read_and_scores_the_same() -> None:
         ({"inputs": ["match_raw_z", "popularity"]}, r"expected inputs of its own features, got popularity"),
         ({"blend": {"item_age": 1.0, "shown_z": 2.0}}, r"expected inputs of its own features, got shown_z"),
         ({"features": "match_raw"}, r"ranker\.features: expected a list"),
-        ({"columns": []}, "a difference in columns"),
+        ({"columns": []}, r"ranker: expected the keys of RankerLayout, got unknown keys \(columns\)"),
     ],
 )
 def test_a_layout_that_does_not_hold_together_is_refused(changed: dict[str, object], message: str) -> None:

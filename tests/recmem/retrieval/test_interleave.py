@@ -84,7 +84,9 @@ def test_scores_are_left_as_they_are() -> None:
 
 
 def test_no_candidates_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"candidates: expected at least 1, got 0\. Give items per query\."):
+    with pytest.raises(
+        ValueError, match=r"candidates: expected at least 1, got 0\. Give the number of items per query\."
+    ):
         RetrievalConfig(candidates=0)
 
 
@@ -92,7 +94,7 @@ def test_no_candidates_are_refused() -> None:
     ("change", "message"),
     [
         ({"whole_up_to": 0}, r"whole_up_to: expected at least 1, got 0"),
-        ({"search": "near"}, r"search: expected exact or faiss, got 'near'"),
+        ({"search": "near"}, r"search: expected 'exact' or 'faiss', got 'near'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change: dict[str, object], message: str) -> None:

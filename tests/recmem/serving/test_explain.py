@@ -74,7 +74,7 @@ def test_unknown_user_is_explained_by_the_item_itself(model: Model) -> None:
     explanation = model.explain("nobody", item)
     assert explanation.slots == ()
     close(explanation.prior + explanation.null, explanation.match_raw, "explanation")
-    assert "nothing is remembered" in explanation.sentence()
+    assert "the user's memory is empty" in explanation.sentence()
 
 
 def test_an_item_that_the_user_has_is_explained_too(model: Model) -> None:
@@ -83,7 +83,7 @@ def test_an_item_that_the_user_has_is_explained_too(model: Model) -> None:
     explanation = model.explain(user, remembered)
     assert explanation.title.startswith(remembered)
     assert explanation.already_in_memory
-    assert "the user already has it" in explanation.sentence()
+    assert "the user has already interacted with it" in explanation.sentence()
     new = model.recommend([user], k=1)["item_id"][0]
     assert not model.explain(user, new).already_in_memory
 
@@ -98,7 +98,7 @@ def test_frame_holds_every_part(model: Model) -> None:
     explanation = model.explain(user, item)
     sums = dict(explanation.to_frame().group_by("of").agg(pl.col("contribution").sum()).iter_rows())
     close(sums["match_raw"], explanation.match_raw, "explanation")
-    base = explanation.to_frame().filter(pl.col("part") == "base score (no matching memory)")
+    base = explanation.to_frame().filter(pl.col("part") == "base score (not from any memory slot)")
     assert base["contribution"].to_list() == [explanation.prior + explanation.null] == [explanation.base_score]
     close(sums["score"], explanation.score, "explanation")
 
@@ -128,7 +128,7 @@ def test_sentence_names_the_two_largest_and_adds_up_an_item_that_came_twice() ->
 
 def test_sentence_says_that_the_user_already_has_the_item() -> None:
     explanation = replace(an_explanation(), already_in_memory=True)
-    assert explanation.sentence().startswith("X (the user already has it): because it builds on A")
+    assert explanation.sentence().startswith("X (the user has already interacted with it): because it builds on A")
     assert explanation.reason() == an_explanation().reason()
 
 
@@ -142,6 +142,6 @@ def test_parts_that_do_not_add_up_are_refused() -> None:
 
 
 def test_words_without_a_memory_that_matches_the_item() -> None:
-    assert in_words([], []) == "because of the item itself: nothing is remembered of the user yet"
-    assert in_words(["A"], [-0.1]) == "because of the item itself: no memory matches it"
+    assert in_words([], []) == "no reason from memory: the user's memory is empty"
+    assert in_words(["A"], [-0.1]) == "no reason from memory: no memory slot raises its match score"
     assert in_words(["A", "B"], [0.1, -0.1]) == "because it builds on A"

@@ -296,8 +296,8 @@ def test_all_that_is_wrong_with_a_frame_is_reported_at_once(model: Model) -> Non
     assert [line.split(":")[0] for line in lines] == [
         "candidates.user_id", "candidates.item_id", "candidates.score", "candidates.timestamp",
     ]  # fmt: skip
-    assert "got null (1 row, e.g. row 1)" in lines[0]
-    assert "'soon' (1 row, e.g. row 0)" in lines[3]
+    assert "got null (1 row, e.g. row 1, counting from 0)" in lines[0]
+    assert "'soon' (1 row, e.g. row 0, counting from 0)" in lines[3]
 
 
 @pytest.mark.parametrize("column", RANK_OUTPUTS)
@@ -315,7 +315,7 @@ def test_what_is_no_frame_or_no_history_is_refused(model: Model, candidates: pl.
         model.rank(candidates.to_dict())
     with pytest.raises(DataError, match=r"candidates.history: expected lists of item ids, got a column of String"):
         model.rank(candidates.with_columns(history=pl.lit("a, b")))
-    with pytest.raises(DataError, match=r"candidates.user_id: expected ids as text or whole numbers"):
+    with pytest.raises(DataError, match=r"candidates.user_id: expected ids as text or integers"):
         model.rank(candidates.with_columns(user_id=pl.lit([1])))
 
 

@@ -1,4 +1,4 @@
-"""Which store a model reads: the caller's before the one that it was trained from, and none if there is none."""
+"""Which store a model reads: the caller's before the one that it was trained on, and none if there is none."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_the_callers_store_comes_before_that_of_the_training(tmp_path: Path) -> 
 
 
 def test_a_store_that_has_moved_is_reported_with_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"store: expected the store that the model was trained from, got none at"):
+    with pytest.raises(DataError, match=r"store: expected the store that the model was trained on, got none at"):
         open_store(None, trained=str(tmp_path / "moved"))
 
 

@@ -51,5 +51,5 @@ def test_scores_may_differ_by_the_tolerance_and_no_more(folder: Path, name: str)
     beyond = 2 * SELF_TEST_TOLERANCE * (1 + sample[name].abs())
     save_file(sample | {name: sample[name] + beyond}, folder / SELF_TEST)
     sign_files(folder)
-    with pytest.raises(DataError, match=f"expected the stored {name} from the stored inputs, got up to"):
+    with pytest.raises(DataError, match=f"expected the stored {name} from the stored inputs, got differences of up to"):
         load_bundle(folder)

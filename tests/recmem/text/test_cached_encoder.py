@@ -129,8 +129,8 @@ def test_another_encoder_than_that_of_the_training_is_refused(
 
 def test_an_encoder_that_is_not_found_is_named_in_the_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing() -> None:
-        raise FileNotFoundError("name: expected a folder")
+        raise FileNotFoundError("encoder: expected a folder")
 
     loading(monkeypatch, missing)
-    with pytest.raises(DataError, match=r"encoder\.name: expected a folder"):
+    with pytest.raises(DataError, match=r"^encoder: expected a folder"):
         lazy().encode(["ink"])

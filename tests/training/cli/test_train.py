@@ -29,7 +29,7 @@ def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> 
     for row in ledger["rows"]:
         assert row_label(row["name"]) in told
         assert f"{row['ndcg@10']:.3f}" in told
-    assert "mlflow ui --backend-store-uri sqlite:///" in told
+    assert "MLflow: mlflow ui --backend-store-uri sqlite:///" in told
 
 
 def no_file(tables: dict[str, Path]) -> None:

@@ -38,7 +38,7 @@ def test_a_loss_is_stated_as_a_loss() -> None:
 def test_remarks_name_the_best_baseline_the_harmed_slices_and_the_retrievals_recall() -> None:
     assert remarks(ledger()) == [
         "The ranker with text features is 75% above the best ranking by a single signal, co-visitation (0.142).",
-        "The match score does harm on: older items.",
+        "The match score makes the ranking worse on: older items.",
         "Retrieval: Recall@200 0.712. A positive that is not retrieved cannot be ranked.",
     ]
 

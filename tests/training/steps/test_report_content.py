@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 import pytest
 
 import small_training
+from feature_store import SignalConfig
+from recmem.retrieval.interleave import RetrievalConfig
+from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
 from training.progress import Silent
 from training.run import open_run
-from training.steps.report_content import _data_facts, _windows
+from training.steps.report_content import _data_facts, _windows, train_command
 from training.tables import Tables
 from training.training_data import TrainingData
 
@@ -21,12 +24,27 @@ class RunOf:
     """As much of a run as the facts are read from."""
 
     training_data: TrainingData
+    config: TrainingConfig = field(default_factory=TrainingConfig)
 
 
 @pytest.fixture(scope="module")
 def training_data() -> TrainingData:
     folder = small_training.trained() / "run"
     return open_run(Tables(), folder, None, TrainingConfig(), Silent()).training_data
+
+
+def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -> None:
+    config = TrainingConfig(
+        encoder=EncoderConfig("my encoders/small"),
+        signals=SignalConfig(positive_from=4.5, negative_to=1.0),
+        retrieval=RetrievalConfig(candidates=40, exclude_seen=False),
+        seed=7,
+    )
+    command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
+    assert command.replace("\\\n  ", "") == (
+        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --candidates 40 "
+        "--no-exclude-seen --positive-from 4.5 --negative-to 1 --seed 7"
+    )
 
 
 def test_facts_count_the_tables_and_date_the_log(training_data: TrainingData) -> None:
