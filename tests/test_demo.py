@@ -44,8 +44,8 @@ def test_demo_shows_the_lift_the_reasons_and_how_to_open_the_results(
     monkeypatch.setattr(demo, "OUT", tmp_path / "run")
     monkeypatch.setattr(demo, "PROJECTS", tuple(small_training.NAMED.values()))
     demo.main()
-    told = capsys.readouterr().out
-    assert "ranker with text features" in told
-    assert all(project in told for project in small_training.NAMED.values())
-    assert told.count("because") >= len(small_training.NAMED)
-    assert told.rstrip().splitlines()[-1].startswith("Open the results: mlflow ui --backend-store-uri sqlite:///")
+    printed = capsys.readouterr().out
+    assert "ranker with text features" in printed
+    assert all(project in printed for project in small_training.NAMED.values())
+    assert printed.count("because") >= len(small_training.NAMED)
+    assert printed.rstrip().splitlines()[-1].startswith("Open the results: mlflow ui --backend-store-uri sqlite:///")

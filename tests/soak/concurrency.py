@@ -108,9 +108,9 @@ def run(*, seconds: float, writers: int, readers: int, folder: Path, seed: int =
     faults += (
         ["rows are there twice"] if events.unique(["user_id", "item_id", "timestamp"]).height != events.height else []
     )
-    told = [line for n in range(readers) for line in (folder / f"reader {n}").read_text().splitlines()]
-    n_reads = sum(int(line.split()[1]) for line in told if line.startswith("read "))
-    return len(acknowledged), n_reads, faults + [line for line in told if not line.startswith("read ")]
+    output = [line for n in range(readers) for line in (folder / f"reader {n}").read_text().splitlines()]
+    n_reads = sum(int(line.split()[1]) for line in output if line.startswith("read "))
+    return len(acknowledged), n_reads, faults + [line for line in output if not line.startswith("read ")]
 
 
 def main(seconds: float) -> int:

@@ -34,8 +34,8 @@ class Folder(Operations):  # type: ignore[misc]
     def getattr(self, path: str, fh: int | None = None) -> dict[str, Any]:
         found = os.lstat(self._at(path))
         names = ("mode", "ino", "nlink", "uid", "gid", "size", "blocks")
-        told = {f"st_{name}": getattr(found, f"st_{name}") for name in names}
-        return told | {f"st_{name}": getattr(found, f"st_{name}_ns") for name in ("atime", "mtime", "ctime")}
+        output = {f"st_{name}": getattr(found, f"st_{name}") for name in names}
+        return output | {f"st_{name}": getattr(found, f"st_{name}_ns") for name in ("atime", "mtime", "ctime")}
 
     @_counted
     def readdir(self, path: str, fh: int) -> list[str]:

@@ -2,7 +2,7 @@
 
     python -m tests.soak full-disk --rounds 40    # as root: it mounts a small file system in memory
 
-The jobs are those of `tests.soak.kills`, behind the door that all commands have: what fails must be told in one form,
+The jobs are those of `tests.soak.kills`, behind the door that all commands have: what fails must be output in one form,
 with exit code 1, and leave nothing half-written; then the same call must succeed.
 """
 
@@ -27,7 +27,7 @@ from tests.soak.kills import JOBS, write_inputs
 
 DISK_MB = 512
 TRIALS = 2
-"""Runs with room, of which the last tells how much a job needs."""
+"""Runs with room, the last of which shows how much a job needs."""
 MOST = 1.2
 """The room that a job is left is at most so many times what it needs."""
 
@@ -47,11 +47,11 @@ def job(name: str, folder: Path, number: int) -> None:
     JOBS[name][0](folder, number)
 
 
-def run_guarded(name: str, folder: Path, number: int, told: Path) -> None:
+def run_guarded(name: str, folder: Path, number: int, output: Path) -> None:
     """The command, with what it says in a file; exits as it does."""
     app = typer.Typer(pretty_exceptions_enable=False)
     app.command(cls=GuardedCommand)(job)
-    with told.open("w") as sys.stderr:
+    with output.open("w") as sys.stderr:
         app([name, str(folder), str(number)])
 
 
@@ -59,14 +59,14 @@ def run(rounds: int, seed: int, disk: Path, beside: Path, jobs: tuple[str, ...] 
     """So many rounds of each job on `disk`; `beside` is a folder elsewhere, with room."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.soak.full_disk"])
-    chance, told, ballast = random.Random(seed), beside / "told.txt", disk / "ballast"
+    chance, output, ballast = random.Random(seed), beside / "output.txt", disk / "ballast"
     write_inputs(disk)
 
     def done(name: str, number: int) -> tuple[int | None, str]:
-        child = context.Process(target=run_guarded, args=(name, disk, number, told))
+        child = context.Process(target=run_guarded, args=(name, disk, number, output))
         child.start()
         child.join()
-        return child.exitcode, told.read_text()
+        return child.exitcode, output.read_text()
 
     tallies = {}
     for name in jobs:
@@ -111,7 +111,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def main(rounds: int, seed: int) -> int:
-    """Prints a line a job; 1 where anything was half-written or not told in words."""
+    """Prints a line a job; 1 where anything was half-written or not output in words."""
     with tempfile.TemporaryDirectory() as beside, small_disk() as disk:
         tallies = run(rounds, seed, disk, Path(beside))
     for name, tally in tallies.items():

@@ -71,10 +71,10 @@ def run(cases: int, seed: int, folder: Path) -> tuple[Counter[str], list[str]]:
         if process.is_alive():
             process.kill()
             process.join()
-        told = [line.split("\t", 2) for line in (place / "told").read_text().splitlines()]
+        output = [line.split("\t", 2) for line in (place / "output").read_text().splitlines()]
         if process.exitcode != 0:
-            faults.append(f"case {told[-1][0]} ended its process: {process.exitcode}")
-        for number, end, *words in told:
+            faults.append(f"case {output[-1][0]} ended its process: {process.exitcode}")
+        for number, end, *words in output:
             ends[end.partition(" ")[0]] += end != "begins"
             if end == "fault":
                 faults.append(f"case {number}: {words[0]}")
@@ -103,9 +103,9 @@ def _some(numbers: range, seed: int, place: Path, bundle: Path, tables: Path) ->
         lambda rng: _bundle(rng, place, bundle, tables),
         lambda rng: _tampered(rng, place, tables),
     ]
-    with (place / "told").open("w", buffering=1) as told, redirect_stderr(io.StringIO()):
+    with (place / "output").open("w", buffering=1) as output, redirect_stderr(io.StringIO()):
         for number in numbers:
-            told.write(f"{number}\tbegins\n")
+            output.write(f"{number}\tbegins\n")
             rng = random.Random(f"{seed} {number}")
             kind = rng.randrange(len(kinds))
             try:
@@ -116,11 +116,11 @@ def _some(numbers: range, seed: int, place: Path, bundle: Path, tables: Path) ->
                 end = f"fault\t{kind} {type(error).__name__}: {_line(error)}"
             except BaseException as error:  # a panic of polars or Delta
                 end = f"fault\t{kind} {type(error).__name__}: {_line(error)}"
-            told.write(f"{number}\t{end}\n")
+            output.write(f"{number}\t{end}\n")
 
 
 def _in_form(text: str) -> bool:
-    """DataError, and ValueError of a wrong setting, which the command line tells as it is."""
+    """DataError, and ValueError of a wrong setting, which the command line prints as it is."""
     return all(": expected " in line and ", got " in line for line in text.splitlines() if not line.startswith(" "))
 
 
@@ -170,17 +170,17 @@ def _bundle(rng: random.Random, place: Path, bundle: Path, tables: Path) -> str:
         changed = path.read_bytes() != before
         Model.load(folder, store=tables, device="cpu")
         return "fault\ta changed bundle was loaded" if changed and path.name != MANIFEST else "taken"
-    told = json.loads(manifest.read_text())
+    content = json.loads(manifest.read_text())
     if rng.random() < 0.3:
         path = folder / "ranker.json"
         ranker = json.loads(path.read_text())
         _json(rng, ranker)
         path.write_text(json.dumps(ranker))
-        told["sha256"]["ranker.json"] = file_digest(path)
+        content["sha256"]["ranker.json"] = file_digest(path)
     else:
-        _json(rng, told["config"])
-    told["checksum"] = checksum(told)
-    manifest.write_text(json.dumps(told))
+        _json(rng, content["config"])
+    content["checksum"] = checksum(content)
+    manifest.write_text(json.dumps(content))
     model = Model.load(folder, store=tables, device="cpu")
     frame = pl.DataFrame({"user_id": ["curl", "vlc"], "item_id": ["zlib1g-dev", "zlib1g-dev"]})
     model.rank(frame)
@@ -212,13 +212,15 @@ def _tampered(rng: random.Random, place: Path, tables: Path) -> str:
 def _append(store: Store, table: str, frame: pl.DataFrame) -> str:
     appended_to = {each.name: each for each in (ITEMS, EVENTS, IMPRESSIONS)}[table]
     n_before, n_refused = store.read(appended_to).height, store.rejected().height
-    told = store.append(appended_to, frame)
+    receipt = store.append(appended_to, frame)
     n_after = store.read(appended_to).height
-    if told.n_in != told.n_new + told.n_duplicate + told.n_rejected or told.n_in != frame.height:
-        return f"fault\t{table}: rows do not add up: {told}"
-    if not n_before <= n_after <= n_before + told.n_new or (table != "items" and n_after != n_before + told.n_new):
-        return f"fault\t{table}: {n_before} rows and {told.n_new} new make {n_after}"
-    if told.n_rejected and store.rejected().height == n_refused and not sum(told.reasons.values()):
+    if receipt.n_in != receipt.n_new + receipt.n_duplicate + receipt.n_rejected or receipt.n_in != frame.height:
+        return f"fault\t{table}: rows do not add up: {receipt}"
+    if not n_before <= n_after <= n_before + receipt.n_new or (
+        table != "items" and n_after != n_before + receipt.n_new
+    ):
+        return f"fault\t{table}: {n_before} rows and {receipt.n_new} new make {n_after}"
+    if receipt.n_rejected and store.rejected().height == n_refused and not sum(receipt.reasons.values()):
         return f"fault\t{table}: rejected rows are nowhere"
     return "taken"
 
@@ -321,19 +323,19 @@ def _words(rng: random.Random, data: bytes) -> bytes:
     return text.encode(errors="surrogatepass")
 
 
-def _json(rng: random.Random, told: Any) -> None:
+def _json(rng: random.Random, node: Any) -> None:
     """Exchanges one value, somewhere inside."""
     while True:
-        places = list(told) if isinstance(told, dict) else list(range(len(told)))
+        places = list(node) if isinstance(node, dict) else list(range(len(node)))
         if not places:
             return
         place = rng.choice(places)
-        if isinstance(told[place], dict | list) and told[place] and rng.random() < 0.9:
-            told = told[place]
+        if isinstance(node[place], dict | list) and node[place] and rng.random() < 0.9:
+            node = node[place]
             continue
-        if isinstance(told, dict) and rng.random() < 0.15:
-            del told[place]
+        if isinstance(node, dict) and rng.random() < 0.15:
+            del node[place]
         else:
             wild = [None, "", -1, 0, 1, 3, 0.5, 1e308, 10**18, True, [], {}, "../../etc/passwd", [1, "a"], "x" * 1000]
-            told[place] = rng.choice(wild)
+            node[place] = rng.choice(wild)
         return

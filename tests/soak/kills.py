@@ -164,7 +164,7 @@ def train(folder: Path, number: int) -> None:
 def check_train(folder: Path, number: int, *, done: bool) -> list[str]:
     """Bundle, ledger and report: each whole, absent or as it was; never of one run beside those of another."""
     there = {name: _digest(folder / "run" / name) for name in OUTPUTS if (folder / "run" / name).exists()}
-    before = json.loads(told.read_text()) if (told := folder / "before.json").exists() else {}
+    before = json.loads(output.read_text()) if (output := folder / "before.json").exists() else {}
     faults = []
     if "bundle" in there:
         load_bundle(folder / "run" / "bundle")
@@ -177,7 +177,7 @@ def check_train(folder: Path, number: int, *, done: bool) -> list[str]:
         faults.append(f"train: outputs of two runs: {there}, before: {before}")
     if done:
         faults += [f"train: no {name}" for name in OUTPUTS if name not in there]
-        told.write_text(json.dumps(there))
+        output.write_text(json.dumps(there))
         if len(Store.open(folder / "run" / "store").events()) != len(small_training.events()):
             faults.append("train: events lost or twice")
     return faults

@@ -3,7 +3,7 @@
     python -m tests.soak lost-drive --rounds 10              # as root, with fuse3: a mounted drive
     python -m tests.soak lost-drive --rounds 10 --preload    # anywhere with a C compiler: calls of libc that fail
 
-The jobs are those of `tests.soak.kills`, behind the door that all commands have: the loss must be told in words, with
+The jobs are those of `tests.soak.kills`, behind the door that all commands have: the loss must be output in words, with
 exit code 1, and leave nothing half-written on the drive; then the same call must succeed. Where the system itself ends
 a process that reads a mapped file (SIGBUS) there are no words: that is counted apart, and everything else holds.
 """
@@ -31,7 +31,7 @@ from tests.soak.full_disk import run_guarded
 from tests.soak.kills import JOBS, write_inputs
 
 TRIALS = 2
-"""Runs on a drive that stays, of which the last tells how much a job asks of it."""
+"""Runs on a drive that stays, the last of which shows how many requests a job makes."""
 LONGEST_S = 240.0
 """A job that takes longer hangs."""
 _PRELOAD = "LD_PRELOAD"
@@ -54,7 +54,7 @@ class Ending:
     """How a job ended; an exit code of None: not within its time."""
 
     code: int | None
-    told: str
+    output: str
     requests: int
     """Requests that the drive has served."""
 
@@ -65,7 +65,7 @@ class MountedDrive:
     ends = tuple(ENDS)
 
     def __init__(self, folder: Path) -> None:
-        self.backing, self._place, self._told = folder / "backing", folder / "drive", folder / "told.txt"
+        self.backing, self._place, self._told = folder / "backing", folder / "drive", folder / "output.txt"
         self._place.mkdir()
 
     def run(self, name: str, number: int, end: str = "killed", after: int | None = None) -> Ending:
@@ -81,7 +81,7 @@ class PreloadedDrive:
     ends = ("ENOTCONN", "EIO", "ESTALE")
 
     def __init__(self, folder: Path) -> None:
-        self.backing, self._told, self._asked = folder / "drive", folder / "told.txt", folder / "asked"
+        self.backing, self._told, self._asked = folder / "drive", folder / "output.txt", folder / "asked"
 
     def run(self, name: str, number: int, end: str = "EIO", after: int | None = None) -> Ending:
         """Runs a job in the folder, where calls fail after so many."""
@@ -89,11 +89,11 @@ class PreloadedDrive:
         return Ending(code, self._told.read_text(), int(self._asked.read_text()))
 
 
-def _watched(name: str, folder: Path, number: int, told: Path, asked: Path, error: int, after: int | None) -> None:
+def _watched(name: str, folder: Path, number: int, output: Path, asked: Path, error: int, after: int | None) -> None:
     libc = ctypes.CDLL(None)
     libc.drive_watch(str(folder).encode(), ctypes.c_long(-1 if after is None else after), error)
     try:
-        run_guarded(name, folder, number, told)
+        run_guarded(name, folder, number, output)
     finally:
         asked.write_text(str(libc.drive_asked()))
 
@@ -129,7 +129,7 @@ def run(
             tally.rounds, tally.lost = tally.rounds + 1, tally.lost + (ending.code != 0)
             tally.mapped += ending.code == -signal.SIGBUS
             if ending.code not in (0, -signal.SIGBUS) and not _is_in_words(ending):
-                tally.faults.append(f"{name}, {end} after {after} of {asks}: exit code {ending.code}, {ending.told}")
+                tally.faults.append(f"{name}, {end} after {after} of {asks}: exit code {ending.code}, {ending.output}")
             tally.faults += check(drive.backing, number, done=False)
             tally.faults += _after(
                 drive.run(name, number), f"{name}, back after {end} at {after}", check, drive.backing, number
@@ -138,16 +138,16 @@ def run(
 
 
 def _is_in_words(ending: Ending) -> bool:
-    return ending.code == REFUSED and "Traceback" not in ending.told and ": expected " in ending.told
+    return ending.code == REFUSED and "Traceback" not in ending.output and ": expected " in ending.output
 
 
 def _after(ending: Ending, what: str, check: Callable[..., list[str]], folder: Path, number: int) -> list[str]:
     """The faults of a run that nothing disturbed."""
-    return check(folder, number, done=True) if ending.code == 0 else [f"{what}: {ending.code}, {ending.told}"]
+    return check(folder, number, done=True) if ending.code == 0 else [f"{what}: {ending.code}, {ending.output}"]
 
 
 def main(rounds: int, seed: int, jobs: tuple[str, ...], *, preload: bool) -> int:
-    """Prints a line a job; 1 where anything was half-written or not told in words."""
+    """Prints a line a job; 1 where anything was half-written or not output in words."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name).resolve()
         if preload and _PRELOAD not in os.environ:

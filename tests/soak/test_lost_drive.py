@@ -27,9 +27,9 @@ def test_calls_that_fail_as_on_a_lost_drive_are_told_in_words_and_leave_nothing_
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
     environment = os.environ | {"LD_PRELOAD": str(library), "PYTHONPATH": paths}
     done = subprocess.run(soak, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
-    told = re.findall(r"^(\w+): 3 rounds, (\d) lost, \d ended by SIGBUS, (\d+) faults$", done.stdout, re.MULTILINE)
-    assert [(name, faults) for name, _, faults in told] == [(name, "0") for name in JOBS], done.stdout + done.stderr
-    assert sum(int(lost) for _, lost, _ in told) > 4
+    output = re.findall(r"^(\w+): 3 rounds, (\d) lost, \d ended by SIGBUS, (\d+) faults$", done.stdout, re.MULTILINE)
+    assert [(name, faults) for name, _, faults in output] == [(name, "0") for name in JOBS], done.stdout + done.stderr
+    assert sum(int(lost) for _, lost, _ in output) > 4
 
 
 def test_a_mounted_drive_that_is_lost_is_told_in_words_and_leaves_nothing_half_written(tmp_path: Path) -> None:

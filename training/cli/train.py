@@ -65,7 +65,7 @@ def train(
 ) -> None:
     """Train a model and measure its lift.
 
-    The lift is what the match score adds to the ranker's metrics on later events. Steps whose inputs have not changed
+    The lift is what the text features help to the ranker's metrics on later events. Steps whose inputs have not changed
     since the last run in OUT are skipped. Runs are tracked in MLflow: in OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
 
     Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC

@@ -1,4 +1,4 @@
-"""The lift ledger: what the match score adds to the ranker, beside baselines and per slice, with paired intervals.
+"""The lift ledger: what the text features help to the ranker, beside baselines and per slice, with paired intervals.
 
 Plain data and its file, `ledger.json`. `training.evaluation.build_ledger` computes it.
 """

@@ -47,7 +47,7 @@ class Verdict:
 def first_verdict(lift: Lift) -> Verdict:
     """Whether a model becomes the first champion: if the lift of its own ledger is not negative."""
     is_gain = lift.difference >= 0
-    effect = "the match score adds" if is_gain else "the match score takes away"
+    effect = "the text features help" if is_gain else "the text features do not help"
     interval = f"95% interval {lift.ci95[0]:+.4f} to {lift.ci95[1]:+.4f}"
     reason = f"no champion yet, and {effect}: {HEADLINE_METRIC} {lift.difference:+.4f} ({interval})"
     return Verdict(is_gain, reason, lift)

@@ -10,9 +10,9 @@ from training.report.number_text import figure_text, interval_text, signed_text
 
 
 def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
-    """The result as one sentence, which is plain if the match score does not help.
+    """The result as one sentence, which says so if the text features do not help.
 
-    "The match score lifts NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
+    "The text features lift NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
     """
     lift = ledger.lift[metric]
     low, high = lift.ci95
@@ -20,11 +20,11 @@ def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
     levels = f"from {figure_text(lift.without)} to {figure_text(lift.with_)}"
     change = f"({signed_text(lift.difference)}, 95% interval: {interval_text(lift.ci95)})"
     if low > 0:
-        return f"The match score lifts {name} {levels} {change}."
+        return f"The text features lift {name} {levels} {change}."
     if high < 0:
-        return f"The match score lowers {name} {levels} {change}: on this data it makes the ranking worse."
+        return f"The text features lower {name} {levels} {change}: on this data they make the ranking worse."
     return (
-        f"No lift is shown: with the match score {name} goes {levels} {change}, "
+        f"No lift is shown: with the text features {name} goes {levels} {change}, "
         "and the interval includes zero, so the change may be chance."
     )
 
@@ -54,7 +54,7 @@ def _against_best_baseline(ledger: Ledger, metric: str) -> str:
 
 def _harmed_slices(ledger: Ledger) -> str:
     harmed = [slice_label(name) for name, part in ledger.slices.items() if part.ci95[1] < 0]
-    return f"The match score makes the ranking worse on: {', '.join(harmed)}." if harmed else ""
+    return f"The text features make the ranking worse on: {', '.join(harmed)}." if harmed else ""
 
 
 def _retrieval(ledger: Ledger) -> str:

@@ -24,16 +24,16 @@ def bundle(run: Path) -> Path:
 
 def test_a_clean_audit_reports_what_it_compared(bundle: Path, tmp_path: Path) -> None:
     found = tmp_path / "found.parquet"
-    told = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2, "--out", found)
-    assert told.code == DONE
-    assert "of 12 queries" in told.out
-    assert told.out.count("0 differences") == 2
+    outcome = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2, "--out", found)
+    assert outcome.code == DONE
+    assert "of 12 queries" in outcome.out
+    assert outcome.out.count("0 differences") == 2
     assert pl.read_parquet(found).is_empty()
 
 
 def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known_until = AsOfIndex.known_until
     monkeypatch.setattr(AsOfIndex, "known_until", lambda index, times: known_until(index, times + 1))
-    told = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2)
-    assert told.code == REFUSED
-    assert "popularity" in told.out
+    outcome = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2)
+    assert outcome.code == REFUSED
+    assert "popularity" in outcome.out

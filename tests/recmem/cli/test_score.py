@@ -105,7 +105,7 @@ def c_folder(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (c_absent, "candidates.path: expected"),
         (c_text, "candidates.path: expected"),
@@ -117,12 +117,12 @@ def c_folder(path: Path) -> None:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_score_refuses_candidates_that_cannot_be_used_in_words(
-    bundle: Path, candidates: Path, tmp_path: Path, spoil: Callable[[Path], None], told: str
+    bundle: Path, candidates: Path, tmp_path: Path, spoil: Callable[[Path], None], message: str
 ) -> None:
     spoil(candidates)
     outcome = Outcome("score", "--model", bundle, "--candidates", candidates, "--out", tmp_path / "s.parquet")
     assert outcome.code == REFUSED
-    assert told in outcome.err
+    assert message in outcome.err
     assert not (tmp_path / "s.parquet").exists()
 
 
@@ -174,5 +174,5 @@ def test_a_damaged_bundle_is_refused_in_words(
 
 def test_a_cascade_of_the_match_alone_is_refused(bundle: Path, tmp_path: Path) -> None:
     files = ("--candidates", tmp_path / "c.parquet", "--out", tmp_path / "s.parquet")
-    told = Outcome("score", "--model", bundle, *files, "--columns", "match", "--trees-share", 0.1)
-    assert (told.code, "--columns rank" in told.err) == (2, True)
+    message = Outcome("score", "--model", bundle, *files, "--columns", "match", "--trees-share", 0.1)
+    assert (message.code, "--columns rank" in message.err) == (2, True)

@@ -68,8 +68,8 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
         user_id=pl.when(pl.col("user_id") == "curl").then(pl.lit("a new user")).otherwise("user_id")
     )
     for part in later.iter_slices(7):
-        told = one.observe(part)
-        assert (told.n_new, told.n_rejected) == (len(part), 0)
+        printed = one.observe(part)
+        assert (printed.n_new, printed.n_rejected) == (len(part), 0)
         one, other = other, one
     assert other.observe(later).n_duplicate == len(later)
     alone.observe(later)
@@ -84,8 +84,8 @@ def test_what_one_process_observes_all_remember(store: Store, online: RedisMemor
         users = [*asked()["user_id"].unique().sort(), "a new user"]
         for user in users:
             assert model.memory(user).equals(alone.memory(user))
-        told = model.explain("a new user", asked()["item_id"][0])
-        assert told.match_raw == alone.explain("a new user", asked()["item_id"][0]).match_raw
+        printed = model.explain("a new user", asked()["item_id"][0])
+        assert printed.match_raw == alone.explain("a new user", asked()["item_id"][0]).match_raw
 
 
 def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: RedisMemories) -> None:
@@ -108,11 +108,11 @@ def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemo
     strange = row.with_columns(item_id=pl.lit("no-such-item"))
     late = row.with_columns(timestamp=pl.lit("1990-01-01").str.to_datetime(time_unit="us", time_zone="UTC"))
     null = row.with_columns(user_id=pl.lit(None, pl.String))
-    told = model.observe(pl.concat([row, row, strange, late, null]))
-    assert (told.n_in, told.n_new, told.n_duplicate, told.n_rejected) == (5, 1, 1, 3)
-    assert sum(told.reasons.values()) == 3
-    assert any("that the process has loaded" in reason for reason in told.reasons)
-    assert any("a later time" in reason for reason in told.reasons)
+    printed = model.observe(pl.concat([row, row, strange, late, null]))
+    assert (printed.n_in, printed.n_new, printed.n_duplicate, printed.n_rejected) == (5, 1, 1, 3)
+    assert sum(printed.reasons.values()) == 3
+    assert any("that the process has loaded" in reason for reason in printed.reasons)
+    assert any("a later time" in reason for reason in printed.reasons)
 
 
 def test_without_a_server_there_is_an_error_or_if_asked_for_the_tables_answer(
@@ -176,7 +176,7 @@ def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_p
         scored = ["score", *common, *more, "--candidates", str(tmp_path / "candidates.parquet")]
         assert CliRunner().invoke(app, [*scored, "--out", str(tmp_path / f"{place}.parquet")]).exit_code == 0
     assert pl.read_parquet(tmp_path / "online.parquet").equals(pl.read_parquet(tmp_path / "tables.parquet"))
-    audited = CliRunner().invoke(app, ["audit", *common, *url, "--moments", "20", "--cuts", "1"])
+    audited = CliRunner().invoke(app, ["audit", *common, *url, "--queries", "20", "--cuts", "1"])
     assert audited.exit_code == 0, audited.output
     assert "0 differences" in audited.stdout
     gone = CliRunner().invoke(app, ["forget", "--store", store.path, "--user", "curl", "--yes", *url])

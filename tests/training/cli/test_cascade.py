@@ -24,10 +24,10 @@ def bundle(run: Path) -> Path:
 def test_cascade_tells_what_it_costs_when_the_trees_see_less(bundle: Path, tmp_path: Path) -> None:
     import recmem
 
-    told = Outcome("cascade", "--model", bundle, "--queries", 8)
-    assert told.code == DONE
-    assert "8 queries after" in told.out
-    assert told.out.count("x\n") + told.out.count("x \n") == 4
+    outcome = Outcome("cascade", "--model", bundle, "--queries", 8)
+    assert outcome.code == DONE
+    assert "8 queries after" in outcome.out
+    assert outcome.out.count("x\n") + outcome.out.count("x \n") == 4
     given, out = tmp_path / "candidates.parquet", tmp_path / "scores.parquet"
     model = recmem.load(bundle)
     items = model.dataset.catalogue.ids

@@ -22,9 +22,9 @@ def bundle(run: Path) -> Path:
 
 
 def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: Path) -> None:
-    told = Outcome("staleness", "--model", bundle, "--out", tmp_path / "stale", "--queries", 8)
-    assert told.code == DONE
-    assert "NDCG@10 with fresh features: 0." in told.out
-    assert told.out.count("1 week") == 3
+    outcome = Outcome("staleness", "--model", bundle, "--out", tmp_path / "stale", "--queries", 8)
+    assert outcome.code == DONE
+    assert "NDCG@10 with fresh features: 0." in outcome.out
+    assert outcome.out.count("1 week") == 3
     assert (tmp_path / "stale" / "staleness.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / "stale" / "staleness.json").read_text())["queries"] == 8

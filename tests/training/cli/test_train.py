@@ -24,12 +24,12 @@ def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> 
     assert (run / "bundle" / "bundle.json").is_file()
     assert (run / "report.html").is_file()
     ledger = json.loads((run / "ledger.json").read_text())
-    told = (run.parent / "train.txt").read_text()
+    message = (run.parent / "train.txt").read_text()
     assert {"protocol", "rows", "lift", "slices", "retrieval"} <= set(ledger)
     for row in ledger["rows"]:
-        assert row_label(row["name"]) in told
-        assert f"{row['ndcg@10']:.3f}" in told
-    assert "MLflow: mlflow ui --backend-store-uri sqlite:///" in told
+        assert row_label(row["name"]) in message
+        assert f"{row['ndcg@10']:.3f}" in message
+    assert "MLflow: mlflow ui --backend-store-uri sqlite:///" in message
 
 
 def no_file(tables: dict[str, Path]) -> None:
@@ -82,7 +82,7 @@ def rows_of_another_table(tables: dict[str, Path]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "message"),
     [
         (no_file, "events.path: expected"),
         (no_parquet, "events.path: expected"),
@@ -100,13 +100,13 @@ def rows_of_another_table(tables: dict[str, Path]) -> None:
     ids=lambda value: getattr(value, "__name__", ""),
 )
 def test_train_refuses_tables_that_cannot_be_used_in_words(
-    spoil: Callable[[dict[str, Path]], None], told: str, tmp_path: Path, isolated_mlflow: IsolatedMlflow
+    spoil: Callable[[dict[str, Path]], None], message: str, tmp_path: Path, isolated_mlflow: IsolatedMlflow
 ) -> None:
     tables = dict(zip(("items", "events"), small_training.write_tables(tmp_path / "tables"), strict=True))
     spoil(tables)
     outcome = Outcome("train", "--items", tables["items"], "--events", tables["events"], "--out", tmp_path / "run")
     assert outcome.code == REFUSED
-    assert told in outcome.err
+    assert message in outcome.err
 
 
 def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:

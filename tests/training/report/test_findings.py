@@ -13,7 +13,7 @@ from training.report.findings import headline, remarks
 
 def test_a_lift_is_stated_in_one_plain_sentence() -> None:
     assert headline(ledger()) == (
-        "The match score lifts NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
+        "The text features lift NDCG@10 from 0.095 to 0.249 (+0.154, 95% interval: +0.140 to +0.170)."
     )
 
 
@@ -29,7 +29,7 @@ def test_an_interval_that_touches_zero_is_no_lift() -> None:
 
 
 def test_a_loss_is_stated_as_a_loss() -> None:
-    assert headline(ledger(with_=0.08, ci95=(-0.02, -0.01))).startswith("The match score lowers NDCG@10")
+    assert headline(ledger(with_=0.08, ci95=(-0.02, -0.01))).startswith("The text features lower NDCG@10")
 
 
 # The remarks
@@ -38,7 +38,7 @@ def test_a_loss_is_stated_as_a_loss() -> None:
 def test_remarks_name_the_best_baseline_the_harmed_slices_and_the_retrievals_recall() -> None:
     assert remarks(ledger()) == [
         "The ranker with text features is 75% above the best ranking by a single signal, co-visitation (0.142).",
-        "The match score makes the ranking worse on: older items.",
+        "The text features make the ranking worse on: older items.",
         "Retrieval: Recall@200 0.712. A positive that is not retrieved cannot be ranked.",
     ]
 

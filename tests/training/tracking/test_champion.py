@@ -66,7 +66,7 @@ def test_first_model_does_not_become_champion_if_its_lift_is_negative(
 ) -> None:
     version, verdict = train(tmp_path, figures_of(base), lift=-0.01)
     assert verdict.reason == (
-        "no champion yet, and the match score takes away: ndcg@10 -0.0100 (95% interval -0.0600 to +0.0400)"
+        "no champion yet, and the text features do not help: ndcg@10 -0.0100 (95% interval -0.0600 to +0.0400)"
     )
     assert aliases(client) == {"challenger": version}
 
