@@ -38,7 +38,7 @@ def main() -> None:
         config=TrainingConfig(),
         progress=Bars(),
     )
-    say("\nWhat the match score adds\n", style="bold")
+    say("\nWhat the text features add\n", style="bold")
     show_ledger(Ledger.from_json((OUT / "ledger.json").read_text()))
 
     model = recmem.load(champion() or result.bundle, store=store)

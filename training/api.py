@@ -34,7 +34,7 @@ def train(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingResult:
-    """Trains on a log, measures what the match score adds to the ranker, and registers the model in MLflow.
+    """Trains on a log, measures what the text features add to the ranker, and registers the model in MLflow.
 
     What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
     run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at

@@ -54,7 +54,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Lift:
-    """One metric of the ranker without and with the match score; the interval is of the difference."""
+    """One metric of the ranker without and with the text features; the interval is of the difference."""
 
     without: float
     with_: float
