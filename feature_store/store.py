@@ -93,6 +93,8 @@ class Store:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.
             ValueError: the table is REJECTED, which the store alone writes to.
         """
+        if not isinstance(table, Table):
+            raise ValueError(f"table: expected a table such as feature_store.EVENTS, got {table!r}. Import its name.")
         if table not in _WRITES:
             names = ", ".join(table.name for table in _WRITES)
             raise ValueError(f"table: expected one of {names}, got {table.name}. Append to one of these tables.")

@@ -51,7 +51,7 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
     first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    got = "text that is not an ISO time" if column.dtype in _TEXT else "a number or date outside these years"
+    got = "text that is not an ISO time" if column.dtype in _TEXT else "a number or date outside the years 1678 to 2261"
     return times, bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
 
 

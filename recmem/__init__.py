@@ -1,4 +1,4 @@
-"""A text memory per user for recommenders that rank with LightGBM: one more feature of the ranker, with its reasons.
+"""Learned text-match features, from each user's history, for LightGBM rankers.
 
 >>> import recmem
 >>> model = recmem.load("models:/recmem@champion")  # doctest: +SKIP
@@ -49,12 +49,14 @@ def __dir__() -> list[str]:
 
 
 def _registered(name: str) -> object:
-    """The function that an installed package registers under this name. Raises ImportError if none does."""
+    """The function registered under this name, recmem's own first. Raises AttributeError if there is none."""
     from importlib.metadata import entry_points
 
-    for point in entry_points(group=_FUNCTION_GROUP, name=name):
-        return point.load()
-    raise ImportError(
-        f"recmem.{name}: expected an installed package that registers it, got none. "
-        "Install recmem (pip install recmem, or pip install -e . in a checkout)."
-    )
+    points = list(entry_points(group=_FUNCTION_GROUP, name=name))
+    points.sort(key=lambda point: point.dist is None or point.dist.name != "recmem")
+    if not points:
+        raise AttributeError(
+            f"recmem.{name}: expected recmem to be installed, got an outdated or missing installation. "
+            "Run pip install again, for a checkout: pip install -e ."
+        )
+    return points[0].load()

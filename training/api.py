@@ -26,7 +26,7 @@ def train(
     impressions: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
-    encoder: str | None = None,
+    encoder: str | os.PathLike[str] | None = None,
     candidates: int = 300,
     exclude_seen: bool = True,
     positive_from: float = 4.0,
@@ -69,7 +69,7 @@ def train(
             "items, events: expected both, or a store that holds them, got neither. Give the tables, or `store`."
         )
     config = training_config(
-        encoder=encoder,
+        encoder=None if encoder is None else os.fspath(encoder),
         candidates=candidates,
         exclude_seen=exclude_seen,
         positive_from=positive_from,
@@ -97,6 +97,12 @@ def training_config(
     seed: int,
 ) -> TrainingConfig:
     """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
+    for name, number in (("candidates", candidates), ("seed", seed)):
+        if isinstance(number, bool) or not isinstance(number, int):
+            raise ValueError(f"{name}: expected a whole number, got {number!r}. Give an int.")
+    for name, rating in (("positive_from", positive_from), ("negative_to", negative_to)):
+        if isinstance(rating, bool) or not isinstance(rating, int | float):
+            raise ValueError(f"{name}: expected a number, got {rating!r}. Give a rating.")
     if not (math.isfinite(positive_from) and math.isfinite(negative_to)):
         raise ValueError(
             f"positive_from, negative_to: expected finite numbers, got {positive_from} and {negative_to}. "

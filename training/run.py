@@ -57,7 +57,10 @@ class Run:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder, loaded on first use."""
-        return TextEncoder.load(self.config.encoder)
+        try:
+            return TextEncoder.load(self.config.encoder)
+        except FileNotFoundError as error:
+            raise DataError(str(error)) from error
 
     @cached_property
     def training_data(self) -> TrainingData:
@@ -93,13 +96,16 @@ class Run:
 
 
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:
-    """A run in the folder `out`; `store` defaults to `out`/store and is created where there is none.
+    """A run in the folder `out`; `store` defaults to `out`/store and is created if tables are given.
 
-    Raises DataError if `out` cannot be written.
+    Raises DataError if `out` cannot be written, or if there is neither a store nor a table.
     """
     folder = Path(out).absolute()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another folder.") from error
-    return Run(folder, Store.open_or_create(store or folder / "store"), tables, config, progress)
+    place = store or folder / "store"
+    # Without tables there is nothing to put into a new store: a path without one is a mistake.
+    opened = Store.open_or_create(place) if tables.given() else Store.open(place)
+    return Run(folder, opened, tables, config, progress)

@@ -83,12 +83,20 @@ def _path_digest(path: str) -> str:
     return file_digest(Path(path)) if Path(path).is_file() else path
 
 
+def _collected(table: pl.LazyFrame, name: TableName) -> pl.DataFrame:
+    try:
+        return table.collect()
+    except (pl.exceptions.PolarsError, OSError) as error:
+        cause = str(error).partition("\n")[0]
+        raise DataError(f"{name}: expected a lazy frame that can be collected, got {cause}. Correct it.") from error
+
+
 def _path_or_frame(table: Any, name: TableName) -> str | pl.DataFrame | None:
     if table is None or isinstance(table, str):
         return table
     if isinstance(table, os.PathLike):
         return str(os.fspath(table))
-    frame = table.collect() if isinstance(table, pl.LazyFrame) else to_polars(table, name)
+    frame = _collected(table, name) if isinstance(table, pl.LazyFrame) else to_polars(table, name)
     for column, dtype in frame.schema.items():
         if dtype == pl.Object:
             raise DataError(

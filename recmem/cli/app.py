@@ -13,7 +13,7 @@ from typer.models import CommandInfo
 
 from recmem.cli.audit import audit
 from recmem.cli.console import complain
-from recmem.cli.error_handling import GuardedCommand
+from recmem.cli.error_handling import GuardedCommand, UsageError
 from recmem.cli.explain import explain
 from recmem.cli.forget import forget
 from recmem.cli.ingest import ingest
@@ -72,24 +72,38 @@ class CommandGroup(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """The command of this name, or None. recmem's own commands take precedence over entry points."""
         own = super().get_command(ctx, cmd_name)
-        if own is not None or cmd_name not in _registered():
+        if own is not None:
             return own
-        return _loaded(_registered()[cmd_name])
+        registered = _registered()
+        if cmd_name in registered:
+            return _loaded(registered[cmd_name])
+        if cmd_name in HELP_ORDER:
+            raise UsageError(
+                f"{cmd_name}: expected recmem to be installed with its commands, got an outdated or missing "
+                "installation. Run pip install again, for a checkout: pip install -e ."
+            )
+        return None
 
 
 def _registered() -> dict[str, EntryPoint]:
-    return {point.name: point for point in entry_points(group=COMMAND_GROUP)}
+    # Another package cannot replace recmem's own commands: of equal names the last one stays.
+    points = sorted(entry_points(group=COMMAND_GROUP), key=_is_own)
+    return {point.name: point for point in points}
+
+
+def _is_own(point: EntryPoint) -> bool:
+    return point.dist is not None and point.dist.name == "recmem"
 
 
 def _loaded(point: EntryPoint) -> Any:
     """The command of an entry point. If it cannot be imported, that is reported and the other commands still work."""
     try:
-        function = point.load()
-    except (ImportError, AttributeError) as error:
-        complain(f"{point.name}: expected a command at {point.value}, got {error}. Reinstall the package that adds it.")
+        info = CommandInfo(name=point.name, callback=point.load(), cls=GuardedCommand)
+        return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
+    except (Exception, SystemExit) as error:  # broad on purpose: the code is another package's
+        got = f"{type(error).__name__}: {error}"
+        complain(f"{point.name}: expected a command at {point.value}, got {got}. Reinstall the package that adds it.")
         return None
-    info = CommandInfo(name=point.name, callback=function, cls=GuardedCommand)
-    return get_command_from_info(info, pretty_exceptions_short=False, rich_markup_mode=None)
 
 
 app = typer.Typer(

@@ -7,10 +7,13 @@ ranker is fitted on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+import numpy as np
+
+from feature_store import DataError
 from feature_store.arrays import Float32Array
 from feature_store.point_in_time.counters import CounterConfig
 from recmem.dataset.catalogue import Catalogue
@@ -66,6 +69,9 @@ class Feature:
                 "The ranker uses a feature of the query only by its value."
             )
 
+
+RELATIVE_SUFFIX = "_z"
+"""Ends the name of a feature's z-score within the query."""
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -252,13 +258,39 @@ def item_attribute(name: str) -> Feature:
 
 def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order: those of the table, then its item attributes."""
-    return FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
+    features = FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
+    check_names(features)
+    return features
+
+
+def check_names(features: Iterable[Feature]) -> None:
+    """Raises DataError if two features share a name, or a raw one could be taken for the z-score of another."""
+    seen: set[str] = set()
+    for feature in features:
+        if feature.name in seen:
+            remedy = "Rename it; for an item attribute, rename the column of the items table."
+            raise DataError(f"features.{feature.name}: expected each name once, got it twice. {remedy}")
+        if feature.raw and feature.name.endswith(RELATIVE_SUFFIX):
+            remedy = f"Rename it: {RELATIVE_SUFFIX} marks the z-score of a feature."
+            raise DataError(f"features.{feature.name}: expected a name without {RELATIVE_SUFFIX}, got one. {remedy}")
+        seen.add(feature.name)
 
 
 def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
     """The feature of each pair: float32[pair]."""
     result = context.once(feature.compute)
+    if isinstance(result, Mapping) and feature.name not in result:
+        raise ValueError(
+            f"{feature.name}: expected a column of this name from its compute function, got {', '.join(result)}. "
+            "Name it as the feature."
+        )
     column = result[feature.name] if isinstance(result, Mapping) else result
+    n_values = len(context.queries) if feature.per_query else len(context.candidates.values)
+    if not isinstance(column, np.ndarray) or column.dtype != np.float32 or column.shape != (n_values,):
+        kind = f"{column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else type(column).__name__
+        unit = "query" if feature.per_query else "pair"
+        expected = f"float32[{n_values}], one value per {unit}"
+        raise ValueError(f"{feature.name}: expected {expected}, got {kind}. Correct its compute function.")
     return column[context.query_of_pair] if feature.per_query else column
 
 

@@ -8,12 +8,9 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array
-from recmem.ranking.feature_table import per_query_features, raw_features
+from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features, raw_features
 from recmem.ranking.normalise import z_scores
 from recmem.ranking.pair_features import PairFeatures
-
-RELATIVE_SUFFIX = "_z"
-"""`<feature>_z` is the feature's z-score within the query."""
 
 
 def input_names(features: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recmem.config_json import from_json
-from recmem.ranking.ranker_inputs import RELATIVE_SUFFIX
+from recmem.ranking.feature_table import RELATIVE_SUFFIX
 
 VERSION = 2
 """Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""

@@ -64,8 +64,15 @@ def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
 
 def to_ids(ids: Ids, name: str) -> pl.Series:
     """The ids as a polars Series called `user_id`; DataError for a text, a null, or ids of several types."""
-    if isinstance(ids, str):
+    given: Any = ids  # the checks are for callers without a type checker
+    if isinstance(given, str | bytes):
         raise DataError(f"{name}: expected a list of ids, got the text {ids!r}. Put it in a list.")
+    if isinstance(given, pl.DataFrame | pl.LazyFrame) or _is_pandas(ids) or _is_arrow(ids):
+        raise DataError(f"{name}: expected a list of ids, got a frame. Pass its column, such as frame['user_id'].")
+    if isinstance(given, np.ndarray) and given.ndim != 1:
+        raise DataError(f"{name}: expected a list of ids, got an array of {given.ndim} dimensions. Flatten it.")
+    if not hasattr(given, "__iter__"):
+        raise DataError(f"{name}: expected a list of ids, got {ids!r}. Put it in a list.")
     try:
         column = _series(ids)
     except TypeError as error:
@@ -112,7 +119,9 @@ def _from_pandas(frame: Any, places: list[int], name: str) -> pl.DataFrame:
     chosen = frame.iloc[:, places]
     # Times without their zone, in UTC: how recmem reads them, and Arrow warns about zones under pandas 3.
     zoned = chosen.select_dtypes("datetimetz").columns
-    plain = chosen.assign(**{column: chosen[column].dt.tz_convert(None) for column in zoned})
+    plain = chosen.copy(deep=False)
+    for column in zoned:
+        plain[column] = chosen[column].dt.tz_convert(None)
     try:
         return pl.DataFrame(pa.Table.from_pandas(plain, preserve_index=False))
     except (pa.ArrowException, TypeError) as error:

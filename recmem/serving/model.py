@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Generic
+from typing import Any, Generic
 
 import numpy as np
 import polars as pl
@@ -320,7 +320,14 @@ def _warn_unanswered(unmatched: UnmatchedRows) -> None:
 
 
 def _microseconds(time: TimeLike) -> int:
-    times, faults = parse_timestamps(pl.Series("timestamp", [time]))
+    refused = DataError(f"timestamp: expected a time, got {time!r}. Give a datetime, ISO 8601 text or epoch seconds.")
+    try:
+        value: Any = time
+        if isinstance(value, np.datetime64):  # polars would hold it as an object
+            value = value.astype("datetime64[us]").item()
+        times, faults = parse_timestamps(pl.Series("timestamp", [value]))
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise refused from error
     if faults or times[0] is None:
-        raise DataError(f"timestamp: expected a time, got {time!r}. Give a datetime, ISO 8601 text or epoch seconds.")
+        raise refused
     return int(times.dt.epoch("us")[0])

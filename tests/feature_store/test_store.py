@@ -503,3 +503,9 @@ def test_a_log_that_names_a_file_outside_the_table_is_refused(tmp_path: Path, na
         log.write_text(log.read_text().replace(f'"path":"{part.name}"', f'"path":"{named}"'))
     with pytest.raises(DataError, match="expected files inside"):
         store.events()
+
+
+def test_a_table_given_by_its_name_is_refused(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    with pytest.raises(ValueError, match=r"table: expected a table such as feature_store\.EVENTS, got 'events'"):
+        store.append("events", pl.DataFrame({"user_id": ["u"]}))  # type: ignore[arg-type]

@@ -12,6 +12,7 @@ import pytest
 
 import recmem
 import small_training
+from conftest import IsolatedMlflow
 from feature_store import DataError
 from training.api import train
 from training.config import TrainingConfig
@@ -110,3 +111,34 @@ def test_shape_of_the_match_module_has_its_defaults_in_one_place() -> None:
     from recmem.matching.match_module import MatchConfig
 
     assert TrainingConfig().match_config(dim=384) == MatchConfig()
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"candidates": 10.5}, "candidates"),
+        ({"candidates": "many"}, "candidates"),
+        ({"seed": "a"}, "seed"),
+        ({"positive_from": "4"}, "positive_from"),
+    ],
+)
+def test_settings_of_another_type_are_refused_at_once(tmp_path: Path, settings: dict[str, Any], name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected a (whole )?number, got"):
+        train(small_training.items(), small_training.events(), out=tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_store_that_is_not_there_is_not_created_without_tables(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="expected a store, got none"):
+        train(out=tmp_path / "run", store=tmp_path / "typo")
+    assert not (tmp_path / "typo").exists()
+
+
+def test_a_lazy_frame_that_cannot_be_collected_is_refused_in_words(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="events: expected a lazy frame that can be collected, got"):
+        train(small_training.items(), pl.scan_parquet(tmp_path / "nope.parquet"), out=tmp_path / "run")
+
+
+def test_an_encoder_that_is_not_there_is_refused_in_words(tmp_path: Path, isolated_mlflow: IsolatedMlflow) -> None:
+    with pytest.raises(DataError, match="encoder: expected"):
+        train(small_training.items(), small_training.events(), out=tmp_path / "run", encoder=tmp_path / "nope")

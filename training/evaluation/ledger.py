@@ -111,7 +111,12 @@ class Ledger:
     def from_json(cls, text: str) -> Ledger:
         """The ledger that this or an older version wrote; unknown keys, of a newer version, are ignored."""
         document = json.loads(text)
-        renamed = _ROWS_RENAMED_SINCE_1 if document.get("version", 1) < LEDGER_VERSION else {}
+        version = document.get("version", 1)
+        if not isinstance(version, int) or version < 1:
+            raise ValueError(
+                f"ledger.version: expected a number from 1, got {version!r}. Is this a ledger that recmem wrote?"
+            )
+        renamed = _ROWS_RENAMED_SINCE_1 if version < LEDGER_VERSION else {}
         return cls(
             protocol=Protocol(**_known(Protocol, document["protocol"])),
             rows=tuple(Row(renamed.get(row["name"], row["name"]), _floats(row)) for row in document["rows"]),

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from feature_store.arrays import Float32Array, Int8Array, IntArray
+from recmem.ranking.feature_table import RELATIVE_SUFFIX
 from recmem.ranking.ranker import Blend
-from recmem.ranking.ranker_inputs import RELATIVE_SUFFIX
 
 MAX_ITERATIONS = 100
 """Of L-BFGS."""

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
@@ -53,7 +54,7 @@ def _verdict_against(
 ) -> Verdict:
     try:
         kept = _kept_figures(client, champion)
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, pl.exceptions.PolarsError, KeyError) as error:
         return Verdict(False, f"not comparable: the test figures of version {champion} cannot be read ({error})")
     verdict = better_than(kept, figures, generator=generator)
     return Verdict(verdict.better, f"against version {champion}, {verdict.reason}", verdict.lift)

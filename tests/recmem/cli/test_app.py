@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Annotated
 
@@ -91,7 +91,16 @@ def test_errors_of_a_command_of_another_package_are_sentences(entry_point: Calla
     assert (outcome.code, outcome.err) == (REFUSED, "name: expected somebody, got nobody. Name a person.\n")
 
 
-@pytest.mark.parametrize("value", ["no_such_package:command", "recmem.cli.app:no_such_command"])
+NOT_A_COMMAND = 7
+
+
+def leave() -> None:
+    raise SystemExit(3)
+
+
+@pytest.mark.parametrize(
+    "value", ["no_such_package:command", "recmem.cli.app:no_such_command", f"{__name__}:NOT_A_COMMAND"]
+)
 def test_a_command_that_cannot_be_imported_leaves_the_others_working(
     entry_point: Callable[[str, str], None], value: str
 ) -> None:
@@ -184,3 +193,29 @@ def test_the_process_exits_with_the_code_and_prints_no_traceback(
     assert "Traceback" not in done.stderr
     assert done.stderr.strip()
     assert done.stdout == ""
+
+
+def test_a_command_whose_module_exits_leaves_the_others_working(
+    entry_point: Callable[[str, str], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry_point("broken", f"{__name__}:hello")
+    monkeypatch.setattr(EntryPoint, "load", lambda point: leave())
+    shown = Outcome("--help")
+    assert (shown.code, "  score " in shown.out) == (DONE, True)
+    assert "got SystemExit: 3" in shown.err
+
+
+def test_commands_of_recmem_that_are_not_installed_say_how_to_install_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "entry_points", lambda group: [])
+    outcome = Outcome("train", "--out", "run")
+    assert outcome.code == WRONG_USE
+    assert "train: expected recmem to be installed with its commands" in outcome.err
+    assert "  train " not in Outcome("--help").out
+
+
+def test_another_package_cannot_replace_recmems_own_train(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = [point for point in entry_points(group=app_module.COMMAND_GROUP) if point.name == "train"]
+    other = EntryPoint("train", f"{__name__}:hello", app_module.COMMAND_GROUP)
+    for points in ([*own, other], [other, *own]):
+        monkeypatch.setattr(app_module, "entry_points", lambda group, points=points: points)
+        assert "--events" in Outcome("train", "--help").out

@@ -1,4 +1,4 @@
-"""The reads that features share: worked by hand, and each made once."""
+"""The context that features share: worked by hand, and each made once."""
 
 from __future__ import annotations
 
@@ -86,5 +86,5 @@ def test_a_read_that_several_features_share_runs_once() -> None:
 
 def test_counters_without_pairs_are_empty_columns() -> None:
     dataset = dataset_of([Event(0, 1, 1)])
-    reads = FeatureContext(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([[]]))
-    assert all(len(column) == 0 for column in compute_item_counters(reads).values())
+    context = FeatureContext(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([[]]))
+    assert all(len(column) == 0 for column in compute_item_counters(context).values())

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import polars as pl
 import pytest
 
+from feature_store import DataError
 from feature_store.point_in_time import click_through, covisitation
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, catalogue, dataset_of, matcher
 from five_item_features import batch_of, given_to, retrieved_by
+from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.feature_table import (
     COVISITATION_FEATURES,
     FEATURES,
     IMPRESSION_FEATURES,
+    Feature,
     Group,
+    check_names,
     column_of,
     features_in,
     features_of,
@@ -89,3 +97,42 @@ def test_item_attributes_are_the_catalogues_numbers_and_missing_for_other_texts(
     price = features_of(dataset.catalogue)[-1]
     assert (price.name, price.group, price.new_item) == ("item_price", Group.ATTRIBUTE, None)
     close(column_of(price, reads), [1, 2, np.nan, 4, 5, np.nan, np.nan], "exact")
+
+
+@pytest.mark.parametrize(
+    ("per_query", "column", "got"),
+    [
+        (False, np.zeros(3, np.float32), r"expected float32\[4\], one value per pair, got float32\[3\]"),
+        (False, np.zeros(4), r"expected float32\[4\], one value per pair, got float64\[4\]"),
+        (True, np.zeros(4, np.float32), r"expected float32\[2\], one value per query, got float32\[4\]"),
+        (False, [0.0] * 4, r"expected float32\[4\], one value per pair, got list"),
+        (False, {"other": np.zeros(4, np.float32)}, r"expected a column of this name .*, got other"),
+    ],
+)
+def test_a_column_of_another_shape_or_type_is_refused_and_names_the_feature(
+    per_query: bool, column: object, got: str
+) -> None:
+    dataset = dataset_of([Event(0, 1, 1), Event(1, 2, 2)])
+    queries = QueryBatch.of(dataset, np.array([0, 1]), np.array([5, 5]))
+    context = FeatureContext(dataset, matcher(), queries, Ragged.from_lists([[0, 1], [2, 3]]))
+    compute: Any = lambda context: column  # noqa: E731
+    feature = Feature("mine", Group.USER, "x", compute, per_query=per_query, raw=True)
+    with pytest.raises(ValueError, match=f"mine: {got}"):
+        column_of(feature, context)
+
+
+def test_a_feature_of_the_query_has_to_be_raw() -> None:
+    with pytest.raises(ValueError, match="mine: expected raw=True with per_query=True"):
+        Feature("mine", Group.USER, "x", lambda context: np.zeros(1, np.float32), per_query=True)
+
+
+def test_an_item_attribute_named_as_a_feature_is_refused() -> None:
+    items = pl.DataFrame({"item_id": ["a"], "title": ["text"], "age": [3.0]})
+    with pytest.raises(DataError, match=r"features\.item_age: expected each name once.*rename the column"):
+        features_of(Catalogue.of(items, ("title",)))
+
+
+def test_a_raw_feature_that_reads_as_a_z_score_is_refused() -> None:
+    feature = Feature("popularity_z", Group.USER, "x", lambda context: np.zeros(1, np.float32), raw=True)
+    with pytest.raises(DataError, match=r"features\.popularity_z: expected a name without _z"):
+        check_names([feature])

@@ -171,3 +171,25 @@ def test_polars_frames_are_converted_without_importing_pandas() -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("ids", "got"),
+    [
+        (pl.DataFrame({"user_id": ["curl"]}), "got a frame"),
+        (pd.DataFrame({"user_id": ["curl"]}), "got a frame"),
+        (pa.table({"user_id": ["curl"]}), "got a frame"),
+        (b"curl", "got the text b'curl'"),
+        (np.array([["curl"]]), "got an array of 2 dimensions"),
+        (5, "got 5"),
+        (None, "got None"),
+    ],
+)
+def test_what_is_no_list_of_ids_is_refused(ids: Any, got: str) -> None:
+    with pytest.raises(DataError, match=f"user_ids: expected a list of ids, {got}"):
+        to_ids(ids, "user_ids")
+
+
+def test_a_time_column_with_a_zone_and_a_name_that_is_no_text_is_converted() -> None:
+    frame = pd.DataFrame({"user_id": ["curl"], 0: [pd.Timestamp("2020-01-01", tz="Europe/Berlin")]})
+    assert to_polars(frame, "candidates")["0"].to_list() == [datetime(2019, 12, 31, 23)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -406,3 +407,12 @@ def test_without_any_event_items_are_scored_by_their_texts(candidates: pl.DataFr
 
 def test_load_gives_the_model_of_a_bundle_folder() -> None:
     assert isinstance(recmem.load(trained_model().bundle), Model)
+
+
+@pytest.mark.parametrize("time", [np.datetime64("2031-01-01"), "yesterday", float("nan"), [1], object()])
+def test_a_time_is_read_or_refused_in_words(model: Model, time: Any) -> None:
+    if isinstance(time, np.datetime64):
+        assert model.memory("curl", timestamp=time).equals(model.memory("curl", timestamp=datetime(2031, 1, 1)))
+    else:
+        with pytest.raises(DataError, match="timestamp: expected a time, got"):
+            model.memory("curl", timestamp=time)

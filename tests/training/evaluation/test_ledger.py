@@ -6,6 +6,8 @@ import json
 import math
 from dataclasses import replace
 
+import pytest
+
 from training.evaluation.ledger import LEDGER_VERSION, Ledger, Lift, Protocol, Row, Slice
 
 METRICS = {"ndcg@10": 0.1, "recall@10": 0.2, "mrr": 0.3, "auc": 0.4}
@@ -111,3 +113,9 @@ def test_an_undefined_figure_is_null_in_the_file_and_nan_in_the_ledger() -> None
 
 def test_a_row_that_is_not_there_is_none() -> None:
     assert LEDGER.row("oracle") is None
+
+
+@pytest.mark.parametrize("version", ["2", None, 0])
+def test_a_version_that_is_no_number_is_refused(version: object) -> None:
+    with pytest.raises(ValueError, match=r"ledger\.version: expected a number from 1, got"):
+        Ledger.from_json(json.dumps({"version": version, "rows": []}))
