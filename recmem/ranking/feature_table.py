@@ -242,7 +242,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="memory_size",
         group=Group.USER,
-        meaning="log(1 + events in the user's history, at most 200). 0 to 5.3.",
+        meaning="log(1 + events in the user's history, at most 200; the history, despite the name). 0 to 5.3.",
         compute=compute_memory_size,
         per_query=True,
         raw=True,
