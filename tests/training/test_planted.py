@@ -107,7 +107,7 @@ def test_every_users_first_items_are_of_the_own_group() -> None:
 
 def test_a_user_without_events_gets_no_group() -> None:
     empty = Histories.as_of(log(), np.array([-1]), np.array([log().clock]), 99)
-    found = trained().columns(empty, np.arange(N_ITEMS))["match_raw"][0]
+    found = trained().features(empty, np.arange(N_ITEMS))["match_raw"][0]
     cold = scores(trained())[:, N_WARM:]
     of_first = (group_of_item[N_WARM:] == 0)[None] == (group_of_user == 0)[:, None]
     own = cold[of_first].mean()

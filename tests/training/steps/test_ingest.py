@@ -44,7 +44,7 @@ def test_ingest_can_be_reused_until_the_store_changes(isolated_mlflow: IsolatedM
 
 
 def test_ingest_into_a_new_store_has_nothing_before_it(tmp_path: Path) -> None:
-    run = open_run(Tables(), tmp_path / "out", None, TrainingConfig(), Silent())
+    run = open_run(Tables.of(small_training.items(), None, None), tmp_path / "out", None, TrainingConfig(), Silent())
     assert store_changed_since_ingest(run) == ""
     run.store.append_items(small_training.items())
     assert store_changed_since_ingest(run) == run.store.digest()
