@@ -1,4 +1,4 @@
-"""Learned text-match features, from each user's history, for LightGBM rankers.
+"""Text features, learned from each user's history, for LightGBM rankers.
 
 >>> import recmem
 >>> model = recmem.load("models:/recmem@champion")  # doctest: +SKIP

@@ -22,7 +22,7 @@ QUERY_COLUMNS = ("user_id", "timestamp", "impression_id")
 MAX_RUNS = 3_000_000
 """Runs of rows of one query that are kept to see whether a query comes back: some 100 MB."""
 COMPRESSION = "zstd"
-"""Compression of the Parquet files that this room writes."""
+"""Compression of the Parquet files that this package writes."""
 
 Hashes = NDArray[np.uint64]
 

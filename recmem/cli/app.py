@@ -141,7 +141,7 @@ def options(
         bool, typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=show_version)
     ] = False,
 ) -> None:
-    """A text memory per user for recommenders: a learned text-match feature for a LightGBM ranker."""
+    """Text features, learned from each user's history, for LightGBM rankers: train, score, explain and check."""
     del debug, version  # read by GuardedCommand, and by show_version
 
 

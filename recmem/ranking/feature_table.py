@@ -1,4 +1,4 @@
-"""The table of features: everything that the ranker can read of a (query, candidate) pair, one entry each.
+"""The table of features: everything that the ranker can know about a (query, candidate) pair, one entry each.
 
 To add a feature, append an entry to `FEATURES`; docs/adding_a_feature.md shows one. Training, serving, the audit and
 the glossary (`recmem.ranking.feature_glossary`) read this table. The order of the entries is the order in which a
@@ -51,13 +51,13 @@ class Feature:
     meaning: str
     """Its glossary entry: what it means, with unit and range."""
     compute: Callable[[FeatureContext], Float32Array | FeatureColumns]
-    """Gives the column: float32[pair], or float32[query] if `per_query`. A read that several features share gives all
-    of them by name, and runs once."""
+    """Gives the column: float32[pair], or float32[query] if `per_query`. A function that several features share gives
+    all of them by name, and runs once."""
     per_query: bool = False
     """Is it the same for all candidates of a query? Then there is nothing to compare, and no z-score."""
     raw: bool = False
-    """Do the trees also read the value itself? For features that mean the same in every query and at every time; of the
-    others, the trees read only the z-score within the query."""
+    """Do the trees also use the value itself? For features that mean the same in every query and at every time; of the
+    others, the trees use only the z-score within the query."""
     new_item: float | Callable[[CounterConfig], float] | None = None
     """Its value for an item without any event; None if it does not depend on the item's events. Some pairs of the
     training data get these values, see `training.fitting.new_items`."""
@@ -300,7 +300,7 @@ def per_query_features() -> frozenset[str]:
 
 
 def raw_features() -> frozenset[str]:
-    """Names of the features whose values the trees read as they are, too."""
+    """Names of the features whose values the trees use as they are, too."""
     return frozenset(feature.name for feature in FEATURES if feature.raw)
 
 

@@ -174,6 +174,6 @@ def _misfit(root: Path, expected: str, error: Exception) -> DataError:
     cause = str(error).partition("\n")[0]
     if ": expected " not in cause:
         return refused(root, expected, f"an error ({cause.rstrip('.')})", _OTHER_VERSION)
-    # An error in our form keeps it. Its own remedy is for whoever chooses the settings.
+    # An error in our form keeps it. Its own remedy addresses a user who chooses the settings.
     problem = cause.partition(". ")[0].rstrip(".")
     return DataError(f"bundle.{problem} in {root}. {_OTHER_VERSION}")

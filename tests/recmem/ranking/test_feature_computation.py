@@ -67,7 +67,7 @@ def test_counters_are_the_same_whether_queries_share_their_time_and_items_or_not
                 close(alone[name], shared[name][[place * N_ITEMS + item]], "exact")
 
 
-def test_a_read_that_several_features_share_runs_once() -> None:
+def test_a_computation_that_several_features_share_runs_once() -> None:
     dataset = dataset_of([Event(0, 1, 1)])
     calls: list[int] = []
 
