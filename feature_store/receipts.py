@@ -21,12 +21,16 @@ class Receipt:
     """The table's version after the append; None if the table does not exist because no row was ever valid."""
     reasons: dict[str, int]
     """Number of rows per reason of rejection."""
+    warnings: tuple[str, ...] = ()
+    """What was accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
 
     def __str__(self) -> str:
         counts = (
             f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
         )
-        return "\n".join([f"{self.table}: {counts}", *(f"  {n:,} x {reason}" for reason, n in self.reasons.items())])
+        reasons = [f"  {n:,} x {reason}" for reason, n in self.reasons.items()]
+        warnings = [f"  Warning: {warning}" for warning in self.warnings]
+        return "\n".join([f"{self.table}: {counts}", *reasons, *warnings])
 
 
 @dataclass(frozen=True)

@@ -118,6 +118,8 @@ class Checked:
     """The valid rows in their order: the table's columns, then additional ones if the table keeps those."""
     problems: tuple[ColumnProblem, ...]
     """What is wrong in which rows; a row may have several problems."""
+    warnings: tuple[str, ...] = ()
+    """What is accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
 
     def reasons(self) -> pl.DataFrame:
         """One row per invalid row: `row_number` (from 0) and `reason`, which joins all its problems with "; "."""

@@ -111,6 +111,7 @@ class Store:
             n_rejected=rejected.height,
             version=change.version if change else None,
             reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
+            warnings=checked.warnings,
         )
 
     def append_items(self, frame: pl.DataFrame) -> Receipt:
