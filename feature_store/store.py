@@ -203,6 +203,11 @@ class Store:
         state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(self._tables().items())]
         return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
 
+    def identity(self) -> str:
+        """16 hex digits that never change and differ between stores; those of a copied folder are the same."""
+        table = self._delta(REJECTED)  # every store has it from its creation on
+        return "" if table is None else sha256(str(table.metadata().id).encode()).hexdigest()[:_DIGEST_CHARS]
+
     def __repr__(self) -> str:
         return f"Store({self.path!r})"
 

@@ -69,6 +69,13 @@ def write(
     return memories.write(new, settings, in_tables, rows(tables))
 
 
+def drop(memories: RedisMemories, user: str, settings: MemorySettings = LONG) -> None:
+    """Lets the server drop a user as if the days that it keeps users for had passed."""
+    server = memories._server
+    server.client.zadd(server.key("kept"), {user: 1})
+    server.call("write_events", [settings.to_json(), "", 60, settings.max_held])
+
+
 def write_log(
     memories: RedisMemories, log: list[Event], tables: list[Event], settings: MemorySettings = LONG
 ) -> list[WriteOutcome]:

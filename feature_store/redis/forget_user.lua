@@ -1,14 +1,20 @@
 -- Removes a user's memory, and the user's events from the counters.
--- ARGV: user, seconds for which processes may still have older tables loaded; then (item, counted member) of each event
--- of the user in the tables.
+-- ARGV: store, user, seconds for which processes may still have older tables loaded; then (item, counted member) of
+-- each event of the user in the tables.
 -- Returns how many entries were removed.
-local user, remember_s = ARGV[1], ARGV[2]
+local refusal, was_whole = begin_forgetting(ARGV[1])
+if refusal then return refusal end
+local user, remember_s = ARGV[2], ARGV[3]
 local key = user_key(user)
 
 local function forget_event(item, counted)
   redis.call('ZREM', IDS, identity_of(counted))
   redis.call('ZREM', DEAD, identity_of(counted))
-  return redis.call('ZREM', item_key(item), counted)
+  if redis.call('ZREM', item_key(item), counted) == 0 then return 0 end
+  local n_older, first_known, first_time, earliest = item_totals(item)
+  -- Less by one, and not as it is: a size that was wrong before stays wrong.
+  set_item_totals(item, n_older, first_known, first_time, earliest, item_size(item) - 1)
+  return 1
 end
 
 local n_removed = redis.call('EXISTS', key) + redis.call('HEXISTS', DROPPED, user)
@@ -17,11 +23,11 @@ for _, set in ipairs({key, cancelled_key(user)}) do
     forget_event(string.sub(member, ITEM_OFFSET + 1), string.sub(member, 1, COUNTED_BYTES))
   end
 end
-for at = 3, #ARGV, 2 do n_removed = n_removed + forget_event(ARGV[at], ARGV[at + 1]) end
+for at = 4, #ARGV, 2 do n_removed = n_removed + forget_event(ARGV[at], ARGV[at + 1]) end
 
 -- A digest is enough to recognize the user, and does not name them.
-redis.call('SADD', FORGOTTEN, redis.sha1hex(user))
-redis.call('EXPIRE', FORGOTTEN, remember_s)
-redis.call('DEL', key, cancelled_key(user), waiting_key(user))
+put('ZADD', FORGOTTEN, exact(now() + tonumber(remember_s)), redis.sha1hex(user))
+drop_user(user)
 redis.call('HDEL', DROPPED, user)
+end_forgetting(was_whole)
 return n_removed

@@ -9,6 +9,7 @@ so that for its user and its item, times before the cancellation can no longer b
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
@@ -18,19 +19,22 @@ import polars as pl
 
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.data_errors import DataError
+from feature_store.redis.error_words import went_back
 from feature_store.redis.event_rows import event_rows
+from feature_store.redis.key_space import split_url
 from feature_store.redis.memory_settings import MemorySettings
 from feature_store.redis.packing import counted_members, memory_members
-from feature_store.redis.publishing import PublishReceipt, merge_users, publish
+from feature_store.redis.publishing import PublishReceipt, merge_dropped_users, publish
 from feature_store.redis.server import Argument, Server
+from feature_store.redis.stamps import SeenStates, Stamp
 
 NOW = np.iinfo(np.int64).min
 """Stands for the clock of the shared memories: the first time at which all that they hold is known."""
 _SECONDS_PER_DAY = 86_400
 _ROWS_PER_CALL = 1000
 _USERS_PER_CALL = 1000
-_USER_KEYS = ("u:", "x:", "w:")
-"""What the keys of a user's events, cancelled events and waiting cancellations begin with."""
+_USER_KEYS = "uxw"
+"""The families of keys of a user's events, cancelled events and waiting cancellations."""
 
 
 class WriteOutcome(StrEnum):
@@ -65,8 +69,12 @@ class RedisMemories:
 
     `timeout`: seconds to connect, and for an answer. `keep_days`: the server drops a user who had no event for so long,
     and the user is then read from the tables that the process has loaded, so load them more often than that.
-    `on_failure`: what happens if the server does not answer. "error" raises UnavailableError; "tables" answers from the
-    loaded tables, and counts these answers.
+    `on_failure`: what happens if the server does not answer, or has lost data that an answer needs. "error" raises
+    UnavailableError; "tables" answers from the loaded tables, and counts these answers. `expire_s`: seconds after which
+    everything that is published under the name expires, for memories of an hour; by default nothing does.
+
+    What is lost shows, and is refused: a server that was restarted or flushed, evicted keys, and a state older than one
+    that this process has seen (`stamps.SeenStates`).
     """
 
     def __init__(
@@ -76,6 +84,7 @@ class RedisMemories:
         timeout: float = 0.25,
         keep_days: float = 90.0,
         on_failure: Literal["error", "tables"] = "error",
+        expire_s: int | None = None,
     ) -> None:
         if not (timeout > 0 and keep_days > 0):
             got = f"timeout {timeout} and keep_days {keep_days}"
@@ -84,8 +93,21 @@ class RedisMemories:
             raise DataError(f"online.on_failure: expected 'error' or 'tables', got {on_failure!r}. Use one of the two.")
         self.on_failure = on_failure
         self._keep_s = max(int(keep_days * _SECONDS_PER_DAY), 1)
-        address, _, name = url.partition("#")
-        self._server = Server(address, name or "recmem", timeout)
+        self._expire_s = expire_s
+        address, name = split_url(url)
+        self._server = Server(address, name, timeout)
+        self._seen = SeenStates()
+        self._store = ""
+        """Identity of the store that the memories have to be of; empty for any."""
+
+    def __repr__(self) -> str:
+        return f"RedisMemories({self._server.shown}#{self._server.name})"
+
+    def of_store(self, identity: str) -> RedisMemories:
+        """The same memories, refused if they are published from another store than that with this identity."""
+        bound = copy(self)
+        bound._store = identity
+        return bound
 
     def publish(
         self,
@@ -94,21 +116,29 @@ class RedisMemories:
         settings: MemorySettings,
         *,
         answers_from: int | None = None,
+        replaces: bool = False,
         on_progress: Callable[[int], None] | None = None,
     ) -> PublishReceipt:
         """Brings the server to what the tables contain; keeps what has been written since.
 
         `items` are the ids of the catalogue; events of other items are left out. `answers_from` (microseconds) is the
         earliest time that can be read, by default the longest window before the newest event. Others can read and write
-        while this runs. It can be repeated at any time, and has to be if it was killed. Raises DataError if the name
-        holds memories of other settings.
+        while this runs. It can be repeated at any time, and has to be if it was killed. `replaces`: what the name
+        holds is removed first, also what was written and the tables lack.
+
+        Raises LostDataError if the server loses data meanwhile, and DataError if the name holds memories of other
+        settings, or of another store.
         """
         rows = event_rows(events, items, settings.signals)
+        if replaces:
+            self.clear()
         return publish(
             self._server,
             rows,
             settings,
+            store=self._store,
             keep_s=self._keep_s,
+            expire_s=self._expire_s,
             answers_from=answers_from,
             on_progress=on_progress,
         )
@@ -119,6 +149,11 @@ class RedisMemories:
         (horizon,) = self._server.meta("horizon")
         if settings is not None and horizon:
             self.publish(events, items, settings, answers_from=int(horizon))
+
+    def warnings(self) -> tuple[str, ...]:
+        """Sentences about the server: settings with which it may lose data, or a restart since the publish."""
+        (run,) = self._server.meta("run")
+        return self._server.state().warnings_since(run)
 
     def settings(self) -> MemorySettings | None:
         """The settings that the memories were written with; None without a finished publish."""
@@ -137,13 +172,16 @@ class RedisMemories:
         One round trip. Raises UnavailableError, or DataError if nothing is published or a time is no longer covered.
         """
         windows = settings.windows
-        arguments: list[Argument] = [settings.to_json(), settings.limit, len(windows), *windows, len(users)]
+        arguments: list[Argument] = [settings.to_json(), self._store, settings.limit, len(windows), *windows]
+        arguments.append(len(users))
         for user, time in zip(users, times.tolist(), strict=True):
             arguments += (user, _time_argument(time))
         arguments.append(len(items))
         for time, ids in items:
             arguments += (_time_argument(time), len(ids), *ids)
-        clock, *blobs = self._server.call("read_request", arguments)
+        seen = self._seen.newest
+        clock, stamp, *blobs = self._server.call("read_request", arguments)
+        self._note(stamp, seen)
         n_users = len(users)
         counters = np.frombuffer(blobs[n_users], "<f8").reshape(-1, 3 + len(windows))
         return Reply(int(clock), memories=blobs[:n_users], counters=counters, cancelled=blobs[n_users + 1 :])
@@ -162,7 +200,7 @@ class RedisMemories:
             again = rows[not_held]
             users = again["user"].unique()
             of_users = tables.filter(pl.col("user").is_in(users.implode()))
-            merge_users(self._server, of_users, settings, keep_s=self._keep_s, merges=False)
+            merge_dropped_users(self._server, of_users, settings, store=self._store, keep_s=self._keep_s)
             # As if the tables lacked them: a user without a valid event is not held after the merge either.
             nowhere = np.zeros(len(not_held), bool)
             retried = self._write_rows(again, settings, nowhere, tables["identity"])
@@ -178,26 +216,28 @@ class RedisMemories:
         known: list[Argument] = []
         for item, member in zip(events["item"], counted_members(events), strict=True):
             known += (item, member)
-        return int(self._server.call("forget_user", [user, self._keep_s, *known]))
+        return int(self._server.call("forget_user", [self._store, user, self._keep_s, *known]))
 
     def forget_item(self, item: str) -> int:
         """Removes an item from the counters and from every memory; returns how many entries were removed."""
         users = self._users()
         begins = range(0, max(len(users), 1), _USERS_PER_CALL)
-        return self._server.call_each("forget_item", ([item, *users[at : at + _USERS_PER_CALL]] for at in begins))
+        calls = ([self._store, item, *users[at : at + _USERS_PER_CALL]] for at in begins)
+        return self._server.call_each("forget_item", calls)
 
     def clear(self) -> None:
         """Removes everything of this name from the server."""
-        self._server.delete_all()
+        self._server.delete_all(forgotten=True)
+
+    def _note(self, stamp: bytes, seen: Stamp | None) -> None:
+        """Takes note of an answer's state. Raises LostDataError if it is older than the one that was seen before."""
+        if self._seen.went_back(Stamp.parse(stamp), seen):
+            raise went_back(self._server.shown, self._server.name)
 
     def _users(self) -> list[Argument]:
         """Ids of all users of whom the server holds anything."""
-        users = dict[Argument, None]()
-        for start in _USER_KEYS:
-            n_bytes = len(self._server.key(start).encode())
-            for key in self._server.keys(start):
-                users[key[n_bytes:]] = None
-        return list(users)
+        n_bytes = len(self._server.key("u:").encode())
+        return list(dict.fromkeys(key[n_bytes:] for key in self._server.keys(_USER_KEYS)))
 
     def _write_rows(
         self, rows: pl.DataFrame, settings: MemorySettings, in_tables: BoolArray, identities: pl.Series
@@ -226,10 +266,12 @@ class RedisMemories:
         )
         outcomes: list[WriteOutcome] = []
         for batch in ordered.iter_slices(_ROWS_PER_CALL) if len(ordered) else ():
-            arguments: list[Argument] = [settings.to_json(), self._keep_s, settings.max_held]
+            arguments: list[Argument] = [settings.to_json(), self._store, self._keep_s, settings.max_held]
             for row in batch.iter_rows():
                 arguments += row
-            letters: bytes = self._server.call("write_events", arguments)
+            seen = self._seen.newest
+            stamp, letters = self._server.call("write_events", arguments)
+            self._note(stamp, seen)
             outcomes += [WriteOutcome(letter) for letter in letters.decode()]
         return outcomes
 

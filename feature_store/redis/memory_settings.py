@@ -8,7 +8,7 @@ from typing import Any
 
 from feature_store.signals import SignalConfig
 
-FORMAT = 2
+FORMAT = 3
 """Version of what the server holds: keys, members and scripts."""
 
 

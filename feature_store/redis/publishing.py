@@ -6,24 +6,22 @@ after user and item after item. Killed at any point, it is repeated.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
-from feature_store.data_errors import DataError
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from feature_store.redis.memory_settings import MemorySettings
 from feature_store.redis.packing import counted_members, memory_members
+from feature_store.redis.publish_session import Progress, PublishSession
 from feature_store.redis.server import Argument, Server
 
 _IDS_PER_CALL = 1000
 _NEVER_COUNTED = "-inf"
 """In place of a time: the cancellation became known before its event."""
-
-Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,8 @@ class PublishReceipt:
     n_events: int
     horizon: int
     """The earliest time that can be read, microseconds."""
+    warnings: tuple[str, ...] = ()
+    """Sentences about the server: settings with which it may lose data, and data that it had lost."""
 
 
 def publish(
@@ -42,42 +42,57 @@ def publish(
     rows: pl.DataFrame,
     settings: MemorySettings,
     *,
+    store: str,
     keep_s: int,
+    expire_s: int | None,
     answers_from: int | None,
     on_progress: Progress | None,
 ) -> PublishReceipt:
     """Publishes all rows of the tables (`event_rows`); see `RedisMemories.publish`."""
+    state = server.state()
     clock = _last_change(rows)
     horizon = clock - settings.window if answers_from is None else answers_from
-    _restrict_answers(server, settings, horizon)
-    n_users = merge_users(server, rows, settings, keep_s=keep_s, merges=True, on_progress=on_progress)
-    n_items = merge_items(server, rows, horizon, settings.window, on_progress=on_progress)
-    server.call("finish_publish", [settings.to_json(), settings.window, horizon, clock])
-    return PublishReceipt(n_users, n_items, len(valid_events(rows)), horizon)
+    session = PublishSession.begin(server, settings, horizon, store=store, expire_s=expire_s)
+    n_users = merge_users(session, rows, settings, keep_s=keep_s, on_progress=on_progress)
+    n_items = merge_items(session, rows, horizon, settings.window, on_progress=on_progress)
+    session.check_all()
+    session.run("finish_publish", [settings.to_json(), settings.window, horizon, clock, state.run])
+    warnings = state.warnings() + session.warnings
+    return PublishReceipt(n_users, n_items, len(valid_events(rows)), horizon, warnings)
 
 
 def merge_users(
-    server: Server,
+    session: PublishSession,
     rows: pl.DataFrame,
     settings: MemorySettings,
     *,
     keep_s: int,
-    merges: bool,
     on_progress: Progress | None = None,
 ) -> int:
-    """Merges the memories of all users of the rows; how many users have an event that is not cancelled.
-
-    `merges`: whether a user whom the server holds is merged too; otherwise, only those whom it has dropped.
-    """
+    """Merges the memories of all users of the rows; how many users have an event that is not cancelled."""
     by_user = valid_events(rows).sort("user", maintain_order=True)
-    server.call_each("merge_user", _user_calls(rows, by_user, settings, keep_s, merges), on_progress)
+    calls = (["", *call] for call in _user_calls(rows, by_user, settings, keep_s, merges=True))
+    session.run_each("merge_user", calls, on_progress)
     return by_user["user"].n_unique()
 
 
+def merge_dropped_users(
+    server: Server, rows: pl.DataFrame, settings: MemorySettings, *, store: str, keep_s: int
+) -> None:
+    """Merges the users of the rows whom the server has dropped, outside of a publish."""
+    by_user = valid_events(rows).sort("user", maintain_order=True)
+    begin: list[Argument] = ["", settings.to_json(), store]
+    calls = (begin + call for call in _user_calls(rows, by_user, settings, keep_s, merges=False))
+    server.call_each("merge_user", calls)
+
+
 def _user_calls(
-    rows: pl.DataFrame, by_user: pl.DataFrame, settings: MemorySettings, keep_s: int, merges: bool
+    rows: pl.DataFrame, by_user: pl.DataFrame, settings: MemorySettings, keep_s: int, *, merges: bool
 ) -> Iterator[list[Argument]]:
-    """The arguments of `merge_user.lua` for each user."""
+    """The arguments of `merge_user.lua` for each user, from the fourth on.
+
+    `merges`: whether a user whom the server holds is merged too; otherwise, only those whom it has dropped.
+    """
     members = memory_members(by_user)
     known = by_user["known"].to_numpy()
     cancelled = _cancelled_by_user(rows)
@@ -106,28 +121,27 @@ def _user_calls(
 
 
 def merge_items(
-    server: Server, rows: pl.DataFrame, horizon: int, window: int, *, on_progress: Progress | None = None
+    session: PublishSession, rows: pl.DataFrame, horizon: int, window: int, *, on_progress: Progress | None = None
 ) -> int:
     """Merges the counters of all items of the rows; how many items have an event that is not cancelled."""
     counted_until = horizon - window
     by_item = valid_events(rows).sort("item", maintain_order=True)
-    server.call_each("merge_item", _item_calls(rows, by_item, counted_until), on_progress)
+    session.run_each("merge_item", _item_calls(rows, by_item, counted_until), on_progress)
 
-    held = set(server.fields("items"))
+    held = {item.decode() for item in session.server.fields("items")}
     unpublished = held - set(rows["item"])
-    server.call_each("drop_unpublished_item", ([item, counted_until, horizon] for item in unpublished))
+    session.run_each("drop_unpublished_item", ([item, counted_until, horizon] for item in unpublished))
 
     named = rows.filter(pl.col("has_id") & (pl.col("known") > counted_until))
     identities: list[bytes] = named["identity"].to_list()
     known: list[int] = named["known"].to_list()
-    for begin in range(0, len(named), _IDS_PER_CALL):
-        end = begin + _IDS_PER_CALL
-        server.add_scores("ids", dict(zip(identities[begin:end], known[begin:end], strict=True)))
+    parts = [slice(begin, begin + _IDS_PER_CALL) for begin in range(0, len(named), _IDS_PER_CALL)]
+    session.run_each("merge_identities", (list(_interleaved(known[part], identities[part])) for part in parts))
     return by_item["item"].n_unique()
 
 
 def _item_calls(rows: pl.DataFrame, by_item: pl.DataFrame, counted_until: int) -> Iterator[list[Argument]]:
-    """The arguments of `merge_item.lua` for each item."""
+    """The arguments of `merge_item.lua` for each item, from the third on."""
     members = counted_members(by_item)
     known = by_item["known"].to_numpy()
     times = by_item["time"].to_numpy()
@@ -152,18 +166,6 @@ def _item_calls(rows: pl.DataFrame, by_item: pl.DataFrame, counted_until: int) -
             *mine,
             *_interleaved(known[first:end].tolist(), members[first:end]),
         ]
-
-
-def _restrict_answers(server: Server, settings: MemorySettings, horizon: int) -> None:
-    """Lets the server answer only what both the old and the new state can answer."""
-    stored, window, stored_horizon = server.meta("settings", "window", "horizon")
-    if stored is not None and stored != settings.to_json():
-        remedy = "Use another name (redis://host:port/db#name), or delete these memories (RedisMemories.clear)."
-        expected = f"memories with this model's settings under {server.prefix!r}"
-        raise DataError(f"online: expected {expected}, got memories with different settings. {remedy}")
-    if window is not None and stored_horizon is not None:
-        server.set_meta("horizon", max(int(stored_horizon), horizon))
-        server.set_meta("window", min(int(window), settings.window))
 
 
 def _last_change(rows: pl.DataFrame) -> int:

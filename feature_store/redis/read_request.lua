@@ -1,11 +1,11 @@
 -- Reads memories and counters as of given times, all of one request in one round trip.
--- ARGV: settings, events of a memory, number of windows, windows; number of memories, (user, time) of each; number of
--- times, and for each time: time, number of items, items. An empty time stands for the clock.
--- Returns: the clock; for each memory a blob ('' for a user who is not held, a count of 0 alone for one who is
--- forgotten); a blob of all counters; for each memory a blob of the user's cancelled events.
-local meta, refusal = published_meta(ARGV[1])
+-- ARGV: settings, store, events of a memory, number of windows, windows; number of memories, (user, time) of each;
+-- number of times, and for each time: time, number of items, items. An empty time stands for the clock.
+-- Returns: the clock; the stamp of what is held; for each memory a blob ('' for a user who is not held, a count of 0
+-- alone for one who is forgotten); a blob of all counters; for each memory a blob of the user's cancelled events.
+local meta, refusal = published_meta(ARGV[1], ARGV[2])
 if refusal then return refusal end
-local limit, at = tonumber(ARGV[2]), 3
+local limit, at = tonumber(ARGV[3]), 4
 
 local function next_argument()
   at = at + 1
@@ -34,11 +34,12 @@ for n = 1, tonumber(next_argument()) do
 end
 
 -- Memories
-local reply, cancelled = {exact(meta.clock)}, {}
+local reply, cancelled = {exact(meta.clock), meta.stamp .. meta.seq}, {}
 for _ = 1, tonumber(next_argument()) do
   local user = next_argument()
   local time, time_refusal = next_time()
   if time_refusal then return time_refusal end
+  if not is_user_whole(user) then return redis.error_reply('RECMEM evicted user ' .. user) end
   local key = user_key(user)
   local last_cancelled = redis.call('ZRANGE', cancelled_key(user), -1, -1, 'WITHSCORES')[2]
   if last_cancelled and time < tonumber(last_cancelled) then return too_early(tonumber(last_cancelled)) end
@@ -75,11 +76,16 @@ for _ = 1, tonumber(next_argument()) do
       if not totals[n] then -- never had an event
         counters[#counters + 1] = struct.pack('<ddd', -1, 0, 0) .. string.rep('\0', 8 * #windows)
       else
-        local n_older, first_known, first_time, earliest = struct.unpack('<dddd', totals[n])
+        local n_older, first_known, first_time, earliest, size = struct.unpack('<ddddd', totals[n])
         if time < earliest then return too_early(earliest) end
         if first_known == math.huge then first_known = 0 end -- all events were cancelled: there is no first one
         local key = item_key(item)
-        local n_events = n_older + redis.call('ZCOUNT', key, '-inf', until_time)
+        local n_held = redis.call('ZCOUNT', key, '-inf', until_time)
+        -- Usually all that is held is counted, and the set's size need not be asked for.
+        if n_held ~= size and redis.call('ZCARD', key) ~= size then
+          return redis.error_reply('RECMEM evicted item ' .. item)
+        end
+        local n_events = n_older + n_held
         local counts = {struct.pack('<ddd', n_events, first_known, first_time)}
         for place, start in ipairs(window_starts) do
           counts[place + 1] = struct.pack('<d', redis.call('ZCOUNT', key, start, until_time))

@@ -2,34 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from importlib.resources import files
 from itertools import islice
 from typing import Any
 
+from feature_store.addresses import redact, without_secrets
 from feature_store.data_errors import DataError
+from feature_store.redis.error_words import UnavailableError, in_words
+from feature_store.redis.key_space import patterns, prefix_of, single_keys
+from feature_store.redis.server_state import ServerState
 
 Argument = str | bytes | int
 _CALLS_PER_BATCH = 500
 """Script calls that are sent before waiting for their answers."""
 _KEYS_PER_SCAN = 1000
+_KEYS_PER_DELETE = 1000
+_TRIES = 3
+"""How often a batch is sent while the server forgets the scripts."""
 _SHARED = "shared_functions"
-_PUBLISH = "Run `recmem publish` with this model and its store."
-_READ_TABLES = "Use a later time, or load the model without `online`."
-_MICROSECONDS_PER_DAY = 86_400_000_000
-
-
-class UnavailableError(DataError):
-    """The server did not answer in time, or could not be reached."""
+_CODES = {
+    "ReadOnlyError": "READONLY",
+    "OutOfMemoryError": "OOM command not allowed",
+    "NoPermissionError": "NOPERM",
+    "NoScriptError": "NOSCRIPT",
+    "MovedError": "MOVED",
+    "ClusterDownError": "CLUSTERDOWN",
+    "ClusterCrossSlotError": "CROSSSLOT",
+    "MasterDownError": "MASTERDOWN",
+}
+"""Codes of errors whose text the client gives without them."""
 
 
 class Server:
-    """A thread-safe connection pool to one server, for the keys under one prefix."""
+    """A thread-safe connection pool to one server, for the keys of one name."""
 
-    def __init__(self, url: str, prefix: str, timeout: float) -> None:
+    def __init__(self, url: str, name: str, timeout: float) -> None:
         """`timeout`: seconds to connect, and for each answer.
 
         Raises DataError if the package redis is not installed, or the URL is not a Redis URL.
@@ -42,20 +52,26 @@ class Server:
             raise DataError(
                 "online: expected the Python package redis, got none. Run pip install 'recmem[redis]'."
             ) from error
-        self.prefix = prefix
+        self.name = name
+        self.prefix = prefix_of(name)
+        self._url = url
         self._timeout = timeout
         self._errors = redis.exceptions
-        self.shown = _without_password(url)
+        self.shown = _shown(url)
         try:
             # A broken connection is opened once more. A timeout is not retried, because the caller has waited already.
             retry = Retry(NoBackoff(), 1, supported_errors=(redis.exceptions.ConnectionError,))
             self.client = redis.Redis.from_url(
                 url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=retry, client_name="recmem"
             )
-        except ValueError as error:
+        except ValueError:
             remedy = "Check the URL; special characters in a password have to be percent-encoded."
-            raise DataError(f"online: expected redis://host:port/db, got {self.shown!r}. {remedy}") from error
+            # Not `from` the error: it may quote the password.
+            raise DataError(f"online: expected redis://host:port/db, got {self.shown!r}. {remedy}") from None
         self._scripts: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Server({self.shown!r}, {self.name!r})"
 
     def call(self, name: str, arguments: Sequence[Argument]) -> Any:
         """Runs a script; returns its answer."""
@@ -69,10 +85,7 @@ class Server:
         total = 0
         with self.failures():
             for batch in _batches(calls, _CALLS_PER_BATCH):
-                pipeline = self.client.pipeline(transaction=False)
-                for arguments in batch:
-                    self._script(name)(keys=[self.prefix], args=list(arguments), client=pipeline)
-                total += sum(pipeline.execute())
+                total += sum(self._answers(name, batch))
                 if on_progress is not None:
                     on_progress(len(batch))
         return total
@@ -83,38 +96,47 @@ class Server:
             values: list[Any] = self.client.hmget(self.key("meta"), list(fields))
         return [None if value is None else value.decode() for value in values]
 
-    def set_meta(self, field: str, value: int) -> None:
-        """Sets a field of the meta hash."""
+    def fields(self, name: str) -> Iterator[bytes]:
+        """The fields of a hash, read in parts; some may come twice."""
         with self.failures():
-            self.client.hset(self.key("meta"), field, str(value))
+            for field, _ in self.client.hscan_iter(self.key(name), count=_KEYS_PER_SCAN):
+                yield field
 
-    def fields(self, name: str) -> list[str]:
-        """The fields of a hash."""
+    def keys(self, families: str) -> Iterator[bytes]:
+        """All keys of users and items of the given families (`key_space.patterns`); some may come twice."""
         with self.failures():
-            fields: list[Any] = self.client.hkeys(self.key(name))
-        return [field.decode() for field in fields]
+            for pattern in patterns(self.prefix, families):
+                yield from self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)
 
-    def add_scores(self, name: str, scores: Mapping[bytes, int]) -> None:
-        """Adds members with their scores to a sorted set."""
-        with self.failures():
-            self.client.zadd(self.key(name), dict(scores))
+    def delete_all(self, *, forgotten: bool) -> int:
+        """Removes all keys of the name, the meta hash first, so that no incomplete state is read; how many there were.
 
-    def keys(self, start: str) -> Iterator[bytes]:
-        """All keys that begin with the prefix and `start`; some may come twice."""
-        pattern = _literal(self.key(start)) + "*"
+        `forgotten`: also the digests of forgotten users.
+        """
+        n_deleted = 0
         with self.failures():
-            yield from self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)
-
-    def delete_all(self) -> None:
-        """Removes everything under the prefix, the meta hash first, so that no incomplete state is read."""
-        with self.failures():
-            self.client.delete(self.key("meta"))
-            for key in self.keys(""):
-                self.client.unlink(key)
+            for key in single_keys(self.prefix, forgotten=forgotten):
+                n_deleted += int(self.client.unlink(key))
+            for pattern in patterns(self.prefix):
+                keys = self.client.scan_iter(match=pattern, count=_KEYS_PER_SCAN)
+                for batch in _batches(keys, _KEYS_PER_DELETE):
+                    n_deleted += int(self.client.unlink(*batch))
+        return n_deleted
 
     def key(self, name: str) -> str:
         """The full name of a key."""
         return f"{self.prefix}:{name}"
+
+    def state(self) -> ServerState:
+        """What the server says of itself; empty if it does not tell."""
+        info: dict[str, Any] = {}
+        for section in ("memory", "server"):
+            with self.failures():
+                try:
+                    info |= self.client.info(section)
+                except self._errors.ResponseError:  # INFO is forbidden on some managed servers
+                    continue
+        return ServerState.of(info)
 
     @contextmanager
     def failures(self) -> Iterator[None]:
@@ -124,50 +146,45 @@ class Server:
         except self._errors.TimeoutError as error:
             got = f"none within {self._timeout:g} s"
             remedy = "Check the server's load, or raise RedisMemories(timeout=...)."
-            raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
+            raised = UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}")
+            raise raised from self._shareable(error)
         except self._errors.ConnectionError as error:
-            got = f"an error ({str(error).rstrip('.')})"
+            got = f"an error ({self._redacted(error).rstrip('.')})"
             remedy = "Check that the server runs, and the URL's host, port and password."
-            raise UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}") from error
+            raised = UnavailableError(f"online: expected an answer from {self.shown}, got {got}. {remedy}")
+            raise raised from self._shareable(error)
         except self._errors.RedisError as error:
-            raise self._in_words(str(error)) from error
+            text = f"{_CODES.get(type(error).__name__, '')} {self._redacted(error)}".strip()
+            raise in_words(text, self.shown, self.name) from self._shareable(error)
 
-    def _in_words(self, text: str) -> DataError:
-        """The error of a script, which is "RECMEM <what> <detail>", or of the server itself."""
-        what, _, detail = text.partition("RECMEM ")[2].partition(" ")
-        where = f"{self.shown} under {self.prefix!r}"
-        covered = "a time that the shared memories still cover"
-        match what:
-            case "empty":
-                expected = f"memories and counters at {where}"
-                got = "none, or an unfinished publish"
-                remedy = _PUBLISH
-            case "settings":
-                expected = "memories with this model's settings"
-                got = f"memories with different settings at {where}"
-                remedy = _PUBLISH
-            case "window":
-                expected = "counters over windows as long as this model's"
-                got = f"windows of at most {int(detail) / _MICROSECONDS_PER_DAY:.4g} days"
-                remedy = _PUBLISH
-            case "early":
-                expected = covered
-                got = f"one before {_iso(detail)}"
-                remedy = _READ_TABLES
-            case "short":
-                expected = covered
-                got = f"one after which user {detail!r} had more events than are held"
-                remedy = _READ_TABLES
-            case _:
-                expected = f"an answer from {self.shown}"
-                got = f"the error {text!r}"
-                remedy = "Check the server and its log."
-        return DataError(f"online: expected {expected}, got {got}. {remedy}")
+    def _answers(self, name: str, batch: Sequence[Sequence[Argument]]) -> list[int]:
+        """The answers to one batch. Raises the first error among them."""
+        answers: list[Any] = []
+        for _ in range(_TRIES):
+            pipeline = self.client.pipeline(transaction=False)
+            for arguments in batch:
+                self._script(name)(keys=[self.prefix], args=list(arguments), client=pipeline)
+            # Not raised there: the client would put the arguments, and so users' ids, into the error's text.
+            answers = pipeline.execute(raise_on_error=False)
+            # Sent again if the scripts were flushed meanwhile: a script that has run before changes nothing.
+            if not any(isinstance(answer, self._errors.NoScriptError) for answer in answers):
+                break
+        for answer in answers:
+            if isinstance(answer, Exception):
+                raise answer
+        return answers
 
     def _script(self, name: str) -> Any:
         if name not in self._scripts:
             self._scripts[name] = self.client.register_script(_source(name))
         return self._scripts[name]
+
+    def _redacted(self, error: Exception) -> str:
+        return redact(str(error), addresses=[self._url])
+
+    def _shareable(self, error: Exception) -> Exception | None:
+        """The error as a cause; None if its text holds a secret."""
+        return error if self._redacted(error) == str(error) else None
 
 
 @cache
@@ -176,23 +193,12 @@ def _source(name: str) -> str:
     return "\n".join((folder / f"{part}.lua").read_text(encoding="utf-8") for part in (_SHARED, name))
 
 
-def _without_password(url: str) -> str:
-    """The URL without user, password and parameters, also where it cannot be parsed."""
-    before, _, address = url.rpartition("@")
-    scheme = before.partition("://")[0] + "://" if "://" in before else ""
-    return scheme + address.partition("?")[0]
+def _shown(url: str) -> str:
+    """The URL without secrets, also where it lacks its scheme."""
+    return without_secrets(url) if "://" in url else without_secrets(f"redis://{url}").removeprefix("redis://")
 
 
-def _batches(calls: Iterable[Sequence[Argument]], size: int) -> Iterator[list[Sequence[Argument]]]:
+def _batches(calls: Iterable[Any], size: int) -> Iterator[list[Any]]:
     remaining = iter(calls)
     while batch := list(islice(remaining, size)):
         yield batch
-
-
-def _literal(text: str) -> str:
-    """The text as a Redis pattern that matches only itself."""
-    return "".join(f"\\{char}" if char in "*?[]\\^-" else char for char in text)
-
-
-def _iso(microseconds: str) -> str:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=int(microseconds))).isoformat()

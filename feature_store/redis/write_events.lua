@@ -1,19 +1,27 @@
 -- Writes events and cancellations as they happen, each once.
--- ARGV: settings, seconds to keep a user, most events held; then for each row: user, item, identity, 1 if it has an
--- event_id, 1 if the tables contain the user, known, time, member, the identity that it cancels or '', 1 if the tables
--- contain that one.
--- Returns one letter per row, see memories.WriteOutcome: n new, d duplicate, l too late for the windows, o cancels an
--- event that is or may be too old, m the user has to be merged from the tables first.
-local meta, refusal = published_meta(ARGV[1])
+-- ARGV: settings, store, seconds to keep a user, most events held; then for each row: user, item, identity, 1 if it has
+-- an event_id, 1 if the tables contain the user, known, time, member, the identity that it cancels or '', 1 if the
+-- tables contain that one.
+-- Returns the stamp of what is held afterwards, and one letter per row, see memories.WriteOutcome: n new, d duplicate,
+-- l too late for the windows, o cancels an event that is or may be too old, m the user has to be merged from the tables
+-- first.
+local meta, refusal = published_meta(ARGV[1], ARGV[2])
 if refusal then return refusal end
-local keep, max_held, clock = tonumber(ARGV[2]), tonumber(ARGV[3]), meta.clock
+local keep, max_held, clock = tonumber(ARGV[3]), tonumber(ARGV[4]), meta.clock
+local FIRST_ROW, ROW_LENGTH, MOST_DROPPED = 5, 10, 20
+
+-- Nothing is written if anything is missing of what the rows change.
+for at = FIRST_ROW, #ARGV, ROW_LENGTH do
+  if not is_user_whole(ARGV[at]) then return redis.error_reply('RECMEM evicted user ' .. ARGV[at]) end
+  if not is_item_whole(ARGV[at + 1]) then return redis.error_reply('RECMEM evicted item ' .. ARGV[at + 1]) end
+end
 
 local function write_cancellation(user, item, identity, known, target, in_tables)
   if redis.call('ZSCORE', IDS, identity) then return 'd' end
   local is_here = redis.call('ZSCORE', IDS, target) or redis.call('ZSCORE', DEAD, target)
   if not is_here and (in_tables == '1' or may_be_counted_only(user, item, target)) then return 'o' end
   local outcome, has_changed = cancel_event(user, item, target, tonumber(known), max_held)
-  if outcome == 'n' then redis.call('ZADD', IDS, known, identity) end
+  if outcome == 'n' then put('ZADD', IDS, known, identity) end
   if has_changed then clock = math.max(clock, tonumber(known)) end
   return outcome
 end
@@ -21,7 +29,7 @@ end
 -- Writes an event whose cancellation came first: it is remembered as cancelled, and enters no memory or counter.
 local function write_cancelled(user, item, identity, known, member, cancelled_at)
   redis.call('ZREM', waiting_key(user), identity .. item)
-  redis.call('ZADD', DEAD, known, identity)
+  put('ZADD', DEAD, known, identity)
   local has_counted = tonumber(cancelled_at) > tonumber(known)
   remember_cancelled(user, has_counted and cancelled_at or '-inf', member, max_held)
   if has_counted then
@@ -32,29 +40,30 @@ local function write_cancelled(user, item, identity, known, member, cancelled_at
 end
 
 local function write_event(user, item, identity, has_id, known, time, member)
-  if has_id == '1' and redis.call('ZADD', IDS, 'NX', known, identity) == 0 then return 'd' end
+  if has_id == '1' and put('ZADD', IDS, 'NX', known, identity) == 0 then return 'd' end
   local cancelled_at = has_id == '1' and redis.call('ZSCORE', waiting_key(user), identity .. item)
   if cancelled_at then
     write_cancelled(user, item, identity, known, member, cancelled_at)
     return 'n'
   end
-  if redis.call('ZADD', item_key(item), 'NX', known, string.sub(member, 1, COUNTED_BYTES)) == 0 then return 'd' end
+  if put('ZADD', item_key(item), 'NX', known, string.sub(member, 1, COUNTED_BYTES)) == 0 then return 'd' end
   local known_at = tonumber(known)
   local n_older, first_known, first_time, earliest = item_totals(item)
   if known_at < first_known or (known_at == first_known and tonumber(time) < first_time) then
     first_known, first_time = known_at, tonumber(time)
   end
   set_item_totals(item, n_older, first_known, first_time, earliest)
-  redis.call('ZADD', user_key(user), known, member)
+  put('ZADD', user_key(user), known, member)
   trim_memory(user, max_held)
   clock = math.max(clock, known_at)
   return 'n'
 end
 
 local outcomes = {}
-for at = 4, #ARGV, 10 do
+local n_dropped = drop_idle(MOST_DROPPED)
+for at = FIRST_ROW, #ARGV, ROW_LENGTH do
   local user, item, identity, has_id, user_in_tables, known, time, member, target, target_in_tables =
-    unpack(ARGV, at, at + 9)
+    unpack(ARGV, at, at + ROW_LENGTH - 1)
   local outcome
   if target == '' and tonumber(known) <= meta.horizon - meta.window then
     outcome = 'l'
@@ -65,8 +74,11 @@ for at = 4, #ARGV, 10 do
   else
     outcome = write_event(user, item, identity, has_id, known, time, member)
   end
-  if outcome == 'n' then keep_alive(user, keep) end
+  if outcome == 'n' then register(user, keep) end
   outcomes[#outcomes + 1] = outcome
 end
 if clock > meta.clock then redis.call('HSET', META, 'clock', exact(clock)) end
-return table.concat(outcomes)
+local letters = table.concat(outcomes)
+-- A duplicate may have left its identity.
+if n_dropped > 0 or string.find(letters, '[nd]') then commit() end
+return {meta.stamp .. redis.call('HGET', META, 'seq'), letters}

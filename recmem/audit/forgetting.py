@@ -51,6 +51,7 @@ def forget_user(
     """
     with tracking_at(tracking_uri):
         models, note = _trained_on(store, "user_id", user_id)
+    online = _of_store(online, store)
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
@@ -67,6 +68,7 @@ def forget_item(
     with tracking_at(tracking_uri):
         models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
+    online = _of_store(online, store)
     n_online = None if online is None else online.forget_item(str(item_id))
     removed = store.forget_item(item_id).n_removed
     _republish(store, online)
@@ -82,6 +84,11 @@ def _rows_of(
     mine = events.filter(pl.col(column).eq_missing(pl.lit(wanted, events.schema[column])))
     rules = online.settings()
     return event_rows(mine, items["item_id"].sort(), SignalConfig() if rules is None else rules.signals)
+
+
+def _of_store(online: RedisMemories | None, store: Store) -> RedisMemories | None:
+    """The shared memories, refused if they are those of another store."""
+    return None if online is None else online.of_store(store.identity())
 
 
 def _republish(store: Store, online: RedisMemories | None) -> None:

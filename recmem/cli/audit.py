@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 N_SHOWN = 20
 """Differences shown; `--out` keeps them all."""
+REDIS_EXPIRES_S = 86_400
+"""Seconds after which Redis drops what an audit wrote, if the audit is killed: longer than an audit takes."""
 SHOWN = ("user_id", "timestamp", "item_id", "what")
 
 
@@ -54,6 +56,7 @@ def audit(
     import polars as pl
 
     import recmem
+    from feature_store.redis.key_space import split_url
     from recmem.audit.leaks import LEAK_SIDES, leak_audit
     from recmem.audit.parity import PARITY_SIDES, replay_audit
     from recmem.audit.past_queries import PastQueries
@@ -66,8 +69,8 @@ def audit(
     memories = None
     if online is not None:
         # A name of its own, so that what the server already holds stays as it is.
-        own_name = f"{online.partition('#')[0]}#audit-{uuid4().hex}"
-        memories = RedisMemories(own_name, timeout=ONLINE_TIMEOUT_S)
+        own_name = f"{split_url(online)[0]}#audit-{uuid4().hex}"
+        memories = RedisMemories(own_name, timeout=ONLINE_TIMEOUT_S, expire_s=REDIS_EXPIRES_S)
     progress = Bars()
     try:
         with progress.stage("Replaying queries", len(chosen)) as advance:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recmem.cli.console import Bars, say
+from recmem.cli.console import Bars, complain, say
 from recmem.cli.options import ONLINE_TIMEOUT_S, ModelSource, StorePath, parse_time
 
 MICROSECONDS = 1_000_000
@@ -41,12 +41,20 @@ def publish(
             "store's tables.",
         ),
     ] = 90.0,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="First remove what the name holds, also if it is of another store or model, and events that processes "
+            "have written and the store lacks.",
+        ),
+    ] = False,
 ) -> None:
     """Publish memories and counters to Redis.
 
     Serving processes share them: recmem.load(model, online="redis://..."). Publish again after each append to the
     store. Events that processes have written to Redis are kept, reads continue meanwhile, and an interrupted publish
-    can be repeated.
+    can be repeated. If Redis loses data, answers are refused until the next publish.
     """
     import polars as pl
 
@@ -59,7 +67,9 @@ def publish(
     memories = RedisMemories(online, timeout=ONLINE_TIMEOUT_S, keep_days=keep_days)
     loaded = recmem.load(model, store=store)
     with Bars().stage("Publishing", None) as advance:
-        done = publish_memories(loaded.dataset, memories, answers_from=since, on_progress=advance)
+        done = publish_memories(loaded.dataset, memories, answers_from=since, replaces=replace, on_progress=advance)
+    for sentence in done.warnings:
+        complain(f"Warning: {sentence}")
     say(
         f"Published {done.n_users:,} memories, {done.n_items:,} items and {done.n_events:,} events. "
         f"Redis answers queries from {_utc(done.horizon)} on."

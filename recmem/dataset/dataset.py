@@ -61,10 +61,18 @@ class Dataset:
     """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame
     config: DatasetConfig
+    store: str = ""
+    """`Store.identity` of the tables; empty if they are of none."""
 
     @classmethod
     def of(
-        cls, catalogue: Catalogue, events: pl.DataFrame, impressions: pl.DataFrame, config: DatasetConfig
+        cls,
+        catalogue: Catalogue,
+        events: pl.DataFrame,
+        impressions: pl.DataFrame,
+        config: DatasetConfig,
+        *,
+        store: str = "",
     ) -> Dataset:
         """The dataset of a store's tables; the order of their rows does not matter."""
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
@@ -82,6 +90,7 @@ class Dataset:
             events=events,
             impressions=impressions,
             config=config,
+            store=store,
         )
 
     @property
@@ -133,7 +142,7 @@ class Dataset:
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
         if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or involves_cancellations(new, self.events):
-            dataset = Dataset.of(self.catalogue, together, self.impressions, self.config)
+            dataset = Dataset.of(self.catalogue, together, self.impressions, self.config, store=self.store)
         else:
             dataset = self._extended(new, together)
         # Models of refreshes before the first new event was known stay as they are.

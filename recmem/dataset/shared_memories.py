@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,7 +13,7 @@ import polars as pl
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.redis import RedisMemories, UnavailableError
+from feature_store.redis import LostDataError, RedisMemories, UnavailableError
 from feature_store.redis.event_rows import event_rows
 from feature_store.redis.fetch_request import FetchRequest
 from feature_store.redis.fetched_log import FetchedLog
@@ -25,6 +26,7 @@ from recmem.matching.user_memory import HISTORY
 
 __all__ = ["NOW", "RedisMemories", "connected", "publish", "rules_of", "with_shared_memories", "write"]
 
+_LOG = logging.getLogger("recmem")
 _UNKNOWN_ITEM = (
     "item_id: expected an item that the process has loaded, got an unknown one. "
     "Append the item to the store, publish, and load the model again"
@@ -45,15 +47,21 @@ def rules_of(config: DatasetConfig) -> MemorySettings:
     return MemorySettings(config.signals, (counters.short, counters.medium, counters.long), HISTORY)
 
 
-def connected(online: RedisMemories | str, config: DatasetConfig) -> RedisMemories:
-    """The shared memories behind a URL, checked.
+def connected(online: RedisMemories | str, config: DatasetConfig, *, store: str = "") -> RedisMemories:
+    """The shared memories behind a URL, checked; `store` is the identity of the store that they have to be of.
 
-    Raises DataError if nothing is published there or other rules were used, UnavailableError if there is no answer.
+    Settings with which the server may lose data, and a restart since the last publish, are logged as warnings. Raises
+    DataError if nothing is published there, it is not whole, of another store or with other rules; UnavailableError if
+    there is no answer.
     """
     memories = RedisMemories(online) if isinstance(online, str) else online
     no_times = np.empty(0, np.int64)
     try:
-        memories.read(rules_of(config), [], no_times, [])
+        memories.of_store(store).read(rules_of(config), [], no_times, [])
+        for sentence in memories.warnings():
+            _LOG.warning(sentence)
+    except LostDataError:
+        raise  # there is an answer, and a publish is missing: better told at once than with each request
     except UnavailableError:
         if memories.on_failure == "error":
             raise
@@ -81,7 +89,9 @@ def with_shared_memories(
         dataset.tables, dataset.events, dataset.catalogue.ids, dataset.catalogue.rows, dataset.config.signals
     )
     try:
-        reads = FetchedLog.fetch(memories, rules_of(dataset.config), loaded, dataset.users, request)
+        reads = FetchedLog.fetch(
+            memories.of_store(dataset.store), rules_of(dataset.config), loaded, dataset.users, request
+        )
     except UnavailableError:
         if memories.on_failure == "error":
             raise
@@ -94,12 +104,18 @@ def publish(
     memories: RedisMemories,
     *,
     answers_from: int | None = None,
+    replaces: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> PublishReceipt:
     """Brings the server up to date with the dataset's tables; see `RedisMemories.publish`."""
-    rules = rules_of(dataset.config)
-    item_ids = dataset.catalogue.ids
-    return memories.publish(dataset.events, item_ids, rules, answers_from=answers_from, on_progress=on_progress)
+    return memories.of_store(dataset.store).publish(
+        dataset.events,
+        dataset.catalogue.ids,
+        rules_of(dataset.config),
+        answers_from=answers_from,
+        replaces=replaces,
+        on_progress=on_progress,
+    )
 
 
 def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tuple[int, int, dict[str, int]]:
@@ -113,6 +129,7 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     # The server may have dropped a user who was idle for long; it fills the user again from the tables' events.
     users = rows["user"].filter(pl.Series(in_tables)).unique().cast(dataset.users.dtype)
     stored = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
+    memories = memories.of_store(dataset.store)
     outcomes = Counter(memories.write(rows, rules, in_tables, event_rows(stored, item_ids, rules.signals)))
     n_unknown = int((rows_of(events["item_id"], item_ids) < 0).sum())
     # `event_rows` keeps one of several equal events.

@@ -113,12 +113,13 @@ class Model:
         """The model of a local bundle folder; see `recmem.load`."""
         bundle = load_bundle(folder)
         config = bundle.config
-        memories = None if online is None else connected(online, config.dataset)
         opened = open_store(store, trained=config.store)
+        identity = "" if opened is None else opened.identity()
+        memories = None if online is None else connected(online, config.dataset, store=identity)
         items, events, impressions = read_tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
-        dataset = Dataset.of(catalogue, events, impressions, config.dataset)
+        dataset = Dataset.of(catalogue, events, impressions, config.dataset, store=identity)
         return cls(bundle, dataset, CachedEncoder.of(encoder, opened), memories=memories, device=device)
 
     def match(self, candidates: FrameT) -> FrameT:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time as clock
 from collections.abc import Iterator
 from itertools import count
 
@@ -24,6 +25,7 @@ from online_memories import (
     SHORT,
     WINDOWS,
     assert_same_reads,
+    drop,
     fetch,
     loaded_log,
     new_memories,
@@ -121,8 +123,9 @@ def test_a_user_dropped_by_the_server_is_read_from_the_tables_and_merged_again_o
     tables = [Event(0, 1, 3), Event(0, 2, 4), Event(1, 1, 5)]
     memories.publish(event_frame(tables), ITEMS, LONG, answers_from=FROM)
     client, prefix = redis.Redis.from_url(redis_url), memories._server.prefix
-    assert 0 < client.ttl(f"{prefix}:u:user0") <= 90 * 86_400
-    client.delete(f"{prefix}:u:user0")
+    assert 0 < client.zscore(f"{prefix}:kept", "user0") - clock.time() <= 90 * 86_400
+    drop(memories, "user0")
+    assert not client.exists(f"{prefix}:u:user0")
     same_as_log(fetch(memories, loaded_log(event_log(tables)), 9), event_log(tables), 9, LONG.limit)
     new = [Event(0, 3, 7)]
     assert memories._write_rows(rows_of_log(new), LONG, np.array([True]), rows_of_log(tables)["identity"]) == [

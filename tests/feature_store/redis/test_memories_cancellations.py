@@ -18,6 +18,7 @@ from feature_store.redis.fetch_request import FetchRequest
 from feature_store.redis.fetched_log import FetchedLog
 from feature_store.redis.memories import NOW, WriteOutcome
 from feature_store.redis.memory_settings import MemorySettings
+from feature_store.redis.publish_session import PublishSession
 from feature_store.redis.publishing import merge_items, merge_users
 from online_memories import (
     FROM,
@@ -25,6 +26,7 @@ from online_memories import (
     SHORT,
     WINDOWS,
     assert_same_reads,
+    drop,
     fetch,
     loaded_tables,
     new_memories,
@@ -150,10 +152,11 @@ def test_now_is_answered_if_the_tables_cancel_an_event_that_was_only_written(mem
 def test_now_is_answered_while_a_cancellation_is_published(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3), Event(1, 1, 4)], [Cancellation(0, 6)])
     memories.publish(frame[:3], ITEMS, LONG, answers_from=FROM)
-    merge_users(memories._server, rows(frame), LONG, keep_s=60, merges=True)  # and killed here
+    session = PublishSession.begin(memories._server, LONG, FROM, store="", expire_s=None)
+    merge_users(session, rows(frame), LONG, keep_s=60)  # and killed here
     reads = fetched(memories, frame[:3], NOW)
     assert reads.past(np.array([0]), np.array([reads.clock])).items.to_lists() == [[2]]
-    merge_items(memories._server, rows(frame), FROM, LONG.window)
+    merge_items(session, rows(frame), FROM, LONG.window)
     assert fetched(memories, frame[:3], NOW).clock == 7
 
 
@@ -163,14 +166,10 @@ def test_a_table_without_the_column_holds_no_cancellation() -> None:
     assert len(rows(frame[:0].drop("cancels"))) == 0
 
 
-def test_a_user_dropped_by_the_server_is_merged_before_the_event_is_cancelled(
-    memories: RedisMemories, redis_url: str
-) -> None:
-    import redis
-
+def test_a_user_dropped_by_the_server_is_merged_before_the_event_is_cancelled(memories: RedisMemories) -> None:
     frame = frame_of([Event(0, 1, 2), Event(0, 2, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
-    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
+    drop(memories, "user0")
     assert memories._write_rows(rows(frame[2:]), LONG, np.array([True]), rows(frame[:2])["identity"]) == [
         WriteOutcome.NOT_HELD
     ]
@@ -310,13 +309,11 @@ def test_a_cancellation_from_a_process_without_its_event_is_refused_if_that_may_
 
 
 def test_a_cancellation_for_a_user_dropped_by_the_server_is_refused_if_the_tables_lack_the_user(
-    memories: RedisMemories, redis_url: str
+    memories: RedisMemories,
 ) -> None:
-    import redis
-
     frame = frame_of([Event(0, 1, 2), Event(1, 1, 3)], [Cancellation(0, 6)])
     memories.publish(frame[:2], ITEMS, LONG, answers_from=FROM)
-    redis.Redis.from_url(redis_url).delete(f"{memories._server.prefix}:u:user0")
+    drop(memories, "user0")
     assert write(memories, frame[2:], frame[1:2]) == [WriteOutcome.TOO_OLD]
 
 

@@ -65,8 +65,10 @@ def test_the_missing_client_is_reported_with_what_to_install(monkeypatch: pytest
 def test_the_scripts_answer_sums_and_progress_is_reported(redis_url: str) -> None:
     server = Server(redis_url, "summed", timeout=5)
     n_done: list[int] = []
-    calls = [["item", 5, 0]] * 501  # one more than a batch
-    assert server.call_each("drop_unpublished_item", calls, n_done.append) == 0
+    calls = [["", "item"]] * 501  # one more than a batch
+    for number in range(501):
+        server.client.zadd(server.key("i:item"), {f"{number}": number})
+    assert server.call_each("forget_item", calls, n_done.append) == 1
     assert n_done == [500, 1]
 
 
@@ -74,22 +76,25 @@ def test_an_error_of_the_server_itself_is_reported(redis_url: str) -> None:
     server = Server(redis_url, "wrong", timeout=5)
     server.client.set(server.key("meta"), "no hash")
     expected = (
-        r"^online: expected an answer from redis://127\.0\.0\.1:\d+/0, got the error .*WRONGTYPE .* Check the server"
+        r"^online: expected redis://127\.0\.0\.1:\d+/0 to .*, got keys of another program .*WRONGTYPE .* another name"
     )
     with pytest.raises(DataError, match=expected):
-        server.call("write_events", ["settings"])
-    server.delete_all()
+        server.call("write_events", ["settings", ""])
+    server.delete_all(forgotten=True)
 
 
-def test_only_keys_of_the_prefix_are_listed_and_deleted(redis_url: str) -> None:
+@pytest.mark.parametrize("other_name", ["axb", "a*[b]?:eu", "a*[b]?:u", "a*[b]?:meta", "a*[b]?%", "{a*[b]?}"])
+def test_only_keys_of_the_name_are_listed_and_deleted(redis_url: str, other_name: str) -> None:
     server = Server(redis_url, "a*[b]?", timeout=5)
-    other = Server(redis_url, "axb", timeout=5)
+    other = Server(redis_url, other_name, timeout=5)
     for each in (server, other):
-        each.set_meta("clock", 3)
-        each.add_scores("ids", {b"identity": 1})
-    assert sorted(server.keys("")) == [b"a*[b]?:ids", b"a*[b]?:meta"]
-    server.delete_all()
-    assert list(server.keys("")) == []
+        each.client.hset(each.key("meta"), "clock", 3)
+        each.client.zadd(each.key("ids"), {b"identity": 1})
+        each.client.zadd(each.key("u:user"), {b"member": 1})
+        each.client.zadd(each.key("i:item:eu"), {b"member": 1})
+    assert sorted(server.keys("ui")) == [b"a*[b]?:i:item:eu", b"a*[b]?:u:user"]
+    assert server.delete_all(forgotten=True) == 4
+    assert list(server.keys("uixw")) == []
     assert server.meta("clock", "horizon") == [None, None]
     assert other.meta("clock", "horizon") == ["3", None]
-    other.delete_all()
+    assert other.delete_all(forgotten=True) == 4
