@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,13 +25,16 @@ def free_port() -> int:
 
 
 @contextmanager
-def running(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """The server, which keeps nothing on disk; the test skips where there is no Redis."""
+def running(folder: Path, port: int, more: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+    """The server, which saves nothing by itself but reads a snapshot that is there; `more` are further options.
+
+    The test skips where there is no Redis.
+    """
     program = redis_program()
     if program is None:
         pytest.skip(REDIS)
     options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no", "--dir", str(folder)]
-    server = subprocess.Popen([program, *options], stdout=subprocess.DEVNULL)
+    server = subprocess.Popen([program, *options, *more], stdout=subprocess.DEVNULL)
     try:
         # By address, since a minimal system does not resolve "localhost"; without retries, which are counted here.
         client = redis.Redis(host="127.0.0.1", port=port, retry=Retry(NoBackoff(), 0))
@@ -39,6 +42,8 @@ def running(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
             try:
                 client.ping()
                 break
+            except redis.AuthenticationError:
+                break  # it runs, and asks for the password
             except redis.ConnectionError:
                 time.sleep(0.05)
         else:

@@ -19,4 +19,4 @@ def test_settings_that_differ_in_their_windows_only_are_equal_to_the_server() ->
 
 
 def test_the_format_is_part_of_what_the_server_compares() -> None:
-    assert json.loads(SETTINGS.to_json())["format"] == FORMAT == 2
+    assert json.loads(SETTINGS.to_json())["format"] == FORMAT == 3
