@@ -82,11 +82,12 @@ def _script_error(what: str, detail: str, shown: str, name: str) -> DataError:
             kind, _, key = detail.partition(" ")
             return _lost(where, f"{kind} {key!r} without what was written: the server evicted or lost it")
         case "gone_publish":
-            got = "none of it: the server lost data while publishing"
+            got = "none or an older state: the server lost data while publishing"
             return _lost(where, got)
         case "other_publish":
             expected = f"no other publish at {where} meanwhile"
-            return DataError(f"online: expected {expected}, got one that began later. Wait for its end.")
+            got = "one that began later, or an older state of the server"
+            return DataError(f"online: expected {expected}, got {got}. Wait for its end, or publish again.")
         case "settings" if _format_of(detail) != FORMAT:
             return _other_format(where)
         case "format":

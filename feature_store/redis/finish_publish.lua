@@ -1,9 +1,9 @@
 -- Marks a publish as complete, so that reads and writes are answered.
 -- ARGV: token and step of the publish, settings, longest window, horizon, clock of the tables, the server's run.
 -- Returns 1.
-local is_done, refusal = has_done_step(ARGV[1], tonumber(ARGV[2]))
+if redis.call('HGET', META, 'token') == ARGV[1] then return 1 end -- sent twice
+local _, refusal = has_done_step(ARGV[1], tonumber(ARGV[2]))
 if refusal then return refusal end
-if is_done then return 1 end
 local settings, window, horizon, tables_clock, run = unpack(ARGV, 3)
 local clock, since = unpack(redis.call('HMGET', META, 'clock', 'since'))
 clock = math.max(tonumber(tables_clock), tonumber(clock or tables_clock))
@@ -20,5 +20,6 @@ redis.call(
   'HSET', META, 'settings', settings, 'window', window, 'horizon', horizon, 'clock', exact(clock), 'whole', '1',
   'token', ARGV[1], 'since', exact(since), 'run', run
 )
+redis.call('HDEL', META, 'publishing', 'step')
 commit()
 return 1

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive
+from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive, redis_losses
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -24,6 +24,9 @@ sharing.add_argument("--seconds", type=float, default=60)
 fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
 fuzzing.add_argument("--cases", type=int, default=10_000)
 fuzzing.add_argument("--seed", type=int, default=0)
+losing_keys = soaks.add_parser("redis", description=redis_losses.__doc__)
+losing_keys.add_argument("--rounds", type=int, default=100)
+losing_keys.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -31,6 +34,8 @@ if options.soak == "full-disk":
     sys.exit(full_disk.main(options.rounds, options.seed))
 if options.soak == "lost-drive":
     sys.exit(lost_drive.main(options.rounds, options.seed, tuple(options.jobs), preload=options.preload))
+if options.soak == "redis":
+    sys.exit(redis_losses.main(options.rounds, options.seed))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))

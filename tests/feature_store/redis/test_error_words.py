@@ -51,7 +51,7 @@ def url_of(client: redis.Redis, user: str = "", database: int = 0) -> str:
         ("ERR RECMEM lost", LostDataError, "the server lost data. Run `recmem publish` again"),
         ("RECMEM evicted user u 1", LostDataError, "user 'u 1' without what was written: the server evicted"),
         ("RECMEM gone_publish", LostDataError, "the server lost data while publishing. Run `recmem publish` again"),
-        ("RECMEM other_publish", DataError, "one that began later. Wait for its end"),
+        ("RECMEM other_publish", DataError, "one that began later, or an older state of the server. Wait for its end"),
         ("RECMEM store", DataError, "memories of another store. Check the name"),
         ("RECMEM format", LostDataError, "those of another version. Run `recmem publish` again"),
         ('RECMEM settings {"format": 2}', LostDataError, "those of another version. Run `recmem publish` again"),
