@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store.addresses import without_secrets
 from feature_store.schema import Table
 from training.evaluation.ledger import Ledger
 from training.tracking.parameters import flat_parameters
@@ -83,7 +84,7 @@ class StepRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags) for dataset in datasets])
         self.set_tags(
             {
-                "recmem.store": opened.path,
+                "recmem.store": without_secrets(opened.path),
                 "recmem.store_digest": digest,
                 "recmem.store_versions": json.dumps(dict(versions)),
             }
@@ -119,7 +120,7 @@ def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
     from mlflow.data.polars_dataset import from_polars
 
     frame = store.read(table, version=version)
-    source = DeltaDatasetSource(path=f"{store.path}/{table.name}", delta_table_version=version)
+    source = DeltaDatasetSource(path=f"{without_secrets(store.path)}/{table.name}", delta_table_version=version)
     described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
     return Dataset(**described)
 

@@ -16,6 +16,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from feature_store import DataError
+from feature_store.addresses import cause_without_secrets, without_secrets
 from training.tracking.experiment import EXPERIMENT, experiment_id, usual_tracking_uri
 from training.tracking.step_key import outputs_digest
 from training.tracking.step_run import StepRun
@@ -100,10 +101,11 @@ def _project_run(client: MlflowClient) -> Run | None:
         client.update_run(run_id, status="RUNNING")
         return client.get_run(run_id)
     except MlflowException as error:
+        shown = without_secrets(client.tracking_uri)
         raise DataError(
-            f"MLFLOW_RUN_ID: expected a run of the tracking server, got {run_id}, which {client.tracking_uri} does not "
-            "have. Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
-        ) from error
+            f"MLFLOW_RUN_ID: expected a run of the tracking server, got {run_id}, which {shown} does not have. "
+            "Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
+        ) from cause_without_secrets(error, addresses=[client.tracking_uri])
 
 
 def _new_run(client: MlflowClient, experiment: str, name: str | None, tags: Mapping[str, str] | None = None) -> Run:
