@@ -52,6 +52,7 @@ HELP_ORDER = (
 QUIET_LIBRARIES = {
     "TOKENIZERS_PARALLELISM": "true",  # set, so that tokenizers do not warn about processes that are forked
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
 }
