@@ -29,7 +29,15 @@ def test_control_characters_are_written_out(text: str, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "plain [bold]", "naïve 日本\u3000語", "🏳\ufe0f\u200d🌈", "می\u200cخواهم", "soft\u00adhyphen\u00a0"]
+    "text",
+    [
+        "",
+        "plain [bold]",
+        "naïve 日本\u3000語",
+        "flag \U0001f3f3\ufe0f\u200d\U0001f308",
+        "Persian \u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+        "soft\u00adhyphen\u00a0",
+    ],
 )
 def test_writing_of_all_languages_stays_as_it_is(text: str) -> None:
     assert printable(text) == one_line(text) == text

@@ -135,10 +135,9 @@ def test_the_password_of_a_tracking_server_is_in_no_error(
     call: Callable[[], object], isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    with registry.tracking_at("http://me:hunter2@127.0.0.1:9"), pytest.raises(DataError) as refused:
-        monkeypatch.setattr("mlflow.get_registry_uri", lambda: "http://me:hunter2@127.0.0.1:9")
-        mlflow.set_registry_uri("http://me:hunter2@127.0.0.1:9")
+    mlflow.set_tracking_uri("http://me:hunter2@127.0.0.1:9")
+    mlflow.set_registry_uri("http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(DataError) as refused:
         call()
-    mlflow.set_registry_uri(isolated_mlflow.tracking_uri)
     assert "127.0.0.1" in str(refused.value)
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
