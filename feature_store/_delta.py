@@ -15,7 +15,9 @@ import polars as pl
 from deltalake import CommitProperties, DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError
 
+from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError, is_library_failure
+from feature_store.forked_process import refuse_forked
 
 Result = TypeVar("Result")
 
@@ -49,11 +51,12 @@ def failures(uri: str) -> Iterator[None]:
     except BaseException as error:
         if not (isinstance(error, DeltaError) or is_library_failure(error)):
             raise
-        cause = str(error).partition("\n")[0].rstrip(".")
+        cause = redact(str(error), addresses=[uri]).partition("\n")[0].rstrip(".")
         remedy = "Check disk space, permissions and the network; restore a damaged store from a backup."
         raise DataError(
-            f"store: expected a readable and writable table at {uri!r}, got an error ({cause}). {remedy}"
-        ) from error
+            f"store: expected a readable and writable table at {without_secrets(uri)!r}, got an error ({cause}). "
+            f"{remedy}"
+        ) from cause_without_secrets(error, addresses=[uri])
 
 
 class LocalTable(DeltaTable):
@@ -91,6 +94,7 @@ def table_root(path: str | Path) -> str:
 
 def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTable | None:
     """The table at its newest version, or None if there is no table."""
+    refuse_forked()
     with failures(uri):
         if not DeltaTable.is_deltatable(uri, storage_options):
             return None
@@ -99,6 +103,7 @@ def open_table(uri: str, *, storage_options: dict[str, str] | None) -> DeltaTabl
 
 def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: dict[str, str] | None) -> bool:
     """Creates an empty table; False if it exists already, also if another process has just created it."""
+    refuse_forked()
     empty = pl.DataFrame(schema=schema)
     try:
         write_deltalake(uri, empty, mode="error", configuration=_TABLE_SETTINGS, storage_options=storage_options)

@@ -70,6 +70,24 @@ def redact(text: str, *, addresses: Iterable[str] = (), secrets: Iterable[str] =
     return _ADDRESS.sub(lambda found: without_secrets(found.group()), text)
 
 
+def cause_without_secrets(
+    error: BaseException, *, addresses: Iterable[str] = (), secrets: Iterable[str] = ()
+) -> BaseException | None:
+    """The error, to raise another one from it; None if it, or what led to it, quotes a secret as `redact` finds them.
+
+    Tracebacks print the texts of all that led to an error.
+    """
+    known = tuple(addresses)
+    hidden = tuple(secrets)
+    led: BaseException | None = error
+    while led is not None:
+        text = str(led)
+        if redact(text, addresses=known, secrets=hidden) != text:
+            return None
+        led = led.__cause__ or led.__context__
+    return error
+
+
 def _may_be_user(scheme: str, user: str) -> bool:
     """Whether what stands before the last @ may be user and password, rather than a name or a part of a path."""
     if scheme in _CONTAINERS and ":" not in user:

@@ -20,6 +20,7 @@ from feature_store._delta import (
     table_root,
     until_committed,
 )
+from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
 from feature_store.receipts import Forgotten, Receipt
 from feature_store.rejected_rows import rejected_rows
@@ -65,7 +66,8 @@ class Store:
         """Creates an empty store in a local folder or at an object store's URL. Raises DataError if one exists."""
         store = cls(path, storage_options=storage_options)
         if not store._create():
-            raise DataError(f"store.path: expected a path without a store, got one at {store.path!r}. Use Store.open.")
+            shown = without_secrets(store.path)
+            raise DataError(f"store.path: expected a path without a store, got one at {shown!r}. Use Store.open.")
         return store
 
     @classmethod
@@ -74,7 +76,7 @@ class Store:
         store = cls(path, storage_options=storage_options)
         if store._delta(REJECTED) is None:
             raise DataError(
-                f"store.path: expected a store, got none at {store.path!r}. Check the path, or create a "
+                f"store.path: expected a store, got none at {without_secrets(store.path)!r}. Check the path, or create a "
                 "store: `recmem ingest`, or Store.create."
             )
         return store
@@ -209,7 +211,7 @@ class Store:
         return "" if table is None else sha256(str(table.metadata().id).encode()).hexdigest()[:_DIGEST_CHARS]
 
     def __repr__(self) -> str:
-        return f"Store({self.path!r})"
+        return f"Store({without_secrets(self.path)!r})"
 
     def _uri(self, table: Table) -> str:
         return f"{self.path}/{table.name}"
@@ -218,10 +220,11 @@ class Store:
         try:
             return create_table(self._uri(REJECTED), REJECTED.schema(), storage_options=self._storage_options)
         except (DeltaError, OSError) as error:
-            cause = str(error).partition("\n")[0]
-            got = f"{self.path!r} ({cause})"
+            cause = redact(str(error), addresses=[self.path]).partition("\n")[0]
+            got = f"{without_secrets(self.path)!r} ({cause})"
             remedy = "Choose another folder, or change its permissions."
-            raise DataError(f"store.path: expected a folder that can be written, got {got}. {remedy}") from error
+            reason = cause_without_secrets(error, addresses=[self.path])
+            raise DataError(f"store.path: expected a folder that can be written, got {got}. {remedy}") from reason
 
     def _delta(self, table: Table) -> DeltaTable | None:
         return open_table(self._uri(table), storage_options=self._storage_options)

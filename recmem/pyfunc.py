@@ -15,6 +15,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 import recmem
 from feature_store import DataError
+from feature_store.forked_process import refuse_forked
 
 if TYPE_CHECKING:
     from recmem.serving.model import Model
@@ -52,6 +53,7 @@ class PyfuncModel(PythonModel):
 
     def _model(self, context: PythonModelContext, *, store: str) -> Model:
         """The model of the bundle over this store, loaded once."""
+        refuse_forked()  # before the lock, which another thread may have held when the process was forked
         with self._lock:
             if store not in self._models:
                 device = (context.model_config or {}).get("device", "auto")

@@ -16,6 +16,7 @@ import feature_store
 import recmem
 import training
 from feature_store.file_digest import file_digest
+from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
 from training.progress import Progress
 from training.registration import register_run
@@ -64,6 +65,7 @@ def run_training(
 
     Raises DataError if the tables cannot be used.
     """
+    refuse_forked()
     run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
     with Tracker.start(out=run.out) as tracker:
         for step in STEPS:

@@ -13,6 +13,7 @@ import polars as pl
 
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.cancellations import cancellation_times
+from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.as_of_join import AsOfIndex, when_known
 from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
@@ -51,6 +52,7 @@ class EventLog:
 
         The order of the frame's rows does not matter: the same events give the same log.
         """
+        refuse_forked()
         user_rows = rows_of(events["user_id"], users)
         item_rows = rows_of(events["item_id"], items)
         return cls.from_rows(events, user_rows.to_numpy(), item_rows.to_numpy(), signals)

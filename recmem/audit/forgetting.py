@@ -10,11 +10,12 @@ from pathlib import Path
 import polars as pl
 
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
+from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import bundle_folder, registered_versions, tracking_at
+from recmem.serving.registry import local_bundle, registered_versions, tracking_at
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
@@ -115,11 +116,12 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
     models = []
     for uri, name in versions.items():
         try:
-            config = read_config(bundle_folder(uri))
+            with local_bundle(uri) as folder:
+                config = read_config(folder)
         except DataError as error:
             models.append(f"{name}, perhaps (it cannot be read: {str(error).partition('. ')[0]})")
             continue
-        if config.store == store.path:
+        if config.store == without_secrets(store.path):
             models += _named_if_trained(store, config.store_versions, column, value, name)
     return tuple(models), ""
 

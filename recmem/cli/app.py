@@ -13,7 +13,7 @@ from typer.models import CommandInfo
 
 from recmem.cli.audit import audit
 from recmem.cli.console import complain
-from recmem.cli.error_handling import GuardedCommand, UsageError
+from recmem.cli.error_handling import REFUSED, GuardedCommand, UsageError, show_traceback
 from recmem.cli.explain import explain
 from recmem.cli.forget import forget
 from recmem.cli.ingest import ingest
@@ -52,6 +52,7 @@ HELP_ORDER = (
 QUIET_LIBRARIES = {
     "TOKENIZERS_PARALLELISM": "true",  # set, so that tokenizers do not warn about processes that are forked
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
     "MPLBACKEND": "Agg",
 }
@@ -149,4 +150,8 @@ def main() -> None:
     """Run the command line. Exit codes: 0 success; 1 an error, or differences found by `audit`; 2 a usage error."""
     for name, value in QUIET_LIBRARIES.items():
         os.environ.setdefault(name, value)
-    app()
+    try:
+        app()
+    except Exception as error:  # broad on purpose: with --debug, whatever ended the command
+        show_traceback(error)
+        raise SystemExit(REFUSED) from None

@@ -1,4 +1,7 @@
-"""Output to the terminal: results on stdout, progress bars and warnings on stderr."""
+"""Output to the terminal: results on stdout, progress bars and warnings on stderr.
+
+Control characters in what is printed are written out, whatever it was made from (`printable`).
+"""
 
 from __future__ import annotations
 
@@ -20,15 +23,19 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from recmem.cli.printable import one_line, printable
+
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """Prints one paragraph to stdout, without markup: an item's title may contain brackets."""
-    _console().print(Text(text, style=style or ""), soft_wrap=True)
+    _console().print(Text(printable(text), style=style or ""), soft_wrap=True)
 
 
 def complain(text: str) -> None:
-    """Prints one paragraph to stderr."""
-    _console(stderr=True).print(Text(text), soft_wrap=True)
+    """Prints one paragraph to stderr, addresses in it without user, password and parameters."""
+    from feature_store.addresses import redact  # imports polars, which `recmem --help` does without
+
+    _console(stderr=True).print(Text(printable(redact(text))), soft_wrap=True)
 
 
 def show_table(
@@ -40,11 +47,11 @@ def show_table(
     marked: Sequence[int] = (),
 ) -> None:
     """Prints a table to stdout: the first `n_words` columns are text, the others numbers. Rows in `marked` are bold."""
-    table = Table(box=box.SIMPLE_HEAD, title=Text(title) if title else None, title_justify="left", pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
-        table.add_column(Text(heading), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
+        table.add_column(Text(one_line(heading)), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
     for number, row in enumerate(rows):
-        table.add_row(*(Text(cell) for cell in row), style="bold" if number in marked else None)
+        table.add_row(*(Text(one_line(cell)) for cell in row), style="bold" if number in marked else None)
     _console().print(table)
 
 
@@ -68,7 +75,7 @@ class Bars:
 
 
 def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    task = live.add_task(title, total=total)
+    task = live.add_task(one_line(title), total=total)
     yield lambda steps: live.advance(task, steps)
     # Cached steps were not counted, and a stage without a total has one now.
     done = max(live.tasks[live.task_ids.index(task)].completed, total or 0)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import re
+import sys
+import traceback
 from typing import Any
 
 import typer
 from typer.core import TyperCommand
 
 from recmem.cli.console import complain
+from recmem.cli.printable import printable
 
 REFUSED = 1
 """Exit code for refused data and for unexpected errors; typer itself exits with 2 on a usage error."""
@@ -27,14 +32,18 @@ _LOST_DRIVE = (
 """Messages of the operating system and SQLite for a drive that went away, or a database that cannot be reached."""
 _RUST_PANIC = "PanicException"
 """Raised by polars and deltalake for a panic in Rust. It is not an `Exception`, so it is recognised by its name."""
+_SECRET_VARIABLE = re.compile(r"(PASSWORD|SECRET|TOKEN|ACCESS_KEY|ACCOUNT_KEY|API_KEY)(_ID)?$", re.IGNORECASE)
+"""Names of environment variables whose values are not shown."""
+_SHORTEST_SECRET = 6
+"""A shorter value of such a variable may be an ordinary word of a message."""
 
 
 class UsageError(typer.BadParameter):
     """A usage error whose text names the options itself. `typer.BadParameter` would print "Invalid value: " first."""
 
     def format_message(self) -> str:
-        """The text as it is."""
-        return self.message
+        """The text as it is, but for control characters."""
+        return printable(self.message)
 
 
 class GuardedCommand(TyperCommand):
@@ -53,8 +62,30 @@ class GuardedCommand(TyperCommand):
         except BaseException as error:  # broad on purpose: bad input must not end in a library's traceback
             if not isinstance(error, Exception) and type(error).__name__ != _RUST_PANIC:
                 raise
-            complain(_in_words(error))
+            complain(without_known_secrets(_in_words(error)))
             raise typer.Exit(REFUSED) from error
+
+
+def show_traceback(error: BaseException) -> None:
+    """Prints the traceback of an error to stderr, without secrets and control characters."""
+    complain(without_known_secrets("".join(traceback.format_exception(error)).rstrip("\n")))
+
+
+def without_known_secrets(text: str) -> str:
+    """The text without the secrets of the command's addresses and of the environment.
+
+    Libraries quote addresses in their errors, or the password alone.
+    """
+    from feature_store.addresses import redact
+
+    arguments = [argument.partition("=")[2] if argument.startswith("-") else argument for argument in sys.argv[1:]]
+    addresses = [value for value in (*arguments, *os.environ.values()) if "://" in value]
+    secrets = [
+        value
+        for name, value in os.environ.items()
+        if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET
+    ]
+    return redact(text, addresses=addresses, secrets=secrets)
 
 
 def _in_words(error: BaseException) -> str:

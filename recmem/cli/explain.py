@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import say, show_table
+from recmem.cli.printable import one_line
 from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def explain(
     import recmem
 
     explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=time)
-    say(explanation.sentence())
+    say(one_line(explanation.sentence()))
     _show_match(explanation)
     _show_features(explanation)
 

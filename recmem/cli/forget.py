@@ -55,15 +55,17 @@ def forget(
         got = "neither" if user is None else "both"
         raise UsageError(f"--user, --item: expected one of them, got {got}. Name a user or an item.")
     from feature_store import Store
+    from feature_store.addresses import without_secrets
     from feature_store.atomic_files import write_text_atomically
     from recmem.audit.forgetting import forget_item, forget_user
     from recmem.dataset.shared_memories import RedisMemories
 
     opened = Store.open(store)
     kind, forgotten = ("user", user) if user is not None else ("item", item)
+    shown = without_secrets(opened.path)
     if not yes:
         question = (
-            f"Delete the {kind} {forgotten!r} and all old table versions from {opened.path}? This cannot be undone."
+            f"Delete the {kind} {forgotten!r} and all old table versions from {shown}? This cannot be undone."
         )
         typer.confirm(question, abort=True, err=True)
     if tracking is None and "MLFLOW_TRACKING_URI" not in os.environ and "://" not in opened.path:

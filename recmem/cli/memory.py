@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from recmem.cli.console import say, show_table
 from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
+from recmem.cli.printable import one_line
 
 
 def memory(
@@ -22,7 +23,7 @@ def memory(
 
     remembered = recmem.load(model, store=store, online=online).memory(user, timestamp=time)
     if remembered.is_empty():
-        say(f"The memory of {user} is empty: no events before this time. Check --user and --timestamp.")
+        say(f"The memory of {one_line(user)} is empty: no events before this time. Check --user and --timestamp.")
         return
     rows = [[str(cell) if cell is not None else "" for cell in row] for row in remembered.iter_rows()]
     headings = [column.replace("_", " ") for column in remembered.columns]

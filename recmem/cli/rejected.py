@@ -27,6 +27,7 @@ def rejected(
     them, and run `recmem resubmit`.
     """
     from feature_store import Store
+    from feature_store.addresses import without_secrets
     from feature_store.resubmission import write_rejected
 
     rows = Store.open(store).rejected().sort("table", "reason", "row_number")
@@ -40,7 +41,7 @@ def rejected(
     if out is not None:
         write_rejected(rows, out)
         say(f"Wrote {len(rows):,} rows to {out}.")
-        say(f"Correct the values under `row`, then run `recmem resubmit --store {store} --rows {out}`.")
+        say(f"Correct the values under `row`, then run `recmem resubmit --store {without_secrets(store)} --rows {out}`.")
 
 
 def resubmit(

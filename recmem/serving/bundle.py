@@ -14,7 +14,7 @@ from typing import Any
 import lightgbm as lgb
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from feature_store import DataError
@@ -138,8 +138,9 @@ def load_bundle(folder: str | Path) -> Bundle:
 
 def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in bundle.module.state_dict().items()}
-    save_file(weights, folder / WEIGHTS)
-    save_file(sample, folder / SELF_TEST)
+    # Not `save_file`, which gives a file to its owner alone, whatever the umask.
+    (folder / WEIGHTS).write_bytes(save(weights))
+    (folder / SELF_TEST).write_bytes(save(sample))
     for name, text in bundle.ranker.to_files().items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     write_manifest(folder, asdict(bundle.config))

@@ -14,6 +14,7 @@ import polars as pl
 
 from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_ids
+from feature_store.forked_process import refuse_forked
 from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.dataset.candidate_frame import Candidates, read_candidates
@@ -29,7 +30,7 @@ from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
-from recmem.serving.registry import bundle_folder
+from recmem.serving.registry import local_bundle
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.torch_device import resolve_device
@@ -69,7 +70,9 @@ def load(
     Raises DataError if there is no such model, it fails its self-test, or the store or the shared memories cannot be
     read.
     """
-    return Model.load(bundle_folder(source), store=store, online=online, device=device)
+    refuse_forked()
+    with local_bundle(source) as folder:
+        return Model.load(folder, store=store, online=online, device=device)
 
 
 class Model:
@@ -79,6 +82,7 @@ class Model:
     microsecond at which all known events count, so that results can be reproduced.
 
     All methods may be called from several threads at once. A call reads the events that were observed before it began.
+    In a process that was forked after a model or a store was used, every call raises DataError: load in each process.
     """
 
     def __init__(
@@ -111,6 +115,7 @@ class Model:
         device: str = "auto",
     ) -> Model:
         """The model of a local bundle folder; see `recmem.load`."""
+        refuse_forked()
         bundle = load_bundle(folder)
         config = bundle.config
         opened = open_store(store, trained=config.store)
@@ -138,6 +143,7 @@ class Model:
 
     def match_with_report(self, candidates: FrameT) -> Scored[FrameT]:
         """As `match`, with the number of rows that the store could not match."""
+        refuse_forked()
         read = self._read(candidates, MATCH_OUTPUTS)
         columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
         return _scored(candidates, columns, read)
@@ -157,6 +163,7 @@ class Model:
 
     def rank_with_report(self, candidates: FrameT, *, trees_share: float = 1.0) -> Scored[FrameT]:
         """As `rank`, with the number of rows that the store could not match."""
+        refuse_forked()
         if not 0 <= trees_share <= 1:
             raise DataError(f"trees_share: expected 0 to 1, got {trees_share}. Give a share of the candidates.")
         read = self._read(candidates, RANK_OUTPUTS)
@@ -178,6 +185,7 @@ class Model:
         self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None
     ) -> Scored[pl.DataFrame]:
         """As `recommend`, with the number of users whom the shared memories did not answer for."""
+        refuse_forked()
         if k < 1:
             raise DataError(f"k: expected at least 1, got {k}. Give a number of items per user.")
         users = to_ids(user_ids, "user_ids")
@@ -192,6 +200,7 @@ class Model:
         The ranking score is the one among the candidates that `recommend` ranks, with this item added if it is not
         among them. Raises DataError if the store lacks the item.
         """
+        refuse_forked()
         item = self._item_row(item_id)
         dataset, query, unmatched = self._queries(to_ids([user_id], "user_id"), timestamp)
         _warn_unanswered(unmatched)
@@ -214,6 +223,7 @@ class Model:
 
     def memory(self, user_id: object, timestamp: TimeLike | None = None) -> pl.DataFrame:
         """What is remembered of a user, newest first: item_id, title, timestamp, kind, visits_ago."""
+        refuse_forked()
         dataset, query, unmatched = self._queries(to_ids([user_id], "user_id"), timestamp, with_items=False)
         _warn_unanswered(unmatched)
         history = query.histories.newest(self.bundle.config.memory.n_events)
@@ -231,6 +241,7 @@ class Model:
 
     def title(self, item_id: object) -> str:
         """What a person calls the item. Raises DataError if the store lacks it."""
+        refuse_forked()
         return self.dataset.catalogue.title(self._item_row(item_id))
 
     def observe(self, events: object) -> Receipt:
@@ -244,6 +255,7 @@ class Model:
         its reason, a row with `cancels` cancels an earlier event. Events of items that the store lacks are kept, and
         remembered once the store has these items.
         """
+        refuse_forked()
         frame = to_polars(events, EVENTS.name, wanted=_EVENT_COLUMNS)
         ids = {name: self.dataset.events.schema[name] for name in ("user_id", "item_id")}
         checked = check_table(frame, EVENTS, stored=ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_store import DataError, Store
+from feature_store.addresses import without_secrets
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
 
 
@@ -26,7 +27,7 @@ def open_store(given: str | Path | Store | None, *, trained: str | None) -> Stor
     except DataError as error:
         expected = "the store that the model was trained on"
         remedy = "If it has moved, give its path: store=..., or --store."
-        raise DataError(f"store: expected {expected}, got none at {trained!r}. {remedy}") from error
+        raise DataError(f"store: expected {expected}, got none at {without_secrets(trained)!r}. {remedy}") from error
 
 
 def read_tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:

@@ -2,26 +2,42 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from feature_store import DataError
+from feature_store.addresses import cause_without_secrets, redact
+from feature_store.atomic_files import remove_abandoned
 from recmem.serving.manifest import MANIFEST
 
 REGISTRY = "models:/"
 _SQLITE = "sqlite:///"
 _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
+_COPY = "recmem-download-"
+"""How the temporary folder of a downloaded model begins."""
 
 
-def bundle_folder(source: str | Path) -> Path:
-    """The local folder that holds the bundle, downloaded first if `source` is a model in the registry.
+@contextmanager
+def local_bundle(source: str | Path) -> Iterator[Path]:
+    """The folder that holds the bundle, for a `with` block. Of a model in the registry it is a copy, removed at the end.
 
     Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
     DataError if there is no such model, or no bundle in it.
     """
-    folder = _download(str(source)) if str(source).startswith(REGISTRY) else Path(source)
+    if not str(source).startswith(REGISTRY):
+        yield _bundle_in(Path(source), source)
+        return
+    # What killed processes have left: of this name, in the folder of temporary files, and no link to elsewhere.
+    unfinished = Path(tempfile.gettempdir()).glob(f"{_COPY}*")
+    remove_abandoned(path for path in unfinished if path.is_dir() and not path.is_symlink())
+    with tempfile.TemporaryDirectory(prefix=_COPY) as copy:
+        yield _bundle_in(_download(str(source), copy), source)
+
+
+def _bundle_in(folder: Path, source: str | Path) -> Path:
     for place in _PLACES:
         if (folder / place / MANIFEST).is_file():
             return folder / place
@@ -51,10 +67,11 @@ def registered_versions() -> dict[str, str]:
                     description += f" ({', '.join(names)})"
                 found[f"{REGISTRY}{model.name}/{version.version}"] = description
     except MlflowException as error:
-        cause = str(error).partition("\n")[0]
+        uri = mlflow.get_registry_uri()
+        cause = redact(str(error), addresses=[uri]).partition("\n")[0]
         raise DataError(
             f"tracking: expected MLflow's registry, got an error ({cause}). Check --tracking or MLFLOW_TRACKING_URI."
-        ) from error
+        ) from cause_without_secrets(error, addresses=[uri])
     return found
 
 
@@ -86,13 +103,17 @@ def _check_exists(uri: str) -> None:
         raise DataError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
 
 
-def _download(uri: str) -> Path:
+def _download(uri: str, folder: str) -> Path:
+    """A copy of the model in the folder."""
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
     except (MlflowException, OSError) as error:
-        cause = str(error).partition("\n")[0]
+        addresses = [mlflow.get_tracking_uri(), mlflow.get_registry_uri()]
+        cause = redact(str(error), addresses=addresses).partition("\n")[0]
         remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
-        raise DataError(f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {remedy}") from error
+        raise DataError(
+            f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {remedy}"
+        ) from cause_without_secrets(error, addresses=addresses)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from feature_store.addresses import redact, secrets_of, without_secrets
+from feature_store.addresses import cause_without_secrets, redact, secrets_of, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -69,3 +69,16 @@ def test_a_password_with_quotes_and_spaces_is_found_in_an_error() -> None:
     address = "redis://:hunter 2's@host:6379/0"
     assert "hunter" not in redact(f"Port could not be cast: {address!s}", addresses=[address])
     assert "hunter" not in redact("AUTH hunter 2's", addresses=[address])
+
+
+def test_an_error_is_not_raised_from_one_that_quotes_a_secret() -> None:
+    address = "redis://me:hunter2@host/0"
+    led_to = ValueError("no answer")
+    led_to.__cause__ = OSError(f"no answer from {address}")
+    assert cause_without_secrets(led_to, addresses=[address]) is None
+    while_handling = ValueError("no answer")
+    while_handling.__context__ = led_to
+    assert cause_without_secrets(while_handling, addresses=[address]) is None
+    harmless = ValueError("no answer from redis://host/0")
+    assert cause_without_secrets(harmless, addresses=[address]) is harmless
+    assert cause_without_secrets(ValueError("AUTH hunter2"), secrets=["hunter2"]) is None

@@ -115,9 +115,15 @@ def _option(name: str) -> str:
 
 
 def how_to_open(out: Path) -> str:
-    """How to see a run in MLflow: the command that opens it, or the server's address."""
+    """How to see a run in MLflow: the command that opens it, or the server's address. Never shows a password."""
+    from feature_store.addresses import without_secrets
+
     uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_short(out / 'mlflow.db')}"
-    return uri if uri.startswith("http") else f"mlflow ui --backend-store-uri {uri}"
+    shown = without_secrets(uri)
+    if uri.startswith("http"):
+        return shown
+    address = uri if shown == uri else '"$MLFLOW_TRACKING_URI"'
+    return f"mlflow ui --backend-store-uri {address}"
 
 
 def _short(path: Path) -> Path:

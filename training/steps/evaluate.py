@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from importlib.metadata import version
 
+from feature_store.addresses import without_secrets
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.ranking.pair_features import PairFeatures
@@ -78,7 +79,7 @@ def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
         retrieval=run.config.retrieval,
         dataset=dataset.config,
         calibration=summary.calibration,
-        store=str(run.store.path),
+        store=without_secrets(run.store.path),
         store_versions=run.store.versions(),
         learned_until=training_data.split.test_from,
         recmem_version=version("recmem"),

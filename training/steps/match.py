@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from recmem.matching.match_module import MatchModule
 from training.fitting.fit_match import fit_match
@@ -47,7 +47,8 @@ def match(run: Run, step_run: StepRun) -> None:
     curves = {}
     for fit in _fits(run):
         losses = _fit(run, module, fit)
-        save_file(module.state_dict(), folder / f"{fit.name}.safetensors")
+        # Not `save_file`, which gives a file to its owner alone, whatever the umask.
+        (folder / f"{fit.name}.safetensors").write_bytes(save(module.state_dict()))
         curves[fit.name] = _means_of_runs(losses)
         step_run.log_curve(f"match_loss_{fit.name}", curves[fit.name])
     (folder / LOSS_CURVES).write_text(json.dumps(curves))

@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store.addresses import redact, without_secrets
 from feature_store.schema import Table
 from training.evaluation.ledger import Ledger
 from training.tracking.parameters import flat_parameters
@@ -44,7 +45,7 @@ class StepRun:
         A parameter that the run already has, such as one of `mlflow run`, keeps its value: MLflow allows no change.
         """
         known = self.client.get_run(self.run_id).data.params
-        params = [Param(_name(key), str(value)) for key, value in flat_parameters(parameters).items()]
+        params = [Param(_name(key), redact(str(value))) for key, value in flat_parameters(parameters).items()]
         new = [param for param in params if param.key not in known]
         for start in range(0, len(new), _PARAMS_PER_BATCH):
             self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_BATCH])
@@ -83,7 +84,7 @@ class StepRun:
         self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags) for dataset in datasets])
         self.set_tags(
             {
-                "recmem.store": opened.path,
+                "recmem.store": without_secrets(opened.path),
                 "recmem.store_digest": digest,
                 "recmem.store_versions": json.dumps(dict(versions)),
             }
@@ -119,7 +120,7 @@ def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
     from mlflow.data.polars_dataset import from_polars
 
     frame = store.read(table, version=version)
-    source = DeltaDatasetSource(path=f"{store.path}/{table.name}", delta_table_version=version)
+    source = DeltaDatasetSource(path=f"{without_secrets(store.path)}/{table.name}", delta_table_version=version)
     described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
     return Dataset(**described)
 

@@ -16,6 +16,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from feature_store import DataError
+from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from training.tracking.experiment import EXPERIMENT, experiment_id, usual_tracking_uri
 from training.tracking.step_key import outputs_digest
 from training.tracking.step_run import StepRun
@@ -27,7 +28,11 @@ REUSED_FROM_TAG = "recmem.reused_from"
 
 _LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
 """The least level that each of MLflow's loggers prints. What a database refuses is raised, so it need not be logged."""
-_PROGRESS_BAR = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
+_VARIABLES = {
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the address may hold a password
+}
+"""MLflow's variables for what it prints."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +60,9 @@ class Tracker:
         """
         uri = tracking_uri or usual_tracking_uri(Path(out))
         with _quiet():
-            client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
-            run = _project_run(client) or _new_run(client, experiment_id(client, uri, experiment), run_name)
+            with _reachable(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+                run = _project_run(client) or _new_run(client, experiment_id(client, uri, experiment), run_name)
             tracker = cls(client, run.info.experiment_id, StepRun(run.info.run_id, client))
             with _ending(client, run.info.run_id):
                 yield tracker
@@ -91,6 +97,21 @@ class Tracker:
         return found[0] if found else None
 
 
+@contextmanager
+def _reachable(uri: str) -> Iterator[None]:
+    """Raises DataError if a server cannot be reached or used. Its address is shown without secrets."""
+    try:
+        yield
+    except Exception as error:  # of MLflow, or of a database and its driver
+        if isinstance(error, DataError) or uri.startswith("sqlite:"):
+            raise
+        cause = redact(str(error), addresses=[uri]).partition("\n")[0]
+        raise DataError(
+            f"tracking: expected a tracking server at {without_secrets(uri)}, got an error ({cause.rstrip('.')}). "
+            "Check MLFLOW_TRACKING_URI, and that the server runs and lets you in."
+        ) from cause_without_secrets(error, addresses=[uri])
+
+
 def _project_run(client: MlflowClient) -> Run | None:
     """The run that `mlflow run` has started for this process, resumed. As in MLflow, only the first caller gets it."""
     run_id = os.environ.pop("MLFLOW_RUN_ID", None)
@@ -100,10 +121,11 @@ def _project_run(client: MlflowClient) -> Run | None:
         client.update_run(run_id, status="RUNNING")
         return client.get_run(run_id)
     except MlflowException as error:
+        shown = without_secrets(client.tracking_uri)
         raise DataError(
-            f"MLFLOW_RUN_ID: expected a run of the tracking server, got {run_id}, which {client.tracking_uri} does not "
-            "have. Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
-        ) from error
+            f"MLFLOW_RUN_ID: expected a run of the tracking server, got {run_id}, which {shown} does not have. "
+            "Set MLFLOW_TRACKING_URI to an absolute address, since `mlflow run` changes the working folder."
+        ) from cause_without_secrets(error, addresses=[client.tracking_uri])
 
 
 def _new_run(client: MlflowClient, experiment: str, name: str | None, tags: Mapping[str, str] | None = None) -> Run:
@@ -135,11 +157,11 @@ def _copy_results(step_run: StepRun, earlier: Run) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps MLflow's progress bars and informational messages off the console during the block."""
+    """Keeps MLflow's progress bars, addresses and informational messages off the console during the block."""
     loggers = {logging.getLogger(name): level for name, level in _LOG_LEVELS.items()}
     levels_before = {logger: logger.level for logger in loggers}
-    bar_before = os.environ.get(_PROGRESS_BAR)
-    os.environ[_PROGRESS_BAR] = "false"
+    variables_before = {name: os.environ.get(name) for name in _VARIABLES}
+    os.environ.update(_VARIABLES)
     for logger, level in loggers.items():
         logger.setLevel(level)
     try:
@@ -147,7 +169,8 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in levels_before.items():
             logger.setLevel(level)
-        if bar_before is None:
-            del os.environ[_PROGRESS_BAR]
-        else:
-            os.environ[_PROGRESS_BAR] = bar_before
+        for name, value in variables_before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

@@ -47,3 +47,30 @@ def test_a_stage_within_a_stage_gets_a_bar_of_its_own_on_stderr(capsys: pytest.C
     assert "outer" in printed.err
     assert "2/2" in printed.err
     assert "3/3" in printed.err  # the total of a stage without one is what it did
+
+
+ATTACK = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202e [bold]x[/bold] [link=http://a]y[/link]"
+SHOWN = r"\x1b[2J\x1b]0;owned\x07 \x9b31m \u202e [bold]x[/bold] [link=http://a]y[/link]"
+
+
+@pytest.mark.parametrize("term", ["dumb", "xterm-256color"])
+def test_control_characters_are_written_out_wherever_they_are_printed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, term: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    say(ATTACK)
+    complain(ATTACK)
+    show_table((ATTACK, "score"), [(f"{ATTACK}\nsecond line", "1.0")], title=ATTACK)
+    with Bars().stage(ATTACK, 1) as advance:
+        advance(1)
+    printed = capsys.readouterr()
+    assert printed.out.count(SHOWN) == 4
+    assert f"{SHOWN}\\nsecond line" in printed.out
+    assert SHOWN in printed.err
+    for text in (printed.out, printed.err):
+        assert not set(text) & {"\x1b", "\x07", "\x9b", "\u202e"}
+
+
+def test_addresses_in_warnings_are_shown_without_passwords(capsys: pytest.CaptureFixture[str]) -> None:
+    complain("no answer from redis://me:hunter2@host:6379/0 for https://hunter2@host/api?token=hunter2")
+    assert capsys.readouterr().err == "no answer from redis://host:6379/0 for https://host/api\n"

@@ -2,34 +2,142 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 
+import mlflow
+import polars as pl
 import pytest
+from mlflow import MlflowClient
 
+import recmem
 from conftest import IsolatedMlflow
+from debian_model import trained_model
 from feature_store import DataError
-from recmem.serving.registry import bundle_folder, registered_versions
+from feature_store.atomic_files import ABANDONED_S
+from recmem.serving.bundle import read_config
+from recmem.serving.registry import local_bundle, registered_versions
 
 
 @pytest.mark.parametrize("place", ["", "bundle", "artifacts/bundle"])
 def test_the_bundle_is_found_in_a_run_and_in_a_logged_model(folder: Path, tmp_path: Path, place: str) -> None:
     target = tmp_path / "run" / place
     shutil.copytree(folder, target)
-    assert bundle_folder(tmp_path / "run") == target
+    with local_bundle(tmp_path / "run") as found:
+        assert found == target
+    assert target.is_dir()
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(
-        DataError, match=r"model: expected a folder with bundle\.json, got .*Give the folder OUT/bundle"
-    ):
-        bundle_folder(tmp_path)
+    expected = r"model: expected a folder with bundle\.json, got .*Give the folder OUT/bundle"
+    with pytest.raises(DataError, match=expected), local_bundle(tmp_path):
+        pass
 
 
 def test_an_unregistered_model_is_refused(isolated_mlflow: IsolatedMlflow) -> None:
-    with pytest.raises(DataError, match=r"model: expected a model in MLflow's registry, got 'models:/recmem@champion'"):
-        bundle_folder("models:/recmem@champion")
+    expected = r"model: expected a model in MLflow's registry, got 'models:/recmem@champion'"
+    with pytest.raises(DataError, match=expected), local_bundle("models:/recmem@champion"):
+        pass
 
 
 def test_an_empty_registry_has_no_versions(isolated_mlflow: IsolatedMlflow) -> None:
     assert registered_versions() == {}
+
+
+# Copies of downloaded models
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder for temporary files, empty."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+@pytest.fixture
+def registered(isolated_mlflow: IsolatedMlflow) -> str:
+    """The trained bundle as a registered model."""
+    client = MlflowClient()
+    run = client.create_run(isolated_mlflow.experiment_id)
+    client.log_artifacts(run.info.run_id, str(trained_model().bundle), "model/artifacts/bundle")
+    client.create_registered_model("recmem")
+    client.create_model_version("recmem", f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
+    client.set_registered_model_alias("recmem", "champion", "1")
+    return "models:/recmem@champion"
+
+
+def test_the_copy_of_a_downloaded_model_is_removed(registered: str, temporary: Path) -> None:
+    model = recmem.load(registered, store=trained_model().store, device="cpu")
+    assert list(temporary.iterdir()) == []
+    assert model.match(pl.DataFrame({"user_id": ["nobody"], "item_id": ["libssl-dev"]})).height == 1
+    with local_bundle(registered) as folder:
+        assert folder.is_relative_to(temporary)
+        assert read_config(folder) == model.bundle.config
+    assert list(temporary.iterdir()) == []
+    # What was registered is not a copy.
+    assert recmem.load(registered, store=trained_model().store, device="cpu").bundle.config == model.bundle.config
+
+
+@pytest.mark.parametrize("damage", ["bundle.json", "match.safetensors"])
+def test_the_copy_is_removed_when_the_model_is_refused(
+    registered: str, temporary: Path, isolated_mlflow: IsolatedMlflow, damage: str
+) -> None:
+    (path,) = isolated_mlflow.artifact_root.rglob(damage)
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(DataError):
+        recmem.load(registered, store=trained_model().store)
+    assert list(temporary.iterdir()) == []
+    with pytest.raises(DataError, match="expected a model in MLflow's registry"):
+        recmem.load("models:/recmem/7")
+    assert list(temporary.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed_after_a_day_and_nothing_else(
+    registered: str, temporary: Path, tmp_path: Path
+) -> None:
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "file").touch()
+    (temporary / "recmem-download-link").symlink_to(kept)
+    names = ["recmem-download-old", "recmem-download-new", "another-old"]
+    for name in names:
+        (temporary / name).mkdir()
+        (temporary / name / "weights").touch()
+    old = time.time() - 2 * ABANDONED_S
+    for name in names:
+        if name.endswith("old"):
+            os.utime(temporary / name / "weights", (old, old))
+            os.utime(temporary / name, (old, old))
+    os.utime(kept / "file", (old, old))
+    os.utime(kept, (old, old))
+    with local_bundle(registered):
+        pass
+    assert sorted(path.name for path in temporary.iterdir()) == [
+        "another-old",
+        "recmem-download-link",
+        "recmem-download-new",
+    ]
+    assert (kept / "file").exists()
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("call", [registered_versions, lambda: recmem.load("models:/recmem@champion")])
+def test_the_password_of_a_tracking_server_is_in_no_error(
+    call: Callable[[], object], isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    mlflow.set_tracking_uri("http://me:hunter2@127.0.0.1:9")
+    mlflow.set_registry_uri("http://me:hunter2@127.0.0.1:9")
+    with pytest.raises(DataError) as refused:
+        call()
+    assert "127.0.0.1" in str(refused.value)
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))

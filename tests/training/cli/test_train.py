@@ -12,6 +12,7 @@ import pytest
 import small_training
 from command_line import DONE, REFUSED, Outcome
 from conftest import IsolatedMlflow
+from training.cli.train import how_to_open
 from training.report.labels import row_label
 
 
@@ -126,3 +127,18 @@ def test_events_of_items_that_the_items_table_lacks_are_reported(
     outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
     assert outcome.code == DONE
     assert "3 events were not used: their items are not in the items table" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2@tracking:5000", "http://tracking:5000"),
+        ("postgresql://me:hunter2@db/mlflow", 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'),
+        ("postgresql://db/mlflow", "mlflow ui --backend-store-uri postgresql://db/mlflow"),
+    ],
+)
+def test_the_way_to_the_runs_is_shown_without_a_password(
+    address: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert how_to_open(Path("run")) == shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import traceback
 from pathlib import Path
 
 import pytest
@@ -168,4 +169,33 @@ def test_mlflow_prints_nothing_during_a_run_and_as_before_after_it(
         logging.getLogger("mlflow.store").info("a note")
     assert capfd.readouterr() == ("", "")
     assert logging.getLogger("mlflow").level == before
-    assert "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR" not in os.environ
+    assert not {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT"} & set(os.environ)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://me:hunter2@127.0.0.1:9", "http://127.0.0.1:9"),
+        ("mysql+nodriver://me:hunter2@127.0.0.1:9/mlflow?ssl_key=hunter2", r"mysql\+nodriver://127.0.0.1:9/mlflow"),
+    ],
+)
+def test_a_server_that_cannot_be_used_is_named_without_its_password(
+    address: str, shown: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    expected = rf"tracking: expected a tracking server at {shown}, got an error \(.*\)\. Check MLFLOW_TRACKING_URI"
+    with pytest.raises(DataError, match=expected) as refused, Tracker.start(tmp_path, tracking_uri=address):
+        pass
+    assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+def test_the_password_of_a_server_is_not_printed_when_a_run_ends(
+    isolated_mlflow: IsolatedMlflow, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if the database were a server: for these MLflow prints the address of each run that ends.
+    client = "mlflow.tracking._tracking_service.client"
+    monkeypatch.setattr(f"{client}.RestStore", object)
+    monkeypatch.setattr(f"{client}.get_workspace_url", lambda: "http://me:hunter2@host")
+    with Tracker.start(tmp_path) as tracker:
+        tracker.client.get_run(tracker.parent.run_id)
+    assert capfd.readouterr().out == ""
