@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recmem.config_json import from_json
-from recmem.ranking.feature_table import RELATIVE_SUFFIX
+from recmem.config_json import from_json, parse_json
+from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features
 
 VERSION = 2
 """Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""
@@ -30,8 +30,12 @@ class RankerLayout:
             raise ValueError(
                 f"ranker.version: expected 1 or {VERSION}, got {self.version}. Use the version of recmem that wrote it."
             )
-        possible = {*self.features, *(name + RELATIVE_SUFFIX for name in self.features)}
-        foreign = {*self.inputs, *self.blend} - possible
+        for name, values in (("features", self.features), ("inputs", self.inputs)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"ranker.{name}: expected each once, got some twice. Train again.")
+        # A feature that is the same for all candidates of a query has no z-score.
+        compared = (name for name in self.features if name not in per_query_features())
+        foreign = {*self.inputs, *self.blend} - {*self.features, *(name + RELATIVE_SUFFIX for name in compared)}
         if foreign:
             raise ValueError(
                 f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}. Train again."
@@ -44,7 +48,7 @@ class RankerLayout:
     @classmethod
     def from_json(cls, text: str) -> RankerLayout:
         """The layout in a `ranker.json` of any version. Raises ValueError if it is not one."""
-        layout: RankerLayout = from_json(cls, _upgraded(json.loads(text)), "ranker")
+        layout: RankerLayout = from_json(cls, _upgraded(parse_json(text, "ranker.json")), "ranker")
         return layout
 
 
