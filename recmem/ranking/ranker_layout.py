@@ -11,6 +11,8 @@ from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features
 
 VERSION = 2
 """Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""
+MAX_WEIGHT = 1e9
+"""Of an input in the blend."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,9 @@ class RankerLayout:
         for name, values in (("features", self.features), ("inputs", self.inputs)):
             if len(set(values)) < len(values):
                 raise ValueError(f"ranker.{name}: expected each once, got some twice. Train again.")
+        too_large = [name for name, weight in self.blend.items() if abs(weight) > MAX_WEIGHT]
+        if too_large:
+            raise ValueError(f"ranker.blend: expected weights up to {MAX_WEIGHT:g}, got more for {too_large[0]!r}.")
         # A feature that is the same for all candidates of a query has no z-score.
         compared = (name for name in self.features if name not in per_query_features())
         foreign = {*self.inputs, *self.blend} - {*self.features, *(name + RELATIVE_SUFFIX for name in compared)}

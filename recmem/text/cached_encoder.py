@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -17,6 +18,7 @@ from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
+_LOG = logging.getLogger("recmem")
 MAX_KEPT_TEXTS = 100_000
 """Vectors of callers' texts held in memory. When there would be more, all are dropped."""
 
@@ -52,8 +54,16 @@ class LazyEncoder:
     def _loaded(self) -> TextEncoder:
         try:
             encoder = TextEncoder.load(self._config, device=self._device)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise DataError(str(error)) from error
+        if encoder.dim == self.dim and self.fingerprint == encoder.earlier_fingerprint:
+            # Not refused: nothing says that the settings are other ones. They have never been compared.
+            _LOG.warning(
+                "encoder: expected a model that names the settings of %r, got one of an earlier version of recmem. If "
+                "config.json or the tokenizer's settings have changed since, its scores are wrong. Train again.",
+                self._config.name,
+            )
+            return encoder
         if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
             raise DataError(
                 f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
