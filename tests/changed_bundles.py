@@ -25,6 +25,19 @@ def sign_files(folder: Path) -> None:
     rewrite(folder, lambda manifest: manifest.update(sha256={name: file_digest(folder / name) for name in FILES}))
 
 
+def sign(folder: Path, *, files: bool = True) -> None:
+    """Makes the manifest's checksum, and those of the files, that of what is there; does nothing if it is no manifest."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        if files:
+            manifest["sha256"] = {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
+        manifest["checksum"] = checksum(manifest)
+    except (ValueError, TypeError):
+        return
+    path.write_text(json.dumps(manifest))
+
+
 def in_version_2(folder: Path) -> None:
     """Rewrites the bundle as recmem 0.1 wrote it."""
 

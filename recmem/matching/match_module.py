@@ -155,7 +155,9 @@ class MatchModule(nn.Module):
 def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
     if set(weights) != set(expected):
         names = ", ".join(sorted(set(weights) ^ set(expected)))[:200]
-        raise ValueError(f"match: expected weights {', '.join(expected)}, got {names!r} missing or too many. Train again.")
+        raise ValueError(
+            f"match: expected weights {', '.join(expected)}, got {names!r} missing or too many. Train again."
+        )
     for name, weight in weights.items():
         shape = tuple(expected[name].shape)
         if tuple(weight.shape) != shape or weight.dtype != torch.float32:

@@ -247,7 +247,7 @@ def _integers(value: str, where: str, n: int | None, low: int, high: int) -> lis
     if n is not None and len(numbers) != n:
         raise _refused(f"{n} in {where}", f"{len(numbers)}")
     if min(numbers) < low or max(numbers) > high:
-        raise _refused(f"{low} .. {high} in {where}", f"{min(numbers)} .. {max(numbers)}")
+        raise _refused(f"{low} to {high} in {where}", f"{min(numbers)} to {max(numbers)}")
     return numbers
 
 

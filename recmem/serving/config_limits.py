@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 MAX_COLUMNS = 20_000
-MAX_CHARACTERS = 4096
+MAX_CHARACTERS = 10_000
 """Of one text: a column's name, a path, a version."""
 MAX_REFRESHES = 100_000
 """Fits of the item-item models in the time that the log of the training spans."""
@@ -16,9 +16,6 @@ _MICROSECONDS = 2**60
 """36,000 years: sums of two such times fit into 64 bits."""
 _INTS = {
     "encoder.max_tokens": (1, 1_000_000),
-    "match.dim": (1, 1_000_000),
-    "match.n_heads": (1, 10_000),
-    "match.head_dim": (1, 100_000),
     "memory.recent": (1, 1_000_000),
     "memory.retrieved": (0, 1_000_000),
     "memory.retrieved_from": (0, 1_000_000),
@@ -52,10 +49,12 @@ def check_limits(config: Any) -> None:
             _check_text(path, value)
         bounds = _INTS.get(path) or _FLOATS.get(path)
         if bounds is not None and not bounds[0] <= value <= bounds[1]:
-            raise ValueError(f"config.{path}: expected {bounds[0]} .. {bounds[1]}, got {value}. Train again.")
+            raise ValueError(f"config.{path}: expected {bounds[0]} to {bounds[1]}, got {value}. Train again.")
     for name, columns in (("text_columns", config.text_columns), ("number_columns", config.number_columns)):
         if len(columns) > MAX_COLUMNS or len(set(columns)) < len(columns):
-            raise ValueError(f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}.")
+            raise ValueError(
+                f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}."
+            )
     every, span = config.dataset.refresh_every, config.dataset.counters.span
     if every * MAX_REFRESHES < span:
         raise ValueError(
@@ -84,6 +83,6 @@ def _check_text(path: str, text: str) -> None:
     # Column names may hold any letters, but what controls a terminal is in no one's columns.
     if len(text) > MAX_CHARACTERS or any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
         raise ValueError(
-            f"config.{path}: expected at most {MAX_CHARACTERS} characters without control characters, "
-            f"got {ascii(text[:60])}. Train again."
+            f"config.{path}: expected at most {MAX_CHARACTERS} characters and none that control a terminal, "
+            f"got {text[:60]!a}. Train again."
         )

@@ -70,7 +70,9 @@ def check_sample(sample: dict[str, Tensor], config: MatchConfig, features: Seque
     } | {_FEATURE + name: (torch.float32, (n_pairs,)) for name in features}
     if set(sample) != set(expected):
         wrong = ", ".join(sorted(set(sample) ^ set(expected)))[:200]
-        raise ValueError(f"self_test: expected the ranker's features and scores, got {wrong!r} missing or too many. {_TRAIN_AGAIN}")
+        raise ValueError(
+            f"self_test: expected the ranker's features and scores, got {wrong!r} missing or too many. {_TRAIN_AGAIN}"
+        )
     for name, (dtype, shape) in expected.items():
         tensor = sample[name]
         if (tensor.dtype, tuple(tensor.shape)) != (dtype, shape):

@@ -38,7 +38,9 @@ def read_tensors(content: bytes, name: str) -> dict[str, Tensor]:
     end = 0
     for begin, next_end in spans:
         if begin != end:
-            raise ValueError(f"{name}: expected tensors one after the other, got one at {begin} after {end}. Copy it again.")
+            raise ValueError(
+                f"{name}: expected tensors one after the other, got one at {begin} after {end}. Copy it again."
+            )
         end = next_end
     n_bytes = len(content) - _LENGTH_BYTES - length
     if end != n_bytes:
@@ -52,9 +54,13 @@ def _span(tensor: object, where: str) -> tuple[int, int]:
         raise ValueError(f"{where}: expected dtype, shape and data_offsets, got other keys. Copy the file again.")
     dtype, shape, offsets = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
     if dtype not in _ITEM_BYTES:
-        raise ValueError(f"{where}: expected a dtype of {', '.join(_ITEM_BYTES)}, got {str(dtype)[:60]!r}. Train again.")
+        raise ValueError(
+            f"{where}: expected a dtype of {', '.join(_ITEM_BYTES)}, got {str(dtype)[:60]!r}. Train again."
+        )
     if not _are_counts(shape, MAX_AXES) or not _are_counts(offsets, 2) or len(offsets) != 2:
-        raise ValueError(f"{where}: expected a shape and two data_offsets, got {str([shape, offsets])[:80]}. Train again.")
+        raise ValueError(
+            f"{where}: expected a shape and two data_offsets, got {str([shape, offsets])[:80]}. Train again."
+        )
     begin, end = offsets
     n_bytes = prod(shape) * _ITEM_BYTES[dtype]
     if end - begin != n_bytes:

@@ -56,21 +56,21 @@ class LazyEncoder:
             encoder = TextEncoder.load(self._config, device=self._device)
         except (FileNotFoundError, ValueError) as error:
             raise DataError(str(error)) from error
-        if encoder.dim == self.dim and self.fingerprint == encoder.earlier_fingerprint:
-            # Not refused: nothing says that the settings are other ones. They have never been compared.
+        if (encoder.fingerprint, encoder.dim) == (self.fingerprint, self.dim):
+            return encoder
+        if (encoder.earlier_fingerprint, encoder.dim) == (self.fingerprint, self.dim):
+            # Not refused: the weights are the same, and nothing says that the settings are others.
             _LOG.warning(
-                "encoder: expected a model that names the settings of %r, got one of an earlier version of recmem. If "
-                "config.json or the tokenizer's settings have changed since, its scores are wrong. Train again.",
+                "encoder: expected a model that records the settings of %s, got one of recmem 0.1, which did not. If "
+                "its config.json or tokenizer settings have changed since, the scores are wrong. Train again.",
                 self._config.name,
             )
             return encoder
-        if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
-            raise DataError(
-                f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
-                f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
-                "train again: vectors of two encoders cannot be mixed."
-            )
-        return encoder
+        raise DataError(
+            f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
+            f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
+            "train again: vectors of two encoders cannot be mixed."
+        )
 
 
 class CachedEncoder:

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive
+from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive, malformed_bundles
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -24,6 +24,9 @@ sharing.add_argument("--seconds", type=float, default=60)
 fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
 fuzzing.add_argument("--cases", type=int, default=10_000)
 fuzzing.add_argument("--seed", type=int, default=0)
+malforming = soaks.add_parser("malformed-bundles", description=malformed_bundles.__doc__)
+malforming.add_argument("--cases", type=int, default=500)
+malforming.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -31,6 +34,8 @@ if options.soak == "full-disk":
     sys.exit(full_disk.main(options.rounds, options.seed))
 if options.soak == "lost-drive":
     sys.exit(lost_drive.main(options.rounds, options.seed, tuple(options.jobs), preload=options.preload))
+if options.soak == "malformed-bundles":
+    sys.exit(malformed_bundles.main(options.cases, options.seed))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))
