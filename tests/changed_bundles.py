@@ -26,7 +26,7 @@ def sign_files(folder: Path) -> None:
 
 
 def sign(folder: Path, *, files: bool = True) -> None:
-    """Makes the manifest's checksum, and those of the files, that of what is there; does nothing if it is no manifest."""
+    """Makes the checksums those of what is there, whatever it is; a manifest that is no JSON stays as it is."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text())

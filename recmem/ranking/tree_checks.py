@@ -1,8 +1,8 @@
 """Checks a LightGBM model's text before LightGBM reads it: LightGBM trusts every count and position in it.
 
-A child that is its own parent makes LightGBM loop for ever; a position outside an array, or a tree whose size is not the
-stated one, ends the process. So the text must be of the very form in which training writes it: the same keys in the same
-order, one binary tree from each root, finite numbers.
+A child that is its own parent makes LightGBM loop for ever; a position outside an array, or a tree of another size than
+the stated one, ends the process. So the text must be of the very form in which training writes it: the same keys in the
+same order, one binary tree from each root, finite numbers.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_INPUTS = 20_000
 _FILE = "ranker.txt"
 _OBJECTIVE = re.compile(r"lambdarank|rank_xendcg|regression|binary sigmoid:\d{1,3}(\.\d{1,9})?", re.ASCII)
 _DECISIONS = {0, 2, 8, 10}
-"""Splits at a number (bit 0 would mean at categories): where missing values go (bit 1), and whether there are any (8)."""
+"""Splits at a number (bit 0 would mean categories). Bit 1: missing values go left. Bit 3: there are missing values."""
 _HEADER = (
     "version",
     "num_class",
@@ -66,8 +66,7 @@ _LARGEST_INT = 2**31 - 1
 _AFTER_TREES = "end of trees\n\nfeature_importances:\n"
 _PARAMETERS = "\nparameters:\n"
 _END = "\n\nend of parameters\n\npandas_categorical:null\n"
-# Parameters are kept with a model but not used by it. Only these have words as values; names of files, hosts and devices
-# stay empty.
+# Parameters are kept with a model but not used by it. Few have words as values; names of files and hosts stay empty.
 _PARAMETER = re.compile(
     rf"\[([a-z0-9_]{{1,64}}): ((?P<numbers>{_NUMBER}(,{_NUMBER})*)?|(?P<words>[a-z0-9_@,]{{1,200}}))\]", re.ASCII
 )

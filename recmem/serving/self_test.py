@@ -25,8 +25,8 @@ _FEATURE = "pair."
 """Prefix of a feature's name in the stored sample."""
 _LARGEST_MEMORY = 7
 _MAX_PAIRS = 200_000
-_MAX_WORK = 10**12
-"""Pairs times bytes of the trees. Usual is less than 10^11, which takes some seconds; a bundle must not ask for hours."""
+_MAX_WORK = 5 * 10**11
+"""Pairs times bytes of the trees. 10^11 is much, and takes some seconds; a bundle must not ask for hours."""
 _TRAIN_AGAIN = "Load the bundle with the version of recmem that wrote it, or train again."
 
 

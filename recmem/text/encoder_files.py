@@ -49,8 +49,8 @@ _SETTINGS: dict[str, frozenset[str]] = {
     "added_tokens.json": frozenset(),
     "model.safetensors.index.json": frozenset({"metadata"}),
 }
-"""Files of settings that change vectors, and their keys that do not: where a file came from, what training or generating
-reads, and the dtype, which belongs to a run. Every other key counts, known to us or not."""
+"""Files of settings that change vectors, and their keys that do not: where a file came from, what only training reads,
+and the dtype, which belongs to a run. Every other key counts, known to us or not."""
 _FINGERPRINT_RULE = 2
 """Raised when the fingerprint covers more. Rule 1 had weights and tokenizer.json, but no settings."""
 _FINGERPRINT_CHARS = 16

@@ -65,8 +65,8 @@ def _shape(tensors: Tensors, rng: Random) -> None:
     tensor = _some(tensors, rng)
     shape = tensor["shape"]
     tensor["shape"] = rng.choice([
-        [], [*shape, 2], [rng.choice(HUGE), *shape[1:]], [2**32, 2**32], [-1], [-1, *shape], [1.5], ["3"], "3", None, {},
-        [[1]], [True, 1], [0], [1] * 500, [10**400] if rng.random() < 0.5 else [10**18],
+        [], [*shape, 2], [rng.choice(HUGE), *shape[1:]], [2**32, 2**32], [-1], [-1, *shape], [1.5], ["3"], "3", None,
+        {}, [[1]], [True, 1], [0], [1] * 500, [10**400] if rng.random() < 0.5 else [10**18],
     ])  # fmt: skip
 
 
