@@ -25,7 +25,9 @@ def parse_json(text: str, where: str) -> Any:
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
-        cause = "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0][:_EXCERPT]
+        cause = (
+            "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0][: 2 * _EXCERPT]
+        )
         raise ValueError(f"{where}: expected JSON, got invalid text ({cause}). Write the file again.") from error
     return value
 

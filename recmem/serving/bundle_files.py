@@ -27,14 +27,17 @@ def read_file(root: Path, name: str, *, at_most: int) -> bytes:
         raise refused(root, f"the file {name}", "none") from error
     except OSError as error:
         raise refused(root, f"a file {name} that can be read", f"an error ({error.strerror})") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode):
             raise refused(root, f"{name} to be a file", "a folder, pipe or device")
         if found.st_size > at_most:
             raise refused(root, f"at most {at_most:,} bytes in {name}", f"{found.st_size:,}")
-        # Not more than that, even if the file grows meanwhile.
-        return file.read(at_most)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            # Not more than that, even if the file grows meanwhile.
+            return file.read(at_most)
+    finally:
+        os.close(descriptor)
 
 
 def refused(root: Path, expected: str, got: str, remedy: str = _COPY_AGAIN) -> DataError:

@@ -43,7 +43,7 @@ _FLOATS = {
 
 
 def check_limits(config: Any) -> None:
-    """Raises ValueError for a number of a `BundleConfig` outside its bounds, or a text that is too long or unprintable."""
+    """Raises ValueError for a number of a `BundleConfig` outside its bounds, or a text that is no plain short one."""
     for path, value in _values(config, ""):
         if isinstance(value, str):
             _check_text(path, value)

@@ -183,7 +183,7 @@ def test_widths_below_one_are_refused(name: str) -> None:
     [
         ({"alpha": torch.full((2,), torch.nan)}, r"match\.alpha: expected finite weights, got NaN or infinity"),
         ({"prior": torch.zeros(12, dtype=torch.float64)}, r"match\.prior: expected float32 weights of shape \(12,\)"),
-        ({"age": torch.zeros(3, 2)}, r"match\.age: expected float32 weights of shape \(\d+, 2\), got torch.float32\[3, 2\]"),
+        ({"age": torch.zeros(3, 2)}, r"match\.age: expected float32 weights of shape \(\d+, 2\), got .*\[3, 2\]"),
         ({"null_value": torch.zeros(2)}, r"match\.null_value: expected float32 weights of shape \(2, 12\)"),
         ({"more": torch.zeros(2)}, r"match: expected weights query, .*, got 'more' missing or too many"),
         ({"kind": torch.tensor(1.0)}, r"match\.kind: expected weights of 3 memory kinds .*, got 0"),

@@ -65,7 +65,7 @@ def test_trees_that_read_another_number_of_inputs_are_refused() -> None:
     ("text", "message"),
     [
         ('{"version": 2, "version": 2}', "the key 'version' twice"),
-        (json.dumps({"version": 2, "features": [], "inputs": [], "blend": {"a": float("nan")}}), "NaN, which is not finite"),
+        ('{"version": 2, "features": [], "inputs": [], "blend": {"a": NaN}}', "NaN, which is not finite"),
         ("[" * 100_000, "nested too deeply"),
     ],
 )  # fmt: skip

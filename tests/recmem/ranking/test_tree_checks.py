@@ -1,4 +1,4 @@
-"""LightGBM's text: what training writes is taken, whatever the data; anything else is refused before LightGBM sees it."""
+"""LightGBM's text: what training writes is taken, whatever the data; the rest is refused before LightGBM sees it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,8 @@ def trained(rounds: int = 3, *, names: list[str] | None = None, missing: float =
         values, label=labels, group=[20] * 100, init_score=np.zeros(2000), feature_name=names or "auto",
         params={"verbose": -1},
     )  # fmt: skip
-    parameters = {"objective": "lambdarank", "verbose": -1, "num_leaves": 7, "num_threads": 1, **options}
+    parameters = {"objective": "lambdarank", "verbose": -1, "num_leaves": 7, "min_data_in_leaf": 1, "num_threads": 1}
+    parameters |= options
     return str(lgb.train(parameters, data, num_boost_round=rounds).model_to_string())
 
 
@@ -104,7 +105,7 @@ def test_a_malformed_tree_is_refused_with_what_is_wrong(key: str, value: str, wo
         ("objective=lambdarank", "objective=multiclass num_class:3", "an objective that recmem trains with"),
         ("tree_sizes=", "tree_sizes=1 ", "tree 0 in as many bytes as tree_sizes says"),
         ("tree_sizes=", "tree_sizes=-5 ", "1 to 134217728 in tree_sizes"),
-        ("\nlabel_index=0", "\nlabel_index=0\naverage_output", "the lines version, .* in the header, got 'average_output'"),
+        ("\nlabel_index=0", "\nlabel_index=0\naverage_output", "the lines version, .* header, got 'average_output'"),
         ("\nparameters:\n", "\nparameters:\n[input_model: /etc/passwd]\n", "parameters as LightGBM writes them"),
         ("[device_type: cpu]", "[device_type: gpu]", "the parameter device_type as recmem trains, got 'gpu'"),
         ("[num_gpu: 1]", "[num_gpu: 99999999999]", "the parameter num_gpu within 32 bits"),
@@ -128,7 +129,11 @@ def test_a_longer_way_than_lightgbm_can_follow_is_refused() -> None:
         "left_child": [*range(1, n_splits), -1],
         "right_child": [-leaf - 1 for leaf in range(1, n_leaves)],
         "internal_count": [n_leaves - split for split in range(n_splits)],
-        **dict.fromkeys(("split_feature", "split_gain", "threshold", "internal_value", "internal_weight"), [0] * n_splits),
+        "split_feature": [0] * n_splits,
+        "split_gain": [0] * n_splits,
+        "threshold": [0] * n_splits,
+        "internal_value": [0] * n_splits,
+        "internal_weight": [0] * n_splits,
         "decision_type": [2] * n_splits,
         "leaf_value": [0] * n_leaves,
         "leaf_weight": [1] * n_leaves,

@@ -40,9 +40,7 @@ def test_a_larger_file_than_a_bundle_has_is_not_read(folder: Path, name: str) ->
 def test_a_pipe_is_refused_and_not_waited_for(folder: Path, name: str) -> None:
     (folder / name).unlink()
     os.mkfifo(folder / name)
-    with pytest.raises(
-        DataError, match=rf"expected ({name} to be a file, got a folder, pipe or device|the file {name})"
-    ):
+    with pytest.raises(DataError, match=rf"expected ({name} to be a file, got a folder, pipe|the file {name})"):
         load_bundle(folder)
 
 

@@ -80,7 +80,7 @@ def test_an_offset_beyond_the_pairs_is_refused_before_anything_follows_it(folder
     [
         ({"vectors": torch.zeros(0, 384)}, "self_test: expected 1 to 32 texts and few pairs, got 0"),
         ({"vectors": torch.zeros(33, 384)}, "self_test: expected 1 to 32 texts and few pairs, got 33"),
-        ({"vectors": torch.zeros(4, 12)}, r"self_test.vectors: expected torch.float32\[4, 384\], got torch.float32\[4, 12\]"),
+        ({"vectors": torch.zeros(4, 12)}, r"self_test.vectors: expected torch.float32\[4, 384\], got .*\[4, 12\]"),
         ({"vectors": torch.tensor(1.0)}, "self_test: expected 1 to 32 texts"),
         ({"match_scores": torch.zeros(3, 3)}, "self_test.match_scores: expected torch.float32"),
         ({"rank_scores": torch.zeros(5)}, "self_test.rank_scores: expected torch.float64"),
@@ -108,6 +108,9 @@ def test_numbers_that_are_not_finite_are_refused(folder: Path, name: str) -> Non
 
 @pytest.mark.parametrize("name", ["pair_offsets", "pair_items", "vectors", "rank_scores", "pair.item_age"])
 def test_a_missing_array_is_refused(folder: Path, name: str) -> None:
-    changed_sample(folder, lambda sample: sample.pop(name) and None)
+    def remove(sample: dict[str, torch.Tensor]) -> None:
+        del sample[name]
+
+    changed_sample(folder, remove)
     with pytest.raises(DataError, match=r"^bundle\.self_test.*: expected "):
         load_bundle(folder)
