@@ -9,6 +9,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 _LARGEST_INT = 2**63 - 1
+_LONGEST_CAUSE = 160
 _EXCERPT = 80
 """Characters of a value that an error shows: it may have any length."""
 
@@ -25,9 +26,8 @@ def parse_json(text: str, where: str) -> Any:
         )
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except (ValueError, RecursionError) as error:
-        cause = (
-            "nested too deeply" if isinstance(error, RecursionError) else str(error).partition("\n")[0][: 2 * _EXCERPT]
-        )
+        words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        cause = words.partition("\n")[0][:_LONGEST_CAUSE]
         raise ValueError(f"{where}: expected JSON, got invalid text ({cause}). Write the file again.") from error
     return value
 

@@ -141,7 +141,7 @@ def test_a_choice_is_not_made_by_a_value_that_only_equals_it() -> None:
     class Choice:
         n: Literal[1, 2]
 
-    with pytest.raises(ValueError, match="expected one of .1, 2., got True"):
+    with pytest.raises(ValueError, match=r"expected one of .1, 2., got True"):
         from_json(Choice, {"n": True})
     with pytest.raises(ValueError, match=r"expected one of .1, 2., got \[\]"):
         from_json(Choice, {"n": []})
