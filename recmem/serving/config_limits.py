@@ -35,7 +35,7 @@ _INTS = {
 }
 _FLOATS = {
     "dataset.covisitation.shrinkage": (0.0, 1e9),
-    "dataset.covisitation.ease_ridge": (1e-9, 1e12),
+    "dataset.covisitation.ease_ridge": (1e-2, 1e12),
     "dataset.covisitation.half_lives": (1e-6, 1e12),
     "calibration.slope": (0.0, 1e9),
     "calibration.intercept": (-1e9, 1e9),

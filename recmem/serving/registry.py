@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +21,27 @@ _PLACES = (".", "bundle", "artifacts/bundle")
 def bundle_folder(source: str | Path) -> Path:
     """The local folder that holds the bundle, downloaded first if `source` is a model in the registry.
 
-    Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
-    DataError if there is no such model, or no bundle in it.
+    Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. What is
+    downloaded is removed when the process ends. Raises DataError if there is no such model, or no bundle in it.
     """
-    folder = _download(str(source)) if str(source).startswith(REGISTRY) else Path(source)
+    if not str(source).startswith(REGISTRY):
+        return _bundle_in(Path(source), source)
+    copy = Path(tempfile.mkdtemp(prefix="recmem-model-"))
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    return _bundle_in(_download(str(source), copy), source)
+
+
+@contextmanager
+def bundle_at(source: str | Path) -> Iterator[Path]:
+    """As `bundle_folder`, for the block only: what is downloaded is removed at its end."""
+    if not str(source).startswith(REGISTRY):
+        yield _bundle_in(Path(source), source)
+        return
+    with tempfile.TemporaryDirectory(prefix="recmem-model-", ignore_cleanup_errors=True) as copy:
+        yield _bundle_in(_download(str(source), Path(copy)), source)
+
+
+def _bundle_in(folder: Path, source: str | Path) -> Path:
     for place in _PLACES:
         if (folder / place / MANIFEST).is_file():
             return folder / place
@@ -86,13 +106,13 @@ def _check_exists(uri: str) -> None:
         raise DataError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
 
 
-def _download(uri: str) -> Path:
+def _download(uri: str, into: Path) -> Path:
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
     try:
-        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri))
-    except (MlflowException, OSError) as error:
+        return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=str(into)))
+    except (MlflowException, OSError, ValueError) as error:
         cause = str(error).partition("\n")[0]
         remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
         raise DataError(f"model: expected a model in MLflow's registry, got {uri!r} ({cause}). {remedy}") from error

@@ -76,7 +76,7 @@ def test_what_lightgbm_writes_again_is_taken() -> None:
         (
             "right_child",
             "1 1 1 1 1 1",
-            r"left_child and right_child of tree 0 that make one tree, got child 1 a second",
+            r"left_child and right_child of tree 0 that make one tree, got child 1 a",
         ),
         ("left_child", "1 2 3 4 5 99", r"-7 to 5 in left_child of tree 0, got 1 to 99"),
         ("split_feature", "0 0 0 0 0 3", r"0 to 2 in split_feature of tree 0, got 0 to 3"),

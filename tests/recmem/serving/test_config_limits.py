@@ -27,7 +27,7 @@ def test_the_configuration_of_a_training_passes() -> None:
         ("dataset.covisitation.ease_items", 10**9, r"ease_items: expected 1 to 20000, got 1000000000"),
         ("dataset.covisitation.lags", 10**9, r"lags: expected 1 to 1000"),
         ("dataset.covisitation.neighbours", -1, r"neighbours: expected 1 to"),
-        ("dataset.covisitation.ease_ridge", 0.0, r"ease_ridge: expected 1e-09 to"),
+        ("dataset.covisitation.ease_ridge", 0.0, r"ease_ridge: expected 0.01 to"),
         ("dataset.covisitation.half_lives", [3.0, 0.0], r"half_lives: expected 1e-06 to"),
         ("dataset.counters.long", 2**62, r"counters\.long: expected 1 to"),
         ("dataset.counters.span", 0, r"counters\.span: expected 1 to"),
