@@ -2,9 +2,61 @@
 
 from __future__ import annotations
 
+import json
+import math
 import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+_LARGEST_INT = 2**63 - 1
+_LONGEST_CAUSE = 160
+_EXCERPT = 80
+"""Characters of a value that an error shows: it may have any length."""
+
+
+def parse_json(text: str, where: str) -> Any:
+    """The value of a JSON text that may come from anyone, of plain JSON only.
+
+    Raises ValueError if it is not JSON, names a key of an object twice, has a number that is not finite or does not fit
+    into 64 bits, half a surrogate pair, or is nested too deeply. `where` names the text in errors.
+    """
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=_int, parse_float=_float, parse_constant=_not_finite
+        )
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except (ValueError, RecursionError) as error:
+        words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        cause = words.partition("\n")[0][:_LONGEST_CAUSE]
+        raise ValueError(f"{where}: expected JSON, got invalid text ({cause}). Write the file again.") from error
+    return value
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for name, part in pairs:
+        if name in value:
+            raise ValueError(f"the key {_excerpt(name)} twice")
+        value[name] = part
+    return value
+
+
+def _int(digits: str) -> int:
+    # The length first: Python refuses to read thousands of digits, in words of its own.
+    if len(digits) > len(str(_LARGEST_INT)) + 1 or abs(int(digits)) > _LARGEST_INT:
+        raise ValueError(f"the number {digits[:30]}, which does not fit into 64 bits")
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        _not_finite(digits)
+    return number
+
+
+def _not_finite(digits: str) -> None:
+    raise ValueError(f"the number {digits[:30]}, which is not finite")
 
 
 def from_json(annotation: Any, value: Any, where: str = "config") -> Any:
@@ -23,12 +75,14 @@ def from_json(annotation: Any, value: Any, where: str = "config") -> Any:
     if origin in (Union, types.UnionType):
         return _optional(arguments, value, where)
     if origin is Literal:
-        return _checked(value in arguments, value, f"one of {arguments}", where)
+        # True equals 1, and a list cannot be looked up: the type first.
+        fits = any(type(value) is type(argument) and value == argument for argument in arguments)
+        return _checked(fits, value, f"one of {arguments}", where)
     if origin is tuple:
         return _tuple(arguments, value, where)
     if origin is dict:
         _checked(isinstance(value, dict), value, "an object", where)
-        return {name: from_json(arguments[1], part, f"{where}.{name}") for name, part in value.items()}
+        return {name: from_json(arguments[1], part, f"{where}.{_listed([name])}") for name, part in value.items()}
     # Other programs may write 1.0 as 1.
     if annotation is float and type(value) is int:
         return float(value)
@@ -43,7 +97,7 @@ def _dataclass(annotation: Any, value: Any, where: str) -> Any:
     unknown = sorted(set(value) - names)
     if missing or unknown:
         found = [("missing keys", missing), ("unknown keys", unknown)]
-        got = " and ".join(f"{kind} ({', '.join(keys)})" for kind, keys in found if keys)
+        got = " and ".join(f"{kind} ({_listed(keys)})" for kind, keys in found if keys)
         raise ValueError(f"{where}: expected the keys of {annotation.__name__}, got {got}")
     hints = get_type_hints(annotation)
     return annotation(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
@@ -66,5 +120,14 @@ def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...
 
 def _checked(fits: bool, value: Any, expected: str, where: str) -> Any:
     if not fits:
-        raise ValueError(f"{where}: expected {expected}, got {value!r}")
+        raise ValueError(f"{where}: expected {expected}, got {_excerpt(value)}")
     return value
+
+
+def _listed(keys: list[str]) -> str:
+    return ", ".join(key if key.isprintable() else repr(key) for key in keys)[:_EXCERPT]
+
+
+def _excerpt(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."

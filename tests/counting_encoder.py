@@ -19,6 +19,7 @@ class CountingEncoder:
 
     def __init__(self, *, fingerprint: str = FINGERPRINT, dim: int = DIM, dies_at_call: int | None = None) -> None:
         self.fingerprint = fingerprint
+        self.earlier_fingerprint = ""
         self.dim = dim
         self.encoded: Counter[str] = Counter()
         self._n_calls = 0

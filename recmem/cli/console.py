@@ -47,9 +47,13 @@ def show_table(
     marked: Sequence[int] = (),
 ) -> None:
     """Prints a table to stdout: the first `n_words` columns are text, the others numbers. Rows in `marked` are bold."""
-    table = Table(box=box.SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left", pad_edge=False)
+    table = Table(
+        box=box.SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left", pad_edge=False
+    )
     for place, heading in enumerate(headings):
-        table.add_column(Text(one_line(heading)), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
+        table.add_column(
+            Text(one_line(heading)), justify="left" if place < n_words else "right", no_wrap=place >= n_words
+        )
     for number, row in enumerate(rows):
         table.add_row(*(Text(one_line(cell)) for cell in row), style="bold" if number in marked else None)
     _console().print(table)

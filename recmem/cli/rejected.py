@@ -41,7 +41,9 @@ def rejected(
     if out is not None:
         write_rejected(rows, out)
         say(f"Wrote {len(rows):,} rows to {out}.")
-        say(f"Correct the values under `row`, then run `recmem resubmit --store {without_secrets(store)} --rows {out}`.")
+        say(
+            f"Correct the values under `row`, then run `recmem resubmit --store {without_secrets(store)} --rows {out}`."
+        )
 
 
 def resubmit(

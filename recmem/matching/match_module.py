@@ -76,20 +76,27 @@ class MatchModule(nn.Module):
     def from_weights(cls, config: MatchConfig, weights: Mapping[str, Tensor]) -> MatchModule:
         """The module with the weights of another one's `state_dict`.
 
-        Raises ValueError, before it allocates anything, if the weights have another shape than the configuration says
-        or another number of memory kinds than `recmem.matching.memory_kinds.KINDS`.
+        Raises ValueError, before it allocates anything, if the weights have other names, types or shapes than the
+        configuration says, are not finite, or have another number of memory kinds than
+        `recmem.matching.memory_kinds.KINDS`.
         """
+        missing = sorted({"query", "kind"} - set(weights))
+        if missing:
+            raise ValueError(f"no weights {', '.join(missing)}")
         expected = (config.n_heads * config.head_dim, config.dim)
         got = tuple(weights["query"].shape)
         if got != expected:
             raise ValueError(f"match.query: expected weights of shape {expected}, got {got}. Train again.")
         names = ", ".join(kind.name for kind in memory_kinds.KINDS)
-        n_kinds = len(weights["kind"])
+        n_kinds = weights["kind"].shape[0] if weights["kind"].ndim else 0
         if n_kinds != len(memory_kinds.KINDS):
             raise ValueError(
                 f"match.kind: expected weights of {len(memory_kinds.KINDS)} memory kinds ({names}), got {n_kinds}. "
                 "Train again after adding or removing a kind."
             )
+        with torch.device("meta"):  # shapes without memory
+            expected_weights = cls(config).state_dict()
+        _check_weights(weights, expected_weights)
         module = cls(config)
         module.load_state_dict(weights)
         return module
@@ -143,6 +150,21 @@ class MatchModule(nn.Module):
         """Prior, null part and each slot's part of the scores of one memory; they sum to the score."""
         bias, sign = self.slot_terms(slots)
         return match_contributions(tables, slots.rows, bias, sign, candidates, slots.retrieved)
+
+
+def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if set(weights) != set(expected):
+        names = ", ".join(sorted(set(weights) ^ set(expected)))[:200]
+        raise ValueError(
+            f"match: expected weights {', '.join(expected)}, got {names!r} missing or too many. Train again."
+        )
+    for name, weight in weights.items():
+        shape = tuple(expected[name].shape)
+        if tuple(weight.shape) != shape or weight.dtype != torch.float32:
+            got = f"{weight.dtype}{list(weight.shape)}"
+            raise ValueError(f"match.{name}: expected float32 weights of shape {shape}, got {got}. Train again.")
+        if not bool(torch.isfinite(weight).all()):
+            raise ValueError(f"match.{name}: expected finite weights, got NaN or infinity. Train again.")
 
 
 def _weight(shape: tuple[int, int], std: float, generator: torch.Generator | None) -> nn.Parameter:

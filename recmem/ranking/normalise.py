@@ -22,7 +22,12 @@ def z_scores(
 
     `offsets` cut the rows into queries. NaN stays NaN and is left out of mean and deviation. `backend`: "numba", which
     takes all columns in one pass, or "numpy"; both give the same bits. "auto" takes numba if it is installed.
+
+    Raises ValueError unless the offsets ascend from 0 to the number of rows: compiled code follows them unchecked.
     """
+    n_rows = columns.shape[1]
+    if len(offsets) == 0 or offsets[0] != 0 or offsets[-1] != n_rows or bool((np.diff(offsets) < 0).any()):
+        raise ValueError(f"offsets: expected non-decreasing numbers from 0 to {n_rows}, got others. See Ragged.")
     if backend == "numba" or (backend == "auto" and find_spec("numba") is not None):
         from recmem.ranking.normalise_numba import z_scores_numba  # an extra, and slow to import
 

@@ -13,6 +13,7 @@ from recmem.ranking.normalise import ranks
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker_inputs import feature_of, input_matrix, ranker_inputs
 from recmem.ranking.ranker_layout import RankerLayout
+from recmem.ranking.tree_checks import check_trees
 
 MIN_TREE_CANDIDATES = 20
 """Candidates of each query that the trees score in a cascade, whatever the share."""
@@ -114,6 +115,7 @@ class Ranker:
     def from_files(cls, files: dict[str, str]) -> Ranker:
         """The ranker that `to_files` wrote, now or in an earlier version; ValueError if they do not fit together."""
         layout = RankerLayout.from_json(files["ranker.json"])
+        check_trees(files["ranker.txt"])
         booster = lgb.Booster(model_str=files["ranker.txt"])
         # LightGBM has no model without inputs: a ranker whose trees read nothing has one that is never used.
         n_inputs = max(len(layout.inputs), 1)

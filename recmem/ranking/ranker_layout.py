@@ -6,11 +6,13 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from recmem.config_json import from_json
-from recmem.ranking.feature_table import RELATIVE_SUFFIX
+from recmem.config_json import from_json, parse_json
+from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features
 
 VERSION = 2
 """Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""
+MAX_WEIGHT = 1e9
+"""Of an input in the blend."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,15 @@ class RankerLayout:
             raise ValueError(
                 f"ranker.version: expected 1 or {VERSION}, got {self.version}. Use the version of recmem that wrote it."
             )
-        possible = {*self.features, *(name + RELATIVE_SUFFIX for name in self.features)}
-        foreign = {*self.inputs, *self.blend} - possible
+        for name, values in (("features", self.features), ("inputs", self.inputs)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"ranker.{name}: expected each once, got some twice. Train again.")
+        too_large = [name for name, weight in self.blend.items() if abs(weight) > MAX_WEIGHT]
+        if too_large:
+            raise ValueError(f"ranker.blend: expected weights up to {MAX_WEIGHT:g}, got more for {too_large[0]!r}.")
+        # A feature that is the same for all candidates of a query has no z-score.
+        compared = (name for name in self.features if name not in per_query_features())
+        foreign = {*self.inputs, *self.blend} - {*self.features, *(name + RELATIVE_SUFFIX for name in compared)}
         if foreign:
             raise ValueError(
                 f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}. Train again."
@@ -44,7 +53,7 @@ class RankerLayout:
     @classmethod
     def from_json(cls, text: str) -> RankerLayout:
         """The layout in a `ranker.json` of any version. Raises ValueError if it is not one."""
-        layout: RankerLayout = from_json(cls, _upgraded(json.loads(text)), "ranker")
+        layout: RankerLayout = from_json(cls, _upgraded(parse_json(text, "ranker.json")), "ranker")
         return layout
 
 

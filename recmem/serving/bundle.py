@@ -14,7 +14,7 @@ from typing import Any
 import lightgbm as lgb
 from jaxtyping import Float
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
 from feature_store import DataError
@@ -27,21 +27,30 @@ from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.interleave import RetrievalConfig
-from recmem.serving.manifest import (
-    MANIFEST,
-    RANKER,
-    SELF_TEST,
-    WEIGHTS,
-    check_files,
-    read_manifest,
-    refused,
-    write_manifest,
-)
-from recmem.serving.self_test import check_self_test, self_test_sample
+from recmem.serving.bundle_files import refused
+from recmem.serving.config_limits import check_limits
+from recmem.serving.manifest import MANIFEST, RANKER, SELF_TEST, WEIGHTS, read_files, read_manifest, write_manifest
+from recmem.serving.self_test import check_sample, check_self_test, self_test_sample
+from recmem.serving.tensor_files import read_tensors
 from recmem.text.encoder import EncoderConfig
 
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
 """A fingerprint names the folder of its cached vectors, so it must be a plain word."""
+_UNREADABLE = (
+    lgb.basic.LightGBMError,
+    SafetensorError,
+    ArithmeticError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What the libraries raise on content that does not fit, whatever the checks before them may have missed."""
+_LONGEST_CAUSE = 400
+"""Characters of a library's words."""
 _OTHER_VERSION = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
@@ -118,21 +127,27 @@ def read_config(folder: str | Path) -> BundleConfig:
 def load_bundle(folder: str | Path) -> Bundle:
     """The bundle that `save_bundle` wrote, once it has passed its self-test.
 
-    Raises DataError if the folder is not a bundle, has a format that cannot be read, is incomplete or changed, or if
-    the model computes other scores than it did where it was trained.
+    A bundle may come from anyone: its checksums show that it was copied whole, not who made it. So every file is
+    checked before compiled code reads it.
+
+    Raises DataError if the folder is not a bundle, has a format that cannot be read, is incomplete, changed or not of
+    the form in which `save_bundle` writes, or if the model computes other scores than it did where it was trained.
     """
     root = Path(folder)
     manifest = read_manifest(root)
     config = _read_config(manifest, root)
-    check_files(manifest, root)
+    files = read_files(manifest, root)
     try:
-        module = MatchModule.from_weights(config.match, load_file(root / WEIGHTS))
-        ranker = Ranker.from_files({name: (root / name).read_text(encoding="utf-8") for name in RANKER})
-        sample = load_file(root / SELF_TEST)
-    except (RuntimeError, SafetensorError, lgb.basic.LightGBMError, ValueError, KeyError) as error:
+        module = MatchModule.from_weights(config.match, read_tensors(files[WEIGHTS], WEIGHTS))
+        ranker = Ranker.from_files({name: files[name].decode("utf-8") for name in RANKER})
+        sample = read_tensors(files[SELF_TEST], SELF_TEST)
+        check_sample(sample, config.match, ranker.features, tree_bytes=len(files[RANKER[0]]))
+        bundle = Bundle(config, module.eval(), ranker)
+        check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
+    except DataError:
+        raise
+    except _UNREADABLE as error:
         raise _misfit(root, "weights and a ranker that fit its configuration", error) from error
-    bundle = Bundle(config, module.eval(), ranker)
-    check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     return bundle
 
 
@@ -165,14 +180,15 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
             raise ValueError(
                 f"config.fingerprint: expected at most 64 letters, digits, - and _, got {config.fingerprint[:80]!r}"
             )
-    except (TypeError, ValueError) as error:
+        check_limits(config)
+    except _UNREADABLE as error:
         raise _misfit(root, "a configuration of this version of recmem", error) from error
     return config
 
 
 def _misfit(root: Path, expected: str, error: Exception) -> DataError:
     """The error for a bundle whose parts do not fit together, or not this version of recmem."""
-    cause = str(error).partition("\n")[0]
+    cause = str(error).partition("\n")[0][:_LONGEST_CAUSE] or type(error).__name__
     if ": expected " not in cause:
         return refused(root, expected, f"an error ({cause.rstrip('.')})", _OTHER_VERSION)
     # An error in our form keeps it. Its own remedy addresses a user who chooses the settings.

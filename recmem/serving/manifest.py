@@ -7,8 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from feature_store import DataError
 from feature_store.file_digest import file_digest
+from recmem.config_json import parse_json
+from recmem.serving.bundle_files import read_file, refused
 
 FORMAT_VERSION = 3
 """Raised with every change of the folder's layout. Bundles of the version before are read too, older ones refused."""
@@ -18,8 +19,14 @@ SELF_TEST = "self_test.safetensors"
 RANKER = ("ranker.txt", "ranker.json")
 FILES = (WEIGHTS, *RANKER, SELF_TEST)
 """The files under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
-
-_COPY_AGAIN = "Copy the whole bundle folder again, or train again."
+MAX_BYTES = {
+    MANIFEST: 2**20,
+    WEIGHTS: 2**29,
+    RANKER[0]: 2**27,
+    RANKER[1]: 2**22,
+    SELF_TEST: 2**28,
+}
+"""Of each file. A bundle of a few MB is usual; a larger file is not read."""
 
 
 def write_manifest(root: Path, config: dict[str, Any]) -> None:
@@ -38,20 +45,20 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
     Raises DataError if there is none, it was changed, or its format is too old or too new.
     """
-    path = root / MANIFEST
-    if not path.is_file():
+    if not (root / MANIFEST).is_file():
         raise refused(root, f"the file {MANIFEST}", "none", "Give the folder OUT/bundle of a training run.")
+    content = read_file(root, MANIFEST, at_most=MAX_BYTES[MANIFEST])
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = parse_json(content.decode("utf-8"), MANIFEST)
     except ValueError as error:
-        raise refused(root, f"JSON in {MANIFEST}", f"invalid text ({error})") from error
+        raise refused(root, f"JSON in {MANIFEST}", f"invalid text ({error.__cause__ or error})") from error
     if not isinstance(manifest, dict) or "format_version" not in manifest:
         raise refused(root, f"a format_version in {MANIFEST}", "none")
     version = manifest["format_version"]
-    if version not in (FORMAT_VERSION, FORMAT_VERSION - 1):
+    if type(version) is not int or version not in (FORMAT_VERSION, FORMAT_VERSION - 1):
         expected = f"format_version {FORMAT_VERSION} or {FORMAT_VERSION - 1}"
         remedy = "Load it with the version of recmem that wrote it, or train again."
-        raise refused(root, expected, repr(version), remedy)
+        raise refused(root, expected, repr(version)[:80], remedy)
     if manifest.get("checksum") != checksum(manifest):
         raise refused(root, f"an unmodified {MANIFEST}", "one whose checksum does not match")
     if version == FORMAT_VERSION:
@@ -59,31 +66,29 @@ def read_manifest(root: Path) -> dict[str, Any]:
     return manifest | {"config": _from_version_2(manifest.get("config"))}
 
 
-def check_files(manifest: dict[str, Any], root: Path) -> None:
-    """Raises DataError unless the folder has every file of a bundle, each with the content it was written with."""
+def read_files(manifest: dict[str, Any], root: Path) -> dict[str, bytes]:
+    """The content of every file of a bundle but the manifest, each as it was written.
+
+    What was hashed is what is returned: the files are not read a second time. Raises DataError if one is missing, was
+    changed, is no regular file of the folder, or is larger than `MAX_BYTES`.
+    """
     listed = manifest.get("sha256")
     if not isinstance(listed, dict) or set(listed) != set(FILES):
-        got = f"those of {', '.join(listed) or 'no file'}" if isinstance(listed, dict) else "none"
+        got = f"those of {', '.join(map(repr, listed))[:200] or 'no file'}" if isinstance(listed, dict) else "none"
         raise refused(root, f"checksums of {', '.join(FILES)} in {MANIFEST}", got)
+    contents = {}
     for name in FILES:
-        path = root / name
-        if not path.is_file():
-            raise refused(root, f"the file {name}", "none")
-        if path.resolve().parent != root.resolve():
-            raise refused(root, f"{name} inside the folder", "a link that leads outside")
-        if file_digest(path) != listed[name]:
+        content = read_file(root, name, at_most=MAX_BYTES[name])
+        if hashlib.sha256(content).hexdigest() != listed[name]:
             raise refused(root, f"an unmodified {name}", "one whose checksum does not match")
+        contents[name] = content
+    return contents
 
 
 def checksum(manifest: dict[str, Any]) -> str:
     """SHA-256 of the manifest without its own checksum."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
-
-
-def refused(root: Path, expected: str, got: str, remedy: str = _COPY_AGAIN) -> DataError:
-    """The error for a folder that is not a bundle of this version, or not a complete one."""
-    return DataError(f"bundle: expected {expected}, got {got} in {root}. {remedy}")
 
 
 def _from_version_2(config: Any) -> Any:

@@ -110,7 +110,7 @@ def _download(uri: str, folder: str) -> Path:
 
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-    except (MlflowException, OSError) as error:
+    except (MlflowException, OSError, ValueError) as error:
         addresses = [mlflow.get_tracking_uri(), mlflow.get_registry_uri()]
         cause = redact(str(error), addresses=addresses).partition("\n")[0]
         remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."

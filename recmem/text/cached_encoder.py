@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from functools import cached_property
@@ -17,6 +18,7 @@ from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
+_LOG = logging.getLogger("recmem")
 MAX_KEPT_TEXTS = 100_000
 """Vectors of callers' texts held in memory. When there would be more, all are dropped."""
 
@@ -52,15 +54,23 @@ class LazyEncoder:
     def _loaded(self) -> TextEncoder:
         try:
             encoder = TextEncoder.load(self._config, device=self._device)
-        except FileNotFoundError as error:
+        except (FileNotFoundError, ValueError) as error:
             raise DataError(str(error)) from error
-        if (encoder.fingerprint, encoder.dim) != (self.fingerprint, self.dim):
-            raise DataError(
-                f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
-                f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
-                "train again: vectors of two encoders cannot be mixed."
+        if (encoder.fingerprint, encoder.dim) == (self.fingerprint, self.dim):
+            return encoder
+        if (encoder.earlier_fingerprint, encoder.dim) == (self.fingerprint, self.dim):
+            # Not refused: the weights are the same, and nothing says that the settings are others.
+            _LOG.warning(
+                "encoder: expected a model that records the settings of %s, got one of recmem 0.1, which did not. If "
+                "its config.json or tokenizer settings have changed since, the scores are wrong. Train again.",
+                self._config.name,
             )
-        return encoder
+            return encoder
+        raise DataError(
+            f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
+            f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
+            "train again: vectors of two encoders cannot be mixed."
+        )
 
 
 class CachedEncoder:

@@ -15,7 +15,13 @@ from transformers import AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
 from recmem.pipelining import ahead
-from recmem.text.encoder_files import DEFAULT_ENCODER, encoder_folder, fingerprint_of, weight_files
+from recmem.text.encoder_files import (
+    DEFAULT_ENCODER,
+    earlier_fingerprint_of,
+    encoder_folder,
+    fingerprint_of,
+    weight_files,
+)
 from recmem.text.token_batches import Pooling, pad_tokens, pool_tokens, token_batches
 from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
 
@@ -23,6 +29,9 @@ LONGEST_TEXT = 100_000
 """Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
 
 _MIN_TOKENS = 4
+_POOLER = "pooler."
+_LONGEST_CAUSE = 300
+"""Characters of a library's words."""
 _CHUNK_TEXTS = 8192
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
 
@@ -52,12 +61,16 @@ class EncoderConfig:
 class TextEncoder:
     """A frozen text encoder and its tokenizer on one device. Create it with `load`."""
 
-    def __init__(self, model: Any, tokenizer: Any, config: EncoderConfig, *, fingerprint: str) -> None:
+    def __init__(
+        self, model: Any, tokenizer: Any, config: EncoderConfig, *, fingerprint: str, earlier_fingerprint: str = ""
+    ) -> None:
         self.model = model
         self.tokenizer = tokenizer
         self.config = config
         self.fingerprint = fingerprint
         """16 hex digits that name the embedding space. Vectors with different fingerprints cannot be compared."""
+        self.earlier_fingerprint = earlier_fingerprint
+        """The name that recmem 0.1 gave to it, which other settings of the same weights share. Empty if unknown."""
 
     @classmethod
     def load(cls, config: EncoderConfig, *, device: str = "auto", dtype: Dtype = "auto") -> TextEncoder:
@@ -72,11 +85,14 @@ class TextEncoder:
         target = resolve_device(device)
         folder = encoder_folder(config.name)
         weights = weight_files(config.name, folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+        tokenizer = _load_tokenizer(folder)
         model = _load_model(folder, dtype=resolve_dtype(dtype, target))
         _check_max_tokens(config, model, tokenizer)
-        fingerprint = fingerprint_of(folder, weights, pooling=config.pooling, max_tokens=config.max_tokens)
-        return cls(model.to(target).eval(), tokenizer, config, fingerprint=fingerprint)
+        names = {
+            name: fingerprint(folder, weights, pooling=config.pooling, max_tokens=config.max_tokens)
+            for name, fingerprint in (("fingerprint", fingerprint_of), ("earlier_fingerprint", earlier_fingerprint_of))
+        }
+        return cls(model.to(target).eval(), tokenizer, config, **names)
 
     @property
     def dim(self) -> int:
@@ -159,12 +175,43 @@ class TextEncoder:
         return int(self.tokenizer.pad_token_id or 0)
 
 
+def _load_tokenizer(folder: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # broad: the tokenizers' library raises bare ones on files that it cannot use
+        raise _unusable(folder, "a tokenizer", error) from error
+
+
 def _load_model(folder: Path, *, dtype: torch.dtype) -> Any:
-    """The transformer without a head."""
-    with _no_progress_bar():
-        return AutoModel.from_pretrained(
-            folder, trust_remote_code=False, use_safetensors=True, local_files_only=True, dtype=dtype
+    """The transformer without a head. Raises ValueError if the weights are not those of its configuration."""
+    try:
+        with _no_progress_bar():
+            model, found = AutoModel.from_pretrained(
+                folder,
+                trust_remote_code=False,
+                use_safetensors=True,
+                local_files_only=True,
+                dtype=dtype,
+                output_loading_info=True,
+            )
+    except Exception as error:  # broad: a configuration may ask for anything of any part of transformers
+        raise _unusable(folder, "a model", error) from error
+    # Left to chance by transformers. A pooler is not read here, and many encoders come without one.
+    missing = sorted(name for name in found["missing_keys"] if not name.startswith(_POOLER))
+    if missing:
+        raise ValueError(
+            f"encoder: expected weights of all layers of config.json in {folder}, got none for {len(missing)}, "
+            f"e.g. {missing[0]}. Download the encoder again."
         )
+    return model
+
+
+def _unusable(folder: Path, expected: str, error: Exception) -> ValueError:
+    cause = str(error).partition("\n")[0][:_LONGEST_CAUSE].rstrip(".") or type(error).__name__
+    return ValueError(
+        f"encoder: expected {expected} that transformers can load in {folder}, got an error ({cause}). "
+        "Save the encoder with save_pretrained, or give another one."
+    )
 
 
 @contextmanager

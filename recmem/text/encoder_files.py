@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from recmem.config_json import parse_json
 from recmem.text.item_text import TEMPLATE_VERSION
 
 DEFAULT_ENCODER = "all-MiniLM-L6-v2"
@@ -13,6 +16,43 @@ DEFAULT_ENCODER = "all-MiniLM-L6-v2"
 
 _DEFAULT_ENCODER_SHA256 = "53aa5117"
 _TOKENIZER_FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "*.model", "tokenizer_config.json")
+_SETTINGS: dict[str, frozenset[str]] = {
+    "config.json": frozenset(
+        {
+            "_name_or_path",
+            "architectures",
+            "dtype",
+            "finetuning_task",
+            "gradient_checkpointing",
+            "id2label",
+            "initializer_range",
+            "label2id",
+            "problem_type",
+            "torch_dtype",
+            "transformers_version",
+            "use_cache",
+        }
+    ),
+    "tokenizer_config.json": frozenset(
+        {
+            "chat_template",
+            "clean_up_tokenization_spaces",
+            "is_local",
+            "local_files_only",
+            "name_or_path",
+            "special_tokens_map_file",
+            "tokenizer_file",
+            "transformers_version",
+        }
+    ),
+    "special_tokens_map.json": frozenset(),
+    "added_tokens.json": frozenset(),
+    "model.safetensors.index.json": frozenset({"metadata"}),
+}
+"""Files of settings that change vectors, and their keys that do not: where a file came from, what only training reads,
+and the dtype, which belongs to a run. Every other key counts, known to us or not."""
+_FINGERPRINT_RULE = 2
+"""Raised when the fingerprint covers more. Rule 1 had weights and tokenizer.json, but no settings."""
 _FINGERPRINT_CHARS = 16
 
 
@@ -25,7 +65,7 @@ def encoder_folder(name: str) -> Path:
         return _default_folder()
     from huggingface_hub import snapshot_download
 
-    wanted = ["config.json", "*.safetensors", *_TOKENIZER_FILES, "special_tokens_map.json"]
+    wanted = ["*.safetensors", *_TOKENIZER_FILES, *_SETTINGS]
     try:
         folder = Path(name).expanduser()
         if folder.is_dir():
@@ -59,9 +99,27 @@ def weight_files(name: str, folder: Path) -> list[Path]:
 def fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
     """16 hex digits that name an embedding space.
 
-    It depends on the content of weights and tokenizer, on pooling and `max_tokens`, and on the version of the item
-    text's template; not on the folder, the device or the dtype.
+    It depends on everything in the folder that changes a vector: the content of weights and tokenizer, and the settings
+    of both (`config.json`, `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`) but for a few keys
+    that change nothing, see `_SETTINGS`; and on pooling, `max_tokens` and the version of the item text's template. It
+    does not depend on the folder, the device or the dtype.
+
+    Raises ValueError if the settings cannot be read.
     """
+    digest = hashlib.sha256(f"rule:{_FINGERPRINT_RULE}\n".encode())
+    for path in [*weights, *_tokenizer_content(folder)]:
+        digest.update(f"{path.name}:{_sha256(path)}\n".encode())
+    for name, irrelevant in _SETTINGS.items():
+        if (folder / name).is_file():
+            settings = _read_settings(folder / name)
+            kept = {key: value for key, value in settings.items() if key not in irrelevant}
+            digest.update(f"{name}:{json.dumps(kept, sort_keys=True)}\n".encode())
+    digest.update(f"pooling:{pooling}\nmax_tokens:{max_tokens}\ntemplate:{TEMPLATE_VERSION}\n".encode())
+    return digest.hexdigest()[:_FINGERPRINT_CHARS]
+
+
+def earlier_fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
+    """The fingerprint as recmem 0.1 made it: without the settings. Bundles and vectors of that time carry it."""
     digest = hashlib.sha256()
     for path in [*weights, *_tokenizer_files(folder)]:
         digest.update(f"{path.name}:{_sha256(path)}\n".encode())
@@ -95,6 +153,21 @@ def _tokenizer_files(folder: Path) -> list[Path]:
     if whole.is_file():
         return [whole]
     return sorted({path for pattern in _TOKENIZER_FILES for path in folder.glob(pattern)})
+
+
+def _tokenizer_content(folder: Path) -> list[Path]:
+    """The files of the tokenizer that are read and hold no settings: its vocabulary, merges and rules."""
+    return [path for path in _tokenizer_files(folder) if path.name not in _SETTINGS]
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    try:
+        settings = parse_json(path.read_text(encoding="utf-8"), f"encoder.{path.name}")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"encoder.{path.name}: expected UTF-8, got an error ({error}). Download it again.") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"encoder.{path.name}: expected an object, got {type(settings).__name__}. Download it again.")
+    return settings
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.config_json import from_json
+from recmem.config_json import from_json, parse_json
 
 
 @dataclass(frozen=True)
@@ -99,3 +99,49 @@ def test_a_missing_key_is_refused() -> None:
 def test_a_value_that_is_no_object_is_refused() -> None:
     with pytest.raises(ValueError, match=r"config: expected an object, got \[\]"):
         from_json(Outer, [])
+
+
+@pytest.mark.parametrize("text", ['{"a": [1, -2.5, "ü", null, true]}', "3", '"x"', str(2**63 - 1), str(-(2**63) + 1)])
+def test_plain_json_is_read_as_it_is(text: str) -> None:
+    assert parse_json(text, "file") == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('{"a": NaN}', "the number NaN, which is not finite"),
+        ("[-Infinity]", "the number -Infinity, which is not finite"),
+        ("1e400", "the number 1e400, which is not finite"),
+        ("9" * 5000, "the number 999999999999999999999999999999, which does not fit into 64 bits"),
+        (str(2**63), "which does not fit into 64 bits"),
+        ('{"a": 1, "a": 2}', "the key 'a' twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a":' * 100_000, "nested too deeply"),
+        ('"\\ud800"', "surrogates not allowed"),
+        ("{'a': 1}", "Expecting property name"),
+        ("\ufeff{}", "BOM"),
+        ("", "Expecting value"),
+    ],
+)
+def test_text_that_is_not_plain_json_is_refused(text: str, cause: str) -> None:
+    with pytest.raises(ValueError, match=rf"^file: expected JSON, got invalid text \(.*{cause}.*\)\. Write"):
+        parse_json(text, "file")
+
+
+def test_errors_show_little_of_long_values_and_keys() -> None:
+    with pytest.raises(ValueError, match=r"config\.size: expected int, got 'xxx") as refused:
+        from_json(Outer, as_json(EXAMPLE) | {"size": "x" * 100_000})
+    assert len(str(refused.value)) < 200
+    with pytest.raises(ValueError, match=r"unknown keys \('\\x1b\[2J'\)"):
+        from_json(Outer, as_json(EXAMPLE) | {"\x1b[2J": 1})
+
+
+def test_a_choice_is_not_made_by_a_value_that_only_equals_it() -> None:
+    @dataclass(frozen=True)
+    class Choice:
+        n: Literal[1, 2]
+
+    with pytest.raises(ValueError, match=r"expected one of .1, 2., got True"):
+        from_json(Choice, {"n": True})
+    with pytest.raises(ValueError, match=r"expected one of .1, 2., got \[\]"):
+        from_json(Choice, {"n": []})

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive, redis_losses
+from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive, malformed_bundles, redis_losses
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -27,6 +27,9 @@ fuzzing.add_argument("--seed", type=int, default=0)
 losing_keys = soaks.add_parser("redis", description=redis_losses.__doc__)
 losing_keys.add_argument("--rounds", type=int, default=100)
 losing_keys.add_argument("--seed", type=int, default=0)
+malforming = soaks.add_parser("malformed-bundles", description=malformed_bundles.__doc__)
+malforming.add_argument("--cases", type=int, default=500)
+malforming.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -36,6 +39,8 @@ if options.soak == "lost-drive":
     sys.exit(lost_drive.main(options.rounds, options.seed, tuple(options.jobs), preload=options.preload))
 if options.soak == "redis":
     sys.exit(redis_losses.main(options.rounds, options.seed))
+if options.soak == "malformed-bundles":
+    sys.exit(malformed_bundles.main(options.cases, options.seed))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
 sys.exit(concurrency.main(options.seconds))

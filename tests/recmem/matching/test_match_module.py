@@ -176,3 +176,20 @@ def test_heads_lie_side_by_side() -> None:
 def test_widths_below_one_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0. Give a positive number."):
         MatchConfig(**{name: 0})
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"alpha": torch.full((2,), torch.nan)}, r"match\.alpha: expected finite weights, got NaN or infinity"),
+        ({"prior": torch.zeros(12, dtype=torch.float64)}, r"match\.prior: expected float32 weights of shape \(12,\)"),
+        ({"age": torch.zeros(3, 2)}, r"match\.age: expected float32 weights of shape \(\d+, 2\), got .*\[3, 2\]"),
+        ({"null_value": torch.zeros(2)}, r"match\.null_value: expected float32 weights of shape \(2, 12\)"),
+        ({"more": torch.zeros(2)}, r"match: expected weights query, .*, got 'more' missing or too many"),
+        ({"kind": torch.tensor(1.0)}, r"match\.kind: expected weights of 3 memory kinds .*, got 0"),
+    ],
+)  # fmt: skip
+def test_weights_that_do_not_fit_are_refused(changes: dict[str, torch.Tensor], words: str) -> None:
+    weights = module(trained=False).state_dict() | changes
+    with pytest.raises(ValueError, match=words):
+        MatchModule.from_weights(CONFIG, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -82,3 +83,10 @@ def test_a_rank_is_one_more_than_the_number_of_better_scores(queries: list[list[
     query = np.repeat(np.arange(len(queries)), [len(scores_of_query) for scores_of_query in queries])
     expected = [1 + sum(better > score for better in of_query) for of_query in queries for score in of_query]
     assert ranks(scores, query.astype(np.int64)).tolist() == expected
+
+
+@pytest.mark.parametrize("offsets", [[0, 5], [0, 2], [1, 3], [0, 4, 2, 3], [-1, 3], [0, 2**62, 3], []])
+@pytest.mark.parametrize("backend", ["numpy", "auto"])
+def test_offsets_beyond_the_rows_are_refused_before_anything_follows_them(offsets: list[int], backend: str) -> None:
+    with pytest.raises(ValueError, match="offsets: expected non-decreasing numbers from 0 to 3, got others"):
+        z_scores(np.ones((2, 3), np.float32), np.array(offsets, np.int64), backend=backend)

@@ -59,3 +59,25 @@ def test_trees_that_read_another_number_of_inputs_are_refused() -> None:
     layout["inputs"].pop()
     with pytest.raises(ValueError, match="expected trees that read 4 inputs, got 5"):
         Ranker.from_files(files | {"ranker.json": json.dumps(layout)})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"version": 2, "version": 2}', "the key 'version' twice"),
+        ('{"version": 2, "features": [], "inputs": [], "blend": {"a": NaN}}', "NaN, which is not finite"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
+)  # fmt: skip
+def test_text_that_is_not_plain_json_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=rf"^ranker\.json: expected JSON, got invalid text \(.*{message}"):
+        RankerLayout.from_json(text)
+
+
+def test_inputs_that_cannot_be_computed_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"expected inputs of its own features, got user_gap_z"):
+        RankerLayout(FEATURES, (*INPUTS, "user_gap_z"), {})  # the same for all candidates of a query: no z-score
+    with pytest.raises(ValueError, match=r"ranker\.inputs: expected each once"):
+        RankerLayout(FEATURES, (*INPUTS, INPUTS[0]), {})
+    with pytest.raises(ValueError, match=r"ranker\.blend: expected weights up to 1e\+09, got more for 'item_age'"):
+        RankerLayout(FEATURES, INPUTS, {"item_age": 1e300})

@@ -110,3 +110,27 @@ def test_the_manifest_holds_the_whole_configuration() -> None:
     config = load_bundle(trained_model().bundle).config
     manifest = json.loads((trained_model().bundle / MANIFEST).read_text())
     assert manifest["config"] == json.loads(json.dumps(asdict(config)))
+
+
+@pytest.mark.parametrize(
+    ("text", "cause"),
+    [
+        ('{"format_version": 3, "format_version": 3}', "the key 'format_version' twice"),
+        ('{"format_version": NaN}', "NaN, which is not finite"),
+        ("[" * 100_000, "maximum recursion depth exceeded"),
+        ('{"format_version": ' + "9" * 9000 + "}", "does not fit into 64 bits"),
+        ('{"\\udfff": 1}', "surrogates not allowed"),
+    ],
+)
+def test_a_manifest_that_is_not_plain_json_is_refused(folder: Path, text: str, cause: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(DataError, match=rf"bundle: expected JSON in bundle.json, got invalid text \(.*{cause}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("found", [True, 3.0, [3], {"3": 3}, "x" * 10_000])
+def test_a_format_of_another_type_is_refused(folder: Path, found: object) -> None:
+    rewrite(folder, lambda manifest: manifest.update(format_version=found))
+    with pytest.raises(DataError, match="expected format_version 3 or 2, got") as refused:
+        load_bundle(folder)
+    assert len(str(refused.value)) < 500

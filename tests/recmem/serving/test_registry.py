@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
@@ -16,12 +17,14 @@ import pytest
 from mlflow import MlflowClient
 
 import recmem
+from changed_bundles import sign
 from conftest import IsolatedMlflow
 from debian_model import trained_model
 from feature_store import DataError
 from feature_store.atomic_files import ABANDONED_S
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import local_bundle, registered_versions
+from tests.soak import malformed_trees
 
 
 @pytest.mark.parametrize("place", ["", "bundle", "artifacts/bundle"])
@@ -141,3 +144,37 @@ def test_the_password_of_a_tracking_server_is_in_no_error(
         call()
     assert "127.0.0.1" in str(refused.value)
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
+
+
+# What anybody may register
+
+
+def register(folder: Path) -> str:
+    """Registers the folder as a model's artifacts, as anyone with access to the registry can; its URI."""
+    import mlflow
+    from mlflow import MlflowClient
+
+    with mlflow.start_run() as run:
+        mlflow.log_artifacts(str(folder), "model/artifacts/bundle")
+    client = MlflowClient()
+    if not client.search_registered_models():
+        client.create_registered_model("recmem")
+    source = f"{run.info.artifact_uri}/model"
+    version = client.create_model_version("recmem", source, run.info.run_id).version
+    return f"models:/recmem/{version}"
+
+
+def test_a_malformed_registered_model_is_refused_in_words(
+    isolated_mlflow: IsolatedMlflow, folder: Path, temporary: Path
+) -> None:
+    model = malformed_trees.Model((folder / "ranker.txt").read_text())
+    model.trees[0] = [line.replace("left_child=1", "left_child=0") for line in model.trees[0]]
+    (folder / "ranker.txt").write_text(model.text())
+    sign(folder)
+    with pytest.raises(DataError, match=r"^bundle\.ranker\.txt: expected left_child and right_child of tree 0"):
+        recmem.load(register(folder), store=trained_model().store)
+    (folder / "ranker.json").write_text(json.dumps({"version": 2}))
+    sign(folder)
+    with pytest.raises(DataError, match=r"^bundle\.ranker: expected the keys of RankerLayout"):
+        recmem.load(register(folder), store=trained_model().store)
+    assert list(temporary.iterdir()) == []

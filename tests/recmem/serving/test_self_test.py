@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from safetensors.torch import load_file, save_file
 
 from changed_bundles import sign_files
@@ -52,4 +54,63 @@ def test_scores_may_differ_by_the_tolerance_and_no_more(folder: Path, name: str)
     save_file(sample | {name: sample[name] + beyond}, folder / SELF_TEST)
     sign_files(folder)
     with pytest.raises(DataError, match=f"expected the stored {name} from the stored inputs, got differences of up to"):
+        load_bundle(folder)
+
+
+def changed_sample(folder: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> None:
+    sample = load_file(folder / SELF_TEST)
+    change(sample)
+    save_file({name: tensor.contiguous() for name, tensor in sample.items()}, folder / SELF_TEST)
+    sign_files(folder)
+
+
+@pytest.mark.parametrize("value", [-1, 10**9, 2**62, -(2**63)])
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_an_offset_beyond_the_pairs_is_refused_before_anything_follows_it(folder: Path, value: int, place: int) -> None:
+    def change(sample: dict[str, torch.Tensor]) -> None:
+        sample["pair_offsets"][place] = value
+
+    changed_sample(folder, change)
+    with pytest.raises(DataError, match=r"bundle\.offsets: expected non-decreasing numbers from 0 to \d+, got"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"vectors": torch.zeros(0, 384)}, "self_test: expected 1 to 32 texts and few pairs, got 0"),
+        ({"vectors": torch.zeros(33, 384)}, "self_test: expected 1 to 32 texts and few pairs, got 33"),
+        ({"vectors": torch.zeros(4, 12)}, r"self_test.vectors: expected torch.float32\[4, 384\], got .*\[4, 12\]"),
+        ({"vectors": torch.tensor(1.0)}, "self_test: expected 1 to 32 texts"),
+        ({"match_scores": torch.zeros(3, 3)}, "self_test.match_scores: expected torch.float32"),
+        ({"rank_scores": torch.zeros(5)}, "self_test.rank_scores: expected torch.float64"),
+        ({"pair_items": torch.zeros(2, dtype=torch.int64)}, "self_test.rank_scores: expected torch.float64.2.|offsets"),
+        ({"pair_items": torch.zeros(10**6, dtype=torch.int64)}, "few pairs, got 32 and 1,000,000"),
+        ({"pair.match_raw": torch.zeros(3)}, "self_test.pair.match_raw: expected torch.float32"),
+        ({"pair.unheard_of": torch.zeros(3)}, "got 'pair.unheard_of' missing or too many"),
+    ],
+)  # fmt: skip
+def test_arrays_that_do_not_fit_are_refused(folder: Path, changes: dict[str, torch.Tensor], words: str) -> None:
+    changed_sample(folder, lambda sample: sample.update(changes))
+    with pytest.raises(DataError, match=rf"^bundle\..*({words})"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["vectors", "match_scores", "rank_scores"])
+def test_numbers_that_are_not_finite_are_refused(folder: Path, name: str) -> None:
+    def change(sample: dict[str, torch.Tensor]) -> None:
+        sample[name].view(-1)[3] = torch.nan
+
+    changed_sample(folder, change)
+    with pytest.raises(DataError, match=rf"self_test.{name}: expected finite numbers"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["pair_offsets", "pair_items", "vectors", "rank_scores", "pair.item_age"])
+def test_a_missing_array_is_refused(folder: Path, name: str) -> None:
+    def remove(sample: dict[str, torch.Tensor]) -> None:
+        del sample[name]
+
+    changed_sample(folder, remove)
+    with pytest.raises(DataError, match=r"^bundle\.self_test.*: expected "):
         load_bundle(folder)

