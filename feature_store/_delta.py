@@ -190,11 +190,8 @@ def until_committed(attempt: Callable[[], Result], *, uri: str = "") -> Result:
                 )
                 raise TimeoutError(message) from error
         except TableError:
-            if before is None:
-                n_retries_elsewhere += 1
-            is_settled = (
-                before == _log_files(uri) if before is not None else n_retries_elsewhere > _MAX_RETRIES_ELSEWHERE
-            )
+            n_failures += 1
+            is_settled = n_failures > _MAX_RETRIES_ELSEWHERE if before is None else before == _log_files(uri)
             if is_settled or time.monotonic() > deadline:
                 raise
         # No generator is passed in: the pause is not part of any result.
