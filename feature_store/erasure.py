@@ -11,7 +11,7 @@ from deltalake import DeltaTable
 
 from feature_store._delta import LOG_RETENTION, ONLY_NEXT_VERSION, TABLE_SETTINGS, LocalTable, local_folder
 from feature_store.data_errors import DataError
-from feature_store.noted_digests import LOG_FOLDER
+from feature_store.noted_digests import LOG_FOLDER, log_version
 
 _ACTIVE_WRITER_H = 1
 """On an object store, uncommitted files younger than this (hours) may belong to a running writer."""
@@ -70,9 +70,9 @@ def walk(folder: Path) -> Iterator[Path]:
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
 
 
-def is_obsolete(name: str, table: LocalTable) -> bool:
-    """Whether the table's version neither refers to this data or log file nor needs it to be opened."""
-    return name not in table.file_names() and _is_obsolete(name, table.version())
+def is_data_or_log(name: str) -> bool:
+    """Whether a finished file below a table's folder is data, a log entry or a checkpoint."""
+    return log_version(name) >= 0 or (not name.startswith(LOG_FOLDER) and name.endswith(".parquet"))
 
 
 def _is_obsolete(name: str, version: int) -> bool:

@@ -213,6 +213,14 @@ class Store:
         """The noted digests of each table's files; empty on an object store, which checks what it holds itself."""
         return dict(self._digests)
 
+    def file_names(self, table: Table) -> list[str]:
+        """Names of the newest version's files below the table's folder; empty without a table, or on an object store.
+
+        Raises DataError if the table's log is not as it was written.
+        """
+        delta = self._delta(table)
+        return delta.file_names() if isinstance(delta, LocalTable) and table in self._digests else []
+
     def _read(self, table: Table, version: int | None) -> pl.DataFrame:
         delta = self._delta(table)
         _check_version(table, version, delta)
@@ -278,7 +286,8 @@ class Store:
         """Raises DataError if a file of the open version is not as it was written."""
         if isinstance(delta, LocalTable) and table in self._digests:
             digests = self._digests[table]
-            digests.check(delta.file_names(), digests.noted())
+            with failures(self._uri(table)):
+                digests.check(delta.file_names(), digests.noted())
 
     def _steadily(self, table: Table, attempt: Callable[[], Result]) -> Result:
         """What `attempt` returns; repeated while another process commits or removes older files in between."""
