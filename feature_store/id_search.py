@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -79,10 +79,12 @@ class IdSearch:
         return False
 
 
-def leftovers(folder: Path, tables: dict[Path, LocalTable], search: IdSearch) -> Iterator[Path]:
+def leftovers(
+    folder: Path, tables: dict[Path, LocalTable], search: IdSearch, *, left_out: Sequence[Path] = ()
+) -> Iterator[Path]:
     """Files of the store that hold the id, except those that its tables now consist of.
 
-    `tables` are the open tables by folder. What they consist of was written after the id was removed: if it holds the
+    `tables` are the open tables by folder; folders in `left_out` are not searched. What the tables consist of was written after the id was removed: if it holds the
     id, that is new data.
     """
     in_use = set[Path]()
@@ -93,7 +95,9 @@ def leftovers(folder: Path, tables: dict[Path, LocalTable], search: IdSearch) ->
         in_use |= {root / name for name in table.file_names()}
         in_use.add(root / DIGESTS_FILE)
     for path in walk(folder):
-        if path not in in_use and not path.is_symlink() and search.is_in(path):
+        if path in in_use or path.is_symlink() or any(path.is_relative_to(other) for other in left_out):
+            continue
+        if search.is_in(path):
             yield path
 
 

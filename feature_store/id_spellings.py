@@ -14,7 +14,7 @@ LONG_ID = 5
 
 _MAX_NUMBER_CHARS = 100
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
-_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[,. _'\u2019]\d{3})+")
+_GROUPED = re.compile(r"(?<!\d)\d{1,3}(?:[,. _'\u2019]\d{3})+(?!\d)")
 _NOT_DIGITS = re.compile(r"[^\d+-]")
 _SEPARATORS = re.compile(r"[,;|\t]")
 _BETWEEN_WORDS = re.compile(r"[\s,;|\"'`()\[\]{}<>=:/\\]+")
@@ -62,7 +62,7 @@ class IdSpellings:
             return False
         if self.is_long and self._as_word.search(text):
             return True
-        words = _SEPARATORS.split(raw) + _BETWEEN_WORDS.split(raw)
+        words = [*_SEPARATORS.split(raw), *_BETWEEN_WORDS.split(raw), *_GROUPED.findall(text)]
         return any(self._equals(_plain(word)) for word in words)
 
     def _equals(self, text: str) -> bool:

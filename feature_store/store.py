@@ -344,7 +344,8 @@ class Store:
                 self._commit(table, remove_history)
                 n_removed[table.name] = change.n_rows
         if folder is not None:
-            self._remove_leftovers(folder, search)
+            erased = [table for table in TABLES if table.name in n_removed]
+            self._remove_leftovers(folder, erased, search)
         return Forgotten(column, n_removed, mentions)
 
     def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
@@ -357,17 +358,21 @@ class Store:
             mentions |= {f"{table.name}.{name}": n for name, n in search.mentions(rows).items()}
         return mentions
 
-    def _remove_leftovers(self, folder: Path, search: IdSearch) -> None:
-        """Searches all files for the id, and erases again what writers that were running have left."""
+    def _remove_leftovers(self, folder: Path, erased: list[Table], search: IdSearch) -> None:
+        """Searches the files for the id, and erases again what writers that were running have left.
+
+        A table without the column is left out: its older versions stay readable.
+        """
+        others = [folder / table.name for table in TABLES if table not in erased]
         left: list[Path] = []
         for number in range(_SEARCH_ROUNDS):
-            tables = {folder / table.name: self._delta(table) for table in TABLES}
+            tables = {folder / table.name: self._delta(table) for table in erased}
             opened = {root: delta for root, delta in tables.items() if isinstance(delta, LocalTable)}
-            left = list(leftovers(folder, opened, search))
+            left = list(leftovers(folder, opened, search, left_out=others))
             if not left and (number > 0 or not any(_is_written_to(root) for root in opened)):
                 return
             time.sleep(_OTHER_WRITERS_S)
-            for table in TABLES:
+            for table in erased:
                 root = folder / table.name
                 if any(path.is_relative_to(root) for path in left):
                     self._commit(table, remove_history)
