@@ -84,8 +84,8 @@ def leftovers(
 ) -> Iterator[Path]:
     """Files of the store that hold the id, except those that its tables now consist of.
 
-    `tables` are the open tables by folder; folders in `left_out` are not searched. What the tables consist of was written after the id was removed: if it holds the
-    id, that is new data.
+    `tables` are the open tables by folder; folders in `left_out` are not searched. What the tables consist of was
+    written after the id was removed: if it holds the id, that is new data.
     """
     in_use = set[Path]()
     for root, table in tables.items():

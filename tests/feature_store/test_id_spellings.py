@@ -30,7 +30,7 @@ from feature_store.id_spellings import IdSpellings
         "b'70000007'",
         "70,000,007",
         "70 000 007",
-        "７００００００７",
+        "".join(chr(0xFF10 + int(digit)) for digit in "70000007"),
         "\\u0037\\u0030000007",
         "7%30000007",
         "user 70000007, again",
