@@ -21,15 +21,15 @@ from feature_store.forked_process import refuse_forked
 
 Result = TypeVar("Result")
 
-_ONLY_NEXT_VERSION = CommitProperties(max_commit_retries=0)
+ONLY_NEXT_VERSION = CommitProperties(max_commit_retries=0)
 """By default Delta rebases an append onto commits made in between; then two writers could both add the same row."""
 
-_LOG_RETENTION = "delta.logRetentionDuration"
-_TABLE_SETTINGS = {_LOG_RETENTION: "interval 36500 days"}
+LOG_RETENTION = "delta.logRetentionDuration"
+TABLE_SETTINGS = {LOG_RETENTION: "interval 36500 days"}
 """Delta drops old versions after 30 days by default; a model refers to its training version for longer."""
 
-_ACTIVE_WRITER_H = 1
-"""Uncommitted files younger than this (hours) may belong to a running writer."""
+_MAX_RETRIES_ELSEWHERE = 3
+"""Retries after a failed read of an object store, where it cannot be seen whether another process changed the table."""
 
 _UNSAFE_IN_PATHS = frozenset('%?*[]{}|^\\"<>#`')
 
@@ -38,9 +38,13 @@ _MAX_PAUSE_S = 1.0
 _GIVE_UP_AFTER_S = 120.0
 
 
+class TableError(DataError):
+    """A table that could not be read or written, for whatever reason the libraries give."""
+
+
 @contextmanager
 def failures(uri: str) -> Iterator[None]:
-    """Turns library errors (damaged table, full disk, lost drive) into one DataError.
+    """Turns library errors (damaged table, full disk, lost drive) into one TableError.
 
     CommitFailedError passes through: another writer committed first, and the caller retries.
     """
@@ -53,7 +57,7 @@ def failures(uri: str) -> Iterator[None]:
             raise
         cause = redact(str(error), addresses=[uri]).partition("\n")[0].rstrip(".")
         remedy = "Check disk space, permissions and the network; restore a damaged store from a backup."
-        raise DataError(
+        raise TableError(
             f"store: expected a readable and writable table at {without_secrets(uri)!r}, got an error ({cause}). "
             f"{remedy}"
         ) from cause_without_secrets(error, addresses=[uri])
@@ -76,6 +80,20 @@ class LocalTable(DeltaTable):
             remedy = "Restore the table's log from a backup: it was edited."
             raise DataError(f"store: expected files inside {str(root)!r}, got {outside[0]!r}. {remedy}")
         return paths
+
+    def file_names(self) -> list[str]:
+        """This version's files by their names below the table's folder, which must be a local one."""
+        root = Path(unquote(self.table_uri.removeprefix("file://"))).resolve()
+        # Not the path resolved as a whole: a file that is a link keeps its own name.
+        in_full = [Path(path).parent.resolve() / Path(path).name for path in self.file_uris()]
+        return [path.relative_to(root).as_posix() for path in in_full]
+
+
+def local_folder(uri: str) -> Path | None:
+    """The folder of a table's URI or path; None on an object store."""
+    if "://" in uri and not uri.startswith("file://"):
+        return None
+    return Path(unquote(uri.removeprefix("file://")) if uri.startswith("file://") else uri)
 
 
 def table_root(path: str | Path) -> str:
@@ -106,7 +124,7 @@ def create_table(uri: str, schema: dict[str, pl.DataType], *, storage_options: d
     refuse_forked()
     empty = pl.DataFrame(schema=schema)
     try:
-        write_deltalake(uri, empty, mode="error", configuration=_TABLE_SETTINGS, storage_options=storage_options)
+        write_deltalake(uri, empty, mode="error", configuration=TABLE_SETTINGS, storage_options=storage_options)
     except DeltaError:
         # Lost the race against another process: the table exists now.
         if DeltaTable.is_deltatable(uri, storage_options):
@@ -131,12 +149,12 @@ def scan(table: DeltaTable, schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
 
 def append(table: DeltaTable, rows: pl.DataFrame) -> None:
     """Adds rows, and any new columns, in one commit. CommitFailedError if the table has changed since it was opened."""
-    write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=_ONLY_NEXT_VERSION)
+    write_deltalake(table, rows, mode="append", schema_mode="merge", commit_properties=ONLY_NEXT_VERSION)
 
 
 def replace(table: DeltaTable, rows: pl.DataFrame) -> None:
     """Replaces the whole content, dtypes included, in one commit. Raises as `append` does."""
-    write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=_ONLY_NEXT_VERSION)
+    write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=ONLY_NEXT_VERSION)
 
 
 def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
@@ -147,44 +165,26 @@ def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
         source_alias="given",
         target_alias="stored",
         merge_schema=True,
-        commit_properties=_ONLY_NEXT_VERSION,
+        commit_properties=ONLY_NEXT_VERSION,
     )
     merge.when_matched_update_all().when_not_matched_insert_all().execute()
 
 
-def erase_history(table: DeltaTable) -> None:
-    """Removes all files and log entries of earlier versions from disk.
+def until_committed(attempt: Callable[[], Result], *, uri: str = "") -> Result:
+    """Returns what `attempt` returns; repeats it, reading included, whenever another process got in between.
 
-    The log holds the minimum and maximum of every file's columns, so forgetting has to erase it too. The table stays
-    valid if the call is killed at any point; calling it again finishes the work. Raises as `append` does: reopen the
-    table and repeat. Uncommitted files of killed writers are removed once they are an hour old, because a younger one
-    may belong to a running writer.
-    """
-    # First the files that older versions refer to, then those that no version refers to.
-    table.vacuum(retention_hours=0, dry_run=False, enforce_retention_duration=False, full=False)
-    table.vacuum(retention_hours=_ACTIVE_WRITER_H, dry_run=False, enforce_retention_duration=False, full=True)
-    table.update_incremental()
-    # Log entries are only removed once they are older than the retention, so the retention is zero while we clean up.
-    table.alter.set_table_properties({_LOG_RETENTION: "interval 0 seconds"})
-    try:
-        table.update_incremental()
-        table.create_checkpoint()
-        table.cleanup_metadata()
-    finally:
-        table.alter.set_table_properties(_TABLE_SETTINGS)
-
-
-def until_committed(attempt: Callable[[], Result]) -> Result:
-    """Returns what `attempt` returns; repeats it, reading included, whenever another writer committed first.
-
-    Pauses between attempts grow and are random, so that two colliding writers do not collide again.
+    That is, when another writer committed first, or when reading the table at `uri` failed while another process
+    removed its older files. Pauses between attempts grow and are random, so that two colliding writers do not collide
+    again.
 
     Raises:
         TimeoutError: other writers kept committing first for two minutes.
     """
     deadline = time.monotonic() + _GIVE_UP_AFTER_S
     pause_s = _FIRST_PAUSE_S
+    n_failures = 0
     while True:
+        before = _log_files(uri)
         try:
             return attempt()
         except CommitFailedError as error:
@@ -194,6 +194,22 @@ def until_committed(attempt: Callable[[], Result]) -> Result:
                     "Use fewer writers or larger appends; this call changed nothing and can be repeated."
                 )
                 raise TimeoutError(message) from error
+        except TableError:
+            n_failures += 1
+            is_settled = n_failures > _MAX_RETRIES_ELSEWHERE if before is None else before == _log_files(uri)
+            if is_settled or time.monotonic() > deadline:
+                raise
         # No generator is passed in: the pause is not part of any result.
         time.sleep(random.uniform(0.5, 1.0) * pause_s)
         pause_s = min(2 * pause_s, _MAX_PAUSE_S)
+
+
+def _log_files(uri: str) -> set[str] | None:
+    """The names in a table's log; None on an object store, where they cannot be listed."""
+    folder = local_folder(uri)
+    if folder is None:
+        return None
+    try:
+        return set(os.listdir(folder / "_delta_log"))
+    except OSError:
+        return set()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class Forgotten:
     """user_id or item_id."""
     n_removed: dict[str, int]
     """Rows removed per table, for the existing tables that have the column, and for `rejected`."""
+    mentions: dict[str, int] = field(default_factory=dict)
+    """Rows of others that mention the id and stay, by `table.column`, such as a description that names an item."""
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 
 import polars as pl
 
+from feature_store.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
 from feature_store.schema import REJECTED, Checked
 
@@ -41,9 +42,26 @@ def rejected_rows(checked: Checked) -> pl.DataFrame:
 
 
 def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series:
-    """Boolean mask of the rows of `rejected` that contain this user or item."""
-    cells = [json.loads(row).get(column) for row in rejected["row"]]
-    return pl.Series([cell is not None and str(cell) == str(value) for cell in cells], dtype=pl.Boolean)
+    """Boolean mask of the rows of `rejected` that contain this user or item, in any spelling and any cell.
+
+    `column` is user_id or item_id. `IdSpellings` has the rules. A short id may well be a user's and an item's, so for
+    one the other of the two columns does not count.
+    """
+    spellings = IdSpellings(value)
+    left_out = "" if spellings.is_long else ({"user_id", "item_id"} - {column}).pop()
+    found = [
+        spellings.occur_in(_cells(row, left_out)) or spellings.occur_in(reason, column="reason")
+        for row, reason in rejected.select("row", "reason").iter_rows()
+    ]
+    return pl.Series(found, dtype=pl.Boolean)
+
+
+def _cells(row: str, left_out: str) -> Any:
+    try:
+        cells = json.loads(row)
+    except ValueError:
+        return row  # not written by recmem
+    return {name: cell for name, cell in cells.items() if name != left_out} if isinstance(cells, dict) else cells
 
 
 def _content_hash(*parts: str) -> str:

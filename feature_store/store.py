@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import polars as pl
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError
 
 from feature_store._delta import (
+    LocalTable,
+    TableError,
     create_table,
     failures,
+    local_folder,
     open_table,
     scan,
     stored_schema,
@@ -22,11 +27,15 @@ from feature_store._delta import (
 )
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
+from feature_store.erasure import refuse_links
+from feature_store.id_search import IdSearch, leftovers
+from feature_store.noted_digests import TableDigests, log_versions, written_files
 from feature_store.receipts import Forgotten, Receipt
 from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.table_writes import (
     TableChange,
+    has_id,
     remove_history,
     remove_id,
     remove_rejected,
@@ -36,7 +45,12 @@ from feature_store.table_writes import (
     write_rejected,
 )
 
+Result = TypeVar("Result")
+
 _DIGEST_CHARS = 16
+_SEARCH_ROUNDS = 5
+_OTHER_WRITERS_S = 1.0
+"""After forgetting beside other writers (seconds): one that had read the table before may leave a file until then."""
 _NATIVE_IDS = frozenset(
     column.name for table in (ITEMS, EVENTS, IMPRESSIONS) for column in table.columns if column.parse is None
 )
@@ -60,6 +74,9 @@ class Store:
     def __init__(self, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> None:
         self.path = table_root(path)
         self._storage_options = dict(storage_options) if storage_options else None
+        folder = local_folder(self.path)
+        # An object store checks what it holds itself.
+        self._digests = {} if folder is None else {table: TableDigests(folder / table.name) for table in TABLES}
 
     @classmethod
     def create(cls, path: str | Path, *, storage_options: Mapping[str, str] | None = None) -> Store:
@@ -145,24 +162,10 @@ class Store:
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows of a table, by default of its newest version, in no particular order; empty if there is no table.
 
-        Raises DataError if there is no such version, or it was erased when a user or an item was forgotten.
+        Raises DataError if there is no such version, it was erased when a user or an item was forgotten, or a file is
+        not as it was written.
         """
-        delta = self._delta(table)
-        _check_version(table, version, delta)
-        if delta is None:
-            return pl.DataFrame(schema=table.schema(self._decided_dtypes(table)))
-        if version is None:
-            with failures(self._uri(table)):
-                return scan(delta, table.schema()).collect()
-        try:
-            delta.load_as_version(version)
-            return scan(delta, table.schema()).collect()
-        except (DeltaError, OSError, pl.exceptions.PolarsError) as error:
-            expected = "a version that can still be read"
-            remedy = "Forgetting a user or an item deletes old versions. Read the newest one."
-            raise DataError(
-                f"{table.name}.version: expected {expected}, got {version}, which is gone. {remedy}"
-            ) from error
+        return self._steadily(table, lambda: self._read(table, version))
 
     def items(self, version: int | None = None) -> pl.DataFrame:
         """`read(ITEMS)`: `item_id` and every column that items were appended with."""
@@ -182,7 +185,7 @@ class Store:
 
     def discard_rejected(self, content_hashes: Sequence[str]) -> int:
         """Removes rows from `rejected` that were corrected or are given up; returns how many there were."""
-        return self._commit(REJECTED, partial(remove_rejected, hashes=content_hashes)).n_rows
+        return self._commit(REJECTED, partial(remove_rejected, hashes=content_hashes), rewrites=True).n_rows
 
     def forget_user(self, user_id: object) -> Forgotten:
         """Removes every row of the user, rejected ones too, and the history of the tables that may still hold it.
@@ -213,12 +216,46 @@ class Store:
     def __repr__(self) -> str:
         return f"Store({without_secrets(self.path)!r})"
 
+    def digests(self) -> dict[Table, TableDigests]:
+        """The noted digests of each table's files; empty on an object store, which checks what it holds itself."""
+        return dict(self._digests)
+
+    def file_names(self, table: Table) -> list[str]:
+        """Names of the newest version's files below the table's folder; empty without a table, or on an object store.
+
+        Raises DataError if the table's log is not as it was written.
+        """
+        delta = self._delta(table)
+        return delta.file_names() if isinstance(delta, LocalTable) and table in self._digests else []
+
+    def _read(self, table: Table, version: int | None) -> pl.DataFrame:
+        delta = self._delta(table)
+        _check_version(table, version, delta)
+        if delta is None:
+            return pl.DataFrame(schema=table.schema(self._decided_dtypes(table)))
+        if version is None:
+            self._check_files(table, delta)
+            with failures(self._uri(table)):
+                return scan(delta, table.schema()).collect()
+        try:
+            with failures(self._uri(table)):
+                delta.load_as_version(version)
+            self._check_files(table, delta)
+            with failures(self._uri(table)):
+                return scan(delta, table.schema()).collect()
+        except TableError as error:
+            expected = "a version that can still be read"
+            remedy = "Forgetting a user or an item deletes old versions. Read the newest one."
+            raise TableError(
+                f"{table.name}.version: expected {expected}, got {version}, which is gone. {remedy}"
+            ) from error
+
     def _uri(self, table: Table) -> str:
         return f"{self.path}/{table.name}"
 
     def _create(self) -> bool:
         try:
-            return create_table(self._uri(REJECTED), REJECTED.schema(), storage_options=self._storage_options)
+            return self._create_table(REJECTED, REJECTED.schema())
         except (DeltaError, OSError) as error:
             cause = redact(str(error), addresses=[self.path]).partition("\n")[0]
             got = f"{without_secrets(self.path)!r} ({cause})"
@@ -226,8 +263,43 @@ class Store:
             reason = cause_without_secrets(error, addresses=[self.path])
             raise DataError(f"store.path: expected a folder that can be written, got {got}. {remedy}") from reason
 
+    def _create_table(self, table: Table, schema: dict[str, pl.DataType]) -> bool:
+        is_new = create_table(self._uri(table), schema, storage_options=self._storage_options)
+        if is_new:
+            self._note(table, range(1))
+        return is_new
+
+    def _note(self, table: Table, versions: range) -> None:
+        """Notes the digests of the files that these commits of ours have written."""
+        digests = self._digests.get(table)
+        if digests is not None:
+            digests.note(name for version in versions for name in written_files(digests.folder, version))
+
     def _delta(self, table: Table) -> DeltaTable | None:
-        return open_table(self._uri(table), storage_options=self._storage_options)
+        """The newest version. Raises DataError if its log is not as it was written."""
+        return self._steadily(table, lambda: self._open(table))
+
+    def _open(self, table: Table) -> DeltaTable | None:
+        digests = self._digests.get(table)
+        if digests is None:
+            return open_table(self._uri(table), storage_options=self._storage_options)
+        noted = digests.noted()
+        digests.check_log(noted)
+        delta = open_table(self._uri(table), storage_options=self._storage_options)
+        if delta is not None:
+            digests.check_newest(delta.version(), noted)
+        return delta
+
+    def _check_files(self, table: Table, delta: DeltaTable) -> None:
+        """Raises DataError if a file of the open version is not as it was written."""
+        if isinstance(delta, LocalTable) and table in self._digests:
+            digests = self._digests[table]
+            with failures(self._uri(table)):
+                digests.check(delta.file_names(), digests.noted())
+
+    def _steadily(self, table: Table, attempt: Callable[[], Result]) -> Result:
+        """What `attempt` returns; repeated while another process commits or removes older files in between."""
+        return until_committed(attempt, uri=self._uri(table))
 
     def _tables(self) -> dict[str, DeltaTable]:
         found = ((table.name, self._delta(table)) for table in TABLES)
@@ -235,17 +307,24 @@ class Store:
 
     def _decided_dtypes(self, table: Table) -> dict[str, pl.DataType]:
         """Dtypes that earlier appends decided: all of the table's own or, for a new table, those of ids elsewhere."""
-        own = self._delta(table)
+        own = self._stored_schema(table)
         if own is not None:
-            return stored_schema(own)
-        schemas = [stored_schema(other) for other in self._tables().values()]
+            return own
+        schemas = [schema for other in TABLES if (schema := self._stored_schema(other)) is not None]
         return {name: dtype for schema in schemas for name, dtype in schema.items() if name in _NATIVE_IDS}
+
+    def _stored_schema(self, table: Table) -> dict[str, pl.DataType] | None:
+        def attempt() -> dict[str, pl.DataType] | None:
+            delta = self._open(table)
+            return None if delta is None else stored_schema(delta)
+
+        return self._steadily(table, attempt)
 
     def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
         checked = self.check(table, frame)
         if checked.kept.height and self._delta(table) is None:
             with failures(self._uri(table)):
-                create_table(self._uri(table), dict(checked.kept.schema), storage_options=self._storage_options)
+                self._create_table(table, dict(checked.kept.schema))
             # Another writer may have created it first, with ids of another dtype.
             checked = self.check(table, frame)
         return checked
@@ -254,28 +333,88 @@ class Store:
         """Commits the valid rows; None if the table does not exist yet and there is nothing to write."""
         if checked.kept.height:
             write = _WRITES[checked.table]
-            return self._commit(checked.table, lambda delta: write(delta, checked.kept))
+            rewrites = checked.table is ITEMS
+            return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())
 
     def _forget(self, column: str, value: object) -> Forgotten:
+        folder = local_folder(self.path)
+        if folder is not None:
+            refuse_links(folder)
+        search = IdSearch(value)
+        mentions = self._mentions(column, value, search)
         n_removed = {}
         for table in TABLES:
             if self._delta(table) is not None and (table is REJECTED or column in table.schema()):
-                change = self._commit(table, partial(remove_id, table=table, column=column, value=value))
+                remove = partial(remove_id, table=table, column=column, value=value)
+                change = self._commit(table, remove, rewrites=True)
                 self._commit(table, remove_history)
                 n_removed[table.name] = change.n_rows
-        return Forgotten(column, n_removed)
+        if folder is not None:
+            erased = [table for table in TABLES if table.name in n_removed]
+            self._remove_leftovers(folder, erased, search)
+        return Forgotten(column, n_removed, mentions)
 
-    def _commit(self, table: Table, write: Callable[[DeltaTable], TableChange]) -> TableChange:
+    def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
+        """Rows of others that mention the id, by table.column."""
+        mentions = {}
+        for table in (ITEMS, EVENTS, IMPRESSIONS):
+            rows = self.read(table)
+            if column in rows.columns:
+                rows = rows.filter(~has_id(rows, column, value))
+            mentions |= {f"{table.name}.{name}": n for name, n in search.mentions(rows).items()}
+        return mentions
+
+    def _remove_leftovers(self, folder: Path, erased: list[Table], search: IdSearch) -> None:
+        """Searches the files for the id, and erases again what writers that were running have left.
+
+        A table without the column is left out: its older versions stay readable.
+        """
+        others = [folder / table.name for table in TABLES if table not in erased]
+        left: list[Path] = []
+        for number in range(_SEARCH_ROUNDS):
+            tables = {folder / table.name: self._delta(table) for table in erased}
+            opened = {root: delta for root, delta in tables.items() if isinstance(delta, LocalTable)}
+            left = list(leftovers(folder, opened, search, left_out=others))
+            if not left and (number > 0 or not any(_is_written_to(root) for root in opened)):
+                return
+            time.sleep(_OTHER_WRITERS_S)
+            for table in erased:
+                root = folder / table.name
+                if any(path.is_relative_to(root) for path in left):
+                    self._commit(table, remove_history)
+        if left:
+            names = ", ".join(repr(path.relative_to(folder).as_posix()) for path in left[:_SEARCH_ROUNDS])
+            expected = f"no file in {self.path!r} that holds the id"
+            remedy = "The rows are removed. Delete these files if recmem did not write them, or repeat the call."
+            raise DataError(f"store: expected {expected}, got {names}. {remedy}")
+
+    def _commit(
+        self, table: Table, write: Callable[[DeltaTable], TableChange], *, rewrites: bool = False
+    ) -> TableChange:
+        """Repeats `write` until it commits. `rewrites`: it writes stored rows anew, so they are checked first."""
+
         def attempt() -> TableChange:
-            delta = self._delta(table)
+            delta = self._open(table)
             if delta is None:
                 raise DataError(f"store.{table.name}: expected a table, got none yet. Append rows to it first.")
+            if rewrites:
+                self._check_files(table, delta)
+            read = delta.version()
             with failures(self._uri(table)):
-                return write(delta)
+                change = write(delta)
+                self._note(table, range(read + 1, delta.version() + 1))
+            return change
 
-        return until_committed(attempt)
+        return self._steadily(table, attempt)
+
+
+def _is_written_to(folder: Path) -> bool:
+    """Whether another writer has committed since the table's history was erased."""
+    versions = log_versions(folder)
+    checkpoint = min((version for name, version in versions.items() if "checkpoint" in name), default=0)
+    return max(versions.values(), default=0) > checkpoint
 
 
 def _check_version(table: Table, version: int | None, delta: DeltaTable | None) -> None:

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 import polars as pl
 from deltalake import DeltaTable
 
-from feature_store._delta import append, erase_history, replace, scan, stored_schema, upsert
+from feature_store._delta import append, replace, scan, stored_schema, upsert
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
+from feature_store.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
@@ -73,7 +74,7 @@ def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:
 def remove_id(delta: DeltaTable, *, table: Table, column: str, value: object) -> TableChange:
     """Removes every row of a user or an item; from `rejected`, the rows that mention it."""
     rows = pl.scan_delta(delta).collect()
-    is_removed = mentions_id(rows, column, value) if table is REJECTED else _has_id(rows, column, value)
+    is_removed = mentions_id(rows, column, value) if table is REJECTED else has_id(rows, column, value)
     return _remove(delta, rows, is_removed)
 
 
@@ -87,6 +88,13 @@ def remove_history(delta: DeltaTable) -> TableChange:
     """Removes all versions but the newest from disk."""
     erase_history(delta)
     return TableChange(0, delta.version())
+
+
+def has_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
+    """Boolean mask of the rows of this user or item, whose id is spelled exactly so."""
+    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
+    # An id that the column's dtype cannot hold is in no row.
+    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
 
 
 def not_stored(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ...], *, within: str) -> pl.DataFrame:
@@ -113,12 +121,6 @@ def _remove(delta: DeltaTable, rows: pl.DataFrame, is_removed: pl.Series) -> Tab
     if is_removed.any():
         replace(delta, rows.filter(~is_removed))
     return TableChange(int(is_removed.sum()), delta.version())
-
-
-def _has_id(rows: pl.DataFrame, column: str, value: object) -> pl.Series:
-    (wanted,) = parse_ids(pl.Series(column, [value]), rows.schema[column])[0]
-    # An id that the column's dtype cannot hold is in no row.
-    return rows[column].eq_missing(wanted) if wanted is not None else rows[column].is_in([])
 
 
 def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import polars as pl
@@ -12,11 +12,13 @@ import polars as pl
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import parse_ids
+from feature_store.erasure import refuse_links
+from feature_store.receipts import Forgotten
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
+from recmem.audit.item_texts import cached_texts_of
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import local_bundle, registered_versions, tracking_at
-from recmem.text.item_text import item_text
+from recmem.serving.registry import NoRegistryError, local_bundle, registered_versions, tracking_at
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
 
@@ -29,13 +31,17 @@ class ForgetReceipt:
     rows: dict[str, int]
     """Number of removed rows, by table."""
     vectors: int
-    """Number of removed text vectors: of the item's text, unless another item has the same text."""
+    """Number of removed text vectors: of the item's texts, earlier ones too, unless another item has the same text."""
     models: tuple[str, ...]
     """Registered models that were trained on these rows, or may have been."""
     note: str = ""
     """Why the models could not be looked up; empty if they could."""
     online: int | None = None
     """Number of entries removed from shared memories; None if none were named."""
+    registered_models: str = ""
+    """How many registered models were checked, or "not checked" and why."""
+    mentions: dict[str, int] = field(default_factory=dict)
+    """Rows of others that mention the id and stay, by `table.column`, such as a description that names an item."""
 
     def to_json(self) -> str:
         """The receipt as a JSON object."""
@@ -51,30 +57,66 @@ def forget_user(
     models that were trained on the user are looked up at `tracking_uri`, by default where MLflow is set to track.
     """
     with tracking_at(tracking_uri):
-        models, note = _trained_on(store, "user_id", user_id)
+        looked_up = _trained_on(store, "user_id", user_id)
     online = _of_store(online, store)
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
         n_online = online.forget_user(str(user_id), rows)
-    removed = store.forget_user(user_id).n_removed
+    forgotten = store.forget_user(user_id)
     _republish(store, online)
-    return ForgetReceipt("user", removed, 0, models, note, n_online)
+    return _receipt("user", forgotten, 0, looked_up, n_online)
 
 
 def forget_item(
     store: Store, item_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
 ) -> ForgetReceipt:
-    """As `forget_user`, for an item. The vector of its text is removed too, unless another item has the same text."""
+    """As `forget_user`, for an item. The vectors of its texts, earlier ones too, are removed as well.
+
+    A vector stays if another item has the same text.
+    """
     with tracking_at(tracking_uri):
-        models, note = _trained_on(store, "item_id", item_id)
-    texts = _own_texts(store.items(), item_id)
+        looked_up = _trained_on(store, "item_id", item_id)
+    if "://" not in store.path:
+        refuse_links(Path(store.path))
+    texts = cached_texts_of(store, item_id)
     online = _of_store(online, store)
     n_online = None if online is None else online.forget_item(str(item_id))
-    removed = store.forget_item(item_id).n_removed
+    # Before the rows, since a repeated call could no longer tell the earlier texts; and after them, because a process
+    # that still had the item may have encoded its text again.
+    n_vectors = _forget_texts(store, texts)
+    forgotten = store.forget_item(item_id)
+    n_vectors += _forget_texts(store, texts)
     _republish(store, online)
-    n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / VECTORS_FOLDER, texts)
-    return ForgetReceipt("item", removed, n_vectors, models, note, n_online)
+    return _receipt("item", forgotten, n_vectors, looked_up, n_online)
+
+
+@dataclass(frozen=True)
+class _LookedUp:
+    """What MLflow's registry says of the models that were trained on an id."""
+
+    models: tuple[str, ...] = ()
+    summary: str = ""
+    note: str = ""
+
+
+def _receipt(
+    what: str, forgotten: Forgotten, n_vectors: int, looked_up: _LookedUp, online: int | None
+) -> ForgetReceipt:
+    return ForgetReceipt(
+        what=what,
+        rows=forgotten.n_removed,
+        vectors=n_vectors,
+        models=looked_up.models,
+        note=looked_up.note,
+        online=online,
+        registered_models=looked_up.summary,
+        mentions=forgotten.mentions,
+    )
+
+
+def _forget_texts(store: Store, texts: Sequence[str]) -> int:
+    return forget_texts(Path(store.path) / VECTORS_FOLDER, texts) if texts else 0
 
 
 def _rows_of(
@@ -98,32 +140,26 @@ def _republish(store: Store, online: RedisMemories | None) -> None:
         online.publish_anew(store.events(), store.items()["item_id"].sort())
 
 
-def _own_texts(items: pl.DataFrame, item_id: object) -> Sequence[str]:
-    """The item's text, unless another item has the same."""
-    texts = items.select("item_id").with_columns(item_text(items))
-    (wanted,) = parse_ids(pl.Series("item_id", [item_id]), items.schema["item_id"])[0]
-    own = texts.filter(pl.col("item_id").eq_missing(pl.lit(wanted, items.schema["item_id"])))
-    others = texts.join(own, on="item_id", how="anti")
-    return own.join(others, on="text", how="anti")["text"].to_list()
-
-
-def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ...], str]:
-    """Registered models trained on rows of this id, and why they could not be looked up, if so."""
+def _trained_on(store: Store, column: str, value: object) -> _LookedUp:
+    """Registered models trained on rows of this id, or why they could not be looked up."""
     try:
         versions = registered_versions()
+    except NoRegistryError as error:
+        return _LookedUp((), "not checked, no tracking database given", str(error))
     except (DataError, ImportError) as error:
-        return (), str(error)
+        return _LookedUp((), "not checked, the registry cannot be read", str(error))
     models = []
     for uri, name in versions.items():
         try:
             with local_bundle(uri) as folder:
                 config = read_config(folder)
-        except DataError as error:
-            models.append(f"{name}, perhaps (it cannot be read: {str(error).partition('. ')[0]})")
+        except Exception as error:  # broad on purpose: whatever is wrong with one model, the others are looked at
+            cause = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
+            models.append(f"{name}, perhaps (it cannot be read: {cause})")
             continue
         if config.store == without_secrets(store.path):
             models += _named_if_trained(store, config.store_versions, column, value, name)
-    return tuple(models), ""
+    return _LookedUp(tuple(models), f"{len(versions):,} checked")
 
 
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:

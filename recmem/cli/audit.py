@@ -1,4 +1,4 @@
-"""`recmem audit`: are batch and online features equal, and does anything leak from the future?"""
+"""`recmem audit`: are batch and online features equal, does anything leak from the future, are the files intact?"""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
-from recmem.cli.error_handling import REFUSED
-from recmem.cli.options import ONLINE_TIMEOUT_S, ModelSource, StorePath
+from recmem.cli.error_handling import REFUSED, UsageError
+from recmem.cli.options import MODEL_HELP, ONLINE_TIMEOUT_S, StorePath
 
 if TYPE_CHECKING:
     import polars as pl
@@ -20,9 +20,13 @@ REDIS_EXPIRES_S = 86_400
 """Seconds after which Redis drops what an audit wrote, if the audit is killed: longer than an audit takes."""
 SHOWN = ("user_id", "timestamp", "item_id", "what")
 
+OptionalModel = Annotated[
+    str | None, typer.Option(metavar="PATH|URI", help=MODEL_HELP, show_default="only the files, with --files")
+]
+
 
 def audit(
-    model: ModelSource,
+    model: OptionalModel = None,
     store: StorePath = None,
     online: Annotated[
         str | None,
@@ -37,6 +41,12 @@ def audit(
     out: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Write all differences to this Parquet file.")
     ] = None,
+    files: Annotated[
+        bool, typer.Option("--files", help="Compare the store's files with what was written. Needs no --model.")
+    ] = False,
+    record: Annotated[
+        bool, typer.Option("--record", help="With --files: note the digests of files that have none, as they are now.")
+    ] = False,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed for sampling queries and times.")] = 0,
     moments: Annotated[int | None, typer.Option(min=1, hidden=True, help="Former name of --queries.")] = None,
 ) -> None:
@@ -48,8 +58,23 @@ def audit(
     Leaks: events after a time are dropped, or moved and exchanged. Memories, features and scores as of that time must
     not change.
 
+    Files (--files): every file of the store is compared with the digest that was noted when it was written.
+
     Any differences are shown, and the exit code is 1.
     """
+    if files:
+        _check_files(model, store, record=record)
+    elif record:
+        raise UsageError("--record: expected --files, got none. Digests are noted after the files were compared.")
+    if model is None and not files:
+        raise UsageError("--model: expected a model, or --files to check the store's files, got neither.")
+    if model is not None:
+        _check_model(model, store, online, queries=moments or queries, cuts=cuts, out=out, seed=seed)
+
+
+def _check_model(
+    model: str, store: str | None, online: str | None, *, queries: int, cuts: int, out: Path | None, seed: int
+) -> None:
     from uuid import uuid4
 
     import numpy as np
@@ -62,7 +87,6 @@ def audit(
     from recmem.audit.past_queries import PastQueries
     from recmem.dataset.shared_memories import RedisMemories
 
-    queries = moments or queries
     loaded = recmem.load(model, store=store)
     generator = np.random.default_rng(seed)
     chosen = PastQueries.sample(loaded.dataset, queries, generator)
@@ -94,6 +118,36 @@ def audit(
         say(f"Wrote all differences to {out}.")
     if len(replayed) or len(leaked):
         complain("Differences indicate a bug in recmem, or in code that replaces a part of it. Please report them.")
+        raise typer.Exit(REFUSED)
+
+
+def _check_files(model: str | None, store: str | None, *, record: bool) -> None:
+    from recmem.audit.store_files import check_files
+    from recmem.serving.bundle import read_config
+    from recmem.serving.model_store import open_store
+    from recmem.serving.registry import bundle_folder
+
+    trained = None if model is None or store is not None else read_config(bundle_folder(model)).store
+    opened = open_store(store, trained=trained)
+    if opened is None:
+        raise UsageError("--store: expected the store whose files to check, got none. Give --store or --model.")
+    found = check_files(opened, record=record)
+    n_without = len(found.without_digest)
+    n_wrong = len(found.changed) + len(found.missing)
+    say(f"Files: {found.n_unchanged:,} as written, {n_wrong:,} changed or missing, {n_without:,} without a digest.")
+    for name in found.changed:
+        complain(f"store: expected {name!r} as it was written, got other content. Restore it from a backup.")
+    for name in found.missing:
+        complain(f"store: expected {name!r}, got no such file. Restore it from a backup.")
+    for problem in found.problems:
+        complain(problem)
+    if found.n_damaged_notes:
+        complain(f"{found.n_damaged_notes:,} digests cannot be read any more; the files themselves are not affected.")
+    if n_without and record:
+        say(f"Noted the digests of {n_without:,} files as they are now.")
+    elif n_without:
+        say("Files of an older recmem or of another program have none; --record notes them as they are now.")
+    if not found.is_as_written:
         raise typer.Exit(REFUSED)
 
 

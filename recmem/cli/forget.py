@@ -48,8 +48,9 @@ def forget(
     """Delete a user or an item for good.
 
     Deletes its rows, old versions of the tables, cached text vectors and, with --online, its shared memories.
-    Afterwards no file of the store contains the id. Models keep what they have learned: the registered models that were
-    trained on this data are listed, so that you can retrain them. Files outside the store, such as scores, stay.
+    Afterwards every file of the store is searched: none contains the id. Models keep what they have learned: the
+    registered models that were trained on this data are listed, so that you can retrain them. Files outside the store,
+    such as scores, stay.
     """
     if (user is None) == (item is None):
         got = "neither" if user is None else "both"
@@ -86,7 +87,10 @@ def _show(receipt: ForgetReceipt) -> None:
         say(f"text vectors: {receipt.vectors:,} deleted.")
     if receipt.online is not None:
         say(f"shared memories: {receipt.online:,} entries deleted.")
+    say(f"registered models: {receipt.registered_models}.")
     for model in receipt.models:
         say(f"Trained on this data: {model}. Retrain, then delete that version.")
+    for column, n_rows in receipt.mentions.items():
+        complain(f"{column}: {n_rows:,} rows of others mention the id and stay. Correct them if they should not.")
     if receipt.note:
         complain(f"No models were checked: {receipt.note}")

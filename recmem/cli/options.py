@@ -13,13 +13,8 @@ from recmem.cli.error_handling import UsageError
 ONLINE_TIMEOUT_S = 30.0
 """Timeout for Redis where a command sends or reads much at once."""
 
-ModelSource = Annotated[
-    str,
-    typer.Option(
-        metavar="PATH|URI",
-        help="Bundle folder (OUT/bundle of a training run), or models:/recmem@champion in MLflow's registry.",
-    ),
-]
+MODEL_HELP = "Bundle folder (OUT/bundle of a training run), or models:/recmem@champion in MLflow's registry."
+ModelSource = Annotated[str, typer.Option(metavar="PATH|URI", help=MODEL_HELP)]
 StorePath = Annotated[
     str | None,
     typer.Option(

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from feature_store import DataError
 from feature_store.addresses import cause_without_secrets, redact
 from feature_store.atomic_files import remove_abandoned
 from recmem.serving.manifest import MANIFEST
 
+
+class NoRegistryError(DataError):
+    """MLflow's database is a file that does not exist."""
+
+
 REGISTRY = "models:/"
-_SQLITE = "sqlite:///"
+_GIVE_TRACKING = "Run the command again with --tracking, or with MLFLOW_TRACKING_URI set."
 _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 _COPY = "recmem-download-"
@@ -22,7 +29,7 @@ _COPY = "recmem-download-"
 
 @contextmanager
 def local_bundle(source: str | Path) -> Iterator[Path]:
-    """The folder that holds the bundle, for a `with` block. Of a model in the registry it is a copy, removed at the end.
+    """The folder that holds the bundle, for a `with` block; of a model in the registry a copy, removed at the end.
 
     Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
     DataError if there is no such model, or no bundle in it.
@@ -59,8 +66,13 @@ def registered_versions() -> dict[str, str]:
     found = {}
     try:
         client = MlflowClient()
-        for model in client.search_registered_models():
-            for version in client.search_model_versions(f"name = '{model.name}'"):
+        for model in _all_pages(client.search_registered_models):
+            try:
+                versions = list(_all_pages(partial(client.search_model_versions, f"name = '{model.name}'")))
+            except MlflowException:
+                found[f"{REGISTRY}{model.name}"] = f"{model.name} (its versions cannot be listed)"
+                continue
+            for version in versions:
                 names = [alias for alias, number in model.aliases.items() if str(number) == str(version.version)]
                 description = f"{model.name} version {version.version}"
                 if names:
@@ -95,19 +107,33 @@ def tracking_at(uri: str | None) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
-def _check_exists(uri: str) -> None:
-    """Raises DataError for a SQLite file that does not exist, because MLflow would create it."""
-    path = uri.removeprefix(_SQLITE).partition("?")[0]
-    if uri.startswith(_SQLITE) and not Path(path).is_file():
-        remedy = "Run the command again with --tracking, or with MLFLOW_TRACKING_URI set."
-        raise DataError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
+def _check_exists(uri: str, *, remedy: str = _GIVE_TRACKING) -> None:
+    """Raises NoRegistryError for a SQLite file that does not exist, because MLflow would create it."""
+    scheme, _, rest = uri.partition(":///")
+    path = rest.partition("?")[0]
+    if scheme.partition("+")[0] == "sqlite" and path != ":memory:" and not Path(path).is_file():
+        raise NoRegistryError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
+
+
+def _all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """All results of one of MLflow's searches, which answer in pages."""
+    token = None
+    while True:
+        page = search(page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 def _download(uri: str, folder: str) -> Path:
     """A copy of the model in the folder."""
+    import mlflow
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
+    for database in (mlflow.get_registry_uri(), mlflow.get_tracking_uri()):
+        _check_exists(database, remedy="Set MLFLOW_TRACKING_URI to the database or server of your training runs.")
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
     except (MlflowException, OSError, ValueError) as error:

@@ -93,10 +93,22 @@ class CachedEncoder:
         return cls(encoder, VectorCache(Path(store.path) / VECTORS_FOLDER, encoder.fingerprint, encoder.dim))
 
     def of_items(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
-        """Vectors of the store's item texts. Those that its cache lacks are encoded and added to it."""
+        """Vectors of the store's item texts. Those that its cache lacks are encoded and, if it is writable, added."""
         if self._cache is None:
             return self.of_texts(texts)
+        if not self._cache.is_writable:
+            return self._of_items_read_only(self._cache, texts)
         return exact_units(self._cache.get_or_encode(texts, self._encoder))
+
+    def _of_items_read_only(self, cache: VectorCache, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
+        known = list(dict.fromkeys(cache.known(texts)))
+        is_known = set(known)
+        missing = list(dict.fromkeys(text for text in texts if text not in is_known))
+        if not missing:
+            return exact_units(cache.get_or_encode(texts, self._encoder))
+        vectors = torch.cat([exact_units(cache.get_or_encode(known, self._encoder)), self.of_texts(missing)])
+        rows = {text: row for row, text in enumerate([*known, *missing])}
+        return vectors[torch.tensor([rows[text] for text in texts])]
 
     def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Vectors of callers' texts. They are kept in memory only, because scoring writes nothing to disk."""

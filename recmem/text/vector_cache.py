@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
@@ -110,6 +111,17 @@ class VectorCache:
             if missing:  # an encoder is loaded when it is first used
                 self._encode(missing, encoder, on_progress, flush_texts)
 
+    def known(self, texts: Sequence[str]) -> list[str]:
+        """Those of the texts whose vectors are in the cache."""
+        missing = self._missing({text_hash(text): text for text in texts})
+        return [text for text in texts if text_hash(text) not in missing]
+
+    @property
+    def is_writable(self) -> bool:
+        """Whether vectors can be added: the folder, or the one that it would be created in, can be written to."""
+        nearest = next(path for path in (self.folder, *self.folder.parents) if path.exists())
+        return os.access(nearest, os.W_OK | os.X_OK)
+
     def forget(self, texts: Sequence[str]) -> int:
         """Removes the texts' vectors from the disk, and returns how many distinct texts were there.
 
@@ -204,14 +216,22 @@ class VectorCache:
 
 def forget_texts(folder: str | Path, texts: Sequence[str]) -> int:
     """Removes the texts' vectors of every fingerprint in a cache's folder, and returns how many there were."""
-    n_forgotten = 0
+    return sum(cache.forget(texts) for cache in _caches(folder))
+
+
+def cached_texts(folder: str | Path, texts: Sequence[str]) -> list[str]:
+    """Those of the texts that have a vector of any fingerprint in a cache's folder."""
+    return sorted({text for cache in _caches(folder) for text in cache.known(texts)})
+
+
+def _caches(folder: str | Path) -> Iterator[VectorCache]:
+    """The caches of all fingerprints in a folder."""
     for own in sorted(Path(folder).glob("*/")):
         part = next(own.glob("part-*.parquet"), None)
         if part is not None:
             vector = pl.read_parquet_schema(part)["vector"]
             dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
-            n_forgotten += VectorCache(folder, own.name, dim).forget(texts)
-    return n_forgotten
+            yield VectorCache(folder, own.name, dim)
 
 
 def _chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:

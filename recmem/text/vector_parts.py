@@ -13,6 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.atomic_files import remove_abandoned
+from feature_store.data_errors import is_library_failure
 
 HASH_BYTES = 16
 """Length of a text's hash, and of a part's digest."""
@@ -82,8 +83,10 @@ class VectorParts:
             if schema != {"text_hash": pl.Binary, "vector": pl.Array(pl.Float16, self.dim)}:
                 raise self._damaged(part, f"columns {dict(schema)}")
             frame = pl.read_parquet(file, columns=list(schema) if with_vectors else ["text_hash"])
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise self._damaged(part, str(error)) from error
+        except BaseException as error:
+            if not is_library_failure(error):
+                raise
+            raise self._damaged(part, str(error).partition("\n")[0]) from error
         if with_vectors:
             hashes = frame.get_column("text_hash").to_list()
             vectors = frame.get_column("vector").to_numpy()
@@ -96,6 +99,26 @@ class VectorParts:
             f"cache: expected vectors of {self.dim} dimensions under fingerprint {self.fingerprint} in "
             f"{self.folder / part}, got {found}. Delete this file: its texts are encoded again when they are needed."
         )
+
+
+def damaged_parts(folder: Path) -> dict[str, bool]:
+    """Every part under a cache's folder by its name there, and whether it is damaged."""
+    found = {}
+    for path in sorted(folder.glob("*/part-*.parquet")):
+        fingerprint = path.parent.name
+        try:
+            vector = pl.read_parquet_schema(path)["vector"]
+            dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
+            VectorParts(folder, fingerprint, dim).vectors(path.name)
+            is_damaged = False
+        except FileNotFoundError:
+            continue  # another process has just written its vectors into a new part
+        except BaseException as error:
+            if not isinstance(error, ValueError | KeyError) and not is_library_failure(error):
+                raise
+            is_damaged = True
+        found[f"{fingerprint}/{path.name}"] = is_damaged
+    return found
 
 
 def text_hash(text: str) -> bytes:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 
 from feature_store import DataError, _delta
 
@@ -60,21 +60,6 @@ def test_a_replacement_may_change_dtypes_and_keeps_the_old_version(uri: str) -> 
     old = opened(uri)
     old.load_as_version(1)
     assert _delta.stored_schema(old)["pages"] == pl.Int64()
-
-
-def test_an_erased_history_leaves_the_newest_version_alone(uri: str) -> None:
-    _delta.append(opened(uri), ROWS)
-    _delta.replace(opened(uri), ROWS[:1])
-    _delta.erase_history(opened(uri))
-    assert _delta.scan(opened(uri), SCHEMA).collect().rows() == [("a", 1)]
-
-    def read_old() -> pl.DataFrame:
-        old = opened(uri)
-        old.load_as_version(1)
-        return pl.scan_delta(old).collect()
-
-    with pytest.raises((DeltaError, OSError, pl.exceptions.PolarsError)):
-        read_old()
 
 
 @pytest.mark.parametrize("path", ["s3://bucket/shop/", "s3://bucket/shop"])

@@ -12,7 +12,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, table_writes
+from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, erasure, id_search, table_writes
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(
@@ -113,19 +113,24 @@ def test_the_store_can_be_appended_to_and_read_after_forgetting(tmp_path: Path) 
     assert store.events(version).filter(pl.col("user_id") == USER).height == 1
 
 
-STEPS = ("vacuum", "create_checkpoint", "cleanup_metadata")
+STEPS: dict[str, tuple[object, str]] = {
+    "replace": (table_writes, "replace"),
+    "create_checkpoint": (DeltaTable, "create_checkpoint"),
+    "needed files": (_delta.LocalTable, "file_names"),
+    "first file": (erasure, "_unlink"),
+    "search": (id_search.IdSearch, "is_in"),
+}
 
 
-@pytest.mark.parametrize("step", ["replace", *STEPS])
+@pytest.mark.parametrize("step", STEPS)
 def test_a_killed_call_is_completed_by_the_next(tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, before = filled(tmp_path / "store"), filled(tmp_path / "other").events()
 
     def killed(*args: object, **kwargs: object) -> None:
         raise KeyboardInterrupt
 
-    where: tuple[object, str] = (DeltaTable, step) if step in STEPS else (table_writes, step)
     with monkeypatch.context() as patch:
-        patch.setattr(*where, killed)
+        patch.setattr(*STEPS[step], killed)
         with pytest.raises(KeyboardInterrupt):
             store.forget_user(USER)
     assert set(store.events()["user_id"]) <= {USER, "b", "c"}

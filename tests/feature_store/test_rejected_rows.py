@@ -51,4 +51,19 @@ def test_a_frame_without_a_bad_row_has_no_rejections() -> None:
 def test_rows_that_mention_a_user_or_an_item_are_found_in_their_text() -> None:
     assert mentions_id(REJECTIONS, "user_id", "u").to_list() == [False, False, True]
     assert mentions_id(REJECTIONS, "item_id", "i").to_list() == [True, False, False]
-    assert mentions_id(REJECTIONS, "session_id", "u").to_list() == [False, False, False]
+    assert mentions_id(REJECTIONS, "user_id", "i").to_list() == [False, False, False]
+
+
+def test_an_id_is_found_in_any_column_and_in_a_row_that_is_no_object() -> None:
+    rows = [
+        json.dumps({"user_id": None, "session_id": "70000007.0"}),
+        json.dumps({"user_id": 5, "item_id": " 70000007"}),
+        json.dumps({"line": "70000007;12;2024", "value": 1}),
+        json.dumps("70000007,broken"),
+        "70000007 is not even JSON",
+        json.dumps({"user_id": 70000008, "item_id": 12}),
+    ]
+    frame = pl.DataFrame(
+        {"table": "events", "reason": "-", "row": rows, "row_number": 0, "content_hash": "-"}, schema=REJECTED.schema()
+    )
+    assert mentions_id(frame, "user_id", 70000007).to_list() == [True] * 5 + [False]

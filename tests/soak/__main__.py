@@ -3,7 +3,17 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive, malformed_bundles, redis_losses
+from tests.soak import (
+    bit_flips,
+    concurrency,
+    forgetting,
+    full_disk,
+    fuzz,
+    kills,
+    lost_drive,
+    malformed_bundles,
+    redis_losses,
+)
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -30,6 +40,14 @@ losing_keys.add_argument("--seed", type=int, default=0)
 malforming = soaks.add_parser("malformed-bundles", description=malformed_bundles.__doc__)
 malforming.add_argument("--cases", type=int, default=500)
 malforming.add_argument("--seed", type=int, default=0)
+forgets = soaks.add_parser("forgetting", description=forgetting.__doc__)
+forgets.add_argument("--rounds", type=int, default=96)
+forgets.add_argument("--seconds", type=float, default=60)
+forgets.add_argument("--seed", type=int, default=0)
+flipping = soaks.add_parser("bit-flips", description=bit_flips.__doc__)
+flipping.add_argument("--flips", type=int, default=400)
+flipping.add_argument("--seed", type=int, default=0)
+flipping.add_argument("--without-digests", action="store_true")
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -43,4 +61,8 @@ if options.soak == "malformed-bundles":
     sys.exit(malformed_bundles.main(options.cases, options.seed))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
+if options.soak == "forgetting":
+    sys.exit(forgetting.main(options.rounds, options.seconds, options.seed))
+if options.soak == "bit-flips":
+    sys.exit(bit_flips.main(options.flips, options.seed, without_digests=options.without_digests))
 sys.exit(concurrency.main(options.seconds))

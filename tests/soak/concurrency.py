@@ -93,7 +93,7 @@ def run(*, seconds: float, writers: int, readers: int, folder: Path, seed: int =
     processes = [context.Process(target=target, args=arguments) for target, arguments in jobs]
     for process in processes:
         process.start()
-    _wait_for([arguments[-1] for _, arguments in jobs])
+    wait_for([arguments[-1] for _, arguments in jobs])
     time.sleep(seconds)
     stop.set()
     for process in processes:
@@ -122,7 +122,8 @@ def main(seconds: float) -> int:
     return int(bool(faults))
 
 
-def _wait_for(files: Sequence[Path]) -> None:
+def wait_for(files: Sequence[Path]) -> None:
+    """Returns once every process has begun its notes."""
     begin = time.monotonic()
     while not all(file.exists() for file in files):
         if time.monotonic() - begin > AHEAD_S:
