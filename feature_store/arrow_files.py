@@ -27,6 +27,7 @@ from feature_store.schema import Table
 _MAX_ROWS_PER_BYTE = 100
 """Files claiming more are refused: rows that hold user or item ids never compress this well."""
 _PARQUET_ENDINGS = (".parquet", ".pq", ".parq")
+_N_LOOKED_AT = 4096
 _HIVE_MISSING = "__HIVE_DEFAULT_PARTITION__"
 
 
@@ -88,9 +89,15 @@ class _failures:
             return  # a failing drive, not a broken file
         if isinstance(error, pa.ArrowException | OSError | UnicodeDecodeError | OverflowError | MemoryError):
             with open(self._path, "rb") as file:
-                found = looks_like(file.read(4096))
+                begin = file.read(_N_LOOKED_AT)
+            found = looks_like(begin) or ("text, such as CSV or JSON" if _is_printable(begin) else "")
             cause = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
             raise UnreadableFile(f"it looks like {found}" if found and not _is_ours(found) else cause) from error
+
+
+def _is_printable(begin: bytes) -> bool:
+    text = begin.decode(errors="ignore")
+    return len(text.encode()) > len(begin) - 4 and all(letter.isprintable() or letter in "\r\n\t" for letter in text)
 
 
 def _is_ours(found: str) -> bool:
@@ -152,7 +159,7 @@ def _parquet_files(root: Path) -> list[Path]:
     files = sorted(_visible(root))
     found = [file for file in files if file.suffix.lower() in _PARQUET_ENDINGS]
     if not found:
-        raise UnreadableFile(_no_parquet(root))
+        raise UnreadableFile(_no_parquet(root), "Give the folder that contains the files, or one file.")
     return found
 
 
@@ -173,8 +180,8 @@ def _is_partition(folder: Path) -> bool:
 
 def _no_parquet(root: Path) -> str:
     names = sorted(path.name + "/" * path.is_dir() for path in root.iterdir() if not path.name.startswith((".", "_")))
-    holds = f" (it holds {', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
-    return f"the folder has no .parquet file{holds}"
+    holds = f", but with {', '.join(names[:3])}{', ...' if len(names) > 3 else ''}" if names else ""
+    return f"a folder without a .parquet file{holds}"
 
 
 def _ignored_folders(root: Path) -> list[str]:

@@ -7,7 +7,7 @@ import gzip
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,9 @@ BOM = b"\xef\xbb\xbf"
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FOREIGN_RUN = re.compile(rb"[\x80-\xff]{4}")
 """Western European text has hardly ever four accented letters in a row; other scripts have."""
+_WESTERN = frozenset("ŒœŠšŽžŸ‘’‚“”„–—…•€™®©°²³¹½¼¾£§«»·´¿¡ªº±×÷\xa0\xad")
+"""Characters of Western European text between ASCII and the accented letters."""
+_MOSTLY = 0.9
 _HTML = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
 _N_LOOKED_AT = 4096
 _EXAMPLE_CHARS = 60
@@ -47,6 +50,10 @@ _MAGIC: Mapping[bytes, str] = {
 
 class UnreadableFile(Exception):
     """A file that is not what its name says; the text is what it looks like, or the fault, in a few words."""
+
+    def __init__(self, fault: str, remedy: str = "Write the file again, or correct its extension.") -> None:
+        super().__init__(fault)
+        self.remedy = remedy
 
 
 @dataclass(frozen=True)
@@ -152,13 +159,11 @@ def _from_mixed(data: bytes, warnings: tuple[str, ...]) -> Text:
     where = f"line {place + 1}, byte {error.start + 1} (0x{lines[place][error.start]:02x})"
     has_utf_8 = any(not line.isascii() for place, line in enumerate(lines) if place not in broken)
     if not has_utf_8:
-        foreign = next((place for place in broken if _FOREIGN_RUN.search(lines[place])), None)
-        if foreign is not None:
-            raise UnreadableFile(
-                f"it is neither UTF-8 ({where}) nor Western European text (line {foreign + 1}): convert it to UTF-8, "
-                "for example with iconv"
-            )
         as_western = {place: _from_western(lines[place]) for place in broken}
+        foreign = next((place for place in broken if _FOREIGN_RUN.search(lines[place])), None)
+        if foreign is not None or not _is_western(as_western.values()):
+            fault = f"it is neither UTF-8 ({where}) nor in a Western European encoding"
+            raise UnreadableFile(fault, "Convert it to UTF-8, for example with iconv.")
         example = next(((place, line) for place, line in as_western.items() if line is not None), None)
         if example is not None:
             return _converted(lines, as_western, where, example, warnings)
@@ -203,6 +208,13 @@ def _decoding_error(line: bytes) -> UnicodeDecodeError | None:
     except UnicodeDecodeError as error:
         return error
     return None
+
+
+def _is_western(lines: Iterable[bytes | None]) -> bool:
+    """Whether nearly all characters beyond ASCII are such as Western European text has."""
+    letters = [letter for line in lines if line is not None for letter in line.decode() if not letter.isascii()]
+    n_western = sum("À" <= letter <= "ÿ" or letter in _WESTERN for letter in letters)
+    return n_western >= _MOSTLY * len(letters)
 
 
 def _from_western(line: bytes) -> bytes | None:

@@ -17,10 +17,12 @@ from feature_store.file_content import Text, UnreadableFile
 from feature_store.file_rows import BadLine, FileRows, described, unreadable_lines, warnings_of
 from feature_store.schema import Table
 
-_NEEDS_CARE = r"^\s*[{\[]|^-?[0-9]+\.0$"
-"""Cells of a column of text that may have been objects, lists or fractions beside text."""
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)|\n\s*,?\s*(?=\{)")
 """Where an array that has a broken element goes on."""
+_HALF_PAIR = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F]"
+)
+"""Half of a surrogate pair, which polars reads as another character."""
 _NO_ELEMENT = re.compile(r"[\s,]*")
 _LARGEST = 10**37
 """Whole numbers are read as 128-bit integers up to here."""
@@ -65,18 +67,27 @@ def read_json(text: Text, table: Table) -> FileRows:
 
 def _clean_lines(lines: bytes) -> pl.DataFrame | None:
     """The rows as polars reads them; None if a line is broken, or a column has values of several kinds."""
+    if _HALF_PAIR.search(lines):
+        return None
     try:
         frame = pl.read_ndjson(lines, infer_schema_length=None)
     except pl.exceptions.PolarsError:
         return None
     if frame.height == 1 and frame.width and all(isinstance(dtype, pl.Struct) for dtype in frame.dtypes):
         raise UnreadableFile(_ONE_OBJECT)
-    texts = [column for column in frame.get_columns() if column.dtype == pl.String]
-    return None if any(column.str.contains(_NEEDS_CARE).any() for column in texts) else frame
+    texts = frame.lazy().select(_may_be_mixed(pl.col(pl.String)).any())
+    return None if texts.collect_schema() and any(texts.collect().row(0)) else frame
+
+
+def _may_be_mixed(text: pl.Expr) -> pl.Expr:
+    """Whether polars may have made this text from an object, a list or a number."""
+    return text.str.starts_with("{") | text.str.starts_with("[") | text.str.ends_with(".0")
 
 
 def _line_numbers(lines: bytes, n_rows: int) -> pl.Series | None:
     """Each row's line number; None if polars counted otherwise."""
+    if lines.rstrip(b"\n").count(b"\n") == n_rows - 1 and not lines.startswith(b"\n"):
+        return pl.int_range(1, n_rows + 1, eager=True)
     numbers = [number for number, line in enumerate(lines.split(b"\n"), start=1) if line.strip()]
     return pl.Series(numbers, dtype=pl.Int64) if len(numbers) == n_rows else None
 

@@ -19,7 +19,8 @@ from feature_store.json_rows import read_json
 from feature_store.schema import TABLES, Table
 from feature_store.typed_columns import typed_columns
 
-_EXPECTED = "a Parquet file or folder, a Delta table, CSV (.csv, .tsv, .tab, .txt), JSON (.json, .jsonl, .ndjson), Arrow"
+_EXPECTED = "a table as Parquet (a file or a folder), CSV, JSON, Arrow or Delta"
+_FORMATS = ".parquet, .pq, .csv, .tsv, .tab, .txt, .json, .jsonl, .ndjson, .arrow or .feather"
 _N_LOOKED_AT = 4096
 _TEXT_COMPRESSED = "text files may end in .gz, .zst, .bz2 or .xz"
 
@@ -52,7 +53,7 @@ def read_table(path: str, *, table: str) -> FileRows:
         if not (isinstance(error, UnreadableFile) or is_library_failure(error)):
             raise
         cause = str(error).partition("\n")[0].rstrip(".")
-        remedy = "Write the file again, or correct its extension."
+        remedy = getattr(error, "remedy", "Write the file again, or correct its extension.")
         raise _refusal(table, f"{path!r}, which cannot be read ({cause})", remedy) from error
     if rows.frame.is_empty() and not rows.unreadable.height:
         raise _refusal(table, f"{path!r} without rows", "Check the query that produced it.")
@@ -74,8 +75,8 @@ def _reader(path: str) -> _Reader:
     if ending in COMPRESSED:
         reader = _TEXT_READERS.get(Path(named.stem).suffix.lower())
         if reader is None:
-            inner = Path(named.stem).suffix or "a file"
-            raise UnreadableFile(f"{inner}{ending} is not supported, though {_TEXT_COMPRESSED}: decompress it first")
+            kind = f"{Path(named.stem).suffix}{ending} is not a supported format, though {_TEXT_COMPRESSED}"
+            raise UnreadableFile(kind, "Decompress it first.")
         return reader
     reader = _READERS.get(ending)
     return _by_content(path, ending) if reader is None else reader
@@ -88,7 +89,8 @@ def _by_content(path: str, ending: str) -> _Reader:
     reader = {"a Parquet file": read_parquet, "an Arrow file": read_arrow}.get(found)
     if reader is None:
         kind = f"{ending} is not a supported format" if ending else "its name has no ending that says its format"
-        raise UnreadableFile(f"{kind}; it looks like {found}" if found else kind)
+        remedy = f"Give a file whose name ends in {_FORMATS}."
+        raise UnreadableFile(f"{kind}; it looks like {found}" if found else kind, remedy)
     return reader
 
 
