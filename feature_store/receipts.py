@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
@@ -23,14 +24,20 @@ class Receipt:
     """Number of rows per reason of rejection."""
     warnings: tuple[str, ...] = ()
     """What was accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
+    lines: Mapping[str, int] = field(default_factory=dict)
+    """For rows of a file with lines: the first line of each reason."""
 
     def __str__(self) -> str:
         counts = (
             f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
         )
-        reasons = [f"  {n:,} x {reason}" for reason, n in self.reasons.items()]
+        reasons = [f"  {n:,} x {reason}{self._where(reason)}" for reason, n in self.reasons.items()]
         warnings = [f"  Warning: {warning}" for warning in self.warnings]
         return "\n".join([f"{self.table}: {counts}", *reasons, *warnings])
+
+    def _where(self, reason: str) -> str:
+        line = self.lines.get(reason)
+        return "" if line is None else f" (first in line {line:,})"
 
 
 @dataclass(frozen=True)

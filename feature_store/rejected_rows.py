@@ -9,15 +9,16 @@ from typing import Any
 
 import polars as pl
 
+from feature_store.file_rows import UNREADABLE
 from feature_store.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
-from feature_store.schema import REJECTED, Checked
+from feature_store.schema import REJECTED, Checked, Table
 
 _HASH_BYTES = 16
 
 
-def rejected_rows(checked: Checked) -> pl.DataFrame:
-    """The invalid rows of a checked frame, in the columns of `rejected`.
+def rejected_rows(checked: Checked, lines: pl.Series | None = None) -> pl.DataFrame:
+    """The invalid rows of a checked frame, in the columns of `rejected`; `lines` gives each row's line in its file.
 
     `row` is the whole row as given, as JSON text (NaN and infinity as text, times in ISO 8601). `row_number` counts
     from 0 in the frame that contained the row first. `content_hash` covers table, reason and row but not the row
@@ -36,9 +37,36 @@ def rejected_rows(checked: Checked) -> pl.DataFrame:
             "row": rows,
             "row_number": reasons["row_number"],
             "content_hash": hashes,
+            "line": [None] * len(rows) if lines is None else lines[reasons["row_number"]],
         },
         schema=REJECTED.schema(),
     )
+
+
+def with_unreadable(rejected: pl.DataFrame, unreadable: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """The rejected rows, and lines of a file in which no row could be read, as rows of their text alone."""
+    if unreadable.is_empty():
+        return rejected
+    rows = [json.dumps({UNREADABLE: text}, ensure_ascii=False) for text in unreadable["text"]]
+    reasons = unreadable["reason"].to_list()
+    lines = pl.DataFrame(
+        {
+            "table": [table.name] * len(rows),
+            "reason": reasons,
+            "row": rows,
+            "row_number": [None] * len(rows),
+            "content_hash": [_content_hash(table.name, *parts) for parts in zip(reasons, rows, strict=True)],
+            "line": unreadable["line"],
+        },
+        schema=REJECTED.schema(),
+    )
+    return pl.concat([rejected, lines])
+
+
+def first_lines(rejected: pl.DataFrame) -> dict[str, int]:
+    """The first line of each reason; reasons of rows without a line have none."""
+    first = rejected.drop_nulls("line").group_by("reason", maintain_order=True).agg(pl.col("line").min())
+    return dict(first.iter_rows())
 
 
 def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series:

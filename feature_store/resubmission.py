@@ -11,6 +11,7 @@ import polars as pl
 
 from feature_store.atomic_files import write_text_atomically
 from feature_store.data_errors import DataError
+from feature_store.file_rows import UNREADABLE
 from feature_store.receipts import ResubmitReceipt
 from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
@@ -62,11 +63,13 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
     """Appends corrected rows to their tables, with the usual validation, and removes their originals from `rejected`.
 
     A row that is still invalid stays in `rejected`, with its new reason. Rows are appended before any original is
-    removed, and appending twice adds nothing, so a killed call can be repeated. Raises DataError for a row that is not
-    in `rejected`.
+    removed, and appending twice adds nothing, so a killed call can be repeated. The text of a line that could not be
+    read is to be replaced by the row's columns; until then it stays. Raises DataError for a row that is not in
+    `rejected`.
     """
-    corrected = list(lines)
-    unknown = {line["content_hash"] for line in corrected} - set(store.rejected()["content_hash"])
+    given = list(lines)
+    corrected = [_without_text(line) for line in given if set(line["row"]) != {UNREADABLE}]
+    unknown = {line["content_hash"] for line in given} - set(store.rejected()["content_hash"])
     if unknown:
         raise DataError(
             f"rows: expected rejected rows, got {len(unknown)} rows that are not, or no longer, rejected. {_WRITE_OUT}"
@@ -84,8 +87,13 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
             if new_hashes.get(row_number) != line["content_hash"]:
                 resolved.append(line["content_hash"])
     store.discard_rejected(resolved)
-    n_still_bad = sum(len(rejected) for rejected in rejected_again)
-    return ResubmitReceipt(len(corrected), len(corrected) - n_still_bad, n_still_bad, tuple(receipts))
+    n_accepted = len(corrected) - sum(len(rejected) for rejected in rejected_again)
+    return ResubmitReceipt(len(given), n_accepted, len(given) - n_accepted, tuple(receipts))
+
+
+def _without_text(line: Mapping[str, Any]) -> dict[str, Any]:
+    """The corrected row without the text of the line that could not be read, if that was left in it."""
+    return {**line, "row": {name: cell for name, cell in line["row"].items() if name != UNREADABLE}}
 
 
 def _is_corrected_row(line: object) -> bool:

@@ -20,6 +20,7 @@ from feature_store.timestamps import TIMESTAMP, parse_timestamps
 
 _FORBIDDEN_IN_NAMES = "`"
 """Delta's merge cannot quote a column name that contains it."""
+_MAX_NAMES_SHOWN = 20
 
 Parser = Callable[[pl.Series], tuple[pl.Series, list[ColumnProblem]]]
 
@@ -101,6 +102,7 @@ REJECTED = Table(
         Column("row", pl.String()),
         Column("row_number", pl.Int64()),
         Column("content_hash", pl.String()),
+        Column("line", pl.Int64()),  # where the row begins in its file, counting from 1; null if the file has no lines
     ),
     identity=("content_hash",),
 )
@@ -178,7 +180,7 @@ def _valid_rows(rows: pl.DataFrame, problems: list[ColumnProblem]) -> pl.DataFra
 
 
 def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:
-    got = f"only {', '.join(frame.columns)}" if frame.columns else "no columns"
+    got = f"only {_some(frame.columns)}" if frame.columns else "no columns"
     problems = [
         ColumnProblem(column.name, "the column", got, "Add it, or rename the column that holds it.")
         for column in table.columns
@@ -187,6 +189,12 @@ def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:
     if frame.is_empty():
         problems.append(ColumnProblem("", "at least one row", "0 rows", "Check the file or query that it comes from."))
     return problems
+
+
+def _some(names: list[str]) -> str:
+    """The first names, and how many others there are."""
+    more = len(names) - _MAX_NAMES_SHOWN
+    return ", ".join(names) if more <= 0 else f"{', '.join(names[:_MAX_NAMES_SHOWN])} and {more:,} others"
 
 
 def _read_column(
@@ -215,7 +223,7 @@ def _read_extra(
     columns: dict[str, pl.Series] = {}
     problems: list[ColumnProblem] = []
     known = {column.name for column in table.columns}
-    taken = set(known)
+    taken = {name.lower() for name in known}
     for name in frame.columns:
         if name in known:
             continue
@@ -226,7 +234,7 @@ def _read_extra(
             )
             problems.append(ColumnProblem(name, "a usable column name", repr(name), remedy))
             continue
-        taken.add(name)
+        taken.add(name.lower())
         values, found = _read_attribute(frame[name], stored.get(name))
         columns |= {} if values is None else {name: values}
         problems += found
@@ -235,7 +243,7 @@ def _read_extra(
 
 def _is_usable_name(name: str, taken: Set[str]) -> bool:
     is_printable = bool(name) and name.isprintable() and _FORBIDDEN_IN_NAMES not in name
-    return is_printable and name.lower() not in {other.lower() for other in taken}
+    return is_printable and name.lower() not in taken
 
 
 def _read_attribute(cells: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series | None, list[ColumnProblem]]:
@@ -259,4 +267,4 @@ def _text_problems(columns: Mapping[str, pl.Series], table: Table) -> list[Colum
     if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
     remedy = "Add a text column such as title or description: recmem matches items by their text."
-    return [ColumnProblem("", "at least one text column", f"only {', '.join(columns)}", remedy)]
+    return [ColumnProblem("", "at least one text column", f"only {_some(list(columns))}", remedy)]

@@ -28,10 +28,11 @@ from feature_store._delta import (
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
 from feature_store.erasure import refuse_links
+from feature_store.file_rows import FileRows
 from feature_store.id_search import IdSearch, leftovers
 from feature_store.noted_digests import TableDigests, log_versions, written_files
 from feature_store.receipts import Forgotten, Receipt
-from feature_store.rejected_rows import rejected_rows
+from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.table_writes import (
     TableChange,
@@ -105,8 +106,10 @@ class Store:
         store._create()
         return store
 
-    def append(self, table: Table, frame: pl.DataFrame) -> Receipt:
-        """Appends a frame to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
+    def append(self, table: Table, frame: pl.DataFrame | FileRows) -> Receipt:
+        """Appends rows to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
+
+        Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings as the receipt's.
 
         Raises:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.
@@ -117,20 +120,22 @@ class Store:
         if table not in _WRITES:
             names = ", ".join(table.name for table in _WRITES)
             raise ValueError(f"table: expected one of {names}, got {table.name}. Append to one of these tables.")
-        checked = self._checked(frame, table)
-        rejected = rejected_rows(checked)
+        given = frame if isinstance(frame, FileRows) else FileRows(frame)
+        checked = self._checked(given.frame, table)
+        rejected = with_unreadable(rejected_rows(checked, given.lines), given.unreadable, table)
         if rejected.height:
             self._commit(REJECTED, partial(write_rejected, rejected=rejected))
         change = self._write_valid(checked)
         return Receipt(
             table=table.name,
-            n_in=frame.height,
+            n_in=given.n_rows,
             n_new=change.n_rows if change else 0,
             n_duplicate=checked.kept.height - (change.n_rows if change else 0),
             n_rejected=rejected.height,
             version=change.version if change else None,
             reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
-            warnings=checked.warnings,
+            warnings=(*given.warnings, *checked.warnings),
+            lines=first_lines(rejected),
         )
 
     def append_items(self, frame: pl.DataFrame) -> Receipt:

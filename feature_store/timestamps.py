@@ -37,7 +37,7 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
     Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    if it names no zone) and epoch numbers. One unit applies to a whole column of epoch numbers, by the median of their
+    if it names no zone) and epoch numbers, also as text. One unit applies to a whole column of epoch numbers, by the median of their
     absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
     median, one corrupt cell cannot turn the seconds of all others into nanoseconds.)
 
@@ -78,8 +78,24 @@ def _read(column: pl.Series) -> pl.Series | None:
     if dtype.is_numeric():
         return _epoch_microseconds(column).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if dtype in _TEXT:
-        return _from_text(column.cast(pl.String))
+        return _from_iso_or_epochs(column.cast(pl.String))
     return None
+
+
+def _from_iso_or_epochs(column: pl.Series) -> pl.Series:
+    """Text of ISO times, or of epoch numbers if those are more; then a cell that is neither is no time."""
+    numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
+    numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    if not numbers.count():
+        return _from_text(column)
+    iso = _from_text(column) if numbers.null_count() > column.null_count() else None
+    if iso is not None and numbers.count() <= iso.count():
+        return iso
+    # Whole numbers stay whole: a float64 cannot hold the nanoseconds since 1970.
+    whole = column.str.strip_chars().cast(pl.Int64, strict=False)
+    exact = whole if whole.null_count() == numbers.null_count() else numbers
+    times = _epoch_microseconds(exact).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+    return times if iso is None else pl.select(pl.coalesce(iso, times)).to_series()
 
 
 def _epoch_microseconds(column: pl.Series) -> pl.Series:

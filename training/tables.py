@@ -13,6 +13,7 @@ import polars as pl
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
 from feature_store.file_digest import file_digest
+from feature_store.file_rows import FileRows
 from feature_store.schema import Table
 from feature_store.table_files import read_table
 from recmem.serving.frames import to_polars
@@ -55,7 +56,7 @@ class Tables:
         tables = {name: getattr(self, name) for name in STORE_TABLES}
         return {name: table for name, table in tables.items() if table is not None}
 
-    def read(self, name: TableName) -> pl.DataFrame | None:
+    def read(self, name: TableName) -> pl.DataFrame | FileRows | None:
         """The rows of a table, None if it was not given; DataError if its file cannot be read."""
         table: str | pl.DataFrame | None = getattr(self, name)
         return read_table(table, table=name) if isinstance(table, str) else table

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import polars as pl
@@ -15,6 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.arrow_columns import as_polars, can_be_polars
 from feature_store.timestamps import parse_timestamps
 
 QUERY_COLUMNS = ("user_id", "timestamp", "impression_id")
@@ -29,7 +29,7 @@ Hashes = NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class CandidateFiles:
-    """Parquet files of one schema, read one after another."""
+    """Parquet files with the same columns, read one after another; `schema` has them in the order of the first file."""
 
     files: tuple[Path, ...]
     schema: pa.Schema
@@ -42,19 +42,24 @@ class CandidateFiles:
         schema, n_rows = _footer(files[0])
         for file in files[1:]:
             next_schema, next_n_rows = _footer(file)
-            if not next_schema.equals(schema):
-                expected = f"the same columns in all files, got different ones in {files[0].name} and {file.name}"
-                raise _refusal(expected, "Write all files with the same columns and types.")
+            schema = _joint(schema, next_schema, files[0].name, file.name)
             n_rows += next_n_rows
+        for name in (*QUERY_COLUMNS, "item_id", "history"):
+            if name in schema.names and not can_be_polars(schema.field(name).type):
+                remedy = "Cast it before you write the file."
+                got = f"a column of {schema.field(name).type}"
+                raise DataError(f"candidates.{name}: expected text, numbers or times, got {got}. {remedy}")
         return cls(files, schema, n_rows)
 
     def batches(self, rows: int, columns: list[str] | None = None) -> Generator[pa.RecordBatch, None, None]:
         """All rows in order, at most `rows` at a time; all columns, or the given ones."""
+        names = self.schema.names if columns is None else columns
+        schema = pa.schema([self.schema.field(name) for name in names])
         for file in self.files:
             try:
                 with pq.ParquetFile(file) as opened:
                     batches = opened.iter_batches(batch_size=rows, columns=columns)
-                    yield from (batch for batch in batches if batch.num_rows)
+                    yield from (_in_schema(batch, schema) for batch in batches if batch.num_rows)
             except (pa.ArrowException, OSError) as error:
                 if isinstance(error, OSError) and error.errno:
                     raise  # a failing drive, not a broken file
@@ -119,15 +124,57 @@ def query_hashes(batch: pa.RecordBatch, *, seed: int = 0) -> Hashes:
 
 
 def as_frame(table: pa.Table) -> pl.DataFrame:
-    """The table as a polars frame."""
-    return cast(pl.DataFrame, pl.from_arrow(table))
+    """The columns of the table that polars can hold; scoring reads no others."""
+    return as_polars(table)[0]
+
+
+def read_by_scoring(schema: pa.Schema) -> list[str]:
+    """The names of the columns that `as_frame` gives to scoring; others are only passed on."""
+    return [field.name for field in schema if can_be_polars(field.type)]
+
+
+def _joint(schema: pa.Schema, other: pa.Schema, name: str, other_name: str) -> pa.Schema:
+    """The schema of two files: columns by name; a type may be missing (all null) in one of them."""
+    lacking = [column for column in schema.names if column not in other.names]
+    surplus = [column for column in other.names if column not in schema.names]
+    if lacking or surplus:
+        column = (lacking or surplus)[0]
+        where = other_name if lacking else name
+        expected = f"the same columns in all files, got different ones in {name} and {other_name}"
+        raise _refusal(f"{expected}: {where} has no {column}", "Write all files with the same columns and types.")
+    try:
+        return pa.unify_schemas([schema, other])
+    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        differs = [field for field in schema if not _can_join(field, other.field(field.name))][0]
+        kinds = f"{differs.type} in {name} and {other.field(differs.name).type} in {other_name}"
+        expected = f"the same types in all files, got {differs.name} as {kinds}"
+        raise _refusal(expected, "Write all files with the same columns and types.") from error
+
+
+def _can_join(field: pa.Field, other: pa.Field) -> bool:
+    is_null = pa.types.is_null(field.type) or pa.types.is_null(other.type)
+    return is_null or bool(field.type.equals(other.type))
+
+
+def _in_schema(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch with its columns in the order of the schema, and typed where all of this file were null."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = [batch.column(field.name) for field in schema]
+    typed = [
+        pa.nulls(batch.num_rows, field.type) if pa.types.is_null(column.type) else column
+        for column, field in zip(columns, schema, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(typed, schema=schema)
 
 
 def _files(path: Path) -> tuple[Path, ...]:
     if (path / "_delta_log").exists():
         remedy = "Export its rows as Parquet: a Delta folder also holds files of older versions."
         raise _refusal(f"Parquet, got a Delta table at {str(path)!r}", remedy)
-    files = tuple(sorted(path.glob("*.parquet"))) if path.is_dir() else (path,)
+    # Hidden files and those with an underscore are what systems leave beside the data, such as `._a.parquet`.
+    inside = sorted(file for file in path.glob("*.parquet") if not file.name.startswith((".", "_")))
+    files = tuple(inside) if path.is_dir() else (path,)
     if not files:
         raise _refusal(
             f"Parquet, got the folder {str(path)!r} without a .parquet file", "Give the folder that holds the files."

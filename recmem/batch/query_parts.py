@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from recmem.batch.candidate_files import COMPRESSION, CandidateFiles, as_frame, query_hashes
+from recmem.batch.candidate_files import COMPRESSION, CandidateFiles, as_frame, query_hashes, read_by_scoring
 from recmem.batch.score_blocks import ROW_NUMBER
 from recmem.pipelining import ahead
 
@@ -44,7 +44,8 @@ def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int,
     writers: dict[Path, pq.ParquetWriter] = {}
     first = 0
     with ExitStack() as stack:
-        batches = stack.enter_context(closing(ahead(source.batches(chunk_rows))))
+        names = read_by_scoring(source.schema)
+        batches = stack.enter_context(closing(ahead(source.batches(chunk_rows, names))))
         for batch in batches:
             numbered = _numbered(batch, first)
             first += batch.num_rows

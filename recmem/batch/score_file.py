@@ -59,7 +59,7 @@ def score_file(
         )
     progress = on_progress or (lambda rows: None)
     with _temporary_folder(out) as folder:
-        added = scorer(as_frame(candidates.schema.empty_table())).drop(candidates.schema.names)
+        added = _added(candidates, scorer)
         unfinished = folder / "scores.parquet"
         is_long = candidates.n_rows > chunk_rows
         if is_long:
@@ -72,6 +72,19 @@ def score_file(
             _score_by_query(candidates, added, scorer, blocks, folder, chunk_rows, progress)
             _write_with_scores(candidates, added, blocks, unfinished, chunk_rows)
         os.replace(unfinished, out)
+
+
+def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
+    """The columns that `scorer` adds, without rows."""
+    given = as_frame(candidates.schema.empty_table())
+    added = scorer(given).drop(given.columns)
+    taken = [name for name in added.columns if name in candidates.schema.names]
+    if taken:
+        raise DataError(
+            f"candidates.{taken[0]}: expected no column of this name, which scoring adds, got one of "
+            f"{candidates.schema.field(taken[0]).type}. Rename or drop it."
+        )
+    return added
 
 
 def _score_in_order(

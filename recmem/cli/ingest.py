@@ -76,7 +76,7 @@ def ingest(
             advance(1)
     for receipt in receipts:
         say(str(receipt))
-    if EVENTS in frames and "cancels" in frames[EVENTS].columns and (n := n_waiting(opened.events())):
+    if EVENTS in frames and "cancels" in frames[EVENTS].frame.columns and (n := n_waiting(opened.events())):
         complain(
             f"{n:,} cancellations in {store} do not match an event of their user and item yet: they have no effect."
         )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from recmem.cli.console import say, show_table
+from recmem.cli.console import complain, say, show_table
 from recmem.cli.options import StoreFolder
 
 N_SHOWN = 3
@@ -28,22 +28,28 @@ def rejected(
     """
     from feature_store import Store
     from feature_store.addresses import without_secrets
+    from feature_store.file_rows import UNREADABLE
     from feature_store.resubmission import write_rejected
 
-    rows = Store.open(store).rejected().sort("table", "reason", "row_number")
+    rows = Store.open(store).rejected().sort("table", "reason", "line", "row_number")
     if rows.is_empty():
         say("The store has no rejected rows.")
         return
     for (table, reason), group in rows.group_by("table", "reason", maintain_order=True):
-        first = group.select("row_number", "row").head(N_SHOWN).rows()
-        shown = [(str(number), row[:SHOWN_CHARS]) for number, row in first]
-        show_table(("row (from 0)", "as received"), shown, title=f"{len(group):,} x {table}: {reason}", n_words=2)
+        first = group.select("line", "row_number", "row").head(N_SHOWN).rows()
+        shown = [
+            (f"row {number} (from 0)" if line is None else f"line {line}", row[:SHOWN_CHARS])
+            for line, number, row in first
+        ]
+        show_table(("where", "as received"), shown, title=f"{len(group):,} x {table}: {reason}", n_words=2)
     if out is not None:
         write_rejected(rows, out)
         say(f"Wrote {len(rows):,} rows to {out}.")
         say(
             f"Correct the values under `row`, then run `recmem resubmit --store {without_secrets(store)} --rows {out}`."
         )
+        if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
+            say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
 
 
 def resubmit(
@@ -57,10 +63,18 @@ def resubmit(
     Rows that are now valid move from `rejected` to their table; the others stay, each with its reason.
     """
     from feature_store import Store
+    from feature_store.file_rows import UNREADABLE
     from feature_store.resubmission import read_corrected
     from feature_store.resubmission import resubmit as resubmit_rows
 
-    result = resubmit_rows(Store.open(store), read_corrected(rows))
+    corrected = read_corrected(rows)
+    result = resubmit_rows(Store.open(store), corrected)
     for receipt in result.receipts:
         say(str(receipt))
+    n_unread = sum(set(line["row"]) == {UNREADABLE} for line in corrected)
+    if n_unread:
+        complain(
+            f'{n_unread:,} rows are still the text of a line that could not be read. Replace "{UNREADABLE}" under '
+            "`row` by the columns of the row and their values."
+        )
     say(f"{result.n_accepted:,} of {result.n_in:,} rows accepted, {result.n_still_bad:,} still rejected.")

@@ -85,7 +85,7 @@ def test_rows_of_a_user_are_removed_whatever_type_the_id_is_given_in(tmp_path: P
 def test_rejected_rows_are_stored_once_and_removed_by_their_hash(tmp_path: Path) -> None:
     table = table_of(tmp_path, REJECTED, REJECTED.schema())
     rows = pl.DataFrame(
-        [("events", "bad", '{"user_id": "u"}', 0, "h1"), ("events", "bad", '{"user_id": "v"}', 1, "h2")],
+        [("events", "bad", '{"user_id": "u"}', 0, "h1", 2), ("events", "bad", '{"user_id": "v"}', 1, "h2", None)],
         schema=REJECTED.schema(),
         orient="row",
     )
