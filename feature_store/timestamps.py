@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from time import time_ns
 
 import polars as pl
 
@@ -21,6 +22,7 @@ _EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
 """(From which median on, microseconds per unit) of a column of epoch numbers: ns, us, ms, s."""
 
 _NS_PER_US = 1000
+DAY_US = 86_400_000_000
 
 _ISO = (
     r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -121,6 +123,11 @@ def _from_text(column: pl.Series) -> pl.Series:
 
 def _instants(texts: pl.Series) -> pl.Series:
     return texts.str.to_datetime(_NORMAL_FORM, time_unit="us", time_zone="UTC", strict=False)
+
+
+def wall_clock() -> int:
+    """The present time, microseconds since 1970 UTC."""
+    return time_ns() // _NS_PER_US
 
 
 def iso_time(time: int) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.data_errors import DataError
+from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from feature_store.redis.memory_settings import MemorySettings
@@ -47,7 +48,8 @@ def publish(
     on_progress: Progress | None,
 ) -> PublishReceipt:
     """Publishes all rows of the tables (`event_rows`); see `RedisMemories.publish`."""
-    clock = _last_change(rows)
+    clock = _clock(rows)
+    rows = _without_cancellations_after(clock, rows)
     horizon = clock - settings.window if answers_from is None else answers_from
     _restrict_answers(server, settings, horizon)
     n_users = merge_users(server, rows, settings, keep_s=keep_s, merges=True, on_progress=on_progress)
@@ -166,11 +168,20 @@ def _restrict_answers(server: Server, settings: MemorySettings, horizon: int) ->
         server.set_meta("window", min(int(window), settings.window))
 
 
-def _last_change(rows: pl.DataFrame) -> int:
-    """When the last event that ever counted became known or was cancelled; 0 without one."""
+def _clock(rows: pl.DataFrame) -> int:
+    """The clock of a log of these rows, see `log_clock`; 0 if no event ever counted."""
     counted = rows.filter(pl.col("target").is_null(), pl.col("cancelled_at") > pl.col("known"))
     cancelled_at = counted["cancelled_at"].filter(counted["cancelled_at"] < END_OF_TIME)
-    return int(pl.concat([counted["known"], cancelled_at]).to_numpy().max(initial=0))
+    changes = pl.concat([counted["known"], cancelled_at]).to_numpy()
+    return log_clock(int(changes.max(initial=0)), changes)
+
+
+def _without_cancellations_after(clock: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as if cancellations that lie too far ahead were unknown: a read as of now could not tell them apart."""
+    is_cancelled_later = (pl.col("cancelled_at") > clock) & (pl.col("cancelled_at") < END_OF_TIME)
+    return rows.filter(pl.col("target").is_null() | (pl.col("known") <= clock)).with_columns(
+        cancelled_at=pl.when(is_cancelled_later).then(END_OF_TIME).otherwise("cancelled_at")
+    )
 
 
 def _cancelled_by_user(rows: pl.DataFrame) -> dict[str, list[Argument]]:

@@ -1,5 +1,6 @@
 -- Writes events and cancellations as they happen, each once.
--- ARGV: settings, seconds to keep a user, most events held; then for each row: user, item, identity, 1 if it has an
+-- ARGV: settings, seconds to keep a user, most events held, up to when events move the clock, by how much they move it
+-- at most (log_clock.clock_step); then for each row: user, item, identity, 1 if it has an
 -- event_id, 1 if the tables contain the user, known, time, member, the identity that it cancels or '', 1 if the tables
 -- contain that one.
 -- Returns one letter per row, see memories.WriteOutcome: n new, d duplicate, l too late for the windows, o cancels an
@@ -7,6 +8,7 @@
 local meta, refusal = published_meta(ARGV[1])
 if refusal then return refusal end
 local keep, max_held, clock = tonumber(ARGV[2]), tonumber(ARGV[3]), meta.clock
+local latest, longest_step = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function write_cancellation(user, item, identity, known, target, in_tables)
   if redis.call('ZSCORE', IDS, identity) then return 'd' end
@@ -47,12 +49,12 @@ local function write_event(user, item, identity, has_id, known, time, member)
   set_item_totals(item, n_older, first_known, first_time, earliest)
   redis.call('ZADD', user_key(user), known, member)
   trim_memory(user, max_held)
-  clock = math.max(clock, known_at)
+  if known_at <= math.max(latest, clock + longest_step) then clock = math.max(clock, known_at) end
   return 'n'
 end
 
 local outcomes = {}
-for at = 4, #ARGV, 10 do
+for at = 6, #ARGV, 10 do
   local user, item, identity, has_id, user_in_tables, known, time, member, target, target_in_tables =
     unpack(ARGV, at, at + 9)
   local outcome

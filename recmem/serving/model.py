@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError, Receipt, Store
-from feature_store.cell_parsing import parse_ids
+from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from recmem.dataset.candidate_frame import Candidates, read_candidates
@@ -176,9 +176,9 @@ class Model:
     def recommend_with_report(
         self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None
     ) -> Scored[pl.DataFrame]:
-        """As `recommend`, with the number of users whom the shared memories did not answer for."""
-        if k < 1:
-            raise DataError(f"k: expected at least 1, got {k}. Give a number of items per user.")
+        """As `recommend`, with the number of users whom the shared memories did not answer for, or whose id is none."""
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise DataError(f"k: expected at least 1, got {k!r}. Give a number of items per user.")
         users = to_ids(user_ids, "user_ids")
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)
@@ -261,6 +261,7 @@ class Model:
             n_rejected=len(frame) - n_new - n_duplicate,
             version=None,
             reasons=reasons,
+            warnings=checked.warnings,
         )
 
     def _add(self, events: pl.DataFrame) -> int:
@@ -296,12 +297,13 @@ class Model:
         item_times = np.full(len(items), time, np.int64)
         dataset, n_unanswered = with_shared_memories(dataset, self.memories, ids, requested, items, item_times)
         times = np.where(requested == NOW, dataset.clock, requested)
-        return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times), UnmatchedRows(unanswered=n_unanswered)
+        unmatched = UnmatchedRows(unanswered=n_unanswered, unreadable_ids=ids.null_count())
+        return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times), unmatched
 
     def _item_row(self, item_id: object) -> int:
         catalogue = self.dataset.catalogue
-        ids = parse_ids(pl.Series("item_id", [item_id]), catalogue.ids.dtype)[0]
-        row = int(catalogue.rows(ids)[0])
+        stored_id = parse_id(item_id, catalogue.ids.dtype)
+        row = int(catalogue.rows(pl.Series("item_id", [stored_id], dtype=catalogue.ids.dtype))[0])
         if row < 0:
             raise DataError(f"item_id: expected an item of the store, got {item_id!r}. Append it to the store first.")
         return row
@@ -325,8 +327,10 @@ def _microseconds(time: TimeLike) -> int:
         value: Any = time
         if isinstance(value, np.datetime64):  # polars would hold it as an object
             value = value.astype("datetime64[us]").item()
+            if not isinstance(value, datetime):
+                raise TypeError("NaT, or a year that Python's datetime does not have")
         times, faults = parse_timestamps(pl.Series("timestamp", [value]))
-    except (TypeError, pl.exceptions.PolarsError) as error:
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise refused from error
     if faults or times[0] is None:
         raise refused
