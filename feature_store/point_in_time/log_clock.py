@@ -21,7 +21,7 @@ def log_clock(last: int, *changes: IntArray) -> int:
     Changes lie too far ahead if they come after the wall clock, after a gap longer than the rest of the log (at least
     a year), and are few. One event dated 2099 would otherwise be everybody's now.
     """
-    latest = _surely_happened()
+    latest = surely_happened()
     if last <= latest:
         return last
     times = np.sort(np.concatenate(changes))
@@ -36,10 +36,11 @@ def clock_step(known: IntArray) -> tuple[int, int]:
 
     `known` are the sorted times at which the events of the log became known.
     """
-    return _surely_happened(), _end_of_most(known)[1] if len(known) else YEAR_US
+    return surely_happened(), _end_of_most(known)[1] if len(known) else YEAR_US
 
 
-def _surely_happened() -> int:
+def surely_happened() -> int:
+    """Later times than this lie in the future, microseconds."""
     # A day, because clocks differ and some writers give local times as UTC.
     return wall_clock() + DAY_US
 

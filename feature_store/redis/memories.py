@@ -19,7 +19,6 @@ import polars as pl
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.data_errors import DataError
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import event_rows
 from feature_store.redis.memory_settings import MemorySettings
 from feature_store.redis.packing import counted_members, memory_members

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.data_errors import DataError
-from feature_store.point_in_time.log_clock import log_clock
+from feature_store.point_in_time.log_clock import log_clock, surely_happened
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from feature_store.redis.memory_settings import MemorySettings
@@ -49,7 +49,7 @@ def publish(
 ) -> PublishReceipt:
     """Publishes all rows of the tables (`event_rows`); see `RedisMemories.publish`."""
     clock = _clock(rows)
-    rows = _without_cancellations_after(clock, rows)
+    rows = _without_cancellations_after(max(clock, surely_happened()), rows)
     horizon = clock - settings.window if answers_from is None else answers_from
     _restrict_answers(server, settings, horizon)
     n_users = merge_users(server, rows, settings, keep_s=keep_s, merges=True, on_progress=on_progress)
@@ -176,10 +176,10 @@ def _clock(rows: pl.DataFrame) -> int:
     return log_clock(int(changes.max(initial=0)), changes)
 
 
-def _without_cancellations_after(clock: int, rows: pl.DataFrame) -> pl.DataFrame:
-    """The rows as if cancellations that lie too far ahead were unknown: a read as of now could not tell them apart."""
-    is_cancelled_later = (pl.col("cancelled_at") > clock) & (pl.col("cancelled_at") < END_OF_TIME)
-    return rows.filter(pl.col("target").is_null() | (pl.col("known") <= clock)).with_columns(
+def _without_cancellations_after(latest: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as if later cancellations were unknown: once published, reads before them would be refused."""
+    is_cancelled_later = (pl.col("cancelled_at") > latest) & (pl.col("cancelled_at") < END_OF_TIME)
+    return rows.filter(pl.col("target").is_null() | (pl.col("known") <= latest)).with_columns(
         cancelled_at=pl.when(is_cancelled_later).then(END_OF_TIME).otherwise("cancelled_at")
     )
 

@@ -16,6 +16,7 @@ from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.unread_columns import unread_columns
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -26,7 +27,7 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
-from recmem.serving.frames import FrameT, Ids, to_ids, to_polars, with_added
+from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_folder
@@ -245,7 +246,7 @@ class Model:
         """
         frame = to_polars(events, EVENTS.name, wanted=_EVENT_COLUMNS)
         ids = {name: self.dataset.events.schema[name] for name in ("user_id", "item_id")}
-        checked = check_table(frame, EVENTS, stored=ids)
+        checked = check_table(frame, EVENTS, stored=ids, signals=self.dataset.config.signals)
         reasons: dict[str, int] = dict(checked.reasons()["reason"].value_counts(sort=True).iter_rows())
         if self.memories is None:
             n_new = self._add(checked.kept)
@@ -261,7 +262,7 @@ class Model:
             n_rejected=len(frame) - n_new - n_duplicate,
             version=None,
             reasons=reasons,
-            warnings=checked.warnings,
+            warnings=(*checked.warnings, *_unread(events)),
         )
 
     def _add(self, events: pl.DataFrame) -> int:
@@ -313,6 +314,11 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
     return Scored(with_added(candidates, added), read.unmatched)
+
+
+def _unread(events: object) -> list[str]:
+    """What to say about columns that were not converted, because events have no such columns."""
+    return [] if isinstance(events, pl.DataFrame) else unread_columns(column_names(events), _EVENT_COLUMNS, EVENTS.name)
 
 
 def _warn_unanswered(unmatched: UnmatchedRows) -> None:
