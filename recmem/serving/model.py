@@ -14,8 +14,9 @@ import polars as pl
 
 from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_id, parse_ids
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, check_table
-from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
 from feature_store.unread_columns import unread_columns
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
@@ -120,6 +121,7 @@ class Model:
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
         dataset = Dataset.of(catalogue, events, impressions, config.dataset)
+        _warn_of_clock(dataset)
         return cls(bundle, dataset, CachedEncoder.of(encoder, opened), memories=memories, device=device)
 
     def match(self, candidates: FrameT) -> FrameT:
@@ -314,6 +316,17 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
     return Scored(with_added(candidates, added), read.unmatched)
+
+
+def _warn_of_clock(dataset: Dataset) -> None:
+    """Logs that some dates of the loaded tables were not taken for now."""
+    n_ahead = dataset.reads.n_changes(END_OF_TIME) - dataset.reads.n_changes(dataset.clock)
+    if n_ahead:
+        now = iso_time(dataset.clock)
+        _LOG.warning(
+            f"{n_ahead:,} of the log's changes lie far ahead of the others and of the present. Rows without a timestamp "
+            f"are read as of {now}. Correct the times of these events."
+        )
 
 
 def _unread(events: object) -> list[str]:
