@@ -112,7 +112,9 @@ def cells_of_other_units(column: pl.Series) -> list[ColumnProblem]:
         expected = f"a time in {unit.name} like the rest of the column"
         remedy = f"Convert it to {unit.name}: one unit applies to a column."
         values = numbers.set(among, None)
-        problems += bad_cells(column.set(~among, None), values, expected=expected, got=f"a number in {other.name}", remedy=remedy)
+        problems += bad_cells(
+            column.set(~among, None), values, expected=expected, got=f"a number in {other.name}", remedy=remedy
+        )
     return problems
 
 

@@ -14,13 +14,14 @@ _FEWEST = 20
 _HIGH = 0.75
 _LOW = 0.25
 """Where the suggested thresholds lie on the scale: 4 and 2 of 1 to 5."""
-_RATING_KINDS = frozenset("rate rated rates rating ratings review reviews reviewed star stars score scored".split())
-_NEGATIVE_KINDS = frozenset(
-    "skip skipped skips return returned returns refund refunded dislike disliked dislikes hide hidden hides downvote "
-    "downvoted thumbsdown thumbdown unlike unliked notinterested notliked block blocked report reported bounce "
-    "removefromcart removedfromcart uninstall unsubscribe unfollow negative bad hate hated reject rejected dismiss "
-    "dismissed".split()
+_RATING_KINDS = re.compile(r"rate[sd]?|ratings?|review(s|ed)?|stars?|scored?")
+"""Names of events whose value is surely a rating, in lower case, letters and digits only."""
+_NEGATIVE_KINDS = re.compile(
+    r"skip(s|ped)?|returns?|returned|refund(ed)?|dislike[sd]?|hides?|hidden|downvoted?|thumbs?down|unliked?|bounced?"
+    r"|not(interested|liked)|block(ed)?|report(ed)?|removed?fromcart|uninstall(ed)?|unsubscribed?|unfollow(ed)?"
+    r"|negative|bad|hated?|reject(ed)?|dismiss(ed)?"
 )
+"""Names of events that are surely negative, likewise."""
 _MAX_NAMED = 5
 
 
@@ -62,7 +63,7 @@ def _kinds(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     others = events.filter(~pl.col("event").is_in(named) & pl.col("event").is_not_null())
     counts = others.group_by("event").agg(rows=pl.len(), values=pl.col("value").count()).sort("event")
     warnings = []
-    negative = [kind for kind in counts["event"] if _bare(kind) in _NEGATIVE_KINDS]
+    negative = [kind for kind in counts["event"] if _NEGATIVE_KINDS.fullmatch(_bare(kind))]
     if negative:
         named_ones = ", ".join(map(repr, negative[:_MAX_NAMED]))
         warnings.append(
@@ -118,7 +119,7 @@ def _range(values: pl.Series) -> tuple[float, float]:
 
 
 def _is_rated(kind: str) -> bool:
-    return _bare(kind) in _RATING_KINDS
+    return _RATING_KINDS.fullmatch(_bare(kind)) is not None
 
 
 def _bare(name: str) -> str:

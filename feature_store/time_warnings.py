@@ -79,7 +79,9 @@ def _number_warnings(told: _Told, numbers: pl.Series) -> list[str]:
     form = digit_form(numbers)
     if form is not None:
         place = int(told.micros.is_not_null().arg_true()[0])
-        read = f"such as {told.cells[place]!r}, were read as dates in digits ({form.name}): {iso_time(told.micros[place])}"
+        read = (
+            f"such as {told.cells[place]!r}, were read as dates in digits ({form.name}): {iso_time(told.micros[place])}"
+        )
         return [f"{name}: numbers, {read}. Give datetimes, ISO 8601 text or epoch numbers if they are none."]
     is_short = numbers.dtype in (pl.Float32, pl.Float16)
     if is_short and (numbers.abs().max() or 0.0) >= _FLOAT32_LIMIT:  # type: ignore[operator]

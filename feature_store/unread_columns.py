@@ -5,16 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-_RATINGS = frozenset(
-    "rating ratings ratingvalue userrating ratingscore stars star starrating numstars score scores userscore rate grade "
-    "weight weights points preference preferences pref relevance utility strength implicitweight confidence "
-    "overall overallrating reviewscore reviewrating feedback sentiment opinion vote votes".split()
+_RATINGS = re.compile(
+    r"(user|review|star|overall|item|product|implicit)?(rating|score|stars?|weight|preference)s?(value|score)?"
+    r"|rate|grade|points|pref|relevance|utility|strength|confidence|overall|feedback|sentiment|opinion|votes?"
 )
-_KINDS = frozenset(
-    "eventtype eventname eventkind events action actiontype actionname type kind behavior behaviour behaviortype "
-    "behaviourtype interaction interactiontype activity activitytype verb usereventtype operation signal "
-    "feedbacktype".split()
+"""Names of columns of ratings, in lower case, letters and digits only."""
+_KINDS = re.compile(
+    r"(user)?(event|action|activity|interaction|behaviou?r|feedback)(type|name|kind)"
+    r"|events|action|activity|interaction|behaviou?r|type|kind|verb|operation|signal"
 )
+"""Names of columns of kinds of event, likewise."""
 _MAX_NAMED = 10
 
 
@@ -27,9 +27,9 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
         meant = next((known for known in read if _bare(known) == _bare(name)), None)
         if meant is not None and meant not in given:
             warnings.append(f"{name!r} is not read: the column is called {meant!r}. Rename it to be read.")
-        elif table == "events" and _bare(name) in _RATINGS:
+        elif table == "events" and _RATINGS.fullmatch(_bare(name)):
             warnings.append(_rating(name, given))
-        elif table == "events" and _bare(name) in _KINDS:
+        elif table == "events" and _KINDS.fullmatch(_bare(name)):
             warnings.append(_kind(name, given))
         else:
             others.append(name)

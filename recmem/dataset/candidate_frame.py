@@ -116,7 +116,8 @@ def _pairs(query_of_row: IntArray, item_rows: IntArray, n_queries: int) -> tuple
 def _item_rows(frame: pl.DataFrame, ids: pl.Series, catalogue: Catalogue) -> tuple[IntArray, list[str]]:
     """int64[row], the candidate of each row, and the texts of those that the catalogue lacks.
 
-    `ids` are the frame's items as the catalogue writes ids. Items that the catalogue lacks follow the catalogue's rows, one for each distinct id and text.
+    `ids` are the frame's items as the catalogue writes ids. Items that it lacks follow its rows, one for each distinct
+    id and text.
     """
     rows = catalogue.rows(ids)
     unknown = np.flatnonzero(rows < 0)

@@ -41,9 +41,7 @@ _UNKNOWN_CANCELLED = (
 )
 
 
-_CANCELLED_AHEAD = (
-    "timestamp: expected a cancellation from the past, got one that lies far ahead. Correct its time"
-)
+_CANCELLED_AHEAD = "timestamp: expected a cancellation from the past, got one that lies far ahead. Correct its time"
 
 
 def rules_of(config: DatasetConfig) -> MemorySettings:

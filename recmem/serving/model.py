@@ -324,8 +324,8 @@ def _warn_of_clock(dataset: Dataset) -> None:
     if n_ahead:
         now = iso_time(dataset.clock)
         _LOG.warning(
-            f"{n_ahead:,} of the log's changes lie far ahead of the others and of the present. Rows without a timestamp "
-            f"are read as of {now}. Correct the times of these events."
+            f"{n_ahead:,} of the log's changes lie far ahead of the others and of the present. Rows without a "
+            f"timestamp are read as of {now}. Correct the times of these events."
         )
 
 

@@ -12,7 +12,9 @@ N = 40
 
 
 def rated(values: list[float | None], event: str | None = "rating") -> pl.DataFrame:
-    return pl.DataFrame({"event": [event] * len(values), "value": values}, schema={"event": pl.String, "value": pl.Float64})
+    return pl.DataFrame(
+        {"event": [event] * len(values), "value": values}, schema={"event": pl.String, "value": pl.Float64}
+    )
 
 
 def scale(*values: float) -> list[float | None]:
@@ -25,10 +27,22 @@ def scale(*values: float) -> list[float | None]:
         ((0, 1), "between 0 and 1, and none is positive", "--positive-from 1 --negative-to 0"),
         ((-1, 0, 1), "between -1 and 1, and none is positive", "--positive-from 1 --negative-to -1"),
         ((1, 2, 3), "between 1 and 3, and none is positive", "--positive-from 3 --negative-to 1"),
-        ((0.1, 0.2, 0.5, 0.8, 0.9), "between 0.1 and 0.9, and none is positive", "--positive-from 0.8 --negative-to 0.2"),
+        (
+            (0.1, 0.2, 0.5, 0.8, 0.9),
+            "between 0.1 and 0.9, and none is positive",
+            "--positive-from 0.8 --negative-to 0.2",
+        ),
         ((20, 50, 80, 100), "between 20 and 100, and all are positive", "--positive-from 80 --negative-to 20"),
-        ((0, 10, 50, 90, 100), "between 0 and 100, and 32 are positive, low ones too", "--positive-from 90 --negative-to 10"),
-        (tuple(range(1, 11)), "between 1 and 10, and 28 are positive, low ones too", "--positive-from 8 --negative-to 3"),
+        (
+            (0, 10, 50, 90, 100),
+            "between 0 and 100, and 32 are positive, low ones too",
+            "--positive-from 90 --negative-to 10",
+        ),
+        (
+            tuple(range(1, 11)),
+            "between 1 and 10, and 28 are positive, low ones too",
+            "--positive-from 8 --negative-to 3",
+        ),
     ],
 )
 def test_ratings_of_another_scale_are_told_with_thresholds_that_fit(
@@ -80,15 +94,21 @@ def test_values_of_an_event_that_sounds_like_a_rating_are_told(kind: str) -> Non
 
 
 def test_a_log_whose_ratings_are_never_positive_is_refused_with_thresholds() -> None:
-    message = r"events\.value: expected positive events, got none: 40 ratings lie between 0 and 1, and positive are those"
-    with pytest.raises(DataError, match=f"{message} from 4 on. For this scale, train with --positive-from 1 --negative-to 0"):
+    message = (
+        r"events\.value: expected positive events, got none: 40 ratings lie between 0 and 1, and positive are those"
+    )
+    with pytest.raises(
+        DataError, match=f"{message} from 4 on. For this scale, train with --positive-from 1 --negative-to 0"
+    ):
         check_positives(rated(scale(0, 1)), SignalConfig())
     with pytest.raises(DataError, match="--positive-from 3 --negative-to 1"):
         check_positives(rated(scale(1, 2, 3), None), SignalConfig())
 
 
 def test_a_log_of_negative_events_alone_is_refused_by_their_names() -> None:
-    with pytest.raises(DataError, match=r"events\.event: expected positive events, got only 'skip'\. Negative are skip"):
+    with pytest.raises(
+        DataError, match=r"events\.event: expected positive events, got only 'skip'\. Negative are skip"
+    ):
         check_positives(rated([None, None], "skip"), SignalConfig())
 
 

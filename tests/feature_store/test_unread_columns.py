@@ -36,7 +36,9 @@ def test_a_kind_of_event_that_is_not_read_is_told_with_what_makes_it_count(name:
 
 def test_a_rating_beside_the_columns_that_are_read_is_told_otherwise() -> None:
     beside_value = check_table(events(event=["rating"], value=[5.0], stars=[1]), EVENTS).warnings
-    assert beside_value == ("'stars' is not read: ratings are read from `value`. Put the ratings there if 'stars' holds them.",)
+    assert beside_value == (
+        "'stars' is not read: ratings are read from `value`. Put the ratings there if 'stars' holds them.",
+    )
     (beside_event,) = check_table(events(event=["rating"], stars=[1]), EVENTS).warnings
     assert "in rows whose `event` is 'rating'" in beside_event
 

@@ -30,6 +30,11 @@ def test_a_number_is_whole_and_exact_or_null(cells: list[Any], dtype: Any, expec
 
 
 def test_only_short_floats_are_rounded_where_they_are_large() -> None:
-    assert is_rounded(pl.Series([1.0, 3e7, None, float("nan")], dtype=pl.Float32)).to_list() == [False, True, False, False]
+    assert is_rounded(pl.Series([1.0, 3e7, None, float("nan")], dtype=pl.Float32)).to_list() == [
+        False,
+        True,
+        False,
+        False,
+    ]
     assert not is_rounded(pl.Series([1e300])).any()
     assert not is_rounded(pl.Series([2**62])).any()

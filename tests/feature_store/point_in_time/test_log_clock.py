@@ -37,7 +37,7 @@ def test_a_few_dates_far_ahead_do_not_move_the_clock(wrong: list[int]) -> None:
 def test_dates_ahead_that_the_log_reaches_move_it() -> None:
     simulated = [NOW + day * DAY_US * 20 for day in range(100)]
     assert clock(simulated) == simulated[-1]
-    assert clock(PAST + [NOW + 200 * DAY_US]) == NOW + 200 * DAY_US
+    assert clock([*PAST, NOW + 200 * DAY_US]) == NOW + 200 * DAY_US
     assert clock([IN_2099]) == IN_2099
     long_log = [NOW - year * YEAR_US for year in range(12)] * 20
     assert clock([*long_log, NOW + 5 * YEAR_US]) == NOW + 5 * YEAR_US
@@ -74,7 +74,13 @@ def checked(rows: list[dict[str, Any]]) -> pl.DataFrame:
 def log_rows() -> Iterator[dict[str, Any]]:
     for day in range(30):
         time = datetime(2024, 1, 1, tzinfo=UTC) + timedelta(days=day)
-        yield {"user_id": f"user{day % 3}", "item_id": f"i{day % 5}", "timestamp": time, "event_id": f"e{day}", "cancels": None}
+        yield {
+            "user_id": f"user{day % 3}",
+            "item_id": f"i{day % 5}",
+            "timestamp": time,
+            "event_id": f"e{day}",
+            "cancels": None,
+        }
 
 
 @pytest.mark.parametrize("column", ["timestamp", "available_at", "cancels"])

@@ -186,7 +186,9 @@ def test_arrow_times_with_an_offset_and_wide_decimals_are_read_as_what_they_are(
 
 def test_a_column_that_polars_cannot_hold_is_refused_by_name(capfd: pytest.CaptureFixture[str]) -> None:
     months = pa.table({"user_id": ["a"], "event": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
-    with pytest.raises(DataError, match=r"events\.event: expected a column that polars can read, got a column of month_d"):
+    with pytest.raises(
+        DataError, match=r"events\.event: expected a column that polars can read, got a column of month_d"
+    ):
         to_polars(months, "events")
     assert len(to_polars(months, "events", wanted={"user_id"})) == 1
 

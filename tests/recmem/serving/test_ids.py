@@ -191,13 +191,17 @@ def test_candidates_that_cannot_be_ids_leave_the_others_as_they_are() -> None:
         ([""], pl.String),
     ],
 )
-def test_what_cannot_be_an_integer_id_has_one_outcome_at_every_door(cells: list[Any], dtype: Any, tmp_path: Path) -> None:
+def test_what_cannot_be_an_integer_id_has_one_outcome_at_every_door(
+    cells: list[Any], dtype: Any, tmp_path: Path
+) -> None:
     ids = pl.Series(cells, dtype=dtype)
     known = candidates().drop("history").head(1)
     item = known["item_id"]
     report = model().match_with_report(known.with_columns(item_id=ids))
     assert report.unmatched.unreadable_ids == 1
-    given_history = model().match_with_report(known.with_columns(history=pl.Series([ids.to_list()], dtype=pl.List(dtype))))
+    given_history = model().match_with_report(
+        known.with_columns(history=pl.Series([ids.to_list()], dtype=pl.List(dtype)))
+    )
     assert given_history.unmatched.unknown_history_items == 1
     event = pl.DataFrame({"user_id": known["user_id"], "item_id": ids, "timestamp": ["2024-01-01"]})
     assert model_of(tables()[1].head(9), items=tables()[0]).observe(event).n_rejected == 1
