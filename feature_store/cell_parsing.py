@@ -55,6 +55,12 @@ def parse_id(value: object, stored: pl.DataType | None = None) -> object | None:
     return found
 
 
+def id_text(value: object) -> str:
+    """One id as text, the same for 7, 7.0 and "7"; any text for a value that cannot be an id."""
+    found = parse_id(value, pl.String())
+    return str(value if found is None else found)
+
+
 def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[ColumnProblem]]:
     if stored != pl.Int64:
         ids = column.set((column == "").fill_null(value=False), None)

@@ -47,8 +47,10 @@ def check_positives(events: pl.DataFrame, signals: SignalConfig) -> None:
 
 
 def _without_event(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
+    if not signals.rating_events or not _has_values(events) or not events["event"].null_count():
+        return []
     rows = events.filter(pl.col("event").is_null() & pl.col("value").is_not_null())
-    if not len(rows) or not signals.rating_events:
+    if not len(rows):
         return []
     return [
         f"value: {len(rows):,} of {len(events):,} rows have a value, such as {rows['value'][0]:g}, and no event. They "
@@ -60,7 +62,11 @@ def _without_event(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
 def _kinds(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     """Names that say something else than how they are judged."""
     named = (*signals.rating_events, *signals.negative_events, *signals.neutral_events)
-    others = events.filter(~pl.col("event").is_in(named) & pl.col("event").is_not_null())
+    kinds = {kind for kind in events["event"].unique().to_list() if kind is not None and kind not in named}
+    suspect = [kind for kind in kinds if _NEGATIVE_KINDS.fullmatch(_bare(kind)) or _is_rated(kind)]
+    if not suspect:
+        return []
+    others = events.filter(pl.col("event").is_in(suspect))
     counts = others.group_by("event").agg(rows=pl.len(), values=pl.col("value").count()).sort("event")
     warnings = []
     negative = [kind for kind in counts["event"] if _NEGATIVE_KINDS.fullmatch(_bare(kind))]
@@ -81,6 +87,8 @@ def _kinds(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
 
 
 def _scale(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
+    if len(events) < _FEWEST or not _has_values(events):
+        return []
     values = _ratings(events, signals)
     if len(values) < _FEWEST:
         return []
@@ -95,6 +103,10 @@ def _scale(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
         n_positive = int((values >= signals.positive_from).sum())
         return [f"{scale}, and {n_positive:,} are positive, low ones too: {judged}. {_suggestion(values)}"]
     return []
+
+
+def _has_values(events: pl.DataFrame) -> bool:
+    return events["value"].null_count() < len(events)
 
 
 def _ratings(events: pl.DataFrame, signals: SignalConfig) -> pl.Series:

@@ -40,7 +40,10 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
         warnings.append(told.of(micros < _LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
     latest = wall_clock() + DAY_US
     if is_past and last > latest:
-        remedy = "It counts from then on only; a few that lie far ahead do not move what is taken for now. Correct it."
+        remedy = (
+            "An event counts from its time on only; a few that lie far ahead do not move what is taken for now. "
+            "Correct the times."
+        )
         warnings.append(told.of(micros > latest, "after the present", remedy))
     # What lies before or after these has been told already.
     usual = micros.filter(micros.is_between(_LOGS_BEGIN, latest if is_past else last))

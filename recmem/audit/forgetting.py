@@ -10,7 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
-from feature_store.cell_parsing import parse_ids
+from feature_store.cell_parsing import id_text, parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
@@ -54,7 +54,7 @@ def forget_user(
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
-        n_online = online.forget_user(str(user_id), rows)
+        n_online = online.forget_user(id_text(user_id), rows)
     removed = store.forget_user(user_id).n_removed
     _republish(store, online)
     return ForgetReceipt("user", removed, 0, models, note, n_online)
@@ -67,7 +67,7 @@ def forget_item(
     with tracking_at(tracking_uri):
         models, note = _trained_on(store, "item_id", item_id)
     texts = _own_texts(store.items(), item_id)
-    n_online = None if online is None else online.forget_item(str(item_id))
+    n_online = None if online is None else online.forget_item(id_text(item_id))
     removed = store.forget_item(item_id).n_removed
     _republish(store, online)
     n_vectors = 0 if "://" in store.path else forget_texts(Path(store.path) / VECTORS_FOLDER, texts)

@@ -16,6 +16,7 @@ from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, check_table
+from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
 from feature_store.unread_columns import unread_columns
 from recmem.dataset.candidate_frame import Candidates, read_candidates
@@ -282,6 +283,7 @@ class Model:
         dataset = self.dataset
         wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *outputs}
         frame = to_polars(candidates, "candidates", wanted=wanted)
+        _warn_of_number_times(frame)
         return read_candidates(frame, dataset, outputs, self.memories)
 
     def _matcher_with(self, read: Candidates) -> Matcher:
@@ -316,6 +318,14 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
     return Scored(with_added(candidates, added), read.unmatched)
+
+
+def _warn_of_number_times(candidates: pl.DataFrame) -> None:
+    """Logs what looks wrong about timestamps that are numbers, such as seconds that land in 1970."""
+    if "timestamp" in candidates.columns and candidates.schema["timestamp"].is_numeric():
+        cells = candidates["timestamp"]
+        for warning in time_warnings(cells, parse_timestamps(cells)[0], is_past=False):
+            _LOG.warning(f"candidates.{warning}")
 
 
 def _warn_of_clock(dataset: Dataset) -> None:

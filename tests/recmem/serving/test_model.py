@@ -492,6 +492,23 @@ def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplo
     assert "1 of the log's changes lie far ahead of the others and of the present" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("cells", "dtype", "told"),
+    [
+        (20270101, pl.Int64, "read as dates in digits"),
+        (1_700_000, pl.Int64, "12 of 12 rows lie before 1990"),
+        (1.7e9, pl.Float32, "32-bit floats cannot hold"),
+        (1_700_000_000, pl.Int64, ""),
+    ],
+)
+def test_timestamps_of_candidates_that_look_wrong_are_logged(
+    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, told: str
+) -> None:
+    model.match(candidates.head(12).with_columns(timestamp=pl.lit(cells, dtype)))
+    assert caplog.text.count("candidates.timestamp") == (1 if told else 0)
+    assert told in caplog.text
+
+
 def test_one_star_without_an_event_is_remembered_as_negative_in_tables_and_when_observed(tmp_path: Path) -> None:
     items = trained_model().items["item_id"].head(3)
     rows = pl.DataFrame(
