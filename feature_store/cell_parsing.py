@@ -10,10 +10,9 @@ import polars as pl
 
 from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
 from feature_store.timestamps import parse_timestamps
+from feature_store.whole_numbers import is_rounded, whole_numbers
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
-_MAX_EXACT = 2.0**53
-"""Up to here float64 represents every whole number exactly."""
 LIST_SEPARATOR = ", "
 """Joins the words of a list that is stored as one text."""
 _NUMBERS = (pl.Int64, pl.Float64)
@@ -23,21 +22,43 @@ _TIMES = (pl.Date, pl.Datetime)
 def parse_ids(column: pl.Series, stored: pl.DataType | None = None) -> tuple[pl.Series, list[ColumnProblem]]:
     """Ids as String or Int64; as `stored` if an earlier append has decided.
 
-    Integers of any width become Int64, Categorical and Enum become String. Floats are accepted if they are whole
-    numbers, because pandas turns integers with missing values into floats. Text becomes an integer only in its plain
-    form: "007" is not 7.
+    The one place that decides what an id of any dtype is: tables, candidates, given histories and single ids all come
+    here. Integers of any width become Int64, Categorical and Enum become String. Floats and decimals are accepted if
+    they are whole numbers, because pandas turns integers with missing values into floats and databases call their
+    integers decimals. A float too large to be exact is no id. Text becomes an integer only in its plain form: "007"
+    is not 7.
     """
     if column.dtype in _TEXT:
         text = column if column.dtype == pl.String else column.cast(pl.String)
         if stored != pl.Int64 and not (text == "").any():
             return text, []
         return _ids_from_text(text, stored)
-    if not (column.dtype.is_integer() or column.dtype.is_float()):
-        return _refused(column, pl.String(), "ids as text or integers", "Cast the column to pl.String.")
-    whole = _whole(column)
+    if not column.dtype.is_numeric():
+        return _refused(column, stored or pl.String(), "ids as text or integers", "Cast the column to pl.String.")
+    whole = whole_numbers(column)
+    rounded = is_rounded(column)
+    remedy = "Give ids as text or integers."
     got = "a number that is not a 64-bit integer"
-    problems = bad_cells(column, whole, expected="an id", got=got, remedy="Give ids as text or integers.")
+    problems = bad_cells(column, whole.set(rounded, 0), expected="an id", got=got, remedy=remedy)
+    got = f"a {column.dtype} too large to be exact, so that different ids became one"
+    problems += bad_cells(column.set(~rounded, None), whole, expected="an id", got=got, remedy=remedy)
     return (whole.cast(pl.String) if stored == pl.String else whole), problems
+
+
+def parse_id(value: object, stored: pl.DataType | None = None) -> object | None:
+    """One id as `parse_ids` reads it, text or an int; None if the value cannot be an id of that dtype."""
+    try:
+        column = pl.Series("id", [value])
+    except (TypeError, OverflowError, pl.exceptions.PolarsError):
+        return None
+    found: object | None = parse_ids(column, stored)[0][0]
+    return found
+
+
+def id_text(value: object) -> str:
+    """One id as text, the same for 7, 7.0 and "7"; any text for a value that cannot be an id."""
+    found = parse_id(value, pl.String())
+    return str(value if found is None else found)
 
 
 def _ids_from_text(column: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series, list[ColumnProblem]]:
@@ -89,7 +110,7 @@ def parse_positions(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     numbers, problems = parse_numbers(column)
     if any(problem.rows is None for problem in problems):
         return numbers.cast(pl.Int32), problems
-    positions = _whole(numbers).cast(pl.Int32, strict=False)
+    positions = whole_numbers(numbers).cast(pl.Int32, strict=False)
     remedy = "Give null if the position is unknown."
     problems += bad_cells(numbers, positions, expected="a 32-bit integer", got="another number", remedy=remedy)
     return positions, problems
@@ -143,7 +164,7 @@ def _joined(column: pl.Series, dtype: pl.List | pl.Array) -> pl.Series | None:
 def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[ColumnProblem]]:
     if stored == pl.Int64 and plain.dtype == pl.Float64:
         # Stays Float64 if any cell is a fraction, so that the stored column widens.
-        whole = _whole(plain)
+        whole = whole_numbers(plain)
         return (whole if whole.null_count() == plain.null_count() else plain), []
     is_either_text = pl.String in (stored, plain.dtype)
     are_both_numbers = plain.dtype in _NUMBERS and stored in _NUMBERS
@@ -158,15 +179,6 @@ def _as_stored(plain: pl.Series, stored: pl.DataType) -> tuple[pl.Series, list[C
     return values, bad_cells(
         plain, values, expected=expected, got=f"{plain.dtype} that does not convert to it", remedy=remedy
     )
-
-
-def _whole(column: pl.Series) -> pl.Series:
-    """As Int64; null where a cell is not a whole number, or too large to be exact."""
-    if column.dtype.is_integer():
-        return column.cast(pl.Int64, strict=False)
-    numbers = column.cast(pl.Float64)
-    exact = numbers.is_finite() & (numbers.floor() == numbers) & (numbers.abs() <= _MAX_EXACT)
-    return numbers.set(~exact.fill_null(value=False), None).cast(pl.Int64)
 
 
 def _refused(cells: pl.Series, dtype: pl.DataType, expected: str, remedy: str) -> tuple[pl.Series, list[ColumnProblem]]:

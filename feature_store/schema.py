@@ -16,7 +16,11 @@ from feature_store.cell_parsing import (
     parse_positions,
 )
 from feature_store.data_errors import ColumnProblem, DataError, describe
+from feature_store.rating_scale import rating_warnings
+from feature_store.signals import SignalConfig
+from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.unread_columns import unread_columns
 
 _FORBIDDEN_IN_NAMES = "`"
 """Delta's merge cannot quote a column name that contains it."""
@@ -137,10 +141,17 @@ class Checked:
         )
 
 
-def check_table(frame: pl.DataFrame, table: Table, *, stored: Mapping[str, pl.DataType] | None = None) -> Checked:
+def check_table(
+    frame: pl.DataFrame,
+    table: Table,
+    *,
+    stored: Mapping[str, pl.DataType] | None = None,
+    signals: SignalConfig | None = None,
+) -> Checked:
     """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
-    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items.
+    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items. `signals` says how
+    events will be judged, for warnings; by default as a training does.
 
     Raises:
         DataError: the table as a whole is invalid. It is no polars DataFrame or has no rows, a required column is
@@ -162,7 +173,23 @@ def check_table(frame: pl.DataFrame, table: Table, *, stored: Mapping[str, pl.Da
         problems += _cancels_problems(columns)
     if any(problem.rows is None for problem in problems):
         raise DataError(describe(problems, table=table.name))
-    return Checked(table, frame, _valid_rows(pl.DataFrame(columns), problems), tuple(problems))
+    kept = _valid_rows(pl.DataFrame(columns), problems)
+    warnings = _time_warnings(frame, columns, table)
+    if not table.keeps_extra:
+        warnings += unread_columns(frame.columns, [column.name for column in table.columns], table.name)
+    if table is EVENTS:
+        warnings += rating_warnings(kept, signals or SignalConfig())
+    return Checked(table, frame, kept, tuple(problems), tuple(warnings))
+
+
+def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table: Table) -> list[str]:
+    warnings = []
+    for name in ("timestamp", "available_at", "available_from"):
+        times = columns.get(name)
+        if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
+            # Only of items it is known beforehand when they will be there.
+            warnings += time_warnings(frame[name], times, is_past=table is not ITEMS)
+    return warnings
 
 
 def _require_polars(frame: object, table: Table) -> None:

@@ -14,7 +14,7 @@ class SignalConfig:
     """Which events are positive, neutral or negative."""
 
     rating_events: tuple[str, ...] = ("rating",)
-    """Events whose `value` is a rating."""
+    """Events whose `value` is a rating. So is a value without an event; if there are no such events, it is none."""
     positive_from: float = 4.0
     """A rating of at least this is positive."""
     negative_to: float = 2.0
@@ -31,13 +31,21 @@ class SignalConfig:
                 "Leave room for neutral ratings between the two."
             )
 
+    def is_rating(self) -> pl.Expr:
+        """Whether a row of the events table is judged by its value."""
+        by_name = pl.col("event").fill_null("").is_in(self.rating_events)
+        if not self.rating_events:
+            return by_name
+        # A file of ratings often has no column for the kind of event. Otherwise one star would count as a liked item.
+        return by_name | (pl.col("event").is_null() & pl.col("value").is_not_null())
+
     def signs(self, events: pl.DataFrame) -> Int8Array:
         """+1 positive, 0 neutral, -1 negative: int8[event]. A rating without a value is neutral."""
         name = pl.col("event").fill_null("")
         value = pl.col("value")
         rating = pl.when(value >= self.positive_from).then(1).when(value <= self.negative_to).then(-1).otherwise(0)
         sign = (
-            pl.when(name.is_in(self.rating_events))
+            pl.when(self.is_rating())
             .then(rating)
             .when(name.is_in(self.negative_events))
             .then(-1)

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from time import time_ns
 
 import polars as pl
 
 from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
+from feature_store.epoch_numbers import (
+    cells_of_other_units,
+    digit_form,
+    digit_microseconds,
+    epoch_microseconds,
+    finite,
+)
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
@@ -17,10 +25,8 @@ _EARLIEST = "1678-01-01T00:00:00.0+00:00"
 _LATEST = "2262-01-01T00:00:00.0+00:00"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_EPOCH_UNITS = ((1e17, 1e-3), (1e14, 1.0), (1e11, 1e3), (0.0, 1e6))
-"""(From which median on, microseconds per unit) of a column of epoch numbers: ns, us, ms, s."""
-
 _NS_PER_US = 1000
+DAY_US = 86_400_000_000
 
 _ISO = (
     r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
@@ -37,22 +43,61 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
     Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    if it names no zone) and epoch numbers, also as text. One unit applies to a whole column of epoch numbers, by the median of their
-    absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
-    median, one corrupt cell cannot turn the seconds of all others into nanoseconds.)
+    if it names no zone), epoch numbers, and dates in digits such as 20240131, both also as text. One form and unit
+    applies to a whole column of numbers, by the median of their absolute values: milliseconds from 1e11 on,
+    microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the median, one corrupt cell cannot turn the
+    seconds of all others into nanoseconds.) A number that lies among the others in another unit only is a fault. What
+    is accepted but looks wrong is told by `time_warnings`.
 
     Null cells stay null and are not a fault here.
     """
     if column.dtype == TIMESTAMP and _is_plain(column.to_physical()):
         return column, []
-    times = _read(column)
+    faults: list[ColumnProblem] = []
+    numbers = as_numbers(column)
+    times = _read(column) if numbers is None else _from_numbers(numbers)
+    if numbers is not None and column.dtype in _TEXT and numbers.null_count() > column.null_count():
+        # Among epoch numbers an ISO time is still a time.
+        times = pl.select(pl.coalesce(times, _from_text(column.cast(pl.String)))).to_series()
     if times is None:
         refused = refused_column(column, expected=_EXPECTED, remedy="Convert it to datetimes.")
         return pl.Series(column.name, [None] * len(column), dtype=TIMESTAMP), [refused]
+    if numbers is not None and digit_form(numbers) is None:
+        faults = cells_of_other_units(numbers)
+    for fault in faults:
+        times = times.set(_mask(fault), None)
+        column = column.set(_mask(fault), None)
     first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    got = "text that is not an ISO time" if column.dtype in _TEXT else "a number or date outside the years 1678 to 2261"
-    return times, bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
+    got = "a number or date outside the years 1678 to 2261"
+    if column.dtype in _TEXT:
+        got = "text that is not an ISO time" if numbers is None else "text that is not an epoch number or an ISO time"
+    return times, faults + bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
+
+
+def as_numbers(column: pl.Series) -> pl.Series | None:
+    """The numbers of a column that is read as epoch numbers or dates in digits; None for any other.
+
+    Text is read so if more of its cells are numbers than ISO times; the other cells are null then.
+    """
+    if column.dtype.is_numeric():
+        return column
+    if column.dtype not in _TEXT:
+        return None
+    text = column.cast(pl.String)
+    plain = text.str.strip_chars()
+    numbers = finite(plain.cast(pl.Float64, strict=False))
+    if not numbers.count():
+        return None
+    if numbers.null_count() > text.null_count() and numbers.count() <= _from_text(text).count():
+        return None
+    # Whole numbers stay whole: a float64 cannot hold the nanoseconds since 1970.
+    whole = plain.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == numbers.null_count() else numbers
+
+
+def _mask(fault: ColumnProblem) -> pl.Series:
+    return pl.Series([], dtype=pl.Boolean) if fault.rows is None else fault.rows
 
 
 @cache
@@ -75,46 +120,15 @@ def _read(column: pl.Series) -> pl.Series | None:
         return aware.cast(TIMESTAMP)
     if dtype == pl.Date:
         return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    if dtype.is_numeric():
-        return _epoch_microseconds(column).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
     if dtype in _TEXT:
-        return _from_iso_or_epochs(column.cast(pl.String))
+        return _from_text(column.cast(pl.String))
     return None
 
 
-def _from_iso_or_epochs(column: pl.Series) -> pl.Series:
-    """Text of ISO times, or of epoch numbers if those are more; then a cell that is neither is no time."""
-    numbers = column.str.strip_chars().cast(pl.Float64, strict=False)
-    numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
-    if not numbers.count():
-        return _from_text(column)
-    iso = _from_text(column) if numbers.null_count() > column.null_count() else None
-    if iso is not None and numbers.count() <= iso.count():
-        return iso
-    # Whole numbers stay whole: a float64 cannot hold the nanoseconds since 1970.
-    whole = column.str.strip_chars().cast(pl.Int64, strict=False)
-    exact = whole if whole.null_count() == numbers.null_count() else numbers
-    times = _epoch_microseconds(exact).cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
-    return times if iso is None else pl.select(pl.coalesce(iso, times)).to_series()
-
-
-def _epoch_microseconds(column: pl.Series) -> pl.Series:
-    numbers = column.cast(pl.Float64)
-    numbers = numbers.set(~numbers.is_finite().fill_null(value=False), None)
-    typical = numbers.abs().median()
-    size = typical if isinstance(typical, float) else 0.0
-    factor = next(factor for at_least, factor in _EPOCH_UNITS if size >= at_least)
-    if not column.dtype.is_integer():
-        return (numbers * factor).round().cast(pl.Int64, strict=False)
-    # Integers stay integers: a float64 cannot hold the nanoseconds since 1970.
-    whole = column.cast(pl.Int64, strict=False)
-    return whole // _NS_PER_US if factor < 1 else _multiplied(whole, int(factor))
-
-
-def _multiplied(whole: pl.Series, factor: int) -> pl.Series:
-    """The product, null where an int64 cannot hold it."""
-    largest = (2**63 - 1) // factor
-    return whole.set(~whole.is_between(-largest, largest).fill_null(value=False), None) * factor
+def _from_numbers(numbers: pl.Series) -> pl.Series:
+    form = digit_form(numbers)
+    micros = epoch_microseconds(numbers) if form is None else digit_microseconds(numbers, form)
+    return micros.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
 
 
 def _from_text(column: pl.Series) -> pl.Series:
@@ -137,6 +151,11 @@ def _from_text(column: pl.Series) -> pl.Series:
 
 def _instants(texts: pl.Series) -> pl.Series:
     return texts.str.to_datetime(_NORMAL_FORM, time_unit="us", time_zone="UTC", strict=False)
+
+
+def wall_clock() -> int:
+    """The present time, microseconds since 1970 UTC."""
+    return time_ns() // _NS_PER_US
 
 
 def iso_time(time: int) -> str:

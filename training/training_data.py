@@ -13,6 +13,7 @@ from torch import Tensor
 from feature_store import DataError, EventLog, Store
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.point_in_time.counters import CounterConfig
+from feature_store.rating_scale import check_positives
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
@@ -52,7 +53,7 @@ def read_training_data(
 ) -> TrainingData:
     """Reads the store, and encodes the texts that its cache lacks.
 
-    Raises DataError if the store has no items, events or texts, or too few timestamps to split.
+    Raises DataError if the store has no items, events or texts, no event is positive, or too few timestamps to split.
     """
     items = store.items()
     events = store.events()
@@ -61,13 +62,15 @@ def read_training_data(
             raise DataError(
                 f"{name}: expected rows, got an empty table. Ingest {name} first, with `recmem ingest` or --{name}."
             )
+    impressions = store.impressions()
+    if not (impressions["label"] == 1).any():
+        check_positives(events, config.signals)
     texts = tuple(text_columns(items))
     if not texts:
         raise DataError(
             "items: expected at least one text column, got none. Add a column such as title or description."
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
-    impressions = store.impressions()
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
     split = split_times(_query_times(log, impressions), config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))

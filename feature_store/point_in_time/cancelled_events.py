@@ -39,7 +39,7 @@ class CancelledEvents:
         return cls(EventLog.from_columns(cancelled), cancelled["cancelled_at"].to_numpy().copy())
 
     @property
-    def clock(self) -> int:
+    def last_change(self) -> int:
         """The first microsecond from which on none of these events counts."""
         return int(self.cancelled_at.max(initial=0))
 

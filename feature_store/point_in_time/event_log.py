@@ -15,6 +15,7 @@ from feature_store.arrays import Int8Array, IntArray
 from feature_store.cancellations import cancellation_times
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.as_of_join import AsOfIndex, when_known
+from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.read_protocol import END_OF_TIME, START_OF_TIME, Past
 from feature_store.ragged import Ragged
 from feature_store.signals import SignalConfig
@@ -172,10 +173,10 @@ class EventLog:
             signs=self.signs[places],
         )
 
-    @property
+    @cached_property
     def clock(self) -> int:
-        """The first microsecond at which all of the log is known; 0 for an empty log."""
-        return int(self.known[-1]) if len(self) else 0
+        """The first microsecond at which all of the log is known, but for dates too far ahead: `log_clock`."""
+        return log_clock(int(self.known[-1]), self.known) if len(self) else 0
 
 
 def event_columns(events: pl.DataFrame, users: IntArray, items: IntArray, signals: SignalConfig) -> pl.DataFrame:

@@ -16,6 +16,7 @@ from feature_store.arrays import IntArray
 from feature_store.cancellations import has_cancellations
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.event_log import EventLog, event_columns, rows_of
+from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.signals import SignalConfig
@@ -65,10 +66,15 @@ class OnlineLog:
         # Merging sorts the events anew, since user rows break ties.
         return merged(replace(log, user_rows=self._ranks[log.user_rows]), empty_log())
 
-    @property
+    @cached_property
     def clock(self) -> int:
         """See `EventLog.clock`."""
-        return max(self.base.clock, self.tail.clock, 0 if self.cancelled is None else self.cancelled.clock)
+        changes = [self.base.known, self.tail.known]
+        last = max(int(known[-1]) if len(known) else 0 for known in changes)
+        if self.cancelled is not None:
+            changes += [self.cancelled.log.known, self.cancelled.cancelled_at]
+            last = max(last, self.cancelled.last_change)
+        return log_clock(last, *changes)
 
     def n_changes(self, time: int) -> int:
         """See `EventLog.n_changes`."""

@@ -19,6 +19,7 @@ import polars as pl
 
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.data_errors import DataError
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.error_words import went_back
 from feature_store.redis.event_rows import event_rows
 from feature_store.redis.key_space import split_url
@@ -187,14 +188,22 @@ class RedisMemories:
         return Reply(int(clock), memories=blobs[:n_users], counters=counters, cancelled=blobs[n_users + 1 :])
 
     def write(
-        self, rows: pl.DataFrame, settings: MemorySettings, in_tables: BoolArray, tables: pl.DataFrame
+        self,
+        rows: pl.DataFrame,
+        settings: MemorySettings,
+        in_tables: BoolArray,
+        tables: pl.DataFrame,
+        *,
+        clock_step: tuple[int, int] = (END_OF_TIME, 0),
     ) -> list[WriteOutcome]:
         """Writes rows of `event_rows`, each once; returns what became of each.
+
+        `clock_step`: how an event may move the clock, see `log_clock.clock_step`; by default without a limit.
 
         `in_tables`: whether the tables contain events of the row's user. If the server has dropped such a user, the
         memory is first merged from `tables`, the rows of the tables.
         """
-        outcomes = self._write_rows(rows, settings, in_tables, tables["identity"])
+        outcomes = self._write_rows(rows, settings, in_tables, tables["identity"], clock_step=clock_step)
         not_held = [place for place, outcome in enumerate(outcomes) if outcome is WriteOutcome.NOT_HELD]
         if not_held:
             again = rows[not_held]
@@ -203,7 +212,7 @@ class RedisMemories:
             merge_dropped_users(self._server, of_users, settings, store=self._store, keep_s=self._keep_s)
             # As if the tables lacked them: a user without a valid event is not held after the merge either.
             nowhere = np.zeros(len(not_held), bool)
-            retried = self._write_rows(again, settings, nowhere, tables["identity"])
+            retried = self._write_rows(again, settings, nowhere, tables["identity"], clock_step=clock_step)
             for place, outcome in zip(not_held, retried, strict=True):
                 outcomes[place] = outcome
         return outcomes
@@ -240,7 +249,13 @@ class RedisMemories:
         return list(dict.fromkeys(key[n_bytes:] for key in self._server.keys(_USER_KEYS)))
 
     def _write_rows(
-        self, rows: pl.DataFrame, settings: MemorySettings, in_tables: BoolArray, identities: pl.Series
+        self,
+        rows: pl.DataFrame,
+        settings: MemorySettings,
+        in_tables: BoolArray,
+        identities: pl.Series,
+        *,
+        clock_step: tuple[int, int] = (END_OF_TIME, 0),
     ) -> list[WriteOutcome]:
         """Writes the rows in calls of bounded size; `identities` are those of all rows in the tables."""
         target_in_tables = pl.col("target").is_in(identities.implode()).fill_null(value=False)
@@ -266,7 +281,13 @@ class RedisMemories:
         )
         outcomes: list[WriteOutcome] = []
         for batch in ordered.iter_slices(_ROWS_PER_CALL) if len(ordered) else ():
-            arguments: list[Argument] = [settings.to_json(), self._store, self._keep_s, settings.max_held]
+            arguments: list[Argument] = [
+                settings.to_json(),
+                self._store,
+                self._keep_s,
+                settings.max_held,
+                *clock_step,
+            ]
             for row in batch.iter_rows():
                 arguments += row
             seen = self._seen.newest

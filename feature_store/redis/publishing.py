@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from feature_store.point_in_time.log_clock import log_clock, surely_happened
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.event_rows import cancelled_events, valid_events, waiting_cancellations
 from feature_store.redis.memory_settings import MemorySettings
@@ -50,7 +51,8 @@ def publish(
 ) -> PublishReceipt:
     """Publishes all rows of the tables (`event_rows`); see `RedisMemories.publish`."""
     state = server.state()
-    clock = _last_change(rows)
+    clock = _clock(rows)
+    rows = _without_cancellations_after(max(clock, surely_happened()), rows)
     horizon = clock - settings.window if answers_from is None else answers_from
     session = PublishSession.begin(server, settings, horizon, store=store, expire_s=expire_s)
     n_users = merge_users(session, rows, settings, keep_s=keep_s, on_progress=on_progress)
@@ -168,11 +170,20 @@ def _item_calls(rows: pl.DataFrame, by_item: pl.DataFrame, counted_until: int) -
         ]
 
 
-def _last_change(rows: pl.DataFrame) -> int:
-    """When the last event that ever counted became known or was cancelled; 0 without one."""
+def _clock(rows: pl.DataFrame) -> int:
+    """The clock of a log of these rows, see `log_clock`; 0 if no event ever counted."""
     counted = rows.filter(pl.col("target").is_null(), pl.col("cancelled_at") > pl.col("known"))
     cancelled_at = counted["cancelled_at"].filter(counted["cancelled_at"] < END_OF_TIME)
-    return int(pl.concat([counted["known"], cancelled_at]).to_numpy().max(initial=0))
+    changes = pl.concat([counted["known"], cancelled_at]).to_numpy()
+    return log_clock(int(changes.max(initial=0)), changes)
+
+
+def _without_cancellations_after(latest: int, rows: pl.DataFrame) -> pl.DataFrame:
+    """The rows as if later cancellations were unknown: once published, reads before them would be refused."""
+    is_cancelled_later = (pl.col("cancelled_at") > latest) & (pl.col("cancelled_at") < END_OF_TIME)
+    return rows.filter(pl.col("target").is_null() | (pl.col("known") <= latest)).with_columns(
+        cancelled_at=pl.when(is_cancelled_later).then(END_OF_TIME).otherwise("cancelled_at")
+    )
 
 
 def _cancelled_by_user(rows: pl.DataFrame) -> dict[str, list[Argument]]:

@@ -1,14 +1,15 @@
 -- Writes events and cancellations as they happen, each once.
--- ARGV: settings, store, seconds to keep a user, most events held; then for each row: user, item, identity, 1 if it has
--- an event_id, 1 if the tables contain the user, known, time, member, the identity that it cancels or '', 1 if the
--- tables contain that one.
+-- ARGV: settings, store, seconds to keep a user, most events held, up to when events move the clock, by how much they
+-- move it at most (log_clock.clock_step); then for each row: user, item, identity, 1 if it has an event_id, 1 if the
+-- tables contain the user, known, time, member, the identity that it cancels or '', 1 if the tables contain that one.
 -- Returns the stamp of what is held afterwards, and one letter per row, see memories.WriteOutcome: n new, d duplicate,
 -- l too late for the windows, o cancels an event that is or may be too old, m the user has to be merged from the tables
 -- first.
 local meta, refusal = published_meta(ARGV[1], ARGV[2])
 if refusal then return refusal end
 local keep, max_held, clock = tonumber(ARGV[3]), tonumber(ARGV[4]), meta.clock
-local FIRST_ROW, ROW_LENGTH, MOST_DROPPED = 5, 10, 20
+local latest, longest_step = tonumber(ARGV[5]), tonumber(ARGV[6])
+local FIRST_ROW, ROW_LENGTH, MOST_DROPPED = 7, 10, 20
 
 -- Nothing is written if anything is missing of what the rows change.
 for at = FIRST_ROW, #ARGV, ROW_LENGTH do
@@ -55,7 +56,7 @@ local function write_event(user, item, identity, has_id, known, time, member)
   set_item_totals(item, n_older, first_known, first_time, earliest)
   put('ZADD', user_key(user), known, member)
   trim_memory(user, max_held)
-  clock = math.max(clock, known_at)
+  if known_at <= math.max(latest, clock + longest_step) then clock = math.max(clock, known_at) end
   return 'n'
 end
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
-from feature_store.cell_parsing import parse_ids
+from feature_store.cell_parsing import id_text, parse_ids
 from feature_store.erasure import refuse_links
 from feature_store.receipts import Forgotten
 from feature_store.redis import RedisMemories
@@ -62,7 +62,7 @@ def forget_user(
     n_online = None
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
-        n_online = online.forget_user(str(user_id), rows)
+        n_online = online.forget_user(id_text(user_id), rows)
     forgotten = store.forget_user(user_id)
     _republish(store, online)
     return _receipt("user", forgotten, 0, looked_up, n_online)
@@ -81,7 +81,7 @@ def forget_item(
         refuse_links(Path(store.path))
     texts = cached_texts_of(store, item_id)
     online = _of_store(online, store)
-    n_online = None if online is None else online.forget_item(str(item_id))
+    n_online = None if online is None else online.forget_item(id_text(item_id))
     # Before the rows, since a repeated call could no longer tell the earlier texts; and after them, because a process
     # that still had the item may have encoded its text again.
     n_vectors = _forget_texts(store, texts)

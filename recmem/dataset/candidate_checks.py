@@ -36,7 +36,8 @@ def _id_column_faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     faults: list[ColumnProblem] = []
     for name in ("user_id", "item_id"):
         if name not in frame.columns:
-            faults.append(ColumnProblem(name, "the column", "none", "Add it, or rename the column that holds it."))
+            got = f"none among {', '.join(frame.columns)}" if frame.columns else "none"
+            faults.append(ColumnProblem(name, "the column", got, "Add it, or rename the column that holds it."))
             continue
         ids = frame[name]
         type_faults = _id_type_faults(ids)

@@ -51,8 +51,9 @@ def read_candidates(
     DataError with all faults of the frame, see `check_candidates`.
     """
     timestamps = check_candidates(frame, output_names)
-    item_rows, texts = _item_rows(frame, dataset.catalogue)
+    item_ids = parse_ids(frame["item_id"], dataset.catalogue.ids.dtype)[0]
     user_ids = parse_ids(frame["user_id"], dataset.users.dtype)[0]
+    item_rows, texts = _item_rows(frame, item_ids, dataset.catalogue)
     requested = timestamps.to_physical().fill_null(NOW).to_numpy()
     dataset, n_unanswered = with_shared_memories(dataset, memories, user_ids, requested, item_rows, requested)
     times = np.where(requested == NOW, dataset.clock, requested)
@@ -79,6 +80,7 @@ def read_candidates(
             unknown_items_without_text=n_without_text,
             unknown_history_items=0 if given is None else given.n_unknown_items,
             unanswered=n_unanswered,
+            unreadable_ids=int((item_ids.is_null() | user_ids.is_null()).sum()),
         ),
     )
 
@@ -111,12 +113,13 @@ def _pairs(query_of_row: IntArray, item_rows: IntArray, n_queries: int) -> tuple
     return items, pair_of_row.astype(np.int64, copy=False)
 
 
-def _item_rows(frame: pl.DataFrame, catalogue: Catalogue) -> tuple[IntArray, list[str]]:
+def _item_rows(frame: pl.DataFrame, ids: pl.Series, catalogue: Catalogue) -> tuple[IntArray, list[str]]:
     """int64[row], the candidate of each row, and the texts of those that the catalogue lacks.
 
-    These follow the catalogue's rows, one for each distinct id and text.
+    `ids` are the frame's items as the catalogue writes ids. Items that it lacks follow its rows, one for each distinct
+    id and text.
     """
-    rows = catalogue.rows(parse_ids(frame["item_id"], catalogue.ids.dtype)[0])
+    rows = catalogue.rows(ids)
     unknown = np.flatnonzero(rows < 0)
     if not len(unknown):
         return rows, []

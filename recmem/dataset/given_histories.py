@@ -17,17 +17,37 @@ from recmem.matching.user_memory import HISTORY
 
 NOT_GIVEN = -1
 """Length of the history of a query that came without one: its events are read from the log."""
+_NO_ID = ""
+"""Stands for a cell that cannot be an id. No item of a store has this id."""
 
 
 def history_lists(frame: pl.DataFrame) -> pl.Series | None:
     """The `history` column as lists of text, oldest first, without nulls inside; null where the row gives none.
 
-    None where no row can have one: the column is missing or of type Null.
+    Ids are written as `parse_ids` reads them, those that cannot be ids as empty text, which is no item's. None where no
+    row can have a history: the column is missing or of type Null.
     """
     if "history" not in frame.columns or frame["history"].dtype == pl.Null:
         return None
-    as_text = pl.col("history").cast(pl.List(pl.String))
-    return frame.select(as_text.list.drop_nulls()).to_series()
+    given = frame["history"]
+    lists = given.arr.to_list() if isinstance(given.dtype, pl.Array) else given
+    lists = lists.list.drop_nulls()
+    if lists.dtype == pl.List(pl.String) or lists.list.len().sum() == 0:
+        return lists.cast(pl.List(pl.String))
+    cells = lists.drop_nulls().explode(empty_as_null=False, keep_nulls=False)
+    ids = parse_ids(cells, pl.String())[0].fill_null(_NO_ID)
+    lengths = lists.list.len().fill_null(0).cast(pl.Int64).to_numpy()
+    return _in_lists(ids, lengths, lists.is_not_null())
+
+
+def _in_lists(ids: pl.Series, lengths: IntArray, is_given: pl.Series) -> pl.Series:
+    """The ids as one list per row, null where none is given; `lengths` is int64[row]."""
+    of_row = pl.DataFrame({"row": np.repeat(np.arange(len(lengths)), lengths), "history": ids})
+    grouped = of_row.group_by("row", maintain_order=True).agg("history")
+    rows = pl.DataFrame({"row": np.arange(len(lengths)), "is_given": is_given})
+    joined = rows.join(grouped, on="row", how="left", maintain_order="left")
+    empty = pl.lit([], pl.List(pl.String))
+    return joined.select(history=pl.when("is_given").then(pl.col("history").fill_null(empty))).to_series()
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,8 @@ import polars as pl
 
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.event_log import rows_of
+from feature_store.point_in_time.log_clock import clock_step
+from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis import LostDataError, RedisMemories, UnavailableError
 from feature_store.redis.event_rows import event_rows
@@ -39,6 +41,9 @@ _UNKNOWN_CANCELLED = (
     "cancels: expected an event that the shared memories still hold, or have yet to receive, got an older one. "
     "Append the cancellation to the store and publish"
 )
+
+
+_CANCELLED_AHEAD = "timestamp: expected a cancellation from the past, got one that lies far ahead. Correct its time"
 
 
 def rules_of(config: DatasetConfig) -> MemorySettings:
@@ -122,7 +127,12 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     """Writes checked events: how many were new, how many duplicates, and how many were refused for which reason."""
     rules = rules_of(dataset.config)
     item_ids = dataset.catalogue.ids
-    rows = event_rows(events, item_ids, rules.signals)
+    known = dataset.tables.base.known if isinstance(dataset.tables, OnlineLog) else dataset.tables.known
+    step = clock_step(known)
+    latest, longest_step = step
+    is_ahead = pl.col("target").is_not_null() & (pl.col("known") > max(latest, dataset.clock + longest_step))
+    all_rows = event_rows(events, item_ids, rules.signals)
+    rows = all_rows.remove(is_ahead)
     user_rows = dataset.user_rows(rows["user"].cast(dataset.users.dtype))
     n_events, _ = dataset.reads.user_counts(user_rows, np.full(len(rows), END_OF_TIME))
     in_tables = n_events > 0
@@ -130,14 +140,16 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     users = rows["user"].filter(pl.Series(in_tables)).unique().cast(dataset.users.dtype)
     stored = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
     memories = memories.of_store(dataset.store)
-    outcomes = Counter(memories.write(rows, rules, in_tables, event_rows(stored, item_ids, rules.signals)))
+    stored_rows = event_rows(stored, item_ids, rules.signals)
+    outcomes = Counter(memories.write(rows, rules, in_tables, stored_rows, clock_step=step))
     n_unknown = int((rows_of(events["item_id"], item_ids) < 0).sum())
     # `event_rows` keeps one of several equal events.
-    n_repeated = len(events) - n_unknown - len(rows)
+    n_repeated = len(events) - n_unknown - len(all_rows)
     refused = {
         _UNKNOWN_ITEM: n_unknown,
         _EVENT_TOO_EARLY: outcomes[WriteOutcome.TOO_LATE],
         _UNKNOWN_CANCELLED: outcomes[WriteOutcome.TOO_OLD],
+        _CANCELLED_AHEAD: len(all_rows) - len(rows),
     }
     reasons = {reason: n_refused for reason, n_refused in refused.items() if n_refused}
     return outcomes[WriteOutcome.NEW], outcomes[WriteOutcome.DUPLICATE] + n_repeated, reasons

@@ -29,6 +29,8 @@ class UnmatchedRows:
     """Items of given histories that the store lacks; left out of the history."""
     unanswered: int = 0
     """Rows scored from the loaded tables because the shared memories did not answer."""
+    unreadable_ids: int = 0
+    """Rows whose user or item id cannot be one of the store's; the user or item counts as unknown."""
 
     def __add__(self, other: UnmatchedRows) -> UnmatchedRows:
         sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
@@ -58,5 +60,10 @@ _REASONS = {
     "unanswered": (
         "row",
         "scored from the loaded tables, because the shared memories did not answer. Check the Redis server.",
+    ),
+    "unreadable_ids": (
+        "row",
+        "the user or item id cannot be one of the store's, and counts as unknown: a fraction, a number too large to be "
+        "exact, empty text, or text where the store has integers. Give ids as the store has them.",
     ),
 }

@@ -5,6 +5,7 @@ pandas and pyarrow are recognised without being imported: a caller who has such 
 
 from __future__ import annotations
 
+import string
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any, TypeVar, cast
@@ -14,7 +15,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store import DataError
+from feature_store.cell_parsing import parse_ids
+from feature_store.data_errors import is_library_failure
 
+_BLANK = string.whitespace + "\u00a0\ufeff"
+"""White space around a name, and what a file's first bytes may leave there."""
+_DECIMAL128_DIGITS = 38
 FrameT = TypeVar("FrameT")
 """A polars or pandas DataFrame, or a pyarrow Table or RecordBatch; anything else is refused."""
 Ids = Sequence[object] | pl.Series | NDArray[Any]
@@ -25,23 +31,41 @@ def to_polars(frame: object, name: str, *, wanted: Collection[str] | None = None
     """The frame as a polars frame with the same rows in the same order.
 
     `name` is what errors call the frame. `wanted` limits what is converted to the columns of these names: others may
-    hold what polars cannot. Raises DataError for anything that is no frame, a column name that comes twice and a
-    column of several types.
+    hold what polars cannot. Raises DataError for anything that is no frame, a column name that comes twice, a wanted
+    name with white space around it, and a column of several types.
     """
-    if isinstance(frame, pl.DataFrame):
-        return frame
-    if not (_is_pandas(frame) or _is_arrow(frame)):
+    is_polars = isinstance(frame, pl.DataFrame)
+    if not (is_polars or _is_pandas(frame) or _is_arrow(frame)):
         library = type(frame).__module__.partition(".")[0]
         got = f"{library} {type(frame).__name__}"
         remedy = "Collect it first: frame.collect()." if isinstance(frame, pl.LazyFrame) else "Convert it to one."
         raise DataError(f"{name}: expected a polars, pandas or Arrow frame, got {got}. {remedy}")
     given: Any = frame
-    names = [str(column) for column in (given.columns if _is_pandas(given) else given.schema.names)]
+    names = column_names(given)
+    _check_names(names, name, wanted or ())
+    if is_polars:
+        return cast(pl.DataFrame, given)
+    kept = [place for place, column in enumerate(names) if wanted is None or column in wanted]
+    return _from_pandas(given, kept, name) if _is_pandas(given) else _from_arrow(_table(given).select(kept), name)
+
+
+def column_names(frame: object) -> list[str]:
+    """The names of the columns of a polars, pandas or Arrow frame, as text."""
+    given: Any = frame
+    return [str(column) for column in (given.schema.names if _is_arrow(given) else given.columns)]
+
+
+def _check_names(names: list[str], name: str, wanted: Collection[str]) -> None:
     twice = sorted({column for column in names if names.count(column) > 1})
     if twice:
         raise DataError(f"{name}: expected every column once, got {', '.join(twice)} twice. Rename or drop one.")
-    kept = [place for place, column in enumerate(names) if wanted is None or column in wanted]
-    return _from_pandas(given, kept, name) if _is_pandas(given) else _from_arrow(given, kept)
+    for column in names:
+        bare = column.strip(_BLANK)
+        # It would pass through unread, and its rows be scored without it.
+        if bare != column and bare in wanted and bare not in names:
+            raise DataError(
+                f"{name}.{bare}: expected the column {bare!r}, got {column!r}. Remove what is around the name."
+            )
 
 
 def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
@@ -73,13 +97,23 @@ def to_ids(ids: Ids, name: str) -> pl.Series:
         raise DataError(f"{name}: expected a list of ids, got an array of {given.ndim} dimensions. Flatten it.")
     if not hasattr(given, "__iter__"):
         raise DataError(f"{name}: expected a list of ids, got {ids!r}. Put it in a list.")
-    try:
-        column = _series(ids)
-    except TypeError as error:
-        raise DataError(f"{name}: expected ids of one type, got several. Give them all as text.") from error
+    column = _column(ids, name)
+    column = column.fill_nan(None) if column.dtype.is_float() else column
     if column.null_count():
         raise DataError(f"{name}: expected ids, got {column.null_count()} nulls. Remove them.")
+    refused = [problem for problem in parse_ids(column)[1] if problem.rows is None]
+    if refused and len(column):
+        raise DataError(f"{name}: expected {refused[0].expected}, got {refused[0].got}. Give ids as text or integers.")
     return column.alias("user_id").cast(pl.String) if column.dtype == pl.Null else column.alias("user_id")
+
+
+def _column(ids: Ids, name: str) -> pl.Series:
+    try:
+        return _series(ids)
+    except OverflowError as error:
+        raise DataError(f"{name}: expected ids of 64 bits at most, got a larger number. Give ids as text.") from error
+    except (TypeError, pl.exceptions.PolarsError) as error:
+        raise DataError(f"{name}: expected ids of one type, got several. Give them all as text.") from error
 
 
 def _series(ids: Any) -> pl.Series:
@@ -91,11 +125,11 @@ def _series(ids: Any) -> pl.Series:
         import pyarrow as pa
 
         try:
-            return cast(pl.Series, pl.from_arrow(pa.Array.from_pandas(ids)))
+            return cast(pl.Series, pl.from_arrow(readable(pa.Array.from_pandas(ids))))
         except pa.ArrowException as error:
             raise TypeError(str(error)) from error
     if _is_of("pyarrow", ids, "Array", "ChunkedArray"):
-        return cast(pl.Series, pl.from_arrow(ids))
+        return cast(pl.Series, pl.from_arrow(readable(ids)))
     return pl.Series(list(ids))
 
 
@@ -123,15 +157,45 @@ def _from_pandas(frame: Any, places: list[int], name: str) -> pl.DataFrame:
     for column in zoned:
         plain[column] = chosen[column].dt.tz_convert(None)
     try:
-        return pl.DataFrame(pa.Table.from_pandas(plain, preserve_index=False))
+        table = pa.Table.from_pandas(plain, preserve_index=False)
     except (pa.ArrowException, TypeError) as error:
         cause = ", ".join(str(part) for part in error.args)
         remedy = "Make it one type, as text with astype(str)."
         raise DataError(f"{name}: expected one type in a column, got several ({cause}). {remedy}") from error
+    return _from_arrow(table, name)
 
 
-def _from_arrow(frame: Any, places: list[int]) -> pl.DataFrame:
+def _table(frame: Any) -> Any:
     import pyarrow as pa
 
-    table = frame if isinstance(frame, pa.Table) else pa.Table.from_batches([frame])
-    return cast(pl.DataFrame, pl.from_arrow(table.select(places)))
+    return frame if isinstance(frame, pa.Table) else pa.Table.from_batches([frame])
+
+
+def _from_arrow(table: Any, name: str) -> pl.DataFrame:
+    columns = {}
+    for column in table.schema.names:
+        try:
+            columns[column] = pl.Series(column, pl.from_arrow(readable(table.column(column))))
+        except BaseException as error:
+            if not (is_library_failure(error) or isinstance(error, TypeError | ValueError)):
+                raise
+            got = f"a column of {table.schema.field(column).type}"
+            raise DataError(
+                f"{name}.{column}: expected a column that polars can read, got {got}. Cast it to text or numbers."
+            ) from error
+    return pl.DataFrame(columns)
+
+
+def readable(column: Any) -> Any:
+    """An Arrow column with equal values that polars can read: zones become UTC, wide decimals narrow ones or text."""
+    import pyarrow as pa
+
+    dtype = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    if pa.types.is_timestamp(dtype) and dtype.tz is not None:
+        return column.cast(dtype).cast(pa.timestamp(dtype.unit, "UTC"))
+    if pa.types.is_decimal256(dtype):
+        try:
+            return column.cast(dtype).cast(pa.decimal128(_DECIMAL128_DIGITS, dtype.scale))
+        except pa.ArrowInvalid:  # more digits than that
+            return column.cast(dtype).cast(pa.string())
+    return column

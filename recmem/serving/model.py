@@ -13,10 +13,13 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError, Receipt, Store
-from feature_store.cell_parsing import parse_ids
+from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, check_table
-from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.time_warnings import time_warnings
+from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
+from feature_store.unread_columns import unread_columns
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -27,7 +30,7 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
-from recmem.serving.frames import FrameT, Ids, to_ids, to_polars, with_added
+from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import local_bundle
@@ -125,6 +128,7 @@ class Model:
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
         encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
         dataset = Dataset.of(catalogue, events, impressions, config.dataset, store=identity)
+        _warn_of_clock(dataset)
         return cls(bundle, dataset, CachedEncoder.of(encoder, opened), memories=memories, device=device)
 
     def match(self, candidates: FrameT) -> FrameT:
@@ -184,10 +188,10 @@ class Model:
     def recommend_with_report(
         self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None
     ) -> Scored[pl.DataFrame]:
-        """As `recommend`, with the number of users whom the shared memories did not answer for."""
+        """As `recommend`, with the number of users whom the shared memories did not answer for, or whose id is none."""
         refuse_forked()
-        if k < 1:
-            raise DataError(f"k: expected at least 1, got {k}. Give a number of items per user.")
+        if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+            raise DataError(f"k: expected at least 1, got {k!r}. Give a number of items per user.")
         users = to_ids(user_ids, "user_ids")
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)
@@ -258,7 +262,7 @@ class Model:
         refuse_forked()
         frame = to_polars(events, EVENTS.name, wanted=_EVENT_COLUMNS)
         ids = {name: self.dataset.events.schema[name] for name in ("user_id", "item_id")}
-        checked = check_table(frame, EVENTS, stored=ids)
+        checked = check_table(frame, EVENTS, stored=ids, signals=self.dataset.config.signals)
         reasons: dict[str, int] = dict(checked.reasons()["reason"].value_counts(sort=True).iter_rows())
         if self.memories is None:
             n_new = self._add(checked.kept)
@@ -274,6 +278,7 @@ class Model:
             n_rejected=len(frame) - n_new - n_duplicate,
             version=None,
             reasons=reasons,
+            warnings=(*checked.warnings, *_unread(events)),
         )
 
     def _add(self, events: pl.DataFrame) -> int:
@@ -291,6 +296,7 @@ class Model:
         dataset = self.dataset
         wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *outputs}
         frame = to_polars(candidates, "candidates", wanted=wanted)
+        _warn_of_number_times(frame)
         return read_candidates(frame, dataset, outputs, self.memories)
 
     def _matcher_with(self, read: Candidates) -> Matcher:
@@ -309,12 +315,13 @@ class Model:
         item_times = np.full(len(items), time, np.int64)
         dataset, n_unanswered = with_shared_memories(dataset, self.memories, ids, requested, items, item_times)
         times = np.where(requested == NOW, dataset.clock, requested)
-        return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times), UnmatchedRows(unanswered=n_unanswered)
+        unmatched = UnmatchedRows(unanswered=n_unanswered, unreadable_ids=ids.null_count())
+        return dataset, QueryBatch.of(dataset, dataset.user_rows(ids), times), unmatched
 
     def _item_row(self, item_id: object) -> int:
         catalogue = self.dataset.catalogue
-        ids = parse_ids(pl.Series("item_id", [item_id]), catalogue.ids.dtype)[0]
-        row = int(catalogue.rows(ids)[0])
+        stored_id = parse_id(item_id, catalogue.ids.dtype)
+        row = int(catalogue.rows(pl.Series("item_id", [stored_id], dtype=catalogue.ids.dtype))[0])
         if row < 0:
             raise DataError(f"item_id: expected an item of the store, got {item_id!r}. Append it to the store first.")
         return row
@@ -324,6 +331,30 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
     return Scored(with_added(candidates, added), read.unmatched)
+
+
+def _warn_of_number_times(candidates: pl.DataFrame) -> None:
+    """Logs what looks wrong about timestamps that are numbers, such as seconds that land in 1970."""
+    if "timestamp" in candidates.columns and candidates.schema["timestamp"].is_numeric():
+        cells = candidates["timestamp"]
+        for warning in time_warnings(cells, parse_timestamps(cells)[0], is_past=False):
+            _LOG.warning(f"candidates.{warning}")
+
+
+def _warn_of_clock(dataset: Dataset) -> None:
+    """Logs that some dates of the loaded tables were not taken for now."""
+    n_ahead = dataset.reads.n_changes(END_OF_TIME) - dataset.reads.n_changes(dataset.clock)
+    if n_ahead:
+        now = iso_time(dataset.clock)
+        _LOG.warning(
+            f"{n_ahead:,} of the log's changes lie far ahead of the others and of the present. Rows without a "
+            f"timestamp are read as of {now}. Correct the times of these events."
+        )
+
+
+def _unread(events: object) -> list[str]:
+    """What to say about columns that were not converted, because events have no such columns."""
+    return [] if isinstance(events, pl.DataFrame) else unread_columns(column_names(events), _EVENT_COLUMNS, EVENTS.name)
 
 
 def _warn_unanswered(unmatched: UnmatchedRows) -> None:
@@ -338,8 +369,10 @@ def _microseconds(time: TimeLike) -> int:
         value: Any = time
         if isinstance(value, np.datetime64):  # polars would hold it as an object
             value = value.astype("datetime64[us]").item()
+            if not isinstance(value, datetime):
+                raise TypeError("NaT, or a year that Python's datetime does not have")
         times, faults = parse_timestamps(pl.Series("timestamp", [value]))
-    except (TypeError, pl.exceptions.PolarsError) as error:
+    except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError) as error:
         raise refused from error
     if faults or times[0] is None:
         raise refused

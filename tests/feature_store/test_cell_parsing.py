@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.cell_parsing import (
+    id_text,
     parse_attribute,
+    parse_id,
     parse_ids,
     parse_labels,
     parse_names,
@@ -39,6 +43,17 @@ def test_floats_are_ids_up_to_where_they_are_exact() -> None:
     found, (problem,) = parse_ids(pl.Series("id", [1.0, 2.0**53, 2.0**53 + 2, 0.5]))
     assert found.to_list() == [1, 2**53, None, None]
     assert problem.reason == "id: expected an id, got a number that is not a 64-bit integer"
+
+
+@pytest.mark.parametrize("value", [7, 7.0, "7", Decimal(7), Decimal("7.00"), np.int64(7), np.float32(7), np.str_("7")])
+def test_one_id_of_every_form_has_one_text(value: Any) -> None:
+    assert id_text(value) == "7"
+    assert parse_id(value, pl.Int64()) == 7
+
+
+def test_a_value_that_cannot_be_an_id_is_none_and_some_text() -> None:
+    assert [parse_id(value) for value in (None, True, b"a", 0.5, 2**200, object)] == [None] * 6
+    assert id_text(0.5) == "0.5"
 
 
 def test_an_empty_name_is_null_and_no_problem() -> None:

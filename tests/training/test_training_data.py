@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 import torch
 
-from feature_store import DataError, Store
+from feature_store import DataError, SignalConfig, Store
 from feature_store.ragged import Ragged
 from five_item_dataset import catalogue, matcher
 from recmem.ranking.pair_features import PairFeatures
@@ -67,6 +67,22 @@ def training_data(tmp_path: Path) -> TrainingData:
 @pytest.fixture
 def with_impressions(tmp_path: Path) -> TrainingData:
     return build(store_of(tmp_path, event_frame(LOG), impression_frame(SHOWN)))
+
+
+def test_a_log_without_a_positive_event_is_refused_before_texts_are_encoded(tmp_path: Path) -> None:
+    ratings = event_frame(LOG).with_columns(event=pl.lit("rating"), value=(pl.int_range(pl.len()) % 2).cast(pl.Float64))
+    store = store_of(tmp_path, ratings)
+    refused = r"events\.value: expected positive events, got none: 12 ratings lie between 0 and 1.* --positive-from 1 "
+    with pytest.raises(DataError, match=refused):
+        read_training_data(store, CONFIG, encoder=None)
+    fitting = replace(CONFIG, signals=SignalConfig(positive_from=1, negative_to=0))
+    data = read_training_data(store, fitting, encoder=LengthEncoder())  # type: ignore[arg-type]
+    assert sorted(set(data.dataset.log.signs.tolist())) == [-1, 1]
+
+
+def test_chosen_impressions_are_enough_to_train_on(tmp_path: Path) -> None:
+    negative = event_frame(LOG).with_columns(event=pl.lit("skip"))
+    assert build(store_of(tmp_path, negative, impression_frame(SHOWN))).shown is not None
 
 
 def test_training_data_are_the_store_its_vectors_and_its_split(training_data: TrainingData) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import numpy as np
 import polars as pl
 import pytest
@@ -27,6 +29,23 @@ def test_lists_of_ids_become_text_without_nulls_inside() -> None:
     found = history_lists(pl.DataFrame({"history": [[1, None, 2], None, []]}))
     assert found is not None
     assert found.to_list() == [["1", "2"], None, []]
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "expected"),
+    [
+        ([[1.0, None, 2.0], None, []], pl.List(pl.Float64), [["1", "2"], None, []]),
+        ([[1.0, 2.5], [3.0, None]], pl.Array(pl.Float32, 2), [["1", ""], ["3"]]),
+        ([[Decimal("3"), Decimal("1.5")]], pl.List(pl.Decimal(10, 1)), [["3", ""]]),
+        ([["a", None], None], pl.List(pl.Categorical), [["a"], None]),
+        ([[2**63, 5]], pl.List(pl.UInt64), [["", "5"]]),
+        ([[], None], pl.List(pl.Null), [[], None]),
+    ],
+)
+def test_ids_of_every_type_become_the_text_of_the_id(cells: list[object], dtype: pl.DataType, expected: object) -> None:
+    found = history_lists(pl.DataFrame({"history": pl.Series(cells, dtype=dtype)}))
+    assert found is not None
+    assert found.to_list() == expected
 
 
 def test_unknown_items_are_left_out_and_counted() -> None:

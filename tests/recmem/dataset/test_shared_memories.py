@@ -101,6 +101,56 @@ def test_with_the_tables_published_all_answers_are_those_of_the_tables(online: R
     assert shared.rank(inline).equals(alone.rank(inline))
 
 
+def test_one_event_dated_2099_moves_nobody_in_shared_memories(store: Store, online: RedisMemories) -> None:
+    publish(loaded(store).dataset, online)
+    shared, alone = loaded(store, online), loaded(store)
+    plain = asked()
+    before = shared.rank(plain)
+    wrong = (
+        split()[1]
+        .head(1)
+        .with_columns(
+            timestamp=pl.lit("2099-01-01").str.to_datetime(time_unit="us", time_zone="UTC"),
+            available_at=pl.lit(None, pl.Datetime("us", "UTC")),
+            event_id=pl.lit("wrong"),
+        )
+    )
+    for model in (shared, alone):
+        receipt = model.observe(wrong)
+        assert receipt.n_new == 1
+        assert any("after the present" in warning for warning in receipt.warnings)
+        assert model.rank(plain).equals(before)
+    order = wrong.with_columns(event_id=pl.lit(None, pl.String), cancels=pl.lit("wrong"))
+    refused = shared.observe(order)
+    assert refused.n_rejected == 1
+    assert any("a cancellation from the past" in reason for reason in refused.reasons)
+    store.append_events(wrong)
+    store.append_events(order)
+    publish(loaded(store).dataset, online)
+    reloaded = loaded(store, online)
+    assert reloaded.rank(plain).equals(before)
+    assert reloaded.rank(plain).equals(loaded(store).rank(plain))
+    next_one = split()[1].tail(1)
+    for model in (reloaded, alone):
+        assert model.observe(next_one).n_new == 1
+    assert reloaded.match(plain).equals(alone.match(plain))
+
+
+def test_values_without_an_event_are_ratings_in_shared_memories_too(store: Store, online: RedisMemories) -> None:
+    publish(loaded(store).dataset, online)
+    shared, alone = loaded(store, online), loaded(store)
+    rated = (
+        split()[1]
+        .head(3)
+        .select("user_id", "item_id", "timestamp")
+        .with_columns(user_id=pl.lit("rater"), value=pl.Series([1.0, 3.0, 5.0]))
+    )
+    for model in (shared, alone):
+        model.observe(rated)
+    assert sorted(shared.memory("rater")["kind"]) == ["negative", "neutral", "positive"]
+    assert shared.memory("rater").equals(alone.memory("rater"))
+
+
 def test_events_that_cannot_be_taken_in_are_told(store: Store, online: RedisMemories) -> None:
     publish(loaded(store).dataset, online)
     model = loaded(store, online)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -149,6 +150,47 @@ def test_a_repeated_column_is_refused_by_name() -> None:
     for frame in (twice, pa.table([["a"], ["b"], ["c"]], names=list(twice.columns))):
         with pytest.raises(DataError, match="candidates: expected every column once, got item_id twice"):
             to_polars(frame, "candidates")
+
+
+@pytest.mark.parametrize("spaced", [" timestamp", "timestamp ", "\ufefftimestamp", "timestamp\n"])
+@pytest.mark.parametrize("convert", [pl.DataFrame.clone, pl.DataFrame.to_pandas, pl.DataFrame.to_arrow])
+def test_a_name_with_space_around_is_refused_where_the_column_would_be_read(spaced: str, convert: Any) -> None:
+    frame = pl.DataFrame({"user_id": ["a"], spaced: ["2024-01-01"], " note ": ["x"]})
+    with pytest.raises(DataError, match=r"candidates\.timestamp: expected the column 'timestamp', got '.*timestamp"):
+        to_polars(convert(frame), "candidates", wanted={"user_id", "timestamp"})
+    read = to_polars(convert(frame.rename({spaced: "timestamp"})), "candidates", wanted={"user_id", "timestamp"})
+    assert read["timestamp"].to_list() == ["2024-01-01"]
+
+
+def test_a_pandas_frame_without_names_is_told_what_its_columns_are_called(model: Model) -> None:
+    with pytest.raises(DataError, match=r"candidates\.user_id: expected the column, got only|none"):
+        model.rank(pd.DataFrame([["curl", "libc6-dev"]]))
+
+
+def test_arrow_times_with_an_offset_and_wide_decimals_are_read_as_what_they_are() -> None:
+    noon = datetime(2024, 2, 29, 12, tzinfo=UTC)
+    zoned = pa.array([noon], pa.timestamp("ms", "+05:30"))
+    columns = {
+        "timestamp": zoned,
+        "available_at": zoned.dictionary_encode(),
+        "value": pa.array([Decimal("4.5")], pa.decimal256(60, 1)),
+        "event_id": pa.array([Decimal(10) ** 50], pa.decimal256(60, 0)),
+    }
+    read = to_polars(pa.table(columns), "events")
+    assert read["timestamp"].to_list() == read["available_at"].to_list() == [noon]
+    assert float(read["value"][0]) == 4.5
+    assert read["event_id"].to_list() == [str(10**50)]
+    arrow_backed = pd.DataFrame({"timestamp": pd.Series(zoned.to_pylist(), dtype=pd.ArrowDtype(zoned.type))})
+    assert to_polars(arrow_backed, "events")["timestamp"].to_list() == [noon]
+
+
+def test_a_column_that_polars_cannot_hold_is_refused_by_name(capfd: pytest.CaptureFixture[str]) -> None:
+    months = pa.table({"user_id": ["a"], "event": pa.array([(1, 2, 3)], pa.month_day_nano_interval())})
+    with pytest.raises(
+        DataError, match=r"events\.event: expected a column that polars can read, got a column of month_d"
+    ):
+        to_polars(months, "events")
+    assert len(to_polars(months, "events", wanted={"user_id"})) == 1
 
 
 def test_a_lazy_frame_is_refused_with_what_to_call() -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 from hypothesis import given, settings
@@ -409,10 +411,116 @@ def test_load_gives_the_model_of_a_bundle_folder() -> None:
     assert isinstance(recmem.load(trained_model().bundle), Model)
 
 
-@pytest.mark.parametrize("time", [np.datetime64("2031-01-01"), "yesterday", float("nan"), [1], object()])
-def test_a_time_is_read_or_refused_in_words(model: Model, time: Any) -> None:
-    if isinstance(time, np.datetime64):
-        assert model.memory("curl", timestamp=time).equals(model.memory("curl", timestamp=datetime(2031, 1, 1)))
-    else:
-        with pytest.raises(DataError, match="timestamp: expected a time, got"):
-            model.memory("curl", timestamp=time)
+NEW_YEAR_S = 1_924_992_000
+"""2031."""
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        np.datetime64("2031-01-01"),
+        np.datetime64("2031", "Y"),
+        np.datetime64("2031-01-01T00:00", "ns"),
+        pd.Timestamp("2031-01-01"),
+        pd.Timestamp("2031-01-01T05:30", tz="Asia/Kolkata"),
+        datetime(2031, 1, 1, 5, 30, tzinfo=timezone(timedelta(hours=5, minutes=30))),
+        date(2031, 1, 1),
+        "2031-01-01",
+        NEW_YEAR_S,
+        float(NEW_YEAR_S),
+        np.int64(NEW_YEAR_S * 1000),
+        np.float64(NEW_YEAR_S),
+        Decimal(NEW_YEAR_S),
+        20310101,
+    ],
+)
+def test_one_time_of_every_form_is_read(model: Model, time: Any) -> None:
+    assert model.memory("curl", timestamp=time).equals(model.memory("curl", timestamp=datetime(2031, 1, 1)))
+    assert model.recommend(["curl"], k=2, timestamp=time).equals(
+        model.recommend(["curl"], k=2, timestamp=datetime(2031, 1, 1))
+    )
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "yesterday",
+        float("nan"),
+        [1],
+        object(),
+        pd.NaT,
+        pd.NA,
+        np.datetime64("NaT"),
+        np.datetime64("300000-01-01"),
+        timedelta(days=1),
+        True,
+        2**200,
+        datetime(9999, 1, 1),
+    ],
+)
+def test_what_is_no_time_is_refused_in_words(model: Model, time: Any) -> None:
+    with pytest.raises(DataError, match="timestamp: expected a time, got"):
+        model.memory("curl", timestamp=time)
+
+
+# Dates and ratings that are not what they seem
+
+
+def test_one_event_dated_2099_moves_nobody_and_is_told(candidates: pl.DataFrame, tmp_path: Path) -> None:
+    plain = candidates.drop("timestamp")
+    model = trained_model().model()
+    before = model.rank(plain)
+    wrong = trained_model().events.head(1).with_columns(timestamp=pl.lit("2099-01-01"), available_at=None)
+    receipt = model.observe(wrong)
+    assert receipt.n_new == 1
+    assert any("rows lie after the present, e.g. row 0: 2099-01-01" in warning for warning in receipt.warnings)
+    assert model.rank(plain).equals(before)
+    user = wrong["user_id"][0]
+    assert model.memory(user)["timestamp"].dt.year().max() != 2099
+    assert model.memory(user, timestamp="2100-01-01")["timestamp"].dt.year().max() == 2099
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
+    Store.open(copied).append_events(wrong)
+    assert Model.load(trained_model().bundle, store=copied).rank(plain).equals(before)
+
+
+def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained_model().model()
+    assert "clock" not in caplog.text
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
+    Store.open(copied).append_events(trained_model().events.head(1).with_columns(timestamp=pl.lit("2099-01-01")))
+    Model.load(trained_model().bundle, store=copied)
+    assert "1 of the log's changes lie far ahead of the others and of the present" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "told"),
+    [
+        (20270101, pl.Int64, "read as dates in digits"),
+        (1_700_000, pl.Int64, "12 of 12 rows lie before 1990"),
+        (1.7e9, pl.Float32, "32-bit floats cannot hold"),
+        (1_700_000_000, pl.Int64, ""),
+    ],
+)
+def test_timestamps_of_candidates_that_look_wrong_are_logged(
+    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, told: str
+) -> None:
+    model.match(candidates.head(12).with_columns(timestamp=pl.lit(cells, dtype)))
+    assert caplog.text.count("candidates.timestamp") == (1 if told else 0)
+    assert told in caplog.text
+
+
+def test_one_star_without_an_event_is_remembered_as_negative_in_tables_and_when_observed(tmp_path: Path) -> None:
+    items = trained_model().items["item_id"].head(3)
+    rows = pl.DataFrame(
+        {"user_id": ["new"] * 3, "item_id": items, "timestamp": ["2027-06-01", "2027-06-02", "2027-06-03"]}
+    ).with_columns(value=pl.Series([1.0, 3.0, 5.0]))
+    model = trained_model().model()
+    receipt = model.observe(rows)
+    assert model.memory("new")["kind"].to_list() == ["positive", "neutral", "negative"]
+    assert any("3 of 3 rows have a value, such as 1, and no event" in warning for warning in receipt.warnings)
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
+    assert Store.open(copied).append_events(rows).warnings == receipt.warnings
+    assert Model.load(trained_model().bundle, store=copied).memory("new").equals(model.memory("new"))
+    named = rows.with_columns(event=pl.lit("purchase"), user_id=pl.lit("other"))
+    model.observe(named)
+    assert set(model.memory("other")["kind"]) == {"positive"}
