@@ -133,7 +133,11 @@ class Store:
         return self.append(EVENTS, frame)
 
     def append_impressions(self, frame: pl.DataFrame) -> Receipt:
-        """Adds the shown items that are not stored yet, identified by `impression_id` and `item_id`; the first wins."""
+        """Adds the shown items that are not stored yet.
+
+        They are identified by user, timestamp, impression and item; the first wins. So an `impression_id` may come
+        again with another user or time, as where several files number theirs from 1.
+        """
         return self.append(IMPRESSIONS, frame)
 
     def check(self, table: Table, frame: pl.DataFrame) -> Checked:

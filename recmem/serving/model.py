@@ -16,6 +16,7 @@ from feature_store import DataError, Receipt, Store
 from feature_store.cell_parsing import parse_ids
 from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -37,8 +38,6 @@ from recmem.text.torch_device import resolve_device
 __all__ = ["Explanation", "Model", "Scored", "load"]
 
 TimeLike = datetime | date | str | int | float
-CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "history")
-"""Columns of candidates that are read, beside the items' text columns; all others pass through unread."""
 _EVENT_COLUMNS = tuple(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 
