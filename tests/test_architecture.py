@@ -36,6 +36,7 @@ ROOMS = {
         "report",
         "evaluation",
         "training_data",
+        "data_warnings",
         "config",
         "fitting",
         "queries",

@@ -26,6 +26,7 @@ from recmem.text.item_text import text_columns
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
+from training.data_warnings import impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.splits import Split, split_times
@@ -45,6 +46,8 @@ class TrainingData:
     """The impressions, if there are any: then they are the queries."""
     events_of_unknown_items: int = 0
     """Events that were left out because their item is not among the items."""
+    warnings: tuple[str, ...] = ()
+    """What is used but looks wrong, see `training.data_warnings`."""
 
 
 def read_training_data(
@@ -81,6 +84,7 @@ def read_training_data(
         fingerprint=encoder.fingerprint,
         shown=ImpressionQueries.of(dataset),
         events_of_unknown_items=log.n_unknown_items,
+        warnings=(*item_warnings(catalogue), *impression_warnings(impressions)),
     )
 
 

@@ -99,6 +99,8 @@ class TreePairs:
 
     def take(self, kept: BoolArray) -> TreePairs:
         """The pairs where `kept`, an entry per pair, is true."""
+        if kept.all():
+            return self
         query_of_pair = np.repeat(np.arange(len(self.lengths)), self.lengths)
         lengths = np.bincount(query_of_pair[kept], minlength=len(self.lengths))
         return TreePairs(self.matrix[kept], self.labels[kept], lengths, self.start[kept])

@@ -16,11 +16,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.tracking import is_tracking_uri_set
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import AnyType, Array
+from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import recmem
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
+from recmem.serving.request_columns import text_inputs
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.report.findings import headline
@@ -33,6 +35,7 @@ CHALLENGER = "challenger"
 LIFT_TAG = "recmem.lift"
 """Tag of a version: the lift of its ledger's headline metric, as JSON."""
 
+_REQUIRED = ("user_id", "item_id")
 _EXAMPLE_ROWS = 5
 _ALREADY_THERE = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
@@ -64,10 +67,10 @@ def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.D
             mlflow_model=Model(run_id=tracker.parent.run_id, model_id=model_id),
             python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
             artifacts={"bundle": str(bundle)},
-            signature=_signature(example, scored, config.text_columns),
+            signature=_signature(scored, config.text_columns),
             input_example=example.to_pandas(),
             pip_requirements=_requirements(config),
-            model_config={"device": "auto"},
+            model_config={"device": "auto", "stores": []},
         )
     tracker.parent.log_ledger(ledger, model_id=model_id)
     return new_version(tracker, model_id, ledger)
@@ -125,18 +128,15 @@ def _as_default(tracking_uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
-def _signature(example: pl.DataFrame, scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
-    """Columns that the pyfunc takes and returns; ids have the example's types, times any form that recmem reads."""
-    user_id = _TYPES[example.schema["user_id"]]
-    item_id = _TYPES[example.schema["item_id"]]
-    impression_id = _TYPES[example.schema.get("impression_id", pl.String())]
+def _signature(scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
+    """Columns that the pyfunc takes and returns.
+
+    All inputs are of any type, and recmem reads them as everywhere: MLflow would turn an id of null into the text
+    "None", and 7.9 into the id 7.
+    """
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(user_id, "user_id"),
-        ColSpec(item_id, "item_id"),
-        ColSpec(AnyType(), "timestamp", required=False),  # type: ignore[no-untyped-call]
-        ColSpec(impression_id, "impression_id", required=False),
-        ColSpec(Array(item_id), "history", required=False),
-        *(ColSpec(DataType.string, name, required=False) for name in text_columns),
+        ColSpec(AnyType(), name, required=name in _REQUIRED)  # type: ignore[no-untyped-call]
+        for name in (*CANDIDATE_COLUMNS, *text_inputs(text_columns))
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(_TYPES[dtype], name) for name, dtype in scored.schema.items() if dtype in _TYPES
