@@ -25,7 +25,7 @@ OUTPUTS = ("rank", "match")
 """Values of `params["output"]`."""
 
 
-class RefusedRequest(MlflowException, DataError):
+class RequestError(MlflowException, DataError):
     """A DataError that a model server answers with status 400 and its text, in place of a traceback."""
 
     def __init__(self, refused: DataError) -> None:
@@ -73,7 +73,7 @@ class PyfuncModel(PythonModel):
             candidates = request_frame(model_input)
             return ServedFrame(model.rank(candidates) if output == "rank" else model.match(candidates))
         except DataError as refused:
-            raise RefusedRequest(refused) from refused
+            raise RequestError(refused) from refused
 
 
 def _let_csv_hold_any_type() -> None:

@@ -1,4 +1,4 @@
-"""The models of one bundle that a server keeps: over the bundle's own store, and over others that its operator allows."""
+"""The models of one bundle that a server keeps: over its own store, and over others that the operator allows."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import posixpath
 from collections import OrderedDict
 from collections.abc import Callable, Collection
+from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
@@ -55,10 +56,13 @@ class ServedModels:
 
 def one_spelling(store: str) -> str:
     """The store's path or URL in one spelling: `/data/eu` for `/data/./eu/`, for `file:///data/eu`, and for a link."""
-    parts = urlsplit(store)
-    if parts.scheme == "file":
-        return os.path.realpath(unquote(parts.path))
-    if "://" not in store:
-        return os.path.realpath(store)
+    try:
+        parts = urlsplit(store)
+        if parts.scheme == "file":
+            return os.path.realpath(unquote(parts.path))
+        if "://" not in store:
+            return os.path.realpath(Path(store).expanduser())
+    except (ValueError, RuntimeError):  # no path and no URL: a null byte, an unknown user's home, half a bracket
+        return store
     path = posixpath.normpath(f"/{parts.path}").lstrip("/")
     return f"{parts.scheme}://{parts.netloc}/{path}"
