@@ -36,9 +36,6 @@ from feature_store.table_writes import (
 )
 
 _DIGEST_CHARS = 16
-_NATIVE_IDS = frozenset(
-    column.name for table in (ITEMS, EVENTS, IMPRESSIONS) for column in table.columns if column.parse is None
-)
 _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
@@ -234,8 +231,14 @@ class Store:
         own = self._delta(table)
         if own is not None:
             return stored_schema(own)
-        schemas = [stored_schema(other) for other in self._tables().values()]
-        return {name: dtype for schema in schemas for name, dtype in schema.items() if name in _NATIVE_IDS}
+        # A table's own ids only: items may have a column `user_id` that is no user's id.
+        decided: dict[str, pl.DataType] = {}
+        for other in (ITEMS, EVENTS, IMPRESSIONS):
+            delta = self._delta(other)
+            if delta is not None:
+                stored = stored_schema(delta)
+                decided |= {column.name: stored[column.name] for column in other.columns if column.parse is None}
+        return decided
 
     def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
         checked = self.check(table, frame)

@@ -43,8 +43,8 @@ def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:
     rows = impressions.select("user_id", "impression_id", "label", query, has_both.over(query).alias("compares"))
     if not rows["compares"].any():
         yield (
-            "impressions.label: no impression has both a clicked item and one that was not clicked, so there is nothing "
-            "to compare. Give all items that were shown, those that were not clicked with label 0."
+            "impressions.label: no impression has both a clicked item and one that was not clicked, so there is "
+            "nothing to compare. Give all items that were shown, those that were not clicked with label 0."
         )
     by_id = rows.group_by("user_id", "impression_id").agg(has_both.alias("has_both"), pl.col("compares").any())
     n_torn = by_id.filter(pl.col("has_both") & ~pl.col("compares")).height

@@ -1,7 +1,7 @@
 """Queries of more pairs than LightGBM takes, cut for the fit of the trees.
 
-LightGBM refuses a query of more than 10,000 rows. Only the fit is cut: features, z-scores, the blend and every evaluation
-are those of the whole query.
+LightGBM refuses a query of more than 10,000 rows. Only the fit of the trees is cut: features, z-scores, the blend and
+every evaluation are those of the whole query.
 """
 
 from __future__ import annotations
