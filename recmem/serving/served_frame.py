@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from feature_store import DataError
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 
 _IDS = ("user_id", "item_id")
 
@@ -30,10 +31,13 @@ class ServedFrame(pd.DataFrame):
 def request_frame(given: pd.DataFrame) -> pd.DataFrame:
     """The candidates of a request, however its format spelt them.
 
-    MLflow hands over `inputs` of text columns as one row of lists, and an empty CSV column as numbers that are missing.
-    Raises DataError for lists of several lengths.
+    MLflow hands over `inputs` of text columns as one row of lists, an empty CSV column as numbers that are missing, and
+    a column that comes twice as its own name. Raises DataError for that one, and for lists of several lengths.
     """
     frame = _columns_of_lists(given) if len(given) == 1 else given
+    twice = [name for name in CANDIDATE_COLUMNS if name in frame and len(frame) > 1 and _is_name(frame[name])]
+    if twice:
+        raise DataError(f"candidates: expected every column once, got {', '.join(twice)} twice. Rename or drop one.")
     empty = [name for name in frame.columns if frame[name].dtype.kind == "f" and frame[name].isna().all()]
     if not empty or frame.empty:
         return frame
@@ -42,7 +46,7 @@ def request_frame(given: pd.DataFrame) -> pd.DataFrame:
 
 def _columns_of_lists(row: pd.DataFrame) -> pd.DataFrame:
     cells = {name: row[name].iloc[0] for name in row.columns}
-    if not any(isinstance(cells.get(name), list) for name in _IDS):
+    if not all(isinstance(cells.get(name), list) for name in _IDS):
         return row
     try:
         return pd.DataFrame(cells)
@@ -50,6 +54,10 @@ def _columns_of_lists(row: pd.DataFrame) -> pd.DataFrame:
         lengths = ", ".join(f"{name} {len(cell)}" for name, cell in cells.items() if isinstance(cell, list))
         remedy = "Give every column one value per candidate; a history is a list in each."
         raise DataError(f"inputs: expected columns of one length, got {lengths}. {remedy}") from error
+
+
+def _is_name(column: pd.Series[Any]) -> bool:
+    return all(isinstance(cell, str) and cell == column.name for cell in column)
 
 
 def _json_cell(cell: Any) -> Any:

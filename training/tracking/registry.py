@@ -57,23 +57,28 @@ def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.D
     `example` has candidates as `recmem.Model.rank` takes them. Its first rows become the input example; scoring them
     gives the outputs of the signature, and proves that the model works. The ledger's figures are tied to the model.
     """
+    with _logged_model(tracker) as (model_id, folder):
+        save_pyfunc(bundle, folder, example, Model(run_id=tracker.parent.run_id, model_id=model_id))
+    tracker.parent.log_ledger(ledger, model_id=model_id)
+    return new_version(tracker, model_id, ledger)
+
+
+def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, described: Model | None = None) -> None:
+    """Saves the bundle as a pyfunc in a new folder; `described` is what MLflow knows of it already."""
     example = example.head(_EXAMPLE_ROWS)
     model = recmem.load(bundle)
     scored = model.rank(example)
     config = model.bundle.config
-    with _logged_model(tracker) as (model_id, folder):
-        mlflow.pyfunc.save_model(
-            folder,
-            mlflow_model=Model(run_id=tracker.parent.run_id, model_id=model_id),
-            python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(bundle)},
-            signature=_signature(scored, config.text_columns),
-            input_example=example.to_pandas(),
-            pip_requirements=_requirements(config),
-            model_config={"device": "auto", "stores": []},
-        )
-    tracker.parent.log_ledger(ledger, model_id=model_id)
-    return new_version(tracker, model_id, ledger)
+    mlflow.pyfunc.save_model(
+        folder,
+        mlflow_model=described,
+        python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
+        artifacts={"bundle": str(bundle)},
+        signature=_signature(scored, config.text_columns),
+        input_example=example.to_pandas(),
+        pip_requirements=_requirements(config),
+        model_config={"device": "auto", "stores": []},
+    )
 
 
 def new_version(tracker: Tracker, model_id: str, ledger: Ledger) -> str:
