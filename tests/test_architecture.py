@@ -38,6 +38,7 @@ ROOMS = {
         "training_data",
         "data_warnings",
         "config",
+        "query_split",
         "fitting",
         "queries",
         "splits",

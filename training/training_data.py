@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
 from feature_store import DataError, EventLog, Store
-from feature_store.arrays import Int8Array, IntArray
+from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
@@ -29,7 +28,8 @@ from training.config import TrainingConfig
 from training.data_warnings import impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_between
-from training.splits import Split, split_times
+from training.query_split import split_of
+from training.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +72,7 @@ def read_training_data(
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     impressions = store.impressions()
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
-    split = split_times(_query_times(log, impressions), config.split)
+    split = split_of(log, impressions, config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
@@ -134,10 +134,6 @@ def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     pair_keys = candidates.row_index * n_items + candidates.values
     positive_keys = positives.row_index * n_items + positives.values
     return np.isin(pair_keys, positive_keys).astype(np.int8)
-
-
-def _query_times(log: EventLog, impressions: pl.DataFrame) -> IntArray:
-    return impressions["timestamp"].dt.epoch("us").to_numpy() if len(impressions) else log.times
 
 
 def _dataset_config(log: EventLog, split: Split, config: TrainingConfig) -> DatasetConfig:

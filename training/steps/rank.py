@@ -84,9 +84,10 @@ def _pairs_of_windows(run: Run) -> RankingData:
 
 def _cut_warnings(n_cut: int) -> Iterator[str]:
     if n_cut:
+        queries = "1 query" if n_cut == 1 else f"{n_cut:,} queries"
         yield (
-            f"candidates: {n_cut:,} of the queries that the ranker is fitted on have more than {LONGEST_QUERY:,} "
-            "candidates, the most that LightGBM takes. Its trees were fitted on their positives and a random sample of "
+            f"candidates: {queries} of those that the ranker is fitted on had more than {LONGEST_QUERY:,} candidates, "
+            "the most that LightGBM takes. Its trees were fitted on their positives and a random sample of "
             "the others; the blend, all scores and all figures are those of the whole queries."
         )
 
