@@ -96,7 +96,7 @@ IMPRESSIONS = Table(
         Column("label", pl.Int8(), parse_labels, required=True),
         Column("position", pl.Int32(), parse_positions),
     ),
-    identity=("impression_id", "item_id"),
+    identity=("user_id", "timestamp", "impression_id", "item_id"),
 )
 REJECTED = Table(
     "rejected",

@@ -52,9 +52,6 @@ _DIGEST_CHARS = 16
 _SEARCH_ROUNDS = 5
 _OTHER_WRITERS_S = 1.0
 """After forgetting beside other writers (seconds): one that had read the table before may leave a file until then."""
-_NATIVE_IDS = frozenset(
-    column.name for table in (ITEMS, EVENTS, IMPRESSIONS) for column in table.columns if column.parse is None
-)
 _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
@@ -157,7 +154,11 @@ class Store:
         return self.append(EVENTS, frame)
 
     def append_impressions(self, frame: pl.DataFrame) -> Receipt:
-        """Adds the shown items that are not stored yet, identified by `impression_id` and `item_id`; the first wins."""
+        """Adds the shown items that are not stored yet.
+
+        They are identified by user, timestamp, impression and item; the first wins. So an `impression_id` may come
+        again with another user or time, as where several files number theirs from 1.
+        """
         return self.append(IMPRESSIONS, frame)
 
     def check(self, table: Table, frame: pl.DataFrame) -> Checked:
@@ -315,8 +316,13 @@ class Store:
         own = self._stored_schema(table)
         if own is not None:
             return own
-        schemas = [schema for other in TABLES if (schema := self._stored_schema(other)) is not None]
-        return {name: dtype for schema in schemas for name, dtype in schema.items() if name in _NATIVE_IDS}
+        # A table's own ids only: items may have a column `user_id` that is no user's id.
+        decided: dict[str, pl.DataType] = {}
+        for other in (ITEMS, EVENTS, IMPRESSIONS):
+            stored = self._stored_schema(other)
+            if stored is not None:
+                decided |= {column.name: stored[column.name] for column in other.columns if column.parse is None}
+        return decided
 
     def _stored_schema(self, table: Table) -> dict[str, pl.DataType] | None:
         def attempt() -> dict[str, pl.DataType] | None:

@@ -6,34 +6,50 @@
 
 from __future__ import annotations
 
-from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pandas as pd  # at run time: MLflow reads the annotations of `predict`
+from mlflow.exceptions import MlflowException
 from mlflow.models import set_model
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import DataType, Schema
 
 import recmem
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
-
-if TYPE_CHECKING:
-    from recmem.serving.model import Model
+from recmem.serving.served_frame import ServedFrame, request_frame
+from recmem.serving.served_models import OWN, ServedModels
 
 OUTPUTS = ("rank", "match")
 """Values of `params["output"]`."""
 
 
+class RequestError(MlflowException, DataError):
+    """A DataError that a model server answers with status 400 and its text, in place of a traceback."""
+
+    def __init__(self, refused: DataError) -> None:
+        super().__init__(str(refused), error_code=INVALID_PARAMETER_VALUE)
+
+
 class PyfuncModel(PythonModel):
     """Candidates as a pandas frame in; the same rows in the same order out, with their scores."""
 
-    def __init__(self) -> None:
-        self._models: dict[str, Model] = {}
-        self._lock = Lock()  # a model server calls `predict` from several threads
-
     def load_context(self, context: PythonModelContext) -> None:
-        """Loads the bundle now, so that the first request does not have to wait for it."""
-        self._model(context, store="")
+        """Loads the bundle now, so that the first request does not have to wait for it.
+
+        The model's configuration: `device`, and `stores`, those that requests may name beside the bundle's own. The
+        environment variable MLFLOW_PYFUNC_INFERENCE_CONFIG sets both, as JSON.
+        """
+        config = context.model_config or {}
+        device = config.get("device", "auto")
+        bundle = context.artifacts["bundle"]
+        stores = config.get("stores") or []
+        if not isinstance(stores, list) or not all(isinstance(store, str) and store for store in stores):
+            raise DataError(f"stores: expected a list of paths or URLs, got {stores!r}. Correct the model_config.")
+        self._models = ServedModels(lambda store: recmem.load(bundle, store=store, device=device), stores)
+        _let_csv_hold_any_type()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
@@ -41,24 +57,43 @@ class PyfuncModel(PythonModel):
         """What `recmem.Model.rank` or `recmem.Model.match` gives for these candidates.
 
         MLflow passes only the columns of the model's signature. To have your other columns beside the scores, join
-        them by the index, which must be unique: `candidates.join(result[["score", "rank"]])`.
-        `params`: `output`, "rank" or "match"; `store`, the feature store to read instead of the bundle's own.
+        them by the index, which must be unique: `candidates.join(result[["score", "rank"]])`. A history is a list, so
+        CSV requests cannot hold one.
+        `params`: `output`, "rank" or "match"; `store`, the feature store to read instead of the bundle's own, which
+        has to be among the `stores` of the model's configuration.
         """
-        settings = {"output": "rank", "store": "", **(params or {})}
-        output = settings["output"]
-        if output not in OUTPUTS:
-            raise DataError(f"params.output: expected {' or '.join(OUTPUTS)}, got {output!r}. Leave it out for rank.")
-        model = self._model(context, store=str(settings["store"]))
-        return model.rank(model_input) if output == "rank" else model.match(model_input)
-
-    def _model(self, context: PythonModelContext, *, store: str) -> Model:
-        """The model of the bundle over this store, loaded once."""
+        del context
         refuse_forked()  # before the lock, which another thread may have held when the process was forked
-        with self._lock:
-            if store not in self._models:
-                device = (context.model_config or {}).get("device", "auto")
-                self._models[store] = recmem.load(context.artifacts["bundle"], store=store or None, device=device)
-            return self._models[store]
+        settings = {"output": "rank", "store": OWN, **(params or {})}
+        output = settings["output"]
+        try:
+            if output not in OUTPUTS:
+                raise DataError(
+                    f"params.output: expected {' or '.join(OUTPUTS)}, got {output!r}. Leave it out for rank."
+                )
+            model = self._models.over(str(settings["store"]))
+            candidates = request_frame(model_input)
+            return ServedFrame(model.rank(candidates) if output == "rank" else model.match(candidates))
+        except DataError as refused:
+            raise RequestError(refused) from refused
+
+
+def _let_csv_hold_any_type() -> None:
+    """Lets MLflow's server read CSV for this model: columns of any type are read as text.
+
+    It asks the signature's schema for the columns' pandas types, and there refuses all but its own plain types.
+    """
+    plain = Schema.pandas_types
+    if getattr(plain, "holds_any_type", False):
+        return
+
+    def pandas_types(schema: Schema) -> list[np.dtype[Any]]:
+        if schema.is_tensor_spec():
+            return plain(schema)
+        return [spec.type.to_pandas() if isinstance(spec.type, DataType) else np.dtype(object) for spec in schema]
+
+    pandas_types.holds_any_type = True  # type: ignore[attr-defined]
+    Schema.pandas_types = pandas_types  # type: ignore[method-assign]
 
 
 set_model(PyfuncModel())

@@ -17,6 +17,7 @@ from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.row_groups import group_rows, query_keys
 
 NO_EVENT_YET = np.iinfo(np.int64).max
 
@@ -46,7 +47,10 @@ class Queries:
 
 @dataclass(frozen=True, eq=False)
 class ImpressionQueries:
-    """Impressions as queries, in order of time: what was shown, and what of it was clicked."""
+    """Impressions as queries, in order of time: what was shown, and what of it was clicked.
+
+    The rows of one are those of a user at a time with one `impression_id`, as in serving.
+    """
 
     users: IntArray
     """User rows, one per impression."""
@@ -65,12 +69,12 @@ class ImpressionQueries:
             return None
         item_rows = rows_of(table["item_id"], dataset.catalogue.ids)
         user_rows = rows_of(table["user_id"], dataset.users)
-        known = table.with_columns(item=item_rows, user=user_rows).filter(item_rows >= 0)
+        query_of_row = pl.Series(impression_of_row(table))
+        known = table.with_columns(item=item_rows, user=user_rows, query=query_of_row).filter(item_rows >= 0)
         ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
-        impressions = ordered.group_by("impression_id", maintain_order=True).agg(
-            "item", "label", user=pl.col("user").first(), time=pl.col("timestamp").first()
-        )
-        impressions = impressions.sort("time", "impression_id")
+        first = pl.col("user", "timestamp", "impression_id").first()
+        impressions = ordered.group_by("query", maintain_order=True).agg("item", "label", first)
+        impressions = impressions.rename({"timestamp": "time"}).sort("time", "impression_id", "user")
         return cls(
             users=impressions["user"].to_numpy().copy(),
             times=impressions["time"].dt.epoch("us").to_numpy().copy(),
@@ -97,6 +101,12 @@ class ImpressionQueries:
         """At most `limit` impressions, evenly spread over their order."""
         n_impressions = len(self.users)
         return self if n_impressions <= limit else self.take(_evenly(n_impressions, limit))
+
+
+def impression_of_row(impressions: pl.DataFrame) -> IntArray:
+    """The impression that each row of a store's `impressions` table belongs to, numbered from 0: int64[row]."""
+    times = impressions["timestamp"].dt.epoch("us").to_numpy()
+    return group_rows(query_keys(impressions["user_id"], times, impressions["impression_id"]))[0]
 
 
 def queries_between(

@@ -11,6 +11,7 @@ from training.evaluation.promotion import TestFigures
 from training.run import Run, TrainingResult
 from training.steps.evaluate import BUNDLE, LEDGER, REPORT
 from training.steps.example_users import queries_of_test_period
+from training.steps.rank import RankSummary
 from training.tracking.champion import promote
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures
 from training.tracking.registry import register
@@ -35,6 +36,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         report=run.out / REPORT,
         version=version,
         events_of_unknown_items=run.training_data.events_of_unknown_items,
+        warnings=run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings,
     )
 
 

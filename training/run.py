@@ -42,6 +42,8 @@ class TrainingResult:
     """Version in MLflow's model registry."""
     events_of_unknown_items: int = 0
     """Events that were left out because their item is not among the items."""
+    warnings: tuple[str, ...] = ()
+    """What was used but looks wrong, or only in part: a sentence or two each."""
 
 
 @dataclass(eq=False)

@@ -6,12 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 from jaxtyping import Float
 from torch import Tensor
 
 from feature_store import DataError, EventLog, Store
-from feature_store.arrays import Int8Array, IntArray
+from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.rating_scale import check_positives
 from recmem.dataset.catalogue import Catalogue, numeric_columns
@@ -27,9 +26,11 @@ from recmem.text.item_text import text_columns
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
+from training.data_warnings import impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_between
-from training.splits import Split, split_times
+from training.query_split import split_of
+from training.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +47,8 @@ class TrainingData:
     """The impressions, if there are any: then they are the queries."""
     events_of_unknown_items: int = 0
     """Events that were left out because their item is not among the items."""
+    warnings: tuple[str, ...] = ()
+    """What is used but looks wrong, see `training.data_warnings`."""
 
 
 def read_training_data(
@@ -72,7 +75,7 @@ def read_training_data(
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
-    split = split_times(_query_times(log, impressions), config.split)
+    split = split_of(log, impressions, config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
@@ -84,6 +87,7 @@ def read_training_data(
         fingerprint=encoder.fingerprint,
         shown=ImpressionQueries.of(dataset),
         events_of_unknown_items=log.n_unknown_items,
+        warnings=(*item_warnings(catalogue), *impression_warnings(impressions)),
     )
 
 
@@ -133,10 +137,6 @@ def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     pair_keys = candidates.row_index * n_items + candidates.values
     positive_keys = positives.row_index * n_items + positives.values
     return np.isin(pair_keys, positive_keys).astype(np.int8)
-
-
-def _query_times(log: EventLog, impressions: pl.DataFrame) -> IntArray:
-    return impressions["timestamp"].dt.epoch("us").to_numpy() if len(impressions) else log.times
 
 
 def _dataset_config(log: EventLog, split: Split, config: TrainingConfig) -> DatasetConfig:

@@ -9,6 +9,8 @@ from feature_store.data_errors import ColumnProblem, describe, refused_column
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 
 TABLE = "candidates"
+CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "history")
+"""Columns of candidates that recmem gives a meaning to. Beside them only the items' text columns are read."""
 _ID_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 

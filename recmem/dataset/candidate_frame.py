@@ -10,12 +10,12 @@ import polars as pl
 from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
-from recmem.dataset.candidate_checks import check_candidates
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.given_histories import NOT_GIVEN, GivenHistories, history_lists
 from recmem.dataset.query_batch import QueryBatch
-from recmem.dataset.row_groups import group_rows
+from recmem.dataset.row_groups import group_rows, query_keys
 from recmem.dataset.shared_memories import NOW, RedisMemories, with_shared_memories
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.user_memory import HISTORY
@@ -87,12 +87,11 @@ def read_candidates(
 
 def _query_keys(frame: pl.DataFrame, times: IntArray, histories: pl.Series | None) -> pl.DataFrame:
     """What makes rows one query, a column each."""
-    keys = {"user": frame["user_id"].cast(pl.String), "time": pl.Series(times)}
-    if "impression_id" in frame.columns:
-        keys["impression"] = frame["impression_id"].cast(pl.String)
-    if histories is not None:
-        keys["history"] = histories.list.join("\n", ignore_nulls=False)
-    return pl.DataFrame(keys)
+    impression_ids = frame["impression_id"] if "impression_id" in frame.columns else None
+    keys = query_keys(frame["user_id"], times, impression_ids)
+    if histories is None:
+        return keys
+    return keys.with_columns(histories.list.join("\n", ignore_nulls=False).alias("history"))
 
 
 def _queries(dataset: Dataset, users: IntArray, times: IntArray, given: GivenHistories | None) -> QueryBatch:
@@ -139,10 +138,13 @@ def _count_unknown_items(item_rows: IntArray, n_items: int, texts: list[str]) ->
 
 
 def _text_columns(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
-    """The text columns as the store would hold them, null where the frame has none."""
+    """The text columns as the store would hold them, null where the frame has none.
+
+    An item's column named as one of `CANDIDATE_COLUMNS` is not read: in a frame of candidates it means something else.
+    """
     columns = {}
     for name in names:
-        if name in frame.columns:
+        if name in frame.columns and name not in CANDIDATE_COLUMNS:
             columns[name] = parse_attribute(frame[name], pl.String())[0]
         else:
             columns[name] = pl.Series([None] * frame.height, dtype=pl.String)

@@ -28,7 +28,7 @@ class Catalogue:
     text_columns: tuple[str, ...]
     """Columns that make up an item's text."""
     number_columns: tuple[str, ...]
-    """Numeric columns; each becomes the feature `item_<name>`."""
+    """Numeric columns; each becomes the feature `items.<name>`."""
     texts: list[str] = field(repr=False)
     """Text of each item; empty where it has none."""
 

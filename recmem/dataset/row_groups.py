@@ -1,4 +1,7 @@
-"""Groups of equal rows of a frame, numbered in an order that does not depend on the order of the rows."""
+"""Groups of equal rows of a frame, numbered in an order that does not depend on the order of the rows.
+
+Above all the rows of one query: training and serving both find them with `query_keys` and `group_rows`.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,17 @@ from feature_store.arrays import IntArray
 
 PLAIN_PYTHON_BELOW = 1000
 """Rows; fewer are grouped without polars, whose fixed cost per call is larger then."""
+
+
+def query_keys(user_ids: pl.Series, times: IntArray, impression_ids: pl.Series | None) -> pl.DataFrame:
+    """What makes rows one query, a column each: their user, their time, and their impression if there are any.
+
+    An `impression_id` alone is no query: two files may both number their impressions from 1.
+    """
+    keys = {"user": user_ids.cast(pl.String), "time": pl.Series(times)}
+    if impression_ids is not None:
+        keys["impression"] = impression_ids.cast(pl.String)
+    return pl.DataFrame(keys)
 
 
 def group_rows(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:

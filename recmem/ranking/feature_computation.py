@@ -115,7 +115,7 @@ def compute_memory_size(context: FeatureContext) -> Float32Array:
 
 
 def compute_item_attributes(context: FeatureContext) -> FeatureColumns:
-    """`item_<name>` for every numeric column of the items table, NaN for texts that are not in the catalogue."""
+    """`items.<name>` for every numeric column of the items table, NaN for texts that are not in the catalogue."""
     catalogue = context.dataset.catalogue
     items = context.candidates.values
     in_catalogue = items < len(catalogue)
@@ -123,5 +123,5 @@ def compute_item_attributes(context: FeatureContext) -> FeatureColumns:
     for name, numbers in catalogue.numbers().items():
         column = np.full(len(items), np.nan, np.float32)
         column[in_catalogue] = numbers[items[in_catalogue]]
-        columns[f"item_{name}"] = column
+        columns[f"items.{name}"] = column
     return columns

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from recmem.ranking import feature_table
-from recmem.ranking.feature_table import Feature, item_attribute
+from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, Feature, item_attribute
 
 _HEAD = """\
 # Features
@@ -33,7 +33,7 @@ class GlossaryEntry(NamedTuple):
 
 
 def glossary() -> list[GlossaryEntry]:
-    """All features of the table in order, and `item_<name>`, which stands for every item attribute."""
+    """All features of the table in order, and `items.<name>`, which stands for every item attribute."""
     features = [*feature_table.FEATURES, item_attribute("<name>")]
     return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
 
@@ -41,7 +41,7 @@ def glossary() -> list[GlossaryEntry]:
 def meanings(names: Iterable[str]) -> dict[str, str]:
     """The meaning of each of these features of a ranker; those that the table lacks are item attributes."""
     in_table = {feature.name: feature.meaning for feature in feature_table.FEATURES}
-    return {name: in_table.get(name) or item_attribute(name.removeprefix("item_")).meaning for name in names}
+    return {name: in_table.get(name) or item_attribute(name.removeprefix(ATTRIBUTE_PREFIX)).meaning for name in names}
 
 
 def glossary_markdown() -> str:

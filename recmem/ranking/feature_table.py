@@ -72,6 +72,8 @@ class Feature:
 
 RELATIVE_SUFFIX = "_z"
 """Ends the name of a feature's z-score within the query."""
+ATTRIBUTE_PREFIX = "items."
+"""Begins the name of an item attribute, and of no other feature: a column of any name can replace none of the table."""
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -253,23 +255,28 @@ FEATURES: tuple[Feature, ...] = (
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
     meaning = f"The item's `{name}`, as the items table gives it. Missing if the table has none."
-    return Feature(name=f"item_{name}", group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
+    feature_name = ATTRIBUTE_PREFIX + name
+    return Feature(name=feature_name, group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
 
 
 def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order: those of the table, then its item attributes."""
-    features = FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
-    check_names(features)
-    return features
+    check_names(FEATURES)
+    return FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
 
 
 def check_names(features: Iterable[Feature]) -> None:
-    """Raises DataError if two features share a name, or a raw one could be taken for the z-score of another."""
+    """Raises DataError unless the table's features have names of their own.
+
+    Two may not share a name, none may be named like an item attribute, and a raw one not like the z-score of another.
+    """
     seen: set[str] = set()
     for feature in features:
         if feature.name in seen:
-            remedy = "Rename it; for an item attribute, rename the column of the items table."
-            raise DataError(f"features.{feature.name}: expected each name once, got it twice. {remedy}")
+            raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
+        if feature.name.startswith(ATTRIBUTE_PREFIX):
+            remedy = "Rename it: so begin the columns of the items table."
+            raise DataError(f"features.{feature.name}: expected a name without {ATTRIBUTE_PREFIX}, got one. {remedy}")
         if feature.raw and feature.name.endswith(RELATIVE_SUFFIX):
             remedy = f"Rename it: {RELATIVE_SUFFIX} marks the z-score of a feature."
             raise DataError(f"features.{feature.name}: expected a name without {RELATIVE_SUFFIX}, got one. {remedy}")
@@ -292,6 +299,11 @@ def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
         expected = f"float32[{n_values}], one value per {unit}"
         raise ValueError(f"{feature.name}: expected {expected}, got {kind}. Correct its compute function.")
     return column[context.query_of_pair] if feature.per_query else column
+
+
+def is_in_table(name: str) -> bool:
+    """Whether the table has a feature of this name."""
+    return any(feature.name == name for feature in FEATURES)
 
 
 def per_query_features() -> frozenset[str]:

@@ -45,7 +45,8 @@ class Ranker:
     features: tuple[str, ...]
     """Names of the features that it needs, see `recmem.ranking.feature_table`."""
     inputs: tuple[str, ...] = field(repr=False)
-    """What the trees read, in their order: z-scores of features (`<name>_z`), then raw features."""
+    """What the trees read, in their order: z-scores of features (`<name>_z`), then raw features. LightGBM knows them by
+    neutral names, see `neutral_names`: it refuses many that a column may have."""
 
     def scores(self, pairs: PairFeatures, *, trees_share: float = 1.0) -> Float64Array:
         """Ranking score of each pair: higher is better; comparable within a query.
@@ -86,9 +87,9 @@ class Ranker:
         shap = np.asarray(self.booster.predict(matrix, pred_contrib=True))
         total = {name: np.zeros(len(shap)) for name in self.features}
         for column, name in enumerate(self.inputs):
-            total[feature_of(name)] += shap[:, column]
+            total[feature_of(name, total)] += shap[:, column]
         for name, weight in self.blend.weights.items():
-            total[feature_of(name)] += weight * np.nan_to_num(inputs[name], nan=0.0)
+            total[feature_of(name, total)] += weight * np.nan_to_num(inputs[name], nan=0.0)
         constant = float(shap[0, -1]) if len(shap) else 0.0
         return constant, total
 
@@ -103,7 +104,7 @@ class Ranker:
         for parts in (gain, weights):
             total = sum(parts.values()) or 1.0
             for name, part in parts.items():
-                shares[feature_of(name)] += float(part) / total / 2
+                shares[feature_of(name, shares)] += float(part) / total / 2
         return shares
 
     def to_files(self) -> dict[str, str]:

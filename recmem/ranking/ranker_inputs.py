@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
@@ -16,13 +16,19 @@ from recmem.ranking.pair_features import PairFeatures
 def input_names(features: Sequence[str]) -> tuple[str, ...]:
     """The inputs that the trees read of these features, in order: z-scores, then raw features."""
     raw = raw_features()
-    z_scored = tuple(name + RELATIVE_SUFFIX for name in _compared(features))
-    return z_scored + tuple(name for name in features if name in raw)
+    return z_score_names(features) + tuple(name for name in features if name in raw)
 
 
-def feature_of(input_name: str) -> str:
-    """The feature that an input is made from."""
-    return input_name.removesuffix(RELATIVE_SUFFIX)
+def z_score_names(features: Sequence[str]) -> tuple[str, ...]:
+    """The inputs that are z-scores of these features, in order."""
+    return tuple(name + RELATIVE_SUFFIX for name in _compared(features))
+
+
+def feature_of(input_name: str, features: Collection[str]) -> str:
+    """The one of `features` that an input is made from."""
+    compared = input_name.removesuffix(RELATIVE_SUFFIX)
+    # A column of the items table may itself end in "_z".
+    return compared if compared in features else input_name
 
 
 def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Float32Array]:
@@ -43,6 +49,11 @@ def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Flo
         scores = z_scores(values, pairs.candidates.offsets)
         inputs |= {name + RELATIVE_SUFFIX: column for name, column in zip(compared, scores, strict=True)}
     return inputs
+
+
+def neutral_names(inputs: Sequence[str]) -> list[str]:
+    """What LightGBM calls these inputs: f0, f1, ... It takes neither the characters of JSON nor some white space."""
+    return [f"f{number}" for number in range(len(inputs))]
 
 
 def input_matrix(inputs: dict[str, Float32Array], names: Sequence[str]) -> Float32Array:

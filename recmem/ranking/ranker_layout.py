@@ -7,12 +7,15 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recmem.config_json import from_json, parse_json
-from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features
+from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, RELATIVE_SUFFIX, is_in_table, per_query_features
+from recmem.ranking.ranker_inputs import feature_of
 
-VERSION = 2
-"""Of `ranker.json`. Version 1 had no number, and called the features `columns` and the inputs `features`."""
+VERSION = 3
+"""Of `ranker.json`. Until version 2, the features of numeric item columns were called `item_<name>`. Version 1 had no
+number, and called the features `columns` and the inputs `features`."""
 MAX_WEIGHT = 1e9
 """Of an input in the blend."""
+_OLD_PREFIX = "item_"
 
 
 @dataclass(frozen=True)
@@ -30,7 +33,7 @@ class RankerLayout:
     def __post_init__(self) -> None:
         if self.version != VERSION:
             raise ValueError(
-                f"ranker.version: expected 1 or {VERSION}, got {self.version}. Use the version of recmem that wrote it."
+                f"ranker.version: expected 1 to {VERSION}, got {self.version}. Use the version of recmem that wrote it."
             )
         for name, values in (("features", self.features), ("inputs", self.inputs)):
             if len(set(values)) < len(values):
@@ -53,17 +56,38 @@ class RankerLayout:
     @classmethod
     def from_json(cls, text: str) -> RankerLayout:
         """The layout in a `ranker.json` of any version. Raises ValueError if it is not one."""
-        layout: RankerLayout = from_json(cls, _upgraded(parse_json(text, "ranker.json")), "ranker")
-        return layout
+        parts, is_old = _in_todays_keys(parse_json(text, "ranker.json"))
+        layout: RankerLayout = from_json(cls, parts, "ranker")
+        return _with_current_names(layout) if is_old else layout
 
 
-def _upgraded(layout: Any) -> Any:
-    """A layout of version 1 with the keys of version 2; any other unchanged."""
-    if not isinstance(layout, dict) or set(layout) != {"columns", "features", "blend"}:
-        return layout
-    return {
-        "version": VERSION,
-        "features": layout["columns"],
-        "inputs": layout["features"],
-        "blend": layout["blend"],
-    }
+def current_name(feature: str) -> str:
+    """Today's name of a feature of an earlier version: `items.price` for `item_price`; any other unchanged."""
+    if is_in_table(feature) or not feature.startswith(_OLD_PREFIX):
+        return feature
+    return ATTRIBUTE_PREFIX + feature.removeprefix(_OLD_PREFIX)
+
+
+def _in_todays_keys(layout: Any) -> tuple[Any, bool]:
+    """A layout of any version with today's keys, and whether its features have names of an earlier version."""
+    if not isinstance(layout, dict):
+        return layout, False
+    if set(layout) == {"columns", "features", "blend"}:
+        parts = {"features": layout["columns"], "inputs": layout["features"], "blend": layout["blend"]}
+        return {"version": VERSION, **parts}, True
+    is_old = layout.get("version") == 2
+    return (layout | {"version": VERSION} if is_old else layout), is_old
+
+
+def _with_current_names(old: RankerLayout) -> RankerLayout:
+    names = {name: current_name(name) for name in old.features}
+
+    def renamed(input_name: str) -> str:
+        feature = feature_of(input_name, names)
+        return names[feature] + input_name.removeprefix(feature)
+
+    return RankerLayout(
+        features=tuple(names.values()),
+        inputs=tuple(renamed(name) for name in old.inputs),
+        blend={renamed(name): weight for name, weight in old.blend.items()},
+    )

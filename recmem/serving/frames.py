@@ -158,6 +158,8 @@ def _from_pandas(frame: Any, places: list[int], name: str) -> pl.DataFrame:
         plain[column] = chosen[column].dt.tz_convert(None)
     try:
         table = pa.Table.from_pandas(plain, preserve_index=False)
+    except OverflowError as error:
+        raise DataError(f"{name}: expected whole numbers of 64 bits, got a larger one. Give it as text.") from error
     except (pa.ArrowException, TypeError) as error:
         cause = ", ".join(str(part) for part in error.args)
         remedy = "Make it one type, as text with astype(str)."

@@ -20,6 +20,7 @@ from feature_store.schema import EVENTS, check_table
 from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
 from feature_store.unread_columns import unread_columns
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -41,8 +42,6 @@ from recmem.text.torch_device import resolve_device
 __all__ = ["Explanation", "Model", "Scored", "load"]
 
 TimeLike = datetime | date | str | int | float
-CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "history")
-"""Columns of candidates that are read, beside the items' text columns; all others pass through unread."""
 _EVENT_COLUMNS = tuple(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 

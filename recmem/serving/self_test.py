@@ -15,6 +15,7 @@ from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
+from recmem.ranking.ranker_layout import current_name
 
 MAX_TEXTS = 32
 SELF_TEST_TOLERANCE = 1e-4
@@ -93,7 +94,9 @@ def check_self_test(module: MatchModule, ranker: Ranker, sample: dict[str, Tenso
     """
     candidates = _candidates(sample)
     features = {
-        name.removeprefix(_FEATURE): tensor.numpy() for name, tensor in sample.items() if name.startswith(_FEATURE)
+        current_name(name.removeprefix(_FEATURE)): tensor.numpy()
+        for name, tensor in sample.items()
+        if name.startswith(_FEATURE)
     }
     computed = {
         "match_scores": _match_scores(module, sample["vectors"]).numpy(),

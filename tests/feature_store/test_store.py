@@ -212,6 +212,22 @@ def test_an_impression_shows_an_item_once(store: Store) -> None:
     assert shown == [(5, "i", 0), (5, "j", 1), (6, "i", 0), (6, "j", 1)]
 
 
+def test_impressions_of_two_users_or_times_may_have_one_id(store: Store) -> None:
+    store.append_impressions(event_rows(("u", "i", 1), impression_id=["1"], label=[0]))
+    others = event_rows(("v", "i", 1), ("u", "i", 2), ("u", "i", 1), impression_id=["1"] * 3, label=[1, 1, 1])
+    assert counts(store.append_impressions(others)) == (3, 2, 1, 0)
+    shown = store.impressions().sort("user_id", "timestamp").select("user_id", "label").rows()
+    assert shown == [("u", 0), ("u", 1), ("v", 1)]
+
+
+@pytest.mark.parametrize("name", ["user_id", "impression_id"])
+def test_an_items_column_named_as_an_id_of_another_table_does_not_decide_its_type(store: Store, name: str) -> None:
+    store.append_items(pl.DataFrame({"item_id": ["i"], "title": ["text"], name: [7]}))
+    assert counts(store.append_events(event_rows(("ann", "i", 1)))) == (1, 1, 0, 0)
+    assert counts(store.append_impressions(event_rows(("ann", "i", 1), impression_id=["p"], label=[1]))) == (1, 1, 0, 0)
+    assert store.items()[name].to_list() == [7]
+
+
 # Items
 
 

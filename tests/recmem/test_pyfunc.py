@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,6 +14,8 @@ import pandas as pd
 import polars as pl
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.pyfunc.scoring_server import invocations
 
 import debian_model
 import recmem
@@ -18,7 +23,7 @@ from conftest import IsolatedMlflow
 from feature_store import DataError
 from tolerances import close
 from training.evaluation.ledger import Ledger, Lift, Protocol
-from training.tracking.registry import register
+from training.tracking.registry import register, save_pyfunc
 from training.tracking.tracker import Tracker
 
 
@@ -62,10 +67,14 @@ def loader(monkeypatch: pytest.MonkeyPatch) -> Loader:
 @pytest.fixture
 def model(loader: Loader) -> Any:
     """The Python function with its bundle loaded, as MLflow does it."""
+    return loaded(CONTEXT)
+
+
+def loaded(context: SimpleNamespace) -> Any:
     from recmem.pyfunc import PyfuncModel
 
     model = PyfuncModel()
-    model.load_context(CONTEXT)
+    model.load_context(context)
     return model
 
 
@@ -97,11 +106,36 @@ def test_unknown_output_is_refused(model: Any) -> None:
         model.predict(CONTEXT, candidates(), {"output": "top"})
 
 
-def test_another_store_is_another_model_loaded_once(model: Any, loader: Loader) -> None:
-    for _ in range(2):
-        model.predict(CONTEXT, candidates(), {"store": "s3://bucket/store"})
+def test_another_store_that_the_operator_allows_is_another_model_loaded_once(loader: Loader) -> None:
+    context = SimpleNamespace(
+        artifacts=CONTEXT.artifacts, model_config={"device": "cpu", "stores": ["s3://bucket/store"]}
+    )
+    model = loaded(context)
+    for store in ("s3://bucket/store", "s3://bucket/./store/"):
+        model.predict(context, candidates(), {"store": store})
     assert loader.calls[1:] == [("folder/bundle", "s3://bucket/store", "cpu")]
     assert len(loader.models[1].given) == 2
+
+
+def test_a_store_that_the_operator_does_not_allow_is_refused_and_not_loaded(model: Any, loader: Loader) -> None:
+    with pytest.raises(
+        DataError, match=r"params\.store: expected a store that this server allows, got 's3://bucket/x'"
+    ):
+        model.predict(CONTEXT, candidates(), {"store": "s3://bucket/x"})
+    assert len(loader.calls) == 1
+
+
+def test_a_configuration_that_is_no_list_of_stores_is_refused(loader: Loader) -> None:
+    for stores in ("/data/store", ["/data/store", 7], [""]):
+        context = SimpleNamespace(artifacts=CONTEXT.artifacts, model_config={"stores": stores})
+        with pytest.raises(DataError, match=r"stores: expected a list of paths or URLs, got "):
+            loaded(context)
+
+
+def test_a_refused_request_is_the_clients_fault_to_a_server(model: Any) -> None:
+    with pytest.raises(MlflowException) as refused:
+        model.predict(CONTEXT, candidates(), {"output": "top"})
+    assert refused.value.get_http_status_code() == 400
 
 
 def test_times_histories_and_the_index_reach_the_model_as_they_came(model: Any, loader: Loader) -> None:
@@ -163,3 +197,152 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
     tracked = MlflowClient().get_run(tracker.parent.run_id)
     assert tracked.data.metrics["lift/ndcg_at_10"] == 0.1
     assert [output.model_id for output in tracked.outputs.model_outputs] == [pyfunc.metadata.model_id]
+
+
+# A model server's requests
+
+
+@functools.cache
+def served() -> Any:
+    """The pyfunc that a server loads."""
+    folder = Path(tempfile.mkdtemp(prefix="recmem-pyfunc-")) / "model"
+    save_pyfunc(debian_model.trained_model().bundle, folder, example().drop("note"))
+    return mlflow.pyfunc.load_model(str(folder))
+
+
+def answer(body: object, content_type: str = "application/json") -> list[dict[str, Any]]:
+    """What the server answers, parsed as strictly as a browser does."""
+    text = body if isinstance(body, str | bytes) else json.dumps(body)
+    response = invocations(text, content_type, served(), served().metadata.get_input_schema())
+    assert response.status == 200
+    records: list[dict[str, Any]] = json.loads(response.response, parse_constant=pytest.fail)["predictions"]
+    return records
+
+
+def refusal(body: object, content_type: str = "application/json") -> str:
+    """The server's words to a request that it answers with status 400."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    with pytest.raises(MlflowException) as refused:
+        invocations(text, content_type, served(), served().metadata.get_input_schema())
+    assert refused.value.get_http_status_code() == 400
+    return str(refused.value.message)
+
+
+def records() -> list[dict[str, Any]]:
+    """Candidates of one user at a time: known items, a new one with a text, with and without a history."""
+    known = example().head(3)
+    user, time = str(known["user_id"][0]), known["timestamp"][0].isoformat()
+    rows = [{"user_id": user, "item_id": item, "timestamp": time} for item in known["item_id"].to_list()]
+    return [
+        *rows,
+        {"user_id": user, "item_id": "new", "title": "a library for images", "history": known["item_id"].to_list()},
+    ]
+
+
+COLUMNS = ("user_id", "item_id", "timestamp", "title", "history")
+SCORES = ("score", "rank", "match_score")
+
+
+def scores(answered: list[dict[str, Any]]) -> list[tuple[float, ...]]:
+    return [tuple(round(record[name], 6) for name in SCORES) for record in answered]
+
+
+def test_missing_cells_of_a_request_come_back_as_null() -> None:
+    answered = answer({"dataframe_records": records()})
+    assert [record["title"] for record in answered] == [None, None, None, "a library for images"]
+    assert [record["history"] is None for record in answered] == [True, True, True, False]
+    assert answered[-1]["timestamp"] is None
+    half = records()
+    half[-1]["history"] = [None, *half[-1]["history"]]
+    assert answer({"dataframe_records": half})[-1]["history"][0] is None
+
+
+def test_numbers_of_the_result_stay_numbers_in_python() -> None:
+    result = served().predict(pd.DataFrame(records()))
+    assert all(result[name].dtype.kind in "if" for name in (*SCORES, "match_raw", "similarity_max"))
+    assert result["title"].isna().tolist() == [True, True, True, False]
+
+
+def test_all_json_formats_give_the_same_scores() -> None:
+    rows = records()
+    expected = scores(answer({"dataframe_records": rows}))
+    cells = [[row.get(name) for name in COLUMNS] for row in rows]
+    columns = {name: [row.get(name) for row in rows] for name in COLUMNS}
+    assert scores(answer({"dataframe_split": {"columns": COLUMNS, "data": cells}})) == expected
+    assert scores(answer({"inputs": rows})) == expected
+    assert scores(answer({"inputs": columns})) == expected
+    ids = [{name: row[name] for name in COLUMNS[:3]} for row in rows[:3]]
+    expected = scores(answer({"dataframe_records": ids}))
+    assert scores(answer({"instances": ids})) == expected
+    # All columns are text: MLflow makes one row of lists of it.
+    assert scores(answer({"inputs": {name: [row[name] for row in ids] for name in COLUMNS[:3]}})) == expected
+
+
+def test_csv_is_read_as_json_is_and_its_ids_stay_text() -> None:
+    rows = records()[:3]
+    lines = [",".join(str(row[name]) for name in COLUMNS[:3]) for row in rows]
+    expected = scores(answer({"dataframe_records": rows}))
+    assert scores(answer("\n".join([",".join(COLUMNS[:3]), *lines]), "text/csv")) == expected
+    # Columns without a value, such as a history, are as absent.
+    empty = [f"{line},," for line in lines]
+    assert scores(answer("\n".join([",".join(COLUMNS), *empty]), "text/csv")) == expected
+    assert [row["item_id"] for row in answer("user_id,item_id\n007,0010\n", "text/csv")] == ["0010"]
+
+
+def test_a_history_in_csv_is_refused_in_words() -> None:
+    assert "candidates.history: expected lists of item ids" in refusal("user_id,item_id,history\nu,i,i1\n", "text/csv")
+
+
+def test_parquet_with_missing_times_and_histories_is_answered_in_json(tmp_path: Path) -> None:
+    frame = pl.DataFrame(records(), schema={**dict.fromkeys(COLUMNS[:4], pl.String), "history": pl.List(pl.String)})
+    frame.with_columns(pl.col("timestamp").str.to_datetime(time_zone="UTC")).write_parquet(tmp_path / "rows.parquet")
+    answered = answer((tmp_path / "rows.parquet").read_bytes(), "application/vnd.apache.parquet")
+    assert scores(answered) == scores(answer({"dataframe_records": records()}))
+    assert [record["timestamp"] is None for record in answered] == [False, False, False, True]
+
+
+USER = {"user_id": "u", "item_id": "i"}
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ({"dataframe_records": [{"user_id": "u"}]}, "Model is missing inputs ['item_id']"),
+        ({"dataframe_records": [{**USER, "user_id": None}, USER]}, "candidates.user_id: expected an id, got null"),
+        ({"inputs": [{**USER, "user_id": None}, USER]}, "candidates.user_id: expected an id, got null"),
+        ({"instances": [{**USER, "item_id": None}, USER]}, "candidates.item_id: expected an id, got null"),
+        (
+            {"dataframe_records": [{**USER, "user_id": {"id": 1}}]},
+            "candidates.user_id: expected ids as text or integers",
+        ),
+        (
+            {"dataframe_records": [{**USER, "user_id": ["a", "b"]}]},
+            "candidates.user_id: expected ids as text or integers",
+        ),
+        ({"dataframe_records": [{**USER, "user_id": 10**30}]}, "expected whole numbers of 64 bits, got a larger one"),
+        (
+            {"dataframe_records": [{**USER, "user_id": 1}, USER]},
+            "candidates: expected one type in a column, got several",
+        ),
+        ({"dataframe_records": [{**USER, "timestamp": "soon"}]}, "candidates.timestamp: expected a time"),
+        ({"dataframe_records": [{**USER, "history": "i1"}]}, "candidates.history: expected lists of item ids"),
+        (
+            {"inputs": {"user_id": ["u"], "item_id": ["i", "j"]}},
+            "expected columns of one length, got user_id 1, item_id 2",
+        ),
+        (
+            {"dataframe_split": {"columns": ["user_id", "user_id", "item_id"], "data": [["u", "v", "i"]] * 2}},
+            "expected every column once, got user_id twice",
+        ),
+        (
+            {"dataframe_records": [USER], "params": {"output": "top"}},
+            "params.output: expected rank or match, got 'top'",
+        ),
+        ({"dataframe_records": [USER], "params": {"output": 7}}, "Invalid parameters found"),
+        ({"dataframe_records": [USER], "params": {"store": "/etc"}}, "params.store: expected a store that this server"),
+        ({"dataframe_records": []}, "Model is missing inputs"),
+        ("{", "valid JSON"),
+    ],
+)
+def test_a_malformed_request_is_refused_in_words(body: object, words: str) -> None:
+    assert words in refusal(body)

@@ -6,11 +6,13 @@ from hypothesis import strategies as st
 
 import slow_reference
 from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of
-from five_item_dataset import CONFIG, catalogue
+from feature_store.ragged import Ragged
+from five_item_dataset import CONFIG, catalogue, dataset_of
+from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.dataset import Dataset
-from slow_reference import Event
-from strategies import LAST_TIME, event_log, impression_frame, logs
-from training.queries import Queries, queries_between
+from slow_reference import Event, Showing
+from strategies import LAST_TIME, event_log, impression_frame, logs, times
+from training.queries import ImpressionQueries, Queries, queries_between
 
 Row = tuple[int, int, list[int]]
 
@@ -97,3 +99,46 @@ def test_queries_are_taken_in_the_given_order() -> None:
 
 def test_an_empty_log_has_no_query() -> None:
     assert len(queries_between(event_log([]), -1, LAST_TIME)) == 0
+
+
+def shown_rows(shown: list[Showing]) -> list[tuple[int, int, list[int], list[int]]]:
+    """(time, user, items, labels) of each query of these impressions."""
+    dataset = dataset_of([Event(user, 0, 0) for user in range(3)], shown)
+    queries = ImpressionQueries.of(dataset)
+    assert queries is not None
+    items = queries.candidates.to_lists()
+    labels = Ragged(queries.labels.astype(np.int64), queries.candidates.offsets).to_lists()
+    return list(zip(queries.times.tolist(), queries.users.tolist(), items, labels, strict=True))
+
+
+def test_impressions_of_one_id_are_one_query_for_each_user_and_time() -> None:
+    shown = [
+        Showing(1, 0, 1, 2, 1),
+        Showing(1, 1, 3, 9, 0),  # another file counts from 1 too: another user, later
+        Showing(1, 0, 2, 2, 0),
+        Showing(1, 1, 4, 9, 1),
+        Showing(1, 0, 3, 5, 1),  # the same user again, at another time
+        Showing(2, 0, 4, 2, 0),  # the same user and time, another impression
+        Showing(1, 2, 0, 2, 1),  # the same time, another user
+    ]
+    assert shown_rows(shown) == [
+        (2, 0, [1, 2], [1, 0]),
+        (2, 2, [0], [1]),
+        (2, 0, [4], [0]),
+        (5, 0, [3], [1]),
+        (9, 1, [3, 4], [0, 1]),
+    ]
+
+
+@given(
+    st.lists(st.builds(Showing, st.integers(1, 2), st.integers(0, 2), st.integers(0, 4), times(), st.integers(0, 1)))
+)
+def test_training_groups_impressions_as_serving_does(shown: list[Showing]) -> None:
+    distinct = list({(row.impression, row.user, row.time, row.item): row for row in shown}.values())
+    if not distinct:
+        return
+    dataset = dataset_of([Event(user, 0, 0) for user in range(3)], distinct)
+    served = read_candidates(dataset.impressions.drop("label", "position"), dataset, ())
+    expected = zip(served.queries.times.tolist(), served.queries.users.tolist(), served.items.to_lists(), strict=True)
+    trained = [(time, user, sorted(items)) for time, user, items, _ in shown_rows(distinct)]
+    assert sorted(trained) == sorted(expected)

@@ -99,6 +99,8 @@ def train(
             f"{result.events_of_unknown_items:,} events were not used: their items are not in the items table. "
             "Check that both tables write item ids in the same way."
         )
+    for warning in result.warnings:
+        complain(f"Warning: {warning}")
     say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
 
 

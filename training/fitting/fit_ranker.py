@@ -8,11 +8,12 @@ import lightgbm as lgb
 import numpy as np
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
-from recmem.ranking.ranker_inputs import input_matrix, input_names, ranker_inputs
+from recmem.ranking.ranker_inputs import input_matrix, input_names, neutral_names, ranker_inputs, z_score_names
 from training.fitting.fit_blend import fit_blend
+from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 
 FEWEST_QUERIES = 2
 """One to choose the number of rounds by, one to fit on."""
@@ -73,6 +74,8 @@ class FittedRanker:
     ranker: Ranker
     curve: list[float]
     """NDCG@10 of the validation queries after each boosting round."""
+    n_cut: int = 0
+    """Queries of which the trees were fitted on a part, see `training.fitting.long_queries`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +97,22 @@ class TreePairs:
         late = TreePairs(self.matrix[n_pairs:], self.labels[n_pairs:], self.lengths[n_queries:], self.start[n_pairs:])
         return early, late
 
-    def dataset(self, names: tuple[str, ...], reference: lgb.Dataset | None = None) -> lgb.Dataset:
+    def take(self, kept: BoolArray) -> TreePairs:
+        """The pairs where `kept`, an entry per pair, is true."""
+        if kept.all():
+            return self
+        query_of_pair = np.repeat(np.arange(len(self.lengths)), self.lengths)
+        lengths = np.bincount(query_of_pair[kept], minlength=len(self.lengths))
+        return TreePairs(self.matrix[kept], self.labels[kept], lengths, self.start[kept])
+
+    def dataset(self, names: list[str], reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """The pairs for LightGBM; a validation set takes its bins from `reference`."""
         return lgb.Dataset(
             self.matrix,
             label=self.labels,
             group=self.lengths,
             init_score=self.start.astype(np.float64),
-            feature_name=list(names),
+            feature_name=names,
             reference=reference,
             params={"verbose": -1, "deterministic": True, "force_row_wise": True},
         )
@@ -110,7 +121,8 @@ class TreePairs:
 def fit_ranker(data: RankingData, features: tuple[str, ...], config: RankerConfig, seed: int) -> FittedRanker:
     """Fits blend and trees on the named features; the latest queries decide how many trees there are.
 
-    Raises DataError if fewer than two queries have a positive among their candidates.
+    Queries of more pairs than LightGBM takes are cut for the trees, see `training.fitting.long_queries`; the blend is
+    fitted on all pairs. Raises DataError if fewer than two queries have a positive among their candidates.
     """
     usable = data.with_positives()
     n_queries = len(usable.pairs.candidates)
@@ -119,27 +131,32 @@ def fit_ranker(data: RankingData, features: tuple[str, ...], config: RankerConfi
             f"events: expected at least {FEWEST_QUERIES} queries with a retrieved positive between the match module's "
             f"period and the test, got {n_queries}. Give more events, or more candidates per query."
         )
-    names = input_names(features)
+    inputs = input_names(features)
+    names = neutral_names(inputs)
     values = ranker_inputs(usable.pairs, features)
-    matrix = input_matrix(values, names)
+    compared = {name: values[name] for name in z_score_names(features)}
+    matrix = input_matrix(values, inputs)
     lengths = usable.pairs.candidates.lengths
+    kept = pairs_to_fit(usable.labels, lengths, seed)
     n_early = max(int(n_queries * (1 - config.validation_share)), 1)
     n_early_pairs = int(lengths[:n_early].sum())
     # The blend that the rounds are chosen on top of must not have seen the validation queries either.
-    early_values = {name: column[:n_early_pairs] for name, column in values.items()}
+    early_values = {name: column[:n_early_pairs] for name, column in compared.items()}
     early_blend = fit_blend(early_values, usable.labels[:n_early_pairs], lengths[:n_early], config.blend_l2)
-    early, late = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values)).split(n_early)
+    early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values))
+    early, late = early_pairs.take(kept).split(n_early)
     curve = _validation_curve(early, late, names, config, seed)
     # The final fit: blend and trees on all queries.
-    blend = fit_blend(values, usable.labels, lengths, config.blend_l2)
-    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values))
+    blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
+    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
     n_rounds = best_round(curve, config.smoothing)
     booster = lgb.train(_parameters(config, seed), pairs.dataset(names), num_boost_round=n_rounds)
-    return FittedRanker(Ranker(booster, blend, features, names), curve)
+    n_cut = int((lengths > LONGEST_QUERY).sum())
+    return FittedRanker(Ranker(booster, blend, features, inputs), curve, n_cut)
 
 
 def _validation_curve(
-    early: TreePairs, late: TreePairs, names: tuple[str, ...], config: RankerConfig, seed: int
+    early: TreePairs, late: TreePairs, names: list[str], config: RankerConfig, seed: int
 ) -> list[float]:
     """NDCG@10 of the late queries after each round of trees that are fitted on the early ones."""
     fitted_on = early.dataset(names)

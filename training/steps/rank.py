@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from recmem.ranking.feature_table import IMPRESSION_FEATURES
 from training.evaluation.baselines import best_pooling
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.fitting.fit_calibration import fit_calibration
-from training.fitting.fit_ranker import RankingData, fit_ranker
+from training.fitting.fit_ranker import FittedRanker, RankingData, fit_ranker
+from training.fitting.long_queries import LONGEST_QUERY
 from training.fitting.new_items import with_new_items
 from training.run import Run
 from training.tracking.step_run import StepRun
@@ -33,6 +35,8 @@ class RankSummary:
     """From raw match scores to probabilities."""
     curves: dict[str, list[float]]
     """Per ranker, NDCG@10 of its validation queries after each boosting round."""
+    warnings: tuple[str, ...] = ()
+    """What was used in part only: a sentence or two each."""
 
     def write(self, folder: Path) -> None:
         """Writes it as JSON into the step's folder."""
@@ -42,18 +46,21 @@ class RankSummary:
     def read(cls, folder: Path) -> RankSummary:
         """What `write` wrote."""
         summary = json.loads((folder / SUMMARY).read_text())
-        return cls(summary["pooling"], Calibration(**summary["calibration"]), summary["curves"])
+        calibration = Calibration(**summary["calibration"])
+        return cls(summary["pooling"], calibration, summary["curves"], tuple(summary["warnings"]))
 
 
 def rank(run: Run, step_run: StepRun) -> None:
     """Fits both rankers on the same pairs of the ranker's windows; the base match module has not seen these."""
     data = _pairs_of_windows(run)
-    curves = _fit_rankers(run, step_run, data)
+    fits = _fit_rankers(run, step_run, data)
     pairs = data.pairs
     summary = RankSummary(
         pooling=best_pooling(pairs.values, data.labels, pairs.candidates),
         calibration=fit_calibration(pairs.values["match_raw"], data.labels),
-        curves=curves,
+        curves={name: fitted.curve for name, fitted in fits.items()},
+        # All rankers are fitted on the same queries.
+        warnings=tuple(_cut_warnings(fits[WITH_MATCH].n_cut)),
     )
     summary.write(run.folder("rank"))
 
@@ -75,25 +82,35 @@ def _pairs_of_windows(run: Run) -> RankingData:
     return data
 
 
-def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, list[float]]:
-    """Fits and saves the rankers; their validation curves by name."""
+def _cut_warnings(n_cut: int) -> Iterator[str]:
+    if n_cut:
+        queries = "1 query" if n_cut == 1 else f"{n_cut:,} queries"
+        yield (
+            f"candidates: {queries} of those that the ranker is fitted on had more than {LONGEST_QUERY:,} candidates, "
+            "the most that LightGBM takes. Its trees were fitted on their positives and a random sample of "
+            "the others; the blend, all scores and all figures are those of the whole queries."
+        )
+
+
+def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, FittedRanker]:
+    """Fits and saves the rankers, by name."""
     training_data = run.training_data
     config = run.config
     generator = np.random.default_rng(config.seed)
     data = with_new_items(data, config.new_item_rate, training_data.dataset.config.counters, generator)
     folder = run.folder("rank")
-    curves = {}
+    fits = {}
     # Both on the same pairs and with the same seed: the lift is the match features' alone.
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
         for name, features in names.items():
             fitted = fit_ranker(data, features, config.ranker, config.seed)
-            curves[name] = fitted.curve
+            fits[name] = fitted
             step_run.log_curve(f"ndcg10_{name}", fitted.curve)
             for file, text in fitted.ranker.to_files().items():
                 (folder / f"{name}.{file}").write_text(text)
             advance(1)
-    return curves
+    return fits
 
 
 def _features_by_ranker(data: RankingData, *, has_impressions: bool) -> dict[str, tuple[str, ...]]:

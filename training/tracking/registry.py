@@ -16,11 +16,13 @@ from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.tracking import is_tracking_uri_set
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
-from mlflow.types.schema import AnyType, Array
+from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 
 import recmem
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
+from recmem.serving.request_columns import text_inputs
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.report.findings import headline
@@ -33,6 +35,7 @@ CHALLENGER = "challenger"
 LIFT_TAG = "recmem.lift"
 """Tag of a version: the lift of its ledger's headline metric, as JSON."""
 
+_REQUIRED = ("user_id", "item_id")
 _EXAMPLE_ROWS = 5
 _ALREADY_THERE = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
@@ -54,23 +57,28 @@ def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.D
     `example` has candidates as `recmem.Model.rank` takes them. Its first rows become the input example; scoring them
     gives the outputs of the signature, and proves that the model works. The ledger's figures are tied to the model.
     """
+    with _logged_model(tracker) as (model_id, folder):
+        save_pyfunc(bundle, folder, example, Model(run_id=tracker.parent.run_id, model_id=model_id))
+    tracker.parent.log_ledger(ledger, model_id=model_id)
+    return new_version(tracker, model_id, ledger)
+
+
+def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, described: Model | None = None) -> None:
+    """Saves the bundle as a pyfunc in a new folder; `described` is what MLflow knows of it already."""
     example = example.head(_EXAMPLE_ROWS)
     model = recmem.load(bundle)
     scored = model.rank(example)
     config = model.bundle.config
-    with _logged_model(tracker) as (model_id, folder):
-        mlflow.pyfunc.save_model(
-            folder,
-            mlflow_model=Model(run_id=tracker.parent.run_id, model_id=model_id),
-            python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
-            artifacts={"bundle": str(bundle)},
-            signature=_signature(example, scored, config.text_columns),
-            input_example=example.to_pandas(),
-            pip_requirements=_requirements(config),
-            model_config={"device": "auto"},
-        )
-    tracker.parent.log_ledger(ledger, model_id=model_id)
-    return new_version(tracker, model_id, ledger)
+    mlflow.pyfunc.save_model(
+        folder,
+        mlflow_model=described,
+        python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
+        artifacts={"bundle": str(bundle)},
+        signature=_signature(scored, config.text_columns),
+        input_example=example.to_pandas(),
+        pip_requirements=_requirements(config),
+        model_config={"device": "auto", "stores": []},
+    )
 
 
 def new_version(tracker: Tracker, model_id: str, ledger: Ledger) -> str:
@@ -125,18 +133,15 @@ def _as_default(tracking_uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
-def _signature(example: pl.DataFrame, scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
-    """Columns that the pyfunc takes and returns; ids have the example's types, times any form that recmem reads."""
-    user_id = _TYPES[example.schema["user_id"]]
-    item_id = _TYPES[example.schema["item_id"]]
-    impression_id = _TYPES[example.schema.get("impression_id", pl.String())]
+def _signature(scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
+    """Columns that the pyfunc takes and returns.
+
+    All inputs are of any type, and recmem reads them as everywhere: MLflow would turn an id of null into the text
+    "None", and 7.9 into the id 7.
+    """
     inputs: list[ColSpec | TensorSpec] = [
-        ColSpec(user_id, "user_id"),
-        ColSpec(item_id, "item_id"),
-        ColSpec(AnyType(), "timestamp", required=False),  # type: ignore[no-untyped-call]
-        ColSpec(impression_id, "impression_id", required=False),
-        ColSpec(Array(item_id), "history", required=False),
-        *(ColSpec(DataType.string, name, required=False) for name in text_columns),
+        ColSpec(AnyType(), name, required=name in _REQUIRED)  # type: ignore[no-untyped-call]
+        for name in (*CANDIDATE_COLUMNS, *text_inputs(text_columns))
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(_TYPES[dtype], name) for name, dtype in scored.schema.items() if dtype in _TYPES

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from feature_store import DataError
 from five_item_dataset import dataset_of
 from recmem.dataset.candidate_frame import Candidates, read_candidates
+from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.given_histories import NOT_GIVEN
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from slow_reference import Event
@@ -108,3 +111,11 @@ def test_an_empty_frame_has_no_query() -> None:
 def test_a_column_with_the_name_of_an_output_is_refused() -> None:
     with pytest.raises(DataError, match="score: expected no column of this name"):
         read_candidates(frame_of([(0, 1, 3)]).with_columns(score=pl.lit(1)), DATASET, ("score",))
+
+
+@pytest.mark.parametrize("name", ["timestamp", "impression_id"])
+def test_a_text_column_named_as_a_column_of_candidates_is_no_text_of_a_new_item(name: str) -> None:
+    items = pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"], name: ["spring", "autumn"]})
+    dataset = replace(DATASET, catalogue=Catalogue.of(items, ("title", name)))
+    frame = pl.DataFrame({"user_id": ["user0"], "item_id": ["new"], "title": ["C"], name: ["1970-01-01"]})
+    assert read_candidates(frame, dataset, ()).texts == ["C"]

@@ -61,7 +61,7 @@ def test_documented_feature_has_the_values_worked_out_by_hand() -> None:
     expected = [[-1, 1, -1, -1, -1, *beyond_catalogue], [-1, 7, 0.5, 8, -1, *beyond_catalogue]]
     close(pairs.values[NAME].reshape(2, -1), expected, "exact")
     assert pairs.values[NAME].dtype == np.float32
-    assert list(pairs.values)[-2:] == [NAME, "item_price"]
+    assert list(pairs.values)[-2:] == [NAME, "items.price"]
 
 
 @pytest.mark.usefixtures("_in_table")

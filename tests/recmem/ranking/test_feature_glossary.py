@@ -17,12 +17,12 @@ def test_the_document_is_what_the_table_gives() -> None:
 
 def test_every_feature_has_an_entry_and_item_attributes_one_together() -> None:
     entries = glossary()
-    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), "item_<name>"]
+    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), "items.<name>"]
     assert entries[0].group == "match"
 
 
 def test_meanings_of_a_rankers_features_include_its_item_attributes() -> None:
-    found = meanings(["item_age", "item_price"])
-    assert list(found) == ["item_age", "item_price"]
+    found = meanings(["item_age", "items.price"])
+    assert list(found) == ["item_age", "items.price"]
     assert "first event" in found["item_age"]
-    assert "`price`" in found["item_price"]
+    assert "`price`" in found["items.price"]

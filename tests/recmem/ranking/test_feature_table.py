@@ -38,7 +38,7 @@ from tolerances import close
 MATCH = ("match_raw", "match_prior", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
 COVISITATION = ("together", "together_recent", "follow", "follow_recent", "ease", "ease_recent")
 COUNTERS = ("popularity", "popularity_short", "popularity_medium", "popularity_long", "trend", "item_age")
-REST = (*COUNTERS, "click_through", "shown", "user_events", "user_gap", "memory_size", "item_price")
+REST = (*COUNTERS, "click_through", "shown", "user_events", "user_gap", "memory_size", "items.price")
 
 
 def test_features_of_given_candidates_keep_the_order_that_rankers_were_fitted_on() -> None:
@@ -95,7 +95,7 @@ def test_item_attributes_are_the_catalogues_numbers_and_missing_for_other_texts(
     items = list(range(N_TEXTS))
     reads = FeatureContext(dataset, matcher(), batch_of(dataset, [(0, 5)]), Ragged.from_lists([items]))
     price = features_of(dataset.catalogue)[-1]
-    assert (price.name, price.group, price.new_item) == ("item_price", Group.ATTRIBUTE, None)
+    assert (price.name, price.group, price.new_item) == ("items.price", Group.ATTRIBUTE, None)
     close(column_of(price, reads), [1, 2, np.nan, 4, 5, np.nan, np.nan], "exact")
 
 
@@ -126,10 +126,20 @@ def test_a_feature_of_the_query_has_to_be_raw() -> None:
         Feature("mine", Group.USER, "x", lambda context: np.zeros(1, np.float32), per_query=True)
 
 
-def test_an_item_attribute_named_as_a_feature_is_refused() -> None:
-    items = pl.DataFrame({"item_id": ["a"], "title": ["text"], "age": [3.0]})
-    with pytest.raises(DataError, match=r"features\.item_age: expected each name once.*rename the column"):
-        features_of(Catalogue.of(items, ("title",)))
+@pytest.mark.parametrize("column", ["age", "item_age", "match_raw", "user_gap", "age_z", "items.age", "score", "rank"])
+def test_a_column_of_any_name_becomes_an_attribute_and_replaces_no_feature(column: str) -> None:
+    items = pl.DataFrame({"item_id": ["a"], "title": ["text"], column: [3.0]})
+    features = features_of(Catalogue.of(items, ("title",)))
+    assert features[:-1] == FEATURES
+    assert features[-1].name == f"items.{column}"
+    assert features[-1].name not in {feature.name for feature in FEATURES}
+
+
+@pytest.mark.parametrize("name", ["popularity", "items.popularity"])
+def test_a_feature_of_the_table_has_a_name_that_nothing_else_can_have(name: str) -> None:
+    feature = Feature(name, Group.USER, "x", lambda context: np.zeros(1, np.float32))
+    with pytest.raises(DataError, match=rf"features\.{name}: expected (each name once|a name without items\.)"):
+        check_names([*FEATURES, feature])
 
 
 def test_a_raw_feature_that_reads_as_a_z_score_is_refused() -> None:

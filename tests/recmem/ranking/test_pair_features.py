@@ -98,7 +98,7 @@ def test_features_are_those_of_the_slow_reference(log: list[Event], shown: list[
         expected |= slow_reference.item_counters(log, item, time, windows, 20) | slow_reference.click_counters(
             shown, item, time
         )
-        expected["item_price"] = [1, 2, np.nan, 4, 5, np.nan, np.nan][item]
+        expected["items.price"] = [1, 2, np.nan, 4, 5, np.nan, np.nan][item]
         expected |= slow_reference.similarities(
             unit, [entry.item for entry in newest], [entry.sign for entry in newest], item
         )

@@ -24,7 +24,7 @@ def test_blend_is_a_weighted_sum_in_which_a_missing_value_is_the_mean() -> None:
 def test_score_is_the_blend_and_the_trees() -> None:
     inputs = ranker_inputs(pairs(), FEATURES)
     trees = np.array([ranker().booster.predict(row[None])[0] for row in input_matrix(inputs, INPUTS)])
-    blend = 0.75 * inputs["match_raw_z"] - 0.5 * np.nan_to_num(inputs["item_price_z"])
+    blend = 0.75 * inputs["match_raw_z"] - 0.5 * np.nan_to_num(inputs["items.price_z"])
     close(ranker().scores(pairs()), blend + trees, "float32")
 
 
@@ -61,7 +61,7 @@ def test_in_a_cascade_candidates_that_tie_at_the_border_are_scored_in_full(monke
     monkeypatch.setattr(ranker_module, "MIN_TREE_CANDIDATES", 1)
     data = pairs((6,))
     data.values["match_raw"][:] = 1
-    data.values["item_price"][:] = np.nan
+    data.values["items.price"][:] = np.nan
     assert ranker().n_scored_by_trees(data, 0.0) == 6
     close(ranker().scores(data, trees_share=0.0), ranker().scores(data), "exact")
 
@@ -95,7 +95,7 @@ def test_a_feature_that_nothing_reads_contributes_nothing() -> None:
     }
     inputs = ranker_inputs(data, FEATURES)
     close(parts["match_raw"], -0.25 * inputs["match_raw_z"], "explanation")
-    close(parts["item_price"], -0.5 * np.nan_to_num(inputs["item_price_z"]), "explanation")
+    close(parts["items.price"], -0.5 * np.nan_to_num(inputs["items.price_z"]), "explanation")
     close(parts["user_gap"], 0.0, "exact")
 
 

@@ -19,12 +19,12 @@ def test_trees_read_z_scores_and_then_raw_features() -> None:
 def test_inputs_are_the_features_and_their_z_scores_within_the_query() -> None:
     data = pairs()
     inputs = ranker_inputs(data, FEATURES)
-    assert set(inputs) == {*FEATURES, "match_raw_z", "item_age_z", "item_price_z"}
+    assert set(inputs) == {*FEATURES, "match_raw_z", "item_age_z", "items.price_z"}
     for name in FEATURES:
         close(inputs[name], data.values[name], "exact")
     for begin, end in zip(data.candidates.offsets, data.candidates.offsets[1:], strict=False):
-        expected = slow_reference.z_scores(data.values["item_price"][begin:end].tolist())
-        close(inputs["item_price_z"][begin:end], expected, "float32")
+        expected = slow_reference.z_scores(data.values["items.price"][begin:end].tolist())
+        close(inputs["items.price_z"][begin:end], expected, "float32")
 
 
 def test_matrix_holds_the_inputs_in_the_requested_order() -> None:

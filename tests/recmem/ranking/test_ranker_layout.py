@@ -7,6 +7,7 @@ import json
 import pytest
 
 from recmem.ranking.ranker import Ranker
+from recmem.ranking.ranker_inputs import feature_of, neutral_names
 from recmem.ranking.ranker_layout import VERSION, RankerLayout
 from small_ranker import FEATURES, INPUTS, pairs, ranker
 from tolerances import close
@@ -17,6 +18,14 @@ VERSION_1 = """{
  "blend": {"match_raw_z": 0.75, "item_price_z": -0.5}
 }"""
 """As it was written before `ranker.json` had a version."""
+OLD_INPUTS = ("match_raw_z", "item_age_z", "item_price_z", "item_age", "user_gap")
+VERSION_2 = """{
+ "version": 2,
+ "features": ["match_raw", "item_age", "user_gap", "item_price"],
+ "inputs": ["match_raw_z", "item_age_z", "item_price_z", "item_age", "user_gap"],
+ "blend": {"match_raw_z": 0.75, "item_price_z": -0.5}
+}"""
+"""As it was written while columns of items were called as features of the table are."""
 
 
 def test_layout_says_its_version_features_and_inputs() -> None:
@@ -25,22 +34,45 @@ def test_layout_says_its_version_features_and_inputs() -> None:
         "version": VERSION,
         "features": list(FEATURES),
         "inputs": list(INPUTS),
-        "blend": {"match_raw_z": 0.75, "item_price_z": -0.5},
+        "blend": {"match_raw_z": 0.75, "items.price_z": -0.5},
     }
-    assert VERSION == 2
+    assert VERSION == 3
 
 
-def test_a_layout_without_a_version_is_read_and_scores_the_same() -> None:
-    old = ranker().to_files() | {"ranker.json": VERSION_1}
+@pytest.mark.parametrize("layout", [VERSION_1, VERSION_2], ids=["version 1", "version 2"])
+def test_a_layout_of_an_earlier_version_is_read_and_scores_the_same(layout: str) -> None:
+    old = ranker().to_files() | {"ranker.json": layout}
+    # Until then LightGBM knew the inputs by their names.
+    old["ranker.txt"] = old["ranker.txt"].replace(" ".join(neutral_names(INPUTS)), " ".join(OLD_INPUTS))
     again = Ranker.from_files(old)
     assert (again.features, again.inputs, again.blend) == (FEATURES, INPUTS, ranker().blend)
     close(again.scores(pairs()), ranker().scores(pairs()), "exact")
+    assert again.importance() == ranker().importance()
+
+
+def test_columns_of_an_earlier_version_that_end_as_a_z_score_does_keep_their_inputs() -> None:
+    old = {
+        "version": 2,
+        "features": ["item_size", "item_size_z", "item_age", "item_width_z"],
+        "inputs": ["item_size_z", "item_size_z_z", "item_age_z", "item_age", "item_width_z_z"],
+        "blend": {"item_width_z": 1.0},  # it took the column itself for a z-score
+    }
+    layout = RankerLayout.from_json(json.dumps(old))
+    assert layout.features == ("items.size", "items.size_z", "item_age", "items.width_z")
+    assert layout.inputs == ("items.size_z", "items.size_z_z", "item_age_z", "item_age", "items.width_z_z")
+    assert layout.blend == {"items.width_z": 1.0}
+    assert [feature_of(name, layout.features) for name in ("items.size_z", "items.size_z_z", "items.width_z")] == [
+        "items.size",
+        "items.size_z",
+        "items.width_z",
+    ]
 
 
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"version": 3}, r"ranker\.version: expected 1 or 2, got 3"),
+        ({"version": 4}, r"ranker\.version: expected 1 to 3, got 4"),
+        ({"version": 2, "blend": {"item_shoe_z": 1.0}}, r"expected inputs of its own features, got item_shoe_z"),
         ({"inputs": ["match_raw_z", "popularity"]}, r"expected inputs of its own features, got popularity"),
         ({"blend": {"item_age": 1.0, "shown_z": 2.0}}, r"expected inputs of its own features, got shown_z"),
         ({"features": "match_raw"}, r"ranker\.features: expected a list"),

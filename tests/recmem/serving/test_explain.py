@@ -50,7 +50,7 @@ def test_features_add_up_to_the_score_that_recommend_ranks_by(model: Model) -> N
         explanation = model.explain(user, item)
         close(sum(explanation.features.values()), explanation.score, "explanation")
         close(explanation.score, score, "explanation")
-    assert {"constant", "match_raw", "popularity", "item_size_kb"} <= set(explanation.features)
+    assert {"constant", "match_raw", "popularity", "items.size_kb"} <= set(explanation.features)
 
 
 def test_explanation_is_as_of_its_time(model: Model) -> None:

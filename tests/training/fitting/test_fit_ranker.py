@@ -8,6 +8,7 @@ import pytest
 from feature_store import DataError
 from feature_store.ragged import Ragged
 from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
 from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_ranker
@@ -100,3 +101,91 @@ def test_the_same_data_gives_the_same_ranker_every_time() -> None:
 def test_settings_out_of_range_are_refused(setting: str, value: int) -> None:
     with pytest.raises(ValueError, match=rf"{setting}: expected .*, got {value}\."):
         RankerConfig(**{setting: value})
+
+
+def renamed(ranking: RankingData, names: dict[str, str]) -> RankingData:
+    """The same pairs, their features called otherwise."""
+    values = {names.get(name, name): column for name, column in ranking.pairs.values.items()}
+    return replace(ranking, pairs=PairFeatures(ranking.pairs.candidates, values))
+
+
+NASTY = [
+    'items.price [EUR], {net}: "all in"',
+    "items.price  [EUR]",
+    "items.Price [EUR]",
+    "items.größe 漢字 \U0001f9e6",
+    "items.f0",
+    "items.noise_z",
+    "items.item_age",
+    "items." + "x" * 5000,
+]
+
+
+@pytest.mark.parametrize("name", NASTY)
+def test_a_feature_of_any_name_is_learned_from_as_under_a_plain_one(name: str) -> None:
+    plain = fit_ranker(data(), FEATURES, CONFIG, seed=0).ranker
+    other = renamed(data(), {"noise": name})
+    fitted = fit_ranker(other, ("match_raw", "item_age", name), CONFIG, seed=0).ranker
+    files = fitted.to_files()
+    assert files["ranker.txt"] == plain.to_files()["ranker.txt"]
+    again = Ranker.from_files(files)
+    close(again.scores(other.pairs), plain.scores(data().pairs), "exact")
+    assert again.features == ("match_raw", "item_age", name)
+    assert list(again.importance().values()) == list(plain.importance().values())
+    assert list(again.contributions(other.pairs)[1]) == list(again.features)
+
+
+def test_names_that_differ_only_in_white_space_case_or_an_ending_are_features_of_their_own() -> None:
+    ranking = data()
+    names = ["items.a b", "items.a  b", "items.A b", "items.a b_z", "items.a b_z_z"]
+    random = np.random.default_rng(1)
+    for name in names:
+        ranking.pairs.values[name] = random.normal(size=len(ranking.labels)).astype(np.float32)
+    fitted = fit_ranker(ranking, ("match_raw", "item_age", *names), CONFIG, seed=0).ranker
+    parts = fitted.contributions(ranking.pairs)[1]
+    assert list(parts) == ["match_raw", "item_age", *names]
+    close(sum(parts.values()) + fitted.contributions(ranking.pairs)[0], fitted.scores(ranking.pairs), "explanation")
+    # Every column is compared within its query, those too whose names end as z-scores do.
+    assert set(fitted.blend.weights) == {f"{name}_z" for name in ("match_raw", "item_age", *names)}
+    shifted = PairFeatures(
+        ranking.pairs.candidates, ranking.pairs.values | {names[3]: ranking.pairs.values[names[3]] + 8}
+    )
+    close(fitted.scores(shifted), fitted.scores(ranking.pairs), "explanation")
+
+
+def long_data(lengths: tuple[int, ...]) -> RankingData:
+    """Queries of which the pair with the highest match is positive."""
+    random = np.random.default_rng(0)
+    n_pairs = sum(lengths)
+    values = {name: random.normal(size=n_pairs).astype(np.float32) for name in FEATURES}
+    labels = np.zeros(n_pairs, np.int8)
+    begin = 0
+    for length in lengths:
+        labels[begin + values["match_raw"][begin : begin + length].argmax()] = 1
+        begin += length
+    return RankingData(PairFeatures(Ragged.from_lengths(np.arange(n_pairs), np.array(lengths)), values), labels)
+
+
+@pytest.mark.parametrize("lengths", [(10_050, 30, 30, 30), (30, 30, 30, 10_050), (12_000, 11_000)])
+def test_queries_longer_than_lightgbm_takes_are_cut_for_the_trees_and_scored_whole(lengths: tuple[int, ...]) -> None:
+    ranking = long_data(lengths)
+    fitted = fit_ranker(ranking, FEATURES, RankerConfig(rounds=3, smoothing=1), seed=0)
+    assert fitted.n_cut == sum(length > 10_000 for length in lengths)
+    scores = fitted.ranker.scores(ranking.pairs)
+    assert len(scores) == sum(lengths)
+    best = [int(part.argmax()) for part in np.split(ranking.pairs.values["match_raw"], np.cumsum(lengths)[:-1])]
+    assert [int(part.argmax()) for part in np.split(scores, np.cumsum(lengths)[:-1])] == best
+
+
+def test_nothing_is_cut_where_queries_are_short() -> None:
+    assert fit_ranker(data(), FEATURES, CONFIG, seed=0).n_cut == 0
+
+
+@pytest.mark.parametrize("column", ["constant", "missing", "huge"])
+def test_a_column_that_tells_nothing_changes_no_order(column: str) -> None:
+    ranking = data()
+    values = {"constant": 7.0, "missing": np.nan, "huge": 3e38}
+    ranking.pairs.values["items.x"] = np.full(len(ranking.labels), values[column], np.float32)
+    scores = fit_ranker(ranking, (*FEATURES, "items.x"), CONFIG, seed=0).ranker.scores(ranking.pairs)
+    assert np.isfinite(scores).all()
+    assert mean_rank(ranking, scores) < 1.0

@@ -1,0 +1,77 @@
+"""What training accepts and tells: columns and impressions that do less than one would expect."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from recmem.dataset.catalogue import Catalogue
+from training.data_warnings import impression_warnings, item_warnings
+
+
+def warnings_of(column: str, values: list[object]) -> list[str]:
+    """The warnings about items with a title and this column."""
+    items = pl.DataFrame({"item_id": range(len(values)), "title": ["x"] * len(values), column: values}, strict=False)
+    is_text = items.schema[column] == pl.String
+    return list(item_warnings(Catalogue.of(items, ("title", column) if is_text else ("title",))))
+
+
+@pytest.mark.parametrize("name", ["timestamp", "history", "score", "rank", "match_score"])
+def test_a_text_column_that_candidates_cannot_bring_along_is_told(name: str) -> None:
+    (warning,) = warnings_of(name, ["spring", "autumn"])
+    assert warning.startswith(f"items.{name}: a part of each item's text, but candidates cannot bring it along")
+
+
+@pytest.mark.parametrize(
+    ("values", "told"),
+    [
+        ([1e300, 2.0, None], r"1 numbers are too large for the ranker and count as missing (e.g. 1e+300"),
+        ([-1e39, 1e39], "2 numbers are too large"),
+        ([None, None, 3.0], "all values are missing or equal"),
+        ([5, 5, 5], "all values are missing or equal"),
+        ([1e-9, 2e-9, 5e-9], "its values differ by less than 1e-06 and count as equal"),
+        ([2**40 + n for n in range(20)], "19 of 20 distinct values cannot be told apart in float32"),
+    ],
+)
+def test_a_number_column_that_tells_the_ranker_less_than_it_says_is_told(values: list[object], told: str) -> None:
+    (warning,) = warnings_of("size", values)
+    assert warning.startswith("items.size: ")
+    assert told in warning
+
+
+@pytest.mark.parametrize("values", [[1, 2, None], [0.0, 1e30], [-(2**63), 2**63 - 1], [0.1, 0.2, 0.1], ["a", "b"]])
+def test_a_usual_column_is_not_mentioned(values: list[object]) -> None:
+    assert warnings_of("size", values) == []
+
+
+def impressions(*rows: tuple[str, str, int, str, int]) -> pl.DataFrame:
+    """(impression, user, day, item, label) as the store's table."""
+    names = ["impression_id", "user_id", "timestamp", "item_id", "label"]
+    timed = [
+        (impression, user, datetime(2024, 1, day, tzinfo=UTC), item, label)
+        for impression, user, day, item, label in rows
+    ]
+    return pl.DataFrame(timed, schema=names, orient="row")
+
+
+def test_impressions_with_clicked_and_other_items_are_not_mentioned() -> None:
+    # Two files that both count from 1.
+    table = impressions(("1", "u", 1, "a", 0), ("1", "u", 1, "b", 1), ("1", "v", 2, "a", 1), ("1", "v", 2, "b", 0))
+    assert list(impression_warnings(table)) == []
+    assert list(impression_warnings(table.clear())) == []
+
+
+def test_impressions_whose_clicks_have_another_time_are_told() -> None:
+    torn = impressions(("1", "u", 1, "a", 0), ("1", "u", 1, "b", 0), ("1", "u", 2, "c", 1), ("2", "u", 3, "a", 0))
+    whole = impressions(("3", "u", 5, "a", 0), ("3", "u", 5, "b", 1))
+    (warning,) = impression_warnings(pl.concat([torn, whole]))
+    assert warning.startswith("impressions.timestamp: in 1 of 3 impressions the clicked items have another time")
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_impressions_of_one_label_are_told(label: int) -> None:
+    table = impressions(("1", "u", 1, "a", label), ("1", "u", 1, "b", label))
+    (warning,) = impression_warnings(table)
+    assert warning.startswith("impressions.label: no impression has both a clicked item and one that was not clicked")

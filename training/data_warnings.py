@@ -1,0 +1,78 @@
+"""What a training accepts but its user should know: columns and impressions that do less than one would expect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import polars as pl
+
+from recmem.dataset.catalogue import Catalogue
+from recmem.ranking.normalise import SMALLEST_SPREAD
+from recmem.serving.request_columns import is_taken
+from training.queries import impression_of_row
+
+LARGEST = float(np.finfo(np.float32).max)
+"""Larger numbers than this do not fit into float32, the type of every feature."""
+TORN_SHARE = 0.1
+"""A warning if the clicks of so many impressions stand at another time than the rest."""
+LOST_SHARE = 0.1
+"""A warning if so many of a column's distinct values are the same in float32."""
+
+
+def item_warnings(catalogue: Catalogue) -> Iterator[str]:
+    """A sentence or two about each column of the items that the model reads only in part, or not at all."""
+    for name in catalogue.text_columns:
+        if is_taken(name):
+            yield (
+                f"items.{name}: a part of each item's text, but candidates cannot bring it along for new items: there "
+                f"`{name}` means something else. Rename the column if new items should have it."
+            )
+    for name in catalogue.number_columns:
+        problem = _number_problem(catalogue.items[name])
+        if problem:
+            yield f"items.{name}: {problem}"
+
+
+def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:
+    """A sentence or two about impressions from which little can be learned."""
+    if impressions.is_empty():
+        return
+    query = pl.Series("query", impression_of_row(impressions))
+    has_both = pl.col("label").n_unique() > 1
+    rows = impressions.select("user_id", "impression_id", "label", query, has_both.over(query).alias("compares"))
+    if not rows["compares"].any():
+        yield (
+            "impressions.label: no impression has both a clicked item and one that was not clicked, so there is "
+            "nothing to compare. Give all items that were shown, those that were not clicked with label 0."
+        )
+    by_id = rows.group_by("user_id", "impression_id").agg(has_both.alias("has_both"), pl.col("compares").any())
+    n_torn = by_id.filter(pl.col("has_both") & ~pl.col("compares")).height
+    if n_torn > TORN_SHARE * by_id.height:
+        yield (
+            f"impressions.timestamp: in {n_torn:,} of {by_id.height:,} impressions the clicked items have another time "
+            "than the others, and each time is a query of its own, as in serving. Give all rows of an impression one "
+            "timestamp: when it was shown."
+        )
+
+
+def _number_problem(column: pl.Series) -> str:
+    """What is wrong with a numeric column as a feature; empty if nothing is."""
+    given = column.drop_nulls().cast(pl.Float64)
+    too_large = given.abs() > LARGEST
+    if too_large.any():
+        return (
+            f"{int(too_large.sum()):,} numbers are too large for the ranker and count as missing (e.g. "
+            f"{given.filter(too_large)[0]:g}; the limit is {LARGEST:.1e}). Scale the column, or take its logarithm."
+        )
+    if given.n_unique() < 2:
+        return "all values are missing or equal, so the ranker learns nothing from it. Leave it out."
+    if float(given.max() - given.min()) < SMALLEST_SPREAD:  # type: ignore[operator]  # numbers, as there are some
+        return f"its values differ by less than {SMALLEST_SPREAD:g} and count as equal. Scale the column."
+    n_lost = given.n_unique() - given.cast(pl.Float32).n_unique()
+    if n_lost > LOST_SHARE * given.n_unique():
+        return (
+            f"{n_lost:,} of {given.n_unique():,} distinct values cannot be told apart in float32, in which the ranker "
+            "reads them. Subtract their smallest value, or scale the column."
+        )
+    return ""
