@@ -201,8 +201,8 @@ def one_round(
         thread.join()
     tally.rounds += 1
     server.client.config_set("maxmemory", 0)
-    # Where the publish was refused, users and items may still be those of the older tables. And where the server was set
-    # back only after the publish had ended, a process that has seen nothing of it cannot know; but it is told so.
+    # Where the publish was refused, users and items may still be those of the older tables. And where the server was
+    # set back only after the publish had ended, a process that has seen nothing of it cannot know; but it is told so.
     is_told = any("restarted" in sentence for sentence in RedisMemories(server.url, timeout=5).warnings())
     tally.set_back += has_ended and is_told
     allowed = ("new",) if has_ended and not is_told else ("old", "new")
@@ -292,7 +292,8 @@ def main(rounds: int, seed: int) -> int:
     for name, tally in tallies.items():
         said = ", ".join(f"{kind} {n}" for kind, n in tally.words.most_common())
         print(
-            f"{name}: {tally.rounds} rounds, {tally.published} published ({tally.set_back} set back later), {tally.rounds - tally.published} refused "
+            f"{name}: {tally.rounds} rounds, {tally.published} published ({tally.set_back} set back later), "
+            f"{tally.rounds - tally.published} refused "
             f"({said}); then {tally.right} answers right, {tally.refused} refused, {len(tally.faults)} faults"
         )
         print(*tally.faults[:20], sep="\n", end="\n" if tally.faults else "")
