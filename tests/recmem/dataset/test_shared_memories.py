@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from traceback import format_exception
 
 import polars as pl
 import pytest
@@ -14,13 +15,13 @@ from typer.testing import CliRunner
 
 from debian_model import trained_model
 from feature_store import DataError, Store
-from feature_store.redis import RedisMemories, UnavailableError
+from feature_store.redis import LostDataError, RedisMemories, UnavailableError
 from recmem.audit import forgetting
 from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
 from recmem.dataset.shared_memories import publish
 from recmem.serving.model import Model
-from redis_server import free_port
+from redis_server import free_port, running
 
 NAMES = count()
 FIRST = 0.8
@@ -235,3 +236,143 @@ def test_the_commands(store: Store, online: RedisMemories, redis_url: str, tmp_p
     empty = CliRunner().invoke(app, ["memory", *common, *url, "--user", "curl"])
     assert "The memory of curl is empty" in empty.stdout
     shutil.rmtree(store.path)
+
+
+def test_lost_data_is_refused_or_if_asked_for_the_tables_answer(store: Store, online: RedisMemories) -> None:
+    publish(loaded(store).dataset, online)
+    url = f"redis://{online._server.shown.partition('://')[2]}#{online._server.name}"
+    strict, lenient = loaded(store, online), loaded(store, RedisMemories(url, timeout=5, on_failure="tables"))
+    alone = loaded(store)
+    online._server.client.delete(online._server.key("users"))
+    with pytest.raises(UnavailableError, match="the server lost data"):
+        strict.rank(asked())
+    with pytest.raises(UnavailableError, match="the server lost data"):
+        lenient.observe(split()[1])
+    report = lenient.rank_with_report(asked())
+    assert report.frame.equals(alone.rank(asked()))
+    assert report.unmatched.unanswered == len(asked())
+    with pytest.raises(LostDataError, match="the server lost data"):  # told at once, not with each request
+        loaded(store, RedisMemories(url, timeout=5, on_failure="tables"))
+    (told,) = publish(loaded(store).dataset, online).warnings
+    assert "published anew" in told
+    assert strict.rank(asked()).equals(alone.rank(asked()))
+
+
+def test_the_memories_of_another_store_are_not_taken_for_those_of_this_one(
+    store: Store, online: RedisMemories, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting, "registered_versions", dict)
+    other = Store.create(tmp_path / "other")
+    other.append_items(trained_model().items)
+    other.append_events(split()[1])
+    publish(loaded(store).dataset, online)
+    model = loaded(store, online)
+    with pytest.raises(DataError, match="got memories of another store"):
+        loaded(other, online)
+    with pytest.raises(DataError, match="got memories of another store"):
+        publish(loaded(other).dataset, online)
+    for forget, given in ((forget_user, "curl"), (forget_item, asked()["item_id"][0])):
+        n_before = len(other.events())
+        with pytest.raises(DataError, match="got memories of another store"):
+            forget(other, given, online)
+        assert len(other.events()) == n_before
+    command = ["publish", "--model", str(trained_model().bundle), "--store", other.path]
+    command += ["--online", f"{redis_url}#{online._server.name}"]
+    refused = CliRunner().invoke(app, command)
+    assert refused.exit_code == 1
+    assert "recmem publish --replace" in refused.stderr
+    assert model.rank(asked()).equals(loaded(store).rank(asked()))
+    done = CliRunner().invoke(app, [*command, "--replace"])
+    assert done.exit_code == 0, done.output
+    assert loaded(other, online).rank(asked()).equals(loaded(other).rank(asked()))
+    with pytest.raises(DataError, match="got memories of another store"):
+        model.rank(asked())
+    with pytest.raises(DataError, match="got memories of another store"):
+        model.observe(split()[1])
+
+
+def test_a_store_keeps_its_identity_when_rows_come_and_go(store: Store, tmp_path: Path) -> None:
+    identity = store.identity()
+    store.append_events(split()[1])
+    store.forget_user("curl")
+    assert Store.open(store.path).identity() == identity
+    assert len(identity) == 16
+    assert Store.create(tmp_path / "other").identity() != identity
+
+
+def test_a_killed_audit_leaves_keys_that_expire(
+    store: Store, online: RedisMemories, redis_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = online._server.client
+    before = set(client.scan_iter("*"))
+    monkeypatch.setattr(RedisMemories, "clear", lambda self: None)  # as if it was killed before its end
+    command = [
+        "audit",
+        "--model",
+        str(trained_model().bundle),
+        "--store",
+        store.path,
+        "--online",
+        f"{redis_url}#shop:eu",
+    ]
+    done = CliRunner().invoke(app, [*command, "--queries", "10", "--cuts", "1"])
+    assert done.exit_code == 0, done.output
+    left = set(client.scan_iter("*")) - before
+    assert len(left) > 20
+    assert all(key.startswith(b"audit-") for key in left)
+    assert {0 < client.ttl(key) <= 86_400 for key in left} == {True}
+    client.delete(*left)
+
+
+def test_a_server_that_may_evict_is_told_by_publish_and_by_loading(
+    store: Store, online: RedisMemories, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = online._server.client
+    command = ["publish", "--model", str(trained_model().bundle), "--store", store.path]
+    command += ["--online", f"{redis_url}#{online._server.name}"]
+    client.config_set("maxmemory", 2**30)
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        done = CliRunner().invoke(app, command)
+        assert done.exit_code == 0, done.output
+        loaded(store, online)
+    finally:
+        client.config_set("maxmemory", 0)
+        client.config_set("maxmemory-policy", "noeviction")
+    for told in (done.stderr, caplog.text):
+        assert "maxmemory-policy allkeys-lru" in told
+    assert "Warning: " not in CliRunner().invoke(app, command).stderr
+
+
+@pytest.mark.parametrize("debug", [[], ["--debug"]])
+def test_no_command_shows_the_password_of_an_address(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, debug: list[str]
+) -> None:
+    asked().write_parquet(tmp_path / "candidates.parquet")
+    common = ["--model", str(trained_model().bundle), "--store", store.path]
+    score = ["--candidates", str(tmp_path / "candidates.parquet"), "--out", str(tmp_path / "scores.parquet")]
+    publishing = ["publish", *common]
+    remembering = ["memory", *common, "--user", "curl"]
+    forgetting_user = ["forget", "--store", store.path, "--user", "curl", "--yes"]
+    explaining = ["explain", *common, "--user", "curl", "--item", asked()["item_id"][0]]
+    port = free_port()
+    server = f"127.0.0.1:{port}/0"
+    wrong = f"redis://:hunter2@{server}#shop"
+    calls = [(wrong, each) for each in (publishing, remembering, forgetting_user, explaining)]
+    calls += [(wrong, ["score", *common, *score]), (wrong, ["audit", *common])]
+    unusable = (
+        f"redis://{server}?password=hunter2",
+        f"redis://hunter2:x@127.0.0.1:{free_port()}/0",
+        "redis://:hunter2@host:port",
+        "redis://:hunter2#x@host",
+        "redis://:hun/hunter2@host",
+        "hunter2@host",
+    )
+    calls += [(url, command) for url in unusable for command in (publishing, forgetting_user)]
+    with running(tmp_path, port, ["--requirepass", "another"]):
+        for url, command in calls:
+            done = CliRunner().invoke(app, [*debug, *command, "--online", url])
+            assert done.exit_code == 1, done.output
+            traceback = "" if done.exception is None else "".join(format_exception(done.exception))
+            assert "hunter2" not in done.output + traceback + caplog.text
+            assert "online: expected" in done.output + traceback
