@@ -81,9 +81,7 @@ def without_known_secrets(text: str) -> str:
     arguments = [argument.partition("=")[2] if argument.startswith("-") else argument for argument in sys.argv[1:]]
     addresses = [value for value in (*arguments, *os.environ.values()) if "://" in value]
     secrets = [
-        value
-        for name, value in os.environ.items()
-        if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET
+        value for name, value in os.environ.items() if _SECRET_VARIABLE.search(name) and len(value) >= _SHORTEST_SECRET
     ]
     return redact(text, addresses=addresses, secrets=secrets)
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import say, show_table
-from recmem.cli.printable import one_line
 from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
+from recmem.cli.printable import one_line
 
 if TYPE_CHECKING:
     from recmem.serving.model import Explanation

@@ -64,9 +64,7 @@ def forget(
     kind, forgotten = ("user", user) if user is not None else ("item", item)
     shown = without_secrets(opened.path)
     if not yes:
-        question = (
-            f"Delete the {kind} {forgotten!r} and all old table versions from {shown}? This cannot be undone."
-        )
+        question = f"Delete the {kind} {forgotten!r} and all old table versions from {shown}? This cannot be undone."
         typer.confirm(question, abort=True, err=True)
     if tracking is None and "MLFLOW_TRACKING_URI" not in os.environ and "://" not in opened.path:
         tracking = f"sqlite:///{Path(opened.path).with_name(_TRACKING_FILE)}"
