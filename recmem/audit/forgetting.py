@@ -15,7 +15,7 @@ from feature_store.cell_parsing import parse_ids
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import local_bundle, registered_versions, tracking_at
+from recmem.serving.registry import bundle_at, registered_versions, tracking_at
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
@@ -109,7 +109,7 @@ def _trained_on(store: Store, column: str, value: object) -> tuple[tuple[str, ..
     models = []
     for uri, name in versions.items():
         try:
-            with local_bundle(uri) as folder:
+            with bundle_at(uri) as folder:
                 config = read_config(folder)
         except DataError as error:
             models.append(f"{name}, perhaps (it cannot be read: {str(error).partition('. ')[0]})")
