@@ -31,7 +31,7 @@ def refuse_forked() -> None:
     if _users[0] != process:
         raise DataError(
             f"process: expected one that loads recmem's models and stores itself, got process {process}, forked from "
-            f"process {_users[0]} after that one had used recmem or polars. A fork has none of their threads, and would "
+            f"process {_users[0]} after that one had used recmem or polars. A fork has none of their threads and would "
             "wait for them for ever. Load in each process: gunicorn without --preload, multiprocessing with the start "
             "method 'spawn' or 'forkserver'. Processes can share memories through Redis: recmem.load(..., online=...)."
         )

@@ -90,9 +90,10 @@ class Store:
         """Opens an existing store. Raises DataError if there is none."""
         store = cls(path, storage_options=storage_options)
         if store._delta(REJECTED) is None:
+            shown = without_secrets(store.path)
             raise DataError(
-                f"store.path: expected a store, got none at {without_secrets(store.path)!r}. Check the path, or create a "
-                "store: `recmem ingest`, or Store.create."
+                f"store.path: expected a store, got none at {shown!r}. Check the path, or create a store: "
+                "`recmem ingest`, or Store.create."
             )
         return store
 

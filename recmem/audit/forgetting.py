@@ -18,7 +18,7 @@ from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.audit.item_texts import cached_texts_of
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import NoRegistryError, local_bundle, registered_versions, tracking_at
+from recmem.serving.registry import NoRegistryError, bundle_at, registered_versions, tracking_at
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
 
 
@@ -151,7 +151,7 @@ def _trained_on(store: Store, column: str, value: object) -> _LookedUp:
     models = []
     for uri, name in versions.items():
         try:
-            with local_bundle(uri) as folder:
+            with bundle_at(uri) as folder:
                 config = read_config(folder)
         except Exception as error:  # broad on purpose: whatever is wrong with one model, the others are looked at
             cause = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__

@@ -47,15 +47,12 @@ def show_table(
     marked: Sequence[int] = (),
 ) -> None:
     """Prints a table to stdout: the first `n_words` columns are text, the others numbers. Rows in `marked` are bold."""
-    table = Table(
-        box=box.SIMPLE_HEAD, title=Text(one_line(title)) if title else None, title_justify="left", pad_edge=False
-    )
+    shown_title = _text(title) if title else None
+    table = Table(box=box.SIMPLE_HEAD, title=shown_title, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
-        table.add_column(
-            Text(one_line(heading)), justify="left" if place < n_words else "right", no_wrap=place >= n_words
-        )
+        table.add_column(_text(heading), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
     for number, row in enumerate(rows):
-        table.add_row(*(Text(one_line(cell)) for cell in row), style="bold" if number in marked else None)
+        table.add_row(*map(_text, row), style="bold" if number in marked else None)
     _console().print(table)
 
 
@@ -105,6 +102,10 @@ class _Rate(ProgressColumn):
         """See `ProgressColumn.render`."""
         speed = task.finished_speed or task.speed
         return Text("" if speed is None else f"{speed:,.0f}/s" if speed >= 10 else f"{speed:.1f}/s", justify="right")
+
+
+def _text(cell: str) -> Text:
+    return Text(one_line(cell))
 
 
 def _console(*, stderr: bool = False) -> Console:

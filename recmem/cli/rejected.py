@@ -45,9 +45,8 @@ def rejected(
     if out is not None:
         write_rejected(rows, out)
         say(f"Wrote {len(rows):,} rows to {out}.")
-        say(
-            f"Correct the values under `row`, then run `recmem resubmit --store {without_secrets(store)} --rows {out}`."
-        )
+        shown_store = without_secrets(store)
+        say(f"Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
         if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
             say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
 

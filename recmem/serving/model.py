@@ -34,7 +34,7 @@ from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
-from recmem.serving.registry import local_bundle
+from recmem.serving.registry import bundle_at
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.torch_device import resolve_device
@@ -73,7 +73,7 @@ def load(
     read.
     """
     refuse_forked()
-    with local_bundle(source) as folder:
+    with bundle_at(source) as folder:
         return Model.load(folder, store=store, online=online, device=device)
 
 

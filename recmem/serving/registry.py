@@ -28,8 +28,8 @@ _COPY = "recmem-download-"
 
 
 @contextmanager
-def local_bundle(source: str | Path) -> Iterator[Path]:
-    """The folder that holds the bundle, for a `with` block; of a model in the registry a copy, removed at the end.
+def bundle_at(source: str | Path) -> Iterator[Path]:
+    """The folder that holds the bundle, for a `with` block; of a model in the registry a copy, removed at its end.
 
     Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
     DataError if there is no such model, or no bundle in it.

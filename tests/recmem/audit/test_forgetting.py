@@ -84,7 +84,7 @@ def test_models_that_were_trained_on_the_user_are_named(
     configs = {"models:/recmem/1": trained, "models:/recmem/2": elsewhere}
     names = {"models:/recmem/1": "recmem version 1 (champion)", "models:/recmem/2": "recmem version 2"}
     monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
-    monkeypatch.setattr(forgetting_module, "local_bundle", nullcontext)
+    monkeypatch.setattr(forgetting_module, "bundle_at", nullcontext)
     monkeypatch.setattr(forgetting_module, "read_config", lambda uri: configs[uri])
     assert forget_user(store, user).models == named
     # Now it cannot be known: the versions are gone.

@@ -1,8 +1,8 @@
 """Eight threads observe while eight rank: no event is lost, no call sees half of one, no call counts for another.
 
-Each observing thread has a user and items of its own, and its events come after all refreshes of the item-item models.
-So what a ranking of that user gives depends on the thread's own events only, and has to be what a model alone gave after
-some number of them: at least those that were acknowledged before the ranking began, at most those begun when it ended.
+Each observing thread has a user and items of its own, and its events come after the last refresh of the item-item
+models. So a ranking of that user depends on the thread's own events only, and has to be what a model alone gave after
+some number of them: at least those acknowledged before the ranking began, at most those begun when it ended.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from debian_model import trained_model
 from feature_store import DataError
 from feature_store.atomic_files import ABANDONED_S
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import local_bundle, registered_versions
+from recmem.serving.registry import bundle_at, registered_versions
 from tests.soak import malformed_trees
 
 
@@ -31,20 +31,20 @@ from tests.soak import malformed_trees
 def test_the_bundle_is_found_in_a_run_and_in_a_logged_model(folder: Path, tmp_path: Path, place: str) -> None:
     target = tmp_path / "run" / place
     shutil.copytree(folder, target)
-    with local_bundle(tmp_path / "run") as found:
+    with bundle_at(tmp_path / "run") as found:
         assert found == target
     assert target.is_dir()
 
 
 def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
     expected = r"model: expected a folder with bundle\.json, got .*Give the folder OUT/bundle"
-    with pytest.raises(DataError, match=expected), local_bundle(tmp_path):
+    with pytest.raises(DataError, match=expected), bundle_at(tmp_path):
         pass
 
 
 def test_an_unregistered_model_is_refused(isolated_mlflow: IsolatedMlflow) -> None:
     expected = r"model: expected a model in MLflow's registry, got 'models:/recmem@champion'"
-    with pytest.raises(DataError, match=expected), local_bundle("models:/recmem@champion"):
+    with pytest.raises(DataError, match=expected), bundle_at("models:/recmem@champion"):
         pass
 
 
@@ -80,7 +80,7 @@ def test_the_copy_of_a_downloaded_model_is_removed(registered: str, temporary: P
     model = recmem.load(registered, store=trained_model().store, device="cpu")
     assert list(temporary.iterdir()) == []
     assert model.match(pl.DataFrame({"user_id": ["nobody"], "item_id": ["libssl-dev"]})).height == 1
-    with local_bundle(registered) as folder:
+    with bundle_at(registered) as folder:
         assert folder.is_relative_to(temporary)
         assert read_config(folder) == model.bundle.config
     assert list(temporary.iterdir()) == []
@@ -120,7 +120,7 @@ def test_what_killed_processes_left_is_removed_after_a_day_and_nothing_else(
             os.utime(temporary / name, (old, old))
     os.utime(kept / "file", (old, old))
     os.utime(kept, (old, old))
-    with local_bundle(registered):
+    with bundle_at(registered):
         pass
     assert sorted(path.name for path in temporary.iterdir()) == [
         "another-old",
