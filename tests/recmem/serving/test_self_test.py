@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from changed_bundles import sign_files
+from debian_model import trained_model
 from feature_store import DataError
 from recmem.serving.bundle import load_bundle
 from recmem.serving.manifest import SELF_TEST, WEIGHTS
-from recmem.serving.self_test import SELF_TEST_TOLERANCE
+from recmem.serving.self_test import SELF_TEST_TOLERANCE, check_sample
 
 
 def test_other_weights_fail_the_self_test(folder: Path) -> None:
@@ -114,3 +115,11 @@ def test_a_missing_array_is_refused(folder: Path, name: str) -> None:
     changed_sample(folder, remove)
     with pytest.raises(DataError, match=r"^bundle\.self_test.*: expected "):
         load_bundle(folder)
+
+
+def test_a_self_test_that_would_take_hours_is_refused() -> None:
+    bundle = load_bundle(trained_model().bundle)
+    sample = load_file(trained_model().bundle / SELF_TEST)
+    check_sample(sample, bundle.config.match, bundle.ranker.features, n_steps=1000)
+    with pytest.raises(ValueError, match="self_test: expected 1 to 32 texts and few pairs"):
+        check_sample(sample, bundle.config.match, bundle.ranker.features, n_steps=10**9)
