@@ -24,6 +24,8 @@ adds them in another order. A wrong weight or an incompatible library moves them
 _FEATURE = "pair."
 """Prefix of a feature's name in the stored sample."""
 _LARGEST_MEMORY = 7
+_STORED_PAIRS = 20_000
+"""Queries are stored until there are so many pairs, at least one query."""
 _MAX_PAIRS = 200_000
 _MAX_STEPS = 2 * 10**9
 """Splits of all trees for all pairs, some seconds of work. A bundle must not ask for hours."""
@@ -34,6 +36,9 @@ def self_test_sample(
     module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairFeatures
 ) -> dict[str, Tensor]:
     """Named tensors to store: texts with their match scores, pairs with their features and ranking scores."""
+    n_queries = int(np.searchsorted(pairs.candidates.offsets, _STORED_PAIRS, side="right")) - 1
+    if n_queries < len(pairs.candidates):
+        pairs = pairs.take(np.arange(max(n_queries, 1)))
     texts = vectors[:MAX_TEXTS].detach().float().cpu().contiguous()
     sample = {
         "vectors": texts,
