@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from math import isinf
 
-MAX_BYTES = 64 * 2**20
+MAX_BYTES = 32 * 2**20
 MAX_TREES = 50_000
 MAX_LEAVES = 4096
 """Of one tree."""

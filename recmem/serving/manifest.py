@@ -22,7 +22,7 @@ FILES = (WEIGHTS, *RANKER, SELF_TEST)
 MAX_BYTES = {
     MANIFEST: 2**20,
     WEIGHTS: 2**28,
-    RANKER[0]: 2**26,
+    RANKER[0]: 2**25,
     RANKER[1]: 2**22,
     SELF_TEST: 2**27,
 }

@@ -24,10 +24,10 @@ adds them in another order. A wrong weight or an incompatible library moves them
 _FEATURE = "pair."
 """Prefix of a feature's name in the stored sample."""
 _LARGEST_MEMORY = 7
-_STORED_PAIRS = 20_000
+_STORED_PAIRS = 10_000
 """Queries are stored until there are so many pairs, at least one query."""
 _MAX_PAIRS = 200_000
-_MAX_STEPS = 2 * 10**9
+_MAX_STEPS = 10**9
 """Splits of all trees for all pairs, some seconds of work. A bundle must not ask for hours."""
 _TRAIN_AGAIN = "Load the bundle with the version of recmem that wrote it, or train again."
 

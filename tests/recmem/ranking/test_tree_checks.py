@@ -108,7 +108,7 @@ def test_a_malformed_tree_is_refused_with_what_is_wrong(key: str, value: str, wo
         ("Column_1", "Column_0", "3 different feature_names"),
         ("objective=lambdarank", "objective=multiclass num_class:3", "an objective that recmem trains with"),
         ("tree_sizes=", "tree_sizes=1 ", "tree 0 in as many bytes as tree_sizes says"),
-        ("tree_sizes=", "tree_sizes=-5 ", "1 to 67108864 in tree_sizes"),
+        ("tree_sizes=", "tree_sizes=-5 ", "1 to 33554432 in tree_sizes"),
         ("\nlabel_index=0", "\nlabel_index=0\naverage_output", "the lines version, .* header, got 'average_output'"),
         ("\nparameters:\n", "\nparameters:\n[input_model: /etc/passwd]\n", "parameters as LightGBM writes them"),
         ("[device_type: cpu]", "[device_type: gpu]", "the parameter device_type as recmem trains, got 'gpu'"),

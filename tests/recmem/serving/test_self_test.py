@@ -127,7 +127,7 @@ def test_a_self_test_that_would_take_hours_is_refused() -> None:
         check_sample(sample, bundle.config.match, bundle.ranker.features, n_steps=10**9)
 
 
-@pytest.mark.parametrize(("n_copies", "n_stored"), [(2, 150), (400, 19_975)])
+@pytest.mark.parametrize(("n_copies", "n_stored"), [(2, 150), (400, 10_000)])
 def test_only_as_many_queries_are_stored_as_a_load_should_score(n_copies: int, n_stored: int) -> None:
     bundle = load_bundle(trained_model().bundle)
     sample = load_file(trained_model().bundle / SELF_TEST)
