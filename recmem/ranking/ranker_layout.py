@@ -13,6 +13,8 @@ from recmem.ranking.ranker_inputs import feature_of
 VERSION = 3
 """Of `ranker.json`. Until version 2, the features of numeric item columns were called `item_<name>`. Version 1 had no
 number, and called the features `columns` and the inputs `features`."""
+MAX_CHARACTERS = 10_000
+"""Of a feature's name."""
 MAX_WEIGHT = 1e9
 """Of an input in the blend."""
 _OLD_PREFIX = "item_"
@@ -38,6 +40,8 @@ class RankerLayout:
         for name, values in (("features", self.features), ("inputs", self.inputs)):
             if len(set(values)) < len(values):
                 raise ValueError(f"ranker.{name}: expected each once, got some twice. Train again.")
+        if not all(0 < len(name) <= MAX_CHARACTERS and name.isprintable() for name in self.features):
+            raise ValueError("ranker.features: expected printable names, got others. Train again.")
         too_large = [name for name, weight in self.blend.items() if abs(weight) > MAX_WEIGHT]
         if too_large:
             raise ValueError(f"ranker.blend: expected weights up to {MAX_WEIGHT:g}, got more for {too_large[0]!r}.")

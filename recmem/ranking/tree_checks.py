@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from math import isinf
 
-MAX_BYTES = 128 * 2**20
+MAX_BYTES = 32 * 2**20
 MAX_TREES = 50_000
 MAX_LEAVES = 4096
 """Of one tree."""
@@ -80,21 +80,24 @@ _WORDS = {
 }
 
 
-def check_trees(text: str) -> None:
-    """Raises ValueError unless the text is a model as training writes it: LightGBM can read it and predict with it.
+def check_trees(text: str) -> int:
+    """The splits on the longest way through each tree, in all: what a prediction can take.
 
-    Such a model has one tree per round, splits at numbers only, and constant leaves. Sizes are bounded by `MAX_BYTES`,
+    Raises ValueError unless the text is a model as training writes it, which LightGBM can read and predict with. Such a
+    model has one tree per round, splits at numbers only, and constant leaves. Sizes are bounded by `MAX_BYTES`,
     `MAX_TREES`, `MAX_LEAVES` and `MAX_DEPTH`.
     """
     if len(text) > MAX_BYTES:
         raise _refused(f"at most {MAX_BYTES:,} bytes", f"{len(text):,}", "Train with fewer rounds or leaves.")
     header, begin = _read_header(text)
     n_inputs = len(header["feature_names"].split(" "))
+    n_steps = 0
     for number, size in enumerate(header["tree_sizes"].split(" ")):
         end = begin + int(size)
-        _check_tree(text[begin:end], number, n_inputs)
+        n_steps += _check_tree(text[begin:end], number, n_inputs)
         begin = end
     _check_end(text, begin, header["feature_names"].split(" "))
+    return n_steps
 
 
 def _read_header(text: str) -> tuple[dict[str, str], int]:
@@ -124,7 +127,8 @@ def _read_header(text: str) -> tuple[dict[str, str], int]:
     return header, end + 2
 
 
-def _check_tree(text: str, number: int, n_inputs: int) -> None:
+def _check_tree(text: str, number: int, n_inputs: int) -> int:
+    """The splits on the longest way through the tree."""
     where = f"tree {number}"
     if not text.startswith(f"Tree={number}\n") or not text.endswith("\n\n\n"):
         raise _refused(f"{where} in as many bytes as tree_sizes says", _excerpt(text))
@@ -137,7 +141,7 @@ def _check_tree(text: str, number: int, n_inputs: int) -> None:
     _numbers(values["leaf_value"], f"leaf_value of {where}", n_leaves)
     if n_leaves == 1:
         _check_single_leaf(values, where)
-        return
+        return 0
     n_splits = n_leaves - 1
     _numbers(values["leaf_weight"], f"leaf_weight of {where}", n_leaves)
     for key in _SPLIT_NUMBERS:
@@ -151,7 +155,7 @@ def _check_tree(text: str, number: int, n_inputs: int) -> None:
         _integers(values[key], f"{key} of {where}", n_splits, -n_leaves, n_splits - 1)
         for key in ("left_child", "right_child")
     )
-    _check_one_tree(left, right, where)
+    n_steps = _longest_way(left, right, where)
     leaf_counts = _integers(values["leaf_count"], f"leaf_count of {where}", n_leaves, 0, _LARGEST_INT)
     counts = _integers(values["internal_count"], f"internal_count of {where}", n_splits, 1, _LARGEST_INT)
     # Position -1 of both lists is leaf 0, -2 is leaf 1: in this order a child's number is its position.
@@ -159,6 +163,7 @@ def _check_tree(text: str, number: int, n_inputs: int) -> None:
     for split, count in enumerate(counts):
         if count != count_of[left[split]] + count_of[right[split]]:
             raise _refused(f"internal_count of {where} to be the sum of both sides", f"{count} at split {split}")
+    return n_steps
 
 
 def _check_single_leaf(values: dict[str, str], where: str) -> None:
@@ -172,8 +177,11 @@ def _check_single_leaf(values: dict[str, str], where: str) -> None:
             raise _refused(f"no {key} in {where}, which has one leaf", _excerpt(value))
 
 
-def _check_one_tree(left: list[int], right: list[int], where: str) -> None:
-    """Every split but the root and every leaf is the child of one earlier split: so it is one tree without a circle."""
+def _longest_way(left: list[int], right: list[int], where: str) -> int:
+    """The splits on the longest way from the root to a leaf.
+
+    Raises unless every split but the root and every leaf is the child of one earlier split: one tree without a circle.
+    """
     n_splits = len(left)
     depth = [0] * n_splits
     seen: set[int] = set()
@@ -188,8 +196,10 @@ def _check_one_tree(left: list[int], right: list[int], where: str) -> None:
             if child > 0:
                 depth[child] = depth[split] + 1
     # 2 * n_splits different children of the n_splits - 1 other splits and n_splits + 1 leaves: these are all of them.
-    if max(depth) >= MAX_DEPTH:
-        raise _refused(f"at most {MAX_DEPTH} splits on a way through {where}", f"{max(depth) + 1}")
+    longest = max(depth) + 1
+    if longest > MAX_DEPTH:
+        raise _refused(f"at most {MAX_DEPTH} splits on a way through {where}", f"{longest}")
+    return longest
 
 
 def _check_end(text: str, begin: int, names: Sequence[str]) -> None:

@@ -26,6 +26,7 @@ from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
+from recmem.ranking.tree_checks import check_trees
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.bundle_files import refused
 from recmem.serving.config_limits import check_limits
@@ -139,9 +140,11 @@ def load_bundle(folder: str | Path) -> Bundle:
     files = read_files(manifest, root)
     try:
         module = MatchModule.from_weights(config.match, read_tensors(files[WEIGHTS], WEIGHTS))
-        ranker = Ranker.from_files({name: files[name].decode("utf-8") for name in RANKER})
+        texts = {name: files[name].decode("utf-8") for name in RANKER}
+        n_steps = check_trees(texts[RANKER[0]])
+        ranker = Ranker.from_files(texts)
         sample = read_tensors(files[SELF_TEST], SELF_TEST)
-        check_sample(sample, config.match, ranker.features, tree_bytes=len(files[RANKER[0]]))
+        check_sample(sample, config.match, ranker.features, n_steps=n_steps)
         bundle = Bundle(config, module.eval(), ranker)
         check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     except DataError:
@@ -188,9 +191,14 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
 
 def _misfit(root: Path, expected: str, error: Exception) -> DataError:
     """The error for a bundle whose parts do not fit together, or not this version of recmem."""
-    cause = str(error).partition("\n")[0][:_LONGEST_CAUSE] or type(error).__name__
+    first = str(error).partition("\n")[0][:_LONGEST_CAUSE] or type(error).__name__
+    # Names in the bundle may hold what controls a terminal.
+    cause = "".join(character if character.isprintable() else repr(character)[1:-1] for character in first)
     if ": expected " not in cause:
         return refused(root, expected, f"an error ({cause.rstrip('.')})", _OTHER_VERSION)
     # An error in our form keeps it. Its own remedy addresses a user who chooses the settings.
-    problem = cause.partition(". ")[0].rstrip(".")
+    problem, _, remedy = cause.rpartition(". ")
+    if not remedy.endswith(".") or ": expected " not in problem:
+        problem = cause
+    problem = problem.rstrip(".")
     return DataError(f"bundle.{problem} in {root}. {_OTHER_VERSION}")

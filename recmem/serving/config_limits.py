@@ -16,6 +16,7 @@ _MICROSECONDS = 2**60
 """36,000 years: sums of two such times fit into 64 bits."""
 _INTS = {
     "encoder.max_tokens": (1, 1_000_000),
+    "match.n_heads": (1, 1024),
     "memory.recent": (1, 1_000_000),
     "memory.retrieved": (0, 1_000_000),
     "memory.retrieved_from": (0, 1_000_000),

@@ -21,10 +21,10 @@ FILES = (WEIGHTS, *RANKER, SELF_TEST)
 """The files under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
 MAX_BYTES = {
     MANIFEST: 2**20,
-    WEIGHTS: 2**29,
-    RANKER[0]: 2**27,
+    WEIGHTS: 2**28,
+    RANKER[0]: 2**25,
     RANKER[1]: 2**22,
-    SELF_TEST: 2**28,
+    SELF_TEST: 2**27,
 }
 """Of each file. A bundle of a few MB is usual; a larger file is not read."""
 

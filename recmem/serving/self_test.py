@@ -25,9 +25,11 @@ adds them in another order. A wrong weight or an incompatible library moves them
 _FEATURE = "pair."
 """Prefix of a feature's name in the stored sample."""
 _LARGEST_MEMORY = 7
+_STORED_PAIRS = 10_000
+"""Queries are stored until there are so many pairs, at least one query."""
 _MAX_PAIRS = 200_000
-_MAX_WORK = 5 * 10**11
-"""Pairs times bytes of the trees. 10^11 is much, and takes some seconds; a bundle must not ask for hours."""
+_MAX_STEPS = 10**9
+"""Splits of all trees for all pairs, some seconds of work. A bundle must not ask for hours."""
 _TRAIN_AGAIN = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
@@ -35,6 +37,9 @@ def self_test_sample(
     module: MatchModule, ranker: Ranker, vectors: Float[Tensor, "text dim"], pairs: PairFeatures
 ) -> dict[str, Tensor]:
     """Named tensors to store: texts with their match scores, pairs with their features and ranking scores."""
+    n_queries = int(np.searchsorted(pairs.candidates.offsets, _STORED_PAIRS, side="right")) - 1
+    if n_queries < len(pairs.candidates):
+        pairs = pairs.take(np.arange(max(n_queries, 1)))
     texts = vectors[:MAX_TEXTS].detach().float().cpu().contiguous()
     sample = {
         "vectors": texts,
@@ -48,17 +53,17 @@ def self_test_sample(
     return sample
 
 
-def check_sample(sample: dict[str, Tensor], config: MatchConfig, features: Sequence[str], *, tree_bytes: int) -> None:
+def check_sample(sample: dict[str, Tensor], config: MatchConfig, features: Sequence[str], *, n_steps: int) -> None:
     """Raises ValueError unless the sample has the tensors that `self_test_sample` makes, of fitting types and shapes.
 
-    Compiled code reads them next, and trusts that every offset lies within its column. `tree_bytes`: the size of the
-    ranker's trees, which bounds how many pairs a self-test may have.
+    Compiled code reads them next, and trusts that every offset lies within its column. `n_steps`: what a pair
+    takes the trees, see `check_trees`, which bounds how many pairs a self-test may have.
     """
     vectors = sample.get("vectors", torch.empty(0))
     n_texts = len(vectors) if vectors.ndim else 0
     n_pairs = sample["pair_items"].numel() if "pair_items" in sample else 0
     n_offsets = sample["pair_offsets"].numel() if "pair_offsets" in sample else 0
-    if not 1 <= n_texts <= MAX_TEXTS or n_pairs > _MAX_PAIRS or n_pairs * tree_bytes > _MAX_WORK:
+    if not 1 <= n_texts <= MAX_TEXTS or n_pairs > _MAX_PAIRS or n_pairs * n_steps > _MAX_STEPS:
         raise ValueError(
             f"self_test: expected 1 to {MAX_TEXTS} texts and few pairs, got {n_texts} and {n_pairs:,}. {_TRAIN_AGAIN}"
         )

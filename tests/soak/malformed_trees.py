@@ -274,7 +274,7 @@ def _line_of_the_header(model: Model, rng: Random) -> bool:
 
 def _parameter(model: Model, rng: Random) -> bool:
     lines = ["[input_model: /etc/passwd]", "[data: /etc/passwd]", "[machines: 10.0.0.1:99]", "[device_type: gpu]",
-             "[output_model: /tmp/x]", "[num_gpu: 99999999999999]", "[objective: custom]", "[x: nan]", "no brackets",
+             "[output_model: x]", "[num_gpu: 99999999999999]", "[objective: custom]", "[x: nan]", "no brackets",
              "[num_leaves: 7", "[boosting: dart]", "[forcedsplits_filename: /dev/zero]", "[seed: 1e400]"]  # fmt: skip
     model.tail = model.tail.replace("\nparameters:\n", f"\nparameters:\n{rng.choice(lines)}\n")
     return True

@@ -108,7 +108,7 @@ def test_a_malformed_tree_is_refused_with_what_is_wrong(key: str, value: str, wo
         ("Column_1", "Column_0", "3 different feature_names"),
         ("objective=lambdarank", "objective=multiclass num_class:3", "an objective that recmem trains with"),
         ("tree_sizes=", "tree_sizes=1 ", "tree 0 in as many bytes as tree_sizes says"),
-        ("tree_sizes=", "tree_sizes=-5 ", "1 to 134217728 in tree_sizes"),
+        ("tree_sizes=", "tree_sizes=-5 ", "1 to 33554432 in tree_sizes"),
         ("\nlabel_index=0", "\nlabel_index=0\naverage_output", "the lines version, .* header, got 'average_output'"),
         ("\nparameters:\n", "\nparameters:\n[input_model: /etc/passwd]\n", "parameters as LightGBM writes them"),
         ("[device_type: cpu]", "[device_type: gpu]", "the parameter device_type as recmem trains, got 'gpu'"),
@@ -123,6 +123,12 @@ def test_a_malformed_header_or_end_is_refused(before: str, after: str, words: st
     assert before in text
     with pytest.raises(ValueError, match=f"^ranker.txt: expected {words}"):
         check_trees(text.replace(before, after))
+
+
+def test_the_longest_ways_through_the_trees_are_counted() -> None:
+    assert check_trees(trained(num_leaves=2, rounds=5)) == 5
+    assert check_trees(trained(min_data_in_leaf=5000)) == 0
+    assert 3 * 3 <= check_trees(trained(num_leaves=7, rounds=3)) <= 3 * 6
 
 
 def test_a_longer_way_than_lightgbm_can_follow_is_refused() -> None:

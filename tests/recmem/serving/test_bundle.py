@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickletools
 import shutil
 from dataclasses import replace
@@ -163,3 +164,32 @@ def test_the_space_of_another_encoder_is_refused_when_a_text_is_encoded(folder: 
     rewrite(folder, lambda manifest: manifest["config"].update(fingerprint="0" * 16))
     with pytest.raises(DataError, match=r"encoder: expected .* with fingerprint 0000000000000000"):
         Model.load(folder, store=Path(shutil.copytree(trained_model().store, tmp_path / "store")))
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("x. y", r"^bundle\.config\.store_versions\.x\. y: expected int, got 'many' in "),
+        ("\x1b[2J", r"^bundle\.config\.store_versions\.'\\x1b\[2J': expected int, got 'many' in "),
+    ],
+)
+def test_any_name_in_a_bundle_leaves_the_error_in_its_form(folder: Path, name: str, words: str) -> None:
+    rewrite(folder, lambda manifest: manifest["config"]["store_versions"].update({name: "many"}))
+    with pytest.raises(DataError, match=words + r".*\. Load the bundle with the version"):
+        load_bundle(folder)
+
+
+def test_more_heads_than_memory_is_there_for_are_refused(folder: Path) -> None:
+    rewrite(folder, lambda manifest: manifest["config"]["match"].update(n_heads=16_000_000, head_dim=1, dim=1))
+    with pytest.raises(DataError, match=r"bundle\.config\.match\.n_heads: expected 1 to 1024, got 16000000"):
+        load_bundle(folder)
+
+
+def test_a_ranker_that_names_inputs_to_control_a_terminal_is_refused_without_them(folder: Path) -> None:
+    layout = json.loads((folder / "ranker.json").read_text())
+    layout["inputs"][0] = "\x1b[2J"
+    (folder / "ranker.json").write_text(json.dumps(layout))
+    sign_files(folder)
+    with pytest.raises(DataError, match=r"inputs of its own features, got \\x1b\[2J") as refused:
+        load_bundle(folder)
+    assert "\x1b" not in str(refused.value)

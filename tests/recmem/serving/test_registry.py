@@ -173,6 +173,7 @@ def test_a_malformed_registered_model_is_refused_in_words(
     sign(folder)
     with pytest.raises(DataError, match=r"^bundle\.ranker\.txt: expected left_child and right_child of tree 0"):
         recmem.load(register(folder), store=trained_model().store)
+    shutil.copy(trained_model().bundle / "ranker.txt", folder)
     (folder / "ranker.json").write_text(json.dumps({"version": 2}))
     sign(folder)
     with pytest.raises(DataError, match=r"^bundle\.ranker: expected the keys of RankerLayout"):

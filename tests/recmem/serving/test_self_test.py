@@ -11,10 +11,13 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from changed_bundles import sign_files
+from debian_model import trained_model
 from feature_store import DataError
+from feature_store.ragged import Ragged
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import load_bundle
 from recmem.serving.manifest import SELF_TEST, WEIGHTS
-from recmem.serving.self_test import SELF_TEST_TOLERANCE
+from recmem.serving.self_test import SELF_TEST_TOLERANCE, check_sample, check_self_test, self_test_sample
 
 
 def test_other_weights_fail_the_self_test(folder: Path) -> None:
@@ -114,3 +117,24 @@ def test_a_missing_array_is_refused(folder: Path, name: str) -> None:
     changed_sample(folder, remove)
     with pytest.raises(DataError, match=r"^bundle\.self_test.*: expected "):
         load_bundle(folder)
+
+
+def test_a_self_test_that_would_take_hours_is_refused() -> None:
+    bundle = load_bundle(trained_model().bundle)
+    sample = load_file(trained_model().bundle / SELF_TEST)
+    check_sample(sample, bundle.config.match, bundle.ranker.features, n_steps=1000)
+    with pytest.raises(ValueError, match="self_test: expected 1 to 32 texts and few pairs"):
+        check_sample(sample, bundle.config.match, bundle.ranker.features, n_steps=10**9)
+
+
+@pytest.mark.parametrize(("n_copies", "n_stored"), [(2, 150), (400, 10_000)])
+def test_only_as_many_queries_are_stored_as_a_load_should_score(n_copies: int, n_stored: int) -> None:
+    bundle = load_bundle(trained_model().bundle)
+    sample = load_file(trained_model().bundle / SELF_TEST)
+    values = {name: sample[f"pair.{name}"].numpy() for name in bundle.ranker.features}
+    pairs = PairFeatures(Ragged(sample["pair_items"].numpy(), sample["pair_offsets"].numpy()), values)
+    stored = self_test_sample(bundle.module, bundle.ranker, sample["vectors"], PairFeatures.concat([pairs] * n_copies))
+    assert len(pairs.candidates.values) == 75
+    assert len(stored["pair_items"]) == len(stored["rank_scores"]) == n_stored
+    assert stored["pair_offsets"][-1] == n_stored
+    check_self_test(bundle.module, bundle.ranker, stored, where="")
