@@ -26,7 +26,7 @@ from feature_store._delta import (
     until_committed,
 )
 from feature_store.data_errors import DataError
-from feature_store.erasure import refuse_links
+from feature_store.erasure import refuse_links, refuse_stray_commit
 from feature_store.id_search import IdSearch, leftovers
 from feature_store.noted_digests import TableDigests, log_versions, written_files
 from feature_store.receipts import Forgotten, Receipt
@@ -396,6 +396,8 @@ class Store:
             read = delta.version()
             with failures(self._uri(table)):
                 change = write(delta)
+                if delta.version() > read and table in self._digests:
+                    refuse_stray_commit(self._digests[table].folder, read, delta.version())
                 self._note(table, range(read + 1, delta.version() + 1))
             return change
 
