@@ -81,10 +81,15 @@ def refuse_stray_commit(folder: Path, read: int, committed: int) -> None:
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Files and links below a folder, without following links."""
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    """Files and links below a folder, without following links. Raises OSError for a folder that cannot be listed."""
+    for parent, folders, files in os.walk(folder, followlinks=False, onerror=_raise_unless_gone):
         yield from (Path(parent, name) for name in files)
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def is_data_or_log(name: str) -> bool:
