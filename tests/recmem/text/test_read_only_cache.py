@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,21 +19,24 @@ from feature_store import Store
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
 ROOT = Path(__file__).parents[3]
-USE = """
+WRITABLE = 77
+TRY = f"""
 import sys
 from pathlib import Path
+try:
+    Path(sys.argv[-1], "a-file").write_text("")
+except OSError:
+    pass
+else:
+    sys.exit({WRITABLE})
+"""
+USE = """
 import torch
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from recmem.text.cached_encoder import CachedEncoder
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
 folder = Path(sys.argv[1])
-try:
-    (folder / "a-file").write_text("")
-except OSError:
-    pass
-else:
-    sys.exit("the folder can be written to")
 encoder = CountingEncoder()
 cached = CachedEncoder(encoder, VectorCache(folder / VECTORS_FOLDER, FINGERPRINT, DIM))
 texts = ["ink", "paper", "new", "ink"]
@@ -44,48 +47,49 @@ assert dict(encoder.encoded) == {"new": 1}, encoder.encoded
 print("used")
 """
 LOAD = """
-import sys
 import polars as pl
 import recmem
 from feature_store import Store
 from recmem.audit.store_files import check_files
 
-model = recmem.load(sys.argv[1], store=sys.argv[2])
-candidates = pl.DataFrame({"user_id": [sys.argv[3]] * 3, "item_id": Store.open(sys.argv[2]).items()["item_id"].head(3)})
+model = recmem.load(sys.argv[2], store=sys.argv[3])
+candidates = pl.DataFrame({"user_id": [sys.argv[1]] * 3, "item_id": Store.open(sys.argv[3]).items()["item_id"].head(3)})
 assert model.rank(candidates).height == 3
-assert check_files(Store.open(sys.argv[2])).is_as_written
+assert check_files(Store.open(sys.argv[3])).is_as_written
 print("used")
 """
 
 
+PR_CAPBSET_DROP = 24
+CAP_DAC_OVERRIDE = 1
+"""What lets root write where permissions say otherwise."""
+
+
 @pytest.fixture
-def folder() -> Iterator[Path]:
-    """A folder that everybody may enter; pytest's own are the user's alone."""
-    path = Path(tempfile.mkdtemp())
-    path.chmod(0o755)
-    yield path
-    for each in [path, *path.rglob("*")]:
+def folder(tmp_path: Path) -> Iterator[Path]:
+    yield tmp_path
+    for each in [tmp_path, *tmp_path.rglob("*")]:
         each.chmod(0o755)
-    shutil.rmtree(path)
+
+
+def obey_permissions() -> None:
+    """In a child, before it starts: it has no more rights than permissions give, also as root."""
+    ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
 
 
 def as_reader(script: str, folder: Path, *arguments: object) -> str:
-    """What the script prints, run as a user who may read the folder but not write to it."""
+    """What the script prints, run as a process that may read the folder but not write to it."""
     for each in [folder, *folder.rglob("*")]:
         each.chmod(0o555 if each.is_dir() else 0o444)
-    # Permissions do not stop root.
-    user = {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
-    environment = os.environ | {"PYTHONPATH": path, "HOME": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", **user)  # type: ignore[call-overload]
-    except (PermissionError, LookupError) as error:
-        pytest.skip(f"no other user to run as: {error}")
-    if "Permission denied" in done.stderr and sys.executable in done.stderr:
-        pytest.skip("another user cannot run this Python")
+    environment = os.environ | {"PYTHONPATH": path, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", TRY + script, *map(str, arguments)]
+    obey = obey_permissions if os.geteuid() == 0 else None
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd="/", preexec_fn=obey)
+    if done.returncode == WRITABLE:
+        pytest.skip("permissions do not stop this user")
     assert done.returncode == 0, done.stderr
-    return str(done.stdout)
+    return done.stdout
 
 
 def test_cached_vectors_are_used_and_new_texts_encoded_once(folder: Path) -> None:
@@ -107,4 +111,4 @@ def test_a_model_is_loaded_and_ranks(folder: Path) -> None:
     shutil.copytree(trained_model().bundle, folder / "bundle")
     shutil.copytree(trained_model().store, folder / "store")
     user = trained_model().events["user_id"][0]
-    assert as_reader(LOAD, folder, folder / "bundle", folder / "store", user) == "used\n"
+    assert as_reader(LOAD, folder, user, folder / "bundle", folder / "store") == "used\n"
