@@ -51,8 +51,10 @@ def erase_history(table: DeltaTable) -> None:
     before = {path.relative_to(folder).as_posix() for path in walk(folder)}
     # A commit that describes the table anew. A writer that read the table before it cannot commit any more, so the
     # files that such a writer has left until now are of no use to anyone, however young they are.
+    read = table.version()
     table.alter.set_table_properties(TABLE_SETTINGS, commit_properties=ONLY_NEXT_VERSION)
     version = table.version()
+    refuse_stray_commit(folder, read, version)
     table.create_checkpoint()
     needed = set(table.file_names()) | set(LocalTable(table.table_uri).file_names())
     if missing := sorted(needed - {path.relative_to(folder).as_posix() for path in walk(folder)}):
@@ -72,7 +74,9 @@ def refuse_stray_commit(folder: Path, read: int, committed: int) -> None:
     which adds nothing twice.
     """
     versions = log_versions(folder)
-    if log_entry(read) in versions or max(versions.values(), default=-1) <= committed:
+    # Whoever erases an entry has written a checkpoint of a later version first.
+    checkpoint = max((version for name, version in versions.items() if "checkpoint" in name), default=-1)
+    if log_entry(read) in versions or checkpoint <= committed:
         return
     for name, version in versions.items():
         if read < version <= committed:

@@ -103,6 +103,23 @@ def test_a_commit_at_a_place_that_was_erased_is_repeated(tmp_path: Path, monkeyp
     assert not Path(store.path, "events", "_delta_log", f"{5:020}.json").exists()
 
 
+def test_a_commit_right_after_the_erasure_does_not_undo_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["user-1", "b"], "item_id": ["i", "i"], "timestamp": [1, 2]}
+    store.append_events(pl.DataFrame(rows))
+    remove = erasure._remove
+    late = [pl.DataFrame({"user_id": ["late"], "item_id": ["i"], "timestamp": [99]})]
+
+    def overtaken(folder: Path, names: object) -> None:
+        if late and folder.name == "events":
+            Store.open(store.path).append_events(late.pop())
+        remove(folder, names)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(erasure, "_remove", overtaken)
+    store.forget_user("user-1")
+    assert sorted(Store.open(store.path).events()["user_id"]) == ["b", "late"]
+
+
 @pytest.mark.parametrize("kind", ["file", "folder"])
 def test_nothing_is_removed_through_a_link(tmp_path: Path, kind: str) -> None:
     store = Store.create(tmp_path / "store")
