@@ -8,10 +8,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from deltalake import DeltaTable
+from deltalake.exceptions import CommitFailedError
 
 from feature_store._delta import LOG_RETENTION, ONLY_NEXT_VERSION, TABLE_SETTINGS, LocalTable, local_folder
 from feature_store.data_errors import DataError
-from feature_store.noted_digests import LOG_FOLDER, log_version
+from feature_store.noted_digests import LOG_FOLDER, log_entry, log_version, log_versions
 
 _ACTIVE_WRITER_H = 1
 """On an object store, uncommitted files younger than this (hours) may belong to a running writer."""
@@ -50,8 +51,10 @@ def erase_history(table: DeltaTable) -> None:
     before = {path.relative_to(folder).as_posix() for path in walk(folder)}
     # A commit that describes the table anew. A writer that read the table before it cannot commit any more, so the
     # files that such a writer has left until now are of no use to anyone, however young they are.
+    read = table.version()
     table.alter.set_table_properties(TABLE_SETTINGS, commit_properties=ONLY_NEXT_VERSION)
     version = table.version()
+    refuse_stray_commit(folder, read, version)
     table.create_checkpoint()
     needed = set(table.file_names()) | set(LocalTable(table.table_uri).file_names())
     if missing := sorted(needed - {path.relative_to(folder).as_posix() for path in walk(folder)}):
@@ -63,11 +66,34 @@ def erase_history(table: DeltaTable) -> None:
     _remove(folder, (name for name in obsolete if name.startswith(LOG_FOLDER)))
 
 
+def refuse_stray_commit(folder: Path, read: int, committed: int) -> None:
+    """Raises CommitFailedError if the commit does not continue the log, because the entry before it was erased.
+
+    A writer that has read the table before another process forgets, and commits afterwards, finds the place of the next
+    version free again: nobody would ever read that commit. Its log entry is removed; the caller repeats the attempt,
+    which adds nothing twice.
+    """
+    versions = log_versions(folder)
+    # Whoever erases an entry has written a checkpoint of a later version first.
+    checkpoint = max((version for name, version in versions.items() if "checkpoint" in name), default=-1)
+    if log_entry(read) in versions or checkpoint <= committed:
+        return
+    for name, version in versions.items():
+        if read < version <= committed:
+            (folder / name).unlink(missing_ok=True)
+    raise CommitFailedError(f"version {read} of {folder.name} was erased before version {committed} was committed")
+
+
 def walk(folder: Path) -> Iterator[Path]:
-    """Files and links below a folder, without following links."""
-    for parent, folders, files in os.walk(folder, followlinks=False):
+    """Files and links below a folder, without following links. Raises OSError for a folder that cannot be listed."""
+    for parent, folders, files in os.walk(folder, followlinks=False, onerror=_raise_unless_gone):
         yield from (Path(parent, name) for name in files)
         yield from (path for name in folders if (path := Path(parent, name)).is_symlink())
+
+
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def is_data_or_log(name: str) -> bool:
@@ -133,8 +159,7 @@ def _erase_by_age(table: DeltaTable) -> None:
     finally:
         table.alter.set_table_properties(TABLE_SETTINGS)
     left = [entry["version"] for entry in table.history() if entry.get("version", newest) < newest - 1]
-    stale = table.vacuum(retention_hours=0, dry_run=True, enforce_retention_duration=False, full=False)
-    if left or stale:
-        got = f"{len(left)} older log entries and {len(stale)} older files"
+    if left:
         remedy = "The clock of this machine may be behind that of the writers. Set it, or repeat the call later."
-        raise DataError(f"store: expected no older versions at {table.table_uri!r}, got {got}. {remedy}")
+        expected = f"no older versions at {table.table_uri!r}"
+        raise DataError(f"store: expected {expected}, got {len(left)} older log entries. {remedy}")

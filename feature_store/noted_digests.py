@@ -158,7 +158,7 @@ def log_versions(folder: Path) -> dict[str, int]:
         names = [f"{LOG_FOLDER}/{name}" for name in os.listdir(folder / LOG_FOLDER)]
     except (FileNotFoundError, NotADirectoryError):
         return {}
-    return {name: log_version(name) for name in sorted(names) if log_version(name) >= 0}
+    return {name: version for name in sorted(names) if (version := log_version(name)) >= 0}
 
 
 def log_version(name: str) -> int:

@@ -27,7 +27,7 @@ from feature_store._delta import (
 )
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
-from feature_store.erasure import refuse_links
+from feature_store.erasure import refuse_links, refuse_stray_commit
 from feature_store.file_rows import FileRows
 from feature_store.id_search import IdSearch, leftovers
 from feature_store.noted_digests import TableDigests, log_versions, written_files
@@ -416,6 +416,9 @@ class Store:
             read = delta.version()
             with failures(self._uri(table)):
                 change = write(delta)
+                # Erasing checks this itself, before it removes the entry that it has read.
+                if write is not remove_history and delta.version() > read and table in self._digests:
+                    refuse_stray_commit(self._digests[table].folder, read, delta.version())
                 self._note(table, range(read + 1, delta.version() + 1))
             return change
 

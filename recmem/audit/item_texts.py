@@ -27,17 +27,25 @@ def cached_texts_of(store: Store, item_id: object) -> list[str]:
     if "://" in store.path:
         return []
     items = store.items()
-    texts: dict[tuple[str, ...], set[str]] = {}
+    textual = dict.fromkeys(_textual(items))
+    choices = {tuple(text_columns(items))}
+    described = []
     for rows in (items, *_stored_rows(Path(store.path) / ITEMS.name)):
-        own = rows.filter(has_id(rows, "item_id", item_id)).unique()
-        if own.is_empty():
-            continue
-        for columns in _column_choices(rows, items):
-            texts.setdefault(columns, set()).update(item_text(own, columns))
-    candidates = sorted(set().union(*texts.values()))
-    cached = set(cached_texts(Path(store.path) / VECTORS_FOLDER, candidates))
+        own = rows.filter(has_id(rows, "item_id", item_id))
+        if not own.is_empty():
+            described.append(own.select(_textual(rows)))
+            textual |= dict.fromkeys(_textual(rows))
+            choices.add(tuple(text_columns(rows)))
+    if not described:
+        return []
+    own_rows = pl.concat(described, how="diagonal").unique()
+    choices |= set(_subsets(list(textual)))
+    texts = {
+        columns: set(item_text(own_rows, columns)) for columns in choices if columns and set(columns) <= set(textual)
+    }
+    cached = set(cached_texts(Path(store.path) / VECTORS_FOLDER, sorted(set().union(*texts.values()))))
     others = items.filter(~has_id(items, "item_id", item_id))
-    return sorted(cached - _needed(others, {columns: each & cached for columns, each in texts.items()}))
+    return sorted(cached - _needed(others, {columns: some & cached for columns, some in texts.items()}))
 
 
 def _needed(others: pl.DataFrame, texts: dict[tuple[str, ...], set[str]]) -> set[str]:
@@ -64,16 +72,15 @@ def _stored_rows(folder: Path) -> Iterator[pl.DataFrame]:
             yield rows
 
 
-def _column_choices(rows: pl.DataFrame, items: pl.DataFrame) -> set[tuple[str, ...]]:
-    """The text columns that a model may read of these rows: title and description, and any of the others."""
-    textual = [name for name, dtype in rows.schema.items() if dtype == pl.String and name != "item_id"]
+def _textual(rows: pl.DataFrame) -> list[str]:
+    """The columns that a model may have read as text."""
+    return [name for name, dtype in rows.schema.items() if dtype == pl.String and name != "item_id"]
+
+
+def _subsets(textual: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Choices of columns: title and description, and any of the others, or nearly all of many."""
     plain = tuple(name for name in PLAIN_COLUMNS if name in textual)
-    choices = {(*plain, *others) for others in _subsets([name for name in textual if name not in plain])}
-    choices.add(tuple(text_columns(rows)))
-    choices.add(tuple(name for name in text_columns(items) if name in rows.columns))
-    return {columns for columns in choices if columns}
-
-
-def _subsets(names: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    sizes = range(len(names) + 1) if len(names) <= _MAX_FREE_COLUMNS else (0, len(names) - 1, len(names))
-    return chain.from_iterable(combinations(names, size) for size in sizes)
+    free = [name for name in textual if name not in plain]
+    sizes = range(len(free) + 1) if len(free) <= _MAX_FREE_COLUMNS else (0, len(free) - 1, len(free))
+    chosen = chain.from_iterable(combinations(free, size) for size in sizes)
+    return ((*plain, *others) for others in chosen)

@@ -132,8 +132,10 @@ def _download(uri: str, folder: str) -> Path:
     import mlflow.artifacts
     from mlflow.exceptions import MlflowException
 
-    for database in (mlflow.get_registry_uri(), mlflow.get_tracking_uri()):
-        _check_exists(database, remedy="Set MLFLOW_TRACKING_URI to the database or server of your training runs.")
+    # Names and aliases are resolved by the registry, ids of logged models by the tracking server.
+    is_registered = "/" in uri.removeprefix(REGISTRY) or "@" in uri
+    database = mlflow.get_registry_uri() if is_registered else mlflow.get_tracking_uri()
+    _check_exists(database, remedy="Set MLFLOW_TRACKING_URI to the database or server of your training runs.")
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
     except (MlflowException, OSError, ValueError) as error:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from feature_store.atomic_files import remove_abandoned
 from feature_store.data_errors import is_library_failure
+from feature_store.noted_digests import TableDigests
 
 HASH_BYTES = 16
 """Length of a text's hash, and of a part's digest."""
@@ -35,6 +36,7 @@ class VectorParts:
         self.folder = Path(folder) / fingerprint
         self.fingerprint = fingerprint
         self.dim = dim
+        self._digests = TableDigests(self.folder)
 
     def names(self) -> list[str]:
         """The parts that are on disk now, sorted."""
@@ -56,6 +58,7 @@ class VectorParts:
         try:
             frame.write_parquet(unfinished, compression="uncompressed", metadata=metadata)
             os.replace(unfinished, self.folder / f"part-{name}.parquet")
+            self._digests.note([f"part-{name}.parquet"])
         finally:  # leaves nothing behind on a full disk
             unfinished.unlink(missing_ok=True)
 
@@ -72,7 +75,14 @@ class VectorParts:
         vectors: Float16Array = self._read(part, with_vectors=True).get_column("vector").to_numpy()
         return vectors
 
+    def is_changed(self, part: str) -> bool:
+        """Whether the file differs from what was written, as far as that was noted."""
+        return self._digests.is_changed(part, self._digests.noted())
+
     def _read(self, part: str, *, with_vectors: bool) -> pl.DataFrame:
+        # Before it is parsed: damaged metadata can make polars panic.
+        if self.is_changed(part):
+            raise self._damaged(part, "content that does not match its digest")
         # Read as a whole, not mapped: losing the drive is then an error. With a mapped file it would end the process.
         file = BytesIO((self.folder / part).read_bytes())
         try:
@@ -106,6 +116,9 @@ def damaged_parts(folder: Path) -> dict[str, bool]:
     found = {}
     for path in sorted(folder.glob("*/part-*.parquet")):
         fingerprint = path.parent.name
+        if VectorParts(folder, fingerprint, 0).is_changed(path.name):
+            found[f"{fingerprint}/{path.name}"] = True
+            continue
         try:
             vector = pl.read_parquet_schema(path)["vector"]
             dim = vector.shape[0] if isinstance(vector, pl.Array) else 0

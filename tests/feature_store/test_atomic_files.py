@@ -4,8 +4,10 @@ import os
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
+from feature_store import Store
 from feature_store.atomic_files import ABANDONED_S, remove_abandoned, write_text_atomically
 
 
@@ -68,3 +70,21 @@ def test_an_atomic_write_removes_what_killed_ones_left_of_the_same_file(tmp_path
         age(path, ABANDONED_S + 60)
     write_text_atomically(tmp_path / "a.json", "{}")
     assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json-0123", "a.json"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)], ids=oct)
+def test_files_of_a_store_follow_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        write_text_atomically(tmp_path / "report.html", "text")
+        store = Store.create(tmp_path / "store")
+        store.append_items(pl.DataFrame({"item_id": ["i", "j"], "title": ["ink", "paper"]}))
+        store.append_items(pl.DataFrame({"item_id": ["i"], "title": ["red ink"]}))
+        store.append_events(pl.DataFrame({"user_id": ["u-12345"], "item_id": ["i"], "timestamp": [1]}))
+        store.forget_user("u-12345")
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_file()}
+    assert set(modes.values()) == {mode}, modes
+    folders = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()}
+    assert folders == {mode | ((mode & 0o444) >> 2)}

@@ -70,10 +70,54 @@ def test_what_a_writer_left_that_was_killed_just_now_is_removed(uri: str) -> Non
 def test_a_writer_that_read_the_table_before_cannot_commit_and_one_that_reads_it_anew_can(uri: str) -> None:
     late = opened(uri)
     erasure.erase_history(opened(uri))
-    with pytest.raises(CommitFailedError):
+    with pytest.raises((CommitFailedError, DeltaError)):
         _delta.append(late, ROWS[1:])
     _delta.append(opened(uri), ROWS[1:])
     assert _delta.scan(opened(uri), SCHEMA).collect().height == 2
+
+
+def test_a_commit_at_a_place_that_was_erased_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.create(tmp_path / "store")
+    for number in range(4):
+        rows = {"user_id": ["user-1", "b"], "item_id": ["i", "i"], "timestamp": [number, number]}
+        store.append_events(pl.DataFrame(rows))
+    append = _delta.append
+    late = [True]
+
+    def overtaken(table: _delta.DeltaTable, rows: pl.DataFrame) -> None:
+        append(table, rows)
+        if late and table.version() == 5:
+            late.clear()
+            # As if the user had been forgotten between the writer's reading and its commit: version 4, which it has
+            # read, is erased, and so is every entry after it but the newest.
+            entry = Path(store.path, "events", "_delta_log", f"{5:020}.json")
+            kept = entry.read_text()
+            entry.unlink()
+            store.forget_user("user-1")
+            assert not entry.exists()
+            entry.write_text(kept)
+
+    monkeypatch.setattr("feature_store.table_writes.append", overtaken)
+    store.append_events(pl.DataFrame({"user_id": ["late"], "item_id": ["i"], "timestamp": [99]}))
+    assert sorted(store.events()["user_id"].unique()) == ["b", "late"]
+    assert not Path(store.path, "events", "_delta_log", f"{5:020}.json").exists()
+
+
+def test_a_commit_right_after_the_erasure_does_not_undo_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["user-1", "b"], "item_id": ["i", "i"], "timestamp": [1, 2]}
+    store.append_events(pl.DataFrame(rows))
+    remove = erasure._remove
+    late = [pl.DataFrame({"user_id": ["late"], "item_id": ["i"], "timestamp": [99]})]
+
+    def overtaken(folder: Path, names: object) -> None:
+        if late and folder.name == "events":
+            Store.open(store.path).append_events(late.pop())
+        remove(folder, names)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(erasure, "_remove", overtaken)
+    store.forget_user("user-1")
+    assert sorted(Store.open(store.path).events()["user_id"]) == ["b", "late"]
 
 
 @pytest.mark.parametrize("kind", ["file", "folder"])
@@ -147,7 +191,7 @@ def test_an_object_store_is_erased_by_age_and_a_clock_that_is_behind_is_told(uri
     erasure._erase_by_age(opened(uri))
     assert _delta.scan(opened(uri), SCHEMA).collect().rows() == [("a", 1)]
     _delta.replace(opened(uri), ROWS)
-    entry = max(Path(uri, "_delta_log").glob("*.json"))
-    entry.write_text(entry.read_text().replace('"deletionTimestamp":1', '"deletionTimestamp":2'))
-    with pytest.raises(DataError, match=r"expected no older versions .* older files\. The clock of this machine"):
+    for path in Path(uri, "_delta_log").iterdir():
+        os.utime(path, (time.time() + 86_400,) * 2)
+    with pytest.raises(DataError, match=r"expected no older versions .* older log entries\. The clock of this machine"):
         erasure._erase_by_age(opened(uri))

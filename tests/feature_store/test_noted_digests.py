@@ -70,6 +70,10 @@ def test_a_changed_file_is_not_rewritten_as_if_it_were_right(tmp_path: Path) -> 
     flip(data_file(store, "items"), 300)
     with pytest.raises(DataError, match=r"store\.items: expected .* as it was written"):
         Store.open(store.path).append_items(pl.DataFrame({"item_id": ["i"], "title": ["red ink"]}))
+
+
+def test_nothing_is_forgotten_in_a_changed_file(tmp_path: Path) -> None:
+    store = filled(tmp_path)
     flip(data_file(store, "events"), 300)
     with pytest.raises(DataError, match=r"store\.events: expected .* as it was written"):
         Store.open(store.path).forget_user("u")

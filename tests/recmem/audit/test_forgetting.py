@@ -188,3 +188,41 @@ def trained_on(store: Store, folder: Path) -> Path:
     manifest["checksum"] = checksum(manifest)
     (bundle / MANIFEST).write_text(json.dumps(manifest))
     return bundle
+
+
+def test_one_unreadable_model_is_named_and_the_others_are_looked_at(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained = replace(read_config(trained_model().bundle), store=store.path, store_versions=store.versions())
+    names = {"models:/odd/1": "odd version 1", "models:/recmem/1": "recmem version 1"}
+
+    def config_of(uri: str) -> object:
+        if "odd" in uri:
+            raise KeyError("encoder")
+        return trained
+
+    monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
+    monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri: uri)
+    monkeypatch.setattr(forgetting_module, "read_config", config_of)
+    receipt = forget_user(store, a_user())
+    assert receipt.models == ("odd version 1, perhaps (it cannot be read: 'encoder')", "recmem version 1")
+    assert receipt.registered_models == "2 checked"
+
+
+def test_the_receipt_says_that_no_registry_was_asked(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    _, words = forget(store, "--user", a_user(), "--yes", "--out", str(tmp_path / "receipt.json"))
+    assert "registered models: not checked, no tracking database given." in words
+    receipt = json.loads((tmp_path / "receipt.json").read_text())
+    assert receipt["registered_models"] == "not checked, no tracking database given"
+    assert not list(tmp_path.rglob("mlflow.db"))
+
+
+def test_rows_of_others_that_mention_the_id_are_told(store: Store) -> None:
+    title = pl.DataFrame({"item_id": ["curl-doc"], "title": ["documentation of the-forgotten-one"]})
+    store.append_items(title)
+    _, words = forget(store, "--item", "the-forgotten-one", "--yes")
+    assert "items.title: 1 rows of others mention the id and stay." in words

@@ -15,6 +15,7 @@ import mlflow
 import polars as pl
 import pytest
 from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
 import recmem
 from changed_bundles import sign
@@ -23,7 +24,7 @@ from debian_model import trained_model
 from feature_store import DataError
 from feature_store.atomic_files import ABANDONED_S
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import bundle_at, registered_versions
+from recmem.serving.registry import bundle_at, registered_versions, tracking_at
 from tests.soak import malformed_trees
 
 
@@ -179,3 +180,53 @@ def test_a_malformed_registered_model_is_refused_in_words(
     with pytest.raises(DataError, match=r"^bundle\.ranker: expected the keys of RankerLayout"):
         recmem.load(register(folder), store=trained_model().store)
     assert list(temporary.iterdir()) == []
+
+
+# Without a registry, or with a broken one
+
+
+def test_loading_without_a_database_creates_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    with tracking_at(uri), pytest.raises(DataError, match=r"tracking: .* got no database at .*Set MLFLOW_TRACKING_URI"):
+        recmem.load("models:/recmem@champion")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_model_whose_versions_cannot_be_listed_is_named(
+    isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    for name in ("broken", "whole"):
+        client.create_registered_model(name)
+    client.create_model_version("whole", "file:///nowhere")
+    search = MlflowClient.search_model_versions
+
+    def partly(self: MlflowClient, filter_string: str, **options: object) -> object:
+        if "broken" in filter_string:
+            raise MlflowException("cannot be parsed")
+        return search(self, filter_string, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(MlflowClient, "search_model_versions", partly)
+    assert registered_versions() == {
+        "models:/broken": "broken (its versions cannot be listed)",
+        "models:/whole/1": "whole version 1",
+    }
+
+
+def test_models_beyond_the_first_page_are_found(
+    isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = MlflowClient()
+    for number in range(3):
+        client.create_registered_model(f"model-{number}")
+        client.create_model_version(f"model-{number}", "file:///nowhere")
+    search = MlflowClient.search_registered_models
+
+    def one_by_one(self: MlflowClient, page_token: str | None = None) -> object:
+        return search(self, max_results=1, page_token=page_token)
+
+    monkeypatch.setattr(MlflowClient, "search_registered_models", one_by_one)
+    assert set(registered_versions()) == {f"models:/model-{number}/1" for number in range(3)}
