@@ -158,7 +158,9 @@ def _about_header(names: list[str], stripped: list[str], separator: str, usual: 
         told.append(f"The columns are separated by {found}, not {_SEPARATORS.get(usual, repr(usual))}, and read so.")
     spaced = [name for name, plain in zip(names, stripped, strict=True) if name != plain]
     if spaced:
-        told.append(f"Spaces around the names of columns were removed, such as in {cut(spaced[0], _MAX_SHOWN_CHARS)!r}.")
+        told.append(
+            f"Spaces around the names of columns were removed, such as in {cut(spaced[0], _MAX_SHOWN_CHARS)!r}."
+        )
     unnamed = [place for place, name in enumerate(stripped, start=1) if not name]
     if unnamed:
         place = "The first column" if unnamed == [1] else f"Column {unnamed[0]:,}"
@@ -170,9 +172,7 @@ def _about_header(names: list[str], stripped: list[str], separator: str, usual: 
 def _about(records: Records) -> tuple[str, ...]:
     told = [*warnings_of(records.bad)]
     if strays := records.stray_quotes:
-        told.append(
-            f"Quotes within quoted fields should be doubled; in {line_numbers(strays)} they were read as text."
-        )
+        told.append(f"Quotes within quoted fields should be doubled; in {line_numbers(strays)} they were read as text.")
     if padded := records.padded:
         told.append(f"Empty fields beyond the last column were left out, in {line_numbers(padded)}.")
     return tuple(told)

@@ -53,7 +53,9 @@ def _check_presence(name: str, parts: Sequence[Part], table: Table, warnings: li
 def _alike(name: str, parts: Sequence[Part], table: Table) -> list[pl.Series]:
     """The column of every part, all of one type."""
     given = [
-        part.frame[name] if name in part.frame.columns else pl.repeat(None, part.frame.height, dtype=pl.Null, eager=True)
+        part.frame[name]
+        if name in part.frame.columns
+        else pl.repeat(None, part.frame.height, dtype=pl.Null, eager=True)
         for part in parts
     ]
     given = [series.alias(name) for series in given]

@@ -97,4 +97,3 @@ def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
 def _finite(plain: pl.Series) -> pl.Series:
     numbers = plain.cast(pl.Float64, strict=False)
     return numbers.set(~numbers.is_finite().fill_null(value=True), None)
-

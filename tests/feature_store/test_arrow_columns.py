@@ -65,7 +65,9 @@ def test_dictionaries_are_categories_or_their_values() -> None:
         pa.array([{"a": Decimal("1.5")}], pa.struct([("a", pa.decimal256(50, 1))])),
     ],
 )
-def test_what_polars_cannot_hold_is_left_out_and_the_rest_is_read(array: Any, capfd: pytest.CaptureFixture[str]) -> None:
+def test_what_polars_cannot_hold_is_left_out_and_the_rest_is_read(
+    array: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
     frame, left_out = as_polars(pa.table({"odd": array, "plain": ["x"]}))
     assert frame.to_dict(as_series=False) == {"plain": ["x"]}
     assert left_out == {"odd": array.type}

@@ -60,5 +60,7 @@ def test_a_column_that_a_file_lacks_is_null_and_told_unless_it_is_required() -> 
     assert frame["price"].to_list() == [1, None]
     assert warnings == ["items.price: 1 file lacks the column, such as 1.parquet; it is null there."]
     events = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1]})
-    with pytest.raises(DataError, match=r"events\.timestamp: expected the column in every file, got none in b\.parquet"):
+    with pytest.raises(
+        DataError, match=r"events\.timestamp: expected the column in every file, got none in b\.parquet"
+    ):
         as_one([Part("a.parquet", events), Part("b.parquet", events.drop("timestamp"))], EVENTS)

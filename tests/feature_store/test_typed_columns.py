@@ -42,7 +42,9 @@ def test_words_for_a_missing_number_become_null_and_are_told() -> None:
 def test_a_column_that_is_nearly_all_numbers_stays_text_and_is_told() -> None:
     column, (warning,) = told([*(str(n) for n in range(30)), "call us"])
     assert column[-1] == "call us"
-    assert "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
+    assert (
+        "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
+    )
 
 
 def test_text_with_a_few_numbers_is_text_without_a_word() -> None:
