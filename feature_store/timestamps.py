@@ -37,9 +37,9 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
     Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    if it names no zone) and epoch numbers, also as text. One unit applies to a whole column of epoch numbers, by the median of their
-    absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
-    median, one corrupt cell cannot turn the seconds of all others into nanoseconds.)
+    if it names no zone) and epoch numbers, also as text. One unit applies to a whole column of epoch numbers, by the
+    median of their absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else
+    seconds. (With the median, one corrupt cell cannot turn the seconds of all others into nanoseconds.)
 
     Null cells stay null and are not a fault here.
     """

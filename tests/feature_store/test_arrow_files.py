@@ -13,7 +13,7 @@ import pytest
 
 from feature_store.arrow_files import read_arrow, read_folder, read_parquet
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFile
+from feature_store.file_content import UnreadableFileError
 from feature_store.schema import EVENTS, ITEMS
 
 EVENT = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1_600_000_000]})
@@ -59,7 +59,9 @@ def test_a_folder_is_read_without_what_systems_leave_in_it(tmp_path: Path) -> No
     (tmp_path / "_SUCCESS").touch()
     (tmp_path / "._b.parquet").write_bytes(b"resource fork")
     (tmp_path / "_metadata").write_bytes(b"PAR1")
-    assert read_folder(str(tmp_path), EVENTS).frame.equals(pl.concat([EVENT, EVENT]).select("timestamp", "item_id", "user_id"))
+    assert read_folder(str(tmp_path), EVENTS).frame.equals(
+        pl.concat([EVENT, EVENT]).select("timestamp", "item_id", "user_id")
+    )
 
 
 def test_folders_of_partitions_give_their_column(tmp_path: Path) -> None:
@@ -72,7 +74,7 @@ def test_folders_of_partitions_give_their_column(tmp_path: Path) -> None:
 def test_folders_that_are_no_partitions_are_told_or_refused(tmp_path: Path) -> None:
     (tmp_path / "2024").mkdir()
     EVENT.write_parquet(tmp_path / "2024" / "a.parquet")
-    with pytest.raises(UnreadableFile, match=r"without a \.parquet file, but with 2024/"):
+    with pytest.raises(UnreadableFileError, match=r"without a \.parquet file, but with 2024/"):
         read_folder(str(tmp_path), EVENTS)
     EVENT.write_parquet(tmp_path / "a.parquet")
     rows = read_folder(str(tmp_path), EVENTS)
@@ -83,18 +85,18 @@ def test_folders_that_are_no_partitions_are_told_or_refused(tmp_path: Path) -> N
 def test_a_broken_part_is_named(tmp_path: Path) -> None:
     EVENT.write_parquet(tmp_path / "a.parquet")
     (tmp_path / "b.parquet").write_bytes((tmp_path / "a.parquet").read_bytes()[:-20])
-    with pytest.raises(UnreadableFile, match=r"b\.parquet: "):
+    with pytest.raises(UnreadableFileError, match=r"b\.parquet: "):
         read_folder(str(tmp_path), EVENTS)
 
 
 def test_a_doubled_column_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table([pa.array(["u"]), pa.array(["v"])], names=["user_id", "user_id"]), tmp_path / "a.parquet")
-    with pytest.raises(UnreadableFile, match="several columns called 'user_id'"):
+    with pytest.raises(UnreadableFileError, match="several columns called 'user_id'"):
         read_parquet(str(tmp_path / "a.parquet"), EVENTS)
 
 
 def test_text_that_is_not_utf_8_never_reaches_polars(tmp_path: Path) -> None:
     text = pa.StringArray.from_buffers(1, pa.py_buffer(b"\0\0\0\0\2\0\0\0"), pa.py_buffer(b"\xff\xfe"))
     pq.write_table(pa.table({"user_id": text}), tmp_path / "a.parquet")
-    with pytest.raises(UnreadableFile):
+    with pytest.raises(UnreadableFileError):
         read_parquet(str(tmp_path / "a.parquet"), EVENTS)

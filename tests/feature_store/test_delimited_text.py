@@ -61,7 +61,9 @@ def test_semicolons_leave_room_for_decimal_commas() -> None:
 
 
 def test_a_file_in_which_no_line_is_a_row_is_refused_with_the_first_of_them() -> None:
-    with pytest.raises(DataError, match=r"expected rows, got none from 2 lines: line 2 \('1'\): expected 2 fields, got 1;"):
+    with pytest.raises(
+        DataError, match=r"expected rows, got none from 2 lines: line 2 \('1'\): expected 2 fields, got 1;"
+    ):
         read("item_id,title\n1\n2\n")
 
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFile, as_text
+from feature_store.file_content import UnreadableFileError, as_text
 from feature_store.file_rows import FileRows
 from feature_store.json_rows import read_json
 from feature_store.schema import EVENTS
@@ -71,7 +71,7 @@ def test_keys_that_are_missing_are_null_also_in_lines_read_one_by_one() -> None:
 
 
 def test_an_array_with_a_broken_element_keeps_the_others() -> None:
-    rows = read(f"[\n {GOOD},\n {{\"user_id\": nope}},\n {GOOD}\n]\n")
+    rows = read(f'[\n {GOOD},\n {{"user_id": nope}},\n {GOOD}\n]\n')
     assert rows.frame.height == 2
     assert rows.unreadable["line"].to_list() == [3]
     cut_off = read(f"[{GOOD}, {GOOD}, {GOOD[:-5]}")
@@ -80,7 +80,7 @@ def test_an_array_with_a_broken_element_keeps_the_others() -> None:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_one_object_of_columns_is_refused_with_what_to_write(indent: int | None) -> None:
-    with pytest.raises(UnreadableFile, match="one JSON object: write an array of objects"):
+    with pytest.raises(UnreadableFileError, match="one JSON object: write an array of objects"):
         read(json.dumps({"user_id": {"0": "u"}, "item_id": {"0": "i"}}, indent=indent))
 
 

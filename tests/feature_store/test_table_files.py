@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import gzip
 import random
 from pathlib import Path
@@ -22,7 +23,9 @@ def refusal(path: Path) -> str:
     with pytest.raises(DataError) as error:
         read_table(str(path), table="events")
     message = str(error.value)
-    assert message.startswith("events.path: expected a table as Parquet (a file or a folder), CSV, JSON, Arrow or Delta, got ")
+    assert message.startswith(
+        "events.path: expected a table as Parquet (a file or a folder), CSV, JSON, Arrow or Delta, got "
+    )
     assert "\n" not in message
     return message
 
@@ -118,7 +121,11 @@ def test_a_folder_of_files_without_a_required_column_is_refused_with_the_files_n
         ("a.tsv", b"user_id\tvalue\n1\n4\t5\n", "line: expected 2 fields, got 1"),
         ("a.csv", b'user_id,value\n"1,2\n4,5\n', "line: expected closed quotes, got a quoted field that does not end"),
         ("a.csv", b"user_id,value\n1,\0\n4,5\n", "line: expected text, got a NUL byte"),
-        ("a.jsonl", b'nope\n\n{"user_id": "4", "value": 5}\n', "line: expected a JSON object, got a fault (expecting value)"),
+        (
+            "a.jsonl",
+            b'nope\n\n{"user_id": "4", "value": 5}\n',
+            "line: expected a JSON object, got a fault (expecting value)",
+        ),
         ("a.json", b'[{"user_id": 01},\n{"user_id": "4", "value": 5}]', "line: expected a JSON object"),
     ],
 )
@@ -145,7 +152,9 @@ def test_compressed_text_of_every_kind_is_read(tmp_path: Path) -> None:
 
 def test_unsupported_formats_are_refused_by_their_name(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04")
-    assert ".xlsx is not a supported format; it looks like a zip archive, or an Excel workbook" in refusal(tmp_path / "a.xlsx")
+    assert ".xlsx is not a supported format; it looks like a zip archive, or an Excel workbook" in refusal(
+        tmp_path / "a.xlsx"
+    )
     FRAME.write_parquet(tmp_path / "a.csv")
     assert "it looks like a Parquet file" in refusal(tmp_path / "a.csv")
     FRAME.write_csv(tmp_path / "a.parquet")
@@ -166,10 +175,8 @@ def test_malformed_files_are_refused_without_a_word_on_stderr(
             for _ in range(8):
                 broken[rng.randrange(len(broken))] ^= 1 << rng.randrange(8)
             (tmp_path / name).write_bytes(broken)
-            try:
-                read(tmp_path / name)
-            except DataError as error:
-                assert "cannot be read" in str(error) or "without rows" in str(error)
+            with contextlib.suppress(DataError):
+                assert read(tmp_path / name).width <= 1
     assert capfd.readouterr().err == ""
 
 
