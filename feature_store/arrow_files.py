@@ -19,7 +19,7 @@ from pyarrow import ipc
 from feature_store.arrow_columns import as_polars, can_be_polars
 from feature_store.cell_parsing import parse_attribute
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFile, looks_like
+from feature_store.file_content import UnreadableFileError, looks_like
 from feature_store.file_rows import FileRows
 from feature_store.part_columns import Part, as_one
 from feature_store.schema import Table
@@ -39,7 +39,7 @@ def read_parquet(path: str, table: Table) -> FileRows:
 
 def read_arrow(path: str, table: Table) -> FileRows:
     """The rows of an Arrow file or stream, which may be compressed as Feather files are."""
-    with _failures(path), pa.OSFile(path) as source:
+    with _Failures(path), pa.OSFile(path) as source:
         is_file = source.read(6) == b"ARROW1"
         source.seek(0)
         reader = ipc.open_file(source) if is_file else ipc.open_stream(source)
@@ -63,8 +63,8 @@ def read_folder(folder: str, table: Table) -> FileRows:
     for file in _parquet_files(root):
         try:
             frame, odd = _parquet(file)
-        except UnreadableFile as error:
-            raise UnreadableFile(f"{file.relative_to(root)}: {error}") from error
+        except UnreadableFileError as error:
+            raise UnreadableFileError(f"{file.relative_to(root)}: {error}") from error
         left_out |= odd
         if frame.height:
             parts.append(Part(str(file.relative_to(root)), _with_partitions(frame, file.relative_to(root))))
@@ -75,8 +75,8 @@ def read_folder(folder: str, table: Table) -> FileRows:
     return FileRows(rows.frame, warnings=(*_ignored_folders(root), *warnings, *rows.warnings))
 
 
-class _failures:
-    """Turns pyarrow's errors into UnreadableFile, with what the file looks like."""
+class _Failures:
+    """Turns pyarrow's errors into UnreadableFileError, with what the file looks like."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -92,7 +92,7 @@ class _failures:
                 begin = file.read(_N_LOOKED_AT)
             found = looks_like(begin) or ("text, such as CSV or JSON" if _is_printable(begin) else "")
             cause = str(error).partition("\n")[0].rstrip(".") or type(error).__name__
-            raise UnreadableFile(f"it looks like {found}" if found and not _is_ours(found) else cause) from error
+            raise UnreadableFileError(f"it looks like {found}" if found and not _is_ours(found) else cause) from error
 
 
 def _is_printable(begin: bytes) -> bool:
@@ -106,11 +106,11 @@ def _is_ours(found: str) -> bool:
 
 def _parquet(path: Path) -> tuple[pl.DataFrame, dict[str, pa.DataType]]:
     """The columns that polars can hold, and the types of the others."""
-    with _failures(str(path)), pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
+    with _Failures(str(path)), pq.ParquetFile(path, coerce_int96_timestamp_unit="us") as file:
         n_rows = file.metadata.num_rows
         n_bytes = os.path.getsize(path)
         if n_rows > n_bytes * _MAX_ROWS_PER_BYTE:
-            raise UnreadableFile(f"it claims {n_rows:,} rows in {n_bytes:,} bytes")
+            raise UnreadableFileError(f"it claims {n_rows:,} rows in {n_bytes:,} bytes")
         schema = file.schema_arrow
         _refuse_doubles(schema.names)
         names = [field.name for field in schema if can_be_polars(field.type)]
@@ -129,7 +129,7 @@ def _checked(read: pa.Table) -> pl.DataFrame:
 def _refuse_doubles(names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise UnreadableFile(f"it has several columns called {twice[0]!r}: rename or drop all but one")
+        raise UnreadableFileError(f"it has several columns called {twice[0]!r}: rename or drop all but one")
 
 
 def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table) -> FileRows:
@@ -159,7 +159,7 @@ def _parquet_files(root: Path) -> list[Path]:
     files = sorted(_visible(root))
     found = [file for file in files if file.suffix.lower() in _PARQUET_ENDINGS]
     if not found:
-        raise UnreadableFile(_no_parquet(root), "Give the folder that contains the files, or one file.")
+        raise UnreadableFileError(_no_parquet(root), "Give the folder that contains the files, or one file.")
     return found
 
 

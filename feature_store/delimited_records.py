@@ -111,7 +111,7 @@ def _across_lines(lines: Sequence[str], at: int, separator: str, n_fields: int) 
             return None
         if fields.is_closed:
             # With another number of fields the quote may be a stray one that swallowed whole rows.
-            swallowed = any(_is_row(line, separator, n_fields) for line in part[1:])
+            swallowed = any(_is_row(line, separator, n_fields) for line in part[1:-1])
             return None if len(fields.cells) != n_fields and swallowed else (fields, len(part))
     return None
 

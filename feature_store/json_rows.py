@@ -13,7 +13,7 @@ import polars as pl
 
 from feature_store.cell_parsing import LIST_SEPARATOR
 from feature_store.data_errors import DataError
-from feature_store.file_content import Text, UnreadableFile
+from feature_store.file_content import Text, UnreadableFileError
 from feature_store.file_rows import BadLine, FileRows, described, unreadable_lines, warnings_of
 from feature_store.schema import Table
 
@@ -44,7 +44,7 @@ def read_json(text: Text, table: Table) -> FileRows:
 
     Raises:
         DataError: not one row can be read.
-        UnreadableFile: the content is another kind of JSON.
+        UnreadableFileError: the content is another kind of JSON.
     """
     if text.lines.lstrip()[:1] == b"[":
         objects, bad = _from_array(text.lines.decode())
@@ -74,7 +74,7 @@ def _clean_lines(lines: bytes) -> pl.DataFrame | None:
     except pl.exceptions.PolarsError:
         return None
     if frame.height == 1 and frame.width and all(isinstance(dtype, pl.Struct) for dtype in frame.dtypes):
-        raise UnreadableFile(_ONE_OBJECT)
+        raise UnreadableFileError(_ONE_OBJECT)
     texts = frame.lazy().select(_may_be_mixed(pl.col(pl.String)).any())
     return None if texts.collect_schema() and any(texts.collect().row(0)) else frame
 
@@ -107,7 +107,7 @@ def _from_lines(text: Text) -> tuple[list[tuple[int, Row]], list[BadLine]]:
     if not objects and bad:
         whole = _parsed(text.lines.decode())
         if isinstance(whole, dict):
-            raise UnreadableFile(_ONE_OBJECT)
+            raise UnreadableFileError(_ONE_OBJECT)
     return objects, bad
 
 
@@ -135,7 +135,7 @@ def _from_array(text: str) -> tuple[list[tuple[int, Row]], list[BadLine]]:
     return objects, bad
 
 
-class _BadNumber(ValueError):
+class _BadValueError(ValueError):
     """A number that no column can hold."""
 
 
@@ -159,7 +159,7 @@ def _parsed(text: str) -> Any:
 def _why(error: Exception) -> str:
     if isinstance(error, json.JSONDecodeError):
         return f"a fault ({error.msg[:1].lower()}{error.msg[1:]})"
-    return str(error) if isinstance(error, _BadNumber) else "a value that is too long or too deep"
+    return str(error) if isinstance(error, _BadValueError) else "a value that is too long or too deep"
 
 
 def _refuse_surrogates(value: Any, text: str) -> None:
@@ -167,20 +167,20 @@ def _refuse_surrogates(value: Any, text: str) -> None:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise _BadNumber("text with half of a surrogate pair") from error
+            raise _BadValueError("text with half of a surrogate pair") from error
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise _BadNumber("a number beyond the range of 64-bit floats")
+        raise _BadValueError("a number beyond the range of 64-bit floats")
     return number
 
 
 def _int(text: str) -> int:
     number = int(text) if len(text) <= _MAX_DIGITS else _LARGEST
     if abs(number) >= _LARGEST:
-        raise _BadNumber("a whole number beyond the range of 128 bits")
+        raise _BadValueError("a whole number beyond the range of 128 bits")
     return number
 
 

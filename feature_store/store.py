@@ -107,7 +107,8 @@ class Store:
     def append(self, table: Table, frame: pl.DataFrame | FileRows) -> Receipt:
         """Appends rows to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
 
-        Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings as the receipt's.
+        Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings go into the
+        receipt.
 
         Raises:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.

@@ -13,7 +13,7 @@ from feature_store._delta import open_table
 from feature_store.arrow_files import read_arrow, read_folder, read_parquet, without_odd_columns
 from feature_store.data_errors import DataError, is_library_failure
 from feature_store.delimited_text import COMMA, TAB, read_delimited
-from feature_store.file_content import COMPRESSED, UnreadableFile, as_text, looks_like, read_bytes
+from feature_store.file_content import COMPRESSED, UnreadableFileError, as_text, looks_like, read_bytes
 from feature_store.file_rows import FileRows
 from feature_store.json_rows import read_json
 from feature_store.schema import TABLES, Table
@@ -50,7 +50,7 @@ def read_table(path: str, *, table: str) -> FileRows:
     except DataError:
         raise
     except BaseException as error:
-        if not (isinstance(error, UnreadableFile) or is_library_failure(error)):
+        if not (isinstance(error, UnreadableFileError) or is_library_failure(error)):
             raise
         cause = str(error).partition("\n")[0].rstrip(".")
         remedy = getattr(error, "remedy", "Write the file again, or correct its extension.")
@@ -76,7 +76,7 @@ def _reader(path: str) -> _Reader:
         reader = _TEXT_READERS.get(Path(named.stem).suffix.lower())
         if reader is None:
             kind = f"{Path(named.stem).suffix}{ending} is not a supported format, though {_TEXT_COMPRESSED}"
-            raise UnreadableFile(kind, "Decompress it first.")
+            raise UnreadableFileError(kind, "Decompress it first.")
         return reader
     reader = _READERS.get(ending)
     return _by_content(path, ending) if reader is None else reader
@@ -90,7 +90,7 @@ def _by_content(path: str, ending: str) -> _Reader:
     if reader is None:
         kind = f"{ending} is not a supported format" if ending else "its name has no ending that says its format"
         remedy = f"Give a file whose name ends in {_FORMATS}."
-        raise UnreadableFile(f"{kind}; it looks like {found}" if found else kind, remedy)
+        raise UnreadableFileError(f"{kind}; it looks like {found}" if found else kind, remedy)
     return reader
 
 
@@ -115,7 +115,7 @@ def _read_json(path: str, table: Table) -> FileRows:
 def _read_delta(folder: str, table: Table) -> FileRows:
     delta = open_table(str(Path(folder).absolute()), storage_options=None)
     if delta is None:
-        raise UnreadableFile("the folder's Delta log describes no table")
+        raise UnreadableFileError("the folder's Delta log describes no table")
     return without_odd_columns(pl.scan_delta(delta).collect(), table)
 
 

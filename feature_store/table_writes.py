@@ -141,8 +141,11 @@ def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
     nulls = pl.Series([None] * newest.height, dtype=pl.Null)
     differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
+    # Asked once: the names of a frame are made anew each time, which takes long if there are thousands.
+    new_names = set(newest.columns)
+    old_names = set(old.columns)
     for name in newest.columns[1:]:
-        old_cells = old[name] if name in old.columns else nulls
+        old_cells = old[name] if name in old_names else nulls
         differs.append(newest[name].ne_missing(old_cells))
-    rows = newest.with_columns(old[name] for name in old.columns if name not in newest.columns)
+    rows = newest.with_columns(old[name] for name in old.columns if name not in new_names)
     return rows.filter(pl.select(pl.any_horizontal(differs)).to_series())

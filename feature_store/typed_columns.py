@@ -49,9 +49,13 @@ def _stays_text(name: str, table: Table) -> bool:
 
 def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], has_decimal_commas: bool) -> pl.Series:
     n_cells = len(column) - column.null_count()
-    sample = column.head(_SAMPLE).drop_nulls()
-    if n_cells == 0 or (len(sample) and not _could_be_values(sample, has_decimal_commas)):
+    if n_cells == 0:
         return column
+    if len(column) > _SAMPLE:
+        # Most columns of text are long and show at once that they are no numbers.
+        sample = column.head(_SAMPLE).drop_nulls()
+        if len(sample) and not _could_be_values(sample, has_decimal_commas):
+            return column
     plain = column.str.strip_chars()
     if has_decimal_commas and plain.drop_nulls().str.contains(_DECIMAL_COMMA).all():
         plain = plain.str.replace(",", ".", literal=True)

@@ -145,7 +145,7 @@ def _joint(schema: pa.Schema, other: pa.Schema, name: str, other_name: str) -> p
     try:
         return pa.unify_schemas([schema, other])
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        differs = [field for field in schema if not _can_join(field, other.field(field.name))][0]
+        differs = next(field for field in schema if not _can_join(field, other.field(field.name)))
         kinds = f"{differs.type} in {name} and {other.field(differs.name).type} in {other_name}"
         expected = f"the same types in all files, got {differs.name} as {kinds}"
         raise _refusal(expected, "Write all files with the same columns and types.") from error

@@ -61,6 +61,12 @@ def test_a_record_over_lines_with_too_many_fields_is_bad_as_a_whole() -> None:
     assert found.cells == [["i2", "x", "6"]]
 
 
+def test_a_quote_that_swallowed_rows_and_fits_no_record_costs_its_own_line_only() -> None:
+    found = records('i1,"foo,5\ni2,bar,6\ni3,x",7,8,9')
+    assert [row[0] for row in found.cells] == ["i2"]
+    assert [line.number for line in found.bad] == [2, 4]
+
+
 def test_empty_lines_are_passed_over_and_empty_surplus_fields_left_out() -> None:
     found = records("a,b,c\n\n\r\nd,e,f,,\n")
     assert found.cells == [["a", "b", "c"], ["d", "e", "f"]]

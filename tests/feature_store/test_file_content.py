@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from feature_store.file_content import UnreadableFile, as_text, looks_like, read_bytes
+from feature_store.file_content import UnreadableFileError, as_text, looks_like, read_bytes
 
 TEXT = b"user_id,title\n1,a\n"
 
@@ -33,10 +33,10 @@ def test_compressed_text_is_read_and_a_cut_one_refused(
     path.write_bytes(compress(TEXT))
     assert read_bytes(str(path)) == TEXT
     path.write_bytes(compress(TEXT * 100)[:-5])
-    with pytest.raises(UnreadableFile, match="cannot be decompressed"):
+    with pytest.raises(UnreadableFileError, match="cannot be decompressed"):
         read_bytes(str(path))
     path.write_bytes(TEXT)
-    with pytest.raises(UnreadableFile, match="cannot be decompressed"):
+    with pytest.raises(UnreadableFileError, match="cannot be decompressed"):
         read_bytes(str(path))
 
 
@@ -53,7 +53,7 @@ def test_compressed_text_is_read_and_a_cut_one_refused(
 )
 def test_content_is_recognised_by_how_it_begins(begin: bytes, kind: str) -> None:
     assert kind in looks_like(begin)
-    with pytest.raises(UnreadableFile, match="it looks like"):
+    with pytest.raises(UnreadableFileError, match="it looks like"):
         as_text(begin)
 
 
@@ -65,8 +65,8 @@ def test_a_byte_order_mark_is_no_part_of_the_text(encoding: str) -> None:
 
 
 def test_western_text_that_is_not_utf_8_is_read_and_told() -> None:
-    text = as_text("id,name\n1,Café “crème” – 5€\n2,plain\n".encode("cp1252"))
-    assert text.lines.decode() == "id,name\n1,Café “crème” – 5€\n2,plain\n"
+    text = as_text("id,name\n1,Café “crème” … 5€\n2,plain\n".encode("cp1252"))
+    assert text.lines.decode() == "id,name\n1,Café “crème” … 5€\n2,plain\n"
     assert text.bad_lines == {}
     (warning,) = text.warnings
     assert "not UTF-8 (line 2, byte 6 (0xe9))" in warning
@@ -85,5 +85,5 @@ def test_a_broken_line_among_utf_8_is_bad_and_the_others_stay() -> None:
     ("words", "encoding"), [("Молоко", "cp1251"), ("テスト", "shift_jis"), ("测试商品", "gbk"), ("γάλα", "cp1253")]
 )
 def test_text_in_another_encoding_is_refused_rather_than_garbled(words: str, encoding: str) -> None:
-    with pytest.raises(UnreadableFile, match=r"neither UTF-8 \(line 2, byte 3"):
+    with pytest.raises(UnreadableFileError, match=r"neither UTF-8 \(line 2, byte 3"):
         as_text(f"id,name\n1,{words}\n".encode(encoding))

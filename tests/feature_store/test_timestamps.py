@@ -149,3 +149,21 @@ def test_iso_text_of_a_time_is_in_utc() -> None:
     assert iso_time(0) == "1970-01-01T00:00:00+00:00"
     assert iso_time(-1) == "1969-12-31T23:59:59.999999+00:00"
     assert iso_time(NOON_EPOCH_S * 1_000_000) == NOON.isoformat()
+
+
+def test_epoch_numbers_in_text_are_times_and_a_cell_among_them_that_is_none_is_a_fault() -> None:
+    times, faults = parse_timestamps(pl.Series("timestamp", ["1600000000", " 1600000001", "N/A", None]))
+    assert times.to_list() == parsed([1_600_000_000, 1_600_000_001, None, None])
+    assert faults[0].rows is not None
+    assert faults[0].rows.to_list() == [False, False, True, False]
+
+
+def test_nanoseconds_in_text_stay_exact_and_fractions_are_kept() -> None:
+    assert parsed(["1600000000123456789"]) == parsed([1_600_000_000_123_456_789])
+    assert parsed(["1600000000.25", "1.6e9"]) == parsed([1_600_000_000.25, 1.6e9])
+
+
+def test_iso_times_among_more_epoch_numbers_in_text_are_times_too() -> None:
+    times = parsed(["1600000000", "1600000001", "2024-02-29"])
+    assert times[2] == parsed(["2024-02-29"])[0]
+    assert None not in times

@@ -28,6 +28,7 @@ import polars as pl
 from debian_model import trained_model
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.file_digest import file_digest
+from feature_store.file_rows import FileRows
 from feature_store.table_files import read_table
 from recmem.serving.manifest import FILES, MANIFEST, checksum
 from recmem.serving.model import Model
@@ -209,12 +210,13 @@ def _tampered(rng: random.Random, place: Path, tables: Path) -> str:
 # How
 
 
-def _append(store: Store, table: str, frame: pl.DataFrame) -> str:
+def _append(store: Store, table: str, frame: pl.DataFrame | FileRows) -> str:
     appended_to = {each.name: each for each in (ITEMS, EVENTS, IMPRESSIONS)}[table]
     n_before, n_refused = store.read(appended_to).height, store.rejected().height
     receipt = store.append(appended_to, frame)
     n_after = store.read(appended_to).height
-    if receipt.n_in != receipt.n_new + receipt.n_duplicate + receipt.n_rejected or receipt.n_in != frame.height:
+    n_given = frame.n_rows if isinstance(frame, FileRows) else frame.height
+    if receipt.n_in != receipt.n_new + receipt.n_duplicate + receipt.n_rejected or receipt.n_in != n_given:
         return f"fault\t{table}: rows do not add up: {receipt}"
     if not n_before <= n_after <= n_before + receipt.n_new or (
         table != "items" and n_after != n_before + receipt.n_new

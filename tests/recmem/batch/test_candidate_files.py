@@ -80,3 +80,27 @@ def test_tables_of_a_grouped_file_never_cut_a_query(tmp_path: Path, rows: int, n
     owners = [set(table["user_id"].to_pylist()) for table in tables]
     assert sum(map(len, owners)) == 4
     assert len(tables) == n_tables
+
+
+def test_files_whose_columns_come_in_another_order_or_are_all_null_are_one(tmp_path: Path) -> None:
+    candidates(3).with_columns(note=pl.lit("x")).write_parquet(tmp_path / "a.parquet")
+    candidates(2).with_columns(note=None).select("note", "item_id", "user_id").write_parquet(tmp_path / "b.parquet")
+    (tmp_path / "._a.parquet").write_bytes(b"resource fork")
+    table = CandidateFiles.open(tmp_path).table()
+    assert table.column_names == ["user_id", "item_id", "note"]
+    assert table["user_id"].to_pylist() == ["u0", "u1", "u2", "u0", "u1"]
+    assert table["note"].to_pylist() == ["x", "x", "x", None, None]
+
+
+def test_a_clash_of_types_names_the_column_and_both_files(tmp_path: Path) -> None:
+    candidates(3).write_parquet(tmp_path / "a.parquet")
+    candidates(2).with_columns(pl.col("item_id").cast(pl.String)).write_parquet(tmp_path / "b.parquet")
+    with pytest.raises(DataError, match=r"got item_id as int64 in a\.parquet and large_string in b\.parquet"):
+        CandidateFiles.open(tmp_path)
+
+
+def test_a_column_that_scoring_reads_and_polars_cannot_hold_is_refused_by_its_name(tmp_path: Path) -> None:
+    odd = pa.array([[("a", 1)]], pa.map_(pa.string(), pa.int64()))
+    pq.write_table(pa.table({"user_id": ["u"], "item_id": odd}), tmp_path / "c.parquet")
+    with pytest.raises(DataError, match=r"candidates\.item_id: expected text, numbers or times, got a column of map"):
+        CandidateFiles.open(tmp_path / "c.parquet")

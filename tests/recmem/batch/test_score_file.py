@@ -6,12 +6,14 @@ import errno
 import subprocess
 import sys
 from contextlib import nullcontext
+from decimal import Decimal
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
@@ -324,3 +326,53 @@ def test_memory_holds_a_chunk_and_not_the_file(tmp_path: Path, grouped: bool) ->
     peak_mib = float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     # The whole table at once takes 3.6 times its content: it is there as Arrow, as polars, and with its scores.
     assert peak_mib < 1.8 * n_rows * note_bytes / 2**20
+
+
+def odd_columns(n_rows: int) -> dict[str, pa.Array]:
+    """Columns that polars cannot hold, or would change."""
+    rows = range(n_rows)
+    return {
+        "half_hour": pa.array([row * 10**6 for row in rows], pa.timestamp("us", "+05:30")),
+        "decimal": pa.array([Decimal(row) / 4 for row in rows], pa.decimal256(60, 2)),
+        "map": pa.array([[("a", row)] for row in rows], pa.map_(pa.string(), pa.int64())),
+        "category": pa.array([f"c{row % 2}" for row in rows]).dictionary_encode(),
+        "length": pa.array(rows, pa.duration("s")),
+        "nested": pa.array([[{"a": [row]}] for row in rows]),
+        "bytes": pa.array([b"ab"] * n_rows, pa.binary(2)),
+        "large": pa.array(["x"] * n_rows, pa.large_string()),
+    }
+
+
+@pytest.mark.parametrize("chunk_rows", [7, 1_000])
+@pytest.mark.parametrize("is_grouped", [True, False])
+def test_columns_that_are_only_passed_on_come_out_as_they_were(
+    tmp_path: Path, chunk_rows: int, is_grouped: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    users = [f"u{row // 5 if is_grouped else row % 20}" for row in range(100)]
+    table = pa.table({"user_id": users, "item_id": pa.array(range(100)), **odd_columns(100)})
+    pq.write_table(table, tmp_path / "c.parquet", row_group_size=30)
+    given = pq.read_table(tmp_path / "c.parquet")
+    score_file(CandidateFiles.open(tmp_path / "c.parquet"), tmp_path / "o.parquet", by_query, chunk_rows=chunk_rows)
+    scores = pq.read_table(tmp_path / "o.parquet")
+    assert scores.select(table.column_names).schema.equals(given.schema)
+    for name in table.column_names:
+        assert scores[name].to_pylist() == given[name].to_pylist(), name
+    wanted = by_query(pl.DataFrame({"user_id": users, "item_id": range(100)}))
+    assert scores["score"].to_pylist() == wanted["score"].to_list()
+    assert capfd.readouterr().err == ""
+
+
+def test_a_query_is_told_by_a_time_with_an_offset(tmp_path: Path) -> None:
+    times = pa.array([0, 10**6] * 50, pa.timestamp("us", "-03:00"))
+    table = pa.table({"user_id": ["u"] * 100, "item_id": pa.array(range(100)), "timestamp": times})
+    pq.write_table(table, tmp_path / "c.parquet")
+    score_file(CandidateFiles.open(tmp_path / "c.parquet"), tmp_path / "o.parquet", by_query, chunk_rows=7)
+    frame = pl.DataFrame({"user_id": ["u"] * 100, "item_id": range(100), "timestamp": [0, 1] * 50})
+    assert pq.read_table(tmp_path / "o.parquet")["score"].to_pylist() == by_query(frame)["score"].to_list()
+
+
+def test_a_column_that_scoring_adds_may_not_be_there_in_a_type_that_is_only_passed_on(tmp_path: Path) -> None:
+    table = pa.table({"user_id": ["u"], "item_id": [1], "score": odd_columns(1)["map"]})
+    pq.write_table(table, tmp_path / "c.parquet")
+    with pytest.raises(DataError, match=r"candidates\.score: expected no column of this name, which scoring adds"):
+        score_file(CandidateFiles.open(tmp_path / "c.parquet"), tmp_path / "o.parquet", by_query)

@@ -63,3 +63,20 @@ def test_ingest_adds_nothing_where_one_of_the_files_cannot_be_read(tmp_path: Pat
     assert outcome.code == REFUSED
     assert "events.path: expected" in outcome.err
     assert not (tmp_path / "store").exists()
+
+
+def test_a_bad_cell_and_a_broken_line_of_a_csv_cost_only_themselves_and_are_told_with_their_lines(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "events.csv"
+    good = "".join(f"u{n},i{n},{1_600_000_000 + n}\n" for n in range(20))
+    path.write_text(f"user_id,item_id,timestamp\n{good}u99,i1,N/A\nu98,i1\n")
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
+    assert outcome.code == DONE
+    assert "events: 20 new, 0 duplicate, 2 rejected of 22 rows" in outcome.out
+    assert "got text that is not an ISO time (first in line 22)" in outcome.out
+    assert "1 x line: expected 3 fields, got 2 (first in line 23)" in outcome.out
+    shown = Outcome("rejected", "--store", tmp_path / "store")
+    assert "line 22" in shown.out
+    assert "line 23" in shown.out
+    assert "u98,i1" in shown.out
