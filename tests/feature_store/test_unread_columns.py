@@ -55,9 +55,7 @@ def test_a_required_column_of_nearly_the_right_name_is_named_in_the_refusal(name
     frame = events().rename({"user_id": name})
     with pytest.raises(DataError, match=rf"events\.user_id: expected the column, got .*Rename '{name}' to 'user_id'\."):
         check_table(frame, EVENTS)
-    with pytest.raises(
-        DataError, match=rf"candidates\.user_id: expected the column, got .*Rename '{name}' to"
-    ):
+    with pytest.raises(DataError, match=rf"candidates\.user_id: expected the column, got .*Rename '{name}' to"):
         check_candidates(frame, ())
 
 
