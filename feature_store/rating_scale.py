@@ -39,9 +39,10 @@ def check_positives(events: pl.DataFrame, signals: SignalConfig) -> None:
         kinds = ", ".join(repr(kind) for kind in events["event"].drop_nulls().unique().sort().head(_MAX_NAMED))
         remedy = f"Negative are {', '.join(signals.negative_events)}: rename what is positive."
         raise DataError(f"events.event: expected positive events, got only {kinds}. {remedy}")
+    lowest, highest = _range(values)
     raise DataError(
         f"events.value: expected positive events, got none: {len(values):,} ratings lie between "
-        f"{values.min():g} and {values.max():g}, and positive are those from {signals.positive_from:g} on. "
+        f"{lowest:g} and {highest:g}, and positive are those from {signals.positive_from:g} on. "
         f"{_suggestion(values)}"
     )
 

@@ -20,7 +20,7 @@ from feature_store.rating_scale import rating_warnings
 from feature_store.signals import SignalConfig
 from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from feature_store.unread_columns import unread_columns
+from feature_store.unread_columns import remedy_for_missing, unread_columns
 
 _FORBIDDEN_IN_NAMES = "`"
 """Delta's merge cannot quote a column name that contains it."""
@@ -209,7 +209,7 @@ def _valid_rows(rows: pl.DataFrame, problems: list[ColumnProblem]) -> pl.DataFra
 def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:
     got = f"only {_some(frame.columns)}" if frame.columns else "no columns"
     problems = [
-        ColumnProblem(column.name, "the column", got, "Add it, or rename the column that holds it.")
+        ColumnProblem(column.name, "the column", got, remedy_for_missing(column.name, frame.columns))
         for column in table.columns
         if column.required and column.name not in frame.columns
     ]

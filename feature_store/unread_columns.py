@@ -40,6 +40,12 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     return warnings
 
 
+def remedy_for_missing(name: str, given: Sequence[str]) -> str:
+    """What to do where the column of this name is not among the given ones: perhaps it is written otherwise there."""
+    near = next((other for other in given if _bare(other) == _bare(name)), None)
+    return "Add it, or rename the column that holds it." if near is None else f"Rename {near!r} to {name!r}."
+
+
 def _rating(name: str, given: Sequence[str]) -> str:
     if "value" in given:
         return f"{name!r} is not read: ratings are read from `value`. Put the ratings there if {name!r} holds them."

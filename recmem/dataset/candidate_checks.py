@@ -7,6 +7,7 @@ import polars as pl
 from feature_store import DataError
 from feature_store.data_errors import ColumnProblem, describe, refused_column
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.unread_columns import remedy_for_missing
 
 TABLE = "candidates"
 CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "history")
@@ -39,7 +40,7 @@ def _id_column_faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     for name in ("user_id", "item_id"):
         if name not in frame.columns:
             got = f"none among {', '.join(frame.columns)}" if frame.columns else "none"
-            faults.append(ColumnProblem(name, "the column", got, "Add it, or rename the column that holds it."))
+            faults.append(ColumnProblem(name, "the column", got, remedy_for_missing(name, frame.columns)))
             continue
         ids = frame[name]
         type_faults = _id_type_faults(ids)

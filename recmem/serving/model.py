@@ -342,7 +342,7 @@ def _warn_of_number_times(candidates: pl.DataFrame) -> None:
 
 def _warn_of_clock(dataset: Dataset) -> None:
     """Logs that some dates of the loaded tables were not taken for now."""
-    n_ahead = dataset.reads.n_changes(END_OF_TIME) - dataset.reads.n_changes(dataset.clock)
+    n_ahead = dataset.tables.n_changes(END_OF_TIME) - dataset.tables.n_changes(dataset.clock)
     if n_ahead:
         now = iso_time(dataset.clock)
         _LOG.warning(

@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from debian_model import model_of, sample
-from feature_store import EVENTS, IMPRESSIONS, ITEMS
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
 from feature_store.schema import check_table
 from feature_store.unread_columns import unread_columns
+from recmem.dataset.candidate_checks import check_candidates
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
 
@@ -47,6 +48,15 @@ def test_a_rating_beside_the_columns_that_are_read_is_told_otherwise() -> None:
 def test_a_name_that_is_nearly_right_is_told(name: str, meant: str) -> None:
     (warning,) = check_table(events(**{name: [None]}), EVENTS).warnings
     assert warning == f"{name!r} is not read: the column is called {meant!r}. Rename it to be read."
+
+
+@pytest.mark.parametrize("name", [" user_id", "User_ID", "userId", "user id"])
+def test_a_required_column_of_nearly_the_right_name_is_named_in_the_refusal(name: str) -> None:
+    frame = events().rename({"user_id": name})
+    with pytest.raises(DataError, match=rf"events\.user_id: expected the column, got .*Rename '{name}' to 'user_id'\."):
+        check_table(frame, EVENTS)
+    with pytest.raises(DataError, match=rf"candidates\.user_id: expected the column, got .*Rename '{name}' to"):
+        check_candidates(frame, ())
 
 
 def test_other_columns_are_named_once_in_one_sentence() -> None:

@@ -15,6 +15,11 @@ def test_a_time_is_read_as_iso_8601_or_epoch_seconds(text: str) -> None:
     assert parse_time(text, option="--timestamp") == datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
+@pytest.mark.parametrize("text", ["20260131", "202601310000", "20260131000000"])
+def test_a_date_in_digits_is_that_date_and_not_a_second_of_1970(text: str) -> None:
+    assert parse_time(text, option="--timestamp") == datetime(2026, 1, 31, tzinfo=UTC)
+
+
 def test_no_time_is_none() -> None:
     assert parse_time(None, option="--timestamp") is None
 

@@ -28,6 +28,6 @@ def test_only_counts_above_zero_become_sentences() -> None:
 
 
 def test_every_count_has_a_sentence_of_its_own() -> None:
-    sentences = list(UnmatchedRows(1, 2, 3, 4, 5).sentences())
-    assert [int(sentence.partition(" ")[0]) for sentence in sentences] == [1, 2, 3, 4, 5]
-    assert len({sentence.partition(": ")[2] for sentence in sentences}) == 5
+    sentences = list(UnmatchedRows(1, 2, 3, 4, 5, 6).sentences())
+    assert [int(sentence.partition(" ")[0]) for sentence in sentences] == [1, 2, 3, 4, 5, 6]
+    assert len({sentence.partition(": ")[2] for sentence in sentences}) == 6
