@@ -125,9 +125,12 @@ def _check_files(model: str | None, store: str | None, *, record: bool) -> None:
     from recmem.audit.store_files import check_files
     from recmem.serving.bundle import read_config
     from recmem.serving.model_store import open_store
-    from recmem.serving.registry import bundle_folder
+    from recmem.serving.registry import bundle_at
 
-    trained = None if model is None or store is not None else read_config(bundle_folder(model)).store
+    trained = None
+    if model is not None and store is None:
+        with bundle_at(model) as folder:
+            trained = read_config(folder).store
     opened = open_store(store, trained=trained)
     if opened is None:
         raise UsageError("--store: expected the store whose files to check, got none. Give --store or --model.")

@@ -202,7 +202,7 @@ def test_one_unreadable_model_is_named_and_the_others_are_looked_at(
         return trained
 
     monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
-    monkeypatch.setattr(forgetting_module, "bundle_folder", lambda uri: uri)
+    monkeypatch.setattr(forgetting_module, "bundle_at", nullcontext)
     monkeypatch.setattr(forgetting_module, "read_config", config_of)
     receipt = forget_user(store, a_user())
     assert receipt.models == ("odd version 1, perhaps (it cannot be read: 'encoder')", "recmem version 1")
