@@ -87,10 +87,10 @@ def _let_csv_hold_any_type() -> None:
     if getattr(plain, "holds_any_type", False):
         return
 
-    def pandas_types(schema: Schema) -> list[np.dtype[Any]]:
-        if schema.is_tensor_spec():
-            return plain(schema)
-        return [spec.type.to_pandas() if isinstance(spec.type, DataType) else np.dtype(object) for spec in schema]
+    def pandas_types(self: Schema) -> list[np.dtype[Any]]:
+        if self.is_tensor_spec():
+            return plain(self)
+        return [spec.type.to_pandas() if isinstance(spec.type, DataType) else np.dtype(object) for spec in self]
 
     pandas_types.holds_any_type = True  # type: ignore[attr-defined]
     Schema.pandas_types = pandas_types  # type: ignore[method-assign]

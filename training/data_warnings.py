@@ -67,7 +67,7 @@ def _number_problem(column: pl.Series) -> str:
         )
     if given.n_unique() < 2:
         return "all values are missing or equal, so the ranker learns nothing from it. Leave it out."
-    if float(given.max() - given.min()) < SMALLEST_SPREAD:  # type: ignore[operator]  # numbers, as there are some
+    if np.ptp(given.to_numpy()) < SMALLEST_SPREAD:
         return f"its values differ by less than {SMALLEST_SPREAD:g} and count as equal. Scale the column."
     n_lost = given.n_unique() - given.cast(pl.Float32).n_unique()
     if n_lost > LOST_SHARE * given.n_unique():

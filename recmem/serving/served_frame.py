@@ -14,7 +14,7 @@ from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 _IDS = ("user_id", "item_id")
 
 
-class ServedFrame(pd.DataFrame):
+class ServedFrame(pd.DataFrame):  # type: ignore[misc]  # pandas has no types
     """A pandas frame whose records hold None for a missing or infinite cell: a server writes them as JSON.
 
     JSON has no NaN, and MLflow would write that word. The columns stay as they are, so numbers stay numbers in Python.

@@ -81,8 +81,17 @@ def item_text(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.S
 def _part(name: str) -> pl.Expr:
     """The column's part of the text; null if the value is empty."""
     import polars as pl
+    from polars import selectors
 
-    value = pl.col(name).cast(pl.String).str.replace_all(r"\s+", " ").str.strip_chars().str.strip_chars_end(" .。")
+    # Not `pl.col`, which takes a name such as "*" or "^a.*$" for a pattern.
+    value = (
+        selectors.by_name(name)
+        .as_expr()
+        .cast(pl.String)
+        .str.replace_all(r"\s+", " ")
+        .str.strip_chars()
+        .str.strip_chars_end(" .。")
+    )
     label = "" if name in PLAIN_COLUMNS else f"{name.replace('_', ' ')}: "
     return pl.when(value != "").then(pl.lit(label) + value)
 

@@ -27,6 +27,7 @@ from training.report.content import MOST_IMPORTANT, most_important
 from training.report.labels import ROW_LABELS, metric_label, row_label, slice_label
 
 _WIDTH_IN = 7.4
+_LONGEST_NAME = 40
 _ROW_IN = 0.3
 """Height of a bar or an interval."""
 _COLOUR_OF_ROW = {WITH_MATCH: MATCH, WITHOUT_MATCH: WITHOUT}
@@ -83,7 +84,7 @@ def importance_figure(
         axes = figure.subplots()
         bar_chart(
             axes,
-            list(shares),
+            [_shortened(name) for name in shares],
             list(shares.values()),
             [MATCH if name in match_features else BAR for name in shares],
             [f"{share:.1%}" for share in shares.values()],
@@ -122,6 +123,14 @@ def staleness_figure(found: StalenessCost) -> Figure:
         # The panels share their axis, so that it spans the widest of them.
         panels[0].set_xlim(*forest_limits([(cost.difference, cost.ci95) for cost in found.costs]))
     return figure
+
+
+def _shortened(name: str) -> str:
+    """A feature's name with its middle left out, if it would leave no room for the bars: columns have any name."""
+    if len(name) <= _LONGEST_NAME:
+        return name
+    half = _LONGEST_NAME // 2
+    return f"{name[:half]}…{name[-half:]}"
 
 
 def _zero_if_undefined(value: float) -> float:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.addresses import redact, without_secrets
@@ -122,6 +123,12 @@ def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
     frame = store.read(table, version=version)
     source = DeltaDatasetSource(path=f"{without_secrets(store.path)}/{table.name}", delta_table_version=version)
     described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
+    n_columns = frame.width
+    while len(described["schema"]) > MAX_DATASET_SCHEMA_SIZE:
+        # MLflow refuses longer ones: the first columns then stand for all of them.
+        n_columns //= 2
+        first = frame[:, :n_columns]
+        described["schema"] = from_polars(first, source=source, name=table.name, digest=digest).to_dict()["schema"]
     return Dataset(**described)
 
 

@@ -27,6 +27,11 @@ def test_empty_null_and_blank_parts_are_left_out() -> None:
     assert item_text(frame).to_list() == ["Ink", "Black", "brand: HP", ""]
 
 
+def test_a_column_named_like_a_pattern_is_read_alone() -> None:
+    frame = pl.DataFrame({"title": ["Ink"], "*": ["star"], "^.*$": ["all"]})
+    assert item_text(frame).to_list() == ["Ink. *: star. ^.*$: all"]
+
+
 def test_white_space_is_collapsed_and_full_stops_are_not_doubled() -> None:
     frame = pl.DataFrame({"title": ["  Two\n\nlines ... "], "description": ["墨盒。"], "brand": ["Who? "]})
     assert item_text(frame).to_list() == ["Two lines. 墨盒. brand: Who?"]

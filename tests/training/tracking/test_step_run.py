@@ -76,6 +76,20 @@ def test_figure_and_files_are_artifacts(client: MlflowClient, tmp_path: Path, na
     assert artifact(client, tracker.parent.run_id, "report.html") == b"<p>"
 
 
+def test_a_table_of_more_columns_than_mlflow_takes_is_logged_with_the_first_of_them(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    store = Store.create(tmp_path / "store")
+    columns = {f"{number:04}{'x' * 5000}": [1.5] for number in range(300)}
+    store.append_items(pl.DataFrame({"item_id": ["a"], "title": ["A"], **columns}))
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_dataset(str(tmp_path / "store"), store.versions(), store.digest())
+    (logged,) = client.get_run(tracker.parent.run_id).inputs.dataset_inputs
+    assert '"item_id"' in logged.dataset.schema
+    assert "0100xxx" in logged.dataset.schema
+    assert "0299xxx" not in logged.dataset.schema
+
+
 def test_data_is_logged_with_version_rows_and_digest(client: MlflowClient, tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     store.append_items(pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]}))
