@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 import polars as pl
 
@@ -228,8 +228,11 @@ def _by_prefixes(sample: pl.Series, known: pl.Series, kind: str, *, drop_zeros: 
     if share < _CLEAR:
         return 0.0, Difference()
     chosen = pairs.filter(head=head, known_head=known_head).sort(pl.col("id").str.len_chars(), "id")
-    names = turned(pl.Series([head, known_head])).to_list()
-    cause = " in place of ".join(f"the {kind} {name!r}" if name else f"no {kind}" for name in names)
+    affix, known_affix = turned(pl.Series([head, known_head])).to_list()
+    if not affix:
+        cause = f"the {kind} {known_affix!r}, which the unmatched ids lack"
+    else:
+        cause = f"the {kind} {affix!r}" + (f" where the known ids have {known_affix!r}" if known_affix else "")
     return share, Difference(cause, tuple(chosen["id"]), tuple(chosen["known"]))
 
 
@@ -239,7 +242,8 @@ def _cuts(ids: pl.Series) -> list[str]:
     A cut within a number would explain anything: 30 to 39 are no 0 to 9 with a prefix.
     """
     first, last = str(ids.min()), str(ids.max())
-    shared = os.path.commonprefix([first, last])[:_MAX_AFFIX_CHARS]
+    pairs = zip(first, last, strict=False)
+    shared = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[:_MAX_AFFIX_CHARS]
     ends = [end for end in range(1, len(shared) + 1) if end < len(first) and _kind(first[end - 1]) != _kind(first[end])]
     after_shared = [shared] if len(shared) < len(first) and not shared[-1:].isdigit() else []
     return list(dict.fromkeys(["", *(shared[:end] for end in ends), *after_shared]))
@@ -264,5 +268,6 @@ def _by_length(sample: pl.Series, known: pl.Series) -> Found:
     if limit < known_longest:
         # Only what stands for one known id; a short text begins many.
         right = right.filter(pl.col("key").is_unique())
-    found = _joined(sample, left.filter(pl.col("key").str.len_chars() == limit), right, f"{side} are cut off after {limit} characters")
+    whole = left.filter(pl.col("key").str.len_chars() == limit)
+    found = _joined(sample, whole, right, f"{side} are cut off after {limit} characters")
     return found if found[0] >= _CLEAR else (0.0, Difference())

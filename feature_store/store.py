@@ -21,7 +21,7 @@ from feature_store._delta import (
     until_committed,
 )
 from feature_store.data_errors import DataError
-from feature_store.receipts import Forgotten, Receipt
+from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.table_writes import (
@@ -112,6 +112,7 @@ class Store:
             version=change.version if change else None,
             reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
             warnings=checked.warnings,
+            examples=examples_of(checked),
         )
 
     def append_items(self, frame: pl.DataFrame) -> Receipt:
@@ -136,9 +137,12 @@ class Store:
         """Adds the shown items that are not stored yet, identified by `impression_id` and `item_id`; the first wins."""
         return self.append(IMPRESSIONS, frame)
 
-    def check(self, table: Table, frame: pl.DataFrame) -> Checked:
-        """Validates a frame as `append` would, without writing: the valid rows, and what is wrong with the others."""
-        return check_table(frame, table, stored=self._decided_dtypes(table))
+    def check(self, table: Table, frame: pl.DataFrame, *, decided: Mapping[str, pl.DataType] | None = None) -> Checked:
+        """Validates a frame as `append` would, without writing: the valid rows, and what is wrong with the others.
+
+        `decided` gives the dtypes of ids that other tables will have decided by then.
+        """
+        return check_table(frame, table, stored={**(decided or {}), **self._decided_dtypes(table)})
 
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows of a table, by default of its newest version, in no particular order; empty if there is no table.
@@ -200,8 +204,7 @@ class Store:
 
     def digest(self) -> str:
         """16 hex digits that change with every commit and differ between stores."""
-        state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(self._tables().items())]
-        return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
+        return digest_of(self._tables())
 
     def __repr__(self) -> str:
         return f"Store({self.path!r})"
@@ -268,6 +271,12 @@ class Store:
                 return write(delta)
 
         return until_committed(attempt)
+
+
+def digest_of(tables: Mapping[str, DeltaTable]) -> str:
+    """A store's digest, of its tables as they were opened."""
+    state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(tables.items())]
+    return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
 
 
 def _check_version(table: Table, version: int | None, delta: DeltaTable | None) -> None:

@@ -73,7 +73,7 @@ class UnmatchedIds:
         return count + known
 
     def cause_sentence(self) -> str:
-        """". Likely cause: leading zeros ('12' stands for '0012')"; just a full stop if no cause was found."""
+        """ ". Likely cause: leading zeros ('12' stands for '0012')"; just a full stop if no cause was found."""
         if not self.cause:
             return "."
         pair = f" ({self.examples[0]} stands for {self.known_examples[0]})" if self.is_alike else ""
@@ -151,7 +151,8 @@ def n_items_without_events(items: pl.DataFrame, events: pl.DataFrame) -> int:
 def _refusal(unmatched: UnmatchedIds) -> str:
     got = f"none of them in {unmatched.n_rows:,} rows ({unmatched.ids()})"
     remedy = "Write the ids in the same way in both tables, and check that both are of the same catalogue."
-    return f"{unmatched.column}: expected ids of {unmatched.known_column}, got {got}{unmatched.cause_sentence()} {remedy}"
+    expected = f"ids of {unmatched.known_column}"
+    return f"{unmatched.column}: expected {expected}, got {got}{unmatched.cause_sentence()} {remedy}"
 
 
 def _difference(
@@ -160,14 +161,21 @@ def _difference(
     """How the sampled ids differ from the known ones; first whether columns were confused, then how ids are written."""
     table, _, name = column.partition(".")
     for other, cells in others.items():
+        other_table, _, other_name = other.partition(".")
         if other in (column, known_column):
             continue
-        ids = _spread(cells.drop_nulls().unique().cast(pl.String), N_SAMPLED) if other.startswith(f"{table}.") else None
-        if ids is not None and len(ids) and ids.is_in(known.implode()).mean() >= _MOST:  # type: ignore[operator]
-            return Difference(f"{other} holds the ids of {known_column}: {name} and {other.partition('.')[2]} look swapped")
-        if ids is None and sample.is_in(cells.cast(pl.String).implode()).mean() >= _MOST:  # type: ignore[operator]
-            return Difference(f"they are values of the column {other}, not of {known_column}")
+        if other_table != table:
+            if _share_in(sample, cells) >= _MOST:
+                return Difference(f"they are values of the column {other}, not of {known_column}")
+        elif _share_in(_spread(cells.drop_nulls().unique().cast(pl.String), N_SAMPLED), known) >= _MOST:
+            return Difference(f"{other} holds the ids of {known_column}: {name} and {other_name} look swapped")
     return likely_difference(sample, known)
+
+
+def _share_in(ids: pl.Series, cells: pl.Series) -> float:
+    """Which share of the ids is among the cells; 0 without any."""
+    found = ids.to_frame("id").join(cells.cast(pl.String).alias("id").to_frame(), on="id", how="semi").height
+    return found / len(ids) if len(ids) else 0.0
 
 
 def _columns_of(frame: pl.DataFrame, table: str) -> dict[str, pl.Series]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from feature_store import DataError, EventLog, Store
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.point_in_time.counters import CounterConfig
+from feature_store.unmatched_ids import require_matches, unmatched_rows
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
@@ -27,6 +28,7 @@ from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankingData
+from training.positives import refuse_without_positives
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.splits import Split, split_times
 
@@ -69,6 +71,10 @@ def read_training_data(
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     impressions = store.impressions()
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
+    if not len(log):
+        require_matches(unmatched_rows(items, events, impressions))
+    elif not len(impressions) and not (log.signs > 0).any():
+        refuse_without_positives(events, config.signals)
     split = split_times(_query_times(log, impressions), config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
