@@ -62,6 +62,7 @@ soak: .venv/.installed-dev
 	$(SOAK) lost-drive --rounds 10 --preload
 	$(SOAK) concurrency --seconds 60
 	$(SOAK) fuzz --cases 10000
+	$(SOAK) ingest-during-training --rounds 20
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

@@ -18,9 +18,9 @@ UUIDS = [str(uuid.UUID(int=random.Random(n).getrandbits(128))) for n in NUMBERS]
 def difference(unmatched: list[str], known: list[str]) -> tuple[str, str, str]:
     """The cause, and the first pair."""
     found = likely_difference(pl.Series(unmatched), pl.Series(known))
-    return found.cause, *(
-        list(examples[:1])[0] if examples else "" for examples in (found.examples, found.known_examples)
-    )  # type: ignore[return-value]
+    example = found.examples[0] if found.examples else ""
+    known_example = found.known_examples[0] if found.known_examples else ""
+    return found.cause, example, known_example
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def difference(unmatched: list[str], known: list[str]) -> tuple[str, str, str]:
             [str(n * 10**11) for n in NUMBERS],
             "the way that numbers are written",
         ),
-        (["１２", "３"], ["12", "3"], "Unicode normal form or width of characters"),
+        (["\uff11\uff12", "\uff13"], ["12", "3"], "Unicode normal form or width of characters"),
         (
             [unicodedata.normalize("NFD", f"Größe {n}") for n in NUMBERS],
             [f"Größe {n}" for n in NUMBERS],

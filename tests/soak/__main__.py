@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from tests.soak import concurrency, full_disk, fuzz, kills, lost_drive
+from tests.soak import concurrency, full_disk, fuzz, ingest_during_training, kills, lost_drive
 
 parser = argparse.ArgumentParser(prog="python -m tests.soak")
 soaks = parser.add_subparsers(dest="soak", required=True)
@@ -24,6 +24,9 @@ sharing.add_argument("--seconds", type=float, default=60)
 fuzzing = soaks.add_parser("fuzz", description=fuzz.__doc__)
 fuzzing.add_argument("--cases", type=int, default=10_000)
 fuzzing.add_argument("--seed", type=int, default=0)
+ingesting = soaks.add_parser("ingest-during-training", description=ingest_during_training.__doc__)
+ingesting.add_argument("--rounds", type=int, default=20)
+ingesting.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -33,4 +36,6 @@ if options.soak == "lost-drive":
     sys.exit(lost_drive.main(options.rounds, options.seed, tuple(options.jobs), preload=options.preload))
 if options.soak == "fuzz":
     sys.exit(fuzz.main(options.cases, options.seed))
+if options.soak == "ingest-during-training":
+    sys.exit(ingest_during_training.main(options.rounds, options.seed))
 sys.exit(concurrency.main(options.seconds))

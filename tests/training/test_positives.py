@@ -16,8 +16,8 @@ def events(names: list[str | None], values: list[float | None]) -> pl.DataFrame:
 def test_ratings_below_the_threshold_are_told_with_thresholds_that_suit_them() -> None:
     with pytest.raises(
         DataError,
-        match=r"events\.value: expected ratings of at least 4 \(positive_from\), got 0 to 1 in 3 rows\. .* "
-        r"--positive-from 0\.75 --negative-to 0\.25",
+        match=r"events\.value: expected ratings of at least 4 \(positive_from\), got 0 to 1 in 3 rows\..* "
+        r"\(--positive-from 0\.75 --negative-to 0\.25\)\.",
     ):
         refuse_without_positives(events(["rating"] * 3 + ["skip"], [0.0, 0.5, 1.0, None]), SignalConfig())
 

@@ -40,8 +40,8 @@ def lost_rows(intake: Intake) -> list[str]:
             table = unmatched.column.partition(".")[0]
             advice = "" if unmatched.cause else " Check that both tables write item ids in the same way."
             sentences.append(
-                f"{unmatched.n_unmatched:,} {table} were not used: their items are not in the items table "
-                f"({unmatched.ids()}){unmatched.cause_sentence()}{advice}"
+                f"{unmatched.n_unmatched:,} {table} were not used: their items are not in the items table"
+                f"{unmatched.cause_sentence()}{advice}"
             )
     return sentences
 
