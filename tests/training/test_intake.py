@@ -17,7 +17,9 @@ def intake_of(folder: Path) -> Intake:
     events = small_training.events()
     nameless = events.head(2).with_columns(user_id=pl.lit(None, pl.String))
     foreign = events.head(3).with_columns(item_id=pl.lit("elsewhere"))
-    receipts = store.append_items(small_training.items()), store.append_events(pl.concat([events, nameless, foreign]))
+    alone = pl.DataFrame({"item_id": ["nobody-has-it"], "title": ["A library"], "section": ["sound"]})
+    items = pl.concat([small_training.items(), alone])
+    receipts = store.append_items(items), store.append_events(pl.concat([events, nameless, foreign]))
     return Intake.of(store, receipts)
 
 
@@ -33,9 +35,9 @@ def test_intake_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 
 def test_counts_are_metrics(tmp_path: Path) -> None:
     assert intake_of(tmp_path).metrics() == {
-        "items_without_events": 3,
-        "items_read": 21,
-        "items_new": 21,
+        "items_without_events": 1,
+        "items_read": 22,
+        "items_new": 22,
         "items_duplicate": 0,
         "items_rejected": 0,
         "items_warnings": 0,

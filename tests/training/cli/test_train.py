@@ -129,17 +129,17 @@ def test_events_of_items_that_the_items_table_lacks_are_reported(
     items, events = small_training.write_tables(tmp_path / "tables")
     known = pl.read_parquet(events)
     unknown = known.head(3).with_columns(item_id=pl.lit("not-in-items"))
-    nameless = known.head(40).with_columns(user_id=pl.lit(None, pl.String))
+    nameless = known.head(40).with_columns(user_id=pl.lit(""))
     pl.concat([known, unknown, nameless]).write_parquet(events)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
     assert outcome.code == DONE
     assert "3 events were not used: their items are not in the items table" in outcome.err
     assert "events: 183 new, 0 duplicate, 40 rejected of 223 rows" in outcome.out
-    assert "40 x user_id: expected an id, got null (user_id null in row 183)" in outcome.out
-    assert "40 of 223 rows of events were rejected and not used: user_id: expected an id, got null." in outcome.err
+    assert "40 x user_id: expected an id, got empty text (user_id '' in row 183)" in outcome.out
+    assert "40 of 223 rows of events were rejected and not used: user_id: expected an id, got empty text." in outcome.err
     assert "events.item_id: 3 of 183 rows (2%) are unmatched" in outcome.out
     report = (tmp_path / "run" / "report.html").read_text()
-    assert "user_id null in row 183" in report
+    assert "in row 183" in report
     again = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
     assert "by an earlier run; neither the tables nor the store have changed since" in again.out
     assert "40 rejected of 223 rows" in again.out
