@@ -63,7 +63,9 @@ def examples_of(checked: Checked) -> dict[str, str]:
     for reason, row in first.iter_rows():
         columns = [problem.column for problem in checked.problems if problem.rows is not None and problem.rows[row]]
         given = [name for name in dict.fromkeys(columns) if name in checked.frame.columns]
-        cells = [_cell(checked.frame, name, row) for name in given if not checked.frame[name].slice(row, 1).null_count()]
+        cells = [
+            _cell(checked.frame, name, row) for name in given if not checked.frame[name].slice(row, 1).null_count()
+        ]
         if cells:
             examples[reason] = f"{', '.join(cells)} in row {row}"
     return examples
@@ -73,3 +75,26 @@ def _cell(frame: pl.DataFrame, name: str, row: int) -> str:
     (value,) = with_python_times(frame.select(name).slice(row, 1)).row(0)
     text = repr(value)
     return f"{name} {text if len(text) <= _MAX_EXAMPLE_CHARS else text[:_MAX_EXAMPLE_CHARS] + '...'}"
+
+
+@dataclass(frozen=True)
+class Forgotten:
+    """Row counts of one `forget_user` or `forget_item`."""
+
+    column: str
+    """user_id or item_id."""
+    n_removed: dict[str, int]
+    """Rows removed per table, for the existing tables that have the column, and for `rejected`."""
+
+
+@dataclass(frozen=True)
+class ResubmitReceipt:
+    """Row counts of one resubmission: `n_in == n_accepted + n_still_bad`."""
+
+    n_in: int
+    n_accepted: int
+    """Rows that are now in their table, and no longer in `rejected`."""
+    n_still_bad: int
+    """Rows that were rejected again; `rejected` holds them as resubmitted, with their new reasons."""
+    receipts: tuple[Receipt, ...]
+    """One per group of rows that were appended together: same table, same cell types."""
