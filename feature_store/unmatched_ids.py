@@ -73,7 +73,7 @@ class UnmatchedIds:
         return count + known
 
     def cause_sentence(self) -> str:
-        """ ". Likely cause: leading zeros ('12' stands for '0012')"; just a full stop if no cause was found."""
+        """The end of a sentence, with the likely cause and a pair of ids; just a full stop if no cause was found."""
         if not self.cause:
             return "."
         pair = f" ({self.examples[0]} stands for {self.known_examples[0]})" if self.is_alike else ""
