@@ -66,6 +66,7 @@ soak: .venv/.installed-dev
 	$(SOAK) redis --rounds 100
 	$(SOAK) forgetting --rounds 96 --seconds 60
 	$(SOAK) bit-flips --flips 400
+	$(SOAK) ingest-during-training --rounds 20
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

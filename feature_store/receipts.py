@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from feature_store.python_cells import with_python_times
+from feature_store.schema import Checked
+
+_MAX_EXAMPLE_CHARS = 40
 
 
 @dataclass(frozen=True)
@@ -24,20 +31,52 @@ class Receipt:
     """Number of rows per reason of rejection."""
     warnings: tuple[str, ...] = ()
     """What was accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
-    lines: Mapping[str, int] = field(default_factory=dict)
-    """For rows of a file with lines: the first line of each reason."""
+    examples: dict[str, str] = field(default_factory=dict)
+    """Reason of rejection -> the cells of one row that was rejected for it: `timestamp 'soon' in line 4`."""
 
     def __str__(self) -> str:
         counts = (
             f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
         )
-        reasons = [f"  {n:,} x {reason}{self._where(reason)}" for reason, n in self.reasons.items()]
+        reasons = [f"  {self.reason_line(reason)}" for reason in self.reasons]
         warnings = [f"  Warning: {warning}" for warning in self.warnings]
         return "\n".join([f"{self.table}: {counts}", *reasons, *warnings])
 
-    def _where(self, reason: str) -> str:
-        line = self.lines.get(reason)
-        return "" if line is None else f" (first in line {line:,})"
+    def reason_line(self, reason: str) -> str:
+        """How many rows were rejected for a reason, with an example."""
+        example = f" ({self.examples[reason]})" if reason in self.examples else ""
+        return f"{self.reasons[reason]:,} x {reason}{example}"
+
+    @classmethod
+    def from_dict(cls, fields: dict[str, Any]) -> Receipt:
+        """The receipt whose `dataclasses.asdict` went through JSON."""
+        return cls(**fields | {"warnings": tuple(fields["warnings"])})
+
+
+def examples_of(checked: Checked, lines: pl.Series | None = None) -> dict[str, str]:
+    """For each reason of `checked.reasons()`, the bad cells of the first row with it, and where that row is.
+
+    `lines` are the rows' lines in their file; without them rows count from 0. A reason that is about missing cells
+    alone needs no cell.
+    """
+    first = checked.reasons().group_by("reason", maintain_order=True).agg(pl.col("row_number").first())
+    examples = {}
+    for reason, row in first.iter_rows():
+        columns = [problem.column for problem in checked.problems if problem.rows is not None and problem.rows[row]]
+        given = [name for name in dict.fromkeys(columns) if name in checked.frame.columns]
+        cells = [
+            _cell(checked.frame, name, row) for name in given if not checked.frame[name].slice(row, 1).null_count()
+        ]
+        place = f"in row {row:,}" if lines is None else f"in line {lines[row]:,}"
+        if cells or lines is not None:
+            examples[reason] = f"{', '.join(cells)} {place}".strip()
+    return examples
+
+
+def _cell(frame: pl.DataFrame, name: str, row: int) -> str:
+    (value,) = with_python_times(frame.select(name).slice(row, 1)).row(0)
+    text = repr(value)
+    return f"{name} {text if len(text) <= _MAX_EXAMPLE_CHARS else text[:_MAX_EXAMPLE_CHARS] + '...'}"
 
 
 @dataclass(frozen=True)

@@ -63,10 +63,10 @@ def with_unreadable(rejected: pl.DataFrame, unreadable: pl.DataFrame, table: Tab
     return pl.concat([rejected, lines])
 
 
-def first_lines(rejected: pl.DataFrame) -> dict[str, int]:
-    """The first line of each reason; reasons of rows without a line have none."""
-    first = rejected.drop_nulls("line").group_by("reason", maintain_order=True).agg(pl.col("line").min())
-    return dict(first.iter_rows())
+def first_lines(unreadable: pl.DataFrame) -> dict[str, str]:
+    """For each reason why lines could not be read, where the first of them is."""
+    first = unreadable.group_by("reason", maintain_order=True).agg(pl.col("line").min())
+    return {reason: f"in line {line:,}" for reason, line in first.iter_rows()}
 
 
 def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series:

@@ -31,7 +31,7 @@ from feature_store.erasure import refuse_links, refuse_stray_commit
 from feature_store.file_rows import FileRows
 from feature_store.id_search import IdSearch, leftovers
 from feature_store.noted_digests import TableDigests, log_versions, written_files
-from feature_store.receipts import Forgotten, Receipt
+from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.table_writes import (
@@ -134,7 +134,7 @@ class Store:
             version=change.version if change else None,
             reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
             warnings=(*given.warnings, *checked.warnings),
-            lines=first_lines(rejected),
+            examples=first_lines(given.unreadable) | examples_of(checked, given.lines),
         )
 
     def append_items(self, frame: pl.DataFrame) -> Receipt:
@@ -163,9 +163,12 @@ class Store:
         """
         return self.append(IMPRESSIONS, frame)
 
-    def check(self, table: Table, frame: pl.DataFrame) -> Checked:
-        """Validates a frame as `append` would, without writing: the valid rows, and what is wrong with the others."""
-        return check_table(frame, table, stored=self._decided_dtypes(table))
+    def check(self, table: Table, frame: pl.DataFrame, *, decided: Mapping[str, pl.DataType] | None = None) -> Checked:
+        """Validates a frame as `append` would, without writing: the valid rows, and what is wrong with the others.
+
+        `decided` gives the dtypes of ids that other tables will have decided by then.
+        """
+        return check_table(frame, table, stored={**(decided or {}), **self._decided_dtypes(table)})
 
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows of a table, by default of its newest version, in no particular order; empty if there is no table.
@@ -213,8 +216,7 @@ class Store:
 
     def digest(self) -> str:
         """16 hex digits that change with every commit and differ between stores."""
-        state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(self._tables().items())]
-        return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
+        return digest_of(self._tables())
 
     def identity(self) -> str:
         """16 hex digits that never change and differ between stores; those of a copied folder are the same."""
@@ -431,6 +433,12 @@ def _is_written_to(folder: Path) -> bool:
     versions = log_versions(folder)
     checkpoint = min((version for name, version in versions.items() if "checkpoint" in name), default=0)
     return max(versions.values(), default=0) > checkpoint
+
+
+def digest_of(tables: Mapping[str, DeltaTable]) -> str:
+    """A store's digest, of its tables as they were opened."""
+    state = [f"{name} {table.metadata().id} {table.version()}" for name, table in sorted(tables.items())]
+    return sha256("\n".join(state).encode()).hexdigest()[:_DIGEST_CHARS]
 
 
 def _check_version(table: Table, version: int | None, delta: DeltaTable | None) -> None:

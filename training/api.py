@@ -11,12 +11,14 @@ from feature_store import DataError, SignalConfig
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
-from training.pipeline import run_training
 from training.progress import Progress, Silent
-from training.run import TrainingResult
 
 if TYPE_CHECKING:
+    from training.run import TrainingResult
     from training.tables import TableInput
+
+QUIET_MLFLOW = {"MLFLOW_DISABLE_TELEMETRY": "true", "GIT_PYTHON_REFRESH": "quiet"}
+"""What the command line sets too; MLflow reads it when it is imported. A value that the caller has set is kept."""
 
 
 def train(
@@ -38,7 +40,10 @@ def train(
 
     What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
     run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
-    MLFLOW_TRACKING_URI.
+    MLFLOW_TRACKING_URI. MLflow's telemetry is off unless MLFLOW_DISABLE_TELEMETRY says otherwise.
+
+    `receipts` of the result count the rows that were read, duplicates and rejected ones with the reasons; `intake` also
+    has the rows whose items are unknown.
 
     >>> result = recmem.train(items, events, out="run")  # doctest: +SKIP
     >>> model = recmem.load(result.bundle)  # doctest: +SKIP
@@ -61,7 +66,8 @@ def train(
         progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
     Raises:
-        DataError: the tables cannot be used (all faults of a table at once), or neither tables nor a store are given.
+        DataError: the tables cannot be used (all faults of all tables at once; nothing is written then), neither tables
+            nor a store are given, or another training runs in `out`.
         ValueError: a setting is out of range.
     """
     if store is None and (items is None or events is None):
@@ -76,6 +82,10 @@ def train(
         negative_to=negative_to,
         seed=seed,
     )
+    for name, value in QUIET_MLFLOW.items():
+        os.environ.setdefault(name, value)
+    from training.pipeline import run_training
+
     return run_training(
         items=items,
         events=events,

@@ -11,6 +11,7 @@ import typer
 from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars
 from recmem.cli.error_handling import GuardedCommand
+from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger
 
 if TYPE_CHECKING:
@@ -45,8 +46,10 @@ def main(items: File, events: File, out: Out, impressions: File = "", store: Sto
         store=store or None,
         config=_config(seed),
         progress=Bars(),
+        on_intake=show_intake,
     )
     show_ledger(result.ledger)
+    remind_of_lost_rows(result.intake, store or out / "store")
 
 
 @app.command(cls=GuardedCommand)
@@ -98,12 +101,16 @@ def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str,
     from training.pipeline import run_step
     from training.registration import register_run
     from training.run import open_run
+    from training.run_lock import only_training_in
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
     run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed), Bars())
-    with Tracker.start(run.out, run_name=step) as tracker:
+    with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
+        if step == "ingest":
+            show_intake(run.intake)
+            remind_of_lost_rows(run.intake, run.store.path)
         if step == "evaluate":
             show_ledger(register_run(run, tracker).ledger)
 

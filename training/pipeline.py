@@ -18,12 +18,14 @@ import training
 from feature_store.file_digest import file_digest
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
+from training.intake import Intake
 from training.progress import Progress
 from training.registration import register_run
-from training.run import Run, TrainingResult, open_run
+from training.run import INTAKE, Run, TrainingResult, open_run
+from training.run_lock import only_training_in
 from training.steps.encode import encode
 from training.steps.evaluate import BUNDLE, LEDGER, REPORT, evaluate
-from training.steps.ingest import ingest, store_changed_since_ingest
+from training.steps.ingest import RECEIPTS, ingest, store_changed_since_ingest
 from training.steps.match import match
 from training.steps.rank import rank
 from training.tables import Tables
@@ -60,16 +62,21 @@ def run_training(
     store: str | None,
     config: TrainingConfig,
     progress: Progress,
+    on_intake: Callable[[Intake], None] = lambda _: None,
 ) -> TrainingResult:
     """Runs all steps, each as a child of one MLflow run, and registers the model.
 
-    Raises DataError if the tables cannot be used.
+    `on_intake` is called with what was read, before anything is learned from it.
+
+    Raises DataError if the tables cannot be used, or if another training runs in `out`.
     """
     refuse_forked()
     run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
-    with Tracker.start(out=run.out) as tracker:
+    with only_training_in(run.out), Tracker.start(out=run.out) as tracker:
         for step in STEPS:
             run_step(run, step, tracker)
+            if step == "ingest":
+                on_intake(run.intake)
         return register_run(run, tracker)
 
 
@@ -82,6 +89,18 @@ def run_step(run: Run, step: str, tracker: Tracker) -> None:
         if not step_run.reused:
             step_run.log_params(_settings(run.config, step))
             STEPS[step](run, step_run)
+    if step == "ingest":
+        _tell_intake(run, tracker, reused=step_run.reused)
+
+
+def _tell_intake(run: Run, tracker: Tracker, *, reused: bool) -> None:
+    """Logs what was read to the parent run, whether now or by an earlier run."""
+    if reused:
+        run.intake = run.intake.as_reused()
+    tracker.parent.log_metrics(run.intake.metrics())
+    tracker.parent.set_tags({"recmem.read_at": run.intake.read_at})
+    for name in (INTAKE, RECEIPTS):
+        tracker.parent.log_artifact(run.folder("ingest") / name)
 
 
 def step_key_of(run: Run, step: str) -> str:
@@ -90,7 +109,7 @@ def step_key_of(run: Run, step: str) -> str:
         inputs = run.tables.digests()
         inputs |= {"path": run.store.path, "store": store_changed_since_ingest(run)}
     else:
-        inputs = {"store": run.store.digest()}
+        inputs = {"store": run.pinned.digest()}
     # What ingest leaves is in the store, whose digest is there already.
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:

@@ -35,7 +35,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         bundle=run.out / BUNDLE,
         report=run.out / REPORT,
         version=version,
-        events_of_unknown_items=run.training_data.events_of_unknown_items,
+        intake=run.intake,
         warnings=run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings,
     )
 

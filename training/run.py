@@ -9,13 +9,15 @@ from typing import Literal
 
 from safetensors.torch import load_file
 
-from feature_store import DataError, Store
+from feature_store import DataError, Receipt, Store
+from feature_store.pinned_store import PinnedStore
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from recmem.text.encoder import TextEncoder
 from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
+from training.intake import Intake
 from training.progress import Progress
 from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
@@ -24,6 +26,8 @@ ModuleName = Literal["base", "final"]
 """`base` has learned from events before the ranker's windows only, `final` from all before the test."""
 
 RANKER_FILES = ("ranker.txt", "ranker.json")
+INTAKE = "intake.json"
+"""What the step `ingest` leaves for the other steps."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +44,20 @@ class TrainingResult:
     """The figures as an HTML page."""
     version: str | None
     """Version in MLflow's model registry."""
-    events_of_unknown_items: int = 0
-    """Events that were left out because their item is not among the items."""
+    intake: Intake
+    """What was read of the tables, and what of the store was used."""
     warnings: tuple[str, ...] = ()
     """What was used but looks wrong, or only in part: a sentence or two each."""
+
+    @property
+    def receipts(self) -> tuple[Receipt, ...]:
+        """One per table that was given: new, duplicate and rejected rows; `intake.reused` if an earlier run read it."""
+        return self.intake.receipts
+
+    @property
+    def events_of_unknown_items(self) -> int:
+        """Events that were left out because their item is not among the items."""
+        return self.intake.n_unmatched("events.item_id")
 
 
 @dataclass(eq=False)
@@ -52,9 +66,31 @@ class Run:
 
     out: Path
     store: Store
+    """As it is now, to append to; what the run learns from is `pinned`."""
     tables: Tables
     config: TrainingConfig
     progress: Progress
+
+    @cached_property
+    def intake(self) -> Intake:
+        """What the step `ingest` left; if it was never run here, the store as it is now, kept for the other steps."""
+        kept = self.kept_intake()
+        if kept is None:
+            kept = Intake.of(self.store)
+            kept.write(self.folder("ingest") / INTAKE)
+        return kept
+
+    def kept_intake(self) -> Intake | None:
+        """What the last step `ingest` left in this folder; None if there is none that can be read."""
+        try:
+            return Intake.read(self.folder("ingest") / INTAKE)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    @cached_property
+    def pinned(self) -> Store:
+        """The store at the versions that the step `ingest` left: all that this run reads."""
+        return PinnedStore.at(self.store, self.intake.versions, self.intake.digest)
 
     @cached_property
     def encoder(self) -> TextEncoder:
@@ -67,8 +103,8 @@ class Run:
     @cached_property
     def training_data(self) -> TrainingData:
         """The store as this run reads it; texts that are not cached are encoded on first use."""
-        with self.progress.stage("Encoding texts", len(self.store.items())) as advance:
-            return read_training_data(self.store, self.config, encoder=self.encoder, on_text=advance)
+        with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
+            return read_training_data(self.pinned, self.config, encoder=self.encoder, on_text=advance)
 
     def folder(self, step: str) -> Path:
         """The folder `work/<step>`, where the step leaves files for later steps; made on first use."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from uuid import uuid4
 
 import polars as pl
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 TableName = Literal["items", "events", "impressions"]
 STORE_TABLES: dict[TableName, Table] = {"items": ITEMS, "events": EVENTS, "impressions": IMPRESSIONS}
 """The store's table for each."""
+
+DELTA_LOG = "_delta_log"
 
 DIGEST_ROWS = 1_000_000
 """Rows that are serialised at a time for a frame's digest."""
@@ -62,7 +65,7 @@ class Tables:
         return read_table(table, table=name) if isinstance(table, str) else table
 
     def digests(self) -> dict[str, str]:
-        """A digest of the content of each given table, by name. A folder's or a URL's is its path alone."""
+        """A digest of the content of each given table, by name; for a URL, whose content may change, always another."""
         return {
             name: _path_digest(table) if isinstance(table, str) else frame_digest(table)
             for name, table in self.given().items()
@@ -81,7 +84,17 @@ def frame_digest(frame: pl.DataFrame) -> str:
 
 
 def _path_digest(path: str) -> str:
-    return file_digest(Path(path)) if Path(path).is_file() else path
+    if "://" in path:
+        return uuid4().hex
+    place = Path(path)
+    if place.is_file():
+        return file_digest(place)
+    if (place / DELTA_LOG).is_dir():
+        # The files of a Delta table are many, and those of earlier versions lie among them; its log names the version.
+        place = place / DELTA_LOG
+    files = [file for file in sorted(place.rglob("*")) if file.is_file()]
+    lines = [f"{file.relative_to(place).as_posix()}\0{file_digest(file)}" for file in files]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 def _collected(table: pl.LazyFrame, name: TableName) -> pl.DataFrame:

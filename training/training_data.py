@@ -13,6 +13,7 @@ from feature_store import DataError, EventLog, Store
 from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.rating_scale import check_positives
+from feature_store.unmatched_ids import require_matches, unmatched_rows
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
@@ -75,6 +76,8 @@ def read_training_data(
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
+    if not len(log):
+        require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)

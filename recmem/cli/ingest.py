@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
+
+if TYPE_CHECKING:
+    from feature_store import Store
 
 Items = Annotated[
     str | None,
@@ -57,36 +60,46 @@ def ingest(
     if items is None and events is None and impressions is None:
         raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
-    from feature_store.cancellations import n_waiting
+    from feature_store.ingestion import append_tables, check_tables
     from feature_store.table_files import read_table
 
     paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
     frames = {}
+    faults = []
     with progress.stage("Reading files", len(given)) as advance:
         for table, path in given.items():
-            frames[table] = read_table(path, table=table.name)
+            try:
+                frames[table] = read_table(path, table=table.name)
+            except DataError as error:
+                faults.append(str(error))
             advance(1)
+    # Before the store is created: where a table is refused, nothing is written.
+    check_tables(Store(store), frames, faults=faults)
     opened = Store.open_or_create(store)
-    receipts = []
     with progress.stage("Adding rows to the store", len(frames)) as advance:
-        for table, frame in frames.items():
-            receipts.append(opened.append(table, frame))
-            advance(1)
+        receipts = append_tables(opened, frames, on_table=advance)
     for receipt in receipts:
         say(str(receipt))
-    if EVENTS in frames and "cancels" in frames[EVENTS].frame.columns and (n := n_waiting(opened.events())):
-        complain(
-            f"{n:,} cancellations in {store} do not match an event of their user and item yet: they have no effect."
-        )
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
-    unusable = [receipt.table for receipt in receipts if receipt.n_rejected == receipt.n_in]
-    if unusable:
-        raise DataError(
-            "\n".join(
-                f"{name}: expected valid rows, got none. Correct the rows for the reasons listed above."
-                for name in unusable
-            )
-        )
+    _tell_what_waits(opened)
+
+
+def _tell_what_waits(store: Store) -> None:
+    """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
+    from feature_store.cancellations import n_waiting
+    from feature_store.unmatched_ids import unmatched_rows
+
+    events = store.events()
+    if n := n_waiting(events):
+        complain(f"{n:,} cancellations in the store match no event of their user and item yet: they have no effect.")
+    items = store.items()
+    if events.height and not items.height:
+        complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")
+    for unmatched in unmatched_rows(items, events, store.impressions()):
+        if items.height and unmatched.column.endswith("item_id"):
+            complain(f"{unmatched} They count once the items table has their items.")
+        elif unmatched.is_warning:
+            complain(str(unmatched))

@@ -9,6 +9,7 @@ from tests.soak import (
     forgetting,
     full_disk,
     fuzz,
+    ingest_during_training,
     kills,
     lost_drive,
     malformed_bundles,
@@ -48,6 +49,9 @@ flipping = soaks.add_parser("bit-flips", description=bit_flips.__doc__)
 flipping.add_argument("--flips", type=int, default=400)
 flipping.add_argument("--seed", type=int, default=0)
 flipping.add_argument("--without-digests", action="store_true")
+ingesting = soaks.add_parser("ingest-during-training", description=ingest_during_training.__doc__)
+ingesting.add_argument("--rounds", type=int, default=20)
+ingesting.add_argument("--seed", type=int, default=0)
 options = parser.parse_args()
 if options.soak == "kills":
     sys.exit(kills.main(options.rounds, options.trainings, options.seed))
@@ -65,4 +69,6 @@ if options.soak == "forgetting":
     sys.exit(forgetting.main(options.rounds, options.seconds, options.seed))
 if options.soak == "bit-flips":
     sys.exit(bit_flips.main(options.flips, options.seed, without_digests=options.without_digests))
+if options.soak == "ingest-during-training":
+    sys.exit(ingest_during_training.main(options.rounds, options.seed))
 sys.exit(concurrency.main(options.seconds))

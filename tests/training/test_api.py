@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +145,24 @@ def test_a_lazy_frame_that_cannot_be_collected_is_refused_in_words(tmp_path: Pat
 def test_an_encoder_that_is_not_there_is_refused_in_words(tmp_path: Path, isolated_mlflow: IsolatedMlflow) -> None:
     with pytest.raises(DataError, match="encoder: expected"):
         train(small_training.items(), small_training.events(), out=tmp_path / "run", encoder=tmp_path / "nope")
+
+
+def test_importing_train_loads_no_mlflow_and_calling_it_turns_off_its_telemetry_only(tmp_path: Path) -> None:
+    code = """
+import os, sys
+from training.api import train
+assert "mlflow" not in sys.modules
+try:
+    train([], [], out=sys.argv[1])
+except ValueError as error:
+    print(error)
+print(os.environ["MLFLOW_DISABLE_TELEMETRY"], os.environ.get("MPLBACKEND"))
+"""
+    kept = {name: value for name, value in os.environ.items() if name not in ("MPLBACKEND", "MLFLOW_DISABLE_TELEMETRY")}
+    kept["PYTHONPATH"] = str(Path(__file__).parents[2])
+    command = [sys.executable, "-W", "ignore", "-c", code, str(tmp_path)]
+    for given, expected in ((None, "true"), ("1", "1")):
+        environment = kept if given is None else kept | {"MLFLOW_DISABLE_TELEMETRY": given}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+        assert "items: expected a polars, pandas or Arrow frame" in done.stdout
+        assert done.stdout.splitlines()[-1] == f"{expected} None"

@@ -67,14 +67,23 @@ def test_ledger_has_its_documented_keys() -> None:
 
 
 def test_second_run_reuses_every_step_of_the_first(tmp_path: Path) -> None:
-    train(tmp_path, "out")
-    train(tmp_path, "out")
+    first = train(tmp_path, "out")
+    second = train(tmp_path, "out")
+    assert [receipt.n_new for receipt in second.receipts] == [21, 180]
+    assert (first.intake.reused, second.intake.reused) == (False, True)
+    assert second.intake.as_reused() == first.intake.as_reused()
     client = mlflow.MlflowClient(f"sqlite:///{tmp_path / 'out' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("recmem")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
     newest = [run for run in runs if "recmem.step" in run.data.tags][: len(STEPS)]
     assert {run.data.tags["recmem.step"] for run in newest} == set(STEPS)
     assert [run.data.tags["recmem.step"] for run in newest if "recmem.reused_from" not in run.data.tags] == []
+    parents = [run for run in runs if "recmem.step" not in run.data.tags]
+    for run in parents:
+        assert (run.data.metrics["events_read"], run.data.metrics["events_rejected"]) == (180, 0)
+        kept = client.download_artifacts(run.info.run_id, "intake.json", str(tmp_path))
+        assert [receipt["n_new"] for receipt in json.loads(Path(kept).read_text())["receipts"]] == [21, 180]
+    assert len(parents) == 2
 
 
 class Shuffled:

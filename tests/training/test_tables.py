@@ -80,6 +80,37 @@ def test_digests_are_by_the_content_of_files_and_frames(tmp_path: Path) -> None:
     assert after["events"] == before["events"] != Tables.of(None, events, None).digests()["events"]
 
 
+def events_digest(path: Path | str) -> str:
+    return Tables.of(None, path, None).digests()["events"]
+
+
+def test_digest_of_a_folder_follows_its_files(tmp_path: Path) -> None:
+    folder = tmp_path / "events"
+    folder.mkdir()
+    small_training.events()[:90].write_parquet(folder / "part-0.parquet")
+    before = events_digest(folder)
+    assert events_digest(folder) == before
+    small_training.events()[90:].write_parquet(folder / "part-1.parquet")
+    with_a_part = events_digest(folder)
+    (folder / "part-1.parquet").rename(folder / "part-2.parquet")
+    renamed = events_digest(folder)
+    small_training.events()[91:].write_parquet(folder / "part-2.parquet")
+    assert len({before, with_a_part, renamed, events_digest(folder)}) == 4
+
+
+def test_digest_of_a_delta_table_follows_its_versions(tmp_path: Path) -> None:
+    table = tmp_path / "delta"
+    small_training.events()[:90].write_delta(str(table))
+    before = events_digest(table)
+    assert events_digest(table) == before
+    small_training.events()[90:].write_delta(str(table), mode="append")
+    assert events_digest(table) != before
+
+
+def test_digest_of_an_url_is_never_the_same_twice() -> None:
+    assert events_digest("s3://bucket/events.parquet") != events_digest("s3://bucket/events.parquet")
+
+
 @pytest.mark.parametrize(
     ("table", "message"),
     [

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from recmem.cli.console import Bars, complain, say
+from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 
@@ -89,16 +89,13 @@ def train(
     except ValueError as error:
         raise UsageError(_with_option_names(str(error))) from error
     from training.pipeline import run_training
+    from training.report.intake_text import remind_of_lost_rows, show_intake
     from training.report.terminal import show_ledger
 
     tables = {"items": items, "events": events, "impressions": impressions}
-    result = run_training(**tables, out=out, store=store, config=config, progress=Bars())
+    result = run_training(**tables, out=out, store=store, config=config, progress=Bars(), on_intake=show_intake)
     show_ledger(result.ledger)
-    if result.events_of_unknown_items:
-        complain(
-            f"{result.events_of_unknown_items:,} events were not used: their items are not in the items table. "
-            "Check that both tables write item ids in the same way."
-        )
+    remind_of_lost_rows(result.intake, store or _short(out / "store"))
     for warning in result.warnings:
         complain(f"Warning: {warning}")
     say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")

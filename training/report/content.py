@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from training.intake import Intake
 from training.report.charts import Panel
 from training.report.labels import ROW_NOTES
 
@@ -46,6 +47,8 @@ class ReportContent:
     title: str
     data: Mapping[str, str | int | float]
     """Facts about the data in reading order: users, items, events, ..."""
+    intake: Intake | None = None
+    """What was read of the tables, with the rows that were rejected or unmatched."""
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     """Importance of each feature of the ranker with text features (`Ranker.importance`)."""

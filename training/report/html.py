@@ -18,6 +18,7 @@ from training.report.content import Example, ReportContent
 from training.report.figure_files import to_svg
 from training.report.findings import headline, remarks
 from training.report.glossary import glossary_features, glossary_terms
+from training.report.intake_text import lost_rows, when_read
 from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_label
 from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
 
@@ -32,7 +33,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         ledger=ledger,
         content=content,
         headline=headline(ledger),
-        remarks=remarks(ledger),
+        remarks=[*remarks(ledger), *(lost_rows(content.intake) if content.intake else [])],
         metrics=list(ledger.rows[0].metrics) if ledger.rows else [],
         rankers={WITH_MATCH, WITHOUT_MATCH},
         with_match=WITH_MATCH,
@@ -59,6 +60,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "interval": interval_text,
         "fact": fact_text,
         "time": time_text,
+        "when_read": when_read,
         "percent_of_largest": lambda part: f"{100 * abs(part) / largest:.0f}",
     }
     return environment

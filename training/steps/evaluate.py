@@ -49,7 +49,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     for name in (REPORT, LEDGER):
         (run.out / name).unlink(missing_ok=True)
     _save_bundle(run, summary, rankers[WITH_MATCH])
-    model = Model.load(run.out / BUNDLE, store=run.store)
+    model = Model.load(run.out / BUNDLE, store=run.pinned)
     content = report_content(run, model, rankers[WITH_MATCH].importance(), summary)
     write_text_atomically(run.out / LEDGER, evaluation.ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(evaluation.ledger, content))
@@ -80,7 +80,7 @@ def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
         dataset=dataset.config,
         calibration=summary.calibration,
         store=without_secrets(run.store.path),
-        store_versions=run.store.versions(),
+        store_versions=run.pinned.versions(),
         learned_until=training_data.split.test_from,
         recmem_version=version("recmem"),
         # Not the wall clock: the same training writes the same bundle.

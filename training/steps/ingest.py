@@ -1,35 +1,38 @@
-"""The step `ingest`: appends the given tables to the store."""
+"""The step `ingest`: appends the given tables to the store, and fixes what the later steps read."""
 
 from __future__ import annotations
 
-from training.run import Run
+from feature_store.ingestion import append_tables, check_tables, require_ids_to_meet
+from feature_store.unmatched_ids import require_matches
+from training.intake import Intake
+from training.run import INTAKE, Run
 from training.tables import STORE_TABLES
 from training.tracking.step_run import StepRun
 
 RECEIPTS = "receipts.txt"
-STORE_DIGEST = "store_digest.txt"
 
 
 def ingest(run: Run, step_run: StepRun) -> None:
-    """Appends the tables that were given; rows that the store already has count as duplicates."""
-    receipts = []
-    for name, table in STORE_TABLES.items():
-        frame = run.tables.read(name)
-        if frame is not None:
-            receipt = run.store.append(table, frame)
-            receipts.append(str(receipt))
-            step_run.log_metrics({f"{name}_new": receipt.n_new, f"{name}_rejected": receipt.n_rejected})
+    """Appends the tables that were given; rows that the store already has count as duplicates.
+
+    All tables are checked first, and that their ids meet: if one is refused, nothing is written.
+    """
+    read = {table: run.tables.read(name) for name, table in STORE_TABLES.items()}
+    frames = {table: frame for table, frame in read.items() if frame is not None}
+    require_ids_to_meet(run.store, check_tables(run.store, frames))
+    intake = Intake.of(run.store, append_tables(run.store, frames))
+    require_matches(intake.unmatched)
     folder = run.folder("ingest")
-    digest = run.store.digest()
-    (folder / RECEIPTS).write_text("\n".join(receipts) + "\n")
-    (folder / STORE_DIGEST).write_text(digest)
-    step_run.log_dataset(str(run.store.path), run.store.versions(), digest)
+    (folder / RECEIPTS).write_text("\n".join(map(str, [*intake.receipts, *intake.unmatched])) + "\n", encoding="utf-8")
+    intake.write(folder / INTAKE)
+    step_run.log_metrics(intake.metrics())
+    step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)
 
 
 def store_changed_since_ingest(run: Run) -> str:
     """Empty if the store is new or as this run's last ingest left it, so that this may be reused; else a digest."""
-    left = run.folder("ingest") / STORE_DIGEST
     digest = run.store.digest()
-    # Without a digest this run has not ingested yet: what the store holds then is an input of the ingest.
-    unchanged = digest == left.read_text() if left.is_file() else not len(run.store.items())
+    left = run.kept_intake()
+    # Without an intake this run has not ingested yet: what the store holds then is an input of the ingest.
+    unchanged = digest == left.digest if left else not len(run.store.items())
     return "" if unchanged else digest

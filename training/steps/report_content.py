@@ -42,7 +42,8 @@ def report_content(run: Run, model: Model, importance: dict[str, float], summary
         examples=list(example_users(run, model)),
         parameters=flat_parameters(asdict(run.config)),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
-        data_digest=run.store.digest(),
+        data_digest=run.pinned.digest(),
+        intake=run.intake,
         command=train_command(run),
     )
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import is_tracking_uri_set
@@ -24,6 +27,18 @@ def usual_tracking_uri(out: Path) -> str:
         return mlflow.get_tracking_uri()
     out.mkdir(parents=True, exist_ok=True)
     return default_tracking_uri(out)
+
+
+@contextmanager
+def opening(uri: str) -> Iterator[None]:
+    """Lets one process after the other open a SQLite database: two that create the same one break its migrations."""
+    path = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    # ":memory:" and addresses of another form have no folder to put the lock into.
+    if not uri.startswith(_SQLITE) or not path.name or not path.absolute().parent.is_dir():
+        yield
+        return
+    with FileLock(path.absolute().with_name(f".{path.name}.lock")):
+        yield
 
 
 def default_tracking_uri(out: Path) -> str:

@@ -17,7 +17,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
 from feature_store import DataError
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
-from training.tracking.experiment import EXPERIMENT, experiment_id, usual_tracking_uri
+from training.tracking.experiment import EXPERIMENT, experiment_id, opening, usual_tracking_uri
 from training.tracking.step_key import outputs_digest
 from training.tracking.step_run import StepRun
 
@@ -60,9 +60,12 @@ class Tracker:
         """
         uri = tracking_uri or usual_tracking_uri(Path(out))
         with _quiet():
-            with _reachable(uri):
-                client = MlflowClient(tracking_uri=uri, registry_uri=os.environ.get("MLFLOW_REGISTRY_URI") or uri)
+            registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or uri
+            with _reachable(uri), opening(uri):
+                client = MlflowClient(tracking_uri=uri, registry_uri=registry_uri)
                 run = _project_run(client) or _new_run(client, experiment_id(client, uri, experiment), run_name)
+            with _reachable(registry_uri), opening(registry_uri):
+                client.search_registered_models(max_results=1)
             tracker = cls(client, run.info.experiment_id, StepRun(run.info.run_id, client))
             with _ending(client, run.info.run_id):
                 yield tracker

@@ -41,7 +41,7 @@ def test_cancellations_that_match_no_event_are_reported(tmp_path: Path) -> None:
     outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
     assert outcome.code == DONE
     assert "events: 3 new" in outcome.out
-    assert "1 cancellations in" in outcome.err
+    assert "1 cancellations in the store" in outcome.err
     path.write_text(head + rows)
     assert "cancellations" not in Outcome("ingest", "--store", tmp_path / "other", "--events", path).err
 
@@ -52,7 +52,9 @@ def test_ingest_of_rows_that_are_all_bad_is_refused(tmp_path: Path) -> None:
     outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
     assert outcome.code == REFUSED
     assert "events: expected valid rows, got none" in outcome.err
-    assert "180 x timestamp: expected" in outcome.out
+    assert "events.timestamp: expected" in outcome.err
+    assert "180 rows, e.g. row 0" in outcome.err
+    assert not (tmp_path / "store").exists()
 
 
 def test_ingest_adds_nothing_where_one_of_the_files_cannot_be_read(tmp_path: Path) -> None:
@@ -74,9 +76,56 @@ def test_a_bad_cell_and_a_broken_line_of_a_csv_cost_only_themselves_and_are_told
     outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
     assert outcome.code == DONE
     assert "events: 20 new, 0 duplicate, 2 rejected of 22 rows" in outcome.out
-    assert "got text that is not an ISO time (first in line 22)" in outcome.out
-    assert "1 x line: expected 3 fields, got 2 (first in line 23)" in outcome.out
+    assert "got text that is not an epoch number or an ISO time (timestamp 'N/A' in line 22)" in outcome.out
+    assert "1 x line: expected 3 fields, got 2 (in line 23)" in outcome.out
     shown = Outcome("rejected", "--store", tmp_path / "store")
     assert "line 22" in shown.out
     assert "line 23" in shown.out
     assert "u98,i1" in shown.out
+
+
+def test_events_whose_items_the_store_lacks_are_told_with_the_likely_cause(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    log = pl.read_parquet(events)
+    spaced = log.with_columns(
+        item_id=pl.when(pl.int_range(pl.len()) < 60).then(pl.col("item_id") + " ").otherwise("item_id")
+    )
+    spaced.write_parquet(events)
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--events", events)
+    assert outcome.code == DONE
+    assert "events.item_id: 60 of 180 rows (33%) are unmatched: items lacks their item_id" in outcome.err
+    assert "Likely cause: white space" in outcome.err
+    pl.read_parquet(items).with_columns(pl.col("item_id") + " ").write_parquet(items)
+    later = Outcome("ingest", "--store", tmp_path / "store", "--items", items)
+    assert "unmatched" not in later.err
+
+
+def test_events_before_any_item_are_said_to_wait(tmp_path: Path) -> None:
+    _, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
+    assert outcome.code == DONE
+    assert "The store has no items yet: its 180 events count once it has theirs." in outcome.err
+
+
+def test_swapped_tables_are_named_and_nothing_is_written(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--items", events, "--events", items)
+    assert outcome.code == REFUSED
+    assert "Are the two swapped?" in outcome.err
+    assert not (tmp_path / "store").exists()
+
+
+def test_faults_of_all_tables_are_told_at_once(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    pl.read_parquet(events).drop("timestamp").write_parquet(events)
+    pl.read_parquet(items).select("item_id").write_parquet(items)
+    outcome = Outcome(
+        "ingest", "--store", tmp_path / "store", "--items", items, "--events", events, "--impressions", tmp_path / "no"
+    )
+    assert outcome.code == REFUSED
+    for fault in (
+        "items: expected at least one text column",
+        "events.timestamp: expected",
+        "impressions.path: expected",
+    ):
+        assert fault in outcome.err

@@ -78,6 +78,12 @@ def items_nobody_has(tables: dict[str, Path]) -> None:
     small_training.items().with_columns(item_id="other-" + pl.col("item_id")).write_parquet(tables["items"])
 
 
+def swapped_tables(tables: dict[str, Path]) -> None:
+    tables["items"].rename(tables["items"].with_name("kept"))
+    tables["events"].rename(tables["items"])
+    tables["items"].with_name("kept").rename(tables["events"])
+
+
 def rows_of_another_table(tables: dict[str, Path]) -> None:
     small_training.items().write_parquet(tables["events"])
 
@@ -95,7 +101,8 @@ def rows_of_another_table(tables: dict[str, Path]) -> None:
         (nan_timestamps, "events"),
         (one_moment, "events.timestamp: expected at least 3 distinct timestamps"),
         (one_item, ": expected"),
-        (items_nobody_has, ": expected"),
+        (items_nobody_has, "events.item_id: expected ids of items.item_id, got none of them in 180 rows"),
+        (swapped_tables, "events, items: the table given as items has these columns. Are the two swapped?"),
         (rows_of_another_table, "events.user_id: expected the column"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
@@ -123,10 +130,23 @@ def test_events_of_items_that_the_items_table_lacks_are_reported(
     items, events = small_training.write_tables(tmp_path / "tables")
     known = pl.read_parquet(events)
     unknown = known.head(3).with_columns(item_id=pl.lit("not-in-items"))
-    pl.concat([known, unknown]).write_parquet(events)
+    nameless = known.head(40).with_columns(user_id=pl.lit(""))
+    pl.concat([known, unknown, nameless]).write_parquet(events)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
     assert outcome.code == DONE
     assert "3 events were not used: their items are not in the items table" in outcome.err
+    assert "events: 183 new, 0 duplicate, 40 rejected of 223 rows" in outcome.out
+    assert "40 x user_id: expected an id, got empty text (user_id '' in row 183)" in outcome.out
+    assert (
+        "40 of 223 rows of events were rejected and not used: user_id: expected an id, got empty text." in outcome.err
+    )
+    assert "events.item_id: 3 of 183 rows (2%) are unmatched" in outcome.out
+    report = (tmp_path / "run" / "report.html").read_text()
+    assert "in row 183" in report
+    again = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run")
+    assert "by an earlier run; neither the tables nor the store have changed since" in again.out
+    assert "40 rejected of 223 rows" in again.out
+    assert "40 of 223 rows of events were rejected" in again.err
 
 
 @pytest.mark.parametrize(

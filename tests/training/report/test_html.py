@@ -9,7 +9,10 @@ from html.parser import HTMLParser
 from importlib import resources
 
 from example_report import NASTY, content, ledger
+from feature_store import Receipt
+from feature_store.unmatched_ids import UnmatchedIds
 from training.evaluation.ledger import Row
+from training.intake import Intake
 from training.report.content import ReportContent
 from training.report.findings import headline
 from training.report.html import render_report
@@ -127,3 +130,37 @@ def test_layout_and_style_lie_beside_the_module_as_package_data() -> None:
     folder = resources.files("training.report")
     assert folder.joinpath("report.html.j2").is_file()
     assert folder.joinpath("report.css").read_text(encoding="utf-8") in render_report(ledger(), content())
+
+
+def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings() -> None:
+    receipts = (
+        Receipt("items", 30, 29, 1, 0, 1, {}),
+        Receipt("events", 320, 240, 0, 80, 1, {NASTY: 80}, (f"odd: {NASTY}",), {NASTY: f"{NASTY} in row 7"}),
+    )
+    unmatched = UnmatchedIds(
+        "events.item_id", "items.item_id", 240, 34, 22, ("'7'",), ("'007'",), "leading zeros", is_alike=True
+    )
+    intake = Intake(receipts, (unmatched,), 5, {"events": 1}, "ab12", "2026-11-27T10:00:00+00:00", reused=True)
+    html = render_report(ledger(), replace(content(), intake=intake))
+    text = " ".join(Page(html).text.split())
+    assert "<script" not in html
+    for shown in (
+        "What was read",
+        "2026-11-27 10:00:00 UTC by an earlier run",
+        f"for example {NASTY} in row 7",
+        "'7', where items.item_id has '007'",
+        "likely cause: leading zeros ('7' stands for '007')",
+        "5 items have no event",
+        f"events: odd: {NASTY}",
+        "80 of 320 rows of events were rejected and not used",
+    ):
+        assert shown in text, shown
+
+
+def test_a_run_without_losses_says_so() -> None:
+    intake = Intake((Receipt("items", 30, 30, 0, 0, 1, {}),), (), 0, {}, "ab12", "2026-11-27T10:00:00+00:00")
+    text = " ".join(Page(render_report(ledger(), replace(content(), intake=intake))).text.split())
+    assert "None: every event and every shown item names an item of the items table." in text
+    assert "Every item has an event." in text
+    for absent in ("Rejected rows", "Warnings", "were rejected"):
+        assert absent not in text

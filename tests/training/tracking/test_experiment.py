@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import mlflow
@@ -83,3 +87,27 @@ def test_deleted_experiment_is_refused_and_the_error_says_how_to_restore_it(
         Tracker.start(tmp_path),
     ):
         pass
+
+
+START = """
+import sys, time
+from pathlib import Path
+from training.tracking.tracker import Tracker
+while time.time() < float(sys.argv[2]):
+    time.sleep(0.001)
+with Tracker.start(Path(sys.argv[1])) as tracker:
+    tracker.parent.log_metrics({"done": 1})
+"""
+
+
+def test_processes_that_create_the_database_at_once_all_get_a_run(no_variables: None, tmp_path: Path) -> None:
+    at_once = str(time.time() + 8)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, "-W", "ignore", "-c", START, str(tmp_path), at_once]
+    processes = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+    errors = [process.communicate()[1] for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, errors
+    client = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("recmem")
+    assert experiment is not None
+    assert len(client.search_runs([experiment.experiment_id], "metrics.done = 1")) == 4

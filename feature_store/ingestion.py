@@ -1,0 +1,119 @@
+"""Several tables into one store: all are checked before the first is appended, and all faults are told at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import polars as pl
+
+from feature_store.data_errors import DataError, describe
+from feature_store.file_rows import FileRows
+from feature_store.id_differences import N_SAMPLED, likely_difference
+from feature_store.receipts import Receipt
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
+from feature_store.store import Store
+from feature_store.unmatched_ids import require_matches, unmatched_rows
+
+_IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS)
+_ID_COLUMNS = ("item_id", "user_id")
+
+
+TableRows = pl.DataFrame | FileRows
+"""A table in memory, or as it was read from a file."""
+
+
+def check_tables(
+    store: Store, tables: Mapping[Table, TableRows], *, faults: Sequence[str] = ()
+) -> dict[Table, Checked]:
+    """The tables as `Store.append` will check them. The store need not exist yet; nothing is written.
+
+    Raises DataError if a table as a whole is invalid or has no valid row: with all faults of all tables, and `faults`
+    that were found before, such as files that cannot be read.
+    """
+    frames = {table: rows.frame if isinstance(rows, FileRows) else rows for table, rows in tables.items()}
+    told = list(faults)
+    checked: dict[Table, Checked] = {}
+    decided: dict[str, pl.DataType] = {}
+    for table in _IN_ORDER:
+        if table not in frames:
+            continue
+        try:
+            found = store.check(table, frames[table], decided=decided)
+        except DataError as error:
+            told.append(f"{error}{_swapped_with(table, frames)}")
+            continue
+        if not found.kept.height:
+            told.append(_nothing_valid(found, checked.get(ITEMS), store))
+        checked[table] = found
+        decided |= {name: found.kept.schema[name] for name in _ID_COLUMNS if name in found.kept.columns}
+    if told:
+        raise DataError("\n".join(told))
+    return checked
+
+
+def append_tables(
+    store: Store, tables: Mapping[Table, TableRows], *, on_table: Callable[[int], None] = lambda _: None
+) -> tuple[Receipt, ...]:
+    """Appends tables that `check_tables` has found usable; `on_table` is called with 1 after each."""
+    receipts = []
+    for table in _IN_ORDER:
+        if table in tables:
+            receipts.append(store.append(table, tables[table]))
+            on_table(1)
+    return tuple(receipts)
+
+
+def require_ids_to_meet(store: Store, checked: Mapping[Table, Checked]) -> None:
+    """Raises DataError if, after these tables were appended, no event or no impression would name a stored item."""
+    items = _with(store.items(), checked.get(ITEMS))
+    events = _with(store.events(), checked.get(EVENTS))
+    impressions = _with(store.impressions(), checked.get(IMPRESSIONS))
+    if not (_meet(events, items) and _meet(impressions, items)):
+        require_matches(unmatched_rows(items, events, impressions))
+
+
+def _meet(rows: pl.DataFrame, items: pl.DataFrame) -> bool:
+    if not rows.height or not items.height:
+        return True
+    ids = rows.select(pl.col("item_id").cast(pl.String)).unique()
+    return ids.join(items.select(pl.col("item_id").cast(pl.String)), on="item_id", how="semi").height > 0
+
+
+def _with(stored: pl.DataFrame, checked: Checked | None) -> pl.DataFrame:
+    return stored if checked is None else pl.concat([stored, checked.kept], how="diagonal_relaxed")
+
+
+def _swapped_with(table: Table, frames: Mapping[Table, pl.DataFrame]) -> str:
+    """A sentence that names another given table, if that has all the columns that this one lacks."""
+    required = {column.name for column in table.columns if column.required}
+    if required <= set(frames[table].columns):
+        return ""
+    other = next((name for name, frame in frames.items() if name != table and required <= set(frame.columns)), None)
+    if other is None:
+        return ""
+    return f"\n{table.name}, {other.name}: the table given as {other.name} has these columns. Are the two swapped?"
+
+
+def _nothing_valid(checked: Checked, items: Checked | None, store: Store) -> str:
+    name = checked.table.name
+    n_rows = checked.frame.height
+    first = f"{name}: expected valid rows, got none: all {n_rows:,} are rejected. Correct them; nothing was written."
+    return f"{first}\n{describe(checked.problems, table=name)}{_likely_cause(checked, items, store)}"
+
+
+def _likely_cause(checked: Checked, items: Checked | None, store: Store) -> str:
+    """How the item ids that the table could not take probably differ from those of the items; mostly nothing."""
+    refused = next((p for p in checked.problems if p.column == "item_id" and p.rows is not None), None)
+    if refused is None or checked.table is ITEMS or "item_id" not in checked.frame.columns:
+        return ""
+    known = (store.items() if items is None else items.kept)["item_id"].unique().cast(pl.String)
+    cells = checked.frame["item_id"]
+    if not len(known) or cells.dtype != pl.String or not cells.len() > cells.null_count():
+        return ""
+    ids = cells.drop_nulls().unique().sort()
+    sample = ids.gather_every(-(-len(ids) // N_SAMPLED))
+    difference = likely_difference(sample, known)
+    if not difference.known_examples:
+        return ""
+    pair = f"{difference.examples[0]!r} stands for {difference.known_examples[0]!r}"
+    return f" Likely cause: {difference.cause} ({pair})."

@@ -1,0 +1,59 @@
+"""What the step ingest leaves: the same after writing and reading, and its counts as metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+import small_training
+from feature_store import Store
+from training.intake import Intake
+
+
+def intake_of(folder: Path) -> Intake:
+    """Items, events with two rejected and three unmatched rows."""
+    store = Store.create(folder / "store")
+    events = small_training.events()
+    nameless = events.head(2).with_columns(user_id=pl.lit(None, pl.String))
+    foreign = events.head(3).with_columns(item_id=pl.lit("elsewhere"))
+    alone = pl.DataFrame({"item_id": ["nobody-has-it"], "title": ["A library"], "section": ["sound"]})
+    items = pl.concat([small_training.items(), alone])
+    receipts = store.append_items(items), store.append_events(pl.concat([events, nameless, foreign]))
+    return Intake.of(store, receipts)
+
+
+def test_intake_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
+    intake = intake_of(tmp_path)
+    intake.write(tmp_path / "intake.json")
+    read = Intake.read(tmp_path / "intake.json")
+    assert read == intake
+    assert str(read.receipts[1]) == str(intake.receipts[1])
+    assert not read.reused
+    assert read.as_reused().reused
+
+
+def test_counts_are_metrics(tmp_path: Path) -> None:
+    assert intake_of(tmp_path).metrics() == {
+        "items_without_events": 1,
+        "items_read": 22,
+        "items_new": 22,
+        "items_duplicate": 0,
+        "items_rejected": 0,
+        "items_warnings": 0,
+        "events_read": 185,
+        "events_new": 183,
+        "events_duplicate": 0,
+        "events_rejected": 2,
+        "events_warnings": 0,
+        "events_item_id_unmatched": 3,
+    }
+
+
+def test_versions_and_digest_are_those_of_the_store(tmp_path: Path) -> None:
+    intake = intake_of(tmp_path)
+    store = Store.open(tmp_path / "store")
+    assert intake.versions == store.versions()
+    assert intake.digest == store.digest()
+    assert intake.n_unmatched("events.item_id") == 3
+    assert intake.n_unmatched("impressions.item_id") == 0

@@ -1,0 +1,87 @@
+"""What the step `ingest` read, and what the store held then: receipts, unmatched rows, and the versions of the tables.
+
+Later steps read the store at these versions, also in processes of their own, whatever others append meanwhile.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from feature_store import Receipt, Store
+from feature_store.atomic_files import write_text_atomically
+from feature_store.pinned_store import PinnedStore
+from feature_store.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
+
+
+@dataclass(frozen=True)
+class Intake:
+    """The receipts of the tables that were given, and the state of the store after them."""
+
+    receipts: tuple[Receipt, ...]
+    """One per table that was given; none if the run used what the store had."""
+    unmatched: tuple[UnmatchedIds, ...]
+    """Rows of the whole store that name items or users which it lacks."""
+    n_items_without_events: int
+    """Items that nobody has interacted with."""
+    versions: dict[str, int]
+    """The versions of the tables that the run reads."""
+    digest: str
+    """The store's digest at these versions."""
+    read_at: str
+    """When the tables were read: ISO 8601, UTC."""
+    reused: bool = False
+    """Whether an earlier run read them: neither the tables nor the store have changed since."""
+
+    @classmethod
+    def of(cls, store: Store, receipts: tuple[Receipt, ...] = ()) -> Intake:
+        """The store as it is now, after the appends that gave the receipts."""
+        pinned = PinnedStore.newest(store)
+        items = pinned.items()
+        events = pinned.events()
+        return cls(
+            receipts=receipts,
+            unmatched=unmatched_rows(items, events, pinned.impressions()),
+            n_items_without_events=n_items_without_events(items, events),
+            versions=pinned.versions(),
+            digest=pinned.digest(),
+            read_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    def metrics(self) -> dict[str, float]:
+        """The counts by the names that they have in MLflow."""
+        counts: dict[str, float] = {"items_without_events": self.n_items_without_events}
+        for receipt in self.receipts:
+            name = receipt.table
+            counts |= {f"{name}_read": receipt.n_in, f"{name}_new": receipt.n_new}
+            counts |= {f"{name}_duplicate": receipt.n_duplicate, f"{name}_rejected": receipt.n_rejected}
+            counts |= {f"{name}_warnings": len(receipt.warnings)}
+        return counts | {f"{each.column.replace('.', '_')}_unmatched": each.n_unmatched for each in self.unmatched}
+
+    def n_unmatched(self, column: str) -> int:
+        """Unmatched rows of a column such as `events.item_id`."""
+        return sum(each.n_unmatched for each in self.unmatched if each.column == column)
+
+    def as_reused(self) -> Intake:
+        """The same, marked as that of an earlier run."""
+        return replace(self, reused=True)
+
+    def write(self, path: Path) -> None:
+        """Writes JSON; whether it is reused is not part of it."""
+        fields = asdict(self)
+        del fields["reused"]
+        write_text_atomically(path, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
+
+    @classmethod
+    def read(cls, path: Path) -> Intake:
+        """What `write` has written."""
+        fields: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        receipts = tuple(Receipt.from_dict(receipt) for receipt in fields["receipts"])
+        unmatched = tuple(
+            UnmatchedIds(**each | {name: tuple(each[name]) for name in ("examples", "known_examples")})
+            for each in fields["unmatched"]
+        )
+        return cls(**fields | {"receipts": receipts, "unmatched": unmatched})

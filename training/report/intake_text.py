@@ -1,0 +1,62 @@
+"""What was read of the tables, on the terminal: receipts, unmatched rows, and a reminder of what was not used."""
+
+from __future__ import annotations
+
+from recmem.cli.console import complain, say
+from training.intake import Intake
+from training.report.number_text import time_text
+
+
+def show_intake(intake: Intake) -> None:
+    """Prints the receipts and the unmatched rows; those that look like a mistake to stderr."""
+    say(when_read(intake))
+    for receipt in intake.receipts:
+        say(str(receipt))
+    for unmatched in intake.unmatched:
+        if unmatched.is_warning:
+            complain(f"Warning: {unmatched}")
+        else:
+            say(str(unmatched))
+
+
+def remind_of_lost_rows(intake: Intake, store: object) -> None:
+    """Prints to stderr what was not learned from, for the end of a run: the receipts have scrolled away by then."""
+    for sentence in lost_rows(intake):
+        complain(sentence)
+    if any(receipt.n_rejected for receipt in intake.receipts):
+        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
+
+
+def lost_rows(intake: Intake) -> list[str]:
+    """Sentences about the rows that were not used: rejected ones, and those of unknown items."""
+    sentences = [
+        f"{receipt.n_rejected:,} of {receipt.n_in:,} rows of {receipt.table} were rejected and not used: "
+        f"{most_frequent(receipt.reasons)}."
+        for receipt in intake.receipts
+        if receipt.n_rejected
+    ]
+    for unmatched in intake.unmatched:
+        if unmatched.column.endswith("item_id"):
+            table = unmatched.column.partition(".")[0]
+            advice = "" if unmatched.cause else " Check that both tables write item ids in the same way."
+            sentences.append(
+                f"{unmatched.n_unmatched:,} {table} were not used: their items are not in the items table"
+                f"{unmatched.cause_sentence()}{advice}"
+            )
+    return sentences
+
+
+def most_frequent(reasons: dict[str, int]) -> str:
+    """The reason that most rows were rejected for, and how many others there are."""
+    first, *others = sorted(reasons, key=lambda reason: -reasons[reason])
+    return first + (f", and {len(others)} other {'reason' if len(others) == 1 else 'reasons'}" if others else "")
+
+
+def when_read(intake: Intake) -> str:
+    """When the tables were read, and whether that was an earlier run."""
+    time = time_text(intake.read_at)
+    if not intake.receipts:
+        return f"No table was given: this run uses what the store held at {time}."
+    if intake.reused:
+        return f"Read at {time} by an earlier run; neither the tables nor the store have changed since."
+    return f"Read at {time}."
