@@ -8,6 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_store.data_errors import DataError
+from feature_store.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import Table
 from feature_store.store import Store, digest_of
@@ -65,7 +66,7 @@ class PinnedStore(Store):
                 ) from error
             raise
 
-    def append(self, table: Table, frame: pl.DataFrame) -> Receipt:
+    def append(self, table: Table, frame: pl.DataFrame | FileRows) -> Receipt:
         """Refused: what is read here would not change."""
         del frame
         raise ValueError(

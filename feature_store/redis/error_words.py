@@ -82,8 +82,7 @@ def _script_error(what: str, detail: str, shown: str, name: str) -> DataError:
             kind, _, key = detail.partition(" ")
             return _lost(where, f"{kind} {key!r} without what was written: the server evicted or lost it")
         case "gone_publish":
-            got = "none or an older state: the server lost data while publishing"
-            return _lost(where, got)
+            return _lost(where, "none of it: the server lost data while publishing")
         case "other_publish":
             expected = f"no other publish at {where} meanwhile"
             got = "one that began later, or an older state of the server"

@@ -159,7 +159,9 @@ end
 -- step is missing here, so that the server has lost it, or if the publish is not the one in progress.
 local function has_done_step(token, step)
   local meta = redis.call('HMGET', META, 'publishing', 'step', 'broken', 'census', 'ttl')
-  if not meta[1] then return nil, redis.error_reply('RECMEM gone_publish') end
+  if not meta[1] and redis.call('HEXISTS', META, 'token') == 0 then
+    return nil, redis.error_reply('RECMEM gone_publish')
+  end
   if meta[1] ~= token then return nil, redis.error_reply('RECMEM other_publish') end
   local n_done = tonumber(meta[2])
   if step > n_done + 1 or meta[3] or meta[4] ~= census() then return nil, break_off() end

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from recmem.cli.console import Bars, say
+from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 
