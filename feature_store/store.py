@@ -350,7 +350,7 @@ class Store:
 
     def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
         """Rows of others that mention the id, by table.column."""
-        mentions = {}
+        mentions: dict[str, int] = {}
         for table in (ITEMS, EVENTS, IMPRESSIONS):
             rows = self.read(table)
             if column in rows.columns:
