@@ -100,7 +100,7 @@ def _is_plain_nested(kind: Any) -> bool:
     if pa.types.is_fixed_size_list(kind) and kind.list_size == 0:
         return False
     if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return _target(kind.value_type) == kind.value_type
+        return bool(_target(kind.value_type) == kind.value_type)
     if pa.types.is_struct(kind):
         return all(_target(field.type) == field.type for field in kind)
     return False

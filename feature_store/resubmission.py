@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,7 @@ def _is_corrected_row(line: object) -> bool:
 _CellTypes = frozenset[tuple[str, type]]
 
 
-def _by_table_and_types(lines: list[Mapping[str, Any]]) -> dict[tuple[str, _CellTypes], list[Mapping[str, Any]]]:
+def _by_table_and_types(lines: Sequence[Mapping[str, Any]]) -> dict[tuple[str, _CellTypes], list[Mapping[str, Any]]]:
     """The lines grouped by table and cell types: a column may hold a number in one line and text in another."""
     groups: dict[tuple[str, _CellTypes], list[Mapping[str, Any]]] = {}
     for line in lines:
