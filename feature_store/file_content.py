@@ -19,7 +19,7 @@ BOM = b"\xef\xbb\xbf"
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}
 _FOREIGN_RUN = re.compile(rb"[\x80-\xff]{4}")
 """Western European text has hardly ever four accented letters in a row; other scripts have."""
-_WESTERN = frozenset(bytes([*range(0x80, 0x87), *range(0x8A, 0x98), *range(0x99, 0xC0)]).decode("cp1252", "ignore"))
+_WESTERN = frozenset(bytes([0x80, 0x82, 0x84, 0x85, *range(0x8A, 0x98), *range(0x99, 0xC0)]).decode("cp1252", "ignore"))
 """Windows-1252 between ASCII and the accented letters, without what text has hardly ever, such as the signs at 0x83."""
 _MOSTLY = 0.9
 _HTML = re.compile(rb"\s*<(?:!doctype|html|head|body|\?xml)", re.IGNORECASE)
