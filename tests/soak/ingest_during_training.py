@@ -119,10 +119,9 @@ def run(rounds: int, seed: int, folder: Path) -> Tally:
     without, with_ = (learned(folder / name) for name in ("clean without", "clean with"))
     if without["ledger"] == with_["ledger"]:
         tally.faults.append("the later rows change nothing, so the rounds would prove nothing")
-    expected = {
-        rows_read(folder / "clean without"): without["ledger"],
-        rows_read(folder / "clean with"): with_["ledger"],
-    }
+    n_without = rows_read(folder / "clean without")
+    n_with = rows_read(folder / "clean with")
+    expected = {n_without: without["ledger"], n_with: with_["ledger"]}
     for number in range(rounds):
         place = folder / f"round {number}"
         child = context.Process(target=train, args=(place,))
