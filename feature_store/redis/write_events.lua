@@ -1,10 +1,9 @@
 -- Writes events and cancellations as they happen, each once.
 -- ARGV: settings, seconds to keep a user, most events held, up to when events move the clock, by how much they move it
--- at most (log_clock.clock_step); then for each row: user, item, identity, 1 if it has an
--- event_id, 1 if the tables contain the user, known, time, member, the identity that it cancels or '', 1 if the tables
--- contain that one.
+-- at most (log_clock.clock_step); then for each row: user, item, identity, 1 if it has an event_id, 1 if the tables
+-- contain the user, known, time, member, the identity that it cancels or '', 1 if the tables contain that one.
 -- Returns one letter per row, see memories.WriteOutcome: n new, d duplicate, l too late for the windows, o cancels an
--- event that is or may be too old, m the user has to be merged from the tables first.
+-- event that is or may be too old, a cancels at a time too far ahead, m the user has to be merged from the tables first.
 local meta, refusal = published_meta(ARGV[1])
 if refusal then return refusal end
 local keep, max_held, clock = tonumber(ARGV[2]), tonumber(ARGV[3]), meta.clock
@@ -12,6 +11,7 @@ local latest, longest_step = tonumber(ARGV[4]), tonumber(ARGV[5])
 
 local function write_cancellation(user, item, identity, known, target, in_tables)
   if redis.call('ZSCORE', IDS, identity) then return 'd' end
+  if tonumber(known) > math.max(latest, clock + longest_step) then return 'a' end
   local is_here = redis.call('ZSCORE', IDS, target) or redis.call('ZSCORE', DEAD, target)
   if not is_here and (in_tables == '1' or may_be_counted_only(user, item, target)) then return 'o' end
   local outcome, has_changed = cancel_event(user, item, target, tonumber(known), max_held)
