@@ -47,6 +47,8 @@ class WriteOutcome(StrEnum):
     """An event from before all windows: there the server keeps only the number of events."""
     TOO_OLD = "o"
     """A cancellation whose event is, or may be, too old to be held."""
+    AHEAD = "a"
+    """A cancellation at a time too far ahead: a read as of now could not tell whether its event counts."""
     NOT_HELD = "m"
     """The server has dropped the user, who has to be merged from the tables first."""
 
@@ -203,7 +205,7 @@ class RedisMemories:
         `in_tables`: whether the tables contain events of the row's user. If the server has dropped such a user, the
         memory is first merged from `tables`, the rows of the tables.
         """
-        outcomes = self._write_rows(rows, settings, in_tables, tables["identity"], clock_step=clock_step)
+        outcomes = self._write_rows(rows, settings, in_tables, tables["identity"], clock_step)
         not_held = [place for place, outcome in enumerate(outcomes) if outcome is WriteOutcome.NOT_HELD]
         if not_held:
             again = rows[not_held]
@@ -212,7 +214,7 @@ class RedisMemories:
             merge_dropped_users(self._server, of_users, settings, store=self._store, keep_s=self._keep_s)
             # As if the tables lacked them: a user without a valid event is not held after the merge either.
             nowhere = np.zeros(len(not_held), bool)
-            retried = self._write_rows(again, settings, nowhere, tables["identity"], clock_step=clock_step)
+            retried = self._write_rows(again, settings, nowhere, tables["identity"], clock_step)
             for place, outcome in zip(not_held, retried, strict=True):
                 outcomes[place] = outcome
         return outcomes
@@ -254,7 +256,6 @@ class RedisMemories:
         settings: MemorySettings,
         in_tables: BoolArray,
         identities: pl.Series,
-        *,
         clock_step: tuple[int, int] = (END_OF_TIME, 0),
     ) -> list[WriteOutcome]:
         """Writes the rows in calls of bounded size; `identities` are those of all rows in the tables."""

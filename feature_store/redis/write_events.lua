@@ -3,8 +3,8 @@
 -- move it at most (log_clock.clock_step); then for each row: user, item, identity, 1 if it has an event_id, 1 if the
 -- tables contain the user, known, time, member, the identity that it cancels or '', 1 if the tables contain that one.
 -- Returns the stamp of what is held afterwards, and one letter per row, see memories.WriteOutcome: n new, d duplicate,
--- l too late for the windows, o cancels an event that is or may be too old, m the user has to be merged from the tables
--- first.
+-- l too late for the windows, o cancels an event that is or may be too old, a cancels at a time too far ahead, m the user
+-- has to be merged from the tables first.
 local meta, refusal = published_meta(ARGV[1], ARGV[2])
 if refusal then return refusal end
 local keep, max_held, clock = tonumber(ARGV[3]), tonumber(ARGV[4]), meta.clock
@@ -19,6 +19,7 @@ end
 
 local function write_cancellation(user, item, identity, known, target, in_tables)
   if redis.call('ZSCORE', IDS, identity) then return 'd' end
+  if tonumber(known) > math.max(latest, clock + longest_step) then return 'a' end
   local is_here = redis.call('ZSCORE', IDS, target) or redis.call('ZSCORE', DEAD, target)
   if not is_here and (in_tables == '1' or may_be_counted_only(user, item, target)) then return 'o' end
   local outcome, has_changed = cancel_event(user, item, target, tonumber(known), max_held)

@@ -128,11 +128,7 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     rules = rules_of(dataset.config)
     item_ids = dataset.catalogue.ids
     known = dataset.tables.base.known if isinstance(dataset.tables, OnlineLog) else dataset.tables.known
-    step = clock_step(known)
-    latest, longest_step = step
-    is_ahead = pl.col("target").is_not_null() & (pl.col("known") > max(latest, dataset.clock + longest_step))
-    all_rows = event_rows(events, item_ids, rules.signals)
-    rows = all_rows.remove(is_ahead)
+    rows = event_rows(events, item_ids, rules.signals)
     user_rows = dataset.user_rows(rows["user"].cast(dataset.users.dtype))
     n_events, _ = dataset.reads.user_counts(user_rows, np.full(len(rows), END_OF_TIME))
     in_tables = n_events > 0
@@ -141,15 +137,15 @@ def write(dataset: Dataset, memories: RedisMemories, events: pl.DataFrame) -> tu
     stored = dataset.events.filter(pl.col("user_id").is_in(users.implode()))
     memories = memories.of_store(dataset.store)
     stored_rows = event_rows(stored, item_ids, rules.signals)
-    outcomes = Counter(memories.write(rows, rules, in_tables, stored_rows, clock_step=step))
+    outcomes = Counter(memories.write(rows, rules, in_tables, stored_rows, clock_step=clock_step(known)))
     n_unknown = int((rows_of(events["item_id"], item_ids) < 0).sum())
     # `event_rows` keeps one of several equal events.
-    n_repeated = len(events) - n_unknown - len(all_rows)
+    n_repeated = len(events) - n_unknown - len(rows)
     refused = {
         _UNKNOWN_ITEM: n_unknown,
         _EVENT_TOO_EARLY: outcomes[WriteOutcome.TOO_LATE],
         _UNKNOWN_CANCELLED: outcomes[WriteOutcome.TOO_OLD],
-        _CANCELLED_AHEAD: len(all_rows) - len(rows),
+        _CANCELLED_AHEAD: outcomes[WriteOutcome.AHEAD],
     }
     reasons = {reason: n_refused for reason, n_refused in refused.items() if n_refused}
     return outcomes[WriteOutcome.NEW], outcomes[WriteOutcome.DUPLICATE] + n_repeated, reasons
