@@ -4,8 +4,8 @@
 
 Each round trains in a folder of its own while, at a random instant, others append events and items, with a new column.
 The training's ledger must be that of the store either without the rows or with them, as its bundle says. A second
-training in the same folder must leave what a clean one on all rows leaves: ledger and bundle. All of them find the texts
-encoded: an encoder's last bits depend on which texts share a batch, and are not what is tried here.
+training in the same folder must leave what a clean one on all rows leaves: ledger and bundle. All of them find the
+texts encoded: an encoder's last bits depend on which texts share a batch, and are not what is tried here.
 """
 
 from __future__ import annotations
