@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from feature_store.data_errors import DataError, describe
-from feature_store.file_rows import FileRows
-from feature_store.id_differences import N_SAMPLED, likely_difference
+from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
 from feature_store.store import Store
-from feature_store.unmatched_ids import require_matches, unmatched_rows
+from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
+from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 
 _IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS)
 _ID_COLUMNS = ("item_id", "user_id")

@@ -27,9 +27,9 @@ from feature_store._delta import (
 )
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
-from feature_store.erasure import refuse_links, refuse_stray_commit
-from feature_store.file_rows import FileRows
-from feature_store.id_search import IdSearch, leftovers
+from feature_store.files.file_rows import FileRows
+from feature_store.forgetting.erasure import refuse_links, refuse_stray_commit
+from feature_store.forgetting.id_search import IdSearch, leftovers
 from feature_store.noted_digests import TableDigests, log_versions, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable

@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from feature_store._delta import append, replace, scan, stored_schema, upsert
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
-from feature_store.erasure import erase_history
+from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 

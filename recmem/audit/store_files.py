@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feature_store import DataError, Store
-from feature_store.erasure import is_data_or_log, walk
+from feature_store.forgetting.erasure import is_data_or_log, walk
 from feature_store.noted_digests import TableDigests
 from recmem.text.vector_cache import VECTORS_FOLDER
 from recmem.text.vector_parts import damaged_parts

@@ -60,8 +60,8 @@ def ingest(
     if items is None and events is None and impressions is None:
         raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
+    from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables
-    from feature_store.table_files import read_table
 
     paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
     given = {table: path for table, path in paths.items() if path is not None}
@@ -90,7 +90,7 @@ def ingest(
 def _tell_what_waits(store: Store) -> None:
     """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
     from feature_store.cancellations import n_waiting
-    from feature_store.unmatched_ids import unmatched_rows
+    from feature_store.warnings.unmatched_ids import unmatched_rows
 
     events = store.events()
     if n := n_waiting(events):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from feature_store.ingestion import append_tables, check_tables, require_ids_to_meet
-from feature_store.unmatched_ids import require_matches
+from feature_store.warnings.unmatched_ids import require_matches
 from training.intake import Intake
 from training.run import INTAKE, Run
 from training.tables import STORE_TABLES

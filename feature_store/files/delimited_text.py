@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import polars as pl
 
 from feature_store.data_errors import DataError
-from feature_store.delimited_layout import Layout, regular_layout
-from feature_store.delimited_records import Records, read_records, split_fields
-from feature_store.file_content import Text
-from feature_store.file_rows import FileRows, cut, described, line_numbers, unreadable_lines, warnings_of
+from feature_store.files.delimited_layout import Layout, regular_layout
+from feature_store.files.delimited_records import Records, read_records, split_fields
+from feature_store.files.file_content import Text
+from feature_store.files.file_rows import FileRows, cut, described, line_numbers, unreadable_lines, warnings_of
+from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import Table
-from feature_store.typed_columns import typed_columns
 
 COMMA = ","
 TAB = "\t"

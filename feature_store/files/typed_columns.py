@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from feature_store.file_rows import cut
+from feature_store.files.file_rows import cut
 from feature_store.schema import Table
 from feature_store.timestamps import TIMESTAMP
 

@@ -13,8 +13,8 @@ import polars as pl
 
 from feature_store.cell_parsing import LIST_SEPARATOR
 from feature_store.data_errors import DataError
-from feature_store.file_content import Text, UnreadableFileError
-from feature_store.file_rows import BadLine, FileRows, described, unreadable_lines, warnings_of
+from feature_store.files.file_content import Text, UnreadableFileError
+from feature_store.files.file_rows import BadLine, FileRows, described, unreadable_lines, warnings_of
 from feature_store.schema import Table
 
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)|\n\s*,?\s*(?=\{)")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from feature_store.file_rows import BadLine, cut
+from feature_store.files.file_rows import BadLine, cut
 
 BOM = b"\xef\xbb\xbf"
 _UTF_16 = {b"\xff\xfe": "utf-16-le", b"\xfe\xff": "utf-16-be"}

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import ipc
 
-from feature_store.arrow_columns import as_polars, can_be_polars
 from feature_store.cell_parsing import parse_attribute
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFileError, looks_like
-from feature_store.file_rows import FileRows
-from feature_store.part_columns import Part, as_one
+from feature_store.files.arrow_columns import as_polars, can_be_polars
+from feature_store.files.file_content import UnreadableFileError, looks_like
+from feature_store.files.file_rows import FileRows
+from feature_store.files.part_columns import Part, as_one
 from feature_store.schema import Table
 
 _MAX_ROWS_PER_BYTE = 100

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError, Store, id_search
-from feature_store.id_search import IdSearch
+from feature_store.forgetting.id_search import IdSearch
 
 USER = "user-to-forget"
 

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from feature_store.data_errors import DataError
-from feature_store.part_columns import Part, as_one
+from feature_store.files.part_columns import Part, as_one
 from feature_store.schema import EVENTS, ITEMS
 
 PLAIN = pl.DataFrame({"item_id": ["a"], "title": ["x"], "price": [1]})

@@ -11,8 +11,8 @@ import polars as pl
 
 from feature_store._delta import LocalTable
 from feature_store.data_errors import is_library_failure
-from feature_store.erasure import walk
-from feature_store.id_spellings import LONG_ID
+from feature_store.forgetting.erasure import walk
+from feature_store.forgetting.id_spellings import LONG_ID
 from feature_store.noted_digests import DIGESTS_FILE, log_version, log_versions
 
 _N_ROWS_NESTED = 100_000

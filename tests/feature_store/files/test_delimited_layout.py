@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_store.delimited_layout import regular_layout
-from feature_store.delimited_records import read_records
+from feature_store.files.delimited_layout import regular_layout
+from feature_store.files.delimited_records import read_records
 
 
 def lines_of(text: str, n_fields: int = 2) -> list[int] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from feature_store.id_spellings import IdSpellings
+from feature_store.forgetting.id_spellings import IdSpellings
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from feature_store.unmatched_ids import UnmatchedIds, n_items_without_events, require_matches, unmatched_rows
+from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, require_matches, unmatched_rows
 
 NONE = pl.DataFrame(schema={"impression_id": pl.String, "user_id": pl.String, "item_id": pl.String})
 

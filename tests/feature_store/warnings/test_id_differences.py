@@ -9,7 +9,7 @@ import uuid
 import polars as pl
 import pytest
 
-from feature_store.id_differences import likely_difference
+from feature_store.warnings.id_differences import likely_difference
 
 NUMBERS = range(1, 31)
 UUIDS = [str(uuid.UUID(int=random.Random(n).getrandbits(128))) for n in NUMBERS]

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError, SignalConfig
-from feature_store.rating_scale import check_positives, rating_warnings
+from feature_store.warnings.rating_scale import check_positives, rating_warnings
 
 N = 40
 

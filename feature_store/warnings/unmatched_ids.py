@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from feature_store.data_errors import DataError
-from feature_store.id_differences import N_SAMPLED, N_SHOWN, Difference, likely_difference
+from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, Difference, likely_difference
 
 MANY = 0.1
 """A larger share of unmatched rows is no trifle: a warning."""

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from feature_store.arrow_columns import as_polars, can_be_polars
+from feature_store.files.arrow_columns import as_polars, can_be_polars
 
 MOMENT = datetime(2024, 1, 1, 12, tzinfo=UTC)
 

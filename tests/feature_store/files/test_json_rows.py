@@ -7,9 +7,9 @@ import json
 import pytest
 
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFileError, as_text
-from feature_store.file_rows import FileRows
-from feature_store.json_rows import read_json
+from feature_store.files.file_content import UnreadableFileError, as_text
+from feature_store.files.file_rows import FileRows
+from feature_store.files.json_rows import read_json
 from feature_store.schema import EVENTS
 
 GOOD = '{"user_id": "u", "value": 1}'

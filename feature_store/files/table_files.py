@@ -10,14 +10,14 @@ from pathlib import Path
 import polars as pl
 
 from feature_store._delta import open_table
-from feature_store.arrow_files import read_arrow, read_folder, read_parquet, without_odd_columns
 from feature_store.data_errors import DataError, is_library_failure
-from feature_store.delimited_text import COMMA, TAB, read_delimited
-from feature_store.file_content import COMPRESSED, UnreadableFileError, as_text, looks_like, read_bytes
-from feature_store.file_rows import FileRows
-from feature_store.json_rows import read_json
+from feature_store.files.arrow_files import read_arrow, read_folder, read_parquet, without_odd_columns
+from feature_store.files.delimited_text import COMMA, TAB, read_delimited
+from feature_store.files.file_content import COMPRESSED, UnreadableFileError, as_text, looks_like, read_bytes
+from feature_store.files.file_rows import FileRows
+from feature_store.files.json_rows import read_json
+from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import TABLES, Table
-from feature_store.typed_columns import typed_columns
 
 _EXPECTED = "a table as Parquet (a file or a folder), CSV, JSON, Arrow or Delta"
 _FORMATS = ".parquet, .pq, .csv, .tsv, .tab, .txt, .json, .jsonl, .ndjson, .arrow or .feather"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import polars as pl
 
+from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import EVENTS, ITEMS, Table
-from feature_store.typed_columns import typed_columns
 
 
 def typed(cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False) -> pl.Series:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from feature_store.file_content import UnreadableFileError, as_text, looks_like, read_bytes
+from feature_store.files.file_content import UnreadableFileError, as_text, looks_like, read_bytes
 
 TEXT = b"user_id,title\n1,a\n"
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feature_store.delimited_records import Records, read_records, split_fields
-from feature_store.file_rows import BadLine
+from feature_store.files.delimited_records import Records, read_records, split_fields
+from feature_store.files.file_rows import BadLine
 
 
 def records(text: str, n_fields: int = 3) -> Records:

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_store.arrow_files import read_arrow, read_folder, read_parquet
 from feature_store.data_errors import DataError
-from feature_store.file_content import UnreadableFileError
+from feature_store.files.arrow_files import read_arrow, read_folder, read_parquet
+from feature_store.files.file_content import UnreadableFileError
 from feature_store.schema import EVENTS, ITEMS
 
 EVENT = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [1_600_000_000]})

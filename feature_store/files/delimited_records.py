@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from feature_store.file_rows import BadLine
+from feature_store.files.file_rows import BadLine
 
 _MAX_LINES = 1_000
 """Lines that one quoted field may span in a file that has broken lines."""

@@ -6,9 +6,9 @@ import polars as pl
 import pytest
 
 from feature_store.data_errors import DataError
-from feature_store.delimited_text import COMMA, read_delimited
-from feature_store.file_content import as_text
-from feature_store.file_rows import FileRows
+from feature_store.files.delimited_text import COMMA, read_delimited
+from feature_store.files.file_content import as_text
+from feature_store.files.file_rows import FileRows
 from feature_store.schema import EVENTS, ITEMS, Table
 
 

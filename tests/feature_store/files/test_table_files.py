@@ -9,8 +9,8 @@ import polars as pl
 import pytest
 
 from feature_store.data_errors import DataError
+from feature_store.files.table_files import read_table
 from feature_store.store import Store
-from feature_store.table_files import read_table
 
 FRAME = pl.DataFrame({"user_id": ["007", "8"], "value": [1.5, 2.0]})
 
