@@ -14,8 +14,8 @@ from feature_store.epoch_numbers import (
     digit_form,
     digit_microseconds,
     epoch_microseconds,
-    finite,
 )
+from feature_store.whole_numbers import finite_numbers
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
@@ -86,7 +86,7 @@ def as_numbers(column: pl.Series) -> pl.Series | None:
         return None
     text = column.cast(pl.String)
     plain = text.str.strip_chars()
-    numbers = finite(plain.cast(pl.Float64, strict=False))
+    numbers = finite_numbers(plain)
     if not numbers.count():
         return None
     if numbers.null_count() > text.null_count() and numbers.count() <= _from_text(text).count():

@@ -71,11 +71,11 @@ def read_delimited(text: Text, table: Table, *, separator: str | None) -> FileRo
         cells = zip(*records.cells, strict=True) if records.cells else [()] * n_fields
         frame = pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(names, cells, strict=True)])
         lines = pl.Series(records.lines, dtype=pl.Int64)
-        told = _about(records)
+        about_rows = _about_rows(records)
     else:
         records = Records()
         lines = pl.Series(layout.lines[~layout.is_blank] + header.first_line)
-        told = ()
+        about_rows = ()
     unnamed = [name for name, given in zip(names, header.names, strict=True) if not given]
     typed, about_columns = typed_columns(
         frame.drop(unnamed),
@@ -83,7 +83,7 @@ def read_delimited(text: Text, table: Table, *, separator: str | None) -> FileRo
         where=lambda row: f" (line {lines[row]:,})",
         has_decimal_commas=header.separator == _SEMICOLON,
     )
-    warnings = (*text.warnings, *header.warnings, *told, *about_columns)
+    warnings = (*text.warnings, *header.warnings, *about_rows, *about_columns)
     return FileRows(typed, lines, unreadable_lines(records.bad), warnings)
 
 
@@ -112,7 +112,9 @@ def _header(text: Text, table: Table, usual: str | None) -> _Header:
         end = len(text.lines) if end < 0 else end
         line = text.lines[at:end].decode().removesuffix("\r")
         if number in text.bad_lines:
-            raise DataError(f"{table.name}.path: expected a header, got {described(text.bad_lines[number])}. Mend it.")
+            raise DataError(
+                f"{table.name}.path: expected a header, got {described(text.bad_lines[number])}. Correct it."
+            )
         if line.lower().startswith(_SEPARATOR_LINE) and len(line) == len(_SEPARATOR_LINE) + 1:
             usual = line[-1]
         elif line.strip() or end == len(text.lines):
@@ -152,30 +154,30 @@ def _refuse_doubles(names: Sequence[str], table: Table) -> None:
 
 
 def _about_header(names: list[str], stripped: list[str], separator: str, usual: str | None) -> list[str]:
-    told = []
+    warnings = []
     if usual is not None and separator != usual:
         found = _SEPARATORS.get(separator, repr(separator))
-        told.append(f"The columns are separated by {found}, not {_SEPARATORS.get(usual, repr(usual))}, and read so.")
+        warnings.append(f"The columns are separated by {found}, not {_SEPARATORS.get(usual, repr(usual))}.")
     spaced = [name for name, plain in zip(names, stripped, strict=True) if name != plain]
     if spaced:
-        told.append(
+        warnings.append(
             f"Spaces around the names of columns were removed, such as in {cut(spaced[0], _MAX_SHOWN_CHARS)!r}."
         )
     unnamed = [place for place, name in enumerate(stripped, start=1) if not name]
     if unnamed:
         place = "The first column" if unnamed == [1] else f"Column {unnamed[0]:,}"
         more = f" and {len(unnamed) - 1:,} more" if len(unnamed) > 1 else ""
-        told.append(f"{place}{more} without a name: not read.")
-    return told
+        warnings.append(f"{place}{more} without a name: not read.")
+    return warnings
 
 
-def _about(records: Records) -> tuple[str, ...]:
-    told = [*warnings_of(records.bad)]
+def _about_rows(records: Records) -> tuple[str, ...]:
+    warnings = [*warnings_of(records.bad)]
     if strays := records.stray_quotes:
-        told.append(f"Quotes within quoted fields should be doubled; in {line_numbers(strays)} they were read as text.")
+        warnings.append(f"Quotes within quoted fields, in {line_numbers(strays)}, were read as text. Double them.")
     if padded := records.padded:
-        told.append(f"Empty fields beyond the last column were left out, in {line_numbers(padded)}.")
-    return tuple(told)
+        warnings.append(f"Empty fields beyond the last column were left out, in {line_numbers(padded)}.")
+    return tuple(warnings)
 
 
 def _all_bad(records: Records, table: Table) -> DataError:

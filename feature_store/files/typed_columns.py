@@ -9,6 +9,7 @@ import polars as pl
 from feature_store.files.file_rows import cut
 from feature_store.schema import Table
 from feature_store.timestamps import TIMESTAMP
+from feature_store.whole_numbers import finite_numbers
 
 _MISSING = (
     "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "nil", "nat", "missing", "unknown", "undefined",
@@ -62,7 +63,7 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
     whole = plain.cast(pl.Int64, strict=False)
     if whole.null_count() == column.null_count():
         return whole
-    numbers = _finite(plain)
+    numbers = finite_numbers(plain)
     if numbers.null_count() == column.null_count():
         return numbers
     words = plain.str.to_lowercase()
@@ -95,9 +96,4 @@ def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
     if has_decimal_commas:
         plain = plain.str.replace(",", ".", literal=True)
     words = plain.str.to_lowercase()
-    return bool(_finite(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())
-
-
-def _finite(plain: pl.Series) -> pl.Series:
-    numbers = plain.cast(pl.Float64, strict=False)
-    return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    return bool(finite_numbers(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())

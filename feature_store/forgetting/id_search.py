@@ -79,8 +79,8 @@ class IdSearch:
         return False
 
 
-def leftovers(
-    folder: Path, tables: dict[Path, LocalTable], search: IdSearch, *, left_out: Sequence[Path] = ()
+def obsolete_files_with(
+    search: IdSearch, folder: Path, tables: dict[Path, LocalTable], *, left_out: Sequence[Path] = ()
 ) -> Iterator[Path]:
     """Files of the store that hold the id, except those that its tables now consist of.
 

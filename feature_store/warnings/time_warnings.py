@@ -1,10 +1,13 @@
-"""Times that can be read but look wrong, in words: for the receipt of the rows that were accepted."""
+"""Warnings about times that can be read but look wrong, for the receipt of the rows that were accepted."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import polars as pl
 
 from feature_store.epoch_numbers import digit_form
+from feature_store.excerpts import excerpt
 from feature_store.timestamps import DAY_US, as_numbers, iso_time, wall_clock
 
 _LOGS_BEGIN = 631_152_000_000_000
@@ -33,22 +36,22 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     last = micros.max()
     if not isinstance(first, int) or not isinstance(last, int):
         return []
-    told = _Told(cells, micros)
+    column = _Column(cells, micros)
     numbers = as_numbers(cells)
-    warnings = [] if numbers is None else _number_warnings(told, numbers)
+    warnings = [] if numbers is None else _number_warnings(column, numbers)
     if first < _LOGS_BEGIN:
-        warnings.append(told.of(micros < _LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
+        warnings.append(column.warning(micros < _LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
     latest = wall_clock() + DAY_US
     if is_past and last > latest:
         remedy = (
             "An event counts from its time on only; a few that lie far ahead do not move what is taken for now. "
             "Correct the times."
         )
-        warnings.append(told.of(micros > latest, "after the present", remedy))
-    # What lies before or after these has been told already.
+        warnings.append(column.warning(micros > latest, "after the present", remedy))
+    # What lies before or after these has its own warning.
     usual = micros.filter(micros.is_between(_LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
-        warnings += _far_from_the_rest(told, usual)
+        warnings += _far_from_the_rest(column, usual)
     if len(micros) >= _FEWEST and first == last:
         warnings.append(
             f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time do not see each "
@@ -57,15 +60,17 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     return warnings
 
 
-class _Told:
-    """Words about some rows of a column."""
+@dataclass(frozen=True, eq=False)
+class _Column:
+    """A column of times."""
 
-    def __init__(self, cells: pl.Series, micros: pl.Series) -> None:
-        self.cells = cells
-        self.micros = micros
+    cells: pl.Series
+    """As given."""
+    micros: pl.Series
+    """As parsed."""
 
-    def of(self, rows: pl.Series, where: str, remedy: str) -> str:
-        """How many rows lie where, with the first of them."""
+    def warning(self, rows: pl.Series, where: str, remedy: str) -> str:
+        """How many of these rows there are, with the first of them."""
         places = rows.arg_true()
         place = int(places[0])
         share = f"{len(places):,} of {len(rows):,} rows lie {where}, e.g. row {place}: {iso_time(self.micros[place])}"
@@ -74,21 +79,20 @@ class _Told:
     def _given(self, place: int) -> str:
         if isinstance(self.cells.dtype, pl.Datetime | pl.Date):
             return ""
-        return f", read from {repr(self.cells[place])[:_MAX_EXAMPLE_CHARS]}"
+        return f", read from {excerpt(repr(self.cells[place]), _MAX_EXAMPLE_CHARS)}"
 
 
-def _number_warnings(told: _Told, numbers: pl.Series) -> list[str]:
-    name = told.cells.name
+def _number_warnings(column: _Column, numbers: pl.Series) -> list[str]:
+    name = column.cells.name
     form = digit_form(numbers)
     if form is not None:
-        place = int(told.micros.is_not_null().arg_true()[0])
-        read = (
-            f"such as {told.cells[place]!r}, were read as dates in digits ({form.name}): {iso_time(told.micros[place])}"
-        )
+        place = int(column.micros.is_not_null().arg_true()[0])
+        number = column.cells[place]
+        read = f"such as {number!r}, were read as dates in digits ({form.name}): {iso_time(column.micros[place])}"
         return [f"{name}: numbers, {read}. Give datetimes, ISO 8601 text or epoch numbers if they are none."]
     is_short = numbers.dtype in (pl.Float32, pl.Float16)
     if is_short and (numbers.abs().max() or 0.0) >= _FLOAT32_LIMIT:  # type: ignore[operator]
-        n_times = told.micros.n_unique()
+        n_times = column.micros.n_unique()
         return [
             f"{name}: 32-bit floats cannot hold these numbers: times were rounded to about two minutes, and "
             f"{len(numbers):,} rows have {n_times:,} distinct times. Write them as 64-bit integers or datetimes."
@@ -107,19 +111,19 @@ def _remedy_for_early(numbers: pl.Series | None) -> str:
     return "Numbers are read as epoch seconds, or milliseconds and finer if most are large: check their unit."
 
 
-def _far_from_the_rest(told: _Told, usual: pl.Series) -> list[str]:
+def _far_from_the_rest(column: _Column, usual: pl.Series) -> list[str]:
     """Whether a few of the times that are possible lie years from where nearly all are."""
     lower = int(usual.quantile(0.25, "nearest") or 0)
     upper = int(usual.quantile(0.75, "nearest") or 0)
     reach = max(_FAR_IN_RANGES * (upper - lower), _YEAR)
     first = max(lower - reach, int(usual.min() or 0))  # type: ignore[arg-type]
     last = min(upper + reach, int(usual.max() or 0))  # type: ignore[arg-type]
-    is_usual = told.micros.is_between(_LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
-    is_far = (is_usual & ~told.micros.is_between(first, last)).fill_null(value=False)
+    is_usual = column.micros.is_between(_LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
+    is_far = (is_usual & ~column.micros.is_between(first, last)).fill_null(value=False)
     n_far = int(is_far.sum() or 0)
     if not 0 < n_far <= _FAR_SHARE * len(usual):
         return []
     rest = usual.filter(usual.is_between(first, last))
     between = f"{iso_time(int(rest.min()))[:10]} and {iso_time(int(rest.max()))[:10]}"  # type: ignore[arg-type]
     where = f"far from the others, which lie between {between}"
-    return [told.of(is_far, where, "Correct the times, or remove the rows, if that is wrong.")]
+    return [column.warning(is_far, where, "Correct the times, or remove the rows, if that is wrong.")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from feature_store.data_errors import DataError
+from feature_store.excerpts import excerpt
 from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, Difference, likely_difference
 
 MANY = 0.1
@@ -128,8 +129,8 @@ def unmatched_ids(
         n_rows=rows.height,
         n_unmatched=n_unmatched,
         n_ids=missing.height,
-        examples=tuple(_shown(text) for text in examples),
-        known_examples=tuple(_shown(text) for text in known_examples),
+        examples=tuple(repr(excerpt(text, _MAX_EXAMPLE_CHARS)) for text in examples),
+        known_examples=tuple(repr(excerpt(text, _MAX_EXAMPLE_CHARS)) for text in known_examples),
         cause=difference.cause,
         is_alike=bool(difference.examples and difference.known_examples),
     )
@@ -191,7 +192,3 @@ def _columns_of(frame: pl.DataFrame, table: str) -> dict[str, pl.Series]:
 def _spread(values: pl.Series, limit: int) -> pl.Series:
     """At most `limit` values, evenly spread over their order."""
     return values.gather_every(max(-(-len(values) // limit), 1))
-
-
-def _shown(text: str) -> str:
-    return repr(text if len(text) <= _MAX_EXAMPLE_CHARS else text[:_MAX_EXAMPLE_CHARS] + "...")

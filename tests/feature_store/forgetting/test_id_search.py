@@ -76,7 +76,7 @@ def test_what_a_writer_leaves_meanwhile_is_found_and_removed(tmp_path: Path, mon
 
     Path(store.path, "notes.txt").write_text("")
     monkeypatch.setattr(id_search.IdSearch, "is_in", left_meanwhile)
-    monkeypatch.setattr("feature_store.store._OTHER_WRITERS_S", 0.0)
+    monkeypatch.setattr("feature_store.forgetting.forget._OTHER_WRITERS_S", 0.0)
     monkeypatch.setattr("feature_store.store._is_written_to", lambda folder: True)
     store.forget_user(USER)
     assert not late.exists()
