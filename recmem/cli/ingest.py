@@ -25,8 +25,8 @@ Events = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
-        "event: a name; skip, return, dislike and hide are negative, rating is judged by its value, all others are "
-        "positive. value: the rating. available_at: when the event reached you. cancels: the event_id of an earlier "
+        "event: a name; skip, return, dislike and hide are negative, rating (or no name) is judged by its value, "
+        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id of an earlier "
         "event that this row cancels.",
     ),
 ]
@@ -51,8 +51,8 @@ def ingest(
 ) -> None:
     """Add items, events or impressions to a store.
 
-    Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC
-    without a zone) or epoch numbers.
+    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
+    Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
 
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
