@@ -141,7 +141,7 @@ def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
     nulls = pl.Series([None] * newest.height, dtype=pl.Null)
     differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
-    # Asked once: the names of a frame are made anew each time, which takes long if there are thousands.
+    # Read once: the names of a frame are made anew each time, which takes long if there are thousands.
     new_names = set(newest.columns)
     old_names = set(old.columns)
     for name in newest.columns[1:]:

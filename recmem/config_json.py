@@ -44,7 +44,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _int(digits: str) -> int:
-    # The length first: Python refuses to read thousands of digits, in words of its own.
+    # The length first: Python refuses to read thousands of digits, with its own message.
     if len(digits) > len(str(_LARGEST_INT)) + 1 or abs(int(digits)) > _LARGEST_INT:
         raise ValueError(f"the number {digits[:30]}, which does not fit into 64 bits")
     return int(digits)

@@ -26,7 +26,7 @@ class Intake:
     unmatched: tuple[UnmatchedIds, ...]
     """Rows of the whole store that name items or users which it lacks."""
     n_items_without_events: int
-    """Items that nobody has interacted with."""
+    """Items without events."""
     versions: dict[str, int]
     """The versions of the tables that the run reads."""
     digest: str

@@ -160,9 +160,7 @@ def _about_header(names: list[str], stripped: list[str], separator: str, usual: 
         warnings.append(f"The columns are separated by {found}, not {_SEPARATORS.get(usual, repr(usual))}.")
     spaced = [name for name, plain in zip(names, stripped, strict=True) if name != plain]
     if spaced:
-        warnings.append(
-            f"Spaces around the names of columns were removed, such as in {cut(spaced[0], _MAX_SHOWN_CHARS)!r}."
-        )
+        warnings.append(f"Spaces around column names were removed, such as in {cut(spaced[0], _MAX_SHOWN_CHARS)!r}.")
     unnamed = [place for place, name in enumerate(stripped, start=1) if not name]
     if unnamed:
         place = "The first column" if unnamed == [1] else f"Column {unnamed[0]:,}"
@@ -176,7 +174,7 @@ def _about_rows(records: Records) -> tuple[str, ...]:
     if strays := records.stray_quotes:
         warnings.append(f"Quotes within quoted fields, in {line_numbers(strays)}, were read as text. Double them.")
     if padded := records.padded:
-        warnings.append(f"Empty fields beyond the last column were left out, in {line_numbers(padded)}.")
+        warnings.append(f"Extra empty fields at the end of a line were ignored, in {line_numbers(padded)}.")
     return tuple(warnings)
 
 

@@ -49,7 +49,7 @@ _MAGIC: Mapping[bytes, str] = {
 
 
 class UnreadableFileError(Exception):
-    """A file that is not what its name says; the text is what it looks like, or the fault, in a few words."""
+    """A file that is not of the format of its name; the text is what it looks like, or the fault."""
 
     def __init__(self, fault: str, remedy: str = "Write the file again, or correct its extension.") -> None:
         super().__init__(fault)
@@ -119,7 +119,7 @@ def as_text(data: bytes) -> Text:
     UTF-8, is read as Windows-1252, the usual encoding of Western European text; both with a warning.
 
     Raises:
-        UnreadableFileError: the content is not text, or text in an encoding that cannot be told.
+        UnreadableFileError: the content is not text, or text in an unknown encoding.
     """
     if kind := looks_like(data):
         raise UnreadableFileError(f"it looks like {kind}")

@@ -1,4 +1,4 @@
-"""What reading a file gives: its rows, the lines that are none, and what was accepted but looks wrong."""
+"""The content of a file: its rows, the lines that could not be read, and warnings."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class FileRows:
 
 
 def unreadable_lines(bad: Sequence[BadLine]) -> pl.DataFrame:
-    """The lines as a frame, in their order; the text of a very long one is cut, and says so."""
+    """The lines as a frame, in their order; the text of a very long one is cut, with its length."""
     ordered = sorted(bad, key=lambda line: line.number)
     return pl.DataFrame(
         {
@@ -64,7 +64,7 @@ def cut(text: str, length: int) -> str:
 
 
 def line_numbers(numbers: Sequence[int]) -> str:
-    """A few of these line numbers in words, for a warning: "line 7", "lines 7, 9, 12, ..."."""
+    """A few of these line numbers, for a warning: "line 7", "lines 7, 9, 12, ..."."""
     shown = ", ".join(f"{number:,}" for number in numbers[:3])
     return f"line {shown}" if len(numbers) == 1 else f"lines {shown}{', ...' if len(numbers) > 3 else ''}"
 

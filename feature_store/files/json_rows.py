@@ -167,7 +167,7 @@ def _refuse_surrogates(value: Any, text: str) -> None:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError as error:
-            raise _BadValueError("text with half of a surrogate pair") from error
+            raise _BadValueError("text with an unpaired surrogate") from error
 
 
 def _float(text: str) -> float:

@@ -25,7 +25,7 @@ class Part:
 
 
 def as_one(parts: Sequence[Part], table: Table) -> tuple[pl.DataFrame, list[str]]:
-    """The rows of all parts, and what should be said of columns that some parts lack.
+    """The rows of all parts, and warnings about columns that some parts lack.
 
     Raises DataError that names the file and the column if a column has types that do not go together, or if a part
     lacks one that the table requires.

@@ -83,12 +83,12 @@ def _reader(path: str) -> _Reader:
 
 
 def _by_content(path: str, ending: str) -> _Reader:
-    """The reader of a file whose name says nothing, by how it begins."""
+    """The reader of a file whose name does not show its format, by its first bytes."""
     with open(path, "rb") as file:
         found = looks_like(file.read(_N_LOOKED_AT))
     reader = {"a Parquet file": read_parquet, "an Arrow file": read_arrow}.get(found)
     if reader is None:
-        kind = f"{ending} is not a supported format" if ending else "its name has no ending that says its format"
+        kind = f"{ending} is not a supported format" if ending else "its name has no ending such as .csv"
         remedy = f"Give a file whose name ends in {_FORMATS}."
         raise UnreadableFileError(f"{kind}; it looks like {found}" if found else kind, remedy)
     return reader

@@ -15,21 +15,21 @@ _MISSING = (
     "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "nil", "nat", "missing", "unknown", "undefined",
     "-", "--", "---", "?", ".", "inf", "-inf", "infinity", "-infinity", "#value!", "#ref!", "#div/0!", r"\n",
 )  # fmt: skip
-"""What stands for a missing number, in lower case and without spaces around."""
+"""Words for a missing number, in lower case and without spaces around."""
 _SAMPLE = 1_000
 _NEARLY_ALL = 0.9
-"""Share of numbers from which on a column of text is worth a word."""
+"""A column of text with at least this share of numbers gets a warning."""
 _MAX_EXAMPLE_CHARS = 40
 _DECIMAL_COMMA = r"^[+-]?[0-9]+(,[0-9]+)?$"
 
 Where = Callable[[int], str]
-"""Where a row stands in the file, in words, by its place in the frame."""
+"""Where a row is in the file, for a message, by its position in the frame."""
 
 
 def typed_columns(
     frame: pl.DataFrame, table: Table, *, where: Where, has_decimal_commas: bool = False
 ) -> tuple[pl.DataFrame, list[str]]:
-    """The frame with columns of numbers as numbers, and what should be said about columns that nearly are.
+    """The frame with columns of numbers as numbers, and warnings about columns that nearly are.
 
     Ids, names of events and times stay text: "007" is not 7, and times are parsed cell by cell. A column of numbers in
     which some cells say that there is none ("N/A", "-") becomes numbers with nulls if the table keeps columns of any

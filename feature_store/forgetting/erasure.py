@@ -25,7 +25,7 @@ _MAX_NAMED = 5
 
 
 def refuse_links(folder: Path) -> None:
-    """Raises DataError if there is a link below the folder: what it points to belongs to somebody else."""
+    """Raises DataError if there is a link below the folder: what it points to may not belong to the store."""
     links = [path for path in walk(folder) if path.is_symlink()]
     if links:
         shown = _named(links, folder)
@@ -37,8 +37,8 @@ def erase_history(table: DeltaTable) -> None:
     """Removes all files and log entries of earlier versions from disk.
 
     The log holds the minimum and maximum of every file's columns, so forgetting has to erase it too. What is removed is
-    decided by what the newest version refers to, never by a clock or by what a log says of other files: only files
-    that lie in the table's folder, and no links, are looked at. The table stays valid if the call is killed at any
+    decided by what the newest version refers to, never by a clock. Only files in the table's folder are looked at, and
+    no links. The table stays valid if the call is killed at any
     point; calling it again finishes the work.
 
     Raises CommitFailedError if another writer has committed since the table was opened: reopen it and repeat. Raises
@@ -70,7 +70,7 @@ def refuse_stray_commit(folder: Path, read: int, committed: int) -> None:
     """Raises CommitFailedError if the commit does not continue the log, because the entry before it was erased.
 
     A writer that has read the table before another process forgets, and commits afterwards, finds the place of the next
-    version free again: nobody would ever read that commit. Its log entry is removed; the caller repeats the attempt,
+    version free again: that commit would never be read. Its log entry is removed; the caller repeats the attempt,
     which adds nothing twice.
     """
     versions = log_versions(folder)
@@ -125,7 +125,7 @@ def _remove(folder: Path, names: Iterable[str]) -> None:
             cause = error.strerror or str(error)
     if failed:
         expected = f"files in {str(folder)!r} that can be removed"
-        remedy = "The store is in order, but these files still hold what was to be forgotten. Mend that, and repeat."
+        remedy = "The rows are removed, but these files may still hold them. Correct the cause, and repeat."
         raise DataError(f"store: expected {expected}, got an error for {_named(failed, folder)} ({cause}). {remedy}")
 
 

@@ -22,7 +22,7 @@ _EDGES = " \t\r\n\v\f\"'`\ufeff\u200b\u2060="
 
 
 class IdSpellings:
-    """One id, and all the ways in which it may be written.
+    """One id in all its spellings.
 
     Equal are texts that differ in white space or quotes around them, upper and lower case, Unicode forms, JSON or URL
     escapes; and numbers of equal value: `070000007`, `70000007.0`, `7.0000007e7`, `70,000,007`. In doubt it is the

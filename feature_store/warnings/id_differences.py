@@ -24,7 +24,7 @@ _MISSING_WORDS = ("nan", "none", "null", "n/a", "na", "nil", "undefined", "<na>"
 
 @dataclass(frozen=True)
 class Difference:
-    """How ids differ, in words, with ids of both sides that probably mean the same."""
+    """How ids differ, for a message, with ids of both sides that probably mean the same."""
 
     cause: str = ""
     examples: tuple[str, ...] = ()

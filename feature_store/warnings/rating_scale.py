@@ -1,4 +1,4 @@
-"""Whether a log's ratings fit the thresholds that judge them, in words: a scale of 0 to 1 is never positive from 4."""
+"""Warnings about ratings that do not fit the thresholds: on a scale of 0 to 1 no rating reaches 4."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from feature_store.data_errors import DataError
 from feature_store.signals import SignalConfig
 
 _FEWEST = 20
-"""Ratings; of fewer the scale cannot be told."""
+"""Ratings needed to estimate the scale."""
 _HIGH = 0.75
 _LOW = 0.25
 """Where the suggested thresholds lie on the scale: 4 and 2 of 1 to 5."""
@@ -56,7 +56,7 @@ def _without_event(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     return [
         f"value: {len(rows):,} of {len(events):,} rows have a value, such as {rows['value'][0]:g}, and no event. They "
         f"count as ratings: positive from {signals.positive_from:g} on, negative up to {signals.negative_to:g}. If "
-        "`value` is a price or a quantity, name the event, such as 'purchase': then they are positive."
+        "`value` is a price or a quantity, name the event, such as 'purchase': then they count as positive."
     ]
 
 

@@ -13,7 +13,7 @@ from feature_store.timestamps import DAY_US, as_numbers, iso_time, wall_clock
 _LOGS_BEGIN = 631_152_000_000_000
 """1990, microseconds: no log of a recommender is older, and wrong units and missing times land before."""
 _FEWEST = 20
-"""Times; of fewer nothing can be said about what is usual among them."""
+"""Times needed to estimate which are usual."""
 _FAR_IN_RANGES = 10
 """Times so many interquartile ranges from the middle half, and at least a year, are far from the rest."""
 _FAR_SHARE = 0.1
@@ -44,7 +44,7 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     latest = wall_clock() + DAY_US
     if is_past and last > latest:
         remedy = (
-            "An event counts from its time on only; a few that lie far ahead do not move what is taken for now. "
+            "An event counts from its time on only; a few that lie far ahead do not move the log clock. "
             "Correct the times."
         )
         warnings.append(column.warning(micros > latest, "after the present", remedy))
@@ -54,8 +54,8 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
         warnings += _far_from_the_rest(column, usual)
     if len(micros) >= _FEWEST and first == last:
         warnings.append(
-            f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time do not see each "
-            "other, so nothing comes before anything else. Check that the column holds when each row happened."
+            f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time are not in "
+            "each other's history. Check that the column holds when each row happened."
         )
     return warnings
 

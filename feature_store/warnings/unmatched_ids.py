@@ -39,7 +39,7 @@ class UnmatchedIds:
     known_examples: tuple[str, ...] = ()
     """Ids of the other table; those that the examples probably stand for, if a cause was found."""
     cause: str = ""
-    """Why they are probably not found, in words; empty if no cause was found."""
+    """Why they are probably not found, for a message; empty if no cause was found."""
     is_alike: bool = False
     """Whether the examples, each with the known example at its place, are the same ids written in two ways."""
 
@@ -144,7 +144,7 @@ def require_matches(unmatched: tuple[UnmatchedIds, ...]) -> None:
 
 
 def n_items_without_events(items: pl.DataFrame, events: pl.DataFrame) -> int:
-    """How many items nobody has interacted with."""
+    """How many items have no events."""
     ids = items.select(pl.col("item_id").cast(pl.String)).unique()
     return ids.join(events.select(pl.col("item_id").cast(pl.String)), on="item_id", how="anti").height
 

@@ -1,4 +1,4 @@
-"""Columns that a table does not read, in words: a rating that is dropped turns dislikes into likes."""
+"""Warnings about columns that a table does not read: a rating that is dropped turns dislikes into likes."""
 
 from __future__ import annotations
 

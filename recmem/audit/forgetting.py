@@ -93,7 +93,7 @@ def forget_item(
 
 @dataclass(frozen=True)
 class _LookedUp:
-    """What MLflow's registry says of the models that were trained on an id."""
+    """The models in MLflow's registry that were trained on an id."""
 
     models: tuple[str, ...] = ()
     summary: str = ""

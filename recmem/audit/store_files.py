@@ -22,7 +22,7 @@ class StoreFiles:
     missing: tuple[str, ...]
     """Files of the tables' newest versions that are gone."""
     problems: tuple[str, ...]
-    """Tables that cannot be opened or are older than what was noted, in words."""
+    """Messages about tables that cannot be opened or are older than what was noted."""
     without_digest: tuple[str, ...]
     """Files of which nothing is known: written by an older recmem, by another program, or by a writer that was killed
     just before it noted the digest."""

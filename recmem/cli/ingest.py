@@ -26,8 +26,8 @@ Events = Annotated[
         metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
         "event: a name; skip, return, dislike and hide are negative, rating (or no name) is judged by its value, "
-        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id of an earlier "
-        "event that this row cancels.",
+        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id "
+        "of an earlier event that this row cancels.",
     ),
 ]
 Impressions = Annotated[

@@ -51,7 +51,9 @@ def train(
     exclude_seen: Annotated[
         bool, typer.Option(help="Do not rank items that the user has already interacted with.")
     ] = True,
-    positive_from: Annotated[float, typer.Option(metavar="RATING", help="Lowest positive rating; lower it if your scale ends below.")] = 4.0,
+    positive_from: Annotated[
+        float, typer.Option(metavar="RATING", help="Lowest positive rating; set it to fit your scale.")
+    ] = 4.0,
     negative_to: Annotated[
         float,
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),

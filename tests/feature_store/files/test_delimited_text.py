@@ -42,7 +42,7 @@ def test_spaces_around_names_are_removed_and_a_column_without_a_name_is_not_read
     assert rows.frame.rows() == [("1", "a")]
     assert rows.frame.columns == ["item_id", "title"]
     assert rows.warnings == (
-        "Spaces around the names of columns were removed, such as in ' item_id'.",
+        "Spaces around column names were removed, such as in ' item_id'.",
         "The first column without a name: not read.",
     )
 

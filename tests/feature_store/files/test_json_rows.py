@@ -36,7 +36,7 @@ def test_a_byte_order_mark_and_empty_lines_are_no_rows() -> None:
         ("[1, 2]", "a list"),
         ("3", "one value"),
         (GOOD + GOOD, "a fault (extra data)"),
-        ('{"user_id": "\\ud800"}', "text with half of a surrogate pair"),
+        ('{"user_id": "\\ud800"}', "text with an unpaired surrogate"),
         ("[" * 100_000, "a value that is too long or too deep"),
     ],
 )

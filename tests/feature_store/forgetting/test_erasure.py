@@ -12,7 +12,8 @@ import polars as pl
 import pytest
 from deltalake.exceptions import CommitFailedError, DeltaError
 
-from feature_store import DataError, Store, _delta, erasure
+from feature_store import DataError, Store, _delta
+from feature_store.forgetting import erasure
 from feature_store.noted_digests import DIGESTS_FILE
 from tests.feature_store.test_delta import ROWS, SCHEMA, opened
 

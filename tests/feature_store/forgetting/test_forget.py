@@ -12,7 +12,8 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, erasure, id_search, table_writes
+from feature_store import EVENTS, IMPRESSIONS, DataError, Store, _delta, table_writes
+from feature_store.forgetting import erasure, id_search
 
 USER, ITEM = "user-to-forget", "item-to-forget"
 IDS = st.one_of(

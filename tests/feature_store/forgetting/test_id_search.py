@@ -8,7 +8,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from feature_store import DataError, Store, id_search
+from feature_store import DataError, Store
+from feature_store.forgetting import id_search
 from feature_store.forgetting.id_search import IdSearch
 
 USER = "user-to-forget"
@@ -77,7 +78,7 @@ def test_what_a_writer_leaves_meanwhile_is_found_and_removed(tmp_path: Path, mon
     Path(store.path, "notes.txt").write_text("")
     monkeypatch.setattr(id_search.IdSearch, "is_in", left_meanwhile)
     monkeypatch.setattr("feature_store.forgetting.forget._OTHER_WRITERS_S", 0.0)
-    monkeypatch.setattr("feature_store.store._is_written_to", lambda folder: True)
+    monkeypatch.setattr("feature_store.forgetting.forget._is_written_to", lambda folder: True)
     store.forget_user(USER)
     assert not late.exists()
 
