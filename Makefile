@@ -1,8 +1,8 @@
 # make demo     train on the sample data, score, explain, write a report
 # make test     run the tests        make lint     ruff and mypy
 # make format   apply ruff's fixes   make clean    remove the environment, caches and runs
-# make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, forgetting,
-#               flipped bits, lost Redis data: docs/soak.md
+# make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
+#               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each creates .venv first if it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -63,6 +63,7 @@ soak: .venv/.installed-dev
 	$(SOAK) lost-drive --rounds 10 --preload
 	$(SOAK) concurrency --seconds 60
 	$(SOAK) fuzz --cases 10000
+	$(SOAK) malformed-bundles --cases 500
 	$(SOAK) redis --rounds 100
 	$(SOAK) forgetting --rounds 96 --seconds 60
 	$(SOAK) bit-flips --flips 400

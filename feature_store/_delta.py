@@ -29,7 +29,7 @@ TABLE_SETTINGS = {LOG_RETENTION: "interval 36500 days"}
 """Delta drops old versions after 30 days by default; a model refers to its training version for longer."""
 
 _MAX_RETRIES_ELSEWHERE = 3
-"""Retries after a failed read of an object store, where it cannot be seen whether another process changed the table."""
+"""Retries after a failed read of an object store, where changes by other processes cannot be detected."""
 
 _UNSAFE_IN_PATHS = frozenset('%?*[]{}|^\\"<>#`')
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from urllib.parse import parse_qsl, unquote
 
 HIDDEN = "***"
-"""Stands for a secret, or for an address of which one cannot tell where the secret ends."""
+"""Replaces a secret, or an address in which the end of the secret cannot be found."""
 _PATHS = frozenset({"abfs", "abfss", "az", "dbfs", "file", "gs", "hdfs", "http", "https", "s3", "s3a", "wasb", "wasbs"})
 """Schemes whose path may hold an @ that has nothing to do with a user."""
 _CONTAINERS = frozenset({"abfs", "abfss", "wasb", "wasbs"})

@@ -10,7 +10,7 @@ import polars as pl
 
 from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
 from feature_store.timestamps import parse_timestamps
-from feature_store.whole_numbers import is_rounded, whole_numbers
+from feature_store.whole_numbers import finite_numbers, is_rounded, whole_numbers
 
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 LIST_SEPARATOR = ", "
@@ -88,8 +88,7 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     if not (column.dtype.is_numeric() or column.dtype in (*_TEXT, pl.Boolean)):
         return _refused(column, pl.Float64(), "numbers", "Cast the column to pl.Float64, or drop it.")
     plain = column.cast(pl.String) if column.dtype in _TEXT else column
-    numbers = plain.cast(pl.Float64, strict=False)
-    numbers = numbers.set(~numbers.is_finite().fill_null(value=True), None)
+    numbers = finite_numbers(plain)
     kind = "text that is not a number" if column.dtype in _TEXT else "NaN or infinity"
     remedy = "Give null if there is no number."
     return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, remedy=remedy)
@@ -142,8 +141,7 @@ def _plain(column: pl.Series) -> pl.Series | None:
         whole = column.cast(pl.Int64, strict=False)
         return whole if whole.null_count() == column.null_count() else column.cast(pl.Float64)
     if dtype.is_float() or dtype.is_decimal():
-        numbers = column.cast(pl.Float64)
-        return numbers.set(~numbers.is_finite().fill_null(value=True), None)
+        return finite_numbers(column)
     if isinstance(dtype, pl.Datetime):
         zoned = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
         return zoned.cast(pl.Datetime("us", "UTC"))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from feature_store.excerpts import excerpt
 from feature_store.python_cells import with_python_times
 
 _N_EXAMPLE_ROWS = 3
@@ -54,10 +55,7 @@ def bad_cells(cells: pl.Series, values: pl.Series, *, expected: str, got: str, r
     if not is_bad.any():
         return []
     first_bad = with_python_times(cells.filter(is_bad).head(1).to_frame()).row(0)[0]
-    example = repr(first_bad)
-    if len(example) > _MAX_EXAMPLE_CHARS:
-        example = example[:_MAX_EXAMPLE_CHARS] + "..."
-    return [ColumnProblem(cells.name, expected, got, remedy, is_bad, example)]
+    return [ColumnProblem(cells.name, expected, got, remedy, is_bad, excerpt(repr(first_bad), _MAX_EXAMPLE_CHARS))]
 
 
 def refused_column(cells: pl.Series, *, expected: str, remedy: str) -> ColumnProblem:

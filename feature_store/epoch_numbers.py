@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from feature_store.data_errors import ColumnProblem, bad_cells
+from feature_store.whole_numbers import finite_numbers
 
 _NS_PER_US = 1000
 
@@ -74,7 +75,7 @@ def digit_microseconds(column: pl.Series, form: DigitForm) -> pl.Series:
 
 def unit_of(column: pl.Series) -> EpochUnit:
     """The unit of a column of epoch numbers: by the median of their sizes, so that one corrupt cell does not decide."""
-    typical = finite(column).abs().median()
+    typical = finite_numbers(column).abs().median()
     size = typical if isinstance(typical, float) else 0.0
     return next(unit for unit in UNITS if size >= unit.at_least)
 
@@ -83,7 +84,7 @@ def epoch_microseconds(column: pl.Series) -> pl.Series:
     """Microseconds since 1970 of epoch numbers of one unit, null where an int64 cannot hold them."""
     factor = unit_of(column).microseconds
     if not column.dtype.is_integer():
-        return (finite(column) * factor).round().cast(pl.Int64, strict=False)
+        return (finite_numbers(column) * factor).round().cast(pl.Int64, strict=False)
     # Integers stay integers: a float64 cannot hold the nanoseconds since 1970.
     whole = column.cast(pl.Int64, strict=False)
     return whole // _NS_PER_US if factor < 1 else _multiplied(whole, int(factor))
@@ -91,7 +92,7 @@ def epoch_microseconds(column: pl.Series) -> pl.Series:
 
 def cells_of_other_units(column: pl.Series) -> list[ColumnProblem]:
     """The cells that lie among the other times in another unit than the column's, such as seconds in milliseconds."""
-    numbers = finite(column)
+    numbers = finite_numbers(column)
     sizes = numbers.abs()
     unit = unit_of(column)
     is_own = (sizes >= unit.at_least) & (sizes < _next_unit_from(unit))
@@ -118,12 +119,6 @@ def cells_of_other_units(column: pl.Series) -> list[ColumnProblem]:
     return problems
 
 
-def finite(column: pl.Series) -> pl.Series:
-    """The numbers as Float64, NaN and infinity as null."""
-    numbers = column.cast(pl.Float64)
-    return numbers.set(~numbers.is_finite().fill_null(value=False), None)
-
-
 def _next_unit_from(unit: EpochUnit) -> float:
     """From which size on a number is of a finer unit."""
     place = UNITS.index(unit)
@@ -134,7 +129,7 @@ def _whole(column: pl.Series) -> pl.Series:
     """As Int64, null for fractions and what is beyond 64 bits."""
     if column.dtype.is_integer():
         return column.cast(pl.Int64, strict=False)
-    numbers = finite(column)
+    numbers = finite_numbers(column)
     return numbers.set((numbers != numbers.floor()).fill_null(value=True), None).cast(pl.Int64, strict=False)
 
 

@@ -1,7 +1,7 @@
-"""A process that was forked after its parent had used recmem is refused in words: it would wait for ever.
+"""A process that was forked after its parent had used recmem is refused with an error: it would hang.
 
 A fork copies one thread only. The pools of polars, Delta Lake and torch look alive in the copy, but their threads are
-gone, and the first call that hands them work never returns. docs/serving.md says how to serve with several processes.
+gone, and the first call that hands them work never returns. docs/serving.md describes serving with several processes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ def refuse_forked() -> None:
     if _users[0] != process:
         raise DataError(
             f"process: expected one that loads recmem's models and stores itself, got process {process}, forked from "
-            f"process {_users[0]} after that one had used recmem or polars. A fork has none of their threads and would "
-            "wait for them for ever. Load in each process: gunicorn without --preload, multiprocessing with the start "
+            f"process {_users[0]} after that one had used recmem or polars. A forked process lacks their threads and "
+            "would hang. Load in each process: gunicorn without --preload, multiprocessing with the start "
             "method 'spawn' or 'forkserver'. Processes can share memories through Redis: recmem.load(..., online=...)."
         )
 
@@ -44,7 +44,7 @@ def _note_polars() -> None:
 
 
 def _has_polars_threads() -> bool:
-    """Whether the pool of polars runs in this process. False where the system does not tell (other than Linux)."""
+    """Whether the pool of polars runs in this process. False on systems other than Linux, where this is unknown."""
     try:
         return any(_OF_POLARS.fullmatch(_name(thread)) for thread in _THREADS.iterdir())
     except OSError:

@@ -1,4 +1,4 @@
-"""Several tables into one store: all are checked before the first is appended, and all faults are told at once."""
+"""Appends several tables to one store, after all were checked; the errors of all are reported at once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import polars as pl
 
 from feature_store.data_errors import DataError, describe
-from feature_store.file_rows import FileRows
-from feature_store.id_differences import N_SAMPLED, likely_difference
+from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
 from feature_store.store import Store
-from feature_store.unmatched_ids import require_matches, unmatched_rows
+from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
+from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 
 _IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS)
 _ID_COLUMNS = ("item_id", "user_id")
@@ -27,11 +27,11 @@ def check_tables(
 ) -> dict[Table, Checked]:
     """The tables as `Store.append` will check them. The store need not exist yet; nothing is written.
 
-    Raises DataError if a table as a whole is invalid or has no valid row: with all faults of all tables, and `faults`
+    Raises DataError if a table as a whole is invalid or has no valid row: with all errors of all tables, and `faults`
     that were found before, such as files that cannot be read.
     """
     frames = {table: rows.frame if isinstance(rows, FileRows) else rows for table, rows in tables.items()}
-    told = list(faults)
+    errors = list(faults)
     checked: dict[Table, Checked] = {}
     decided: dict[str, pl.DataType] = {}
     for table in _IN_ORDER:
@@ -40,14 +40,14 @@ def check_tables(
         try:
             found = store.check(table, frames[table], decided=decided)
         except DataError as error:
-            told.append(f"{error}{_swapped_with(table, frames)}")
+            errors.append(f"{error}{_swapped_with(table, frames)}")
             continue
         if not found.kept.height:
-            told.append(_nothing_valid(found, checked.get(ITEMS), store))
+            errors.append(_nothing_valid(found, checked.get(ITEMS), store))
         checked[table] = found
         decided |= {name: found.kept.schema[name] for name in _ID_COLUMNS if name in found.kept.columns}
-    if told:
-        raise DataError("\n".join(told))
+    if errors:
+        raise DataError("\n".join(errors))
     return checked
 
 
@@ -63,16 +63,16 @@ def append_tables(
     return tuple(receipts)
 
 
-def require_ids_to_meet(store: Store, checked: Mapping[Table, Checked]) -> None:
+def require_matching_ids(store: Store, checked: Mapping[Table, Checked]) -> None:
     """Raises DataError if, after these tables were appended, no event or no impression would name a stored item."""
     items = _with(store.items(), checked.get(ITEMS))
     events = _with(store.events(), checked.get(EVENTS))
     impressions = _with(store.impressions(), checked.get(IMPRESSIONS))
-    if not (_meet(events, items) and _meet(impressions, items)):
+    if not (_have_matches(events, items) and _have_matches(impressions, items)):
         require_matches(unmatched_rows(items, events, impressions))
 
 
-def _meet(rows: pl.DataFrame, items: pl.DataFrame) -> bool:
+def _have_matches(rows: pl.DataFrame, items: pl.DataFrame) -> bool:
     if not rows.height or not items.height:
         return True
     ids = rows.select(pl.col("item_id").cast(pl.String)).unique()

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_store.data_errors import DataError
-from feature_store.file_rows import FileRows
+from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import Table
 from feature_store.store import Store, digest_of

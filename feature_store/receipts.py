@@ -7,6 +7,7 @@ from typing import Any
 
 import polars as pl
 
+from feature_store.excerpts import excerpt
 from feature_store.python_cells import with_python_times
 from feature_store.schema import Checked
 
@@ -75,8 +76,7 @@ def examples_of(checked: Checked, lines: pl.Series | None = None) -> dict[str, s
 
 def _cell(frame: pl.DataFrame, name: str, row: int) -> str:
     (value,) = with_python_times(frame.select(name).slice(row, 1)).row(0)
-    text = repr(value)
-    return f"{name} {text if len(text) <= _MAX_EXAMPLE_CHARS else text[:_MAX_EXAMPLE_CHARS] + '...'}"
+    return f"{name} {excerpt(repr(value), _MAX_EXAMPLE_CHARS)}"
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any
 
 import polars as pl
 
-from feature_store.file_rows import UNREADABLE
-from feature_store.id_spellings import IdSpellings
+from feature_store.files.file_rows import UNREADABLE
+from feature_store.forgetting.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
 from feature_store.schema import REJECTED, Checked, Table
 

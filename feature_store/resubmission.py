@@ -11,7 +11,7 @@ import polars as pl
 
 from feature_store.atomic_files import write_text_atomically
 from feature_store.data_errors import DataError
-from feature_store.file_rows import UNREADABLE
+from feature_store.files.file_rows import UNREADABLE
 from feature_store.receipts import ResubmitReceipt
 from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS

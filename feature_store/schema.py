@@ -16,11 +16,11 @@ from feature_store.cell_parsing import (
     parse_positions,
 )
 from feature_store.data_errors import ColumnProblem, DataError, describe
-from feature_store.rating_scale import rating_warnings
 from feature_store.signals import SignalConfig
-from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from feature_store.unread_columns import remedy_for_missing, unread_columns
+from feature_store.warnings.rating_scale import rating_warnings
+from feature_store.warnings.time_warnings import time_warnings
+from feature_store.warnings.unread_columns import remedy_for_missing, unread_columns
 
 _FORBIDDEN_IN_NAMES = "`"
 """Delta's merge cannot quote a column name that contains it."""

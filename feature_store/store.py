@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from hashlib import sha256
@@ -27,18 +26,16 @@ from feature_store._delta import (
 )
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
-from feature_store.erasure import refuse_links, refuse_stray_commit
-from feature_store.file_rows import FileRows
-from feature_store.id_search import IdSearch, leftovers
-from feature_store.noted_digests import TableDigests, log_versions, written_files
+from feature_store.files.file_rows import FileRows
+from feature_store.forgetting.erasure import refuse_stray_commit
+from feature_store.forgetting.forget import Forgetting
+from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.table_writes import (
     TableChange,
-    has_id,
     remove_history,
-    remove_id,
     remove_rejected,
     write_events,
     write_impressions,
@@ -49,9 +46,6 @@ from feature_store.table_writes import (
 Result = TypeVar("Result")
 
 _DIGEST_CHARS = 16
-_SEARCH_ROUNDS = 5
-_OTHER_WRITERS_S = 1.0
-"""After forgetting beside other writers (seconds): one that had read the table before may leave a file until then."""
 _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
@@ -204,11 +198,11 @@ class Store:
         Older versions can no longer be read. Events that arrive later for this user are new data. The call can be
         repeated, and has to be if it was killed.
         """
-        return self._forget("user_id", user_id)
+        return self._forgetting().forget("user_id", user_id)
 
     def forget_item(self, item_id: object) -> Forgotten:
         """As `forget_user`, for an item with its events and impressions."""
-        return self._forget("item_id", item_id)
+        return self._forgetting().forget("item_id", item_id)
 
     def versions(self) -> dict[str, int]:
         """The newest version of each existing table."""
@@ -353,57 +347,14 @@ class Store:
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())
 
-    def _forget(self, column: str, value: object) -> Forgotten:
-        folder = local_folder(self.path)
-        if folder is not None:
-            refuse_links(folder)
-        search = IdSearch(value)
-        mentions = self._mentions(column, value, search)
-        n_removed = {}
-        for table in TABLES:
-            if self._delta(table) is not None and (table is REJECTED or column in table.schema()):
-                remove = partial(remove_id, table=table, column=column, value=value)
-                change = self._commit(table, remove, rewrites=True)
-                self._commit(table, remove_history)
-                n_removed[table.name] = change.n_rows
-        if folder is not None:
-            erased = [table for table in TABLES if table.name in n_removed]
-            self._remove_leftovers(folder, erased, search)
-        return Forgotten(column, n_removed, mentions)
-
-    def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
-        """Rows of others that mention the id, by table.column."""
-        mentions: dict[str, int] = {}
-        for table in (ITEMS, EVENTS, IMPRESSIONS):
-            rows = self.read(table)
-            if column in rows.columns:
-                rows = rows.filter(~has_id(rows, column, value))
-            mentions |= {f"{table.name}.{name}": n for name, n in search.mentions(rows).items()}
-        return mentions
-
-    def _remove_leftovers(self, folder: Path, erased: list[Table], search: IdSearch) -> None:
-        """Searches the files for the id, and erases again what writers that were running have left.
-
-        A table without the column is left out: its older versions stay readable.
-        """
-        others = [folder / table.name for table in TABLES if table not in erased]
-        left: list[Path] = []
-        for number in range(_SEARCH_ROUNDS):
-            tables = {folder / table.name: self._delta(table) for table in erased}
-            opened = {root: delta for root, delta in tables.items() if isinstance(delta, LocalTable)}
-            left = list(leftovers(folder, opened, search, left_out=others))
-            if not left and (number > 0 or not any(_is_written_to(root) for root in opened)):
-                return
-            time.sleep(_OTHER_WRITERS_S)
-            for table in erased:
-                root = folder / table.name
-                if any(path.is_relative_to(root) for path in left):
-                    self._commit(table, remove_history)
-        if left:
-            names = ", ".join(repr(path.relative_to(folder).as_posix()) for path in left[:_SEARCH_ROUNDS])
-            expected = f"no file in {self.path!r} that holds the id"
-            remedy = "The rows are removed. Delete these files if recmem did not write them, or repeat the call."
-            raise DataError(f"store: expected {expected}, got {names}. {remedy}")
+    def _forgetting(self) -> Forgetting:
+        return Forgetting(
+            self.path,
+            read=self.read,
+            open=self._delta,
+            rewrite=partial(self._commit, rewrites=True),
+            erase_history=lambda table: self._commit(table, remove_history),
+        )
 
     def _commit(
         self, table: Table, write: Callable[[DeltaTable], TableChange], *, rewrites: bool = False
@@ -426,13 +377,6 @@ class Store:
             return change
 
         return self._steadily(table, attempt)
-
-
-def _is_written_to(folder: Path) -> bool:
-    """Whether another writer has committed since the table's history was erased."""
-    versions = log_versions(folder)
-    checkpoint = min((version for name, version in versions.items() if "checkpoint" in name), default=0)
-    return max(versions.values(), default=0) > checkpoint
 
 
 def digest_of(tables: Mapping[str, DeltaTable]) -> str:

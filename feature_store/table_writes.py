@@ -15,7 +15,7 @@ from deltalake import DeltaTable
 from feature_store._delta import append, replace, scan, stored_schema, upsert
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
-from feature_store.erasure import erase_history
+from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
@@ -141,7 +141,7 @@ def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     old = newest.select("item_id").join(stored, on="item_id", how="left", maintain_order="left")
     nulls = pl.Series([None] * newest.height, dtype=pl.Null)
     differs = [~newest["item_id"].is_in(stored["item_id"].implode())]
-    # Asked once: the names of a frame are made anew each time, which takes long if there are thousands.
+    # Read once: the names of a frame are made anew each time, which takes long if there are thousands.
     new_names = set(newest.columns)
     old_names = set(old.columns)
     for name in newest.columns[1:]:

@@ -14,8 +14,8 @@ from feature_store.epoch_numbers import (
     digit_form,
     digit_microseconds,
     epoch_microseconds,
-    finite,
 )
+from feature_store.whole_numbers import finite_numbers
 
 TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
@@ -47,7 +47,7 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     applies to a whole column of numbers, by the median of their absolute values: milliseconds from 1e11 on,
     microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the median, one corrupt cell cannot turn the
     seconds of all others into nanoseconds.) A number that lies among the others in another unit only is a fault. What
-    is accepted but looks wrong is told by `time_warnings`.
+    is accepted but looks wrong gets a warning: `time_warnings`.
 
     Null cells stay null and are not a fault here.
     """
@@ -69,7 +69,7 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
         column = column.set(_mask(fault), None)
     first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    got = "a number or date outside the years 1678 to 2261"
+    got = "a time outside the years 1678 to 2261"
     if column.dtype in _TEXT:
         got = "text that is not an ISO time" if numbers is None else "text that is not an epoch number or an ISO time"
     return times, faults + bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
@@ -86,7 +86,7 @@ def as_numbers(column: pl.Series) -> pl.Series | None:
         return None
     text = column.cast(pl.String)
     plain = text.str.strip_chars()
-    numbers = finite(plain.cast(pl.Float64, strict=False))
+    numbers = finite_numbers(plain)
     if not numbers.count():
         return None
     if numbers.null_count() > text.null_count() and numbers.count() <= _from_text(text).count():

@@ -1,4 +1,4 @@
-"""Whole numbers from columns of any numeric dtype: exact, or null."""
+"""Numbers from columns of any numeric dtype: finite ones, and whole ones that are exact; null for the others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ _EXACT_UP_TO = {pl.Float64: 2.0**53}
 """Up to here the dtype represents every whole number exactly. The last one itself may be rounded already."""
 _ROUNDED_FROM = {pl.Float16: 2.0**11, pl.Float32: 2.0**24}
 """From here on the short floats cannot tell a whole number from its neighbour."""
+
+
+def finite_numbers(column: pl.Series) -> pl.Series:
+    """The column as Float64; null where a cell is NaN, infinite or no number."""
+    numbers = column.cast(pl.Float64, strict=False)
+    return numbers.set(~numbers.is_finite().fill_null(value=True), None)
 
 
 def whole_numbers(column: pl.Series) -> pl.Series:

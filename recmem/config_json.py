@@ -8,9 +8,11 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from feature_store.excerpts import excerpt
+
 _LARGEST_INT = 2**63 - 1
 _LONGEST_CAUSE = 160
-_EXCERPT = 80
+_SHOWN_CHARS = 80
 """Characters of a value that an error shows: it may have any length."""
 
 
@@ -36,13 +38,13 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name, part in pairs:
         if name in value:
-            raise ValueError(f"the key {_excerpt(name)} twice")
+            raise ValueError(f"the key {excerpt(repr(name), _SHOWN_CHARS)} twice")
         value[name] = part
     return value
 
 
 def _int(digits: str) -> int:
-    # The length first: Python refuses to read thousands of digits, in words of its own.
+    # The length first: Python refuses to read thousands of digits, with its own message.
     if len(digits) > len(str(_LARGEST_INT)) + 1 or abs(int(digits)) > _LARGEST_INT:
         raise ValueError(f"the number {digits[:30]}, which does not fit into 64 bits")
     return int(digits)
@@ -120,14 +122,9 @@ def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...
 
 def _checked(fits: bool, value: Any, expected: str, where: str) -> Any:
     if not fits:
-        raise ValueError(f"{where}: expected {expected}, got {_excerpt(value)}")
+        raise ValueError(f"{where}: expected {expected}, got {excerpt(repr(value), _SHOWN_CHARS)}")
     return value
 
 
 def _listed(keys: list[str]) -> str:
-    return ", ".join(key if key.isprintable() else repr(key) for key in keys)[:_EXCERPT]
-
-
-def _excerpt(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _EXCERPT else f"{text[:_EXCERPT]}..."
+    return ", ".join(key if key.isprintable() else repr(key) for key in keys)[:_SHOWN_CHARS]

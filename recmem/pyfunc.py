@@ -81,7 +81,7 @@ class PyfuncModel(PythonModel):
 def _let_csv_hold_any_type() -> None:
     """Lets MLflow's server read CSV for this model: columns of any type are read as text.
 
-    It asks the signature's schema for the columns' pandas types, and there refuses all but its own plain types.
+    It reads from the signature's schema the columns' pandas types, and there refuses all but its own plain types.
     """
     plain = Schema.pandas_types
     if getattr(plain, "holds_any_type", False):

@@ -99,7 +99,7 @@ NOT_LOADED = {
 
 # Modules without a test file of their own, and the one that tests them.
 TESTED_ELSEWHERE = {
-    "feature_store/file_rows.py": "feature_store/test_table_files.py",
+    "feature_store/files/file_rows.py": "feature_store/files/test_table_files.py",
     "feature_store/receipts.py": "feature_store/test_store.py",
     "recmem/cli/forget.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",

@@ -40,7 +40,7 @@ def train(
 
     What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
     run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
-    MLFLOW_TRACKING_URI. MLflow's telemetry is off unless MLFLOW_DISABLE_TELEMETRY says otherwise.
+    MLFLOW_TRACKING_URI. MLflow's telemetry is off unless MLFLOW_DISABLE_TELEMETRY is set otherwise.
 
     `receipts` of the result count the rows that were read, duplicates and rejected ones with the reasons; `intake` also
     has the rows whose items are unknown.

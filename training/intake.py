@@ -14,7 +14,7 @@ from typing import Any
 from feature_store import Receipt, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
-from feature_store.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
+from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Intake:
     unmatched: tuple[UnmatchedIds, ...]
     """Rows of the whole store that name items or users which it lacks."""
     n_items_without_events: int
-    """Items that nobody has interacted with."""
+    """Items without events."""
     versions: dict[str, int]
     """The versions of the tables that the run reads."""
     digest: str

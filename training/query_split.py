@@ -35,7 +35,7 @@ def split_of(log: EventLog, impressions: pl.DataFrame, config: SplitConfig) -> S
 def require_queries(dataset: Dataset, shown: ImpressionQueries | None, split: Split) -> None:
     """Raises DataError if the ranker's windows or the test have too few queries with a positive.
 
-    That takes seconds, and is asked before the match module is fitted for minutes.
+    This takes seconds, and is done before the match module is fitted for minutes.
     """
     n_ranker = _n_queries(dataset, shown, split.ranker_from, split.test_from)
     n_test = _n_queries(dataset, shown, split.test_from, END_OF_TIME)

@@ -14,9 +14,9 @@ import polars as pl
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
 from feature_store.file_digest import file_digest
-from feature_store.file_rows import FileRows
+from feature_store.files.file_rows import FileRows
+from feature_store.files.table_files import read_table
 from feature_store.schema import Table
-from feature_store.table_files import read_table
 from recmem.serving.frames import to_polars
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from torch import Tensor
 from feature_store import DataError, EventLog, Store
 from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
-from feature_store.rating_scale import check_positives
-from feature_store.unmatched_ids import require_matches, unmatched_rows
+from feature_store.warnings.rating_scale import check_positives
+from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch

@@ -1,4 +1,4 @@
-"""The log clock: the time that stands for now, which a few wrong dates in the future must not move."""
+"""The log clock: the time that is used as the present, which a few wrong dates in the future must not move."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def log_clock(last: int, *changes: IntArray) -> int:
 
     `changes` are the times at which what is known changes, microseconds, in any order, and `last` is the last of them.
     Changes lie too far ahead if they come after the wall clock, after a gap longer than the rest of the log (at least
-    a year), and are few. One event dated 2099 would otherwise be everybody's now.
+    a year), and are few. Otherwise one event dated 2099 would define the present for all users.
     """
     latest = surely_happened()
     if last <= latest:

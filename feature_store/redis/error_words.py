@@ -1,4 +1,4 @@
-"""Errors of a Redis server and of our scripts in words."""
+"""Error messages for the errors of a Redis server and of our scripts."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def in_words(text: str, shown: str, name: str) -> DataError:
 
 
 def went_back(shown: str, name: str) -> LostDataError:
-    """The error for a state older than one that this process has seen."""
-    return _lost(f"{shown} under {name!r}", "an older state than this process has seen: the server was set back")
+    """The error for a state older than one that this process has read."""
+    return _lost(f"{shown} under {name!r}", "an older state than this process has read: the server was set back")
 
 
 def _script_error(what: str, detail: str, shown: str, name: str) -> DataError:

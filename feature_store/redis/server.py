@@ -128,7 +128,7 @@ class Server:
         return f"{self.prefix}:{name}"
 
     def state(self) -> ServerState:
-        """What the server says of itself; empty if it does not tell."""
+        """The server's own report; empty if it gives none."""
         info: dict[str, Any] = {}
         for section in ("memory", "server"):
             with self.failures():

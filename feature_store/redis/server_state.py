@@ -1,4 +1,4 @@
-"""What a server says of itself: whether it evicts keys, and which run of the server it is."""
+"""A server's own report: whether it evicts keys, and which run of the server it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class ServerState:
-    """Parts of the answer to INFO; empty where the server does not tell, as some managed ones do."""
+    """Parts of the answer to INFO; empty where the server does not report it, as some managed ones do not."""
 
     policy: str = ""
     """maxmemory-policy: what the server does where its memory is full."""

@@ -12,7 +12,7 @@ import polars as pl
 from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import id_text, parse_ids
-from feature_store.erasure import refuse_links
+from feature_store.forgetting.erasure import refuse_links
 from feature_store.receipts import Forgotten
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
@@ -93,7 +93,7 @@ def forget_item(
 
 @dataclass(frozen=True)
 class _LookedUp:
-    """What MLflow's registry says of the models that were trained on an id."""
+    """The models in MLflow's registry that were trained on an id."""
 
     models: tuple[str, ...] = ()
     summary: str = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feature_store import DataError, Store
-from feature_store.erasure import is_data_or_log, walk
+from feature_store.forgetting.erasure import is_data_or_log, walk
 from feature_store.noted_digests import TableDigests
 from recmem.text.vector_cache import VECTORS_FOLDER
 from recmem.text.vector_parts import damaged_parts
@@ -22,7 +22,7 @@ class StoreFiles:
     missing: tuple[str, ...]
     """Files of the tables' newest versions that are gone."""
     problems: tuple[str, ...]
-    """Tables that cannot be opened or are older than what was noted, in words."""
+    """Messages about tables that cannot be opened or are older than what was noted."""
     without_digest: tuple[str, ...]
     """Files of which nothing is known: written by an older recmem, by another program, or by a writer that was killed
     just before it noted the digest."""

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from feature_store import DataError
-from feature_store.arrow_columns import as_polars, can_be_polars
+from feature_store.files.arrow_columns import as_polars, can_be_polars
 from feature_store.timestamps import parse_timestamps
 
 QUERY_COLUMNS = ("user_id", "timestamp", "impression_id")

@@ -25,9 +25,9 @@ Events = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
-        "event: a name; skip, return, dislike and hide are negative, rating is judged by its value, all others are "
-        "positive. value: the rating. available_at: when the event reached you. cancels: the event_id of an earlier "
-        "event that this row cancels.",
+        "event: a name; skip, return, dislike and hide are negative, rating (or no name) is judged by its value, "
+        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id "
+        "of an earlier event that this row cancels.",
     ),
 ]
 Impressions = Annotated[
@@ -51,8 +51,8 @@ def ingest(
 ) -> None:
     """Add items, events or impressions to a store.
 
-    Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC
-    without a zone) or epoch numbers.
+    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
+    Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
 
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
@@ -60,8 +60,8 @@ def ingest(
     if items is None and events is None and impressions is None:
         raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
+    from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables
-    from feature_store.table_files import read_table
 
     paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
     given = {table: path for table, path in paths.items() if path is not None}
@@ -90,7 +90,7 @@ def ingest(
 def _tell_what_waits(store: Store) -> None:
     """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
     from feature_store.cancellations import n_waiting
-    from feature_store.unmatched_ids import unmatched_rows
+    from feature_store.warnings.unmatched_ids import unmatched_rows
 
     events = store.events()
     if n := n_waiting(events):

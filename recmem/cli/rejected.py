@@ -28,7 +28,7 @@ def rejected(
     """
     from feature_store import Store
     from feature_store.addresses import without_secrets
-    from feature_store.file_rows import UNREADABLE
+    from feature_store.files.file_rows import UNREADABLE
     from feature_store.resubmission import write_rejected
 
     rows = Store.open(store).rejected().sort("table", "reason", "line", "row_number")
@@ -62,7 +62,7 @@ def resubmit(
     Rows that are now valid move from `rejected` to their table; the others stay, each with its reason.
     """
     from feature_store import Store
-    from feature_store.file_rows import UNREADABLE
+    from feature_store.files.file_rows import UNREADABLE
     from feature_store.resubmission import read_corrected
     from feature_store.resubmission import resubmit as resubmit_rows
 

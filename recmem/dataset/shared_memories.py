@@ -66,7 +66,7 @@ def connected(online: RedisMemories | str, config: DatasetConfig, *, store: str 
         for sentence in memories.warnings():
             _LOG.warning(sentence)
     except LostDataError:
-        raise  # there is an answer, and a publish is missing: better told at once than with each request
+        raise  # there is an answer, and a publish is missing: better refused now than at each request
     except UnavailableError:
         if memories.on_failure == "error":
             raise

@@ -1,7 +1,7 @@
 """Checks a LightGBM model's text before LightGBM reads it: LightGBM trusts every count and position in it.
 
-A child that is its own parent makes LightGBM loop for ever; a position outside an array, or a tree of another size than
-the stated one, ends the process. So the text must be of the very form in which training writes it: the same keys in the
+A child that is its own parent makes LightGBM loop endlessly; a position outside an array, or a tree of another size
+than the stated one, ends the process. So the text must be of the very form in which training writes it: the same keys in the
 same order, one binary tree from each root, finite numbers.
 """
 
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from math import isinf
+
+from feature_store.excerpts import excerpt
 
 MAX_BYTES = 32 * 2**20
 MAX_TREES = 50_000
@@ -20,6 +22,7 @@ MAX_DEPTH = 512
 MAX_INPUTS = 20_000
 
 _FILE = "ranker.txt"
+_SHOWN_CHARS = 60
 _OBJECTIVE = re.compile(r"lambdarank|rank_xendcg|regression|binary sigmoid:\d{1,3}(\.\d{1,9})?", re.ASCII)
 _DECISIONS = {0, 2, 8, 10}
 """Splits at a number (bit 0 would mean categories). Bit 1: missing values go left. Bit 3: there are missing values."""
@@ -105,22 +108,22 @@ def _read_header(text: str) -> tuple[dict[str, str], int]:
     end = text.find("\n\n")
     lines = text[: max(end, 0)].split("\n")
     if lines[0] != "tree":
-        raise _refused("a LightGBM model, which begins with 'tree'", _excerpt(text))
+        raise _refused("a LightGBM model, which begins with 'tree'", _shown(text))
     header = _values(lines[1:], _HEADER, "the header")
     for key, value in _CONSTANTS.items():
         if header[key] != value:
-            raise _refused(f"{key}={value}", _excerpt(header[key]))
+            raise _refused(f"{key}={value}", _shown(header[key]))
     if not _OBJECTIVE.fullmatch(header["objective"]):
-        raise _refused("an objective that recmem trains with, such as lambdarank", _excerpt(header["objective"]))
+        raise _refused("an objective that recmem trains with, such as lambdarank", _shown(header["objective"]))
     names = header["feature_names"].split(" ")
     n_inputs = _integer(header["max_feature_idx"], "max_feature_idx", 0, MAX_INPUTS - 1) + 1
     if len(names) != n_inputs or len(set(names)) != n_inputs or not all(map(_is_plain, names)):
         raise _refused(
-            f"{n_inputs} different feature_names, one more than max_feature_idx", _excerpt(header["feature_names"])
+            f"{n_inputs} different feature_names, one more than max_feature_idx", _shown(header["feature_names"])
         )
     ranges = header["feature_infos"]
     if not _RANGES.fullmatch(ranges) or ranges.count(" ") != n_inputs - 1:
-        raise _refused(f"{n_inputs} feature_infos, each a range of numbers or none", _excerpt(ranges))
+        raise _refused(f"{n_inputs} feature_infos, each a range of numbers or none", _shown(ranges))
     sizes = _integers(header["tree_sizes"], "tree_sizes", None, 1, MAX_BYTES)
     if len(sizes) > MAX_TREES:
         raise _refused(f"at most {MAX_TREES:,} trees", f"{len(sizes):,}", "Train with fewer rounds.")
@@ -131,12 +134,12 @@ def _check_tree(text: str, number: int, n_inputs: int) -> int:
     """The splits on the longest way through the tree."""
     where = f"tree {number}"
     if not text.startswith(f"Tree={number}\n") or not text.endswith("\n\n\n"):
-        raise _refused(f"{where} in as many bytes as tree_sizes says", _excerpt(text))
+        raise _refused(f"{where} in as many bytes as tree_sizes says", _shown(text))
     values = _values(text[:-3].split("\n")[1:], _TREE, where)
     n_leaves = _integer(values["num_leaves"], f"num_leaves of {where}", 1, MAX_LEAVES)
     for key in ("num_cat", "is_linear"):
         if values[key] != "0":
-            raise _refused(f"{key}=0 in {where}", _excerpt(values[key]))
+            raise _refused(f"{key}=0 in {where}", _shown(values[key]))
     _numbers(values["shrinkage"], f"shrinkage of {where}", 1)
     _numbers(values["leaf_value"], f"leaf_value of {where}", n_leaves)
     if n_leaves == 1:
@@ -150,7 +153,7 @@ def _check_tree(text: str, number: int, n_inputs: int) -> int:
     _integers(values["split_feature"], f"split_feature of {where}", n_splits, 0, n_inputs - 1)
     decisions = _integers(values["decision_type"], f"decision_type of {where}", n_splits, 0, max(_DECISIONS))
     if not _DECISIONS.issuperset(decisions):
-        raise _refused(f"splits at numbers in decision_type of {where}", _excerpt(values["decision_type"]))
+        raise _refused(f"splits at numbers in decision_type of {where}", _shown(values["decision_type"]))
     left, right = (
         _integers(values[key], f"{key} of {where}", n_splits, -n_leaves, n_splits - 1)
         for key in ("left_child", "right_child")
@@ -174,7 +177,7 @@ def _check_single_leaf(values: dict[str, str], where: str) -> None:
             if value:
                 _numbers(value, f"{key} of {where}", 1)
         elif key not in ("num_leaves", "num_cat", "leaf_value", "is_linear", "shrinkage") and value:
-            raise _refused(f"no {key} in {where}, which has one leaf", _excerpt(value))
+            raise _refused(f"no {key} in {where}, which has one leaf", _shown(value))
 
 
 def _longest_way(left: list[int], right: list[int], where: str) -> int:
@@ -206,15 +209,15 @@ def _check_end(text: str, begin: int, names: Sequence[str]) -> None:
     """What follows the trees: how often each input is used, and the parameters of the training."""
     parameters = text.find(_PARAMETERS, begin)
     if not text.startswith(_AFTER_TREES, begin) or parameters < 0:
-        raise _refused("feature_importances and parameters after the trees", _excerpt(text[begin:]))
+        raise _refused("feature_importances and parameters after the trees", _shown(text[begin:]))
     if not text.endswith(_END):
-        raise _refused("end of parameters and pandas_categorical:null at the end", _excerpt(text[-60:]))
+        raise _refused("end of parameters and pandas_categorical:null at the end", _shown(text[-60:]))
     importances = text[begin + len(_AFTER_TREES) : parameters].split("\n")[:-1]
     uncounted = set(names)
     for line in importances:
         name, _, count = line.rpartition("=")
         if name not in uncounted:
-            raise _refused("feature_importances of the feature_names, each once", _excerpt(line))
+            raise _refused("feature_importances of the feature_names, each once", _shown(line))
         _integer(count, "feature_importances", 0, _LARGEST_INT)
         uncounted.remove(name)
     found: set[str] = set()
@@ -225,13 +228,13 @@ def _check_end(text: str, begin: int, names: Sequence[str]) -> None:
 def _check_parameter(line: str, found: set[str]) -> None:
     match = _PARAMETER.fullmatch(line)
     if match is None or match[1] in found:
-        raise _refused("parameters as LightGBM writes them, each once", _excerpt(line))
+        raise _refused("parameters as LightGBM writes them, each once", _shown(line))
     key = match[1]
     found.add(key)
     if match["words"] is not None and key != "metric" and match["words"] not in _WORDS.get(key, ()):
-        raise _refused(f"the parameter {key} as recmem trains", _excerpt(match["words"]))
+        raise _refused(f"the parameter {key} as recmem trains", _shown(match["words"]))
     if match["numbers"] and any(abs(float(number)) > _LARGEST_INT for number in match["numbers"].split(",")):
-        raise _refused(f"the parameter {key} within 32 bits", _excerpt(match["numbers"]))
+        raise _refused(f"the parameter {key} within 32 bits", _shown(match["numbers"]))
 
 
 def _values(lines: Sequence[str], keys: Sequence[str], where: str) -> dict[str, str]:
@@ -240,7 +243,7 @@ def _values(lines: Sequence[str], keys: Sequence[str], where: str) -> dict[str, 
     found = [key for key, equals, _ in pairs if equals]
     if len(lines) != len(keys) or found != list(keys):
         wrong = next((line for line, key in zip(lines, keys, strict=False) if not line.startswith(f"{key}=")), "")
-        raise _refused(f"the lines {', '.join(keys)} in {where}", _excerpt(wrong) if wrong else f"{len(lines)} lines")
+        raise _refused(f"the lines {', '.join(keys)} in {where}", _shown(wrong) if wrong else f"{len(lines)} lines")
     return {key: value for key, _, value in pairs}
 
 
@@ -251,7 +254,7 @@ def _integer(value: str, where: str, low: int, high: int) -> int:
 def _integers(value: str, where: str, n: int | None, low: int, high: int) -> list[int]:
     """The integers of a line: `n` of them, or one and more for None."""
     if not _INTEGERS.fullmatch(value):
-        raise _refused(f"integers in {where}", _excerpt(value))
+        raise _refused(f"integers in {where}", _shown(value))
     numbers = [int(token) for token in value.split(" ")]
     if n is not None and len(numbers) != n:
         raise _refused(f"{n} in {where}", f"{len(numbers)}")
@@ -263,12 +266,12 @@ def _integers(value: str, where: str, n: int | None, low: int, high: int) -> lis
 def _numbers(value: str, where: str, n: int, *, form: re.Pattern[str] = _NUMBERS) -> None:
     """Raises unless a line has `n` numbers of this form that fit into float64."""
     if not form.fullmatch(value):
-        raise _refused(f"finite numbers in {where}", _excerpt(value))
+        raise _refused(f"finite numbers in {where}", _shown(value))
     if value.count(" ") != n - 1:
         raise _refused(f"{n} numbers in {where}", f"{value.count(' ') + 1}")
     # 1e400 has the form of a number, and is none.
     if "e" in value and any("e" in token and isinf(float(token)) for token in value.split(" ")):
-        raise _refused(f"finite numbers in {where}", _excerpt(value))
+        raise _refused(f"finite numbers in {where}", _shown(value))
 
 
 def _is_plain(name: str) -> bool:
@@ -279,6 +282,6 @@ def _refused(expected: str, got: str, remedy: str = "Train again.") -> ValueErro
     return ValueError(f"{_FILE}: expected {expected}, got {got}. {remedy}")
 
 
-def _excerpt(value: str) -> str:
-    """The first characters of a value that may have any length and content."""
-    return ascii(value[:60]) + ("..." if len(value) > 60 else "")
+def _shown(value: str) -> str:
+    """The beginning of a value that may have any length and content."""
+    return ascii(excerpt(value, _SHOWN_CHARS))

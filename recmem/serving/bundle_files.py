@@ -14,7 +14,7 @@ _COPY_AGAIN = "Copy the whole bundle folder again, or train again."
 def read_file(root: Path, name: str, *, at_most: int) -> bytes:
     """The content of a file of the folder.
 
-    Raises DataError if there is none, it is a link or no regular file (opening a pipe would wait for ever), or it has
+    Raises DataError if there is none, it is a link or no regular file (opening a pipe would block), or it has
     more than `at_most` bytes.
     """
     path = root / name

@@ -1,4 +1,4 @@
-"""Bounds of a bundle's configuration: numbers beyond which a model would overflow, run for ever or fill the memory."""
+"""Bounds of a bundle's configuration: numbers beyond which a model would overflow, never end or fill the memory."""
 
 from __future__ import annotations
 

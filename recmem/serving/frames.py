@@ -63,9 +63,7 @@ def _check_names(names: list[str], name: str, wanted: Collection[str]) -> None:
         bare = column.strip(_BLANK)
         # It would pass through unread, and its rows be scored without it.
         if bare != column and bare in wanted and bare not in names:
-            raise DataError(
-                f"{name}.{bare}: expected the column {bare!r}, got {column!r}. Remove what is around the name."
-            )
+            raise DataError(f"{name}.{bare}: expected the column {bare!r}, got {column!r}. Rename it.")
 
 
 def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:

@@ -17,9 +17,9 @@ from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, check_table
-from feature_store.time_warnings import time_warnings
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
-from feature_store.unread_columns import unread_columns
+from feature_store.warnings.time_warnings import time_warnings
+from feature_store.warnings.unread_columns import unread_columns
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue

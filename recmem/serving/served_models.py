@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from recmem.serving.model import Model
 
 MOST_OTHER_STORES = 4
-"""Models over other stores that are kept; the one that was asked for least recently makes way."""
+"""Models over other stores that are kept; the least recently used one is dropped first."""
 OWN = ""
 """Asks for the bundle's own store."""
 
 
 class ServedModels:
-    """Loads the bundle over a store when it is first asked for. May be used by several threads."""
+    """Loads the bundle over a store when it is first needed. May be used by several threads."""
 
     def __init__(self, load: Callable[[str | None], Model], allowed: Collection[str]) -> None:
         """`load` gives the model over a store (None: the bundle's own). Of others, only those `allowed` are loaded."""

@@ -59,7 +59,7 @@ class LazyEncoder:
         if (encoder.fingerprint, encoder.dim) == (self.fingerprint, self.dim):
             return encoder
         if (encoder.earlier_fingerprint, encoder.dim) == (self.fingerprint, self.dim):
-            # Not refused: the weights are the same, and nothing says that the settings are others.
+            # Not refused: the weights are the same, and the settings are probably the same.
             _LOG.warning(
                 "encoder: expected a model that records the settings of %s, got one of recmem 0.1, which did not. If "
                 "its config.json or tokenizer settings have changed since, the scores are wrong. Train again.",

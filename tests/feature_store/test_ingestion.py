@@ -9,7 +9,7 @@ import pytest
 
 import small_training
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
-from feature_store.ingestion import append_tables, check_tables, require_ids_to_meet
+from feature_store.ingestion import append_tables, check_tables, require_matching_ids
 from feature_store.schema import Table
 
 
@@ -73,11 +73,11 @@ def test_ids_that_would_never_meet_are_refused_before_anything_is_written(tmp_pa
     items = small_training.items().with_columns(pl.col("item_id").str.to_uppercase())
     checked = check_tables(store, {ITEMS: items, EVENTS: small_training.events()})
     with pytest.raises(DataError, match=r"events\.item_id: expected ids .* Likely cause: upper and lower case"):
-        require_ids_to_meet(store, checked)
+        require_matching_ids(store, checked)
     assert store.versions() == {"rejected": 0}
 
 
 def test_ids_may_meet_what_the_store_has(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     store.append_items(small_training.items())
-    require_ids_to_meet(store, check_tables(store, {EVENTS: small_training.events()}))
+    require_matching_ids(store, check_tables(store, {EVENTS: small_training.events()}))

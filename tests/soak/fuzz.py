@@ -28,8 +28,8 @@ import polars as pl
 from debian_model import trained_model
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.file_digest import file_digest
-from feature_store.file_rows import FileRows
-from feature_store.table_files import read_table
+from feature_store.files.file_rows import FileRows
+from feature_store.files.table_files import read_table
 from recmem.serving.manifest import FILES, MANIFEST, checksum
 from recmem.serving.model import Model
 

@@ -51,7 +51,9 @@ def train(
     exclude_seen: Annotated[
         bool, typer.Option(help="Do not rank items that the user has already interacted with.")
     ] = True,
-    positive_from: Annotated[float, typer.Option(metavar="RATING", help="Lowest positive rating.")] = 4.0,
+    positive_from: Annotated[
+        float, typer.Option(metavar="RATING", help="Lowest positive rating; set it to fit your scale.")
+    ] = 4.0,
     negative_to: Annotated[
         float,
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
@@ -68,8 +70,8 @@ def train(
     The lift is what the text features help to the ranker's metrics on later events. Steps whose inputs have not changed
     since the last run in OUT are skipped. Runs are tracked in MLflow: in OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
 
-    Each table may be a Parquet file or a folder of them, CSV, JSON lines, Arrow or Delta. Timestamps are ISO 8601 (UTC
-    without a zone) or epoch numbers.
+    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
+    Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
     """
     if store is None and (items is None or events is None):
         raise UsageError(

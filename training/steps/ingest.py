@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from feature_store.ingestion import append_tables, check_tables, require_ids_to_meet
-from feature_store.unmatched_ids import require_matches
+from feature_store.ingestion import append_tables, check_tables, require_matching_ids
+from feature_store.warnings.unmatched_ids import require_matches
 from training.intake import Intake
 from training.run import INTAKE, Run
 from training.tables import STORE_TABLES
@@ -19,7 +19,7 @@ def ingest(run: Run, step_run: StepRun) -> None:
     """
     read = {table: run.tables.read(name) for name, table in STORE_TABLES.items()}
     frames = {table: frame for table, frame in read.items() if frame is not None}
-    require_ids_to_meet(run.store, check_tables(run.store, frames))
+    require_matching_ids(run.store, check_tables(run.store, frames))
     intake = Intake.of(run.store, append_tables(run.store, frames))
     require_matches(intake.unmatched)
     folder = run.folder("ingest")

@@ -10,7 +10,7 @@ from importlib import resources
 
 from example_report import NASTY, content, ledger
 from feature_store import Receipt
-from feature_store.unmatched_ids import UnmatchedIds
+from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.evaluation.ledger import Row
 from training.intake import Intake
 from training.report.content import ReportContent

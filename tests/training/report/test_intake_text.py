@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from feature_store import Receipt
-from feature_store.unmatched_ids import UnmatchedIds
+from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.intake import Intake
 from training.report.intake_text import lost_rows, remind_of_lost_rows, show_intake
 

@@ -1,0 +1,99 @@
+"""Columns of text, as from CSV, in the type of their cells: numbers, true and false, or text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import polars as pl
+
+from feature_store.files.file_rows import cut
+from feature_store.schema import Table
+from feature_store.timestamps import TIMESTAMP
+from feature_store.whole_numbers import finite_numbers
+
+_MISSING = (
+    "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "nil", "nat", "missing", "unknown", "undefined",
+    "-", "--", "---", "?", ".", "inf", "-inf", "infinity", "-infinity", "#value!", "#ref!", "#div/0!", r"\n",
+)  # fmt: skip
+"""Words for a missing number, in lower case and without spaces around."""
+_SAMPLE = 1_000
+_NEARLY_ALL = 0.9
+"""A column of text with at least this share of numbers gets a warning."""
+_MAX_EXAMPLE_CHARS = 40
+_DECIMAL_COMMA = r"^[+-]?[0-9]+(,[0-9]+)?$"
+
+Where = Callable[[int], str]
+"""Where a row is in the file, for a message, by its position in the frame."""
+
+
+def typed_columns(
+    frame: pl.DataFrame, table: Table, *, where: Where, has_decimal_commas: bool = False
+) -> tuple[pl.DataFrame, list[str]]:
+    """The frame with columns of numbers as numbers, and warnings about columns that nearly are.
+
+    Ids, names of events and times stay text: "007" is not 7, and times are parsed cell by cell. A column of numbers in
+    which some cells say that there is none ("N/A", "-") becomes numbers with nulls if the table keeps columns of any
+    name; elsewhere the table's own rules judge the cells.
+    """
+    warnings: list[str] = []
+    typed = [
+        column if _stays_text(column.name, table) else _typed(column, table, where, warnings, has_decimal_commas)
+        for column in frame.get_columns()
+    ]
+    return frame.with_columns(typed), warnings
+
+
+def _stays_text(name: str, table: Table) -> bool:
+    is_time = any(column.name == name and column.dtype == TIMESTAMP for column in table.columns)
+    return is_time or name.endswith("_id") or name in ("cancels", "event", "available_from")
+
+
+def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], has_decimal_commas: bool) -> pl.Series:
+    n_cells = len(column) - column.null_count()
+    if n_cells == 0:
+        return column
+    if len(column) > _SAMPLE:
+        # Most columns of text are long and show at once that they are no numbers.
+        sample = column.head(_SAMPLE).drop_nulls()
+        if len(sample) and not _could_be_values(sample, has_decimal_commas):
+            return column
+    plain = column.str.strip_chars()
+    if has_decimal_commas and plain.drop_nulls().str.contains(_DECIMAL_COMMA).all():
+        plain = plain.str.replace(",", ".", literal=True)
+    whole = plain.cast(pl.Int64, strict=False)
+    if whole.null_count() == column.null_count():
+        return whole
+    numbers = finite_numbers(plain)
+    if numbers.null_count() == column.null_count():
+        return numbers
+    words = plain.str.to_lowercase()
+    if words.drop_nulls().is_in(["true", "false"]).all():
+        return words == "true"
+    n_numbers = numbers.count()
+    if not table.keeps_extra or not n_numbers:
+        return column
+    others = column.is_not_null() & numbers.is_null()
+    example = f"{cut(column.filter(others)[0], _MAX_EXAMPLE_CHARS)!r}{where(int(others.arg_true()[0]))}"
+    n_others = int(others.sum())
+    cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
+    if words.filter(others).is_in(_MISSING).all():
+        warnings.append(
+            f"{table.name}.{column.name}: {cells} no number, such as {example}, and became null. "
+            "The others are numbers."
+        )
+        return whole if whole.null_count() == numbers.null_count() else numbers
+    if n_numbers >= _NEARLY_ALL * n_cells:
+        warnings.append(
+            f"{table.name}.{column.name}: the column was read as text because {cells} no number, such as {example}. "
+            "Remove or correct them if the column should be a feature."
+        )
+    return column
+
+
+def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
+    """Whether a number, or a word for a truth value or a missing number, is among some cells."""
+    plain = sample.str.strip_chars()
+    if has_decimal_commas:
+        plain = plain.str.replace(",", ".", literal=True)
+    words = plain.str.to_lowercase()
+    return bool(finite_numbers(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())

@@ -1,0 +1,73 @@
+"""Warnings about columns that a table does not read: a rating that is dropped turns dislikes into likes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+_RATINGS = re.compile(
+    r"(user|review|star|overall|item|product|implicit)?(rating|score|stars?|weight|preference)s?(value|score)?"
+    r"|rate|grade|points|pref|relevance|utility|strength|confidence|overall|feedback|sentiment|opinion|votes?"
+)
+"""Names of columns of ratings, in lower case, letters and digits only."""
+_KINDS = re.compile(
+    r"(user)?(event|action|activity|interaction|behaviou?r|feedback)(type|name|kind)"
+    r"|events|action|activity|interaction|behaviou?r|type|kind|verb|operation|signal"
+)
+"""Names of columns of kinds of event, likewise."""
+_MAX_NAMED = 10
+
+
+def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> list[str]:
+    """What to say about the columns of `given` that are not among `read`, the columns of the table of this name."""
+    unread = [name for name in given if name not in read]
+    warnings = []
+    others = []
+    for name in unread:
+        meant = next((known for known in read if _bare(known) == _bare(name)), None)
+        if meant is not None and meant not in given:
+            warnings.append(f"{name!r} is not read: the column is called {meant!r}. Rename it to be read.")
+        elif table == "events" and _RATINGS.fullmatch(_bare(name)):
+            warnings.append(_rating(name, given))
+        elif table == "events" and _KINDS.fullmatch(_bare(name)):
+            warnings.append(_kind(name, given))
+        else:
+            others.append(name)
+    if others:
+        named = ", ".join(map(repr, others[:_MAX_NAMED]))
+        more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
+        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.")
+    return warnings
+
+
+def remedy_for_missing(name: str, given: Sequence[str]) -> str:
+    """What to do where the column of this name is not among the given ones: perhaps it is written otherwise there."""
+    near = next((other for other in given if _bare(other) == _bare(name)), None)
+    return "Add it, or rename the column that holds it." if near is None else f"Rename {near!r} to {name!r}."
+
+
+def _rating(name: str, given: Sequence[str]) -> str:
+    if "value" in given:
+        return f"{name!r} is not read: ratings are read from `value`. Put the ratings there if {name!r} holds them."
+    consequence = "Without that, every event counts as positive, one of 1 star too"
+    if "event" in given:
+        remedy = f"To make it count, rename it to `value`, in rows whose `event` is 'rating'. {consequence}"
+        return f"{name!r} is not read. {remedy}, unless its `event` is negative."
+    return (
+        f"{name!r} is not read. To make it count, rename it to `value` and add a column `event` = 'rating'. "
+        f"{consequence}."
+    )
+
+
+def _kind(name: str, given: Sequence[str]) -> str:
+    if "event" in given:
+        return f"{name!r} is not read: kinds of event are read from `event`."
+    return (
+        f"{name!r} is not read. To make it count, rename it to `event`: skip, return, dislike and hide are negative, "
+        "rating is judged by `value`, all others are positive. Without that, every event counts as positive."
+    )
+
+
+def _bare(name: str) -> str:
+    """The name in lower case, letters and digits only."""
+    return re.sub(r"[\W_]", "", name.casefold())

@@ -1,0 +1,64 @@
+"""Columns of text become numbers where their cells are, and what is nearly so is told."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from feature_store.files.typed_columns import typed_columns
+from feature_store.schema import EVENTS, ITEMS, Table
+
+
+def typed(cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False) -> pl.Series:
+    return told(cells, name=name, table=table, commas=commas)[0]
+
+
+def told(
+    cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False
+) -> tuple[pl.Series, list[str]]:
+    frame = pl.DataFrame({name: pl.Series(cells, dtype=pl.String)})
+    read, warnings = typed_columns(frame, table, where=lambda row: f" (line {row + 2})", has_decimal_commas=commas)
+    return read[name], warnings
+
+
+def test_numbers_and_truth_values_get_their_type_and_ids_stay_text() -> None:
+    assert typed(["1", None, "-2"]).to_list() == [1, None, -2]
+    assert typed(["1", "2.5", "1e3"]).to_list() == [1.0, 2.5, 1000.0]
+    assert typed([" 5", "6 "]).to_list() == [5, 6]
+    assert typed(["True", "FALSE", None]).to_list() == [True, False, None]
+    assert typed(["007", "8"], name="brand_id").to_list() == ["007", "8"]
+    assert typed(["1600000000"], name="timestamp", table=EVENTS).dtype == pl.String
+    assert typed(["99999999999999999999", "1"]).to_list() == [1e20, 1.0]
+    assert typed([None, None]).dtype == pl.String
+
+
+def test_words_for_a_missing_number_become_null_and_are_told() -> None:
+    column, (warning,) = told(["19.5", "N/A", "-", "7", "null", "NaN"])
+    assert column.to_list() == [19.5, None, None, 7.0, None, None]
+    assert warning == (
+        "items.price: 4 cells are no number, such as 'N/A' (line 3), and became null. The others are numbers."
+    )
+
+
+def test_a_column_that_is_nearly_all_numbers_stays_text_and_is_told() -> None:
+    column, (warning,) = told([*(str(n) for n in range(30)), "call us"])
+    assert column[-1] == "call us"
+    assert (
+        "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
+    )
+
+
+def test_text_with_a_few_numbers_is_text_without_a_word() -> None:
+    column, warnings = told(["1984", "Dune", "none", "Emma"], name="title")
+    assert column.to_list() == ["1984", "Dune", "none", "Emma"]
+    assert warnings == []
+
+
+def test_a_table_with_rules_for_its_columns_judges_their_cells_itself() -> None:
+    column, warnings = told(["5", "N/A"], name="value", table=EVENTS)
+    assert column.to_list() == ["5", "N/A"]
+    assert warnings == []
+
+
+def test_decimal_commas_are_read_where_the_separator_leaves_room_for_them() -> None:
+    assert typed(["1,5", "2"], commas=True).to_list() == [1.5, 2.0]
+    assert typed(["1,5", "2"]).to_list() == ["1,5", "2"]
