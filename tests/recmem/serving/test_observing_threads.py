@@ -252,17 +252,20 @@ def test_threads_of_a_model_server_share_one_load(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(recmem, "load", load, raising=False)
     served = PyfuncModel()
-    context: Any = type("Context", (), {"artifacts": {"bundle": "here"}, "model_config": {}})
+    config = {"stores": ["/another"]}
+    context: Any = type("Context", (), {"artifacts": {"bundle": "here"}, "model_config": config})
+    served.load_context(context)
     frames = [candidates(thread).to_pandas() for thread in range(N_THREADS)]
     begin = Barrier(N_THREADS)
 
     def predict(thread: int) -> Any:
         begin.wait()
-        return served.predict(context, frames[thread])
+        return served.predict(context, frames[thread], {"store": "/another"})
 
     with ThreadPoolExecutor(N_THREADS) as pool:
         answers = list(pool.map(predict, range(N_THREADS)))
-    assert loads == ["here"]
+    # The bundle's own store when the server starts, the other one on the first request for it.
+    assert loads == ["here", "here"]
     model = a_model()
     for frame, answer in zip(frames, answers, strict=True):
         assert answer.equals(model.rank(frame))
