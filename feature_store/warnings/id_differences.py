@@ -241,9 +241,10 @@ def _cuts(ids: pl.Series) -> list[str]:
 
     A cut within a number would explain anything: 30 to 39 are no 0 to 9 with a prefix.
     """
-    first, last = str(ids.min()), str(ids.max())
+    first = str(ids.min())
+    last = str(ids.max())
     pairs = zip(first, last, strict=False)
-    shared = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[:_MAX_AFFIX_CHARS]
+    shared = "".join(letter for letter, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[:_MAX_AFFIX_CHARS]
     ends = [end for end in range(1, len(shared) + 1) if end < len(first) and _kind(first[end - 1]) != _kind(first[end])]
     after_shared = [shared] if len(shared) < len(first) and not shared[-1:].isdigit() else []
     return list(dict.fromkeys(["", *(shared[:end] for end in ends), *after_shared]))

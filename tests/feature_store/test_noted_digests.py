@@ -58,7 +58,7 @@ def test_a_changed_log_entry_is_refused_although_it_is_still_json(tmp_path: Path
         Store.open(store.path).append_events(pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [2]}))
 
 
-def test_a_lost_log_entry_is_told(tmp_path: Path) -> None:
+def test_a_lost_log_entry_is_refused(tmp_path: Path) -> None:
     store = filled(tmp_path)
     Path(store.path, "events", log_entry(2)).unlink()
     with pytest.raises(DataError, match=r"^store\.events: expected version 2, which was written, got version 1"):

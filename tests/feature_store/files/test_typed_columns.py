@@ -1,4 +1,4 @@
-"""Columns of text become numbers where their cells are, and what is nearly so is told."""
+"""Columns of text become numbers where their cells are, and columns that nearly are get a warning."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from feature_store.schema import EVENTS, ITEMS, Table
 
 
 def typed(cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False) -> pl.Series:
-    return told(cells, name=name, table=table, commas=commas)[0]
+    return typed(cells, name=name, table=table, commas=commas)[0]
 
 
-def told(
+def typed(
     cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False
 ) -> tuple[pl.Series, list[str]]:
     frame = pl.DataFrame({name: pl.Series(cells, dtype=pl.String)})
@@ -31,16 +31,16 @@ def test_numbers_and_truth_values_get_their_type_and_ids_stay_text() -> None:
     assert typed([None, None]).dtype == pl.String
 
 
-def test_words_for_a_missing_number_become_null_and_are_told() -> None:
-    column, (warning,) = told(["19.5", "N/A", "-", "7", "null", "NaN"])
+def test_words_for_a_missing_number_become_null_with_a_warning() -> None:
+    column, (warning,) = typed(["19.5", "N/A", "-", "7", "null", "NaN"])
     assert column.to_list() == [19.5, None, None, 7.0, None, None]
     assert warning == (
         "items.price: 4 cells are no number, such as 'N/A' (line 3), and became null. The others are numbers."
     )
 
 
-def test_a_column_that_is_nearly_all_numbers_stays_text_and_is_told() -> None:
-    column, (warning,) = told([*(str(n) for n in range(30)), "call us"])
+def test_a_column_that_is_nearly_all_numbers_stays_text_with_a_warning() -> None:
+    column, (warning,) = typed([*(str(n) for n in range(30)), "call us"])
     assert column[-1] == "call us"
     assert (
         "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
@@ -48,13 +48,13 @@ def test_a_column_that_is_nearly_all_numbers_stays_text_and_is_told() -> None:
 
 
 def test_text_with_a_few_numbers_is_text_without_a_word() -> None:
-    column, warnings = told(["1984", "Dune", "none", "Emma"], name="title")
+    column, warnings = typed(["1984", "Dune", "none", "Emma"], name="title")
     assert column.to_list() == ["1984", "Dune", "none", "Emma"]
     assert warnings == []
 
 
 def test_a_table_with_rules_for_its_columns_judges_their_cells_itself() -> None:
-    column, warnings = told(["5", "N/A"], name="value", table=EVENTS)
+    column, warnings = typed(["5", "N/A"], name="value", table=EVENTS)
     assert column.to_list() == ["5", "N/A"]
     assert warnings == []
 

@@ -466,7 +466,7 @@ def test_what_is_no_time_is_refused_in_words(model: Model, time: Any) -> None:
 # Dates and ratings that are not what they seem
 
 
-def test_one_event_dated_2099_moves_nobody_and_is_told(candidates: pl.DataFrame, tmp_path: Path) -> None:
+def test_one_event_dated_2099_changes_no_score_and_gives_a_warning(candidates: pl.DataFrame, tmp_path: Path) -> None:
     plain = candidates.drop("timestamp")
     model = trained_model().model()
     before = model.rank(plain)
@@ -483,7 +483,7 @@ def test_one_event_dated_2099_moves_nobody_and_is_told(candidates: pl.DataFrame,
     assert Model.load(trained_model().bundle, store=copied).rank(plain).equals(before)
 
 
-def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_loading_warns_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trained_model().model()
     assert "clock" not in caplog.text
     copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
@@ -493,7 +493,7 @@ def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplo
 
 
 @pytest.mark.parametrize(
-    ("cells", "dtype", "told"),
+    ("cells", "dtype", "words"),
     [
         (20270101, pl.Int64, "read as dates in digits"),
         (1_700_000, pl.Int64, "12 of 12 rows lie before 1990"),
@@ -502,11 +502,11 @@ def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplo
     ],
 )
 def test_timestamps_of_candidates_that_look_wrong_are_logged(
-    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, told: str
+    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, words: str
 ) -> None:
     model.match(candidates.head(12).with_columns(timestamp=pl.lit(cells, dtype)))
-    assert caplog.text.count("candidates.timestamp") == (1 if told else 0)
-    assert told in caplog.text
+    assert caplog.text.count("candidates.timestamp") == (1 if words else 0)
+    assert words in caplog.text
 
 
 def test_one_star_without_an_event_is_remembered_as_negative_in_tables_and_when_observed(tmp_path: Path) -> None:
