@@ -9,10 +9,10 @@ from feature_store.schema import EVENTS, ITEMS, Table
 
 
 def typed(cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False) -> pl.Series:
-    return typed(cells, name=name, table=table, commas=commas)[0]
+    return typed_with_warnings(cells, name=name, table=table, commas=commas)[0]
 
 
-def typed(
+def typed_with_warnings(
     cells: list[str | None], *, name: str = "price", table: Table = ITEMS, commas: bool = False
 ) -> tuple[pl.Series, list[str]]:
     frame = pl.DataFrame({name: pl.Series(cells, dtype=pl.String)})
@@ -32,7 +32,7 @@ def test_numbers_and_truth_values_get_their_type_and_ids_stay_text() -> None:
 
 
 def test_words_for_a_missing_number_become_null_with_a_warning() -> None:
-    column, (warning,) = typed(["19.5", "N/A", "-", "7", "null", "NaN"])
+    column, (warning,) = typed_with_warnings(["19.5", "N/A", "-", "7", "null", "NaN"])
     assert column.to_list() == [19.5, None, None, 7.0, None, None]
     assert warning == (
         "items.price: 4 cells are no number, such as 'N/A' (line 3), and became null. The others are numbers."
@@ -40,7 +40,7 @@ def test_words_for_a_missing_number_become_null_with_a_warning() -> None:
 
 
 def test_a_column_that_is_nearly_all_numbers_stays_text_with_a_warning() -> None:
-    column, (warning,) = typed([*(str(n) for n in range(30)), "call us"])
+    column, (warning,) = typed_with_warnings([*(str(n) for n in range(30)), "call us"])
     assert column[-1] == "call us"
     assert (
         "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
@@ -48,13 +48,13 @@ def test_a_column_that_is_nearly_all_numbers_stays_text_with_a_warning() -> None
 
 
 def test_text_with_a_few_numbers_is_text_without_a_word() -> None:
-    column, warnings = typed(["1984", "Dune", "none", "Emma"], name="title")
+    column, warnings = typed_with_warnings(["1984", "Dune", "none", "Emma"], name="title")
     assert column.to_list() == ["1984", "Dune", "none", "Emma"]
     assert warnings == []
 
 
 def test_a_table_with_rules_for_its_columns_judges_their_cells_itself() -> None:
-    column, warnings = typed(["5", "N/A"], name="value", table=EVENTS)
+    column, warnings = typed_with_warnings(["5", "N/A"], name="value", table=EVENTS)
     assert column.to_list() == ["5", "N/A"]
     assert warnings == []
 

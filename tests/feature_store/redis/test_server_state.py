@@ -25,8 +25,8 @@ def test_a_server_that_may_evict_gives_a_warning_when_publishing_and_when_connec
         warnings = memories.publish(event_frame(LOG), ITEMS, LONG).warnings
         assert warnings == memories.warnings()
         assert len(warnings) == 1
-        assert f"maxmemory 64 MiB, maxmemory-policy {policy}" in warning[0]
-        assert "Set maxmemory-policy noeviction" in warning[0]
+        assert f"maxmemory 64 MiB, maxmemory-policy {policy}" in warnings[0]
+        assert "Set maxmemory-policy noeviction" in warnings[0]
 
 
 @pytest.mark.parametrize(

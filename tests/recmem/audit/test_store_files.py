@@ -1,4 +1,4 @@
-"""The audit of a store's files: changed, missing and unknown ones are told apart."""
+"""The audit of a store's files: changed, missing and unknown ones are distinguished."""
 
 from __future__ import annotations
 
