@@ -15,11 +15,33 @@ _FAR_IN_RANGES = 10
 """Times so many interquartile ranges from the middle half, and at least a year, are far from the rest."""
 _FAR_SHARE = 0.1
 """At most this share of the times can be far from the rest."""
+_MOST = 0.5
+_LONG_LOAD = 60 * DAY_US
 _YEAR = 365 * DAY_US
 _FLOAT32_LIMIT = 2.0**24
 _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
 _MAX_EXAMPLE_CHARS = 40
+
+
+def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
+    """Whether months of rows arrived at one moment after them: before it nothing is known. A sentence or two."""
+    micros = arrivals.to_physical()
+    first = micros.min()
+    begin = times.to_physical().min()
+    end = times.to_physical().max()
+    if not isinstance(first, int) or not isinstance(begin, int) or not isinstance(end, int):
+        return []
+    n_at_once = micros.count()
+    is_one_load = first == micros.max() and n_at_once >= max(_FEWEST, _MOST * len(micros))
+    # Nightly loads arrive so too, and are right.
+    if not is_one_load or first <= end or end - begin < _LONG_LOAD:
+        return []
+    return [
+        f"available_at: {n_at_once:,} of {len(micros):,} rows arrived at {iso_time(first)}, after the last of them "
+        "happened. They are unknown to every query before that time. If it is when the rows were loaded, leave the "
+        "column out."
+    ]
 
 
 def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[str]:
@@ -49,7 +71,7 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     usual = micros.filter(micros.is_between(_LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(told, usual)
-    if len(micros) >= _FEWEST and first == last:
+    if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
         warnings.append(
             f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time do not see each "
             "other, so nothing comes before anything else. Check that the column holds when each row happened."
