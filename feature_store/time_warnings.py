@@ -7,7 +7,7 @@ import polars as pl
 from feature_store.epoch_numbers import digit_form
 from feature_store.timestamps import DAY_US, as_numbers, iso_time, wall_clock
 
-_LOGS_BEGIN = 631_152_000_000_000
+LOGS_BEGIN = 631_152_000_000_000
 """1990, microseconds: no log of a recommender is older, and wrong units and missing times land before."""
 _FEWEST = 20
 """Times; of fewer nothing can be said about what is usual among them."""
@@ -58,8 +58,8 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     told = _Told(cells, micros)
     numbers = as_numbers(cells)
     warnings = [] if numbers is None else _number_warnings(told, numbers)
-    if first < _LOGS_BEGIN:
-        warnings.append(told.of(micros < _LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
+    if first < LOGS_BEGIN:
+        warnings.append(told.of(micros < LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
     latest = wall_clock() + DAY_US
     if is_past and last > latest:
         remedy = (
@@ -68,7 +68,7 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
         )
         warnings.append(told.of(micros > latest, "after the present", remedy))
     # What lies before or after these has been told already.
-    usual = micros.filter(micros.is_between(_LOGS_BEGIN, latest if is_past else last))
+    usual = micros.filter(micros.is_between(LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(told, usual)
     if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
@@ -125,7 +125,7 @@ def _remedy_for_early(numbers: pl.Series | None) -> str:
     if isinstance(typical, float) and _DAYS[0] <= typical <= _DAYS[1]:
         return "They may be days since 1900 or 1970: convert them to datetimes."
     if (numbers.cast(pl.Float64) <= 0).any():
-        return "0 and -1 often stand for a missing time: give null, which rejects the row, or the time."
+        return "0 and -1 often stand for a missing time: give null, or the time."
     return "Numbers are read as epoch seconds, or milliseconds and finer if most are large: check their unit."
 
 
@@ -136,7 +136,7 @@ def _far_from_the_rest(told: _Told, usual: pl.Series) -> list[str]:
     reach = max(_FAR_IN_RANGES * (upper - lower), _YEAR)
     first = max(lower - reach, int(usual.min() or 0))  # type: ignore[arg-type]
     last = min(upper + reach, int(usual.max() or 0))  # type: ignore[arg-type]
-    is_usual = told.micros.is_between(_LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
+    is_usual = told.micros.is_between(LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
     is_far = (is_usual & ~told.micros.is_between(first, last)).fill_null(value=False)
     n_far = int(is_far.sum() or 0)
     if not 0 < n_far <= _FAR_SHARE * len(usual):
