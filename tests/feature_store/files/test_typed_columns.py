@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import polars as pl
+import pytest
 
 from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import EVENTS, ITEMS, Table
@@ -45,6 +46,23 @@ def test_a_column_that_is_nearly_all_numbers_stays_text_with_a_warning() -> None
     assert (
         "items.price: the column was read as text because 1 cell is no number, such as 'call us' (line 32)" in warning
     )
+
+
+@pytest.mark.parametrize("form", ["${}.50", "{} EUR", "\u20ac {}", "{}%", "1,{:03}", "1'{:03}.5", "{},5"])
+@pytest.mark.parametrize("n_cells", [30, 2_000])
+def test_numbers_with_a_currency_or_separators_stay_text_and_are_told(form: str, n_cells: int) -> None:
+    cells: list[str | None] = [form.format(n % 1000) for n in range(n_cells)]
+    column, (warning,) = typed_with_warnings(cells)
+    assert column.to_list() == cells
+    assert f"such as {cells[0]!r} (line 2). Write plain numbers" in warning
+
+
+@pytest.mark.parametrize("form", ["12.05.20{:02}", "10.0.0.{}", "{} ml", "v{}", "{}-{}", "00{}x", "{}/5"])
+def test_other_text_that_begins_with_digits_has_no_warning(form: str) -> None:
+    cells: list[str | None] = [form.format(n, n) for n in range(10, 60)]
+    column, warnings = typed_with_warnings(cells)
+    assert column.to_list() == cells
+    assert warnings == []
 
 
 def test_text_with_a_few_numbers_is_text_without_a_word() -> None:

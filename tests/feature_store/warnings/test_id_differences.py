@@ -83,6 +83,11 @@ def test_cause_is_named_with_ids_that_mean_the_same(unmatched: list[str], known:
         ([str(n) for n in range(30, 40)], [str(n) for n in range(10)]),
         (UUIDS[:10], UUIDS[10:]),
         (["pear"], ["apple", "plum"]),
+        (["u2"], ["u1"]),
+        (["shop-2"], ["shop-1", "shop-3"]),
+        ([f"item_{n}" for n in range(1000, 1020)], [f"item_{n}" for n in range(100, 1000)]),
+        ([str(n) for n in range(100_000, 100_500, 7)], [str(n) for n in range(10_000, 100_000, 9)]),
+        ([f"p{n}" for n in range(1000, 1003)], [f"p{n}" for n in range(10_000, 20_000, 10)]),
     ],
 )
 def test_ids_that_are_truly_others_have_no_cause(unmatched: list[str], known: list[str]) -> None:

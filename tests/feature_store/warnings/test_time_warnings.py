@@ -94,6 +94,20 @@ def test_one_time_for_all_rows_gets_a_warning_and_a_basket_does_not() -> None:
     assert warnings([EPOCHS[0]] * 5) == []
 
 
+def test_one_arrival_after_all_events_is_told_to_hide_them() -> None:
+    (warning,) = warnings(EPOCHS, available_at=[EPOCHS[-1] + 86_400] * N)
+    assert warning.startswith("available_at: 60 of 60 rows arrived at 2022-05-")
+    assert "unknown to every query before that time" in warning
+
+
+def test_usual_arrivals_have_no_warning() -> None:
+    assert warnings(EPOCHS, available_at=[EPOCHS[0]] * N) == []
+    assert warnings(EPOCHS, available_at=[time + 60 for time in EPOCHS]) == []
+    nightly = [EPOCHS[0] + 60 * n for n in range(N)]
+    assert warnings(nightly, available_at=[EPOCHS[0] + 86_400] * N) == []
+    assert warnings(EPOCHS, available_at=[None] * (N - 25) + [EPOCHS[-1] + 60] * 25) == []
+
+
 def test_receipts_carry_the_warnings(tmp_path: Path) -> None:
     frame = pl.DataFrame({"user_id": ["u"] * N, "item_id": ["i"] * N, "timestamp": changed(last=0)})
     receipt = Store.create(tmp_path / "store").append_events(frame)

@@ -35,6 +35,23 @@ def test_a_kind_of_event_that_is_not_read_gets_a_warning_with_what_makes_it_coun
     assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `event`")
 
 
+@pytest.mark.parametrize("name", ["clicked", "is_click", "label", "Liked", "purchased", "recommended"])
+def test_a_label_that_is_not_read_gets_a_warning(name: str) -> None:
+    (warning,) = check_table(events(**{name: [0]}), EVENTS).warnings
+    assert warning.startswith(f"{name!r} is not read: every event counts as positive. ")
+    (beside_event,) = check_table(events(event=["view"], **{name: [0]}), EVENTS).warnings
+    assert "its `event` alone decides" in beside_event
+
+
+def test_a_required_column_of_nearly_the_right_name_is_refused_once() -> None:
+    items = pl.DataFrame({"Item_ID": ["a"], "Title": ["b"]})
+    with pytest.raises(DataError) as refused:
+        check_table(items, ITEMS)
+    assert str(refused.value) == (
+        "items.item_id: expected the column, got only Item_ID, Title. Rename 'Item_ID' to 'item_id'."
+    )
+
+
 def test_a_rating_beside_the_columns_that_are_read_gets_another_remedy() -> None:
     beside_value = check_table(events(event=["rating"], value=[5.0], stars=[1]), EVENTS).warnings
     assert beside_value == (

@@ -509,6 +509,29 @@ def test_timestamps_of_candidates_that_look_wrong_are_logged(
     assert words in caplog.text
 
 
+def test_observed_events_of_unknown_items_are_kept_and_told() -> None:
+    model = trained_model().model()
+    known = trained_model().items["item_id"][0]
+    rows = pl.DataFrame(
+        {"user_id": ["new"] * 3, "item_id": [known, f"{known} ", "gone"], "timestamp": ["2027-06-01"] * 3}
+    )
+    receipt = model.observe(rows)
+    assert (receipt.n_new, receipt.n_rejected) == (3, 0)
+    (warning,) = receipt.warnings
+    assert warning.startswith("item_id: 2 of 3 rows are unmatched: the items that were loaded lack theirs, such as ")
+    assert repr(f"{known} ") in warning
+    assert model.observe(rows.head(1)).warnings == ()
+
+
+@pytest.mark.parametrize("time", [0, -1, 1_700_000, "1970-01-01"])
+def test_one_time_before_1990_is_read_and_logged(model: Model, caplog: pytest.LogCaptureFixture, time: Any) -> None:
+    assert model.memory("bash", timestamp=time).is_empty()
+    assert f"read from {time!r}, lies before 1990" in caplog.text
+    caplog.clear()
+    model.memory("bash", timestamp="2024-01-01")
+    assert caplog.text == ""
+
+
 def test_one_star_without_an_event_is_remembered_as_negative_in_tables_and_when_observed(tmp_path: Path) -> None:
     items = trained_model().items["item_id"].head(3)
     rows = pl.DataFrame(
