@@ -50,7 +50,7 @@ def test_a_column_that_is_nearly_all_numbers_stays_text_with_a_warning() -> None
 
 @pytest.mark.parametrize("form", ["${}.50", "{} EUR", "\u20ac {}", "{}%", "1,{:03}", "1'{:03}.5", "{},5"])
 @pytest.mark.parametrize("n_cells", [30, 2_000])
-def test_numbers_with_a_currency_or_separators_stay_text_and_are_told(form: str, n_cells: int) -> None:
+def test_numbers_with_a_currency_or_separators_stay_text_with_a_warning(form: str, n_cells: int) -> None:
     cells: list[str | None] = [form.format(n % 1000) for n in range(n_cells)]
     column, (warning,) = typed_with_warnings(cells)
     assert column.to_list() == cells

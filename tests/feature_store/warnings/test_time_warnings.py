@@ -94,7 +94,7 @@ def test_one_time_for_all_rows_gets_a_warning_and_a_basket_does_not() -> None:
     assert warnings([EPOCHS[0]] * 5) == []
 
 
-def test_one_arrival_after_all_events_is_told_to_hide_them() -> None:
+def test_one_arrival_after_all_events_gets_a_warning_that_it_hides_them() -> None:
     (warning,) = warnings(EPOCHS, available_at=[EPOCHS[-1] + 86_400] * N)
     assert warning.startswith("available_at: 60 of 60 rows arrived at 2022-05-")
     assert "unknown to every query before that time" in warning
