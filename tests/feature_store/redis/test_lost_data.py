@@ -154,7 +154,7 @@ def test_a_lost_answer_is_that_of_the_tables_where_those_were_asked_for(redis_ur
 
 
 @pytest.mark.parametrize("saved_after", ["publish", "first write"])
-def test_a_server_set_back_to_a_snapshot_is_found_by_processes_that_wrote_since(tmp_path: Path, saved_after: str) -> None:
+def test_a_server_set_back_to_a_snapshot_is_found_by_writers(tmp_path: Path, saved_after: str) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     writer, reader = RedisMemories(url, timeout=5), RedisMemories(url, timeout=5)
