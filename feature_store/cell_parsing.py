@@ -15,6 +15,7 @@ from feature_store.whole_numbers import finite_numbers, is_rounded, whole_number
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 LIST_SEPARATOR = ", "
 """Joins the words of a list that is stored as one text."""
+_TRUTH = {"true": "1", "false": "0"}
 _NUMBERS = (pl.Int64, pl.Float64)
 _TIMES = (pl.Date, pl.Datetime)
 
@@ -96,12 +97,13 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
 
 def parse_labels(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """Int8, 0 (shown only) or 1 (chosen), from numbers, booleans or their text."""
-    numbers, problems = parse_numbers(column)
+    plain = column.cast(pl.String).str.to_lowercase().replace(_TRUTH) if column.dtype in _TEXT else column
+    numbers, problems = parse_numbers(plain)
     if any(problem.rows is None for problem in problems):
         return numbers.cast(pl.Int8), problems
     labels = numbers.set(~numbers.is_in([0.0, 1.0]).fill_null(value=True), None).cast(pl.Int8)
     remedy = "Map the labels to 0 and 1."
-    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another number", remedy=remedy)
+    return labels, bad_cells(column, labels, expected="a label of 0 or 1", got="another value", remedy=remedy)
 
 
 def parse_positions(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:

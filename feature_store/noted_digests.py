@@ -145,7 +145,9 @@ def log_entry(version: int) -> str:
 def written_files(folder: Path, version: int) -> list[str]:
     """The files that a commit has written, by name below the table's folder: data, log entry and checkpoint."""
     entry = log_entry(version)
-    actions = [json.loads(line) for line in (folder / entry).read_text(encoding="utf-8").splitlines() if line]
+    # At line feeds only: `splitlines` also splits at what JSON leaves as it is, such as U+2028 in a title.
+    lines = (folder / entry).read_text(encoding="utf-8").split("\n")
+    actions = [json.loads(line) for line in lines if line.strip()]
     paths = [action["add"]["path"] for action in actions if "add" in action]
     data = [path if (folder / path).exists() else unquote(path) for path in paths]
     checkpoint = entry.replace(".json", ".checkpoint.parquet")

@@ -35,7 +35,8 @@ def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
 def read_corrected(path: str | Path) -> list[dict[str, Any]]:
     """The corrected lines of a file from `write_rejected`. Raises DataError with the numbers of malformed lines."""
     try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        # At line feeds only: `splitlines` also splits at characters that JSON leaves as they are, such as U+2028.
+        lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"rows: expected JSON lines, got {str(path)!r} ({error}). {_WRITE_OUT}") from error
     corrected = []

@@ -19,7 +19,7 @@ from feature_store.data_errors import ColumnProblem, DataError, describe
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from feature_store.warnings.rating_scale import rating_warnings
-from feature_store.warnings.time_warnings import time_warnings
+from feature_store.warnings.time_warnings import arrival_warnings, time_warnings
 from feature_store.warnings.unread_columns import remedy_for_missing, unread_columns
 
 _FORBIDDEN_IN_NAMES = "`"
@@ -189,6 +189,8 @@ def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table:
         if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
             # Only of items it is known beforehand when they will be there.
             warnings += time_warnings(frame[name], times, is_past=table is not ITEMS)
+    if table is EVENTS and "available_at" in frame.columns:
+        warnings += arrival_warnings(columns["timestamp"], columns["available_at"])
     return warnings
 
 
@@ -250,7 +252,8 @@ def _read_extra(
     columns: dict[str, pl.Series] = {}
     problems: list[ColumnProblem] = []
     known = {column.name for column in table.columns}
-    taken = {name.lower() for name in known}
+    # The refusal of a missing column already names the one that is spelt nearly so.
+    taken = {name.lower() for name in known if name in frame.columns}
     for name in frame.columns:
         if name in known:
             continue

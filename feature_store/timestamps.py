@@ -21,8 +21,10 @@ TIMESTAMP = pl.Datetime("us", "UTC")
 """The dtype of every time in the store."""
 
 # The whole years that nanoseconds in an int64 (pandas, Arrow) can hold.
-_EARLIEST = "1678-01-01T00:00:00.0+00:00"
-_LATEST = "2262-01-01T00:00:00.0+00:00"
+_FIRST_YEAR = 1678
+_LAST_YEAR = 2261
+_EARLIEST = f"{_FIRST_YEAR}-01-01T00:00:00.0+00:00"
+_LATEST = f"{_LAST_YEAR + 1}-01-01T00:00:00.0+00:00"
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NS_PER_US = 1000
@@ -36,7 +38,8 @@ _ISO = (
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
 _EXPECTED = "a time"
-_REMEDY = "Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261."
+_OUT_OF_RANGE = f"a number or date outside the years {_FIRST_YEAR} to {_LAST_YEAR}"
+_REMEDY = f"Give datetimes, ISO 8601 text or epoch numbers, from the years {_FIRST_YEAR} to {_LAST_YEAR}."
 
 
 def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
@@ -69,10 +72,22 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
         column = column.set(_mask(fault), None)
     first, last = _bounds()  # the last is exclusive
     times = pl.select(pl.when((times >= first) & (times < last)).then(times)).to_series().rename(column.name)
-    got = "a time outside the years 1678 to 2261"
     if column.dtype in _TEXT:
         got = "text that is not an ISO time" if numbers is None else "text that is not an epoch number or an ISO time"
+        if times.null_count() > column.null_count():
+            column = column.cast(pl.String)
+            far = _years_out_of_range(column)
+            faults += bad_cells(column.set(~far, None), times, expected=_EXPECTED, got=_OUT_OF_RANGE, remedy=_REMEDY)
+            column = column.set(far, None)
+    else:
+        got = _OUT_OF_RANGE
     return times, faults + bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
+
+
+def _years_out_of_range(text: pl.Series) -> pl.Series:
+    """Which cells are ISO times of years that a store does not hold, such as 9999-12-31: bool[row]."""
+    year = text.set(~text.str.contains(_ISO).fill_null(value=False), None).str.strip_chars().str.head(4)
+    return (~year.cast(pl.Int64).is_between(_FIRST_YEAR, _LAST_YEAR)).fill_null(value=False)
 
 
 def as_numbers(column: pl.Series) -> pl.Series | None:

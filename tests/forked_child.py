@@ -36,7 +36,7 @@ def _answer(call: Callable[[], object], writer: int) -> None:
     """Runs in the child, and ends it without what pytest would do at its end."""
     try:
         text = repr(call())
-    except BaseException as error:  # the parent is told, whatever it is
+    except BaseException as error:  # the parent reports it, whatever it is
         text = f"{type(error).__name__}: {error}"
     os.write(writer, text[:4000].encode())
     os._exit(0)

@@ -37,7 +37,7 @@ _AS_IT_IS = (
 def as_polars(table: pa.Table) -> tuple[pl.DataFrame, dict[str, pa.DataType]]:
     """The columns that polars can hold, in their order, and the types of those that it cannot, by name.
 
-    Times with a zone come in UTC, decimals that polars has no digits for as 64-bit floats, extension types as what
+    Times with a zone come in UTC, decimals of more digits than polars has as 64-bit floats, extension types as what
     they are stored as.
     """
     read: dict[str, pa.ChunkedArray] = {}
@@ -70,7 +70,18 @@ def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
     if pa.types.is_run_end_encoded(column.type):
         chunks = [pc.run_end_decode(chunk) for chunk in column.chunks]
         return _plain(pa.chunked_array(chunks, column.type.value_type))
-    return column.cast(target)
+    return _narrow_decimals(column) if pa.types.is_decimal256(column.type) else column.cast(target)
+
+
+def _narrow_decimals(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Decimals of 256 bits in 128 if their digits fit, whatever the type allows: an id must not be rounded."""
+    scale = column.type.scale
+    if 0 <= scale <= _MAX_DIGITS:
+        try:
+            return column.cast(pa.decimal128(_MAX_DIGITS, scale))
+        except pa.ArrowInvalid:
+            pass  # more digits than that
+    return column.cast(_target(column.type))
 
 
 def _target(kind: pa.DataType) -> pa.DataType | None:

@@ -192,7 +192,7 @@ def _ignored_folders(root: Path) -> list[str]:
     )
     if not ignored:
         return []
-    return [f"Subfolders are read only if they are named name=value, which is not the case for {ignored[0]!r}."]
+    return [f"Subfolders are read only if they are named name=value, so not {ignored[0]!r}."]
 
 
 def _with_partitions(frame: pl.DataFrame, place: Path) -> pl.DataFrame:

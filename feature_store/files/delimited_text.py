@@ -68,14 +68,11 @@ def read_delimited(text: Text, table: Table, *, separator: str | None) -> FileRo
         )
         if not records.cells and records.bad:
             raise _all_bad(records, table)
-        cells = zip(*records.cells, strict=True) if records.cells else [()] * n_fields
-        frame = pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(names, cells, strict=True)])
+        frame = _irregular_rows(records, names)
         lines = pl.Series(records.lines, dtype=pl.Int64)
-        about_rows = _about_rows(records)
     else:
         records = Records()
         lines = pl.Series(layout.lines[~layout.is_blank] + header.first_line)
-        about_rows = ()
     unnamed = [name for name, given in zip(names, header.names, strict=True) if not given]
     typed, about_columns = typed_columns(
         frame.drop(unnamed),
@@ -83,7 +80,7 @@ def read_delimited(text: Text, table: Table, *, separator: str | None) -> FileRo
         where=lambda row: f" (line {lines[row]:,})",
         has_decimal_commas=header.separator == _SEMICOLON,
     )
-    warnings = (*text.warnings, *header.warnings, *about_rows, *about_columns)
+    warnings = (*text.warnings, *header.warnings, *_about_rows(records), *about_columns)
     return FileRows(typed, lines, unreadable_lines(records.bad), warnings)
 
 
@@ -102,6 +99,11 @@ def _regular_rows(header: _Header, names: list[str], layout: Layout) -> pl.DataF
     if frame.height != len(layout.lines):
         return None
     return frame.filter(~pl.Series(layout.is_blank)) if layout.is_blank.any() else frame
+
+
+def _irregular_rows(records: Records, names: list[str]) -> pl.DataFrame:
+    cells = zip(*records.cells, strict=True) if records.cells else [()] * len(names)
+    return pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(names, cells, strict=True)])
 
 
 def _header(text: Text, table: Table, usual: str | None) -> _Header:

@@ -20,6 +20,9 @@ _SAMPLE = 1_000
 _NEARLY_ALL = 0.9
 """A column of text with at least this share of numbers gets a warning."""
 _MAX_EXAMPLE_CHARS = 40
+_CURRENCY = r"[$\u{20ac}\u{a3}\u{a5}\u{20b9}]|EUR|USD|GBP|INR|JPY"
+_DRESSED = rf"^({_CURRENCY})?\s?[+-]?[0-9]+([,' ][0-9]{{3}})*([.,][0-9]+)?\s?({_CURRENCY}|%)?$"
+"""A number with a currency, a percent sign, a decimal comma or separators of thousands."""
 _DECIMAL_COMMA = r"^[+-]?[0-9]+(,[0-9]+)?$"
 
 Where = Callable[[int], str]
@@ -70,9 +73,20 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
     if words.drop_nulls().is_in(["true", "false"]).all():
         return words == "true"
     n_numbers = numbers.count()
-    if not table.keeps_extra or not n_numbers:
+    if not table.keeps_extra:
         return column
     others = column.is_not_null() & numbers.is_null()
+    dressed = others & plain.str.contains(_DRESSED).fill_null(value=False)
+    if dressed.any() and n_numbers + dressed.sum() >= _NEARLY_ALL * n_cells:
+        place = int(dressed.arg_true()[0])
+        warnings.append(
+            f"{table.name}.{column.name}: the column was read as text because its numbers hold more than digits and a "
+            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers if the "
+            "column should be a feature."
+        )
+        return column
+    if not n_numbers:
+        return column
     example = f"{cut(column.filter(others)[0], _MAX_EXAMPLE_CHARS)!r}{where(int(others.arg_true()[0]))}"
     n_others = int(others.sum())
     cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
@@ -91,9 +105,11 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
 
 
 def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
-    """Whether a number, or a word for a truth value or a missing number, is among some cells."""
+    """Whether a number, with a currency or not, or a word for a truth value or a missing number is among some cells."""
     plain = sample.str.strip_chars()
     if has_decimal_commas:
         plain = plain.str.replace(",", ".", literal=True)
     words = plain.str.to_lowercase()
+    if plain.str.contains(_DRESSED).any():
+        return True
     return bool(finite_numbers(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())

@@ -125,7 +125,9 @@ def _remove(folder: Path, names: Iterable[str]) -> None:
             cause = error.strerror or str(error)
     if failed:
         expected = f"files in {str(folder)!r} that can be removed"
-        remedy = "The rows are removed, but these files may still hold them. Correct the cause, and repeat."
+        remedy = (
+            "The store is in order, but these files still hold what was to be forgotten. Fix the cause, and repeat."
+        )
         raise DataError(f"store: expected {expected}, got an error for {_named(failed, folder)} ({cause}). {remedy}")
 
 

@@ -19,6 +19,8 @@ N_SHOWN = 3
 """Pairs of ids that are looked up as they are written, at most."""
 _MAX_AFFIX_CHARS = 48
 _FEWEST_CUT_CHARS = 4
+_COUNTED = r"^[^0-9]*[0-9]{1,9}$"
+"""Ids that were counted up: `item_1000` follows `item_999`, and is not an `item_100` that was cut off."""
 _MISSING_WORDS = ("nan", "none", "null", "n/a", "na", "nil", "undefined", "<na>", "nat", "-", "?", "unknown")
 
 
@@ -200,6 +202,8 @@ def _by_prefixes(sample: pl.Series, known: pl.Series, kind: str, *, drop_zeros: 
     def turned(ids: pl.Series) -> pl.Series:
         return ids.str.reverse() if kind == "suffix" else ids
 
+    # Of one id, everything that it begins with is "shared".
+    are_several = min(len(sample), len(known)) > 1
     heads = _cuts(turned(sample))
     known_heads = _cuts(turned(known))
     candidates = [
@@ -208,7 +212,7 @@ def _by_prefixes(sample: pl.Series, known: pl.Series, kind: str, *, drop_zeros: 
         )
         for head in heads
         for known_head in known_heads
-        if head != known_head
+        if head != known_head and (are_several or not (head and known_head))
     ]
     if not candidates:
         return 0.0, Difference()
@@ -241,9 +245,10 @@ def _cuts(ids: pl.Series) -> list[str]:
 
     A cut within a number would explain anything: 30 to 39 are no 0 to 9 with a prefix.
     """
-    first, last = str(ids.min()), str(ids.max())
+    first = str(ids.min())
+    last = str(ids.max())
     pairs = zip(first, last, strict=False)
-    shared = "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[:_MAX_AFFIX_CHARS]
+    shared = "".join(letter for letter, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))[:_MAX_AFFIX_CHARS]
     ends = [end for end in range(1, len(shared) + 1) if end < len(first) and _kind(first[end - 1]) != _kind(first[end])]
     after_shared = [shared] if len(shared) < len(first) and not shared[-1:].isdigit() else []
     return list(dict.fromkeys(["", *(shared[:end] for end in ends), *after_shared]))
@@ -268,6 +273,9 @@ def _by_length(sample: pl.Series, known: pl.Series) -> Found:
     if limit < known_longest:
         # Only what stands for one known id; a short text begins many.
         right = right.filter(pl.col("key").is_unique())
+    longer = left if limit < longest else right
+    if longer[longer.columns[0]].str.contains(_COUNTED).mean() >= _CLEAR:  # type: ignore[operator]
+        return 0.0, Difference()
     whole = left.filter(pl.col("key").str.len_chars() == limit)
     found = _joined(sample, whole, right, f"{side} are cut off after {limit} characters")
     return found if found[0] >= _CLEAR else (0.0, Difference())

@@ -10,7 +10,7 @@ from feature_store.epoch_numbers import digit_form
 from feature_store.excerpts import excerpt
 from feature_store.timestamps import DAY_US, as_numbers, iso_time, wall_clock
 
-_LOGS_BEGIN = 631_152_000_000_000
+LOGS_BEGIN = 631_152_000_000_000
 """1990, microseconds: no log of a recommender is older, and wrong units and missing times land before."""
 _FEWEST = 20
 """Times needed to estimate which are usual."""
@@ -18,11 +18,33 @@ _FAR_IN_RANGES = 10
 """Times so many interquartile ranges from the middle half, and at least a year, are far from the rest."""
 _FAR_SHARE = 0.1
 """At most this share of the times can be far from the rest."""
+_MOST = 0.5
+_LONG_LOAD = 60 * DAY_US
 _YEAR = 365 * DAY_US
 _FLOAT32_LIMIT = 2.0**24
 _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
 _MAX_EXAMPLE_CHARS = 40
+
+
+def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
+    """Whether months of rows arrived at one moment after them: before it nothing is known. A sentence or two."""
+    micros = arrivals.to_physical()
+    first = micros.min()
+    begin = times.to_physical().min()
+    end = times.to_physical().max()
+    if not isinstance(first, int) or not isinstance(begin, int) or not isinstance(end, int):
+        return []
+    n_at_once = micros.count()
+    is_one_load = first == micros.max() and n_at_once >= max(_FEWEST, _MOST * len(micros))
+    # Nightly loads arrive so too, and are right.
+    if not is_one_load or first <= end or end - begin < _LONG_LOAD:
+        return []
+    return [
+        f"available_at: {n_at_once:,} of {len(micros):,} rows arrived at {iso_time(first)}, after the last of them "
+        "happened. They are unknown to every query before that time. If it is when the rows were loaded, leave the "
+        "column out."
+    ]
 
 
 def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[str]:
@@ -39,8 +61,8 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     column = _Column(cells, micros)
     numbers = as_numbers(cells)
     warnings = [] if numbers is None else _number_warnings(column, numbers)
-    if first < _LOGS_BEGIN:
-        warnings.append(column.warning(micros < _LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
+    if first < LOGS_BEGIN:
+        warnings.append(column.warning(micros < LOGS_BEGIN, "before 1990", _remedy_for_early(numbers)))
     latest = wall_clock() + DAY_US
     if is_past and last > latest:
         remedy = (
@@ -49,10 +71,10 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
         )
         warnings.append(column.warning(micros > latest, "after the present", remedy))
     # What lies before or after these has its own warning.
-    usual = micros.filter(micros.is_between(_LOGS_BEGIN, latest if is_past else last))
+    usual = micros.filter(micros.is_between(LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(column, usual)
-    if len(micros) >= _FEWEST and first == last:
+    if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
         warnings.append(
             f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time are not in "
             "each other's history. Check that the column holds when each row happened."
@@ -107,7 +129,7 @@ def _remedy_for_early(numbers: pl.Series | None) -> str:
     if isinstance(typical, float) and _DAYS[0] <= typical <= _DAYS[1]:
         return "They may be days since 1900 or 1970: convert them to datetimes."
     if (numbers.cast(pl.Float64) <= 0).any():
-        return "0 and -1 often stand for a missing time: give null, which rejects the row, or the time."
+        return "0 and -1 often stand for a missing time: give null, or the time."
     return "Numbers are read as epoch seconds, or milliseconds and finer if most are large: check their unit."
 
 
@@ -118,7 +140,7 @@ def _far_from_the_rest(column: _Column, usual: pl.Series) -> list[str]:
     reach = max(_FAR_IN_RANGES * (upper - lower), _YEAR)
     first = max(lower - reach, int(usual.min() or 0))  # type: ignore[arg-type]
     last = min(upper + reach, int(usual.max() or 0))  # type: ignore[arg-type]
-    is_usual = column.micros.is_between(_LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
+    is_usual = column.micros.is_between(LOGS_BEGIN, int(usual.max() or 0))  # type: ignore[arg-type]
     is_far = (is_usual & ~column.micros.is_between(first, last)).fill_null(value=False)
     n_far = int(is_far.sum() or 0)
     if not 0 < n_far <= _FAR_SHARE * len(usual):

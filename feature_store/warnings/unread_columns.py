@@ -15,6 +15,11 @@ _KINDS = re.compile(
     r"|events|action|activity|interaction|behaviou?r|type|kind|verb|operation|signal"
 )
 """Names of columns of kinds of event, likewise."""
+_LABELS = re.compile(
+    r"(is|was|has)?(label|target|click|like|dislike|purchase|bought|buy|conversion|convert|positive|interested|thumb"
+    r"|reward|recommended|upvote|favou?rite)(d|ed|s)?"
+)
+"""Names of columns that say whether an event is positive, likewise."""
 _MAX_NAMED = 10
 
 
@@ -31,6 +36,8 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
             warnings.append(_rating(name, given))
         elif table == "events" and _KINDS.fullmatch(_bare(name)):
             warnings.append(_kind(name, given))
+        elif table == "events" and _LABELS.fullmatch(_bare(name)):
+            warnings.append(_label(name, given))
         else:
             others.append(name)
     if others:
@@ -65,6 +72,16 @@ def _kind(name: str, given: Sequence[str]) -> str:
     return (
         f"{name!r} is not read. To make it count, rename it to `event`: skip, return, dislike and hide are negative, "
         "rating is judged by `value`, all others are positive. Without that, every event counts as positive."
+    )
+
+
+def _label(name: str, given: Sequence[str]) -> str:
+    consequence = "every event counts as positive"
+    if "event" in given:
+        consequence = "its `event` alone decides whether a row is positive"
+    return (
+        f"{name!r} is not read: {consequence}. If it says which rows are positive, leave the others out, or name their "
+        "`event` 'skip'."
     )
 
 

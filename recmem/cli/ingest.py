@@ -99,7 +99,8 @@ def _tell_what_waits(store: Store) -> None:
     if events.height and not items.height:
         complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")
     for unmatched in unmatched_rows(items, events, store.impressions()):
-        if items.height and unmatched.column.endswith("item_id"):
-            complain(f"{unmatched} They count once the items table has their items.")
+        if unmatched.column.endswith("item_id"):
+            if items.height:
+                complain(f"{unmatched} They count once the items table has their items.")
         elif unmatched.is_warning:
             complain(str(unmatched))

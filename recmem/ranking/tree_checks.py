@@ -1,8 +1,8 @@
 """Checks a LightGBM model's text before LightGBM reads it: LightGBM trusts every count and position in it.
 
 A child that is its own parent makes LightGBM loop endlessly; a position outside an array, or a tree of another size
-than the stated one, ends the process. So the text must be of the very form in which training writes it: the same keys in the
-same order, one binary tree from each root, finite numbers.
+than the stated one, ends the process. So the text must have exactly the form in which training writes it: the same keys
+in the same order, one binary tree from each root, finite numbers.
 """
 
 from __future__ import annotations

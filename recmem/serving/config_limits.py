@@ -56,7 +56,8 @@ def check_limits(config: Any) -> None:
             raise ValueError(
                 f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}."
             )
-    every, span = config.dataset.refresh_every, config.dataset.counters.span
+    every = config.dataset.refresh_every
+    span = config.dataset.counters.span
     if every * MAX_REFRESHES < span:
         raise ValueError(
             f"config.dataset.refresh_every: expected at least span / {MAX_REFRESHES:,} ({span / MAX_REFRESHES:.0f}), "

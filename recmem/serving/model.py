@@ -18,7 +18,7 @@ from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, check_table
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
-from feature_store.warnings.time_warnings import time_warnings
+from feature_store.warnings.time_warnings import LOGS_BEGIN, time_warnings
 from feature_store.warnings.unread_columns import unread_columns
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
@@ -167,8 +167,8 @@ class Model:
     def rank_with_report(self, candidates: FrameT, *, trees_share: float = 1.0) -> Scored[FrameT]:
         """As `rank`, with the number of rows that the store could not match."""
         refuse_forked()
-        if not 0 <= trees_share <= 1:
-            raise DataError(f"trees_share: expected 0 to 1, got {trees_share}. Give a share of the candidates.")
+        if not isinstance(trees_share, int | float | np.number) or not 0 <= trees_share <= 1:
+            raise DataError(f"trees_share: expected 0 to 1, got {trees_share!r}. Give a share of the candidates.")
         read = self._read(candidates, RANK_OUTPUTS)
         matcher = self._matcher_with(read)
         columns = rank_pairs(matcher, self.bundle.ranker, read, self.bundle.config.calibration, trees_share=trees_share)
@@ -277,8 +277,19 @@ class Model:
             n_rejected=len(frame) - n_new - n_duplicate,
             version=None,
             reasons=reasons,
-            warnings=(*checked.warnings, *_unread(events)),
+            warnings=(*checked.warnings, *_unread(events), *self._unmatched(checked.kept)),
         )
+
+    def _unmatched(self, events: pl.DataFrame) -> list[str]:
+        """What to say about observed events of items that the store lacks; shared memories refuse those."""
+        ids = events["item_id"]
+        unmatched = ids.filter(self.dataset.catalogue.rows(ids) < 0)
+        if self.memories is not None or unmatched.is_empty():
+            return []
+        return [
+            f"item_id: {len(unmatched):,} of {len(ids):,} rows are unmatched: the items that were loaded lack theirs, "
+            f"such as {unmatched[0]!r}. They count in a model that is loaded when the store has the items."
+        ]
 
     def _add(self, events: pl.DataFrame) -> int:
         """Replaces the dataset by one with these checked events; how many of them were new."""
@@ -375,4 +386,8 @@ def _microseconds(time: TimeLike) -> int:
         raise refused from error
     if faults or times[0] is None:
         raise refused
-    return int(times.dt.epoch("us")[0])
+    microseconds = int(times.dt.epoch("us")[0])
+    if microseconds < LOGS_BEGIN:
+        read = f"{iso_time(microseconds)}, read from {time!r}"
+        _LOG.warning(f"timestamp: {read}, lies before 1990. Numbers are read as epoch seconds, or finer by their size.")
+    return microseconds

@@ -52,7 +52,9 @@ def _span(tensor: object, where: str) -> tuple[int, int]:
     """Where a tensor begins and ends after the header."""
     if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{where}: expected dtype, shape and data_offsets, got other keys. Copy the file again.")
-    dtype, shape, offsets = tensor["dtype"], tensor["shape"], tensor["data_offsets"]
+    dtype = tensor["dtype"]
+    shape = tensor["shape"]
+    offsets = tensor["data_offsets"]
     if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
         raise ValueError(
             f"{where}: expected a dtype of {', '.join(_ITEM_BYTES)}, got {str(dtype)[:60]!r}. Train again."

@@ -68,6 +68,14 @@ def test_numbers_come_from_booleans_and_text() -> None:
     assert problem.got == "text that is not a number"
 
 
+def test_labels_as_text_are_read_cell_by_cell() -> None:
+    labels, problems = parse_labels(pl.Series("label", ["1", "true", "False", "yes", "2", None]))
+    assert labels.to_list() == [1, 1, 0, None, None, None]
+    (problem,) = problems
+    assert problem.reason == "label: expected a label of 0 or 1, got another value"
+    assert problem.example == "'yes'"
+
+
 @pytest.mark.parametrize("parse", [parse_labels, parse_positions])
 def test_a_column_of_another_dtype_is_refused_as_a_whole(parse: Any) -> None:
     found, (problem,) = parse(pl.Series("column", [date(2024, 1, 1)]))

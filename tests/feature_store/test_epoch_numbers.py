@@ -40,7 +40,7 @@ def test_a_cell_of_another_unit_is_a_fault_and_no_time_in_1970(scale: int, stray
     assert reasons == [f"timestamp: expected {reason}"]
 
 
-def test_cells_of_several_other_units_are_told_apart_from_what_is_no_time() -> None:
+def test_cells_of_other_units_are_distinguished_from_cells_that_are_no_time() -> None:
     cells = [*range(NOON_S, NOON_S + 7), NOON_S * 10**3, NOON_S * 10**6, 10**17]
     times, reasons = parsed(cells)
     assert [time is None for time in times] == [False] * 7 + [True] * 3

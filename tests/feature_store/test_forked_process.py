@@ -1,4 +1,4 @@
-"""A fork of a process that has used polars or a store is told so, instead of waiting for ever; others work."""
+"""A fork of a process that has used polars or a store gets an error instead of hanging; others work."""
 
 from __future__ import annotations
 

@@ -19,18 +19,18 @@ def refusal(store: Store, frames: dict[Table, pl.DataFrame]) -> str:
     return str(refused.value)
 
 
-def test_faults_of_all_tables_are_told_at_once_and_nothing_is_written(tmp_path: Path) -> None:
+def test_errors_of_all_tables_are_reported_at_once_and_nothing_is_written(tmp_path: Path) -> None:
     frames = {
         ITEMS: small_training.items().drop("item_id"),
         EVENTS: small_training.events().with_columns(timestamp=pl.lit("soon")),
         IMPRESSIONS: pl.DataFrame({"item_id": ["a"]}),
     }
-    told = refusal(Store(tmp_path / "store"), frames)
-    assert "items.item_id: expected the column" in told
-    assert "events: expected valid rows, got none: all 180 are rejected" in told
-    assert "events.timestamp: expected a time" in told
-    assert "such as 'soon' (180 rows" in told
-    assert "impressions.label: expected the column" in told
+    error = refusal(Store(tmp_path / "store"), frames)
+    assert "items.item_id: expected the column" in error
+    assert "events: expected valid rows, got none: all 180 are rejected" in error
+    assert "events.timestamp: expected a time" in error
+    assert "such as 'soon' (180 rows" in error
+    assert "impressions.label: expected the column" in error
     assert not (tmp_path / "store").exists()
 
 
@@ -40,21 +40,21 @@ def test_faults_that_were_found_before_come_first(tmp_path: Path) -> None:
 
 
 def test_swapped_tables_are_named(tmp_path: Path) -> None:
-    told = refusal(Store(tmp_path), {ITEMS: small_training.events(), EVENTS: small_training.items()})
-    assert "events, items: the table given as items has these columns. Are the two swapped?" in told
+    error = refusal(Store(tmp_path), {ITEMS: small_training.events(), EVENTS: small_training.items()})
+    assert "events, items: the table given as items has these columns. Are the two swapped?" in error
 
 
 def test_a_table_that_lacks_a_column_is_not_called_swapped(tmp_path: Path) -> None:
-    told = refusal(Store(tmp_path), {ITEMS: small_training.items(), EVENTS: small_training.events().drop("timestamp")})
-    assert "swapped" not in told
+    error = refusal(Store(tmp_path), {ITEMS: small_training.items(), EVENTS: small_training.events().drop("timestamp")})
+    assert "swapped" not in error
 
 
 def test_rejected_items_with_whole_number_ids_decide_nothing(tmp_path: Path) -> None:
     items = pl.DataFrame({"item_id": [1, 2], "title": ["a", "b"]})
     events = pl.DataFrame({"user_id": ["u"] * 2, "item_id": ["001", "002"], "timestamp": [10**9, 10**9 + 1]})
-    told = refusal(Store(tmp_path), {ITEMS: items, EVENTS: events})
-    assert "events.item_id: expected an integer id" in told
-    assert "Likely cause: leading zeros ('001' stands for '1')." in told
+    error = refusal(Store(tmp_path), {ITEMS: items, EVENTS: events})
+    assert "events.item_id: expected an integer id" in error
+    assert "Likely cause: leading zeros ('001' stands for '1')." in error
 
 
 def test_tables_are_appended_in_order_whatever_the_order_they_are_given_in(tmp_path: Path) -> None:

@@ -37,6 +37,16 @@ def test_every_file_that_an_append_writes_is_noted(tmp_path: Path) -> None:
         assert set(TableDigests(folder).noted().digests) == files - {DIGESTS_FILE}
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x0b", "\x1e"])
+def test_texts_with_unusual_line_separators_are_stored(tmp_path: Path, separator: str) -> None:
+    # The log holds the least and the greatest text of a file.
+    store = Store.create(tmp_path / "store")
+    title = f"ink{separator}and paper"
+    receipt = store.append_items(pl.DataFrame({"item_id": [f"i{separator}"], "title": [title]}))
+    assert receipt.n_new == 1
+    assert Store.open(store.path).items()["title"].to_list() == [title]
+
+
 @pytest.mark.parametrize("table", [ITEMS, EVENTS], ids=["items", "events"])
 def test_a_changed_data_file_is_refused_and_named(tmp_path: Path, table: object) -> None:
     store = filled(tmp_path)
@@ -58,7 +68,7 @@ def test_a_changed_log_entry_is_refused_although_it_is_still_json(tmp_path: Path
         Store.open(store.path).append_events(pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [2]}))
 
 
-def test_a_lost_log_entry_is_told(tmp_path: Path) -> None:
+def test_a_lost_log_entry_is_refused(tmp_path: Path) -> None:
     store = filled(tmp_path)
     Path(store.path, "events", log_entry(2)).unlink()
     with pytest.raises(DataError, match=r"^store\.events: expected version 2, which was written, got version 1"):

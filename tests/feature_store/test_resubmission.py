@@ -48,6 +48,24 @@ def test_corrected_rows_are_stored_and_leave_rejected(store: Store, tmp_path: Pa
     assert [json.loads(row)["item_id"] for row in store.rejected()["row"]] == ["b"]
 
 
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\x85", "\x1c", "\r"])
+def test_text_with_unusual_line_separators_comes_back(tmp_path: Path, separator: str) -> None:
+    made = Store.create(tmp_path / "store")
+    title = f"one{separator}two"
+    made.append_items(pl.DataFrame({"item_id": ["", "b"], "title": [title, "b"]}))
+    (line,) = out_and_in(made, tmp_path)
+    line["row"]["item_id"] = "a"
+    assert resubmit(made, [line]).n_accepted == 1
+    assert made.items().filter(item_id="a")["title"].to_list() == [title]
+
+
+def test_a_file_that_an_editor_saved_with_a_mark_and_crlf_is_read(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    text = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
+    (tmp_path / "saved.jsonl").write_bytes(b"\xef\xbb\xbf" + text.replace("\n", "\r\n").encode())
+    assert read_corrected(tmp_path / "saved.jsonl") == lines
+
+
 def test_a_row_that_is_still_invalid_is_kept_with_its_new_reason(store: Store, tmp_path: Path) -> None:
     (line,) = [line for line in out_and_in(store, tmp_path) if line["row"]["item_id"] == "a"]
     line["row"] |= {"timestamp": "2024-01-01", "user_id": None}

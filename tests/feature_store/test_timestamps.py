@@ -41,6 +41,17 @@ def test_iso_text_with_and_without_a_zone_is_read(text: str) -> None:
     assert parsed([text]) == [NOON]
 
 
+@pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
+def test_the_error_for_a_year_that_cannot_be_stored_names_the_years(dtype: type[pl.DataType]) -> None:
+    cells = ["2024-02-29", "9999-12-31", "0001-01-01T00:00:00Z", "soon", None]
+    times, faults = parse_timestamps(pl.Series("timestamp", cells).cast(dtype))
+    assert times.is_null().to_list() == [False, True, True, True, True]
+    assert [(fault.got, fault.example) for fault in faults] == [
+        ("a number or date outside the years 1678 to 2261", "'9999-12-31'"),
+        ("text that is not an ISO time", "'soon'"),
+    ]
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -19,13 +19,13 @@ def warnings_of(column: str, values: list[object]) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["timestamp", "history", "score", "rank", "match_score"])
-def test_a_text_column_that_candidates_cannot_bring_along_is_told(name: str) -> None:
+def test_a_text_column_that_candidates_cannot_bring_along_gets_a_warning(name: str) -> None:
     (warning,) = warnings_of(name, ["spring", "autumn"])
     assert warning.startswith(f"items.{name}: a part of each item's text, but candidates cannot bring it along")
 
 
 @pytest.mark.parametrize(
-    ("values", "told"),
+    ("values", "words"),
     [
         ([1e300, 2.0, None], r"1 numbers are too large for the ranker and count as missing (e.g. 1e+300"),
         ([-1e39, 1e39], "2 numbers are too large"),
@@ -35,10 +35,10 @@ def test_a_text_column_that_candidates_cannot_bring_along_is_told(name: str) -> 
         ([2**40 + n for n in range(20)], "19 of 20 distinct values cannot be told apart in float32"),
     ],
 )
-def test_a_number_column_that_tells_the_ranker_less_than_it_says_is_told(values: list[object], told: str) -> None:
+def test_a_number_column_that_loses_values_in_the_ranker_gets_a_warning(values: list[object], words: str) -> None:
     (warning,) = warnings_of("size", values)
     assert warning.startswith("items.size: ")
-    assert told in warning
+    assert words in warning
 
 
 @pytest.mark.parametrize("values", [[1, 2, None], [0.0, 1e30], [-(2**63), 2**63 - 1], [0.1, 0.2, 0.1], ["a", "b"]])
@@ -63,7 +63,7 @@ def test_impressions_with_clicked_and_other_items_are_not_mentioned() -> None:
     assert list(impression_warnings(table.clear())) == []
 
 
-def test_impressions_whose_clicks_have_another_time_are_told() -> None:
+def test_impressions_whose_clicks_have_another_time_get_a_warning() -> None:
     torn = impressions(("1", "u", 1, "a", 0), ("1", "u", 1, "b", 0), ("1", "u", 2, "c", 1), ("2", "u", 3, "a", 0))
     whole = impressions(("3", "u", 5, "a", 0), ("3", "u", 5, "b", 1))
     (warning,) = impression_warnings(pl.concat([torn, whole]))
@@ -71,7 +71,7 @@ def test_impressions_whose_clicks_have_another_time_are_told() -> None:
 
 
 @pytest.mark.parametrize("label", [0, 1])
-def test_impressions_of_one_label_are_told(label: int) -> None:
+def test_impressions_of_one_label_get_a_warning(label: int) -> None:
     table = impressions(("1", "u", 1, "a", label), ("1", "u", 1, "b", label))
     (warning,) = impression_warnings(table)
     assert warning.startswith("impressions.label: no impression has both a clicked item and one that was not clicked")

@@ -129,5 +129,6 @@ def how_to_open(out: Path) -> str:
 
 def _short(path: Path) -> Path:
     """The path relative to the working folder, if it is inside it."""
-    absolute, here = path.absolute(), Path.cwd()
+    absolute = path.absolute()
+    here = Path.cwd()
     return absolute.relative_to(here) if absolute.is_relative_to(here) else absolute

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
+from feature_store.cell_parsing import parse_ids
 from feature_store.files.arrow_columns import as_polars, can_be_polars
 
 MOMENT = datetime(2024, 1, 1, 12, tzinfo=UTC)
@@ -33,8 +34,17 @@ def test_a_time_is_the_same_moment_whatever_its_zone(zone: str, unit: str) -> No
 def test_decimals_of_256_bits_keep_their_digits_if_polars_has_them() -> None:
     exact = read(pa.array([Decimal("12345678901234567890.12"), None], pa.decimal256(38, 2)))
     assert exact.to_list() == [Decimal("12345678901234567890.12"), None]
-    rounded = read(pa.array([Decimal("1.5"), None], pa.decimal256(60, 2)))
-    assert rounded.to_list() == [1.5, None]
+    wide = read(pa.array([Decimal("12345678901234567890.12"), None], pa.decimal256(60, 2)))
+    assert wide.to_list() == [Decimal("12345678901234567890.12"), None]
+    rounded = read(pa.array([Decimal(10) ** 50, None], pa.decimal256(60, 2)))
+    assert rounded.to_list() == [1e50, None]
+
+
+@pytest.mark.parametrize("number", [2**53 + 1, 10**17 + 1, 2**63 - 1])
+def test_an_id_as_a_wide_decimal_is_not_rounded(number: int) -> None:
+    ids, problems = parse_ids(read(pa.array([Decimal(number)], pa.decimal256(76, 0))))
+    assert ids.to_list() == [number]
+    assert problems == []
 
 
 def test_a_decimal_with_a_negative_scale_is_a_number() -> None:

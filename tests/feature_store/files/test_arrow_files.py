@@ -32,7 +32,7 @@ def test_times_with_an_offset_are_read_as_the_moments_that_they_are(tmp_path: Pa
     assert read_parquet(str(tmp_path / "a.parquet"), EVENTS).frame["timestamp"].to_list() == [moment]
 
 
-def test_columns_of_items_that_are_no_attributes_are_left_out_and_told(
+def test_columns_of_items_that_are_no_attributes_are_left_out_with_a_warning(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     table = pa.table({"item_id": ["i"], "title": ["a"], **ODD})
@@ -71,7 +71,7 @@ def test_folders_of_partitions_give_their_column(tmp_path: Path) -> None:
     assert read_folder(str(tmp_path), EVENTS).frame["event"].to_list() == ["buy", "click"]
 
 
-def test_folders_that_are_no_partitions_are_told_or_refused(tmp_path: Path) -> None:
+def test_folders_that_are_no_partitions_get_a_warning_or_are_refused(tmp_path: Path) -> None:
     (tmp_path / "2024").mkdir()
     EVENT.write_parquet(tmp_path / "2024" / "a.parquet")
     with pytest.raises(UnreadableFileError, match=r"without a \.parquet file, but with 2024/"):

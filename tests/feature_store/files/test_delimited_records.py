@@ -36,7 +36,7 @@ def test_a_quote_in_a_field_without_quotes_is_text() -> None:
     assert found.stray_quotes == []
 
 
-def test_a_quote_within_quotes_that_no_separator_follows_is_text_and_told() -> None:
+def test_a_quote_within_quotes_that_no_separator_follows_is_text_with_a_warning() -> None:
     found = records('i1,"27" monitor",5\ni2,"a ""b"" c",6')
     assert found.cells == [["i1", '27" monitor', "5"], ["i2", 'a "b" c', "6"]]
     assert found.stray_quotes == [2]

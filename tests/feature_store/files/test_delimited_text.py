@@ -48,7 +48,7 @@ def test_spaces_around_names_are_removed_and_a_column_without_a_name_is_not_read
 
 
 @pytest.mark.parametrize("separator", [";", "\t", "|"])
-def test_another_separator_that_the_header_shows_is_taken_and_told(separator: str) -> None:
+def test_another_separator_in_the_header_is_used_with_a_warning(separator: str) -> None:
     text = "item_id,title,price\n1,a,2.5\n".replace(",", separator)
     rows = read(text)
     assert rows.frame.rows() == [("1", "a", 2.5)]

@@ -64,7 +64,7 @@ def test_a_byte_order_mark_is_no_part_of_the_text(encoding: str) -> None:
     assert len(text.warnings) == (encoding == "utf-16")
 
 
-def test_western_text_that_is_not_utf_8_is_read_and_told() -> None:
+def test_western_text_that_is_not_utf_8_is_read_with_a_warning() -> None:
     text = as_text("id,name\n1,Café “crème” … 5€\n2,plain\n".encode("cp1252"))
     assert text.lines.decode() == "id,name\n1,Café “crème” … 5€\n2,plain\n"
     assert text.bad_lines == {}

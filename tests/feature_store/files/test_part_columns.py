@@ -54,7 +54,7 @@ def test_a_clash_of_types_names_the_files_and_the_column() -> None:
         joined(PLAIN, PLAIN.with_columns(item_id=1.5))
 
 
-def test_a_column_that_a_file_lacks_is_null_and_told_unless_it_is_required() -> None:
+def test_a_column_that_a_file_lacks_is_null_with_a_warning_unless_it_is_required() -> None:
     parts = [Part("0.parquet", PLAIN), Part("1.parquet", PLAIN.drop("price"))]
     frame, warnings = as_one(parts, ITEMS)
     assert frame["price"].to_list() == [1, None]

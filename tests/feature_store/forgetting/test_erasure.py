@@ -188,7 +188,7 @@ def test_nothing_is_removed_if_a_file_of_the_newest_version_is_missing(uri: str)
     assert before <= files(uri)
 
 
-def test_an_object_store_is_erased_by_age_and_a_clock_that_is_behind_is_told(uri: str) -> None:
+def test_an_object_store_is_erased_by_age_and_a_clock_that_is_behind_is_an_error(uri: str) -> None:
     erasure._erase_by_age(opened(uri))
     assert _delta.scan(opened(uri), SCHEMA).collect().rows() == [("a", 1)]
     _delta.replace(opened(uri), ROWS)

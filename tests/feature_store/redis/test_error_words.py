@@ -123,7 +123,7 @@ def test_flushed_scripts_are_loaded_again(own: redis.Redis) -> None:
         (["+@all", "-hset"], "no permission"),
     ],
 )
-def test_a_user_without_a_needed_command_is_told_and_nothing_is_read_as_whole(
+def test_a_user_without_a_needed_command_gets_an_error_and_nothing_is_read_as_whole(
     own: redis.Redis, rules: list[str], words: str
 ) -> None:
     own.execute_command("ACL", "SETUSER", "limited", "on", ">hunter2secret", "~*", *rules)
@@ -145,7 +145,7 @@ def test_a_user_without_a_needed_command_is_told_and_nothing_is_read_as_whole(
     assert counts[0].tolist() == [0]
 
 
-def test_a_wrong_password_or_database_is_told_without_the_password(own: redis.Redis) -> None:
+def test_the_error_for_a_wrong_password_or_database_does_not_show_the_password(own: redis.Redis) -> None:
     own.config_set("requirepass", "hunter2right")
     own.execute_command("AUTH", "hunter2right")
     wrong = RedisMemories(url_of(own, ":hunter2wrong@"), timeout=5)
@@ -188,8 +188,8 @@ def test_what_another_version_published_is_refused_and_replaced_by_the_next_publ
         read(memories)
     with pytest.raises(DataError, match="another version"):
         memories.forget_user("user0", rows_of_log([]))
-    (told,) = memories.publish(event_frame(LOG), ITEMS, LONG).warnings
-    assert "another version of recmem" in told
+    (warning,) = memories.publish(event_frame(LOG), ITEMS, LONG).warnings
+    assert "another version of recmem" in warning
     read(memories)
     assert not own.exists("recmem:forgotten")
     assert own.exists("recmem:eu:meta")

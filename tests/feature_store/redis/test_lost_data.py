@@ -154,7 +154,7 @@ def test_a_lost_answer_is_that_of_the_tables_where_those_were_asked_for(redis_ur
 
 
 @pytest.mark.parametrize("saved_after", ["publish", "first write"])
-def test_a_server_set_back_to_a_snapshot_is_found_by_who_wrote_since(tmp_path: Path, saved_after: str) -> None:
+def test_a_server_set_back_to_a_snapshot_is_found_by_writers(tmp_path: Path, saved_after: str) -> None:
     port = free_port()
     url = f"redis://127.0.0.1:{port}/0"
     writer, reader = RedisMemories(url, timeout=5), RedisMemories(url, timeout=5)
@@ -171,12 +171,12 @@ def test_a_server_set_back_to_a_snapshot_is_found_by_who_wrote_since(tmp_path: P
         client.close()
     with running(tmp_path, port):
         for _ in range(2):
-            with pytest.raises(LostDataError, match="an older state than this process has seen"):
+            with pytest.raises(LostDataError, match="an older state than this process has read"):
                 fetch(writer, loaded_log(NOTHING), 20)
         if saved_after == "publish":
             with pytest.raises(LostDataError, match="an older state"):
                 fetch(reader, loaded_log(NOTHING), 20)
-        # A process that has seen nothing newer cannot know; it is told that the server was restarted.
+        # A process that has seen nothing newer cannot know; it gets a warning that the server was restarted.
         newcomer = RedisMemories(url, timeout=5)
         fetch(newcomer, loaded_log(NOTHING), 20)
         assert any("restarted or replaced" in sentence for sentence in newcomer.warnings())
@@ -207,7 +207,7 @@ def test_a_server_restarted_or_flushed_after_a_publish_is_refused_as_not_publish
             same_as_log(memories, LOG, 9)
 
 
-def test_another_store_is_told_from_this_one_in_every_call(memories: RedisMemories) -> None:
+def test_every_call_distinguishes_another_store_from_this_one(memories: RedisMemories) -> None:
     mine, theirs = memories.of_store("mine"), memories.of_store("theirs")
     mine.publish(event_frame(LOG), ITEMS, LONG, answers_from=FROM)
     same_as_log(mine, LOG, 9)
@@ -247,8 +247,8 @@ def test_forgetting_hides_no_loss(memories: RedisMemories) -> None:
 def test_keys_that_outlive_their_meta_hash_are_not_taken_for_written_events(memories: RedisMemories) -> None:
     memories.publish(event_frame(LOG), ITEMS, LONG, answers_from=FROM)
     memories._server.client.delete(memories._server.key("meta"))
-    (told,) = memories.publish(event_frame(LOG[:2]), ITEMS, LONG, answers_from=FROM).warnings
-    assert "published anew from the tables" in told
+    (warning,) = memories.publish(event_frame(LOG[:2]), ITEMS, LONG, answers_from=FROM).warnings
+    assert "published anew from the tables" in warning
     same_as_log(memories, LOG[:2], 9)
 
 

@@ -16,15 +16,17 @@ LOG = [Event(0, 1, 3), Event(1, 2, 4)]
 
 
 @pytest.mark.parametrize("policy", ["allkeys-lru", "allkeys-lfu", "allkeys-random"])
-def test_a_server_that_may_evict_is_told_when_publishing_and_when_connecting(tmp_path: Path, policy: str) -> None:
+def test_a_server_that_may_evict_gives_a_warning_when_publishing_and_when_connecting(
+    tmp_path: Path, policy: str
+) -> None:
     port = free_port()
     with running(tmp_path, port, ["--maxmemory", "64mb", "--maxmemory-policy", policy]):
         memories = RedisMemories(f"redis://127.0.0.1:{port}/0", timeout=5)
-        told = memories.publish(event_frame(LOG), ITEMS, LONG).warnings
-        assert told == memories.warnings()
-        assert len(told) == 1
-        assert f"maxmemory 64 MiB, maxmemory-policy {policy}" in told[0]
-        assert "Set maxmemory-policy noeviction" in told[0]
+        warnings = memories.publish(event_frame(LOG), ITEMS, LONG).warnings
+        assert warnings == memories.warnings()
+        assert len(warnings) == 1
+        assert f"maxmemory 64 MiB, maxmemory-policy {policy}" in warnings[0]
+        assert "Set maxmemory-policy noeviction" in warnings[0]
 
 
 @pytest.mark.parametrize(
@@ -49,12 +51,12 @@ def test_only_the_keys_of_an_audit_expire_and_those_all_do(redis_url: str) -> No
         memories.clear()
 
 
-def test_a_restart_since_the_publish_is_told_and_a_server_that_does_not_tell_is_not_asked_twice() -> None:
+def test_a_restart_since_the_publish_gives_a_warning_and_a_server_that_hides_its_run_gives_none() -> None:
     state = ServerState(run="a")
     assert state.warnings_since("a") == state.warnings_since(None) == state.warnings_since("") == ()
     assert ServerState().warnings_since("a") == ()
-    (told,) = state.warnings_since("b")
-    assert "restarted or replaced" in told
+    (warning,) = state.warnings_since("b")
+    assert "restarted or replaced" in warning
 
 
 def test_a_server_that_forbids_info_is_used_without_what_it_would_tell(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ def test_a_stamp_is_read_as_the_scripts_write_it() -> None:
         ([(1, "a", 5), (1, "a", 3), (1, "a", 7), (2, "b", 8)], [False, True, True, False]),
     ],
 )
-def test_a_state_that_is_older_than_one_seen_before_is_found(
+def test_a_state_that_is_older_than_one_read_before_is_found(
     answers: list[tuple[int, str, int]], back: list[bool]
 ) -> None:
     seen = SeenStates()

@@ -83,20 +83,25 @@ def test_cause_is_named_with_ids_that_mean_the_same(unmatched: list[str], known:
         ([str(n) for n in range(30, 40)], [str(n) for n in range(10)]),
         (UUIDS[:10], UUIDS[10:]),
         (["pear"], ["apple", "plum"]),
+        (["u2"], ["u1"]),
+        (["shop-2"], ["shop-1", "shop-3"]),
+        ([f"item_{n}" for n in range(1000, 1020)], [f"item_{n}" for n in range(100, 1000)]),
+        ([str(n) for n in range(100_000, 100_500, 7)], [str(n) for n in range(10_000, 100_000, 9)]),
+        ([f"p{n}" for n in range(1000, 1003)], [f"p{n}" for n in range(10_000, 20_000, 10)]),
     ],
 )
 def test_ids_that_are_truly_others_have_no_cause(unmatched: list[str], known: list[str]) -> None:
     assert difference(unmatched, known) == ("", "", "")
 
 
-def test_cause_of_some_ids_says_of_how_many() -> None:
+def test_a_cause_that_holds_for_some_ids_shows_their_share() -> None:
     mixed = [f"{n} " for n in NUMBERS] + [f"gone{n}" for n in range(90)]
     cause, example, known_example = difference(mixed, [str(n) for n in NUMBERS])
     assert cause == "white space or invisible characters, for 25% of the unmatched ids"
     assert (example, known_example) == ("1 ", "1")
 
 
-def test_digits_lost_in_scientific_notation_are_told() -> None:
+def test_digits_lost_in_scientific_notation_are_named_as_the_cause() -> None:
     known = [str(n * 10**11 + 12_345_678) for n in NUMBERS]
     cause, *_ = difference([f"{int(text):.2e}" for text in known], known)
     assert cause.startswith("numbers in scientific notation, whose last digits are lost")

@@ -45,7 +45,7 @@ def scale(*values: float) -> list[float | None]:
         ),
     ],
 )
-def test_ratings_of_another_scale_are_told_with_thresholds_that_fit(
+def test_ratings_of_another_scale_get_a_warning_with_thresholds_that_fit(
     values: tuple[float, ...], finding: str, suggested: str
 ) -> None:
     (warning,) = rating_warnings(rated(scale(*values)), SignalConfig())
@@ -67,7 +67,7 @@ def test_a_few_ratings_say_nothing_of_the_scale() -> None:
     assert rating_warnings(rated([5.0, 5.0]), SignalConfig()) == []
 
 
-def test_values_without_an_event_are_ratings_and_told() -> None:
+def test_values_without_an_event_are_ratings_with_a_warning() -> None:
     (warning,) = rating_warnings(rated(scale(1, 5), None), SignalConfig())
     assert warning.startswith("value: 40 of 40 rows have a value, such as 1, and no event. They count as ratings")
     assert "price or a quantity" in warning
@@ -77,14 +77,14 @@ def test_values_without_an_event_are_ratings_and_told() -> None:
 
 
 @pytest.mark.parametrize("kind", ["Dislike", "thumbs_down", "DOWNVOTE", "Skip", "not-interested", "remove_from_cart"])
-def test_a_kind_that_sounds_negative_and_counts_as_positive_is_told(kind: str) -> None:
+def test_a_kind_that_sounds_negative_but_counts_as_positive_gets_a_warning(kind: str) -> None:
     (warning,) = rating_warnings(rated([None, None], kind), SignalConfig())
     assert f"event: {kind!r} counts as positive" in warning
     assert rating_warnings(rated([None], kind), SignalConfig(negative_events=(kind,))) == []
 
 
 @pytest.mark.parametrize("kind", ["Rating", "rate", "review", "stars"])
-def test_values_of_an_event_that_sounds_like_a_rating_are_told(kind: str) -> None:
+def test_values_of_an_event_that_sounds_like_a_rating_get_a_warning(kind: str) -> None:
     (warning,) = rating_warnings(rated([1.0, 5.0], kind), SignalConfig())
     assert f"value: it is not read in rows whose event is {kind!r}" in warning
     assert rating_warnings(rated([None], kind), SignalConfig()) == []

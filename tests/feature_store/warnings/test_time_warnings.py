@@ -1,4 +1,4 @@
-"""Times that look wrong are told in the receipt, with an example; usual times are not."""
+"""Times that look wrong get a warning in the receipt, with an example; usual times do not."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_logs_that_grow_or_pause_have_no_warning() -> None:
     assert warnings(small_training.events()["timestamp"].dt.offset_by("-4y")) == []
 
 
-def test_dates_in_digits_are_told_with_an_example() -> None:
+def test_dates_in_digits_get_a_warning_with_an_example() -> None:
     (warning,) = warnings([20220300 + 1 + n % 28 for n in range(N)])
     assert "such as 20220301, were read as dates in digits (YYYYMMDD): 2022-03-01" in warning
 
 
-def test_floats_that_fall_together_are_told() -> None:
+def test_floats_rounded_to_the_same_time_get_a_warning() -> None:
     (warning,) = warnings([float(EPOCHS[0] + 10 * n) for n in range(N)], pl.Float32)
     assert warning.startswith("timestamp: 32-bit floats cannot hold these numbers")
     assert "60 rows have 6 distinct times" in warning
@@ -59,27 +59,27 @@ def test_floats_that_fall_together_are_told() -> None:
 @pytest.mark.parametrize(
     ("stray", "hint"), [(0, "missing time"), (-1, "missing time"), (86_400 * 400, "check their unit")]
 )
-def test_times_before_recommenders_are_told_with_the_row(stray: int, hint: str) -> None:
+def test_times_before_1990_get_a_warning_with_the_row(stray: int, hint: str) -> None:
     (warning,) = warnings(changed(last=stray))
     assert "timestamp: 1 of 60 rows lie before 1990, e.g. row 59: 19" in warning
     assert f"read from {stray}" in warning
     assert hint in warning
 
 
-def test_days_since_1900_are_told_to_be_days() -> None:
+def test_the_warning_about_days_since_1900_names_days() -> None:
     (warning,) = warnings([44_600 + n for n in range(N)])
     assert "60 of 60 rows lie before 1990" in warning
     assert "days since 1900 or 1970" in warning
 
 
 @pytest.mark.parametrize("year", [2009, 2012])
-def test_a_few_times_years_from_the_rest_are_told(year: int) -> None:
+def test_a_few_times_years_from_the_rest_get_a_warning(year: int) -> None:
     (warning,) = warnings(changed(first=int(datetime(year, 1, 1, tzinfo=UTC).timestamp()), last=EPOCHS[0]))
     assert "1 of 60 rows lie far from the others, which lie between 2022-03-01 and 2022-05-1" in warning
     assert f"e.g. row 58: {year}-01-01T00:00:00+00:00" in warning
 
 
-def test_times_in_the_future_are_told_of_events_and_not_of_items() -> None:
+def test_times_in_the_future_get_a_warning_in_events_and_not_in_items() -> None:
     (warning,) = warnings(changed(last=4_070_908_800))
     assert "1 of 60 rows lie after the present, e.g. row 59: 2099-01-01T00:00:00+00:00" in warning
     soon = datetime.fromtimestamp(wall_clock() / 1e6 + 86_400 * 90, UTC)
@@ -88,10 +88,24 @@ def test_times_in_the_future_are_told_of_events_and_not_of_items() -> None:
     assert "available_at: 1 of 1 rows lie after" in warnings([EPOCHS[0]], available_at=[soon])[0]
 
 
-def test_one_time_for_all_rows_is_told_and_a_basket_is_not() -> None:
+def test_one_time_for_all_rows_gets_a_warning_and_a_basket_does_not() -> None:
     (warning,) = warnings([EPOCHS[0]] * N)
     assert "all 60 rows have the time 2022-03-01T00:00:00+00:00" in warning
     assert warnings([EPOCHS[0]] * 5) == []
+
+
+def test_one_arrival_after_all_events_gets_a_warning_that_it_hides_them() -> None:
+    (warning,) = warnings(EPOCHS, available_at=[EPOCHS[-1] + 86_400] * N)
+    assert warning.startswith("available_at: 60 of 60 rows arrived at 2022-05-")
+    assert "unknown to every query before that time" in warning
+
+
+def test_usual_arrivals_have_no_warning() -> None:
+    assert warnings(EPOCHS, available_at=[EPOCHS[0]] * N) == []
+    assert warnings(EPOCHS, available_at=[time + 60 for time in EPOCHS]) == []
+    nightly = [EPOCHS[0] + 60 * n for n in range(N)]
+    assert warnings(nightly, available_at=[EPOCHS[0] + 86_400] * N) == []
+    assert warnings(EPOCHS, available_at=[None] * (N - 25) + [EPOCHS[-1] + 60] * 25) == []
 
 
 def test_receipts_carry_the_warnings(tmp_path: Path) -> None:

@@ -52,13 +52,13 @@ def test_ids_of_both_dtypes_are_compared(dtype: pl.DataType) -> None:
     assert (unmatched.n_unmatched, unmatched.examples) == (1, ("'9'",))
 
 
-def test_swapped_columns_of_events_are_told() -> None:
+def test_swapped_columns_of_events_are_named_as_the_cause() -> None:
     items = items_of(["apple", "plum", "fig"])
     (unmatched,) = found(items, events_of(["ann", "bob", "eve"], users=["apple", "plum", "fig"]))
     assert unmatched.cause == "events.user_id holds the ids of items.item_id: item_id and user_id look swapped"
 
 
-def test_ids_of_another_column_of_the_items_are_told() -> None:
+def test_ids_of_another_column_of_the_items_are_named_as_the_cause() -> None:
     items = items_of(["apple", "plum", "fig"], sku=["s-7", "s-8", "s-9"])
     (unmatched,) = found(items, events_of(["s-8", "s-9", "s-9"]))
     assert unmatched.cause == "they are values of the column items.sku, not of items.item_id"

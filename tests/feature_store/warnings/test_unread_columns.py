@@ -23,19 +23,36 @@ def events(**columns: Any) -> pl.DataFrame:
 
 
 @pytest.mark.parametrize("name", ["rating", "Rating", "stars", "score", "user_rating", "weight", "grade"])
-def test_a_rating_that_is_not_read_is_told_with_what_makes_it_count(name: str) -> None:
+def test_a_rating_that_is_not_read_gets_a_warning_with_what_makes_it_count(name: str) -> None:
     (warning,) = check_table(events(**{name: [1]}), EVENTS).warnings
     assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `value` and add a column `event`")
     assert "one of 1 star too" in warning
 
 
 @pytest.mark.parametrize("name", ["event_type", "eventType", "action", "type", "behavior"])
-def test_a_kind_of_event_that_is_not_read_is_told_with_what_makes_it_count(name: str) -> None:
+def test_a_kind_of_event_that_is_not_read_gets_a_warning_with_what_makes_it_count(name: str) -> None:
     (warning,) = check_table(events(**{name: ["dislike"]}), EVENTS).warnings
     assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `event`")
 
 
-def test_a_rating_beside_the_columns_that_are_read_is_told_otherwise() -> None:
+@pytest.mark.parametrize("name", ["clicked", "is_click", "label", "Liked", "purchased", "recommended"])
+def test_a_label_that_is_not_read_gets_a_warning(name: str) -> None:
+    (warning,) = check_table(events(**{name: [0]}), EVENTS).warnings
+    assert warning.startswith(f"{name!r} is not read: every event counts as positive. ")
+    (beside_event,) = check_table(events(event=["view"], **{name: [0]}), EVENTS).warnings
+    assert "its `event` alone decides" in beside_event
+
+
+def test_a_required_column_of_nearly_the_right_name_is_refused_once() -> None:
+    items = pl.DataFrame({"Item_ID": ["a"], "Title": ["b"]})
+    with pytest.raises(DataError) as refused:
+        check_table(items, ITEMS)
+    assert str(refused.value) == (
+        "items.item_id: expected the column, got only Item_ID, Title. Rename 'Item_ID' to 'item_id'."
+    )
+
+
+def test_a_rating_beside_the_columns_that_are_read_gets_another_remedy() -> None:
     beside_value = check_table(events(event=["rating"], value=[5.0], stars=[1]), EVENTS).warnings
     assert beside_value == (
         "'stars' is not read: ratings are read from `value`. Put the ratings there if 'stars' holds them.",
@@ -45,7 +62,7 @@ def test_a_rating_beside_the_columns_that_are_read_is_told_otherwise() -> None:
 
 
 @pytest.mark.parametrize(("name", "meant"), [(" value", "value"), ("Event", "event"), ("Available-At", "available_at")])
-def test_a_name_that_is_nearly_right_is_told(name: str, meant: str) -> None:
+def test_a_name_that_is_nearly_right_gets_a_warning(name: str, meant: str) -> None:
     (warning,) = check_table(events(**{name: [None]}), EVENTS).warnings
     assert warning == f"{name!r} is not read: the column is called {meant!r}. Rename it to be read."
 
@@ -67,17 +84,17 @@ def test_other_columns_are_named_once_in_one_sentence() -> None:
     assert "'c9' and 20 more." in many[0]
 
 
-def test_impressions_are_told_and_items_keep_every_column() -> None:
+def test_impressions_get_a_warning_and_items_keep_every_column() -> None:
     shown = events(impression_id=["p"], label=[1], rating=[3])
     assert check_table(shown, IMPRESSIONS).warnings[0].startswith("Not read: 'rating'. ")
     items = pl.DataFrame({"item_id": ["a"], "title": ["b"], "rating": [3.5], "score": [1]})
     assert check_table(items, ITEMS).warnings == ()
 
 
-def test_columns_of_other_frames_are_told_when_events_are_observed() -> None:
+def test_unread_columns_give_a_warning_when_events_are_observed() -> None:
     rows = sample()[1].select("user_id", "item_id", "timestamp").head(3).with_columns(stars=1)
-    told = model_of(sample()[1].tail(40)).observe(rows).warnings
-    assert len(told) == 1
+    warnings = model_of(sample()[1].tail(40)).observe(rows).warnings
+    assert len(warnings) == 1
     for frame in (rows.to_pandas(), rows.to_arrow()):
-        assert model_of(sample()[1].tail(40)).observe(frame).warnings == told
+        assert model_of(sample()[1].tail(40)).observe(frame).warnings == warnings
     assert model_of(sample()[1].tail(40)).observe(pd.DataFrame(rows.drop("stars").to_pandas())).warnings == ()

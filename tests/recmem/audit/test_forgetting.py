@@ -209,7 +209,7 @@ def test_one_unreadable_model_is_named_and_the_others_are_looked_at(
     assert receipt.registered_models == "2 checked"
 
 
-def test_the_receipt_says_that_no_registry_was_asked(
+def test_the_receipt_shows_that_no_registry_was_searched(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
@@ -221,7 +221,7 @@ def test_the_receipt_says_that_no_registry_was_asked(
     assert not list(tmp_path.rglob("mlflow.db"))
 
 
-def test_rows_of_others_that_mention_the_id_are_told(store: Store) -> None:
+def test_rows_of_others_that_mention_the_id_are_counted(store: Store) -> None:
     title = pl.DataFrame({"item_id": ["curl-doc"], "title": ["documentation of the-forgotten-one"]})
     store.append_items(title)
     _, words = forget(store, "--item", "the-forgotten-one", "--yes")

@@ -1,4 +1,4 @@
-"""The audit of a store's files: changed, missing and unknown ones are told apart."""
+"""The audit of a store's files: changed, missing and unknown ones are distinguished."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def test_damaged_digests_do_not_accuse_the_files(store: Store) -> None:
         (("--files",), "--store: expected the store whose files to check, got none."),
     ],
 )
-def test_wrong_use_is_told(arguments: tuple[str, ...], words: str) -> None:
+def test_wrong_use_is_an_error(arguments: tuple[str, ...], words: str) -> None:
     outcome = Outcome("audit", *arguments)
     assert outcome.code == WRONG_USE
     assert words in outcome.err

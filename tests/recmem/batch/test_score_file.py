@@ -362,7 +362,7 @@ def test_columns_that_are_only_passed_on_come_out_as_they_were(
     assert capfd.readouterr().err == ""
 
 
-def test_a_query_is_told_by_a_time_with_an_offset(tmp_path: Path) -> None:
+def test_a_query_is_found_by_a_time_with_an_offset(tmp_path: Path) -> None:
     times = pa.array([0, 10**6] * 50, pa.timestamp("us", "-03:00"))
     table = pa.table({"user_id": ["u"] * 100, "item_id": pa.array(range(100)), "timestamp": times})
     pq.write_table(table, tmp_path / "c.parquet")

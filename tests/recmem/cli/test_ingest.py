@@ -67,7 +67,7 @@ def test_ingest_adds_nothing_where_one_of_the_files_cannot_be_read(tmp_path: Pat
     assert not (tmp_path / "store").exists()
 
 
-def test_a_bad_cell_and_a_broken_line_of_a_csv_cost_only_themselves_and_are_told_with_their_lines(
+def test_a_bad_cell_and_a_broken_line_of_a_csv_are_rejected_alone_with_their_line_numbers(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "events.csv"
@@ -84,7 +84,7 @@ def test_a_bad_cell_and_a_broken_line_of_a_csv_cost_only_themselves_and_are_told
     assert "u98,i1" in shown.out
 
 
-def test_events_whose_items_the_store_lacks_are_told_with_the_likely_cause(tmp_path: Path) -> None:
+def test_events_whose_items_the_store_lacks_are_reported_with_the_likely_cause(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
     log = pl.read_parquet(events)
     spaced = log.with_columns(
@@ -105,6 +105,7 @@ def test_events_before_any_item_are_said_to_wait(tmp_path: Path) -> None:
     outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", events)
     assert outcome.code == DONE
     assert "The store has no items yet: its 180 events count once it has theirs." in outcome.err
+    assert "unmatched" not in outcome.err
 
 
 def test_swapped_tables_are_named_and_nothing_is_written(tmp_path: Path) -> None:
@@ -115,7 +116,7 @@ def test_swapped_tables_are_named_and_nothing_is_written(tmp_path: Path) -> None
     assert not (tmp_path / "store").exists()
 
 
-def test_faults_of_all_tables_are_told_at_once(tmp_path: Path) -> None:
+def test_errors_of_all_tables_are_reported_at_once(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
     pl.read_parquet(events).drop("timestamp").write_parquet(events)
     pl.read_parquet(items).select("item_id").write_parquet(items)

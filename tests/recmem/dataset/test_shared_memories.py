@@ -251,10 +251,10 @@ def test_lost_data_is_refused_or_if_asked_for_the_tables_answer(store: Store, on
     report = lenient.rank_with_report(asked())
     assert report.frame.equals(alone.rank(asked()))
     assert report.unmatched.unanswered == len(asked())
-    with pytest.raises(LostDataError, match="the server lost data"):  # told at once, not with each request
+    with pytest.raises(LostDataError, match="the server lost data"):  # when loading, not at each request
         loaded(store, RedisMemories(url, timeout=5, on_failure="tables"))
-    (told,) = publish(loaded(store).dataset, online).warnings
-    assert "published anew" in told
+    (warning,) = publish(loaded(store).dataset, online).warnings
+    assert "published anew" in warning
     assert strict.rank(asked()).equals(alone.rank(asked()))
 
 
@@ -324,7 +324,7 @@ def test_a_killed_audit_leaves_keys_that_expire(
     client.delete(*left)
 
 
-def test_a_server_that_may_evict_is_told_by_publish_and_by_loading(
+def test_a_server_that_may_evict_gives_a_warning_at_publish_and_at_loading(
     store: Store, online: RedisMemories, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = online._server.client
@@ -339,8 +339,8 @@ def test_a_server_that_may_evict_is_told_by_publish_and_by_loading(
     finally:
         client.config_set("maxmemory", 0)
         client.config_set("maxmemory-policy", "noeviction")
-    for told in (done.stderr, caplog.text):
-        assert "maxmemory-policy allkeys-lru" in told
+    for printed in (done.stderr, caplog.text):
+        assert "maxmemory-policy allkeys-lru" in printed
     assert "Warning: " not in CliRunner().invoke(app, command).stderr
 
 

@@ -152,7 +152,7 @@ def test_a_claim_of_weights_without_end_is_refused_before_any_are_made(folder: P
         load_bundle(folder)
 
 
-def test_an_encoder_that_is_not_there_is_told_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
+def test_a_missing_encoder_is_an_error_when_a_text_is_encoded(folder: Path, tmp_path: Path) -> None:
     rewrite(folder, lambda manifest: manifest["config"]["encoder"].update(name="x" * 5000))
     model = Model.load(folder, store=trained_model().store)
     unseen = pl.DataFrame({"user_id": ["a"], "item_id": ["none"], "description": ["a text that is not kept"]})

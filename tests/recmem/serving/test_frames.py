@@ -162,7 +162,7 @@ def test_a_name_with_space_around_is_refused_where_the_column_would_be_read(spac
     assert read["timestamp"].to_list() == ["2024-01-01"]
 
 
-def test_a_pandas_frame_without_names_is_told_what_its_columns_are_called(model: Model) -> None:
+def test_the_error_for_a_pandas_frame_without_column_names_lists_its_columns(model: Model) -> None:
     with pytest.raises(DataError, match=r"candidates\.user_id: expected the column, got only|none"):
         model.rank(pd.DataFrame([["curl", "libc6-dev"]]))
 

@@ -150,7 +150,7 @@ def test_names_of_events_are_text_without_a_point_in_every_form() -> None:
 # What cannot be an id
 
 
-def test_float32_ids_that_are_rounded_count_as_unknown_and_are_told() -> None:
+def test_float32_ids_that_are_rounded_count_as_unknown_with_a_warning() -> None:
     rounded = candidates().with_columns(pl.col("item_id").cast(pl.Float32))
     report = model().rank_with_report(rounded)
     assert report.unmatched.unreadable_ids == 20

@@ -466,7 +466,7 @@ def test_what_is_no_time_is_refused_in_words(model: Model, time: Any) -> None:
 # Dates and ratings that are not what they seem
 
 
-def test_one_event_dated_2099_moves_nobody_and_is_told(candidates: pl.DataFrame, tmp_path: Path) -> None:
+def test_one_event_dated_2099_changes_no_score_and_gives_a_warning(candidates: pl.DataFrame, tmp_path: Path) -> None:
     plain = candidates.drop("timestamp")
     model = trained_model().model()
     before = model.rank(plain)
@@ -483,7 +483,7 @@ def test_one_event_dated_2099_moves_nobody_and_is_told(candidates: pl.DataFrame,
     assert Model.load(trained_model().bundle, store=copied).rank(plain).equals(before)
 
 
-def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_loading_warns_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     trained_model().model()
     assert "clock" not in caplog.text
     copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
@@ -493,7 +493,7 @@ def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplo
 
 
 @pytest.mark.parametrize(
-    ("cells", "dtype", "told"),
+    ("cells", "dtype", "words"),
     [
         (20270101, pl.Int64, "read as dates in digits"),
         (1_700_000, pl.Int64, "12 of 12 rows lie before 1990"),
@@ -502,11 +502,34 @@ def test_loading_tells_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplo
     ],
 )
 def test_timestamps_of_candidates_that_look_wrong_are_logged(
-    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, told: str
+    model: Model, candidates: pl.DataFrame, caplog: pytest.LogCaptureFixture, cells: float, dtype: Any, words: str
 ) -> None:
     model.match(candidates.head(12).with_columns(timestamp=pl.lit(cells, dtype)))
-    assert caplog.text.count("candidates.timestamp") == (1 if told else 0)
-    assert told in caplog.text
+    assert caplog.text.count("candidates.timestamp") == (1 if words else 0)
+    assert words in caplog.text
+
+
+def test_observed_events_of_unknown_items_are_kept_and_told() -> None:
+    model = trained_model().model()
+    known = trained_model().items["item_id"][0]
+    rows = pl.DataFrame(
+        {"user_id": ["new"] * 3, "item_id": [known, f"{known} ", "gone"], "timestamp": ["2027-06-01"] * 3}
+    )
+    receipt = model.observe(rows)
+    assert (receipt.n_new, receipt.n_rejected) == (3, 0)
+    (warning,) = receipt.warnings
+    assert warning.startswith("item_id: 2 of 3 rows are unmatched: the items that were loaded lack theirs, such as ")
+    assert repr(f"{known} ") in warning
+    assert model.observe(rows.head(1)).warnings == ()
+
+
+@pytest.mark.parametrize("time", [0, -1, 1_700_000, "1970-01-01"])
+def test_one_time_before_1990_is_read_and_logged(model: Model, caplog: pytest.LogCaptureFixture, time: Any) -> None:
+    assert model.memory("bash", timestamp=time).is_empty()
+    assert f"read from {time!r}, lies before 1990" in caplog.text
+    caplog.clear()
+    model.memory("bash", timestamp="2024-01-01")
+    assert caplog.text == ""
 
 
 def test_one_star_without_an_event_is_remembered_as_negative_in_tables_and_when_observed(tmp_path: Path) -> None:

@@ -136,7 +136,7 @@ def test_an_encoder_that_is_not_found_is_named_in_the_error(monkeypatch: pytest.
         lazy().encode(["ink"])
 
 
-def test_a_model_of_an_earlier_version_is_used_and_told(
+def test_a_model_of_an_earlier_version_is_used_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def load() -> CountingEncoder:

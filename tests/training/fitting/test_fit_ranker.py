@@ -182,7 +182,7 @@ def test_nothing_is_cut_where_queries_are_short() -> None:
 
 
 @pytest.mark.parametrize("column", ["constant", "missing", "huge"])
-def test_a_column_that_tells_nothing_changes_no_order(column: str) -> None:
+def test_a_column_without_information_changes_no_order(column: str) -> None:
     ranking = data()
     values = {"constant": 7.0, "missing": np.nan, "huge": 3e38}
     ranking.pairs.values["items.x"] = np.full(len(ranking.labels), values[column], np.float32)

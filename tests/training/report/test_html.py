@@ -157,7 +157,7 @@ def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings()
         assert shown in text, shown
 
 
-def test_a_run_without_losses_says_so() -> None:
+def test_a_run_without_losses_is_reported_as_such() -> None:
     intake = Intake((Receipt("items", 30, 30, 0, 0, 1, {}),), (), 0, {}, "ab12", "2026-11-27T10:00:00+00:00")
     text = " ".join(Page(render_report(ledger(), replace(content(), intake=intake))).text.split())
     assert "None: every event and every shown item names an item of the items table." in text
