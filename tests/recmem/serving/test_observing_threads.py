@@ -253,6 +253,7 @@ def test_threads_of_a_model_server_share_one_load(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(recmem, "load", load, raising=False)
     served = PyfuncModel()
     context: Any = type("Context", (), {"artifacts": {"bundle": "here"}, "model_config": {}})
+    served.load_context(context)
     frames = [candidates(thread).to_pandas() for thread in range(N_THREADS)]
     begin = Barrier(N_THREADS)
 
