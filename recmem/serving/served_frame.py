@@ -63,6 +63,8 @@ def _is_name(column: pd.Series[Any]) -> bool:
 def _json_cell(cell: Any) -> Any:
     if isinstance(cell, list | tuple | np.ndarray):
         return [_json_cell(part) for part in cell]
+    if isinstance(cell, dict):
+        return {name: _json_cell(part) for name, part in cell.items()}
     if isinstance(cell, float | np.floating):
         return cell if math.isfinite(cell) else None
     return None if cell is None or cell is pd.NA or cell is pd.NaT else cell

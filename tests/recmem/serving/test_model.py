@@ -513,7 +513,7 @@ def test_observed_events_of_unknown_items_are_kept_and_told() -> None:
     model = trained_model().model()
     known = trained_model().items["item_id"][0]
     rows = pl.DataFrame(
-        {"user_id": ["new"] * 3, "item_id": [known, f"{known} ", "gone"], "timestamp": ["2027-06-01"] * 3}
+        {"user_id": ["new"] * 3, "item_id": [known, f"{known} ", "gone"], "timestamp": ["2026-06-01"] * 3}
     )
     receipt = model.observe(rows)
     assert (receipt.n_new, receipt.n_rejected) == (3, 0)

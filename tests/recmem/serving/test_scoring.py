@@ -52,6 +52,9 @@ def test_a_cascade_ranks_the_candidates_that_its_trees_score_above_the_others(
     assert some.drop("score", "rank").equals(whole.drop("score", "rank"))
     with pytest.raises(DataError, match=r"trees_share: expected 0 to 1, got 20\. Give a share"):
         model.rank(candidates, trees_share=20)
+    for share in ("half", None, float("nan")):
+        with pytest.raises(DataError, match=r"trees_share: expected 0 to 1, got "):
+            model.rank(candidates, trees_share=share)  # type: ignore[arg-type]
 
 
 def test_match_and_rank_agree_on_the_match_columns(model: Model, candidates: pl.DataFrame) -> None:

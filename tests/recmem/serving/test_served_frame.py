@@ -33,6 +33,11 @@ def test_missing_and_infinite_cells_are_none_in_records() -> None:
     json.dumps([record | {"time": str(record["time"])} for record in records], allow_nan=False)
 
 
+def test_missing_numbers_inside_objects_are_none_too() -> None:
+    frame = ServedFrame({"object": [{"a": float("nan"), "b": [float("inf"), 1]}]})
+    assert frame.to_dict(orient="records") == [{"object": {"a": None, "b": [None, 1]}}]
+
+
 def test_columns_keep_their_types_and_other_forms_are_those_of_pandas() -> None:
     columns = {"number": [1.0, np.nan], "text": ["a", None]}
     frame = ServedFrame(columns)
