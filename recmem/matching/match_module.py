@@ -94,8 +94,8 @@ class MatchModule(nn.Module):
                 f"match.kind: expected weights of {len(memory_kinds.KINDS)} memory kinds ({names}), got {n_kinds}. "
                 "Train again after adding or removing a kind."
             )
-        # The check of `query` bounds the module's size by that of the given weights. Not on torch's device "meta": drawing
-        # weights there imports its compiler, seconds of every start.
+        # The check of `query` bounds the module's size by that of the given weights. Not on torch's device "meta":
+        # drawing weights there imports its compiler, seconds of every start.
         module = cls(config)
         _check_weights(weights, module.state_dict())
         module.load_state_dict(weights)
