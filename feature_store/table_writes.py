@@ -19,6 +19,10 @@ from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
+MANY_COLUMNS = 1_000
+"""From here on items are written as a whole table: what Delta Lake plans for an append or a merge takes a time with the
+square of the number of columns, minutes for 20,000."""
+
 
 @dataclass(frozen=True)
 class TableChange:
@@ -39,8 +43,9 @@ def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
     changed = _changed_items(newest, stored)
     if changed.is_empty():
         return TableChange(0, table.version())
-    if any(dtypes.get(name, dtype) != dtype for name, dtype in changed.schema.items()):
-        # A column widens from whole numbers to fractions, which Delta can only do by rewriting the table.
+    widens = any(dtypes.get(name, dtype) != dtype for name, dtype in changed.schema.items())
+    if widens or changed.width >= MANY_COLUMNS:
+        # A column that widens from whole numbers to fractions can only be rewritten as well.
         unchanged = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
         replace(table, pl.concat([unchanged, changed], how="diagonal_relaxed"))
     elif changed["item_id"].is_in(stored["item_id"].implode()).any():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store import DataError, SignalConfig
+from feature_store.forked_process import refuse_forked
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
@@ -70,6 +71,7 @@ def train(
             nor a store are given, or another training runs in `out`.
         ValueError: a setting is out of range.
     """
+    refuse_forked()  # before the imports below, which may themselves wait for threads
     if store is None and (items is None or events is None):
         raise DataError(
             "items, events: expected both, or a store that holds them, got neither. Give the tables, or `store`."

@@ -76,8 +76,8 @@ class MatchModule(nn.Module):
     def from_weights(cls, config: MatchConfig, weights: Mapping[str, Tensor]) -> MatchModule:
         """The module with the weights of another one's `state_dict`.
 
-        Raises ValueError, before it allocates anything, if the weights have other names, types or shapes than the
-        configuration says, are not finite, or have another number of memory kinds than
+        Raises ValueError, before it allocates more than a few times their size, if the weights have other names, types
+        or shapes than the configuration says, are not finite, or have another number of memory kinds than
         `recmem.matching.memory_kinds.KINDS`.
         """
         missing = sorted({"query", "kind"} - set(weights))
@@ -94,10 +94,10 @@ class MatchModule(nn.Module):
                 f"match.kind: expected weights of {len(memory_kinds.KINDS)} memory kinds ({names}), got {n_kinds}. "
                 "Train again after adding or removing a kind."
             )
-        with torch.device("meta"):  # shapes without memory
-            expected_weights = cls(config).state_dict()
-        _check_weights(weights, expected_weights)
+        # The check of `query` bounds the module's size by that of the given weights. Not on torch's device "meta":
+        # drawing weights there imports its compiler, seconds of every start.
         module = cls(config)
+        _check_weights(weights, module.state_dict())
         module.load_state_dict(weights)
         return module
 

@@ -138,7 +138,7 @@ def _download(uri: str, folder: str) -> Path:
     _check_exists(database, remedy="Set MLFLOW_TRACKING_URI to the database or server of your training runs.")
     try:
         return Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder))
-    except (MlflowException, OSError, ValueError) as error:
+    except (MlflowException, ImportError, OSError, ValueError) as error:  # ImportError: no driver for the database
         addresses = [mlflow.get_tracking_uri(), mlflow.get_registry_uri()]
         cause = redact(str(error), addresses=addresses).partition("\n")[0]
         remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from feature_store import _delta
+from feature_store import _delta, table_writes
 from feature_store.schema import EVENTS, ITEMS, REJECTED, Table
 from feature_store.table_writes import (
     TableChange,
@@ -26,6 +26,12 @@ STORED = pl.DataFrame({"user": ["u", "u", None], "day": [1, 2, 3]})
 def table_of(folder: Path, table: Table, schema: dict[str, pl.DataType]) -> _delta.DeltaTable:
     _delta.create_table(str(folder / table.name), schema, storage_options=None)
     opened = _delta.open_table(str(folder / table.name), storage_options=None)
+    assert opened is not None
+    return opened
+
+
+def opened_again(table: _delta.DeltaTable) -> _delta.DeltaTable:
+    opened = _delta.open_table(table.table_uri, storage_options=None)
     assert opened is not None
     return opened
 
@@ -59,6 +65,23 @@ def test_items_are_counted_if_they_change_and_the_last_row_of_an_item_wins(tmp_p
     table.update_incremental()
     assert write_items(table, rows) == TableChange(0, 1)
     assert sorted(_delta.scan(table, schema).collect().rows()) == [("a", "new"), ("b", "b")]
+
+
+def test_items_of_very_many_columns_are_written_as_a_whole_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for slow in ("append", "upsert"):
+        monkeypatch.setattr(table_writes, slow, lambda *_, **__: pytest.fail("Delta Lake plans every column"))
+    delta = table_of(tmp_path, ITEMS, ITEMS.schema())
+    wide = pl.DataFrame({"item_id": ["a", "b"], **{f"n{n}": [1, n] for n in range(table_writes.MANY_COLUMNS)}})
+    assert write_items(delta, wide).n_rows == 2
+    changed = wide[1:].with_columns(n5=pl.lit(6, pl.Int64))
+    added = pl.DataFrame({"item_id": ["c"], "n5": [7]})
+    delta = opened_again(delta)
+    assert write_items(delta, pl.concat([wide[:1], changed, added], how="diagonal")).n_rows == 2
+    stored = pl.read_delta(delta.table_uri).sort("item_id")
+    assert stored.select("item_id", "n5", "n6").rows() == [("a", 1, 1), ("b", 6, 6), ("c", 7, None)]
+    assert stored.width == wide.width
 
 
 def test_an_event_with_an_id_is_compared_by_it_and_one_without_by_its_content(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import recmem
 import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
+from forked_child import in_child
 from training.api import train
 from training.config import TrainingConfig
 from training.pipeline import step_key_of
@@ -129,6 +130,15 @@ def test_settings_of_another_type_are_refused_at_once(tmp_path: Path, settings: 
     with pytest.raises(ValueError, match=f"{name}: expected a (whole )?number, got"):
         train(small_training.items(), small_training.events(), out=tmp_path, **settings)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_training_in_a_fork_is_refused_before_anything_is_imported_or_read(tmp_path: Path) -> None:
+    pl.DataFrame({"n": [1]}).select(pl.col("n").sum())  # the pool of polars runs
+    items = pl.DataFrame({"item_id": ["a"], "title": ["b"]})
+    out = tmp_path / "run"
+    answer = in_child(lambda: train(items=items, events=None, out=out))
+    assert answer.startswith("DataError: process: expected one that loads recmem's models and stores itself")
+    assert not out.exists()
 
 
 def test_a_store_that_is_not_there_is_not_created_without_tables(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import fields
 
 import numpy as np
@@ -150,6 +152,21 @@ def test_reloaded_weights_give_the_same_scores() -> None:
     again = MatchModule.from_weights(CONFIG, made.state_dict())
     found = [each(each.tables(unit_vectors()), slots(MEMORIES), CANDIDATES) for each in (made, again)]
     close(found[0], found[1], "exact")
+
+
+LOAD = """
+import sys
+from recmem.matching.match_module import MatchConfig, MatchModule
+config = MatchConfig(dim=12, n_heads=2, head_dim=4)
+before = set(sys.modules)
+MatchModule.from_weights(config, MatchModule(config).state_dict())
+print(*sorted(name for name in set(sys.modules) - before if name in ("torch._dynamo", "sympy")))
+"""
+
+
+def test_reading_weights_does_not_import_torchs_compiler() -> None:
+    done = subprocess.run([sys.executable, "-c", LOAD], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_weights_of_another_shape_are_refused() -> None:

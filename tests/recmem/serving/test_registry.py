@@ -49,6 +49,21 @@ def test_an_unregistered_model_is_refused(isolated_mlflow: IsolatedMlflow) -> No
         pass
 
 
+def test_a_database_without_its_driver_is_refused_in_words(
+    isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver(**_: object) -> str:
+        raise ModuleNotFoundError("No module named 'MySQLdb'")
+
+    monkeypatch.setattr("mlflow.artifacts.download_artifacts", no_driver)
+    mlflow.set_tracking_uri("mysql://u:secret@127.0.0.1:1/db")
+    with pytest.raises(
+        DataError, match=r"model: expected .*, got 'models:/recmem/1' \(No module named 'MySQLdb'\)"
+    ) as refused:
+        recmem.load("models:/recmem/1")
+    assert "secret" not in str(refused.value)
+
+
 def test_an_empty_registry_has_no_versions(isolated_mlflow: IsolatedMlflow) -> None:
     assert registered_versions() == {}
 
