@@ -21,10 +21,10 @@ def with_python_times(rows: pl.DataFrame) -> pl.DataFrame:
 def _is_within(times: pl.Series, days: tuple[int, int]) -> pl.Expr:
     units = _UNITS_PER_DAY[times.dtype.time_unit] if isinstance(times.dtype, pl.Datetime) else 1
     first, last = days
-    # In 128 bits, because the bounds in nanoseconds do not fit into 64.
-    return pl.col(times.name).to_physical().cast(pl.Int128).is_between(first * units, last * units)
+    # The column itself, not `pl.col(name)`, which takes names such as `*` for patterns. In 128 bits, because the bounds in nanoseconds do not fit into 64.
+    return pl.lit(times).to_physical().cast(pl.Int128).is_between(first * units, last * units)
 
 
 def _as_text(times: pl.Series) -> pl.Expr:
-    formatted = pl.when(_is_within(times, _POLARS_DAYS)).then(pl.col(times.name)).dt.to_string("iso")
-    return pl.coalesce(formatted, pl.col(times.name).to_physical().cast(pl.String)).alias(times.name)
+    formatted = pl.when(_is_within(times, _POLARS_DAYS)).then(pl.lit(times)).dt.to_string("iso")
+    return pl.coalesce(formatted, pl.lit(times).to_physical().cast(pl.String)).alias(times.name)

@@ -75,7 +75,8 @@ def examples_of(checked: Checked, lines: pl.Series | None = None) -> dict[str, s
 
 
 def _cell(frame: pl.DataFrame, name: str, row: int) -> str:
-    (value,) = with_python_times(frame.select(name).slice(row, 1)).row(0)
+    # Not `frame.select(name)`, which takes names such as `*` for patterns.
+    (value,) = with_python_times(frame[name].slice(row, 1).to_frame()).row(0)
     return f"{name} {excerpt(repr(value), _MAX_EXAMPLE_CHARS)}"
 
 
