@@ -21,7 +21,8 @@ def with_python_times(rows: pl.DataFrame) -> pl.DataFrame:
 def _is_within(times: pl.Series, days: tuple[int, int]) -> pl.Expr:
     units = _UNITS_PER_DAY[times.dtype.time_unit] if isinstance(times.dtype, pl.Datetime) else 1
     first, last = days
-    # The column itself, not `pl.col(name)`, which takes names such as `*` for patterns. In 128 bits, because the bounds in nanoseconds do not fit into 64.
+    # The column itself, not `pl.col(name)`, which takes names such as `*` for patterns.
+    # In 128 bits, because the bounds in nanoseconds do not fit into 64.
     return pl.lit(times).to_physical().cast(pl.Int128).is_between(first * units, last * units)
 
 
