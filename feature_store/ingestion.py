@@ -10,6 +10,7 @@ from feature_store.data_errors import DataError, describe
 from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
+from feature_store.signals import SignalConfig
 from feature_store.store import Store
 from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
@@ -52,13 +53,20 @@ def check_tables(
 
 
 def append_tables(
-    store: Store, tables: Mapping[Table, TableRows], *, on_table: Callable[[int], None] = lambda _: None
+    store: Store,
+    tables: Mapping[Table, TableRows],
+    *,
+    signals: SignalConfig | None = None,
+    on_table: Callable[[int], None] = lambda _: None,
 ) -> tuple[Receipt, ...]:
-    """Appends tables that `check_tables` has found usable; `on_table` is called with 1 after each."""
+    """Appends tables that `check_tables` has found usable; `signals` as for `Store.append`.
+
+    `on_table` is called with 1 after each.
+    """
     receipts = []
     for table in _IN_ORDER:
         if table in tables:
-            receipts.append(store.append(table, tables[table]))
+            receipts.append(store.append(table, tables[table], signals=signals))
             on_table(1)
     return tuple(receipts)
 

@@ -11,6 +11,7 @@ from feature_store.data_errors import DataError
 from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import Table
+from feature_store.signals import SignalConfig
 from feature_store.store import Store, digest_of
 
 
@@ -66,9 +67,9 @@ class PinnedStore(Store):
                 ) from error
             raise
 
-    def append(self, table: Table, frame: pl.DataFrame | FileRows) -> Receipt:
+    def append(self, table: Table, frame: pl.DataFrame | FileRows, *, signals: SignalConfig | None = None) -> Receipt:
         """Refused: what is read here would not change."""
-        del frame
+        del frame, signals
         raise ValueError(
             f"store: expected a store to append {table.name} to, got a pinned one of {self.path!r}. Open it."
         )

@@ -33,6 +33,7 @@ from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+from feature_store.signals import SignalConfig
 from feature_store.table_writes import (
     TableChange,
     remove_history,
@@ -98,11 +99,11 @@ class Store:
         store._create()
         return store
 
-    def append(self, table: Table, frame: pl.DataFrame | FileRows) -> Receipt:
+    def append(self, table: Table, frame: pl.DataFrame | FileRows, *, signals: SignalConfig | None = None) -> Receipt:
         """Appends rows to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
 
         Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings go into the
-        receipt.
+        receipt. `signals` says how events will be judged, for warnings about ratings; by default as `SignalConfig()`.
 
         Raises:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.
@@ -114,7 +115,7 @@ class Store:
             names = ", ".join(table.name for table in _WRITES)
             raise ValueError(f"table: expected one of {names}, got {table.name}. Append to one of these tables.")
         given = frame if isinstance(frame, FileRows) else FileRows(frame)
-        checked = self._checked(given.frame, table)
+        checked = self._checked(given.frame, table, signals)
         rejected = with_unreadable(rejected_rows(checked, given.lines), given.unreadable, table)
         if rejected.height:
             self._commit(REJECTED, partial(write_rejected, rejected=rejected))
@@ -157,12 +158,20 @@ class Store:
         """
         return self.append(IMPRESSIONS, frame)
 
-    def check(self, table: Table, frame: pl.DataFrame, *, decided: Mapping[str, pl.DataType] | None = None) -> Checked:
+    def check(
+        self,
+        table: Table,
+        frame: pl.DataFrame,
+        *,
+        decided: Mapping[str, pl.DataType] | None = None,
+        signals: SignalConfig | None = None,
+    ) -> Checked:
         """Validates a frame as `append` would, without writing: the valid rows, and what is wrong with the others.
 
-        `decided` gives the dtypes of ids that other tables will have decided by then.
+        `decided` gives the dtypes of ids that other tables will have decided by then; `signals` as for `append`.
         """
-        return check_table(frame, table, stored={**(decided or {}), **self._decided_dtypes(table)})
+        stored = {**(decided or {}), **self._decided_dtypes(table)}
+        return check_table(frame, table, stored=stored, signals=signals)
 
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows of a table, by default of its newest version, in no particular order; empty if there is no table.
@@ -329,13 +338,13 @@ class Store:
 
         return self._steadily(table, attempt)
 
-    def _checked(self, frame: pl.DataFrame, table: Table) -> Checked:
-        checked = self.check(table, frame)
+    def _checked(self, frame: pl.DataFrame, table: Table, signals: SignalConfig | None) -> Checked:
+        checked = self.check(table, frame, signals=signals)
         if checked.kept.height and self._delta(table) is None:
             with failures(self._uri(table)):
                 self._create_table(table, dict(checked.kept.schema))
             # Another writer may have created it first, with ids of another dtype.
-            checked = self.check(table, frame)
+            checked = self.check(table, frame, signals=signals)
         return checked
 
     def _write_valid(self, checked: Checked) -> TableChange | None:

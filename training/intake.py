@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feature_store import Receipt, Store
+from feature_store import EVENTS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
+from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 
 
@@ -33,21 +34,26 @@ class Intake:
     """The store's digest at these versions."""
     read_at: str
     """When the tables were read: ISO 8601, UTC."""
+    warnings: tuple[str, ...] = ()
+    """What looks wrong about events that the store had before: receipts have those of the events that were given."""
     reused: bool = False
     """Whether an earlier run read them: neither the tables nor the store have changed since."""
 
     @classmethod
-    def of(cls, store: Store, receipts: tuple[Receipt, ...] = ()) -> Intake:
+    def of(cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig) -> Intake:
         """The store as it is now, after the appends that gave the receipts."""
         pinned = PinnedStore.newest(store)
         items = pinned.items()
         events = pinned.events()
+        were_given = any(receipt.table == EVENTS.name for receipt in receipts)
+        warnings = [] if were_given else rating_warnings(events, signals)
         return cls(
             receipts=receipts,
             unmatched=unmatched_rows(items, events, pinned.impressions()),
             n_items_without_events=n_items_without_events(items, events),
             versions=pinned.versions(),
             digest=pinned.digest(),
+            warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
@@ -84,4 +90,5 @@ class Intake:
             UnmatchedIds(**each | {name: tuple(each[name]) for name in ("examples", "known_examples")})
             for each in fields["unmatched"]
         )
-        return cls(**fields | {"receipts": receipts, "unmatched": unmatched})
+        warnings = tuple(fields["warnings"])
+        return cls(**fields | {"receipts": receipts, "unmatched": unmatched, "warnings": warnings})

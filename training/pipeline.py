@@ -46,7 +46,7 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
 """Name to function, in the order in which they run."""
 
 SETTINGS = {
-    "ingest": (),
+    "ingest": ("signals",),
     "encode": ("encoder",),
     "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "seed"),
 }

@@ -29,6 +29,9 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
     version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
     # On every run, also one whose steps were all reused: its parent run gets a version of its own.
     promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))
+    warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
+    if warnings:
+        tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
     return TrainingResult(
         out=run.out,
         ledger=ledger,
@@ -36,7 +39,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         report=run.out / REPORT,
         version=version,
         intake=run.intake,
-        warnings=run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings,
+        warnings=warnings,
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 import small_training
-from feature_store import Store
+from feature_store import EVENTS, SignalConfig, Store
 from training.intake import Intake
 
 
@@ -20,7 +20,7 @@ def intake_of(folder: Path) -> Intake:
     alone = pl.DataFrame({"item_id": ["nobody-has-it"], "title": ["A library"], "section": ["sound"]})
     items = pl.concat([small_training.items(), alone])
     receipts = store.append_items(items), store.append_events(pl.concat([events, nameless, foreign]))
-    return Intake.of(store, receipts)
+    return Intake.of(store, receipts, SignalConfig())
 
 
 def test_intake_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
@@ -57,3 +57,37 @@ def test_versions_and_digest_are_those_of_the_store(tmp_path: Path) -> None:
     assert intake.digest == store.digest()
     assert intake.n_unmatched("events.item_id") == 3
     assert intake.n_unmatched("impressions.item_id") == 0
+
+
+def rated(*values: float) -> pl.DataFrame:
+    """Ratings of one item, one per user."""
+    n_users = len(values)
+    return pl.DataFrame(
+        {
+            "user_id": [f"u{user}" for user in range(n_users)],
+            "item_id": ["i1"] * n_users,
+            "timestamp": [1_700_000_000 + user for user in range(n_users)],
+            "event": ["rating"] * n_users,
+            "value": list(values),
+        }
+    )
+
+
+def test_ratings_of_an_existing_store_are_judged_by_the_thresholds_of_the_run(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["i1"], "title": ["A library"]}))
+    store.append_events(rated(*[0.0, 1.0] * 20))
+    (warning,) = Intake.of(store, (), SignalConfig()).warnings
+    assert warning.startswith("events.value: 40 ratings lie between 0 and 1, and none is positive")
+    assert Intake.of(store, (), SignalConfig(positive_from=1, negative_to=0)).warnings == ()
+
+
+def test_events_that_were_given_are_not_judged_a_second_time(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    given = store.append_events(rated(*[0.0, 1.0] * 20))
+    assert any("none is positive" in warning for warning in given.warnings)
+    assert Intake.of(store, (given,), SignalConfig()).warnings == ()
+    fitting = Store.create(tmp_path / "another").append(
+        EVENTS, rated(*[0.0, 1.0] * 20), signals=SignalConfig(positive_from=1, negative_to=0)
+    )
+    assert not any("none is positive" in warning for warning in fitting.warnings)

@@ -49,6 +49,8 @@ class ReportContent:
     """Facts about the data in reading order: users, items, events, ..."""
     intake: Intake | None = None
     """What was read of the tables, with the rows that were rejected or unmatched."""
+    warnings: Sequence[str] = ()
+    """What was used but looks wrong, or only in part: a sentence or two each."""
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     """Importance of each feature of the ranker with text features (`Ranker.importance`)."""

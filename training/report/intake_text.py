@@ -12,6 +12,8 @@ def show_intake(intake: Intake) -> None:
     say(when_read(intake))
     for receipt in intake.receipts:
         say(str(receipt))
+    for warning in intake.warnings:
+        complain(f"Warning: {warning}")
     for unmatched in intake.unmatched:
         if unmatched.is_warning:
             complain(f"Warning: {unmatched}")

@@ -20,7 +20,7 @@ def ingest(run: Run, step_run: StepRun) -> None:
     read = {table: run.tables.read(name) for name, table in STORE_TABLES.items()}
     frames = {table: frame for table, frame in read.items() if frame is not None}
     require_matching_ids(run.store, check_tables(run.store, frames))
-    intake = Intake.of(run.store, append_tables(run.store, frames))
+    intake = Intake.of(run.store, append_tables(run.store, frames, signals=run.config.signals), run.config.signals)
     require_matches(intake.unmatched)
     folder = run.folder("ingest")
     (folder / RECEIPTS).write_text("\n".join(map(str, [*intake.receipts, *intake.unmatched])) + "\n", encoding="utf-8")

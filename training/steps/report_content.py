@@ -44,6 +44,7 @@ def report_content(run: Run, model: Model, importance: dict[str, float], summary
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         data_digest=run.pinned.digest(),
         intake=run.intake,
+        warnings=(*run.training_data.warnings, *summary.warnings),
         command=train_command(run),
     )
 

@@ -64,7 +64,11 @@ class StepRun:
     def log_ledger(self, ledger: Ledger, *, model_id: str | None = None) -> None:
         """Logs `ledger.json`, and its figures as `ledger_metrics` names them."""
         self.log_metrics(ledger_metrics(ledger), model_id=model_id)
-        self.client.log_text(self.run_id, ledger.to_json(), "ledger.json")
+        self.log_text(ledger.to_json(), "ledger.json")
+
+    def log_text(self, text: str, name: str) -> None:
+        """Logs a text file."""
+        self.client.log_text(self.run_id, text, name)
 
     def log_figure(self, png: bytes, name: str) -> None:
         """Logs a plot as `figures/<name>.png`; the name may have that ending already."""

@@ -140,8 +140,10 @@ def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings()
     unmatched = UnmatchedIds(
         "events.item_id", "items.item_id", 240, 34, 22, ("'7'",), ("'007'",), "leading zeros", is_alike=True
     )
-    intake = Intake(receipts, (unmatched,), 5, {"events": 1}, "ab12", "2026-11-27T10:00:00+00:00", reused=True)
-    html = render_report(ledger(), replace(content(), intake=intake))
+    intake = Intake(
+        receipts, (unmatched,), 5, {"events": 1}, "ab12", "2026-11-27T10:00:00+00:00", ("of the store",), reused=True
+    )
+    html = render_report(ledger(), replace(content(), intake=intake, warnings=("of the training",)))
     text = " ".join(Page(html).text.split())
     assert "<script" not in html
     for shown in (
@@ -152,6 +154,8 @@ def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings()
         "likely cause: leading zeros ('7' stands for '007')",
         "5 items have no event",
         f"events: odd: {NASTY}",
+        "of the store",
+        "of the training",
         "80 of 320 rows of events were rejected and not used",
     ):
         assert shown in text, shown

@@ -18,7 +18,7 @@ FEW = UnmatchedIds("events.item_id", "items.item_id", 240, 3, 1, ("'x'",), ("'i1
 
 
 def intake(*receipts: Receipt, unmatched: tuple[UnmatchedIds, ...] = (), reused: bool = False) -> Intake:
-    return Intake(receipts, unmatched, 0, {"events": 1}, "ab12", "2026-11-27T10:00:00+00:00", reused)
+    return Intake(receipts, unmatched, 0, {"events": 1}, "ab12", "2026-11-27T10:00:00+00:00", reused=reused)
 
 
 @pytest.fixture(autouse=True)
