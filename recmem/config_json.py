@@ -8,8 +8,6 @@ import types
 from dataclasses import fields, is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from feature_store.excerpts import excerpt
-
 _LARGEST_INT = 2**63 - 1
 _LONGEST_CAUSE = 160
 _SHOWN_CHARS = 80
@@ -38,7 +36,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     value: dict[str, Any] = {}
     for name, part in pairs:
         if name in value:
-            raise ValueError(f"the key {excerpt(repr(name), _SHOWN_CHARS)} twice")
+            raise ValueError(f"the key {_excerpt(name)} twice")
         value[name] = part
     return value
 
@@ -122,9 +120,15 @@ def _tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[Any, ...
 
 def _checked(fits: bool, value: Any, expected: str, where: str) -> Any:
     if not fits:
-        raise ValueError(f"{where}: expected {expected}, got {excerpt(repr(value), _SHOWN_CHARS)}")
+        raise ValueError(f"{where}: expected {expected}, got {_excerpt(value)}")
     return value
 
 
 def _listed(keys: list[str]) -> str:
     return ", ".join(key if key.isprintable() else repr(key) for key in keys)[:_SHOWN_CHARS]
+
+
+def _excerpt(value: object) -> str:
+    """The value's beginning, for a message. Not `feature_store.excerpts`: the encoder runs without polars."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}..."
