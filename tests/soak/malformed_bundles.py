@@ -30,6 +30,7 @@ from debian_model import trained_model
 from recmem.serving.manifest import FILES, MANIFEST, RANKER, SELF_TEST, WEIGHTS
 from tests.soak import malformed_arrays, malformed_trees
 
+ROOT = Path(__file__).parents[2]
 LONGEST_S = 10.0
 """A bundle that takes longer to refuse hangs."""
 START_S = 120.0
@@ -223,7 +224,14 @@ class _Worker:
             str(trained_model().bundle),
             str(trained_model().store),
         ]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": paths},
+        )
         answer = self._answer(START_S)
         if "fault" in answer:
             raise RuntimeError(f"worker: expected a start, got {answer['fault']}.")
