@@ -73,18 +73,26 @@ def append_tables(
 
 def require_matching_ids(store: Store, checked: Mapping[Table, Checked]) -> None:
     """Raises DataError if, after these tables were appended, no event or no impression would name a stored item."""
-    items = _with(store.items(), checked.get(ITEMS))
-    events = _with(store.events(), checked.get(EVENTS))
-    impressions = _with(store.impressions(), checked.get(IMPRESSIONS))
-    if not (_have_matches(events, items) and _have_matches(impressions, items)):
-        require_matches(unmatched_rows(items, events, impressions))
+    stored = {table: store.read(table) for table in _IN_ORDER}
+    ids = {table: _item_ids(stored[table], checked.get(table)) for table in _IN_ORDER}
+    if _have_matches(ids[EVENTS], ids[ITEMS]) and _have_matches(ids[IMPRESSIONS], ids[ITEMS]):
+        return
+    # Only for the message: its search for the cause also looks at other columns.
+    items, events, impressions = (_with(stored[table], checked.get(table)) for table in _IN_ORDER)
+    require_matches(unmatched_rows(items, events, impressions))
 
 
-def _have_matches(rows: pl.DataFrame, items: pl.DataFrame) -> bool:
-    if not rows.height or not items.height:
+def _item_ids(stored: pl.DataFrame, checked: Checked | None) -> pl.Series:
+    """The distinct item ids of both, as text."""
+    frames = [stored] if checked is None else [stored, checked.kept]
+    return pl.concat([frame["item_id"].cast(pl.String) for frame in frames]).unique()
+
+
+def _have_matches(ids: pl.Series, known: pl.Series) -> bool:
+    """Whether some of the ids are known; True if there is nothing to compare."""
+    if ids.is_empty() or known.is_empty():
         return True
-    ids = rows.select(pl.col("item_id").cast(pl.String)).unique()
-    return ids.join(items.select(pl.col("item_id").cast(pl.String)), on="item_id", how="semi").height > 0
+    return bool(ids.is_in(known.implode()).any())
 
 
 def _with(stored: pl.DataFrame, checked: Checked | None) -> pl.DataFrame:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import polars as pl
 
+from feature_store.addresses import without_secrets
 from feature_store.data_errors import DataError
 from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
@@ -18,7 +19,7 @@ from feature_store.store import Store, digest_of
 class PinnedStore(Store):
     """Reads the tables at given versions; appends are refused.
 
-    A subclass, because whoever reads a store (a dataset, a model) then reads a pinned one without knowing.
+    A subclass, so that code that reads a store (a dataset, a model) can read a pinned one as it is.
     """
 
     def __init__(
@@ -71,7 +72,8 @@ class PinnedStore(Store):
         """Refused: what is read here would not change."""
         del frame, signals
         raise ValueError(
-            f"store: expected a store to append {table.name} to, got a pinned one of {self.path!r}. Open it."
+            f"store: expected a store to append {table.name} to, got a pinned one of {without_secrets(self.path)!r}. "
+            "Open it with Store.open."
         )
 
     def versions(self) -> dict[str, int]:

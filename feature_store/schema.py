@@ -259,8 +259,8 @@ def _read_extra(
             continue
         if not _is_usable_name(name, taken):
             remedy = (
-                f"Rename it: a name must be printable, not empty and without {_FORBIDDEN_IN_NAMES}, and differ from "
-                "the others in more than upper and lower case."
+                f"Rename it: a name must be printable, not empty, without {_FORBIDDEN_IN_NAMES} and no pattern such as "
+                "`*` or `^...$`, and differ from the others in more than upper and lower case."
             )
             problems.append(ColumnProblem(name, "a usable column name", repr(name), remedy))
             continue
@@ -273,7 +273,9 @@ def _read_extra(
 
 def _is_usable_name(name: str, taken: Set[str]) -> bool:
     is_printable = bool(name) and name.isprintable() and _FORBIDDEN_IN_NAMES not in name
-    return is_printable and name.lower() not in taken
+    # Where polars expects the name of a column, it takes these for several.
+    is_pattern = name == "*" or (name.startswith("^") and name.endswith("$"))
+    return is_printable and not is_pattern and name.lower() not in taken
 
 
 def _read_attribute(cells: pl.Series, stored: pl.DataType | None) -> tuple[pl.Series | None, list[ColumnProblem]]:

@@ -20,8 +20,8 @@ from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
 MANY_COLUMNS = 1_000
-"""From here on items are written as a whole table: what Delta Lake plans for an append or a merge takes a time with the
-square of the number of columns, minutes for 20,000."""
+"""From here on items are written as a whole table: the time that Delta Lake takes to plan an append or a merge grows with
+the square of the number of columns, to minutes for 20,000."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
     if widens or changed.width >= MANY_COLUMNS:
         # A column that widens from whole numbers to fractions can only be rewritten as well.
         unchanged = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
-        replace(table, _one_after_the_other(unchanged, changed))
+        replace(table, pl.concat([unchanged, changed], how="diagonal_relaxed"))
     elif changed["item_id"].is_in(stored["item_id"].implode()).any():
         upsert(table, changed, key="item_id")
     else:
@@ -138,22 +138,7 @@ def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -
             expected = f"{stored} as another writer has just stored it"
             remedy = "Repeat the append: it will read the column as it is now."
             raise DataError(f"items.{name}: expected {expected}, got {given}. {remedy}")
-    # Not `pl.col(name)`, which takes names such as `*` or `^.*$` for patterns.
     return newest.with_columns(newest[name].cast(pl.Float64) for name in clashes)
-
-
-def _one_after_the_other(unchanged: pl.DataFrame, changed: pl.DataFrame) -> pl.DataFrame:
-    """The rows of both, in the dtypes of the second, which has all columns of the first.
-
-    Not `pl.concat(how="diagonal_relaxed")`, which takes names such as `^.*$` for patterns.
-    """
-    stored_names = unchanged.columns
-    added = [name for name in changed.columns if name not in set(stored_names)]
-    columns = {name: pl.concat([unchanged[name].cast(changed.schema[name]), changed[name]]) for name in stored_names}
-    for name in added:
-        nulls = pl.Series(name, [None] * unchanged.height, dtype=changed.schema[name])
-        columns[name] = pl.concat([nulls, changed[name]])
-    return pl.DataFrame(columns)
 
 
 def _changed_items(newest: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:

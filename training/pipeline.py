@@ -90,10 +90,10 @@ def run_step(run: Run, step: str, tracker: Tracker) -> None:
             step_run.log_params(_settings(run.config, step))
             STEPS[step](run, step_run)
     if step == "ingest":
-        _tell_intake(run, tracker, reused=step_run.reused)
+        _log_intake(run, tracker, reused=step_run.reused)
 
 
-def _tell_intake(run: Run, tracker: Tracker, *, reused: bool) -> None:
+def _log_intake(run: Run, tracker: Tracker, *, reused: bool) -> None:
     """Logs what was read to the parent run, whether now or by an earlier run."""
     if reused:
         run.intake = run.intake.as_reused()

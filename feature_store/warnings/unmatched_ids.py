@@ -12,7 +12,7 @@ from feature_store.excerpts import excerpt
 from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, Difference, likely_difference
 
 MANY = 0.1
-"""A larger share of unmatched rows is no trifle: a warning."""
+"""A larger share of unmatched rows is a warning."""
 _MOST = 0.5
 """A column that holds at least this share of the sampled ids is the one that was meant."""
 _MAX_EXAMPLE_CHARS = 40

@@ -84,10 +84,10 @@ def ingest(
         say(str(receipt))
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
-    _tell_what_waits(opened)
+    _report_rows_without_effect(opened)
 
 
-def _tell_what_waits(store: Store) -> None:
+def _report_rows_without_effect(store: Store) -> None:
     """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
     from feature_store.cancellations import n_waiting
     from feature_store.warnings.unmatched_ids import unmatched_rows

@@ -216,6 +216,13 @@ def test_item_columns_that_cannot_be_stored_are_refused_by_name() -> None:
     assert [line.partition(":")[0] for line in lines] == ["items.shape", "items.Title", "items.a`b"]
 
 
+@pytest.mark.parametrize("name", ["*", "^.*$", "^price$", "", "a`b", "a\nb", "TITLE"])
+def test_an_item_column_of_an_unusable_name_is_refused(name: str) -> None:
+    frame = pl.DataFrame({"item_id": ["i1"], "title": ["Ink"], name: [1]})
+    with pytest.raises(DataError, match=r"expected a usable column name, got .*Rename it: .* no pattern such as"):
+        check_table(frame, ITEMS)
+
+
 def test_item_columns_are_read_as_the_store_has_them() -> None:
     frame = items(code=[1, 2], pages=["10", "ten"], price=[3, 4])
     stored = {"code": pl.String(), "pages": pl.Int64(), "price": pl.Float64()}
