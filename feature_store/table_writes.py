@@ -20,8 +20,8 @@ from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
 
 MANY_COLUMNS = 1_000
-"""From here on items are written as a whole table: the time that Delta Lake takes to plan an append or a merge grows with
-the square of the number of columns, to minutes for 20,000."""
+"""From here on items are written as a whole table: the time that Delta Lake takes to plan an append or a merge grows
+with the square of the number of columns, to minutes for 20,000."""
 
 
 @dataclass(frozen=True)
