@@ -9,12 +9,14 @@ from typing import Any
 
 import polars as pl
 
+from feature_store.excerpts import excerpt
 from feature_store.files.file_rows import UNREADABLE
 from feature_store.forgetting.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
 from feature_store.schema import REJECTED, Checked, Table
 
 _HASH_BYTES = 16
+_EXAMPLE_CHARS = 60
 
 
 def rejected_rows(checked: Checked, lines: pl.Series | None = None) -> pl.DataFrame:
@@ -64,9 +66,10 @@ def with_unreadable(rejected: pl.DataFrame, unreadable: pl.DataFrame, table: Tab
 
 
 def first_lines(unreadable: pl.DataFrame) -> dict[str, str]:
-    """For each reason why lines could not be read, where the first of them is."""
-    first = unreadable.group_by("reason", maintain_order=True).agg(pl.col("line").min())
-    return {reason: f"in line {line:,}" for reason, line in first.iter_rows()}
+    """For each reason why lines could not be read, the beginning of the first of them and where it is."""
+    first = unreadable.sort("line").unique("reason", keep="first", maintain_order=True)
+    rows = first.select("reason", "text", "line").iter_rows()
+    return {reason: f"{excerpt(repr(text), _EXAMPLE_CHARS)} in line {line:,}" for reason, text, line in rows}
 
 
 def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series:

@@ -16,7 +16,7 @@ from feature_store.data_errors import DataError
 from feature_store.files.delimited_layout import Layout, regular_layout
 from feature_store.files.delimited_records import Records, read_records, split_fields
 from feature_store.files.file_content import Text
-from feature_store.files.file_rows import FileRows, cut, described, line_numbers, unreadable_lines, warnings_of
+from feature_store.files.file_rows import FileRows, cut, described, line_numbers, unreadable_lines
 from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import Table
 
@@ -172,7 +172,7 @@ def _about_header(names: list[str], stripped: list[str], separator: str, usual: 
 
 
 def _about_rows(records: Records) -> tuple[str, ...]:
-    warnings = [*warnings_of(records.bad)]
+    warnings = []
     if strays := records.stray_quotes:
         warnings.append(f"Quotes within quoted fields, in {line_numbers(strays)}, were read as text. Double them.")
     if padded := records.padded:

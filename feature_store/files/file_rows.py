@@ -69,15 +69,6 @@ def line_numbers(numbers: Sequence[int]) -> str:
     return f"line {shown}" if len(numbers) == 1 else f"lines {shown}{', ...' if len(numbers) > 3 else ''}"
 
 
-def warnings_of(bad: Sequence[BadLine]) -> tuple[str, ...]:
-    """The sentence about lines that could not be read; none if there are none."""
-    if not bad:
-        return ()
-    first = min(bad, key=lambda line: line.number)
-    n_lines = "1 line" if len(bad) == 1 else f"{len(bad):,} lines"
-    return (f"{n_lines} could not be read, such as {described(first)}. They count as rejected rows.",)
-
-
 def described(line: BadLine) -> str:
     """The line's number, its beginning, and why it could not be read."""
     reason = line.reason.removeprefix("line: ")

@@ -14,7 +14,7 @@ import polars as pl
 from feature_store.cell_parsing import LIST_SEPARATOR
 from feature_store.data_errors import DataError
 from feature_store.files.file_content import Text, UnreadableFileError
-from feature_store.files.file_rows import BadLine, FileRows, described, unreadable_lines, warnings_of
+from feature_store.files.file_rows import BadLine, FileRows, described, unreadable_lines
 from feature_store.schema import Table
 
 _NEXT_OBJECT = re.compile(r"\}\s*,\s*(?=\{)|\n\s*,?\s*(?=\{)")
@@ -62,7 +62,7 @@ def read_json(text: Text, table: Table) -> FileRows:
     names = list(dict.fromkeys(name for _, row in objects for name in row))
     frame = pl.DataFrame([_column(name, [row.get(name) for _, row in objects]) for name in names])
     lines = pl.Series([number for number, _ in objects], dtype=pl.Int64)
-    return FileRows(frame, lines, unreadable_lines(bad), (*text.warnings, *warnings_of(bad)))
+    return FileRows(frame, lines, unreadable_lines(bad), text.warnings)
 
 
 def _clean_lines(lines: bytes) -> pl.DataFrame | None:

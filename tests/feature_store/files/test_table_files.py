@@ -3,6 +3,8 @@ from __future__ import annotations
 import contextlib
 import gzip
 import random
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
@@ -10,6 +12,7 @@ import pytest
 
 from feature_store.data_errors import DataError
 from feature_store.files.table_files import read_table
+from feature_store.schema import EVENTS
 from feature_store.store import Store
 
 FRAME = pl.DataFrame({"user_id": ["007", "8"], "value": [1.5, 2.0]})
@@ -135,7 +138,11 @@ def test_a_broken_line_costs_no_other_row(tmp_path: Path, name: str, content: by
     assert rows.frame.rows() == [("4", 5)]
     assert rows.unreadable["reason"][0].startswith(bad)
     assert rows.n_rows == 2
-    assert "1 line could not be read, such as line " in rows.warnings[0]
+    event = pl.DataFrame({"user_id": ["4"], "item_id": ["i"], "timestamp": ["2024-01-01"]})
+    receipt = Store.create(tmp_path / "store").append(EVENTS, replace(rows, frame=event, lines=None))
+    assert re.search(r"\n  1 x line: .* in line \d\)", str(receipt))
+    # Reported once, with the reason, not as a warning too.
+    assert receipt.warnings == ()
 
 
 def test_a_file_without_an_ending_is_read_if_it_begins_as_parquet(tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ def test_a_bad_cell_and_a_broken_line_of_a_csv_are_rejected_alone_with_their_lin
     assert outcome.code == DONE
     assert "events: 20 new, 0 duplicate, 2 rejected of 22 rows" in outcome.out
     assert "got text that is not an epoch number or an ISO time (timestamp 'N/A' in line 22)" in outcome.out
-    assert "1 x line: expected 3 fields, got 2 (in line 23)" in outcome.out
+    assert "1 x line: expected 3 fields, got 2 ('u98,i1' in line 23)" in outcome.out
     shown = Outcome("rejected", "--store", tmp_path / "store")
     assert "line 22" in shown.out
     assert "line 23" in shown.out
