@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -91,3 +92,8 @@ def _rows(mask: pl.Series | None) -> str:
     rows = mask.arg_true()
     examples = ", ".join(str(row) for row in rows.head(_N_EXAMPLE_ROWS))
     return f" ({len(rows):,} {'row' if len(rows) == 1 else 'rows'}, e.g. row {examples}, counting from 0)"
+
+
+def repeated(names: Iterable[str]) -> list[str]:
+    """The names that come more than once, in order of their first place."""
+    return [name for name, n in Counter(names).items() if n > 1]

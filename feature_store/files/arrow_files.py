@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pyarrow import ipc
 
 from feature_store.cell_parsing import parse_attribute
-from feature_store.data_errors import DataError
+from feature_store.data_errors import DataError, repeated
 from feature_store.files.arrow_columns import as_polars, can_be_polars
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.files.file_rows import FileRows
@@ -127,7 +127,7 @@ def _checked(read: pa.Table) -> pl.DataFrame:
 
 
 def _refuse_doubles(names: list[str]) -> None:
-    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    twice = repeated(names)
     if twice:
         raise UnreadableFileError(f"it has several columns called {twice[0]!r}: rename or drop all but one")
 

@@ -6,13 +6,12 @@ no other row.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
-from feature_store.data_errors import DataError
+from feature_store.data_errors import DataError, repeated
 from feature_store.files.delimited_layout import Layout, regular_layout
 from feature_store.files.delimited_records import Records, read_records, split_fields
 from feature_store.files.file_content import Text
@@ -148,7 +147,7 @@ def _separator(line: str, table: Table, usual: str | None) -> str:
 
 
 def _refuse_doubles(names: Sequence[str], table: Table) -> None:
-    twice = [name for name, n in Counter(names).items() if n > 1 and name]
+    twice = repeated(filter(None, names))
     if twice:
         shown = cut(", ".join(twice), _MAX_SHOWN_CHARS)
         remedy = "Rename or drop one of the two; the first line must hold the names of the columns."

@@ -142,7 +142,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         module = MatchModule.from_weights(config.match, read_tensors(files[WEIGHTS], WEIGHTS))
         texts = {name: files[name].decode("utf-8") for name in RANKER}
         n_steps = check_trees(texts[RANKER[0]])
-        ranker = Ranker.from_files(texts)
+        ranker = Ranker.from_checked_files(texts)
         sample = read_tensors(files[SELF_TEST], SELF_TEST)
         check_sample(sample, config.match, ranker.features, n_steps=n_steps)
         bundle = Bundle(config, module.eval(), ranker)

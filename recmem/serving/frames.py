@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.cell_parsing import parse_ids
-from feature_store.data_errors import is_library_failure
+from feature_store.data_errors import is_library_failure, repeated
 
 _BLANK = string.whitespace + "\u00a0\ufeff"
 """White space around a name, and what a file's first bytes may leave there."""
@@ -56,7 +56,7 @@ def column_names(frame: object) -> list[str]:
 
 
 def _check_names(names: list[str], name: str, wanted: Collection[str]) -> None:
-    twice = sorted({column for column in names if names.count(column) > 1})
+    twice = repeated(names)
     if twice:
         raise DataError(f"{name}: expected every column once, got {', '.join(twice)} twice. Rename or drop one.")
     for column in names:
