@@ -42,8 +42,8 @@ def build_ledger(
     """The ledger of a run; the same seed gives the same text, byte for byte.
 
     `per_query[row][metric]` has one figure per query, NaN where a query has none; the rows `ranker_without_match` and
-    `ranker_with_match` are required, and `ranker_with_text_similarity` gives the lift's parts. `users` names the user of
-    each query: the bootstrap draws users, not queries.
+    `ranker_with_match` are required, and `ranker_with_text_similarity` gives the lift's parts. `users` names the
+    user of each query: the bootstrap draws users, not queries.
     A slice is a mask over queries (its figure is NDCG@10) or a `PositiveSlice`; one without queries is left out.
     Raises ValueError if rows, metrics or lengths do not fit.
     """

@@ -95,8 +95,8 @@ class Ledger:
     slices: Mapping[str, Slice]
     retrieval: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, Lift] = field(default_factory=dict)
-    """What the headline's lift is made of: `untrained text`, then on top of it `learned match`. Empty where that was not
-    measured."""
+    """What the headline's lift is made of: `untrained text`, then on top of it `learned match`. Empty where that
+    was not measured."""
 
     def row(self, name: str) -> Row | None:
         """The row of this name, or None."""

@@ -41,7 +41,10 @@ def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
 
 
 def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
-    """Sentences that put the headline in proportion: what of it is learned, the best baseline, slices that lose, the retrieval's recall."""
+    """Sentences that put the headline in proportion.
+
+    What of it is learned, the best baseline, slices that lose, the retrieval's recall.
+    """
     sentences = [
         parts_of_lift(ledger),
         _against_best_baseline(ledger, metric),

@@ -1,4 +1,4 @@
-"""The step `rank`: fits the rankers with, without and with untrained text features, the calibration, and chooses a baseline."""
+"""The step `rank`: fits the rankers with and without text features, the calibration, and chooses a baseline."""
 
 from __future__ import annotations
 
