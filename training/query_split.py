@@ -7,7 +7,6 @@ import polars as pl
 
 from feature_store import DataError, EventLog
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.dataset.dataset import Dataset
 from training.fitting.fit_ranker import FEWEST_QUERIES
@@ -38,7 +37,7 @@ def require_queries(dataset: Dataset, shown: ImpressionQueries | None, split: Sp
     This takes seconds, and is done before the match module is fitted for minutes.
     """
     n_ranker = _n_queries(dataset, shown, split.ranker_from, split.test_from)
-    n_test = _n_queries(dataset, shown, split.test_from, END_OF_TIME)
+    n_test = _n_queries(dataset, shown, split.test_from, split.test_until)
     if shown is None:
         what = "events: expected {} queries (a user with earlier events who interacts with a new item) {}, got {}. {}"
         remedy = "Give a longer log, or one with users who come back."
@@ -61,8 +60,8 @@ def _n_queries(dataset: Dataset, shown: ImpressionQueries | None, begin: int, en
 
 
 def _has_enough(clicked_times: IntArray, split: Split) -> bool:
-    is_test = clicked_times > split.test_from
-    is_ranker = (clicked_times > split.ranker_from) & ~is_test
+    is_test = (clicked_times > split.test_from) & (clicked_times <= split.test_until)
+    is_ranker = (clicked_times > split.ranker_from) & (clicked_times <= split.test_from)
     return bool(is_test.any()) and int(is_ranker.sum()) >= FEWEST_QUERIES
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float64Array, IntArray
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 
 FEWEST_TIMES = 3
 """One for each part."""
@@ -23,6 +24,8 @@ class SplitConfig:
     """The ranker's windows begin after the first time by which this share of the events has happened."""
     test_from: float = 0.9
     """The test period begins after the first time by which this share of the events has happened."""
+    test_until: float = 1.0
+    """The test period ends with the first time by which this share of the events has happened; 1 for the log's end."""
     windows: int = 4
     """Windows that the ranker is fitted on; the item-item models are refitted at the start of each."""
 
@@ -31,6 +34,11 @@ class SplitConfig:
             raise ValueError(
                 f"ranker_from, test_from: expected 0 < ranker_from < test_from < 1, got {self.ranker_from}, "
                 f"{self.test_from}. Give shares of the events."
+            )
+        if not self.test_from < self.test_until <= 1:
+            raise ValueError(
+                f"test_until: expected more than test_from ({self.test_from}) and at most 1, got {self.test_until}. "
+                "Give a share of the events."
             )
         if self.windows < 1:
             raise ValueError(f"windows: expected at least 1, got {self.windows}. Give the number of ranker windows.")
@@ -46,6 +54,8 @@ class Split:
     """End of the ranker's windows, begin of the test period."""
     refresh: int
     """Length of a ranker window: the item-item models are refitted this often, from `ranker_from` on."""
+    test_until: int = END_OF_TIME
+    """End of the test period; what comes after it is not used."""
 
 
 def split_times(times: IntArray, config: SplitConfig) -> Split:
@@ -61,15 +71,17 @@ def split_times(times: IntArray, config: SplitConfig) -> Split:
         )
     # Share of the events up to and including each distinct time.
     share = np.cumsum(counts) / counts.sum()
-    # At least one time stays after the test's begin, and two before and at it.
-    last_test = len(distinct) - 2
+    # At least one time stays between the test's begin and its end, and two before and at its begin.
+    last = min(_first_at_least(share, config.test_until), len(distinct) - 1)
+    last_test = max(last, FEWEST_TIMES - 1) - 1
     test = max(min(_first_at_least(share, config.test_from), last_test), 1)
     ranker = min(_first_at_least(share, config.ranker_from), test - 1)
     ranker_from = int(distinct[ranker])
     test_from = int(distinct[test])
     # Rounded up, so that the windows cover the whole period.
     refresh = -(-(test_from - ranker_from) // config.windows)
-    return Split(ranker_from, test_from, refresh=max(refresh, 1))
+    test_until = END_OF_TIME if config.test_until == 1 else int(distinct[last_test + 1 if last <= test else last])
+    return Split(ranker_from, test_from, refresh=max(refresh, 1), test_until=test_until)
 
 
 def _first_at_least(share: Float64Array, wanted: float) -> int:

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray
-from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
@@ -27,6 +26,7 @@ from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATC
 from training.evaluation.metrics import PerQuery, impression_metrics
 from training.evaluation.promotion import TestFigures, digest_of_queries
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
+from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
@@ -40,6 +40,8 @@ class Evaluation:
 
     ledger: Ledger
     figures: TestFigures
+    data: RankingData
+    """The test queries' pairs, as the rankers scored them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,8 @@ class _RankedQueries:
     slices: dict[str, PositiveSlice]
     retrieval: dict[str, float]
     """Recall of the candidates."""
+    data: RankingData
+    """What the rankers scored."""
 
 
 def evaluate_rankings(
@@ -77,7 +81,8 @@ def evaluate_rankings(
     ledger = build_ledger(
         protocol, ranked.per_query, slices, queries.users, generator=generator, retrieval=ranked.retrieval
     )
-    return Evaluation(ledger, TestFigures(protocol.test_digest, queries.users, ranked.per_query[WITH_MATCH]))
+    figures = TestFigures(protocol.test_digest, queries.users, ranked.per_query[WITH_MATCH])
+    return Evaluation(ledger, figures, ranked.data)
 
 
 def _rank_catalogue(
@@ -92,7 +97,8 @@ def _rank_catalogue(
     """Baselines rank the whole catalogue; the rankers rank what was retrieved from it, and the rest is missed."""
     dataset = training_data.dataset
     test_from = training_data.split.test_from
-    queries = queries_between(dataset.log, test_from, END_OF_TIME, cancelled=dataset.cancelled)
+    test_until = training_data.split.test_until
+    queries = queries_between(dataset.log_at(test_until), test_from, test_until, cancelled=dataset.cancelled)
     queries = queries.spread(config.test_queries)
     _refuse_empty(queries, test_from)
     collector = CatalogueRankCollector(dataset, queries, baselines, test_from, config.retrieval.exclude_seen, generator)
@@ -107,6 +113,7 @@ def _rank_catalogue(
         per_query={name: in_catalogue.metrics(name, retrieved=name in rankers) for name in ranks},
         slices=positive_slices(dataset, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH]),
         retrieval={f"recall@{k}": recall_at(data, positives, k) for k in (*RECALL_AT, config.retrieval.candidates)},
+        data=data,
     )
 
 
@@ -121,7 +128,8 @@ def _rank_impressions(
 ) -> _RankedQueries:
     """Every ranking orders the items that an impression showed."""
     test_from = training_data.split.test_from
-    queries, data = ranking_data(training_data, matcher, test_from, END_OF_TIME, config.test_queries, config, on_query)
+    test_until = training_data.split.test_until
+    queries, data = ranking_data(training_data, matcher, test_from, test_until, config.test_queries, config, on_query)
     _refuse_empty(queries, test_from)
     pairs = data.pairs
     features = pairs.values | popularity_features(training_data.dataset.log, test_from, pairs.candidates)
@@ -132,7 +140,7 @@ def _rank_impressions(
         name: impression_metrics(ranking, data.labels, offsets, generator=_ties(name, generator, config.seed))
         for name, ranking in scores.items()
     }
-    return _RankedQueries(queries, per_query, slices={}, retrieval={})
+    return _RankedQueries(queries, per_query, slices={}, retrieval={}, data=data)
 
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
 from training.queries import Queries, queries_between
@@ -47,12 +46,14 @@ def example_user_ids(run: Run) -> list[object]:
 def queries_of_test_period(run: Run) -> Queries:
     """All queries of the test period; those of impressions have all that was shown as their positives."""
     training_data = run.training_data
-    test_from = training_data.split.test_from
+    split = training_data.split
     if training_data.shown is not None:
-        shown = training_data.shown.between(test_from, END_OF_TIME)
+        shown = training_data.shown.between(split.test_from, split.test_until)
         return Queries(shown.users, shown.times, shown.candidates)
     dataset = training_data.dataset
-    return queries_between(dataset.log, test_from, END_OF_TIME, cancelled=dataset.cancelled)
+    return queries_between(
+        dataset.log_at(split.test_until), split.test_from, split.test_until, cancelled=dataset.cancelled
+    )
 
 
 def _example_item(model: Model, user: object, item: object, score: float) -> ExampleItem:
