@@ -7,6 +7,7 @@ from importlib.metadata import version
 from feature_store.addresses import without_secrets
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
+from recmem.matching.match_module import MatchConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
@@ -57,7 +58,8 @@ def evaluate(run: Run, step_run: StepRun) -> None:
 
 
 def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
-    bundle = Bundle(_bundle_config(run, summary), run.module("final"), ranker)
+    module = run.module("final")
+    bundle = Bundle(_bundle_config(run, summary, module.config), module, ranker)
     save_bundle(
         bundle,
         run.out / BUNDLE,
@@ -66,7 +68,7 @@ def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
     )
 
 
-def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
+def _bundle_config(run: Run, summary: RankSummary, match: MatchConfig) -> BundleConfig:
     training_data = run.training_data
     dataset = training_data.dataset
     return BundleConfig(
@@ -74,7 +76,7 @@ def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
         fingerprint=training_data.fingerprint,
         text_columns=dataset.catalogue.text_columns,
         number_columns=dataset.catalogue.number_columns,
-        match=run.match_config,
+        match=match,
         memory=run.config.memory,
         retrieval=run.config.retrieval,
         dataset=dataset.config,
