@@ -15,14 +15,23 @@ import pytest
 import small_training
 from training.config import TrainingConfig
 from training.evaluation.evaluate import evaluate_rankings
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
 from training.progress import Silent
 from training.run import Run, TrainingResult, open_run
 from training.tables import Tables
 from training.training_data import ranking_data, read_training_data
 
-ROWS = ["popularity", "recent_popularity", "covisitation", "text_similarity", "match_score", WITHOUT_MATCH, WITH_MATCH]
+ROWS = [
+    "popularity",
+    "recent_popularity",
+    "covisitation",
+    "text_similarity",
+    "match_score",
+    WITHOUT_MATCH,
+    WITH_SIMILARITY,
+    WITH_MATCH,
+]
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +67,7 @@ def test_same_seed_gives_the_same_ledger_byte_for_byte(tmp_path: Path) -> None:
 
 def test_ledger_has_its_documented_keys() -> None:
     ledger = json.loads((small_training.trained() / "run" / "ledger.json").read_text())
-    assert set(ledger) == {"version", "protocol", "rows", "lift", "slices", "retrieval"}
+    assert set(ledger) == {"version", "protocol", "rows", "lift", "slices", "retrieval", "parts"}
     assert {"queries", "catalogue", "test_from", "candidates"} <= set(ledger["protocol"])
     assert set(ROWS) == {row["name"] for row in ledger["rows"]}
     assert all({"ndcg@10", "recall@10", "mrr", "auc"} <= set(row) for row in ledger["rows"])

@@ -9,6 +9,8 @@ from feature_store.arrays import Float32Array, Int8Array
 from feature_store.ragged import Ragged
 from recmem.matching.text_similarity import SIMILARITIES
 
+LEARNED_FEATURES = ("match_raw", "match_prior")
+"""Features of the trained match, which `ranker_with_text_similarity` does without."""
 RECENT_SHARE = 0.1
 """`recent_popularity` counts the last tenth of the events before the test."""
 BASELINES = {

@@ -12,7 +12,10 @@ from feature_store.arrays import BoolArray
 from training.evaluation.intervals import paired_bootstraps
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
+    LEARNED_PART,
+    UNTRAINED_PART,
     WITH_MATCH,
+    WITH_SIMILARITY,
     WITHOUT_MATCH,
     Interval,
     Ledger,
@@ -39,7 +42,8 @@ def build_ledger(
     """The ledger of a run; the same seed gives the same text, byte for byte.
 
     `per_query[row][metric]` has one figure per query, NaN where a query has none; the rows `ranker_without_match` and
-    `ranker_with_match` are required. `users` names the user of each query: the bootstrap draws users, not queries.
+    `ranker_with_match` are required, and `ranker_with_text_similarity` gives the lift's parts. `users` names the
+    user of each query: the bootstrap draws users, not queries.
     A slice is a mask over queries (its figure is NDCG@10) or a `PositiveSlice`; one without queries is left out.
     Raises ValueError if rows, metrics or lengths do not fit.
     """
@@ -49,15 +53,29 @@ def build_ledger(
     by_metric = {metric: PairedFigures(without[metric], with_[metric]) for metric in without}
     by_slice = {name: _paired_figures(part, without, with_) for name, part in slices.items()}
     by_slice = {name: figures for name, figures in by_slice.items() if figures.n_queries}
+    by_part = _parts(per_query)
     # One bootstrap for all of them, so that a further slice changes no other interval.
-    intervals = _intervals([*by_metric.values(), *by_slice.values()], users, n_resamples, generator)
+    paired = [*by_metric.values(), *by_slice.values(), *by_part.values()]
+    intervals = _intervals(paired, users, n_resamples, generator)
     return Ledger(
         protocol=protocol,
         rows=tuple(Row(name, _means(figures)) for name, figures in per_query.items()),
         lift={metric: figures.lift(next(intervals)) for metric, figures in by_metric.items()},
         slices={name: _slice(figures, next(intervals), slices[name]) for name, figures in by_slice.items()},
         retrieval={name: rounded(value) for name, value in (retrieval or {}).items()},
+        parts={name: figures.lift(next(intervals)) for name, figures in by_part.items()},
     )
+
+
+def _parts(per_query: Mapping[str, Mapping[str, PerQuery]]) -> dict[str, PairedFigures]:
+    """The lift in two steps, by way of the ranker with untrained text; nothing if that was not evaluated."""
+    if WITH_SIMILARITY not in per_query:
+        return {}
+    figures = {name: rows[HEADLINE_METRIC] for name, rows in per_query.items()}
+    return {
+        UNTRAINED_PART: PairedFigures(figures[WITHOUT_MATCH], figures[WITH_SIMILARITY]),
+        LEARNED_PART: PairedFigures(figures[WITH_SIMILARITY], figures[WITH_MATCH]),
+    }
 
 
 def _paired_figures(

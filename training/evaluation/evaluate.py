@@ -23,7 +23,7 @@ from training.evaluation.catalogue_ranks import (
     recall_at,
     retrieved_ranks,
 )
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, Protocol
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger, Protocol
 from training.evaluation.metrics import PerQuery, impression_metrics
 from training.evaluation.promotion import TestFigures, digest_of_queries
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
@@ -62,7 +62,7 @@ def evaluate_rankings(
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Ranks the test queries with every baseline, the match score and both rankers.
+    """Ranks the test queries with every baseline, the match score and all rankers.
 
     `pooling` is the similarity feature that stands for untrained text similarity.
     Raises DataError if the test period has no query.
@@ -100,7 +100,7 @@ def _rank_catalogue(
     positives = queries.positives
     ranks = {name: np.concatenate(parts) for name, parts in collector.ranks.items()}
     for name, ranker in rankers.items():
-        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, positives, generator)
+        ranks[name] = retrieved_ranks(ranker.scores(data.pairs), data, positives, _ties(name, generator, config.seed))
     in_catalogue = CatalogueRanks(ranks, positives, np.array(collector.n_ranked), data.pairs.candidates.lengths)
     return _RankedQueries(
         queries,
@@ -129,9 +129,15 @@ def _rank_impressions(
     scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
     offsets = pairs.candidates.offsets
     per_query = {
-        name: impression_metrics(ranking, data.labels, offsets, generator=generator) for name, ranking in scores.items()
+        name: impression_metrics(ranking, data.labels, offsets, generator=_ties(name, generator, config.seed))
+        for name, ranking in scores.items()
     }
     return _RankedQueries(queries, per_query, slices={}, retrieval={})
+
+
+def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:
+    """Breaks the ties of a ranking. That of untrained text draws on its own: it must not move the others' figures."""
+    return np.random.default_rng([seed, 1]) if name == WITH_SIMILARITY else generator
 
 
 def _refuse_empty(queries: Queries, test_from: int) -> None:

@@ -16,7 +16,11 @@ LEDGER_VERSION = 2
 
 WITHOUT_MATCH = "ranker_without_match"
 WITH_MATCH = "ranker_with_match"
+WITH_SIMILARITY = "ranker_with_text_similarity"
+"""The ranker with all text features but those of the trained match."""
 HEADLINE_METRIC = "ndcg@10"
+UNTRAINED_PART = "untrained text"
+LEARNED_PART = "learned match"
 
 _ROWS_RENAMED_SINCE_1 = {"frozen_cosine": "text_similarity"}
 _DIGITS = 6
@@ -90,6 +94,9 @@ class Ledger:
     lift: Mapping[str, Lift]
     slices: Mapping[str, Slice]
     retrieval: Mapping[str, float] = field(default_factory=dict)
+    parts: Mapping[str, Lift] = field(default_factory=dict)
+    """What the headline's lift is made of: `untrained text`, then on top of it `learned match`. Empty where that
+    was not measured."""
 
     def row(self, name: str) -> Row | None:
         """The row of this name, or None."""
@@ -105,6 +112,8 @@ class Ledger:
             "slices": {name: _with_json_names(asdict(part)) for name, part in self.slices.items()},
             "retrieval": dict(self.retrieval),
         }
+        if self.parts:
+            document["parts"] = {name: _with_json_names(asdict(part)) for name, part in self.parts.items()}
         return json.dumps(_nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -123,6 +132,7 @@ class Ledger:
             lift={metric: _lift_from(entry) for metric, entry in document["lift"].items()},
             slices={name: _slice_from(entry) for name, entry in document["slices"].items()},
             retrieval=_floats(document.get("retrieval", {})),
+            parts={name: _lift_from(entry) for name, entry in document.get("parts", {}).items()},
         )
 
 

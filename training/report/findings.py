@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import math
 
-from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Ledger, Row
+from training.evaluation.ledger import (
+    HEADLINE_METRIC,
+    LEARNED_PART,
+    UNTRAINED_PART,
+    WITH_MATCH,
+    WITH_SIMILARITY,
+    WITHOUT_MATCH,
+    Ledger,
+    Row,
+)
 from training.report.labels import metric_label, row_label, slice_label
 from training.report.number_text import figure_text, interval_text, signed_text
+
+_RANKERS = (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)
 
 
 def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
@@ -30,13 +41,35 @@ def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
 
 
 def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
-    """Sentences that put the headline in proportion: the best baseline, slices that lose, the retrieval's recall."""
-    sentences = [_against_best_baseline(ledger, metric), _harmed_slices(ledger), _retrieval(ledger)]
+    """Sentences that put the headline in proportion.
+
+    What of it is learned, the best baseline, slices that lose, the retrieval's recall.
+    """
+    sentences = [
+        parts_of_lift(ledger),
+        _against_best_baseline(ledger, metric),
+        _harmed_slices(ledger),
+        _retrieval(ledger),
+    ]
     return [sentence for sentence in sentences if sentence]
 
 
+def parts_of_lift(ledger: Ledger) -> str:
+    """What of the lift is untrained text and what the match has learned; "" if it was not measured."""
+    if not ledger.parts:
+        return ""
+    parts = {
+        name: f"{signed_text(part.difference)} ({interval_text(part.ci95)})" for name, part in ledger.parts.items()
+    }
+    total = signed_text(ledger.lift[HEADLINE_METRIC].difference)
+    return (
+        f"Of the lift of {metric_label(HEADLINE_METRIC)}, {total}, untrained text similarity gives "
+        f"{parts[UNTRAINED_PART]}, and what the match has learned adds {parts[LEARNED_PART]}."
+    )
+
+
 def _against_best_baseline(ledger: Ledger, metric: str) -> str:
-    baselines = [row for row in ledger.rows if row.name not in (WITH_MATCH, WITHOUT_MATCH) and _has(row, metric)]
+    baselines = [row for row in ledger.rows if row.name not in _RANKERS and _has(row, metric)]
     if not baselines:
         return ""
     best = max(baselines, key=lambda row: row.metrics[metric])

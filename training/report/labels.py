@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 
 ROW_LABELS = {
     "popularity": "popularity",
@@ -11,6 +11,7 @@ ROW_LABELS = {
     "text_similarity": "untrained text similarity",
     "match_score": "match score",
     WITHOUT_MATCH: "ranker without text features",
+    WITH_SIMILARITY: "ranker with untrained text",
     WITH_MATCH: "ranker with text features",
 }
 """Row of the ledger -> its name for people."""
@@ -22,6 +23,7 @@ ROW_NOTES = {
     "text_similarity": "by the encoder's cosine similarity to the texts in the user's memory; nothing is trained",
     "match_score": "by the trained match score alone: the user's text memory, no counters and no co-visitation",
     WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation and item attributes; no text features",
+    WITH_SIMILARITY: "the same ranker with the untrained text features added, without the match",
     WITH_MATCH: "the same ranker with the text features added: match score and text similarities",
 }
 """Row of the ledger -> what it ranks by."""

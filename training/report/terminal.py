@@ -6,7 +6,16 @@ import math
 
 from recmem.cli.console import say, show_table
 from training.evaluation.intervals import UNKNOWN_INTERVAL
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Interval, Ledger, Protocol
+from training.evaluation.ledger import (
+    HEADLINE_METRIC,
+    LEARNED_PART,
+    UNTRAINED_PART,
+    WITH_MATCH,
+    WITHOUT_MATCH,
+    Interval,
+    Ledger,
+    Protocol,
+)
 from training.report.labels import metric_label, row_label, slice_label
 
 
@@ -24,6 +33,13 @@ def show_ledger(ledger: Ledger) -> None:
             f"{metric_label(metric)}: {lift.without:.3f} without text features, {lift.with_:.3f} with them "
             f"(lift {lift.difference:+.3f}, 95% interval {_interval(lift.ci95)})"
         )
+        if metric == HEADLINE_METRIC and ledger.parts:
+            untrained = ledger.parts[UNTRAINED_PART]
+            learned = ledger.parts[LEARNED_PART]
+            say(
+                f"  of which untrained text {untrained.difference:+.3f} ({_interval(untrained.ci95)}), "
+                f"learned match {learned.difference:+.3f} ({_interval(learned.ci95)})"
+            )
 
 
 def _what_was_ranked(protocol: Protocol) -> str:

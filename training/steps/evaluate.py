@@ -13,7 +13,7 @@ from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
 from training.evaluation.evaluate import evaluate_rankings
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.report.content import ReportContent
 from training.report.figure_files import to_png
 from training.report.html import render_report
@@ -43,7 +43,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     """
     summary = RankSummary.read(run.folder("rank"))
     matcher = run.matcher("final")
-    rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_MATCH)}
+    rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
         evaluation = evaluate_rankings(run.training_data, matcher, rankers, summary.pooling, run.config, advance)
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)

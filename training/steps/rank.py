@@ -1,4 +1,4 @@
-"""The step `rank`: fits the rankers with and without match features, the calibration, and chooses a baseline."""
+"""The step `rank`: fits the rankers with and without text features, the calibration, and chooses a baseline."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_table import IMPRESSION_FEATURES
-from training.evaluation.baselines import best_pooling
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import FittedRanker, RankingData, fit_ranker
 from training.fitting.long_queries import LONGEST_QUERY
@@ -27,7 +27,7 @@ SUMMARY = "summary.json"
 
 @dataclass(frozen=True)
 class RankSummary:
-    """What the step leaves beside the two rankers."""
+    """What the step leaves beside the rankers."""
 
     pooling: str
     """The feature of text similarity that ranks best on the ranker's windows; a baseline of the evaluation."""
@@ -51,7 +51,7 @@ class RankSummary:
 
 
 def rank(run: Run, step_run: StepRun) -> None:
-    """Fits both rankers on the same pairs of the ranker's windows; the base match module has not seen these."""
+    """Fits all rankers on the same pairs of the ranker's windows; the base match module has not seen these."""
     data = _pairs_of_windows(run)
     fits = _fit_rankers(run, step_run, data)
     pairs = data.pairs
@@ -100,7 +100,7 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     data = with_new_items(data, config.new_item_rate, training_data.dataset.config.counters, generator)
     folder = run.folder("rank")
     fits = {}
-    # Both on the same pairs and with the same seed: the lift is the match features' alone.
+    # All on the same pairs and with the same seed: the lift is the text features' alone.
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
         for name, features in names.items():
@@ -118,4 +118,5 @@ def _features_by_ranker(data: RankingData, *, has_impressions: bool) -> dict[str
     constant = () if has_impressions else IMPRESSION_FEATURES
     features = tuple(name for name in data.pairs.values if name not in constant)
     without_match = tuple(name for name in features if name not in MATCH_FEATURES)
-    return {WITHOUT_MATCH: without_match, WITH_MATCH: features}
+    untrained = tuple(name for name in features if name not in LEARNED_FEATURES)
+    return {WITHOUT_MATCH: without_match, WITH_SIMILARITY: untrained, WITH_MATCH: features}

@@ -18,7 +18,7 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.addresses import redact, without_secrets
 from feature_store.schema import Table
-from training.evaluation.ledger import Ledger
+from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.tracking.parameters import flat_parameters
 
 if TYPE_CHECKING:
@@ -109,13 +109,15 @@ def ledger_metrics(ledger: Ledger) -> dict[str, float]:
     """A ledger's figures by the names that they have in MLflow.
 
     `<ranking>/<metric>`, `retrieval/<metric>`, `lift/<metric>`, and the ends of the lift's 95% interval as
-    `lift_low/<metric>` and `lift_high/<metric>`.
+    `lift_low/<metric>` and `lift_high/<metric>`; of its parts, `lift_<part>/<metric>`.
     """
     metrics = {f"{row.name}/{metric}": value for row in ledger.rows for metric, value in row.metrics.items()}
     for metric, lift in ledger.lift.items():
         metrics[f"lift/{metric}"] = lift.difference
         metrics[f"lift_low/{metric}"] = lift.ci95[0]
         metrics[f"lift_high/{metric}"] = lift.ci95[1]
+    for name, part in ledger.parts.items():
+        metrics[f"lift_{name.replace(' ', '_')}/{HEADLINE_METRIC}"] = part.difference
     metrics |= {f"retrieval/{metric}": value for metric, value in ledger.retrieval.items()}
     return metrics
 

@@ -150,3 +150,31 @@ def test_a_test_period_without_queries_is_refused() -> None:
     }
     with pytest.raises(ValueError, match="expected at least one test query, got 0"):
         build_ledger(replace(PROTOCOL, queries=0), empty, {}, USERS[:0], generator=np.random.default_rng(0))
+
+
+# The parts of the lift
+
+
+def test_the_parts_of_the_lift_go_by_way_of_the_ranker_with_untrained_text_and_add_up_to_it() -> None:
+    rows = per_query() | {"ranker_with_text_similarity": figures(0.1, seed=3)}
+    ledger = build_ledger(PROTOCOL, rows, {}, USERS, generator=np.random.default_rng(0))
+    untrained = ledger.parts["untrained text"]
+    learned = ledger.parts["learned match"]
+    assert (untrained.without, learned.with_) == (ledger.lift["ndcg@10"].without, ledger.lift["ndcg@10"].with_)
+    assert untrained.with_ == learned.without == round(float(rows["ranker_with_text_similarity"]["ndcg@10"].mean()), 6)
+    assert untrained.difference + learned.difference == pytest.approx(ledger.lift["ndcg@10"].difference, abs=3e-6)
+    assert learned.ci95[0] <= learned.difference <= learned.ci95[1]
+
+
+def test_the_ranker_with_untrained_text_changes_no_other_interval() -> None:
+    rows = per_query() | {"ranker_with_text_similarity": figures(0.1, seed=3)}
+    ledger = build_ledger(PROTOCOL, rows, {"all": ALL}, USERS, generator=np.random.default_rng(0))
+    alone = build_ledger(PROTOCOL, per_query(), {"all": ALL}, USERS, generator=np.random.default_rng(0))
+    assert (ledger.lift, ledger.slices) == (alone.lift, alone.slices)
+    assert alone.parts == {}
+
+
+def test_parts_come_back_from_the_file() -> None:
+    rows = per_query() | {"ranker_with_text_similarity": figures(0.1, seed=3)}
+    ledger = build_ledger(PROTOCOL, rows, {}, USERS, generator=np.random.default_rng(0))
+    assert Ledger.from_json(ledger.to_json()).parts == ledger.parts

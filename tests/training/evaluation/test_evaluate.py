@@ -20,7 +20,7 @@ from strategies import N_ITEMS, N_USERS
 from tolerances import close
 from training.config import TrainingConfig
 from training.evaluation.evaluate import evaluate_rankings
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.fitting.fit_ranker import RankerConfig, fit_ranker
 from training.splits import Split
 from training.training_data import TrainingData, ranking_data
@@ -108,3 +108,12 @@ def test_a_test_period_without_queries_is_refused() -> None:
         DataError, match=r"events\.timestamp: expected users with earlier events who interact with new items"
     ):
         evaluate_rankings(late, matcher(), rankers(), "similarity_mean", CONFIG)
+
+
+def test_the_ranker_with_untrained_text_moves_no_figure_of_the_others() -> None:
+    three = {WITHOUT_MATCH: rankers()[WITHOUT_MATCH], WITH_SIMILARITY: rankers()[WITHOUT_MATCH]} | rankers()
+    found = evaluate_rankings(training_data(), matcher(), three, "similarity_mean", CONFIG).ledger
+    without = evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG).ledger
+    assert [row for row in found.rows if row.name != WITH_SIMILARITY] == list(without.rows)
+    assert found.lift == without.lift
+    assert set(found.parts) == {"untrained text", "learned match"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import ledger
-from training.evaluation.ledger import Row
+from training.evaluation.ledger import Lift, Row
 from training.report.findings import headline, remarks
 
 # The headline
@@ -52,3 +52,19 @@ def test_a_baseline_without_the_figure_or_with_none_but_misses_gives_no_remark()
     for figure in (float("nan"), 0.0):
         rows = (Row("covisitation", {"ndcg@10": figure}), *ledger().rows[1:])
         assert remarks(replace(bare, rows=rows)) == []
+
+
+def test_remarks_begin_with_what_of_the_lift_is_learned() -> None:
+    parts = {
+        "untrained text": Lift(0.095, 0.2, 0.105, (0.09, 0.12)),
+        "learned match": Lift(0.2, 0.249, 0.049, (0.04, 0.06)),
+    }
+    assert remarks(replace(ledger(), parts=parts))[0] == (
+        "Of the lift of NDCG@10, +0.154, untrained text similarity gives +0.105 (+0.090 to +0.120), "
+        "and what the match has learned adds +0.049 (+0.040 to +0.060)."
+    )
+
+
+def test_the_ranker_with_untrained_text_is_no_single_signal() -> None:
+    rows = (*ledger().rows, Row("ranker_with_text_similarity", {"ndcg@10": 0.24}))
+    assert "co-visitation (0.142)" in remarks(replace(ledger(), rows=rows))[0]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from training.evaluation.baselines import BASELINES
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.evaluation.slices import MEMORY_SLICES
 from training.report.labels import (
     ROW_LABELS,
@@ -17,7 +17,7 @@ from training.report.labels import (
 
 
 def test_every_row_that_a_run_evaluates_has_a_label_and_a_note() -> None:
-    rows = {*BASELINES, "text_similarity", WITHOUT_MATCH, WITH_MATCH}
+    rows = {*BASELINES, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
     assert set(ROW_LABELS) == set(ROW_NOTES) == rows
 
 

@@ -11,7 +11,7 @@ from feature_store.ragged import Ragged
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.pair_features import PairFeatures
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.fitting.fit_ranker import RankingData
 from training.steps.rank import RankSummary, _features_by_ranker
 
@@ -24,7 +24,7 @@ def test_summary_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_trained_run_has_a_curve_per_ranker_and_a_pooling_among_the_text_similarities() -> None:
     summary = RankSummary.read(small_training.trained() / "run" / "work" / "rank")
-    assert set(summary.curves) == {WITHOUT_MATCH, WITH_MATCH}
+    assert set(summary.curves) == {WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
     assert summary.pooling in MATCH_FEATURES
     assert summary.calibration.slope > 0
 
@@ -38,5 +38,6 @@ def test_rankers_differ_by_the_match_features_only(has_impressions: bool) -> Non
     clicks = CLICK_FEATURES if has_impressions else ()
     assert features == {
         WITHOUT_MATCH: ("popularity", *clicks),
+        WITH_SIMILARITY: ("popularity", *clicks, "similarity_max"),
         WITH_MATCH: ("match_raw", "popularity", *clicks, "similarity_max"),
     }
