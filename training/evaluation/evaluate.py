@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ from training.evaluation.catalogue_ranks import (
     recall_at,
     retrieved_ranks,
 )
-from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger, Protocol
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, HeldOut, Ledger, Protocol
 from training.evaluation.metrics import PerQuery, impression_metrics
 from training.evaluation.promotion import TestFigures, digest_of_queries
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
@@ -60,11 +60,13 @@ def evaluate_rankings(
     rankers: dict[str, Ranker],
     pooling: str,
     config: TrainingConfig,
+    held_out: HeldOut | None = None,
     on_query: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Ranks the test queries with every baseline, the match score and all rankers.
 
-    `pooling` is the similarity feature that stands for untrained text similarity.
+    `pooling` is the similarity feature that stands for untrained text similarity. `held_out` says which
+    ranker ships (None: the one with text features): the figures per query are that one's.
     Raises DataError if the test period has no query.
     """
     generator = np.random.default_rng(config.seed)
@@ -77,7 +79,8 @@ def evaluate_rankings(
     ledger = build_ledger(
         protocol, ranked.per_query, slices, queries.users, generator=generator, retrieval=ranked.retrieval
     )
-    return Evaluation(ledger, TestFigures(protocol.test_digest, queries.users, ranked.per_query[WITH_MATCH]))
+    ledger = replace(ledger, held_out=held_out)
+    return Evaluation(ledger, TestFigures(protocol.test_digest, queries.users, ranked.per_query[ledger.ships]))
 
 
 def _rank_catalogue(

@@ -19,7 +19,7 @@ from training.report.figure_files import to_png
 from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
 from training.run import Run
-from training.steps.rank import RankSummary
+from training.steps.rank import RankSummary, read_held_out
 from training.steps.report_content import report_content
 from training.tracking.figures_file import TEST_FIGURES, write_test_figures
 from training.tracking.step_run import StepRun, ledger_metrics
@@ -42,16 +42,19 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     is left never mixes two runs.
     """
     summary = RankSummary.read(run.folder("rank"))
+    held_out = read_held_out(run.folder("rank"))
     matcher = run.matcher("final")
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
-        evaluation = evaluate_rankings(run.training_data, matcher, rankers, summary.pooling, run.config, advance)
+        evaluation = evaluate_rankings(
+            run.training_data, matcher, rankers, summary.pooling, run.config, held_out, advance
+        )
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)
     for name in (REPORT, LEDGER):
         (run.out / name).unlink(missing_ok=True)
-    _save_bundle(run, summary, rankers[WITH_MATCH])
+    _save_bundle(run, summary, rankers[held_out.ships])
     model = Model.load(run.out / BUNDLE, store=run.pinned)
-    content = report_content(run, model, rankers[WITH_MATCH].importance(), summary)
+    content = report_content(run, model, rankers[held_out.ships].importance(), summary)
     write_text_atomically(run.out / LEDGER, evaluation.ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(evaluation.ledger, content))
     _log(run, step_run, evaluation.ledger, content)
