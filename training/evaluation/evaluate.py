@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,7 +26,9 @@ from training.evaluation.catalogue_ranks import (
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, HeldOut, Ledger, Protocol
 from training.evaluation.metrics import PerQuery, impression_metrics
 from training.evaluation.promotion import TestFigures, digest_of_queries
+from training.evaluation.seed_spread import seed_spread
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
+from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
@@ -47,6 +49,8 @@ class _RankedQueries:
     """The test queries and what each ranking makes of them."""
 
     queries: Queries
+    data: RankingData
+    """The candidates that the rankers score."""
     per_query: dict[str, dict[str, PerQuery]]
     """Row of the ledger -> metric -> figure of each query."""
     slices: dict[str, PositiveSlice]
@@ -61,12 +65,14 @@ def evaluate_rankings(
     pooling: str,
     config: TrainingConfig,
     held_out: HeldOut | None = None,
+    members: Iterable[Matcher] = (),
     on_query: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Ranks the test queries with every baseline, the match score and all rankers.
 
     `pooling` is the similarity feature that stands for untrained text similarity. `held_out` says which
     ranker ships (None: the one with text features): the figures per query are that one's.
+    `members` are the match modules of which `matcher` is the mean, for the spread over seeds; none for no spread.
     Raises DataError if the test period has no query.
     """
     generator = np.random.default_rng(config.seed)
@@ -79,7 +85,16 @@ def evaluate_rankings(
     ledger = build_ledger(
         protocol, ranked.per_query, slices, queries.users, generator=generator, retrieval=ranked.retrieval
     )
-    ledger = replace(ledger, held_out=held_out)
+    seeds = seed_spread(
+        training_data.dataset,
+        queries,
+        ranked.data,
+        members,
+        rankers,
+        n_members=config.members,
+        seed=config.seed,
+    )
+    ledger = replace(ledger, held_out=held_out, seeds=seeds)
     return Evaluation(ledger, TestFigures(protocol.test_digest, queries.users, ranked.per_query[ledger.ships]))
 
 
@@ -107,6 +122,7 @@ def _rank_catalogue(
     in_catalogue = CatalogueRanks(ranks, positives, np.array(collector.n_ranked), data.pairs.candidates.lengths)
     return _RankedQueries(
         queries,
+        data,
         per_query={name: in_catalogue.metrics(name, retrieved=name in rankers) for name in ranks},
         slices=positive_slices(dataset, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH]),
         retrieval={f"recall@{k}": recall_at(data, positives, k) for k in (*RECALL_AT, config.retrieval.candidates)},
@@ -135,7 +151,7 @@ def _rank_impressions(
         name: impression_metrics(ranking, data.labels, offsets, generator=_ties(name, generator, config.seed))
         for name, ranking in scores.items()
     }
-    return _RankedQueries(queries, per_query, slices={}, retrieval={})
+    return _RankedQueries(queries, data, per_query, slices={}, retrieval={})
 
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import lightgbm as lgb
 import numpy as np
@@ -16,6 +20,8 @@ from training.fitting.fit_blend import fit_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
 from training.member_seeds import member_seed
+
+T = TypeVar("T")
 
 FEWEST_QUERIES = 2
 """One to choose the number of rounds by, one to fit on."""
@@ -153,17 +159,25 @@ def fit_ranker(
     early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values))
     early, late = early_pairs.take(kept).split(n_early)
     seeds = [member_seed(seed, member) for member in range(members)]
-    curves = [_validation_curve(early, late, names, config, member) for member in seeds]
+    curves = _in_threads(lambda member: _validation_curve(early, late, names, config, member), seeds)
     curve = curves[0] if members == 1 else np.mean(curves, axis=0).tolist()
     # The final fit: blend and trees on all queries.
     blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
     pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
     n_rounds = best_round(curve, config.smoothing)
-    boosters = [
-        lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds) for member in seeds
-    ]
+    boosters = _in_threads(
+        lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
+    )
     n_cut = int((lengths > LONGEST_QUERY).sum())
     return FittedRanker(Ranker(_mean(boosters), blend, features, inputs), curve, n_cut)
+
+
+def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
+    """`fit` of every seed: each grows its trees in one thread, which leaves the other cores to the other seeds."""
+    if len(seeds) == 1:
+        return [fit(seeds[0])]
+    with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as threads:
+        return list(threads.map(fit, seeds))
 
 
 def _mean(boosters: list[lgb.Booster]) -> lgb.Booster:

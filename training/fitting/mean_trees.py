@@ -8,9 +8,9 @@ written here; `recmem.ranking.tree_checks` and LightGBM itself read it as any ot
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-_DIVIDED = {"leaf_value": ".17g", "internal_value": "g"}
+_OUTPUTS = {"leaf_value": ".17g", "internal_value": "g"}
 """Lines of a tree that are outputs: of its leaves, and of its inner nodes as if they were leaves. The digits are
 LightGBM's: no float64 loses any with 17; predictions never read the inner nodes'."""
 _TREE_SIZES = "tree_sizes"
@@ -77,11 +77,27 @@ def mean_trees(texts: Sequence[str]) -> str:
     ranges = [model.header[_RANGES].split(" ") for model in models]
     merged = _ModelText(
         header=first.header | {_RANGES: " ".join(_merged_range(parts) for parts in zip(*ranges, strict=True))},
-        trees=[_divided(lines, len(models)) for model in models for lines in model.trees],
+        trees=[_scaled(lines, 1 / len(models)) for model in models for lines in model.trees],
         importances=_total([model.importances for model in models]),
         after=first.after,
     )
     return merged.to_text()
+
+
+def trees_of_member(text: str, member: int, n_members: int) -> str:
+    """The text of one of the models that `mean_trees` averaged, counted from 0, if all have as many trees.
+
+    Its header and the uses of its inputs stay those of the mean. Raises ValueError if the trees are not a multiple of
+    `n_members`.
+    """
+    model = _ModelText.parse(text)
+    n_trees, rest = divmod(len(model.trees), n_members)
+    if rest:
+        raise ValueError(
+            f"text: expected {n_members} times as many trees, got {len(model.trees)}. Give a mean of models."
+        )
+    trees = model.trees[member * n_trees : (member + 1) * n_trees]
+    return replace(model, trees=[_scaled(lines, n_members) for lines in trees]).to_text()
 
 
 def _shared(model: _ModelText) -> dict[str, str]:
@@ -89,16 +105,17 @@ def _shared(model: _ModelText) -> dict[str, str]:
     return {key: value for key, value in model.header.items() if key not in (_TREE_SIZES, _RANGES)}
 
 
-def _divided(lines: Sequence[str], divisor: int) -> list[str]:
-    return [_divided_line(line, divisor) for line in lines]
+def _scaled(lines: Sequence[str], factor: float) -> list[str]:
+    """The lines of a tree whose outputs are multiplied by a factor."""
+    return [_scaled_line(line, factor) for line in lines]
 
 
-def _divided_line(line: str, divisor: int) -> str:
+def _scaled_line(line: str, factor: float) -> str:
     key, value = _key_and_value(line)
-    if key not in _DIVIDED or not value:
+    if key not in _OUTPUTS or not value:
         return line
-    digits = _DIVIDED[key]
-    return f"{key}={' '.join(format(float(number) / divisor, digits) for number in value.split(' '))}"
+    digits = _OUTPUTS[key]
+    return f"{key}={' '.join(format(float(number) * factor, digits) for number in value.split(' '))}"
 
 
 def _merged_range(parts: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ from feature_store.addresses import without_secrets
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.matching.match_module import MatchConfig
+from recmem.matching.matcher import Matcher
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
@@ -47,7 +48,14 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
         evaluation = evaluate_rankings(
-            run.training_data, matcher, rankers, summary.pooling, run.config, held_out, advance
+            run.training_data,
+            matcher,
+            rankers,
+            summary.pooling,
+            run.config,
+            held_out,
+            (Matcher.of(module, run.training_data.unit, run.config.memory) for module in run.members("final")),
+            advance,
         )
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)
     for name in (REPORT, LEDGER):

@@ -33,7 +33,7 @@ MODEL = "recmem"
 CHALLENGER = "challenger"
 """Alias of the newest version."""
 LIFT_TAG = "recmem.lift"
-"""Tag of a version: the lift of its ledger's headline metric, as JSON; zero if the ranker without text features ships."""
+"""Tag of a version: the lift of its ledger's headline metric, as JSON; zero if it ships without text features."""
 SHIPS_TAG = "recmem.ships"
 """Tag of a version: the row of the ledger that is its ranker."""
 
