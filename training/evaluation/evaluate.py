@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -65,7 +65,7 @@ def evaluate_rankings(
     pooling: str,
     config: TrainingConfig,
     held_out: HeldOut | None = None,
-    members: Iterable[Matcher] = (),
+    members: Sequence[Matcher] = (),
     on_query: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Ranks the test queries with every baseline, the match score and all rankers.
@@ -91,7 +91,6 @@ def evaluate_rankings(
         ranked.data,
         members,
         rankers,
-        n_members=config.members,
         seed=config.seed,
     )
     ledger = replace(ledger, held_out=held_out, seeds=seeds)

@@ -7,7 +7,7 @@ the ranker that ships with the averaging taken out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import lightgbm as lgb
@@ -35,16 +35,17 @@ def seed_spread(
     dataset: Dataset,
     queries: Queries,
     data: RankingData,
-    members: Iterable[Matcher],
+    members: Sequence[Matcher],
     rankers: Mapping[str, Ranker],
     *,
-    n_members: int,
     seed: int,
 ) -> dict[str, Spread]:
     """Spread over the members of NDCG@10 of the ranker with text features, and of its lift; empty for fewer than two.
 
-    `data` are the candidates of the queries with the features of the mean; `members` are read one after the other.
+    `data` are the candidates of the queries with the features of the mean; `rankers` have the trees of as many members.
     """
+    if len(members) < 2:
+        return {}
     batch = QueryBatch.of(dataset, queries.users, queries.times)
     figures = []
     lifts = []
@@ -52,13 +53,13 @@ def seed_spread(
         own = data.pairs.values | _learned_features(matcher, batch, data.pairs)
         pairs = PairFeatures(data.pairs.candidates, own)
         ndcg_of = {
-            name: _ndcg(_ranker_of_member(rankers[name], member, n_members), replace(data, pairs=pairs), queries, seed)
+            name: _ndcg(
+                _ranker_of_member(rankers[name], member, len(members)), replace(data, pairs=pairs), queries, seed
+            )
             for name in (WITHOUT_MATCH, WITH_MATCH)
         }
         figures.append(ndcg_of[WITH_MATCH])
         lifts.append(ndcg_of[WITH_MATCH] - ndcg_of[WITHOUT_MATCH])
-    if len(figures) < 2:
-        return {}
     return {WITH_MATCH: _spread(figures), SEEDS_LIFT: _spread(lifts)}
 
 

@@ -54,7 +54,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
             summary.pooling,
             run.config,
             held_out,
-            (Matcher.of(module, run.training_data.unit, run.config.memory) for module in run.members("final")),
+            [Matcher.of(module, run.training_data.unit, run.config.memory) for module in run.members("final")],
             advance,
         )
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)

@@ -6,7 +6,7 @@ import pytest
 
 from recmem.ranking.tree_checks import check_trees
 from tolerances import close
-from training.fitting.mean_trees import mean_trees
+from training.fitting.mean_trees import mean_trees, trees_of_member
 
 N_ROWS = 600
 PARAMETERS = {"verbose": -1, "num_leaves": 7, "min_data_in_leaf": 5, "num_threads": 1}
@@ -96,3 +96,18 @@ def test_models_of_other_inputs_or_objectives_are_refused() -> None:
         mean_trees([booster(0).model_to_string(), booster(0, objective="regression").model_to_string()])
     with pytest.raises(ValueError, match="texts: expected at least one model, got none"):
         mean_trees([])
+
+
+def test_a_member_is_found_again_in_the_mean() -> None:
+    boosters = [booster(seed) for seed in range(3)]
+    text = mean_trees([one.model_to_string() for one in boosters])
+    unseen = matrix(seed=1)
+    for member, one in enumerate(boosters):
+        found = trees_of_member(text, member, 3)
+        check_trees(found)
+        close(lgb.Booster(model_str=found).predict(unseen), one.predict(unseen), "float64")
+
+
+def test_members_of_another_number_of_trees_are_refused() -> None:
+    with pytest.raises(ValueError, match="text: expected a multiple of 5 trees, got 12"):
+        trees_of_member(booster(0).model_to_string(), 0, 5)
