@@ -93,9 +93,7 @@ def trees_of_member(text: str, member: int, n_members: int) -> str:
     model = _ModelText.parse(text)
     n_trees, rest = divmod(len(model.trees), n_members)
     if rest:
-        raise ValueError(
-            f"text: expected {n_members} times as many trees, got {len(model.trees)}. Give a mean of models."
-        )
+        raise ValueError(f"text: expected a multiple of {n_members} trees, got {len(model.trees)}. Give a mean.")
     trees = model.trees[member * n_trees : (member + 1) * n_trees]
     return replace(model, trees=[_scaled(lines, n_members) for lines in trees]).to_text()
 
