@@ -91,13 +91,13 @@ def test_matches_that_are_noise_do_not_rank_but_by_a_rare_chance() -> None:
     assert sum(outcome.lift is not None and outcome.lift.difference > 0 for outcome in outcomes) >= 3
 
 
-@pytest.mark.parametrize(("gain", "expected"), [(0.5, WITH_MATCH), (0.05, WITHOUT_MATCH)])
-def test_a_lift_must_exceed_its_standard_error(gain: float, expected: str) -> None:
-    # A user gains .37 of NDCG or loses .24; just over half of them gain, or three quarters.
+@pytest.mark.parametrize(("n_gain", "expected"), [(36, WITH_MATCH), (26, WITHOUT_MATCH)])
+def test_a_lift_must_exceed_its_standard_error(n_gain: int, expected: str) -> None:
+    # A user gains .37 of NDCG or loses .63: with 26 who gain the mean is +.02, and its standard error .08.
     n = 40
     queries = Queries(np.arange(n), np.arange(5, 5 + n), Ragged.from_lists([[0]] * n))
     without = np.full(n, 2.0)
-    with_ = np.where(np.arange(n) < n * (0.5 + gain / 2), 1.0, 5.0)
+    with_ = np.where(np.arange(n) < n_gain, 1.0, np.inf)
     ranks = {WITHOUT_MATCH: without, WITH_MATCH: with_}
     outcome = what_ships(HeldOutRanks(queries, np.full(n, 4), ranks), log(), generator=np.random.default_rng(0))
     assert outcome.lift is not None
