@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 import small_training
+from recmem.serving.bundle import load_bundle
 from training.config import TrainingConfig
 from training.run import member_file
 from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, read_loss_curves
@@ -49,8 +50,8 @@ def test_every_member_of_both_fits_is_left_and_no_two_are_alike() -> None:
 
 def test_the_bundle_has_the_heads_of_all_members() -> None:
     run = small_training.trained() / "run"
-    shipped = json.loads((run / "bundle" / "bundle.json").read_text())
-    assert shipped["match"]["n_heads"] == TrainingConfig().members * TrainingConfig().n_heads
+    shipped = load_bundle(run / "bundle").config.match
+    assert shipped.n_heads == TrainingConfig().members * TrainingConfig().n_heads
     member = load_file(run / "work" / "match" / member_file("final", 0))
     weights = load_file(run / "bundle" / "match.safetensors")
     width = len(member["query"])
