@@ -42,6 +42,7 @@ ROOMS = {
         "config",
         "query_split",
         "fitting",
+        "member_seeds",
         "queries",
         "splits",
         "progress",

@@ -29,6 +29,9 @@ class TrainingConfig:
     """Heads of the match module, see `MatchConfig`; the module's third number, `dim`, is the encoder's."""
     head_dim: int = MatchConfig.head_dim
     """Width of a head, see `MatchConfig`."""
+    members: int = 3
+    """Match modules and rankers that are fitted with seeds of their own and averaged into the one that ships: a mean
+    depends less on chance than one of them. 1 for no mean."""
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     new_item_rate: float = 0.5
@@ -45,6 +48,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
+        if self.members < 1:
+            raise ValueError(f"members: expected at least 1, got {self.members}. Give 3, or 1 for no mean.")
 
     def match_config(self, dim: int) -> MatchConfig:
         """The match module's shape, for an encoder whose vectors have `dim` numbers."""

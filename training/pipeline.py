@@ -48,7 +48,7 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
 SETTINGS = {
     "ingest": ("signals",),
     "encode": ("encoder",),
-    "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "seed"),
+    "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),
 }
 """Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all."""
 

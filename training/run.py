@@ -13,6 +13,7 @@ from feature_store import DataError, Receipt, Store
 from feature_store.pinned_store import PinnedStore
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
+from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
 from recmem.text.encoder import TextEncoder
 from training.config import TrainingConfig
@@ -113,10 +114,16 @@ class Run:
         return folder
 
     def module(self, name: ModuleName) -> MatchModule:
-        """A match module that the step `match` left."""
-        module = MatchModule(self.match_config)
-        module.load_state_dict(load_file(self.folder("match") / f"{name}.safetensors"))
-        return module.eval()
+        """The match module that the step `match` left: the mean of its members."""
+        return mean_module(self.members(name))
+
+    def members(self, name: ModuleName) -> tuple[MatchModule, ...]:
+        """The match modules that the step `match` left, which differ in their seeds; `module` is their mean."""
+        return tuple(self._member(name, member) for member in range(self.config.members))
+
+    def _member(self, name: ModuleName, member: int) -> MatchModule:
+        weights = load_file(self.folder("match") / member_file(name, member))
+        return MatchModule.from_weights(self.match_config, weights).eval()
 
     def matcher(self, name: ModuleName) -> Matcher:
         """A match module that the step `match` left, over the catalogue's texts."""
@@ -129,8 +136,13 @@ class Run:
 
     @property
     def match_config(self) -> MatchConfig:
-        """The shape of the match module."""
+        """The shape of a member of the match module; `module` has the heads of all of them."""
         return self.config.match_config(dim=self.training_data.unit.shape[1])
+
+
+def member_file(name: str, member: int) -> str:
+    """The file of a member, counted from 0, in the folder of the step `match`."""
+    return f"{name}.{member}.safetensors"
 
 
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:

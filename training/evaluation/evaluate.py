@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,10 @@ from training.evaluation.catalogue_ranks import (
     recall_at,
     retrieved_ranks,
 )
-from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger, Protocol
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, HeldOut, Ledger, Protocol
 from training.evaluation.metrics import PerQuery, impression_metrics
 from training.evaluation.promotion import TestFigures, digest_of_queries
+from training.evaluation.seed_spread import seed_spread
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
 from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
@@ -49,13 +50,13 @@ class _RankedQueries:
     """The test queries and what each ranking makes of them."""
 
     queries: Queries
+    data: RankingData
+    """The candidates that the rankers score."""
     per_query: dict[str, dict[str, PerQuery]]
     """Row of the ledger -> metric -> figure of each query."""
     slices: dict[str, PositiveSlice]
     retrieval: dict[str, float]
     """Recall of the candidates."""
-    data: RankingData
-    """What the rankers scored."""
 
 
 def evaluate_rankings(
@@ -64,11 +65,15 @@ def evaluate_rankings(
     rankers: dict[str, Ranker],
     pooling: str,
     config: TrainingConfig,
+    held_out: HeldOut | None = None,
+    members: Sequence[Matcher] = (),
     on_query: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Ranks the test queries with every baseline, the match score and all rankers.
 
-    `pooling` is the similarity feature that stands for untrained text similarity.
+    `pooling` is the similarity feature that stands for untrained text similarity. `held_out` says which
+    ranker ships (None: the one with text features): the figures per query are that one's.
+    `members` are the match modules of which `matcher` is the mean, for the spread over seeds; none for no spread.
     Raises DataError if the test period has no query.
     """
     generator = np.random.default_rng(config.seed)
@@ -81,7 +86,16 @@ def evaluate_rankings(
     ledger = build_ledger(
         protocol, ranked.per_query, slices, queries.users, generator=generator, retrieval=ranked.retrieval
     )
-    figures = TestFigures(protocol.test_digest, queries.users, ranked.per_query[WITH_MATCH])
+    seeds = seed_spread(
+        training_data.dataset,
+        queries,
+        ranked.data,
+        members,
+        rankers,
+        seed=config.seed,
+    )
+    ledger = replace(ledger, held_out=held_out, seeds=seeds)
+    figures = TestFigures(protocol.test_digest, queries.users, ranked.per_query[ledger.ships])
     return Evaluation(ledger, figures, ranked.data)
 
 
@@ -110,10 +124,10 @@ def _rank_catalogue(
     in_catalogue = CatalogueRanks(ranks, positives, np.array(collector.n_ranked), data.pairs.candidates.lengths)
     return _RankedQueries(
         queries,
+        data,
         per_query={name: in_catalogue.metrics(name, retrieved=name in rankers) for name in ranks},
         slices=positive_slices(dataset, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH]),
         retrieval={f"recall@{k}": recall_at(data, positives, k) for k in (*RECALL_AT, config.retrieval.candidates)},
-        data=data,
     )
 
 
@@ -140,7 +154,7 @@ def _rank_impressions(
         name: impression_metrics(ranking, data.labels, offsets, generator=_ties(name, generator, config.seed))
         for name, ranking in scores.items()
     }
-    return _RankedQueries(queries, per_query, slices={}, retrieval={}, data=data)
+    return _RankedQueries(queries, data, per_query, slices={}, retrieval={})
 
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:

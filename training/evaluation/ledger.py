@@ -21,6 +21,8 @@ WITH_SIMILARITY = "ranker_with_text_similarity"
 HEADLINE_METRIC = "ndcg@10"
 UNTRAINED_PART = "untrained text"
 LEARNED_PART = "learned match"
+SEEDS_LIFT = "lift"
+"""In `Ledger.seeds`: the lift of `ranker_with_match`, whose own figure stands there under its name."""
 
 _ROWS_RENAMED_SINCE_1 = {"frozen_cosine": "text_similarity"}
 _DIGITS = 6
@@ -86,6 +88,30 @@ class Slice:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Which ranker ships, and the figures that decide: on the ranker's windows, see `training.evaluation.held_out`."""
+
+    ships: str
+    """`ranker_with_match` or `ranker_without_match`."""
+    queries: int
+    lift: Lift | None
+    """Of the headline metric; None without a query to test on."""
+    cold: Slice | None
+    """Positives without an event before; None without any."""
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How much chance, in the form of seeds, moves a figure: over the members of a mean, each on its own."""
+
+    values: tuple[float, ...]
+    """One per member."""
+    mean: float
+    deviation: float
+    """Standard deviation of one member, not of the mean that ships."""
+
+
+@dataclass(frozen=True)
 class Ledger:
     """All figures of one run, rounded to six digits."""
 
@@ -97,6 +123,21 @@ class Ledger:
     parts: Mapping[str, Lift] = field(default_factory=dict)
     """What the headline's lift is made of: `untrained text`, then on top of it `learned match`. Empty where that
     was not measured."""
+    held_out: HeldOut | None = None
+    """What decided which ranker ships; None in a ledger of an earlier version."""
+    seeds: Mapping[str, Spread] = field(default_factory=dict)
+    """Spread over seeds of the headline metric: of `ranker_with_match`, and of its `lift`. Empty for a single seed."""
+
+    @property
+    def ships(self) -> str:
+        """The ranker of the bundle."""
+        return WITH_MATCH if self.held_out is None else self.held_out.ships
+
+    @property
+    def shipped_lift(self) -> Lift:
+        """The headline's lift of the ranker that ships over the one without text features: zero if that ships."""
+        lift = self.lift[HEADLINE_METRIC]
+        return lift if self.ships == WITH_MATCH else Lift(lift.without, lift.without, 0.0, (0.0, 0.0))
 
     def row(self, name: str) -> Row | None:
         """The row of this name, or None."""
@@ -114,6 +155,11 @@ class Ledger:
         }
         if self.parts:
             document["parts"] = {name: _with_json_names(asdict(part)) for name, part in self.parts.items()}
+        if self.held_out:
+            document["ships"] = self.ships
+            document["held_out"] = _held_out_document(self.held_out)
+        if self.seeds:
+            document["seeds"] = {name: asdict(spread) for name, spread in self.seeds.items()}
         return json.dumps(_nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -133,6 +179,8 @@ class Ledger:
             slices={name: _slice_from(entry) for name, entry in document["slices"].items()},
             retrieval=_floats(document.get("retrieval", {})),
             parts={name: _lift_from(entry) for name, entry in document.get("parts", {}).items()},
+            held_out=_held_out_from(document["held_out"]) if "held_out" in document else None,
+            seeds={name: _spread_from(entry) for name, entry in document.get("seeds", {}).items()},
         )
 
 
@@ -185,3 +233,35 @@ def _slice_from(entry: Mapping[str, Any]) -> Slice:
         metric=entry.get("metric", HEADLINE_METRIC),
         positives=entry.get("positives"),
     )
+
+
+def _held_out_document(held_out: HeldOut) -> dict[str, Any]:
+    document: dict[str, Any] = {"ships": held_out.ships, "queries": held_out.queries}
+    if held_out.lift is not None:
+        document["lift"] = _with_json_names(asdict(held_out.lift))
+    if held_out.cold is not None:
+        document["cold"] = _with_json_names(asdict(held_out.cold))
+    return document
+
+
+def _held_out_from(entry: Mapping[str, Any]) -> HeldOut:
+    return HeldOut(
+        ships=entry["ships"],
+        queries=entry["queries"],
+        lift=_lift_from(entry["lift"]) if "lift" in entry else None,
+        cold=_slice_from(entry["cold"]) if "cold" in entry else None,
+    )
+
+
+def held_out_from_json(text: str) -> HeldOut:
+    """What `held_out_to_json` wrote."""
+    return _held_out_from(json.loads(text))
+
+
+def held_out_to_json(held_out: HeldOut) -> str:
+    """The entry `held_out` of `ledger.json`, on its own."""
+    return json.dumps(_nan_to_null(_held_out_document(held_out)), indent=2, allow_nan=False) + "\n"
+
+
+def _spread_from(entry: Mapping[str, Any]) -> Spread:
+    return Spread(tuple(_float(value) for value in entry["values"]), _float(entry["mean"]), _float(entry["deviation"]))

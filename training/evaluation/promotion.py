@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluation.intervals import paired_bootstrap
-from training.evaluation.ledger import HEADLINE_METRIC, Lift, rounded
+from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, Lift, rounded
 from training.evaluation.metrics import PerQuery
 from training.evaluation.paired_figures import PairedFigures
 
@@ -44,8 +44,13 @@ class Verdict:
     """None if the two could not be compared."""
 
 
-def first_verdict(lift: Lift) -> Verdict:
-    """Whether a model becomes the first champion: if the lift of its own ledger is not negative."""
+def first_verdict(lift: Lift, ships: str = WITH_MATCH) -> Verdict:
+    """Whether a model becomes the first champion: if the lift of its own ledger is not negative.
+
+    A model that ships the ranker without text features is that ranker: it has no lift, and nothing to lose.
+    """
+    if ships != WITH_MATCH:
+        return Verdict(True, "no champion yet, and the model ranks without the text features", lift)
     is_gain = lift.difference >= 0
     effect = "the text features help" if is_gain else "the text features do not help"
     interval = f"95% interval {lift.ci95[0]:+.4f} to {lift.ci95[1]:+.4f}"

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TypeVar
 
 import lightgbm as lgb
 import numpy as np
@@ -14,6 +18,10 @@ from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import input_matrix, input_names, neutral_names, ranker_inputs, z_score_names
 from training.fitting.fit_blend import fit_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
+from training.fitting.mean_trees import mean_trees
+from training.member_seeds import member_seed
+
+T = TypeVar("T")
 
 FEWEST_QUERIES = 2
 """One to choose the number of rounds by, one to fit on."""
@@ -118,8 +126,13 @@ class TreePairs:
         )
 
 
-def fit_ranker(data: RankingData, features: tuple[str, ...], config: RankerConfig, seed: int) -> FittedRanker:
+def fit_ranker(
+    data: RankingData, features: tuple[str, ...], config: RankerConfig, seed: int, *, members: int = 1
+) -> FittedRanker:
     """Fits blend and trees on the named features; the latest queries decide how many trees there are.
+
+    The trees are the mean of `members` models that differ in their seeds; the number of rounds is read off the mean of
+    their validation curves.
 
     Queries of more pairs than LightGBM takes are cut for the trees, see `training.fitting.long_queries`; the blend is
     fitted on all pairs. Raises DataError if fewer than two queries have a positive among their candidates.
@@ -145,14 +158,32 @@ def fit_ranker(data: RankingData, features: tuple[str, ...], config: RankerConfi
     early_blend = fit_blend(early_values, usable.labels[:n_early_pairs], lengths[:n_early], config.blend_l2)
     early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values))
     early, late = early_pairs.take(kept).split(n_early)
-    curve = _validation_curve(early, late, names, config, seed)
+    seeds = [member_seed(seed, member) for member in range(members)]
+    curves = _in_threads(lambda member: _validation_curve(early, late, names, config, member), seeds)
+    curve = curves[0] if members == 1 else np.mean(curves, axis=0).tolist()
     # The final fit: blend and trees on all queries.
     blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
     pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
     n_rounds = best_round(curve, config.smoothing)
-    booster = lgb.train(_parameters(config, seed), pairs.dataset(names), num_boost_round=n_rounds)
+    boosters = _in_threads(
+        lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
+    )
     n_cut = int((lengths > LONGEST_QUERY).sum())
-    return FittedRanker(Ranker(booster, blend, features, inputs), curve, n_cut)
+    return FittedRanker(Ranker(_mean(boosters), blend, features, inputs), curve, n_cut)
+
+
+def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
+    """`fit` of every seed: each grows its trees in one thread, which leaves the other cores to the other seeds."""
+    if len(seeds) == 1:
+        return [fit(seeds[0])]
+    with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as threads:
+        return list(threads.map(fit, seeds))
+
+
+def _mean(boosters: list[lgb.Booster]) -> lgb.Booster:
+    if len(boosters) == 1:
+        return boosters[0]
+    return lgb.Booster(model_str=mean_trees([booster.model_to_string() for booster in boosters]))
 
 
 def _validation_curve(

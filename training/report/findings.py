@@ -7,6 +7,7 @@ import math
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
     LEARNED_PART,
+    SEEDS_LIFT,
     UNTRAINED_PART,
     WITH_MATCH,
     WITH_SIMILARITY,
@@ -46,6 +47,8 @@ def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
     What of it is learned, the best baseline, slices that lose, the retrieval's recall.
     """
     sentences = [
+        what_ships_sentence(ledger),
+        seeds_sentence(ledger),
         parts_of_lift(ledger),
         _against_best_baseline(ledger, metric),
         _harmed_slices(ledger),
@@ -65,6 +68,42 @@ def parts_of_lift(ledger: Ledger) -> str:
     return (
         f"Of the lift of {metric_label(HEADLINE_METRIC)}, {total}, untrained text similarity gives "
         f"{parts[UNTRAINED_PART]}, and what the match has learned adds {parts[LEARNED_PART]}."
+    )
+
+
+def what_ships_sentence(ledger: Ledger) -> str:
+    """Which ranker the bundle has, and what decided it; "" if the ledger does not say."""
+    held_out = ledger.held_out
+    if held_out is None:
+        return ""
+    if held_out.lift is None:
+        return "The model ranks without the text features: the ranker's windows have too few queries to test them on."
+    passed = ledger.ships == WITH_MATCH
+    with_or_without = "with" if passed else "without"
+    change = f"{signed_text(held_out.lift.difference)}, 95% interval: {interval_text(held_out.lift.ci95)}"
+    sentence = (
+        f"The model ranks {with_or_without} the text features: on {held_out.queries:,} later queries of the ranker's "
+        f"windows they change {metric_label(HEADLINE_METRIC)} by {change}"
+    )
+    cold = held_out.cold
+    if cold is None:
+        return f"{sentence}."
+    return (
+        f"{sentence}; Recall@10 of cold items there changes by {signed_text(cold.difference)} "
+        f"({interval_text(cold.ci95)})."
+    )
+
+
+def seeds_sentence(ledger: Ledger) -> str:
+    """How much the seed moves the headline; "" if there is one seed only."""
+    if not ledger.seeds:
+        return ""
+    ranker = ledger.seeds[WITH_MATCH]
+    lift = ledger.seeds[SEEDS_LIFT]
+    return (
+        f"Over {len(ranker.values)} seeds, each on its own, {metric_label(HEADLINE_METRIC)} of the ranker with text "
+        f"features is {figure_text(ranker.mean)} with a standard deviation of {figure_text(ranker.deviation)}, and its "
+        f"lift {signed_text(lift.mean)} with {figure_text(lift.deviation)}; the ranker measured above is their mean."
     )
 
 

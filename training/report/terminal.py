@@ -16,6 +16,7 @@ from training.evaluation.ledger import (
     Ledger,
     Protocol,
 )
+from training.report.findings import seeds_sentence, what_ships_sentence
 from training.report.labels import metric_label, row_label, slice_label
 
 
@@ -40,6 +41,11 @@ def show_ledger(ledger: Ledger) -> None:
                 f"  of which untrained text {untrained.difference:+.3f} ({_interval(untrained.ci95)}), "
                 f"learned match {learned.difference:+.3f} ({_interval(learned.ci95)})"
             )
+
+    for sentence in (seeds_sentence(ledger), what_ships_sentence(ledger)):
+        if sentence:
+            # A terminal may have no more than ASCII.
+            say(sentence.replace("\N{MINUS SIGN}", "-"))
 
 
 def _what_was_ranked(protocol: Protocol) -> str:

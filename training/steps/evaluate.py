@@ -7,6 +7,8 @@ from importlib.metadata import version
 from feature_store.addresses import without_secrets
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
+from recmem.matching.match_module import MatchConfig
+from recmem.matching.matcher import Matcher
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
@@ -18,7 +20,7 @@ from training.report.figure_files import to_png
 from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
 from training.run import Run
-from training.steps.rank import RankSummary
+from training.steps.rank import RankSummary, read_held_out
 from training.steps.report_content import report_content
 from training.tracking.figures_file import TEST_FIGURES, write_test_figures
 from training.tracking.step_run import StepRun, ledger_metrics
@@ -41,23 +43,34 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     is left never mixes two runs.
     """
     summary = RankSummary.read(run.folder("rank"))
+    held_out = read_held_out(run.folder("rank"))
     matcher = run.matcher("final")
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
-        evaluation = evaluate_rankings(run.training_data, matcher, rankers, summary.pooling, run.config, advance)
+        evaluation = evaluate_rankings(
+            run.training_data,
+            matcher,
+            rankers,
+            summary.pooling,
+            run.config,
+            held_out,
+            [Matcher.of(module, run.training_data.unit, run.config.memory) for module in run.members("final")],
+            advance,
+        )
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)
     for name in (REPORT, LEDGER):
         (run.out / name).unlink(missing_ok=True)
-    _save_bundle(run, summary, rankers[WITH_MATCH])
+    _save_bundle(run, summary, rankers[held_out.ships])
     model = Model.load(run.out / BUNDLE, store=run.pinned)
-    content = report_content(run, model, rankers[WITH_MATCH].importance(), summary)
+    content = report_content(run, model, rankers[held_out.ships].importance(), summary)
     write_text_atomically(run.out / LEDGER, evaluation.ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(evaluation.ledger, content))
     _log(run, step_run, evaluation.ledger, content)
 
 
 def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
-    bundle = Bundle(_bundle_config(run, summary), run.module("final"), ranker)
+    module = run.module("final")
+    bundle = Bundle(_bundle_config(run, summary, module.config), module, ranker)
     save_bundle(
         bundle,
         run.out / BUNDLE,
@@ -66,7 +79,7 @@ def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
     )
 
 
-def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
+def _bundle_config(run: Run, summary: RankSummary, match: MatchConfig) -> BundleConfig:
     training_data = run.training_data
     dataset = training_data.dataset
     return BundleConfig(
@@ -74,7 +87,7 @@ def _bundle_config(run: Run, summary: RankSummary) -> BundleConfig:
         fingerprint=training_data.fingerprint,
         text_columns=dataset.catalogue.text_columns,
         number_columns=dataset.catalogue.number_columns,
-        match=run.match_config,
+        match=match,
         memory=run.config.memory,
         retrieval=run.config.retrieval,
         dataset=dataset.config,

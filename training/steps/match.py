@@ -1,9 +1,9 @@
-"""The step `match`: fits the match module twice, the second time on all up to the test."""
+"""The step `match`: fits the members of the match module, each twice, the second time on all up to the test."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from safetensors.torch import save
 from recmem.matching.match_module import MatchModule
 from training.fitting.fit_match import fit_match
 from training.fitting.match_batches import MatchBatches
-from training.run import ModuleName, Run
+from training.member_seeds import member_seed
+from training.run import ModuleName, Run, member_file
 from training.tracking.step_run import StepRun
 
 LOSS_CURVES = "curve.json"
@@ -23,35 +24,58 @@ CURVE_POINTS = 60
 
 @dataclass(frozen=True)
 class MatchFit:
-    """One of the two fits of the match module."""
+    """One of the fits of the match module's members."""
 
-    name: ModuleName
+    name: str
     until: int
     """Nothing after this time is learned from, microseconds."""
     share: float
     """Steps, as a share of those that a log of this size is given."""
-    seed: int
+    seed_offset: int
+    """Added to each member's seed, so that a later fit does not draw an earlier one's steps again."""
     prefers_recent: bool
 
 
+@dataclass(frozen=True, eq=False)
+class FittedMembers:
+    """The members of a match module after a fit."""
+
+    modules: tuple[MatchModule, ...]
+    losses: list[float]
+    """Of each step, on average over the members."""
+
+
 def match(run: Run, step_run: StepRun) -> None:
-    """Fits the match module on all before the ranker's windows (`base`), then on all before the test (`final`).
+    """Fits the members on all before the ranker's windows (`base`), then on all before the test (`final`).
 
     `base` has not seen the ranker's windows, so its scores there are out of sample: the ranker is fitted on those.
     `final` goes on from `base` and has learned from the windows too, above all from their end; it is the one that is
-    evaluated and served.
+    evaluated and served. What scores is the mean of the members, see `Run.module`: they differ in their seeds, which
+    decide on initial weights, dropout and the drawn queries and candidates.
     """
-    generator = torch.Generator().manual_seed(run.config.seed)
-    module = MatchModule(run.match_config, generator)
     folder = run.folder("match")
+    _remove_members(folder)
+    modules = [_new_module(run, member) for member in range(run.config.members)]
     curves = {}
     for fit in _fits(run):
-        losses = _fit(run, module, fit)
-        # Not `save_file`, which gives a file to its owner alone, whatever the umask.
-        (folder / f"{fit.name}.safetensors").write_bytes(save(module.state_dict()))
-        curves[fit.name] = _means_of_runs(losses)
+        fitted = _fit_members(run, modules, fit)
+        for member, module in enumerate(fitted.modules):
+            # Not `save_file`, which gives a file to its owner alone, whatever the umask.
+            (folder / member_file(fit.name, member)).write_bytes(save(module.state_dict()))
+        curves[fit.name] = _means_of_runs(fitted.losses)
         step_run.log_curve(f"match_loss_{fit.name}", curves[fit.name])
     (folder / LOSS_CURVES).write_text(json.dumps(curves))
+
+
+def continue_members(run: Run, from_name: ModuleName, *, name: str, until: int, seed_offset: int) -> FittedMembers:
+    """Carries the members that the step `match` left on to a later time, as `final` goes on from `base`.
+
+    `name` is shown as progress. `seed_offset` is added to each member's seed: at least 2, since the step's own fits use
+    0 and 1. Nothing is written; `mean_module` makes one module of the result.
+    """
+    share = run.config.match.continued
+    fit = MatchFit(name, until, share=share, seed_offset=seed_offset, prefers_recent=True)
+    return _fit_members(run, run.members(from_name), fit)
 
 
 def read_loss_curves(folder: Path) -> dict[str, list[float]]:
@@ -61,16 +85,34 @@ def read_loss_curves(folder: Path) -> dict[str, list[float]]:
 
 
 def _fits(run: Run) -> Iterator[MatchFit]:
-    config = run.config
     split = run.training_data.split
-    yield MatchFit("base", split.ranker_from, share=1.0, seed=config.seed, prefers_recent=False)
-    # A seed of its own, so that the second fit does not draw the first one's steps again.
-    yield MatchFit("final", split.test_from, share=config.match.continued, seed=config.seed + 1, prefers_recent=True)
+    continued = run.config.match.continued
+    yield MatchFit("base", split.ranker_from, share=1.0, seed_offset=0, prefers_recent=False)
+    yield MatchFit("final", split.test_from, share=continued, seed_offset=1, prefers_recent=True)
 
 
-def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
-    """Trains the module in place; the loss of each step."""
+def _remove_members(folder: Path) -> None:
+    """Those of an earlier run, which may have had more of them."""
+    for path in folder.glob("*.safetensors"):
+        path.unlink()
+
+
+def _new_module(run: Run, member: int) -> MatchModule:
+    generator = torch.Generator().manual_seed(member_seed(run.config.seed, member))
+    return MatchModule(run.match_config, generator)
+
+
+def _fit_members(run: Run, modules: Sequence[MatchModule], fit: MatchFit) -> FittedMembers:
+    """Trains the modules in place, one after the other."""
+    curves = [_fit(run, module, fit, member) for member, module in enumerate(modules)]
+    losses = [sum(steps) / len(steps) for steps in zip(*curves, strict=True)]
+    return FittedMembers(tuple(modules), losses)
+
+
+def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[float]:
+    """Trains a member in place; the loss of each step."""
     config = run.config
+    seed = member_seed(config.seed, member) + fit.seed_offset
     dataset = run.training_data.dataset
     batches = MatchBatches(
         dataset.log_at(fit.until),
@@ -78,7 +120,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
         until=fit.until,
         memory=config.memory,
         config=config.match.batch,
-        seed=fit.seed,
+        seed=seed,
         prefers_recent=fit.prefers_recent,
         reads=dataset.reads,
         cancelled=dataset.cancelled,
@@ -87,7 +129,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
     if batches.n_examples:
         n_steps = max(round(config.match.steps(batches.n_examples) * fit.share), 1)
     losses: list[float] = []
-    with run.progress.stage(f"Fitting the match module ({fit.name})", n_steps) as advance:
+    with run.progress.stage(_progress_name(fit.name, member, config.members), n_steps) as advance:
 
         def on_step(_: int, loss: float) -> None:
             losses.append(loss)
@@ -99,10 +141,15 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
             batches,
             steps=n_steps,
             config=config.match,
-            generator=torch.Generator().manual_seed(fit.seed),
+            generator=torch.Generator().manual_seed(seed),
             on_step=on_step,
         )
     return losses
+
+
+def _progress_name(fit: str, member: int, n_members: int) -> str:
+    part = "" if n_members == 1 else f", {member + 1} of {n_members}"
+    return f"Fitting the match module ({fit}{part})"
 
 
 def _means_of_runs(losses: list[float]) -> list[float]:

@@ -12,17 +12,29 @@ import numpy as np
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_table import IMPRESSION_FEATURES
+from recmem.ranking.ranker import Ranker
 from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
-from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
+from training.evaluation.held_out import held_out_ranks, what_ships
+from training.evaluation.ledger import (
+    WITH_MATCH,
+    WITH_SIMILARITY,
+    WITHOUT_MATCH,
+    HeldOut,
+    held_out_from_json,
+    held_out_to_json,
+)
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import FittedRanker, RankingData, fit_ranker
 from training.fitting.long_queries import LONGEST_QUERY
 from training.fitting.new_items import with_new_items
+from training.queries import Queries
 from training.run import Run
 from training.tracking.step_run import StepRun
 from training.training_data import ranking_data
 
 SUMMARY = "summary.json"
+HELD_OUT = "held_out.json"
+"""Which ranker ships, and why: `training.evaluation.held_out`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +64,9 @@ class RankSummary:
 
 def rank(run: Run, step_run: StepRun) -> None:
     """Fits all rankers on the same pairs of the ranker's windows; the base match module has not seen these."""
-    data = _pairs_of_windows(run)
+    queries, data = _pairs_of_windows(run)
+    held_out = _test_on_later_queries(run, queries, data)
+    (run.folder("rank") / HELD_OUT).write_text(held_out_to_json(held_out))
     fits = _fit_rankers(run, step_run, data)
     pairs = data.pairs
     summary = RankSummary(
@@ -65,12 +79,17 @@ def rank(run: Run, step_run: StepRun) -> None:
     summary.write(run.folder("rank"))
 
 
-def _pairs_of_windows(run: Run) -> RankingData:
+def read_held_out(folder: Path) -> HeldOut:
+    """Which ranker ships, and why, as the step left it in its folder."""
+    return held_out_from_json((folder / HELD_OUT).read_text())
+
+
+def _pairs_of_windows(run: Run) -> tuple[Queries, RankingData]:
     training_data = run.training_data
     config = run.config
     split = training_data.split
     with run.progress.stage("Computing ranking features", None) as advance:
-        _, data = ranking_data(
+        return ranking_data(
             training_data,
             run.matcher("base"),
             split.ranker_from,
@@ -79,7 +98,27 @@ def _pairs_of_windows(run: Run) -> RankingData:
             config,
             advance,
         )
-    return data
+
+
+def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> HeldOut:
+    """Whether the text features pass the test on the ranker's windows, and with what figures.
+
+    One member each: the test compares features, and a mean of seeds would cost it several times as much.
+    """
+    config = run.config
+    dataset = run.training_data.dataset
+    features = _features_by_ranker(data, has_impressions=run.training_data.shown is not None)
+    compared = {name: features[name] for name in (WITHOUT_MATCH, WITH_MATCH)}
+    with run.progress.stage("Testing the text features on later queries", None) as advance:
+
+        def fit(early: RankingData, names: tuple[str, ...]) -> Ranker:
+            generator = np.random.default_rng(config.seed)
+            early = with_new_items(early, config.new_item_rate, dataset.config.counters, generator)
+            advance(1)
+            return fit_ranker(early, names, config.ranker, config.seed).ranker
+
+        ranks = held_out_ranks(queries, data, compared, fit, seed=config.seed)
+    return what_ships(ranks, dataset.log, generator=np.random.default_rng(config.seed))
 
 
 def _cut_warnings(n_cut: int) -> Iterator[str]:
@@ -104,7 +143,7 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
         for name, features in names.items():
-            fitted = fit_ranker(data, features, config.ranker, config.seed)
+            fitted = fit_ranker(data, features, config.ranker, config.seed, members=config.members)
             fits[name] = fitted
             step_run.log_curve(f"ndcg10_{name}", fitted.curve)
             for file, text in fitted.ranker.to_files().items():

@@ -11,10 +11,10 @@ import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.evaluation.ledger import Lift
+from training.evaluation.ledger import WITH_MATCH, Lift
 from training.evaluation.promotion import TestFigures, Verdict, better_than, first_verdict
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures, write_test_figures
-from training.tracking.registry import LIFT_TAG, MODEL
+from training.tracking.registry import LIFT_TAG, MODEL, SHIPS_TAG
 from training.tracking.tracker import Tracker
 
 CHAMPION = "champion"
@@ -34,7 +34,7 @@ def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: 
     _keep_figures(tracker, figures)
     champion = client.get_registered_model(MODEL).aliases.get(CHAMPION)
     if champion is None:
-        verdict = first_verdict(_registered_lift(client, version))
+        verdict = first_verdict(*_registered_lift(client, version))
     else:
         verdict = _verdict_against(str(champion), client, figures, generator)
     if verdict.better:
@@ -44,9 +44,11 @@ def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: 
     return verdict
 
 
-def _registered_lift(client: MlflowClient, version: str) -> Lift:
-    lift = json.loads(client.get_model_version(MODEL, version).tags[LIFT_TAG])
-    return Lift(**lift | {"ci95": tuple(lift["ci95"])})
+def _registered_lift(client: MlflowClient, version: str) -> tuple[Lift, str]:
+    """The lift that the version was registered with, and the ranker that it ships."""
+    tags = client.get_model_version(MODEL, version).tags
+    lift = json.loads(tags[LIFT_TAG])
+    return Lift(**lift | {"ci95": tuple(lift["ci95"])}), tags.get(SHIPS_TAG, WITH_MATCH)
 
 
 def _verdict_against(

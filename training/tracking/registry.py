@@ -24,8 +24,8 @@ from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
 from recmem.serving.request_columns import text_inputs
 from recmem.text.encoder_files import DEFAULT_ENCODER
-from training.evaluation.ledger import HEADLINE_METRIC, Ledger
-from training.report.findings import headline
+from training.evaluation.ledger import Ledger
+from training.report.findings import headline, what_ships_sentence
 from training.tracking.tracker import Tracker
 
 MODEL = "recmem"
@@ -33,7 +33,9 @@ MODEL = "recmem"
 CHALLENGER = "challenger"
 """Alias of the newest version."""
 LIFT_TAG = "recmem.lift"
-"""Tag of a version: the lift of its ledger's headline metric, as JSON."""
+"""Tag of a version: the lift of its ledger's headline metric, as JSON; zero if it ships without text features."""
+SHIPS_TAG = "recmem.ships"
+"""Tag of a version: the row of the ledger that is its ranker."""
 
 _REQUIRED = ("user_id", "item_id")
 _EXAMPLE_ROWS = 5
@@ -95,8 +97,8 @@ def new_version(tracker: Tracker, model_id: str, ledger: Ledger) -> str:
             f"models:/{model_id}",
             run_id=tracker.parent.run_id,
             model_id=model_id,
-            description=headline(ledger),
-            tags={LIFT_TAG: json.dumps(asdict(ledger.lift[HEADLINE_METRIC]))},
+            description=" ".join(filter(None, [headline(ledger), what_ships_sentence(ledger)])),
+            tags={LIFT_TAG: json.dumps(asdict(ledger.shipped_lift)), SHIPS_TAG: ledger.ships},
         )
     # This tag links the logged model to its version in MLflow's pages.
     linked = [{"name": MODEL, "version": created.version}]

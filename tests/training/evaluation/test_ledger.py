@@ -8,7 +8,21 @@ from dataclasses import replace
 
 import pytest
 
-from training.evaluation.ledger import LEDGER_VERSION, Ledger, Lift, Protocol, Row, Slice
+from training.evaluation.ledger import (
+    LEDGER_VERSION,
+    SEEDS_LIFT,
+    WITH_MATCH,
+    WITHOUT_MATCH,
+    HeldOut,
+    Ledger,
+    Lift,
+    Protocol,
+    Row,
+    Slice,
+    Spread,
+    held_out_from_json,
+    held_out_to_json,
+)
 
 METRICS = {"ndcg@10": 0.1, "recall@10": 0.2, "mrr": 0.3, "auc": 0.4}
 
@@ -119,3 +133,33 @@ def test_a_row_that_is_not_there_is_none() -> None:
 def test_a_version_that_is_no_number_is_refused(version: object) -> None:
     with pytest.raises(ValueError, match=r"ledger\.version: expected a number from 1, got"):
         Ledger.from_json(json.dumps({"version": version, "rows": []}))
+
+
+LOSS = Lift(0.2, 0.1, -0.1, (-0.2, 0.05))
+REFUSED = HeldOut(WITHOUT_MATCH, 5, LOSS, Slice(2, 0.5, 0.25, (-0.4, -0.1), "recall@10", 4))
+
+
+def test_what_ships_and_the_spread_over_seeds_are_in_the_file() -> None:
+    spread = Spread((0.3, 0.4), 0.35, 0.070711)
+    ledger = replace(LEDGER, held_out=REFUSED, seeds={WITH_MATCH: spread, SEEDS_LIFT: spread})
+    document = json.loads(ledger.to_json())
+    assert document["ships"] == "ranker_without_match"
+    assert document["held_out"]["lift"] == {"without": 0.2, "with": 0.1, "difference": -0.1, "ci95": [-0.2, 0.05]}
+    assert document["held_out"]["cold"]["positives"] == 4
+    assert document["seeds"]["lift"] == {"values": [0.3, 0.4], "mean": 0.35, "deviation": 0.070711}
+    assert Ledger.from_json(ledger.to_json()) == ledger
+
+
+def test_a_ledger_of_before_ships_the_ranker_with_the_match() -> None:
+    assert "ships" not in json.loads(LEDGER.to_json())
+    assert LEDGER.ships == WITH_MATCH
+    assert LEDGER.shipped_lift == LEDGER.lift["ndcg@10"]
+
+
+def test_without_the_match_what_ships_has_no_lift() -> None:
+    assert replace(LEDGER, held_out=REFUSED).shipped_lift == Lift(0.1, 0.1, 0.0, (0.0, 0.0))
+
+
+@pytest.mark.parametrize("held_out", [REFUSED, HeldOut(WITHOUT_MATCH, 0, None, None)])
+def test_what_ships_is_read_back_on_its_own(held_out: HeldOut) -> None:
+    assert held_out_from_json(held_out_to_json(held_out)) == held_out

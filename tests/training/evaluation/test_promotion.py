@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tolerances import close
-from training.evaluation.promotion import TestFigures, better_than, digest_of_queries
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Lift
+from training.evaluation.promotion import TestFigures, better_than, digest_of_queries, first_verdict
 
 
 def kept(values: Any, digest: str = "d1") -> TestFigures:
@@ -68,3 +69,15 @@ def test_different_ids_have_different_digests(left: list[str], right: list[str])
         return digest_of_queries(np.array(ids, dtype=object))
 
     assert (digest(left) == digest(right)) == (left == right)
+
+
+def test_a_first_model_that_ranks_without_the_text_features_has_nothing_to_lose() -> None:
+    verdict = first_verdict(Lift(0.2, 0.2, 0.0, (0.0, 0.0)), WITHOUT_MATCH)
+    assert verdict.better
+    assert verdict.reason == "no champion yet, and the model ranks without the text features"
+
+
+def test_a_first_model_whose_text_features_cost_it_is_not_promoted() -> None:
+    verdict = first_verdict(Lift(0.2, 0.1, -0.1, (-0.2, 0.0)), WITH_MATCH)
+    assert not verdict.better
+    assert "the text features do not help" in verdict.reason

@@ -12,6 +12,7 @@ from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
 from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_ranker
+from training.member_seeds import member_seed
 
 FEATURES = ("match_raw", "item_age", "noise")
 CONFIG = RankerConfig(rounds=30, smoothing=5, min_rows_in_leaf=20)
@@ -189,3 +190,29 @@ def test_a_column_without_information_changes_no_order(column: str) -> None:
     scores = fit_ranker(ranking, (*FEATURES, "items.x"), CONFIG, seed=0).ranker.scores(ranking.pairs)
     assert np.isfinite(scores).all()
     assert mean_rank(ranking, scores) < 1.0
+
+
+def test_several_members_score_by_the_mean_of_rankers_with_their_seeds() -> None:
+    config = replace(CONFIG, rounds=1)  # one round whatever the curve, so that the fits can be told apart
+    unseen = data(seed=1).pairs
+    mean = fit_ranker(data(), FEATURES, config, seed=3, members=3).ranker
+    parts = [fit_ranker(data(), FEATURES, config, seed=member_seed(3, member)).ranker for member in range(3)]
+    assert mean.booster.num_trees() == 3
+    close(mean.scores(unseen), np.mean([part.scores(unseen) for part in parts], axis=0), "float64")
+    assert mean.blend == parts[0].blend
+
+
+def test_a_mean_of_members_is_saved_and_its_contributions_add_up() -> None:
+    fitted = fit_ranker(data(), FEATURES, CONFIG, seed=0, members=2).ranker
+    unseen = data(seed=1).pairs
+    loaded = Ranker.from_files(fitted.to_files())
+    close(loaded.scores(unseen), fitted.scores(unseen), "exact")
+    constant, parts = loaded.contributions(unseen)
+    close(constant + sum(parts.values()), loaded.scores(unseen), "float32")
+
+
+def test_rounds_are_read_off_the_mean_of_the_members_curves() -> None:
+    mean = fit_ranker(data(), FEATURES, CONFIG, seed=0, members=2)
+    parts = [fit_ranker(data(), FEATURES, CONFIG, seed=member_seed(0, member)) for member in range(2)]
+    close(np.array(mean.curve), np.mean([part.curve for part in parts], axis=0), "float64")
+    assert mean.ranker.booster.num_trees() == 2 * best_round(mean.curve, CONFIG.smoothing)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import ledger
-from training.evaluation.ledger import Lift, Row
-from training.report.findings import headline, remarks
+from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice, Spread
+from training.report.findings import headline, remarks, seeds_sentence, what_ships_sentence
 
 # The headline
 
@@ -68,3 +68,27 @@ def test_remarks_begin_with_what_of_the_lift_is_learned() -> None:
 def test_the_ranker_with_untrained_text_is_no_single_signal() -> None:
     rows = (*ledger().rows, Row("ranker_with_text_similarity", {"ndcg@10": 0.24}))
     assert "co-visitation (0.142)" in remarks(replace(ledger(), rows=rows))[0]
+
+
+def test_the_reason_why_the_model_ranks_without_the_text_features_is_told() -> None:
+    refused = HeldOut(
+        WITHOUT_MATCH, 1200, Lift(0.2, 0.21, 0.01, (0.002, 0.02)), Slice(9, 0.3, 0.1, (-0.3, -0.1), "recall@10", 12)
+    )
+    assert what_ships_sentence(replace(ledger(), held_out=refused)) == (
+        "The model ranks without the text features: on 1,200 later queries of the ranker's windows they change NDCG@10 "
+        "by +0.010, 95% interval: +0.002 to +0.020; Recall@10 of cold items there changes by \N{MINUS SIGN}0.200 "
+        "(\N{MINUS SIGN}0.300 to \N{MINUS SIGN}0.100)."
+    )
+    passed = HeldOut(WITH_MATCH, 1200, refused.lift, None)
+    assert what_ships_sentence(replace(ledger(), held_out=passed)).startswith("The model ranks with the text features:")
+    untested = HeldOut(WITHOUT_MATCH, 0, None, None)
+    assert "too few queries to test them on" in what_ships_sentence(replace(ledger(), held_out=untested))
+    assert what_ships_sentence(ledger()) == ""
+
+
+def test_the_spread_over_seeds_is_told() -> None:
+    seeds = {WITH_MATCH: Spread((0.24, 0.26), 0.25, 0.014), SEEDS_LIFT: Spread((0.14, 0.16), 0.15, 0.012)}
+    sentence = seeds_sentence(replace(ledger(), seeds=seeds))
+    assert sentence.startswith("Over 2 seeds, each on its own, NDCG@10 of the ranker with text features is 0.250 with")
+    assert "standard deviation of 0.014, and its lift +0.150 with 0.012" in sentence
+    assert seeds_sentence(ledger()) == ""

@@ -11,9 +11,10 @@ from feature_store.ragged import Ragged
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.pair_features import PairFeatures
-from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.fitting.fit_ranker import RankingData
-from training.steps.rank import RankSummary, _features_by_ranker
+from training.run import RANKER_FILES
+from training.steps.rank import RankSummary, _features_by_ranker, read_held_out
 
 
 def test_summary_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -41,3 +42,13 @@ def test_rankers_differ_by_the_match_features_only(has_impressions: bool) -> Non
         WITH_SIMILARITY: ("popularity", *clicks, "similarity_max"),
         WITH_MATCH: ("match_raw", "popularity", *clicks, "similarity_max"),
     }
+
+
+def test_trained_run_tells_which_ranker_ships_and_its_bundle_has_that_one() -> None:
+    run = small_training.trained() / "run"
+    held_out = read_held_out(run / "work" / "rank")
+    assert held_out.queries > 0
+    for file in RANKER_FILES:
+        shipped = (run / "bundle" / file).read_text()
+        assert shipped == (run / "work" / "rank" / f"{held_out.ships}.{file}").read_text()
+    assert Ledger.from_json((run / "ledger.json").read_text()).held_out == held_out

@@ -1,0 +1,141 @@
+"""The test that text features must pass before they may rank: on later queries of the ranker's own windows.
+
+A ranker with and one without them are fitted on the earlier part of the windows' queries and rank the later part, part
+after part, so that every figure is of queries that neither ranker nor match module has learned from. The test period
+is not read: what ships is chosen without it.
+
+**The rule.** The text features rank if, on these queries,
+
+1. they lift the mean NDCG@10 by more than `MARGIN` standard errors, and
+2. they do not bury new items: Recall@10 of positives without an event before the part is not significantly lower, that
+   is, the 95% interval of its difference (bootstrap over users) does not lie below zero.
+
+Otherwise the ranker without them ships. A lift need not be significant, since a small log cannot show a small one. But
+a mean above zero alone is too little: in six of sixteen planted logs whose match was noise it was, by chance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from feature_store import EventLog
+from feature_store.arrays import IntArray
+from recmem.ranking.ranker import Ranker
+from training.evaluation.catalogue_ranks import retrieved_ranks
+from training.evaluation.intervals import paired_bootstraps
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Slice, rounded
+from training.evaluation.metrics import ndcg
+from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.ranks import PerPositive
+from training.evaluation.slices import PositiveSlice
+from training.fitting.fit_ranker import FEWEST_QUERIES, RankingData
+from training.queries import Queries
+
+PARTS = 2
+"""The windows' queries are cut into this many parts of equal size, in order of time; all but the first are ranked.
+
+More parts rank more queries, but two rankers are fitted for each: four take three times as long, for half as many
+queries more."""
+MARGIN = 1.0
+"""Standard errors, by the bootstrap over users, that the lift must exceed."""
+K = 10
+_INTERVAL_WIDTH = 2 * 1.96
+"""Standard errors in a 95% interval."""
+
+RankerFit = Callable[[RankingData, tuple[str, ...]], Ranker]
+"""Fits a ranker on pairs, with these features."""
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutRanks:
+    """Queries of the ranker's windows, and the ranks of their positives under rankers that have not seen them."""
+
+    queries: Queries
+    begins: IntArray
+    """When the part of each query begins, microseconds: its ranker was fitted on what lies before."""
+    ranks: dict[str, PerPositive]
+    """By ranker; `inf` where a positive is not among the candidates."""
+
+
+def held_out_ranks(
+    queries: Queries,
+    data: RankingData,
+    features: dict[str, tuple[str, ...]],
+    fit: RankerFit,
+    *,
+    seed: int,
+    parts: int = PARTS,
+) -> HeldOutRanks | None:
+    """Ranks of the later queries' positives under rankers that are fitted on the earlier ones; None if too few.
+
+    `queries` and `data` are of the same queries, in order of time. A part is left out if too few queries before it have
+    a positive among their candidates.
+    """
+    ranked: list[IntArray] = []
+    begins: list[IntArray] = []
+    ranks: dict[str, list[PerPositive]] = {name: [] for name in features}
+    for early, late in _earlier_and_later(len(queries), parts):
+        fitted_on = data.take(early)
+        if len(fitted_on.with_positives().pairs.candidates) < FEWEST_QUERIES:
+            continue
+        ranked.append(late)
+        begins.append(np.full(len(late), queries.times[early[-1]]))
+        late_data = data.take(late)
+        positives = queries.take(late).positives
+        for name, names in features.items():
+            scores = fit(fitted_on, names).scores(late_data.pairs)
+            # Ties are broken alike for both rankers.
+            ranks[name].append(retrieved_ranks(scores, late_data, positives, np.random.default_rng([seed, late[0]])))
+    if not ranked:
+        return None
+    by_ranker = {name: np.concatenate(columns) for name, columns in ranks.items()}
+    return HeldOutRanks(queries.take(np.concatenate(ranked)), np.concatenate(begins), by_ranker)
+
+
+def what_ships(held_out: HeldOutRanks | None, log: EventLog, *, generator: np.random.Generator) -> HeldOut:
+    """The outcome of the test, by the rule above; without queries to test on, the text features do not rank."""
+    if held_out is None:
+        return HeldOut(ships=WITHOUT_MATCH, queries=0, lift=None, cold=None)
+    queries = held_out.queries
+    offsets = queries.positives.offsets
+    without = held_out.ranks[WITHOUT_MATCH]
+    with_ = held_out.ranks[WITH_MATCH]
+    figures = PairedFigures(ndcg(without, offsets, k=K), ndcg(with_, offsets, k=K))
+    begin_of_positive = held_out.begins[queries.positives.row_index]
+    is_cold = log.by_item.counts(queries.positives.values, begin_of_positive + 1) == 0
+    part = PositiveSlice.of_recall(without, with_, offsets, among=is_cold, k=K)
+    cold = PairedFigures(part.without, part.with_, part.n_positives)
+    differences = paired_bootstraps(
+        np.stack([figures.with_ - figures.without, cold.with_ - cold.without], axis=1),
+        groups=queries.users,
+        weights=np.stack([np.ones(len(queries)), part.n_positives], axis=1),
+        generator=generator,
+    )
+    intervals = [(rounded(difference.low), rounded(difference.high)) for difference in differences]
+    lift = figures.lift(intervals[0])
+    of_cold = cold.lift(intervals[1])
+    cold_slice = None
+    if cold.n_queries:
+        cold_slice = Slice(
+            cold.n_queries, of_cold.without, of_cold.with_, intervals[1], part.metric, int(is_cold.sum())
+        )
+    buries_cold = cold_slice is not None and cold_slice.ci95[1] < 0
+    passes = _exceeds_margin(lift) and not buries_cold
+    return HeldOut(WITH_MATCH if passes else WITHOUT_MATCH, figures.n_queries, lift, cold_slice)
+
+
+def _exceeds_margin(lift: Lift) -> bool:
+    low, high = lift.ci95
+    return lift.difference > 0 and lift.difference > MARGIN * (high - low) / _INTERVAL_WIDTH
+
+
+def _earlier_and_later(n_queries: int, parts: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """For every part of the rows but the first: the rows before it, and its own."""
+    cut: Sequence[IntArray] = np.array_split(np.arange(n_queries), parts)
+    for number in range(1, parts):
+        early = np.concatenate(cut[:number])
+        if len(early) and len(cut[number]):
+            yield early, cut[number]
