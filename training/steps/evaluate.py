@@ -61,7 +61,7 @@ def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
     save_bundle(
         bundle,
         run.out / BUNDLE,
-        sample_vectors=run.training_data.unit[:SELF_TEST_TEXTS],
+        sample_vectors=run.vectors("final")[:SELF_TEST_TEXTS],
         sample_pairs=_self_test_pairs(run),
     )
 

@@ -95,7 +95,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit) -> list[float]:
 
         fit_match(
             module,
-            run.training_data.unit,
+            run.vectors(fit.name),
             batches,
             steps=n_steps,
             config=config.match,
