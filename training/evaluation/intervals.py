@@ -47,7 +47,8 @@ def paired_bootstrap(
 
     `groups` names the user of each query: whole users are drawn, since one user's queries are not independent; without
     it each query is drawn on its own. `weights` weighs the queries (default 1); a query where either figure is NaN is
-    left out. `percentiles` of the resampled means are the interval's ends. With fewer than two users the interval is `UNKNOWN_INTERVAL`, (-1, 1).
+    left out. `percentiles` of the resampled means are the interval's ends. With fewer than two users the interval is
+    `UNKNOWN_INTERVAL`, (-1, 1).
 
     >>> paired_bootstrap(np.array([0.25, 0.5]), np.array([0.5, 0.75]), generator=np.random.default_rng(0))
     Difference(difference=0.25, low=0.25, high=0.25)

@@ -24,7 +24,7 @@ from training.fitting.tuned_texts import TunedTexts
 
 LEARNING_RATES: dict[str, float] = {
     "full": 5e-5,
-    "last": 1e-4,
+    "last": 3e-4,
     "lora": 5e-4,
     "adalora": 2e-3,
     "ia3": 5e-3,
@@ -47,7 +47,7 @@ class EncoderTuningConfig:
     rank: int = 16
     """Of `lora` and `adalora`; for `prefix` its tokens."""
     max_tokens: int = 64
-    """Texts are cut to this many tokens while tuning; what comes out encodes them as long as the encoder's own limit."""
+    """Texts are cut to this many tokens while tuning; the tuned encoder cuts them at its own limit."""
     max_steps: int = 800
     """Upper bound on the steps, beside `MatchTrainingConfig.steps`."""
     learning_rate: float | None = None

@@ -1,4 +1,4 @@
-"""What lies below the tuned layers of an encoder, computed once per text: a step then runs through the tuned ones alone.
+"""What lies below an encoder's tuned layers, computed once per text: a step then runs through the tuned ones alone.
 
 Hidden states are kept as float16: in memory, or in a temporary file that is mapped where they would take too much.
 """
@@ -26,7 +26,7 @@ MEMORY_BYTES = 2 << 30
 _BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 131072}
 
 
-class _Reached(Exception):
+class _ReachedError(Exception):
     """Ends a pass through the model where the hidden states are known."""
 
 
@@ -100,11 +100,11 @@ class LowerLayers:
         with torch.no_grad():
             try:
                 model(input_ids=token_ids.to(model.device), attention_mask=mask.to(model.device).long())
-            except _Reached as reached:
+            except _ReachedError as reached:
                 flat = reached.args[0].float().cpu()[mask].half()
         if not bool(torch.isfinite(flat).all()):
             raise ValueError(
-                "encoder: expected hidden states within float16's range, got larger ones. Tune it with 'full' or 'lora'."
+                "encoder: expected hidden states within float16's range, got larger ones. Tune with 'full' or 'lora'."
             )
         ends = np.cumsum([len(ids) for ids in tokens])
         for row, (start, end) in zip(rows, pairwise([0, *ends.tolist()]), strict=True):
@@ -112,7 +112,7 @@ class LowerLayers:
 
     def _replace(self, _layer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         if self._given is None:
-            raise _Reached(args[0] if args else kwargs["hidden_states"])
+            raise _ReachedError(args[0] if args else kwargs["hidden_states"])
         return ((self._given, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": self._given})
 
 

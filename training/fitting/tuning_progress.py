@@ -1,4 +1,4 @@
-"""What a tuning has done so far, on disk: one safetensors file per part, written atomically, for a run that is resumed."""
+"""What a tuning has done so far, for a run that is resumed: one safetensors file a part, written atomically."""
 
 from __future__ import annotations
 
