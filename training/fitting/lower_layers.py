@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +58,6 @@ class LowerLayers:
         layers[-n_tuned].register_forward_pre_hook(self._replace, with_kwargs=True)
         lengths = [len(ids) for ids in tokens]
         self._offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
         self._hidden = self._allocate(int(model.config.hidden_size), memory_bytes)
         gives_tuples = False
 
@@ -86,14 +84,15 @@ class LowerLayers:
     @property
     def is_in_memory(self) -> bool:
         """Whether the hidden states are in memory and not in a file."""
-        return self._folder is None
+        return not isinstance(self._hidden, np.memmap)
 
     def _allocate(self, dim: int, memory_bytes: int) -> NDArray[np.float16]:
         shape = (int(self._offsets[-1]), dim)
         if shape[0] * dim * np.dtype(np.float16).itemsize <= memory_bytes:
             return np.empty(shape, np.float16)
-        self._folder = tempfile.TemporaryDirectory(prefix="recmem-hidden-")
-        return np.memmap(Path(self._folder.name) / "hidden.f16", np.float16, mode="w+", shape=shape)
+        # It has no name, so that nothing is left of it, not even after a kill.
+        with tempfile.TemporaryFile(prefix="recmem-hidden-") as file:
+            return np.memmap(file, np.float16, mode="w+", shape=shape)
 
     def _compute(self, model: Any, tokens: list[Sequence[int]], rows: list[int], pad_id: int) -> None:
         token_ids, mask = pad_tokens(tokens, pad_id=pad_id)
