@@ -12,9 +12,8 @@ from training.evaluation.encoder_choice import EncoderChoice
 from training.tuned_encoders import NOT_TUNED, TunedEncoders
 
 TUNING = EncoderTuning("last", layers=1, rank=4)
-KEPT = EncoderChoice(
-    True, "the gain is beyond doubt", 1000, 62, frozen_ndcg=0.1, tuned_ndcg=0.15, low=0.03, frozen_cold=0.05, tuned_cold=0.06
-)  # fmt: skip
+WHY = "the gain is beyond doubt"
+KEPT = EncoderChoice(True, WHY, 1000, 62, frozen_ndcg=0.1, tuned_ndcg=0.15, low=0.03, frozen_cold=0.05, tuned_cold=0.06)
 TENSORS = {name: {"encoder.weight": torch.rand(2, 3)} for name in ("base", "final")}
 
 
