@@ -32,6 +32,7 @@ ROOMS = {
         "steps",
         "run",
         "run_lock",
+        "tuned_encoders",
         "tables",
         "tracking",
         "report",

@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 from feature_store import DataError, SignalConfig
 from feature_store.forked_process import refuse_forked
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
+from recmem.text.encoder_tuning import TuningKind
 from training.config import TrainingConfig
+from training.fitting.fit_encoder import EncoderTuningConfig
 from training.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ def train(
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
+    tune_encoder: str = "auto",
     candidates: int = 300,
     exclude_seen: bool = True,
     positive_from: float = 4.0,
@@ -59,6 +62,9 @@ def train(
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         encoder: A local folder or a Hugging Face id; all-MiniLM-L6-v2 by default, which needs no download.
+        tune_encoder: What of the encoder learns from the log, if that pays on a held-out part of it: `off`, `last` (its
+            last layer, enough for a CPU), `full`, or adapters of the extra `peft` (`lora`, `adalora`, `ia3`, `prefix`).
+            `auto` is `full` with a CUDA device, else `off`.
         candidates: Items that are retrieved and ranked per query.
         exclude_seen: Leave items that the user already has out of the ranking.
         positive_from: Ratings of at least this are positive.
@@ -78,6 +84,7 @@ def train(
         )
     config = training_config(
         encoder=None if encoder is None else os.fspath(encoder),
+        tune_encoder=tune_encoder,
         candidates=candidates,
         exclude_seen=exclude_seen,
         positive_from=positive_from,
@@ -107,6 +114,7 @@ def training_config(
     positive_from: float,
     negative_to: float,
     seed: int,
+    tune_encoder: str = "auto",
 ) -> TrainingConfig:
     """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
     for name, number in (("candidates", candidates), ("seed", seed)):
@@ -120,7 +128,11 @@ def training_config(
             f"positive_from, negative_to: expected finite numbers, got {positive_from} and {negative_to}. "
             "Give finite ratings."
         )
+    choices = ("auto", "off", *get_args(TuningKind))
+    if tune_encoder not in choices:
+        raise ValueError(f"tune_encoder: expected one of {', '.join(choices)}, got {tune_encoder!r}. Try 'auto'.")
     return TrainingConfig(
+        tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
         encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
         signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),

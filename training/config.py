@@ -10,6 +10,7 @@ from recmem.matching.match_module import MatchConfig
 from recmem.matching.user_memory import MemoryConfig
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
+from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
 from training.splits import SplitConfig
@@ -24,9 +25,10 @@ class TrainingConfig:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+    tuning: EncoderTuningConfig = field(default_factory=EncoderTuningConfig)
     match: MatchTrainingConfig = field(default_factory=MatchTrainingConfig)
     n_heads: int = MatchConfig.n_heads
-    """Heads of the match module, see `MatchConfig`; the module's third number, `dim`, is the encoder's."""
+    """Heads of the match module, see `MatchConfig`; the length of its vectors is the encoder's."""
     head_dim: int = MatchConfig.head_dim
     """Width of a head, see `MatchConfig`."""
     members: int = 3
@@ -51,6 +53,6 @@ class TrainingConfig:
         if self.members < 1:
             raise ValueError(f"members: expected at least 1, got {self.members}. Give 3, or 1 for no mean.")
 
-    def match_config(self, dim: int) -> MatchConfig:
-        """The match module's shape, for an encoder whose vectors have `dim` numbers."""
-        return MatchConfig(dim=dim, n_heads=self.n_heads, head_dim=self.head_dim)
+    def match_config(self, dim: int, similarity_dim: int | None = None) -> MatchConfig:
+        """The match module's shape, for vectors of `dim` numbers: see `MatchConfig` for both."""
+        return MatchConfig(dim=dim, n_heads=self.n_heads, head_dim=self.head_dim, similarity_dim=similarity_dim)

@@ -10,7 +10,7 @@ import typer
 
 from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars
-from recmem.cli.error_handling import GuardedCommand
+from recmem.cli.error_handling import GuardedCommand, UsageError
 from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger
 
@@ -32,9 +32,25 @@ Seed = Annotated[
     float, typer.Option(metavar="N", min=0, help="Random seed: a float, because MLflow has no integer parameters.")
 ]
 
+Tuning = Annotated[
+    str,
+    typer.Option(
+        metavar="auto|off|last|full|lora|adalora|ia3|prefix",
+        help="What of the text encoder learns; auto: full with a CUDA device, else off.",
+    ),
+]
+
 
 @app.command(cls=GuardedCommand)
-def main(items: File, events: File, out: Out, impressions: File = "", store: StorePath = "", seed: Seed = 0) -> None:
+def main(
+    items: File,
+    events: File,
+    out: Out,
+    impressions: File = "",
+    store: StorePath = "",
+    seed: Seed = 0,
+    tune_encoder: Tuning = "auto",
+) -> None:
     """Run all steps, each as a child run."""
     from training.pipeline import run_training
 
@@ -44,7 +60,7 @@ def main(items: File, events: File, out: Out, impressions: File = "", store: Sto
         impressions=impressions or None,
         out=out,
         store=store or None,
-        config=_config(seed),
+        config=_config(seed, tune_encoder),
         progress=Bars(),
         on_intake=show_intake,
     )
@@ -62,6 +78,12 @@ def ingest(out: Out, items: File = "", events: File = "", impressions: File = ""
 def encode(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
     """Encode the items' texts."""
     _step("encode", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def tune(out: Out, store: StorePath = "", seed: Seed = 0, tune_encoder: Tuning = "auto") -> None:
+    """Tune the text encoder, if that pays on a held-out part of the log."""
+    _step("tune", out, store, seed, tune_encoder=tune_encoder)
 
 
 @app.command(cls=GuardedCommand)
@@ -97,7 +119,14 @@ def score(
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)
 
 
-def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str, str] = ("", "", "")) -> None:
+def _step(
+    step: str,
+    out: Path,
+    store: str,
+    seed: float,
+    tables: tuple[str, str, str] = ("", "", ""),
+    tune_encoder: str = "auto",
+) -> None:
     from training.pipeline import run_step
     from training.registration import register_run
     from training.run import open_run
@@ -105,7 +134,7 @@ def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str,
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed), Bars())
+    run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed, tune_encoder), Bars())
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
         if step == "ingest":
@@ -115,10 +144,16 @@ def _step(step: str, out: Path, store: str, seed: float, tables: tuple[str, str,
             show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float) -> TrainingConfig:
-    from training.config import TrainingConfig
+def _config(seed: float, tune_encoder: str = "auto") -> TrainingConfig:
+    from typing import Any, cast
 
-    return TrainingConfig(seed=int(seed))
+    from training.config import TrainingConfig
+    from training.fitting.fit_encoder import EncoderTuningConfig
+
+    try:
+        return TrainingConfig(seed=int(seed), tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)))
+    except ValueError as error:
+        raise UsageError(f"--tune-encoder: {error}") from error
 
 
 if __name__ == "__main__":

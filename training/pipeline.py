@@ -1,6 +1,6 @@
 """A training run from tables to a registered model. A step whose inputs have not changed is not run again.
 
-    ingest -> encode -> match -> rank -> evaluate
+    ingest -> encode -> tune -> match -> rank -> evaluate
 
 Steps hand over through files under `<out>/work`, so that each can be run in a process of its own.
 """
@@ -28,6 +28,7 @@ from training.steps.evaluate import BUNDLE, LEDGER, REPORT, evaluate
 from training.steps.ingest import RECEIPTS, ingest, store_changed_since_ingest
 from training.steps.match import match
 from training.steps.rank import rank
+from training.steps.tune import tune
 from training.tables import Tables
 from training.tracking.step_key import step_key
 from training.tracking.step_run import StepRun
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 STEPS: dict[str, Callable[[Run, StepRun], None]] = {
     "ingest": ingest,
     "encode": encode,
+    "tune": tune,
     "match": match,
     "rank": rank,
     "evaluate": evaluate,
@@ -48,6 +50,7 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
 SETTINGS = {
     "ingest": ("signals",),
     "encode": ("encoder",),
+    "tune": ("encoder", "signals", "memory", "split", "match", "tuning", "n_heads", "head_dim", "seed"),
     "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),
 }
 """Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all."""
@@ -110,6 +113,9 @@ def step_key_of(run: Run, step: str) -> str:
         inputs |= {"path": run.store.path, "store": store_changed_since_ingest(run)}
     else:
         inputs = {"store": run.pinned.digest()}
+    if step == "tune":
+        # 'auto' depends on the machine.
+        inputs["kind"] = run.config.tuning.resolved() or "off"
     # What ingest leaves is in the store, whose digest is there already.
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:

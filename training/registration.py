@@ -40,6 +40,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         version=version,
         intake=run.intake,
         warnings=warnings,
+        encoder=run.tuned.sentence,
     )
 
 

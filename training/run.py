@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import torch
+from jaxtyping import Float
 from safetensors.torch import load_file
+from torch import Tensor
 
 from feature_store import DataError, Receipt, Store
 from feature_store.pinned_store import PinnedStore
@@ -16,12 +19,15 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
 from recmem.text.encoder import TextEncoder
+from recmem.text.unit_vectors import exact_units
+from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
 from training.intake import Intake
 from training.progress import Progress
 from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
+from training.tuned_encoders import TunedEncoders
 
 ModuleName = Literal["base", "final"]
 """`base` has learned from events before the ranker's windows only, `final` from all before the test."""
@@ -49,6 +55,8 @@ class TrainingResult:
     """What was read of the tables, and what of the store was used."""
     warnings: tuple[str, ...] = ()
     """What was used but looks wrong, or only in part: a sentence or two each."""
+    encoder: str = ""
+    """Whether the text encoder was tuned, and why: a sentence."""
 
     @property
     def receipts(self) -> tuple[Receipt, ...]:
@@ -71,6 +79,7 @@ class Run:
     tables: Tables
     config: TrainingConfig
     progress: Progress
+    _vectors: dict[ModuleName, Tensor] = field(default_factory=dict, repr=False)
 
     @cached_property
     def intake(self) -> Intake:
@@ -107,6 +116,38 @@ class Run:
         with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
             return read_training_data(self.pinned, self.config, encoder=self.encoder, on_text=advance)
 
+    @cached_property
+    def tuned(self) -> TunedEncoders:
+        """What the step `tune` left."""
+        return TunedEncoders.read(self.folder("tune"))
+
+    def tuned_encoder(self, name: ModuleName) -> TextEncoder | None:
+        """The encoder tuned on the same part of the log as the match module of this name; None if it stayed frozen."""
+        learned = self.tuned.tensors(name)
+        return None if learned is None else self.encoder.tuned(*learned)
+
+    def vectors(self, name: ModuleName) -> Float[Tensor, "item width"]:
+        """What the match module of this name reads of the items' texts.
+
+        The unit vectors of the frozen encoder and, if it was tuned, those of the tuned one beside them.
+        """
+        if name not in self._vectors:
+            self._vectors[name] = self._read_vectors(name)
+        return self._vectors[name]
+
+    def _read_vectors(self, name: ModuleName) -> Float[Tensor, "item width"]:
+        frozen = self.training_data.unit
+        encoder = self.tuned_encoder(name)
+        if encoder is None:
+            return frozen
+        # `final` is served, so its vectors belong to the store; nobody reads those of `base` after training.
+        place = f"{self.store.path}/{VECTORS_FOLDER}" if name == "final" else self.out / "work" / "base_vectors"
+        cache = VectorCache(place, encoder.fingerprint, encoder.dim)
+        texts = self.training_data.dataset.catalogue.texts
+        with self.progress.stage(f"Encoding texts, tuned ({name})", len(texts)) as advance:
+            tuned = cache.get_or_encode(texts, encoder, on_progress=advance)
+        return torch.cat([frozen, exact_units(tuned)], dim=1)
+
     def folder(self, step: str) -> Path:
         """The folder `work/<step>`, where the step leaves files for later steps; made on first use."""
         folder = self.out / "work" / step
@@ -127,7 +168,7 @@ class Run:
 
     def matcher(self, name: ModuleName) -> Matcher:
         """A match module that the step `match` left, over the catalogue's texts."""
-        return Matcher.of(self.module(name), self.training_data.unit, self.config.memory)
+        return Matcher.of(self.module(name), self.vectors(name), self.config.memory)
 
     def ranker(self, name: str) -> Ranker:
         """A ranker that the step `rank` left: `ranker_with_match` or `ranker_without_match`."""
@@ -137,7 +178,9 @@ class Run:
     @property
     def match_config(self) -> MatchConfig:
         """The shape of a member of the match module; `module` has the heads of all of them."""
-        return self.config.match_config(dim=self.training_data.unit.shape[1])
+        similarity_dim = self.training_data.unit.shape[1]
+        dim = self.vectors("base").shape[1]
+        return self.config.match_config(dim, similarity_dim if dim > similarity_dim else None)
 
 
 def member_file(name: str, member: int) -> str:

@@ -38,11 +38,19 @@ class MatchConfig:
     """Number of attention heads."""
     head_dim: int = 32
     """Length of q, k, p and v in each head."""
+    similarity_dim: int | None = None
+    """How many of a vector's numbers, the first, are the frozen encoder's, which cosines are of; None: all of them. The
+    others are the tuned encoder's. Projections read both."""
 
     def __post_init__(self) -> None:
         for name in ("dim", "n_heads", "head_dim"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
+        if self.similarity_dim is not None and not 1 <= self.similarity_dim <= self.dim:
+            raise ValueError(
+                f"similarity_dim: expected a number from 1 to dim ({self.dim}), got {self.similarity_dim}. "
+                "Give the length of the frozen encoder's vectors."
+            )
 
 
 class MatchModule(nn.Module):
@@ -116,7 +124,7 @@ class MatchModule(nn.Module):
         vectors = unit if dropped is None else dropped
         scale = 1 / math.sqrt(self.config.head_dim)
         return MatchTables(
-            unit=unit,
+            unit=unit[:, : self.config.similarity_dim],
             query=vectors @ self.query.T * scale,
             key=vectors @ self.key.T + self.key_bias,
             probe=vectors @ self.probe.T * scale,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from recmem.text.encoder_files import (
     fingerprint_of,
     weight_files,
 )
+from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint, with_tensors
 from recmem.text.token_batches import Pooling, pad_tokens, pool_tokens, token_batches
 from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
 
@@ -93,6 +95,15 @@ class TextEncoder:
             for name, fingerprint in (("fingerprint", fingerprint_of), ("earlier_fingerprint", earlier_fingerprint_of))
         }
         return cls(model.to(target).eval(), tokenizer, config, **names)
+
+    def tuned(self, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> TextEncoder:
+        """The encoder with what was learned in tuning it, and a fingerprint of its own; this one stays as it is.
+
+        Raises ValueError if the tensors are not those of this tuning of this encoder.
+        """
+        model = with_tensors(copy.deepcopy(self.model), tuning, tensors)
+        fingerprint = tuned_fingerprint(self.fingerprint, tuning, tensors)
+        return TextEncoder(model, self.tokenizer, self.config, fingerprint=fingerprint)
 
     @property
     def dim(self) -> int:

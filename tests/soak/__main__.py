@@ -16,6 +16,7 @@ from tests.soak import (
     lost_drive,
     malformed_bundles,
     redis_losses,
+    tuning,
 )
 
 
@@ -43,6 +44,7 @@ CAMPAIGNS = {
     "ingest-during-training": Campaign(
         ingest_during_training.main, ingest_during_training.__doc__, {"rounds": 20, "seed": 0}
     ),
+    "tuning": Campaign(tuning.main, tuning.__doc__, {"rounds": 10, "seed": 0}),
 }
 
 

@@ -45,6 +45,15 @@ def train(
             show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
         ),
     ] = None,
+    tune_encoder: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|last|full|lora|adalora|ia3|prefix",
+            help="What of the text encoder learns from the log, if that pays on a held-out part: nothing (off), its "
+            "last layer (last; enough for a CPU), all of it (full), or adapters (the others, with recmem[peft]). "
+            "auto: full with a CUDA device, else off.",
+        ),
+    ] = "auto",
     candidates: Annotated[
         int, typer.Option(metavar="N", min=1, max=MAX_CANDIDATES, help="Items retrieved and ranked per query.")
     ] = 300,
@@ -82,6 +91,7 @@ def train(
     try:
         config = training_config(
             encoder=encoder,
+            tune_encoder=tune_encoder,
             candidates=candidates,
             exclude_seen=exclude_seen,
             positive_from=positive_from,
@@ -97,6 +107,7 @@ def train(
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=config, progress=Bars(), on_intake=show_intake)
     show_ledger(result.ledger)
+    say(result.encoder)
     remind_of_lost_rows(result.intake, store or _short(out / "store"))
     for warning in result.warnings:
         complain(f"Warning: {warning}")

@@ -40,20 +40,29 @@ def paired_bootstrap(
     groups: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
     n_resamples: int = 2000,
+    percentiles: tuple[float, float] = _CONFIDENCE_PERCENTILES,
     generator: np.random.Generator,
 ) -> Difference:
     """The mean of b - a on the same queries, and the 95% percentile interval of a bootstrap.
 
     `groups` names the user of each query: whole users are drawn, since one user's queries are not independent; without
     it each query is drawn on its own. `weights` weighs the queries (default 1); a query where either figure is NaN is
-    left out. With fewer than two users the interval is `UNKNOWN_INTERVAL`, (-1, 1).
+    left out. `percentiles` of the resampled means are the interval's ends. With fewer than two users the interval is
+    `UNKNOWN_INTERVAL`, (-1, 1).
 
     >>> paired_bootstrap(np.array([0.25, 0.5]), np.array([0.5, 0.75]), generator=np.random.default_rng(0))
     Difference(difference=0.25, low=0.25, high=0.25)
     """
     gains = (np.asarray(b, dtype=np.float64) - np.asarray(a, dtype=np.float64))[:, None]
     columns = None if weights is None else np.asarray(weights, dtype=np.float64)[:, None]
-    return paired_bootstraps(gains, groups=groups, weights=columns, n_resamples=n_resamples, generator=generator)[0]
+    return paired_bootstraps(
+        gains,
+        groups=groups,
+        weights=columns,
+        n_resamples=n_resamples,
+        percentiles=percentiles,
+        generator=generator,
+    )[0]
 
 
 def paired_bootstraps(
@@ -62,6 +71,7 @@ def paired_bootstraps(
     groups: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
     n_resamples: int = 2000,
+    percentiles: tuple[float, float] = _CONFIDENCE_PERCENTILES,
     generator: np.random.Generator,
 ) -> list[Difference]:
     """`paired_bootstrap` for every column of `gains` = b - a, under the same draws of users.
@@ -84,15 +94,17 @@ def paired_bootstraps(
         for counts in _resample_counts(n_clusters, n_resamples, generator)
     ]
     resampled_means = np.concatenate(parts) if parts else np.empty((0, n_columns))
-    return [_difference(means[j], resampled_means[:, j], int(n_users[j])) for j in range(n_columns)]
+    return [_difference(means[j], resampled_means[:, j], int(n_users[j]), percentiles) for j in range(n_columns)]
 
 
-def _difference(mean: float, resampled_means: Float64Array, n_users: int) -> Difference:
+def _difference(
+    mean: float, resampled_means: Float64Array, n_users: int, percentiles: tuple[float, float]
+) -> Difference:
     # A resample without any query of the column has no mean.
     defined = resampled_means[~np.isnan(resampled_means)]
     if n_users < 2 or not len(defined):
         return Difference(float(mean), *UNKNOWN_INTERVAL)
-    low, high = np.percentile(defined, _CONFIDENCE_PERCENTILES)
+    low, high = np.percentile(defined, percentiles)
     return Difference(float(mean), float(low), float(high))
 
 

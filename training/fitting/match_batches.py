@@ -109,6 +109,11 @@ class MatchBatches:
         self._draw, self._positive_share = _item_shares(log, n_items, until, config.popularity_power)
 
     @property
+    def generator(self) -> np.random.Generator:
+        """What all steps are drawn with: its state says which steps come next."""
+        return self._rng
+
+    @property
     def n_examples(self) -> int:
         """All queries that steps are drawn from, first baskets included."""
         return len(self._warm) + len(self._first)

@@ -54,7 +54,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
             summary.pooling,
             run.config,
             held_out,
-            [Matcher.of(module, run.training_data.unit, run.config.memory) for module in run.members("final")],
+            [Matcher.of(module, run.vectors("final"), run.config.memory) for module in run.members("final")],
             advance,
         )
     write_test_figures(evaluation.figures, run.folder("evaluate") / TEST_FIGURES)
@@ -74,7 +74,7 @@ def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
     save_bundle(
         bundle,
         run.out / BUNDLE,
-        sample_vectors=run.training_data.unit[:SELF_TEST_TEXTS],
+        sample_vectors=run.vectors("final")[:SELF_TEST_TEXTS],
         sample_pairs=_self_test_pairs(run),
     )
 

@@ -34,6 +34,8 @@ class MatchFit:
     seed_offset: int
     """Added to each member's seed, so that a later fit does not draw an earlier one's steps again."""
     prefers_recent: bool
+    vectors: ModuleName
+    """Which vectors of the texts it reads, see `Run.vectors`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,7 @@ def continue_members(run: Run, from_name: ModuleName, *, name: str, until: int, 
     0 and 1. Nothing is written; `mean_module` makes one module of the result.
     """
     share = run.config.match.continued
-    fit = MatchFit(name, until, share=share, seed_offset=seed_offset, prefers_recent=True)
+    fit = MatchFit(name, until, share=share, seed_offset=seed_offset, prefers_recent=True, vectors=from_name)
     return _fit_members(run, run.members(from_name), fit)
 
 
@@ -87,8 +89,8 @@ def read_loss_curves(folder: Path) -> dict[str, list[float]]:
 def _fits(run: Run) -> Iterator[MatchFit]:
     split = run.training_data.split
     continued = run.config.match.continued
-    yield MatchFit("base", split.ranker_from, share=1.0, seed_offset=0, prefers_recent=False)
-    yield MatchFit("final", split.test_from, share=continued, seed_offset=1, prefers_recent=True)
+    yield MatchFit("base", split.ranker_from, share=1.0, seed_offset=0, prefers_recent=False, vectors="base")
+    yield MatchFit("final", split.test_from, share=continued, seed_offset=1, prefers_recent=True, vectors="final")
 
 
 def _remove_members(folder: Path) -> None:
@@ -137,7 +139,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
 
         fit_match(
             module,
-            run.training_data.unit,
+            run.vectors(fit.vectors),
             batches,
             steps=n_steps,
             config=config.match,

@@ -59,6 +59,7 @@ def train_command(run: Run) -> str:
         *tables,
         "--out OUT",
         f"--encoder {shlex.quote(config.encoder.name)}",
+        f"--tune-encoder {config.tuning.kind}",
         f"--candidates {config.retrieval.candidates}",
         "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
         f"--positive-from {config.signals.positive_from:g}",
@@ -79,6 +80,7 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
         "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
         "text columns": ", ".join(dataset.catalogue.text_columns),
+        "text encoder": run.tuned.sentence,
     }
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items

@@ -39,6 +39,8 @@ class StepRun:
     client: MlflowClient
     reused: bool = False
     """Whether the step's outputs are those of an earlier run with the same key, so that there is nothing to do."""
+    key: str = ""
+    """Of the step's work, see `step_key`; empty for a parent run."""
 
     def log_params(self, parameters: DataclassInstance | Mapping[str, Any]) -> None:
         """Logs parameters; those of nested dicts and dataclasses as `outer.inner`.

@@ -82,7 +82,7 @@ class Tracker:
         earlier = self._finished(name, key, outputs_digest(paths))
         tags = {MLFLOW_PARENT_RUN_ID: self.parent.run_id, STEP_TAG: name, STEP_KEY_TAG: key}
         run = _new_run(self.client, self.experiment_id, name, tags)
-        step_run = StepRun(run.info.run_id, self.client, reused=earlier is not None)
+        step_run = StepRun(run.info.run_id, self.client, reused=earlier is not None, key=key)
         with _ending(self.client, step_run.run_id):
             if earlier is not None:
                 _copy_results(step_run, earlier)

@@ -1,0 +1,145 @@
+"""What a tuned encoder has learned: which of its weights are trained, their names and shapes, and their fingerprint.
+
+A tuned encoder is the frozen one plus a dict of tensors: whole layers, or the adapters that PEFT puts beside them
+(`recmem.text.adapters`). Only these are trained, saved and shipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from recmem.text.adapters import ADAPTER_KINDS, add_adapter, merged
+
+TuningKind = Literal["last", "lora", "adalora", "ia3", "prefix", "full"]
+
+_POOLER = "pooler."
+_LARGEST = {"layers": 1000, "rank": 4096}
+_FINGERPRINT_CHARS = 16
+
+
+@dataclass(frozen=True)
+class EncoderTuning:
+    """Which weights of an encoder are tuned."""
+
+    kind: TuningKind = "last"
+    """`last`: the last `layers` layers. `lora`, `adalora`, `ia3`, `prefix`: adapters, with the extra `peft`. `full`:
+    all weights but a pooler's, which is not read."""
+    layers: int = 2
+    """Layers that `last` tunes; the other kinds do not read it."""
+    rank: int = 16
+    """Rank of `lora` and `adalora`, and the number of tokens that `prefix` puts before a text; others ignore it."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(TuningKind):
+            kinds = ", ".join(get_args(TuningKind))
+            raise ValueError(f"kind: expected one of {kinds}, got {self.kind!r}. Try 'last' on a CPU.")
+        for name, most in _LARGEST.items():
+            number = getattr(self, name)
+            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
+                raise ValueError(f"{name}: expected an integer from 1 to {most}, got {number!r}. Give a small number.")
+
+
+def tunable(model: Any, tuning: EncoderTuning) -> Any:
+    """The model, in which only what is tuned requires a gradient: changed in place, and wrapped if adapters are added.
+
+    It gives the vectors that it gave before (with `prefix`, which attends to tokens of its own, it does not), and stays
+    in evaluation mode. Adapters begin at the same numbers in every call.
+
+    Raises ValueError if the encoder has no layers of this kind, ImportError if the extra `peft` is missing.
+    """
+    model.requires_grad_(False)
+    if tuning.kind in ADAPTER_KINDS:
+        name, layers = layers_of(model)
+        return add_adapter(model, tuning.kind, rank=tuning.rank, layers=layers, name=name).eval()
+    if tuning.kind == "last":
+        _, layers = layers_of(model)
+        if tuning.layers > len(layers):
+            raise ValueError(
+                f"layers: expected at most the encoder's {len(layers)}, got {tuning.layers}. Lower it, or tune 'full'."
+            )
+        layers[-tuning.layers :].requires_grad_(True)
+    else:
+        for name, weight in model.named_parameters():
+            weight.requires_grad_(not name.startswith(_POOLER))
+    return model.eval()
+
+
+def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The encoder's layers and their name in it: its longest list of modules, the outermost of equal ones.
+
+    Raises ValueError if it has none.
+    """
+    found = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    if not found or not max(len(layers) for _, layers in found):
+        raise ValueError(
+            f"encoder: expected a list of layers, got none in {type(model).__name__}. Tune it whole, with 'full'."
+        )
+    # `max` keeps the first of equal ones, and outer modules come first.
+    return max(found, key=lambda named: len(named[1]))
+
+
+def tuned_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """What is tuned of a `tunable` model, by name: float32 on the CPU, copies."""
+    return {
+        name: weight.detach().to("cpu", torch.float32, copy=True).contiguous()
+        for name, weight in model.named_parameters()
+        if weight.requires_grad
+    }
+
+
+def load_tuned_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Puts `tuned_tensors` into a `tunable` model, in place.
+
+    Raises ValueError, and changes nothing, if names or shapes are others, or a tensor is not float32 or not finite.
+    """
+    weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+    _check(tensors, weights)
+    with torch.no_grad():
+        for name, weight in weights.items():
+            weight.copy_(tensors[name])
+
+
+def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> Any:
+    """The tuned encoder, in evaluation mode and without gradients; `model`, the frozen one, is changed in place.
+
+    Adapters are merged into the weights where that can be, so that encoding takes no longer than before.
+
+    Raises ValueError if the tensors are not those of this tuning of this encoder, ImportError without the extra `peft`.
+    """
+    prepared = tunable(model, tuning)
+    load_tuned_tensors(prepared, tensors)
+    return merged(prepared, tuning.kind).requires_grad_(False).eval()
+
+
+def tuned_fingerprint(fingerprint: str, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> str:
+    """16 hex digits that name the tuned encoder's embedding space, from the frozen one's and what was learned."""
+    digest = hashlib.sha256(f"tuned:{fingerprint}\n{json.dumps(asdict(tuning), sort_keys=True)}\n".encode())
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().to("cpu").contiguous()
+        digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}\n".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:_FINGERPRINT_CHARS]
+
+
+def _check(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
+    if tensors.keys() != weights.keys():
+        names = ", ".join(sorted(tensors.keys() ^ weights.keys()))[:200]
+        raise ValueError(
+            f"encoder: expected the {len(weights)} tensors of this tuning, got {len(tensors)} ({names!r} missing or "
+            "too many). Train again."
+        )
+    for name, weight in weights.items():
+        tensor = tensors[name]
+        shape = tuple(weight.shape)
+        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
+            got = f"{tensor.dtype}{list(tensor.shape)}"
+            raise ValueError(f"encoder.{name}: expected a float32 tensor of shape {shape}, got {got}. Train again.")
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"encoder.{name}: expected finite numbers, got NaN or infinity. Train again.")

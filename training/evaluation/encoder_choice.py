@@ -1,0 +1,152 @@
+"""Whether a tuned encoder is kept: the match alone, measured on a part of the log that nothing has learned from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from feature_store.arrays import BoolArray
+from recmem.dataset.dataset import Dataset
+from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.match_module import MatchModule
+from recmem.matching.matcher import Matcher
+from recmem.matching.user_memory import MemoryConfig
+from recmem.retrieval.retrieve import seen_items
+from training.evaluation.intervals import paired_bootstrap
+from training.evaluation.metrics import PerQuery, mean_over_queries, ndcg
+from training.evaluation.ranks import rank_of_rows
+from training.queries import Queries, queries_between
+
+FEWEST_QUERIES = 20
+"""Held-out queries below which nothing is decided, and the encoder stays frozen."""
+FEWEST_COLD = 10
+"""Held-out positives without earlier events below which they do not decide."""
+ONE_SIDED_90 = (10.0, 100.0)
+"""Percentiles of the bootstrap: the lower end bounds the difference from below with 90% confidence."""
+CELLS = 20_000_000
+"""Slots x items that are scored at once."""
+TOP = 10
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutFigures:
+    """How well a match module and its vectors rank the held-out queries."""
+
+    ndcg: PerQuery
+    """NDCG@10 of each query, over the whole catalogue without what the user has."""
+    cold_recall: float
+    """Share of the positives without earlier events that rank within ten; NaN if there are none."""
+
+    @property
+    def mean(self) -> float:
+        """NDCG@10, the mean over the queries."""
+        return mean_over_queries(self.ndcg)
+
+
+@dataclass(frozen=True)
+class EncoderChoice:
+    """The decision and the figures that it rests on."""
+
+    is_tuned: bool
+    why: str
+    """What decided, as the end of a sentence."""
+    n_queries: int
+    n_cold: int
+    """Held-out positives whose items have no event before the held-out part."""
+    frozen_ndcg: float = 0.0
+    tuned_ndcg: float = 0.0
+    low: float = 0.0
+    """Lower bound of the difference in NDCG@10, one-sided, 90%."""
+    frozen_cold: float = 0.0
+    tuned_cold: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOutPart:
+    """The queries that decide."""
+
+    dataset: Dataset
+    queries: Queries
+    is_cold: BoolArray
+    """bool[positive]: the item has no event before the part."""
+    memory: MemoryConfig
+    seed: int
+
+    @classmethod
+    def between(
+        cls, dataset: Dataset, begin: int, end: int, *, limit: int, memory: MemoryConfig, seed: int
+    ) -> HeldOutPart:
+        """At most `limit` queries with `begin < timestamp <= end`, evenly spread."""
+        queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
+        items = queries.positives.values
+        n_events = dataset.log.by_item.counts(items, np.full(len(items), begin + 1))
+        return cls(dataset, queries, n_events == 0, memory, seed)
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether there are enough queries to decide."""
+        return len(self.queries) >= FEWEST_QUERIES
+
+    def figures(self, module: MatchModule, vectors: Float[Tensor, "item width"]) -> HeldOutFigures:
+        """The queries ranked by the match alone; the module is in evaluation mode, `vectors` on its device."""
+        matcher = Matcher.of(module, vectors, self.memory)
+        generator = np.random.default_rng(self.seed)
+        n_items = len(vectors)
+        n_queries = max(CELLS // (self.memory.n_events * n_items), 1)
+        ranks = []
+        for start in range(0, len(self.queries), n_queries):
+            queries = self.queries.take(np.arange(start, min(start + n_queries, len(self.queries))))
+            batch = QueryBatch.of(self.dataset, queries.users, queries.times)
+            with torch.inference_mode():
+                slots = matcher.slots(batch.histories)
+                scores = module(matcher.tables, slots, torch.arange(n_items, device=matcher.device)).cpu().numpy()
+            seen = seen_items(self.dataset, batch)
+            scores[seen.row_index, seen.values] = -np.inf
+            rows = queries.positives.row_index * n_items + queries.positives.values
+            offsets = np.arange(len(queries) + 1) * n_items
+            ranks.append(rank_of_rows(scores.ravel(), offsets, rows, generator=generator))
+        all_ranks = np.concatenate(ranks)
+        found = all_ranks[self.is_cold] <= TOP
+        return HeldOutFigures(
+            ndcg=ndcg(all_ranks, self.queries.positives.offsets, k=TOP),
+            cold_recall=float(found.mean()) if len(found) else float("nan"),
+        )
+
+    def choose(self, frozen: HeldOutFigures, tuned: HeldOutFigures) -> EncoderChoice:
+        """The rule: NDCG@10 must be higher beyond doubt, and items without earlier events must not be found less often.
+
+        Beyond doubt: the lower end of the one-sided 90% interval of the difference, a paired bootstrap over users, is
+        above zero.
+        """
+        generator = np.random.default_rng(self.seed)
+        gain = paired_bootstrap(
+            frozen.ndcg, tuned.ndcg, groups=self.queries.users, percentiles=ONE_SIDED_90, generator=generator
+        )
+        n_cold = int(self.is_cold.sum())
+        loses_cold = n_cold >= FEWEST_COLD and tuned.cold_recall < frozen.cold_recall
+        if gain.low <= 0:
+            why = "the gain is not beyond doubt"
+        elif loses_cold:
+            why = "it finds fewer of the items that have no events yet"
+        else:
+            why = "the gain is beyond doubt, and new items are found as often as before"
+        return EncoderChoice(
+            is_tuned=gain.low > 0 and not loses_cold,
+            why=why,
+            n_queries=len(self.queries),
+            n_cold=n_cold,
+            frozen_ndcg=frozen.mean,
+            tuned_ndcg=tuned.mean,
+            low=gain.low,
+            frozen_cold=frozen.cold_recall if n_cold else 0.0,
+            tuned_cold=tuned.cold_recall if n_cold else 0.0,
+        )
+
+    def too_small(self) -> EncoderChoice:
+        """The decision where there are too few queries."""
+        why = f"only {len(self.queries)} held-out queries could decide, fewer than {FEWEST_QUERIES}"
+        return EncoderChoice(False, why, len(self.queries), int(self.is_cold.sum()))

@@ -1,0 +1,245 @@
+"""Fits the text encoder and a match module together, on the match module's loss.
+
+The module reads the frozen vector of a text and the tuned one side by side; cosines stay the frozen ones.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recmem.matching.match_module import MatchModule
+from recmem.text.encoder_tuning import EncoderTuning, TuningKind, load_tuned_tensors, tuned_tensors
+from training.fitting.fit_match import MATRICES, MatchTrainingConfig
+from training.fitting.losses import sampled_softmax
+from training.fitting.match_batches import Batch, MatchBatches
+from training.fitting.rank_budget import RankBudget
+from training.fitting.tuned_texts import TunedTexts
+
+LEARNING_RATES: dict[str, float] = {
+    "full": 5e-5,
+    "last": 3e-4,
+    "lora": 5e-4,
+    "adalora": 2e-3,
+    "ia3": 5e-3,
+    "prefix": 5e-3,
+}
+"""Of the encoder, by kind of tuning: adapters learn few numbers, from zero."""
+WARM_UP_STEPS = 50
+FINAL_RATE = 0.05
+"""The last step's learning rate, as a share of the highest."""
+
+
+@dataclass(frozen=True)
+class EncoderTuningConfig:
+    """Whether the encoder is tuned, and how."""
+
+    kind: Literal["auto", "off"] | TuningKind = "auto"
+    """`auto`: `full` where there is a CUDA device, else `off`. The others: see `EncoderTuning`."""
+    layers: int = 1
+    """Layers that `last` tunes."""
+    rank: int = 16
+    """Of `lora` and `adalora`; for `prefix` its tokens."""
+    max_tokens: int = 64
+    """Texts are cut to this many tokens while tuning; the tuned encoder cuts them at its own limit."""
+    max_steps: int = 800
+    """Upper bound on the steps, beside `MatchTrainingConfig.steps`."""
+    learning_rate: float | None = None
+    """Of the encoder at its highest; None: by kind, `LEARNING_RATES`."""
+    weight_decay: float = 0.01
+    """Of the encoder's tuned weights."""
+    clip: float = 1.0
+    """Largest norm of the encoder's gradient."""
+    text_dropout: float = 0.1
+    """Share of a step's texts whose tuned vector is replaced by the frozen one."""
+    pull: float = 0.1
+    """Weight of 1 - cos(tuned, frozen), the mean over a step's texts, in the loss."""
+    averages: tuple[float, ...] = (1.0, 0.5)
+    """Shares of the way from the frozen weights to the tuned ones that are tried on the held-out part."""
+    held_out: float = 0.1
+    """The last share of the match module's first period, which decides whether the tuned encoder is kept."""
+    held_out_queries: int = 1000
+    """Queries of that part, at most; evenly spread."""
+    checks: int = 4
+    """How often the tuned encoder is measured there while it learns."""
+    patience: int = 2
+    """Checks without a better figure after which tuning stops."""
+    carried: float = 0.25
+    """Steps over the held-out part, once it has decided, as a share of the first fit's."""
+    chunk_tokens: int | None = None
+    """Tokens that are encoded at once, see `TunedTexts`; None: by device."""
+    save_every: int = 50
+    """Steps between two checkpoints, from which a killed tuning goes on."""
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("auto", "off"):
+            self.tuning(self.kind)  # checks kind, layers and rank
+        for name, low, high in (("text_dropout", 0, 1), ("held_out", 0, 0.5), ("carried", 0, 1)):
+            if not low <= getattr(self, name) <= high:
+                raise ValueError(f"{name}: expected {low} to {high}, got {getattr(self, name)}. Give a share.")
+        if not self.averages or not all(0 < share <= 1 for share in self.averages):
+            raise ValueError(f"averages: expected shares above 0 and up to 1, got {self.averages}. Try (1.0, 0.5).")
+        for name in ("max_tokens", "max_steps", "held_out_queries", "checks", "patience", "save_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
+
+    def resolved(self) -> TuningKind | None:
+        """The kind on this machine; None if the encoder is not tuned."""
+        if self.kind == "auto":
+            return "full" if torch.cuda.is_available() else None
+        return None if self.kind == "off" else self.kind
+
+    def tuning(self, kind: TuningKind) -> EncoderTuning:
+        """What is tuned."""
+        return EncoderTuning(kind, layers=self.layers, rank=self.rank)
+
+
+class EncoderFit:
+    """A match module and an encoder in training, step by step; all that a checkpoint must hold is in `state`."""
+
+    def __init__(
+        self,
+        module: MatchModule,
+        texts: TunedTexts,
+        frozen: Float[Tensor, "item dim"],
+        batches: MatchBatches,
+        *,
+        steps: int,
+        match: MatchTrainingConfig,
+        config: EncoderTuningConfig,
+        seed: int,
+        is_first: bool = True,
+    ) -> None:
+        """`module` and the encoder of `texts` are trained in place; `frozen` are the unit vectors to begin with.
+
+        `is_first`: AdaLoRA chooses its ranks in the first fit, and later ones keep them.
+        """
+        self.module = module
+        self.texts = texts
+        self.steps = steps
+        self.step = 0
+        """Steps done so far."""
+        self._frozen = frozen
+        self._batches = batches
+        self._match = match
+        self._config = config
+        self._generator = torch.Generator().manual_seed(seed)
+        self._encoder_weights = [weight for weight in texts.model.parameters() if weight.requires_grad]
+        self._optimizer = self._new_optimizer()
+        self._budget = None
+        if texts.tuning.kind == "adalora":
+            self._budget = RankBudget(texts.model, steps, drops=is_first)
+
+    def run_step(self) -> float:
+        """One step of both; its loss."""
+        for group in self._optimizer.param_groups:
+            group["lr"] = group["highest"] * _rate(self.step, self.steps)
+        self.module.train()
+        loss = self._loss(self._batches.draw())
+        self._optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._encoder_weights, self._config.clip)
+        self._optimizer.step()
+        self.step += 1
+        if self._budget is not None:
+            self._budget.after_step(self.step)
+        self.module.eval()
+        return float(loss.detach())
+
+    def _loss(self, batch: Batch) -> Float[Tensor, ""]:
+        device = self.texts.device
+        n_slots = len(batch.slots.rows)
+        # Every distinct text of the step once, whatever number of memories and candidates it stands in.
+        items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
+        slots = batch.slots.moved_to(rows[:n_slots]).to(device)
+        frozen = self._frozen[items].to(device)
+        tuned = self.texts.encode(items)
+        pull = 1 - (tuned * frozen).sum(1).mean()
+        stays_frozen = torch.rand(len(items), generator=self._generator) < self._config.text_dropout
+        tuned = torch.where(stays_frozen.to(device)[:, None], frozen, tuned)
+        vectors = torch.cat([frozen, tuned], dim=1)  # [text of the step, 2 * dim]
+        keep = torch.rand(vectors.shape, generator=self._generator) >= self._match.dropout
+        dropped = vectors * keep.to(device) / (1 - self._match.dropout)
+        scores = self.module(self.module.tables(vectors, dropped=dropped), slots, rows[n_slots:].to(device))
+        loss = sampled_softmax(
+            scores, batch.positives.to(device), batch.excluded.to(device), batch.log_draws.to(device)
+        )
+        loss = loss + self._config.pull * pull
+        return loss if self._budget is None else loss + self._budget.penalty()
+
+    def vectors(self) -> Float[Tensor, "item dim"]:
+        """Frozen and tuned vectors of all texts side by side, as the module reads them."""
+        return torch.cat([self._frozen.to(self.texts.device), self.texts.encode_all()], dim=1)
+
+    def learned(self) -> dict[str, Tensor]:
+        """Copies of what both have learned so far, for `take_back`: names begin with `module.` or `encoder.`."""
+        module = {f"module.{name}": tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+        return module | {f"encoder.{name}": tensor for name, tensor in tuned_tensors(self.texts.model).items()}
+
+    def take_back(self, learned: Mapping[str, Tensor]) -> None:
+        """Puts both where they were when `learned` was taken; optimizer and generators stay."""
+        self.module.load_state_dict(under(learned, "module."))
+        load_tuned_tensors(self.texts.model, under(learned, "encoder."))
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Everything that the next steps depend on: tensors, and facts for JSON."""
+        tensors = self.learned() | {"generator": self._generator.get_state()}
+        for number, moments in self._optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": moment for name, moment in moments.items()}
+        if self._budget is not None:
+            tensors |= {f"budget.{name}": tensor for name, tensor in self._budget.state().items()}
+        return tensors, {"step": self.step, "batches": self._batches.generator.bit_generator.state}
+
+    def restore(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+        """Goes on from `state` of a fit with the same arguments: all later steps are the same to the bit."""
+        self.take_back(tensors)
+        self._generator.set_state(tensors["generator"])
+        moments: dict[int, dict[str, Tensor]] = {}
+        for path, tensor in under(tensors, "optimizer.").items():
+            number, name = path.split(".", 1)
+            moments.setdefault(int(number), {})[name] = tensor
+        groups = self._optimizer.state_dict()["param_groups"]
+        self._optimizer.load_state_dict({"state": moments, "param_groups": groups})
+        if self._budget is not None:
+            device = self.texts.device
+            self._budget.restore({name: tensor.to(device) for name, tensor in under(tensors, "budget.").items()})
+        self.step = facts["step"]
+        self._batches.generator.bit_generator.state = facts["batches"]
+
+    def _new_optimizer(self) -> torch.optim.Optimizer:
+        match = self._match
+        matrices = [weight for name, weight in self.module.named_parameters() if name in MATRICES]
+        others = [weight for name, weight in self.module.named_parameters() if name not in MATRICES]
+        rate = self._config.learning_rate or LEARNING_RATES[self.texts.tuning.kind]
+        parts = [
+            (matrices, match.learning_rate, match.weight_decay),
+            (others, match.learning_rate, 0.0),
+            (self._encoder_weights, rate, self._config.weight_decay),
+        ]
+        groups = [
+            {"params": weights, "lr": highest, "highest": highest, "weight_decay": decay}
+            for weights, highest, decay in parts
+        ]
+        return torch.optim.AdamW(groups)
+
+
+def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """The tensors whose names begin with a prefix, without it."""
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+
+def averaged(frozen: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights on the way from the frozen encoder's to the tuned one's (WiSE-FT, arXiv 2109.01903); 1 is the tuned."""
+    return {name: torch.lerp(frozen[name], tensor, share) if share < 1 else tensor for name, tensor in tuned.items()}
+
+
+def _rate(step: int, steps: int) -> float:
+    """The learning rate of the step after `step` steps, as a share of the highest."""
+    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+    return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -1,0 +1,49 @@
+"""The step `tune`: tunes the text encoder on the log, and keeps what it learned only where that pays."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from feature_store import DataError
+from recmem.text.encoder import TextEncoder
+from training.fitting.tuning_progress import TuningProgress
+from training.run import Run
+from training.steps.encoder_tuner import EncoderTuner
+from training.tracking.step_run import StepRun
+from training.tuned_encoders import TunedEncoders
+
+PROGRESS = "tune_progress"
+"""The folder under `<out>/work` in which a tuning keeps its checkpoints until it is done."""
+
+
+def tune(run: Run, step_run: StepRun) -> None:
+    """Leaves the tuned encoder's tensors `base` and `final`, or says why the encoder stays frozen.
+
+    `base` has not seen the ranker's windows, `final` has learned up to the test, as the match modules of these names.
+
+    Raises DataError if the encoder cannot be tuned in the way that was asked for.
+    """
+    settings = run.config.tuning
+    kind = settings.resolved()
+    folder = run.folder("tune")
+    if kind is None:
+        outcome = TunedEncoders(folder, None, None)
+        outcome.write({})
+    else:
+        tuning = settings.tuning(kind)
+        progress = TuningProgress(run.out / "work" / PROGRESS, step_run.key)
+        try:
+            # Not the run's own encoder, which stays frozen and may be in bfloat16.
+            encoder = TextEncoder.load(run.config.encoder, dtype="float32")
+            tuner = EncoderTuner(run.training_data, run.config, encoder, tuning, progress, run.progress)
+            choice, tensors = tuner.run()
+        except (ImportError, ValueError) as error:
+            raise DataError(str(error)) from error
+        outcome = TunedEncoders(folder, tuning, choice)
+        outcome.write(tensors)
+        progress.clear()
+        figures = {name: value for name, value in asdict(choice).items() if not isinstance(value, str)}
+        step_run.log_metrics({f"tuning_{name}": float(value) for name, value in figures.items()})
+    # Read anew: this run may have looked before the step.
+    run.tuned = outcome
+    step_run.log_text(outcome.sentence + "\n", "encoder.txt")
