@@ -12,6 +12,7 @@ from torch import Tensor
 
 from feature_store.atomic_files import write_text_atomically
 from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.tuned_encoder import rounded
 from training.evaluation.encoder_choice import EncoderChoice
 
 SUMMARY = "summary.json"
@@ -43,7 +44,8 @@ class TunedEncoders:
             path = self.folder / f"{name}.safetensors"
             path.unlink(missing_ok=True)
             if name in tensors:
-                path.write_bytes(save(dict(tensors[name])))
+                # As the bundle holds them, so that training and serving encode with the same numbers.
+                path.write_bytes(save({part: rounded(tensor) for part, tensor in tensors[name].items()}))
         summary = {
             "tuning": self.tuning and asdict(self.tuning),
             "choice": self.choice and asdict(self.choice),

@@ -6,12 +6,14 @@ import os
 import re
 import shutil
 import uuid
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from glob import escape
 from pathlib import Path
 from typing import Any
 
 import lightgbm as lgb
+import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
 from safetensors.torch import save
@@ -30,10 +32,21 @@ from recmem.ranking.tree_checks import check_trees
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.bundle_files import refused
 from recmem.serving.config_limits import check_limits
-from recmem.serving.manifest import MANIFEST, RANKER, SELF_TEST, WEIGHTS, read_files, read_manifest, write_manifest
+from recmem.serving.manifest import (
+    ENCODER,
+    MANIFEST,
+    RANKER,
+    SELF_TEST,
+    WEIGHTS,
+    read_files,
+    read_manifest,
+    write_manifest,
+)
 from recmem.serving.self_test import check_sample, check_self_test, self_test_sample
-from recmem.serving.tensor_files import read_tensors
+from recmem.serving.tensor_files import ENCODER_DTYPES, read_tensors
 from recmem.text.encoder import EncoderConfig
+from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.tuned_encoder import halved
 
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
 """A fingerprint names the folder of its cached vectors, so it must be a plain word."""
@@ -61,7 +74,7 @@ class BundleConfig:
 
     encoder: EncoderConfig
     fingerprint: str
-    """Identifies the embedding space that the match module and the ranker were trained in."""
+    """Identifies the frozen encoder's embedding space, in which the match module and the ranker were trained."""
     text_columns: tuple[str, ...]
     """Columns that make up an item's text, in order."""
     number_columns: tuple[str, ...]
@@ -80,6 +93,10 @@ class BundleConfig:
     recmem_version: str
     created: str
     """ISO 8601. An argument, not the current time, so that repeating a training writes the same bundle."""
+    tuning: EncoderTuning | None = None
+    """Which weights of the encoder were tuned; None if the match module reads the frozen encoder's vectors alone."""
+    tuned_fingerprint: str | None = None
+    """Identifies the tuned encoder's embedding space, whose vectors the module reads beside the frozen ones."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +106,8 @@ class Bundle:
     config: BundleConfig
     module: MatchModule
     ranker: Ranker
+    tuned: Mapping[str, Tensor] = field(default_factory=dict)
+    """What was learned in tuning the encoder, see `recmem.text.encoder_tuning`: float32; empty if it stayed frozen."""
 
 
 def save_bundle(
@@ -145,7 +164,8 @@ def load_bundle(folder: str | Path) -> Bundle:
         ranker = Ranker.from_checked_files(texts)
         sample = read_tensors(files[SELF_TEST], SELF_TEST)
         check_sample(sample, config.match, ranker.features, n_steps=n_steps)
-        bundle = Bundle(config, module.eval(), ranker)
+        tuned = {} if config.tuning is None else _read_tuned(files[ENCODER])
+        bundle = Bundle(config, module.eval(), ranker, tuned)
         check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     except DataError:
         raise
@@ -159,9 +179,20 @@ def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
     # Not `save_file`, which gives a file to its owner alone, whatever the umask.
     (folder / WEIGHTS).write_bytes(save(weights))
     (folder / SELF_TEST).write_bytes(save(sample))
+    if bundle.config.tuning is not None:
+        (folder / ENCODER).write_bytes(save({name: halved(tensor) for name, tensor in bundle.tuned.items()}))
     for name, text in bundle.ranker.to_files().items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")
     write_manifest(folder, asdict(bundle.config))
+
+
+def _read_tuned(content: bytes) -> dict[str, Tensor]:
+    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyTunedEncoder`."""
+    tensors = read_tensors(content, ENCODER, ENCODER_DTYPES)
+    for name, tensor in tensors.items():
+        if not bool(torch.isfinite(tensor).all()):
+            raise ValueError(f"encoder.{name[:60]!r}: expected finite numbers, got NaN or infinity. Train again.")
+    return tensors
 
 
 def _put_in_place(unfinished: Path, target: Path) -> None:
@@ -179,10 +210,12 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
         if not config.text_columns:
             raise ValueError("config.text_columns: expected at least one column, got none")
-        if not _FINGERPRINT.fullmatch(config.fingerprint):
-            raise ValueError(
-                f"config.fingerprint: expected at most 64 letters, digits, - and _, got {config.fingerprint[:80]!r}"
-            )
+        for name in ("fingerprint", "tuned_fingerprint"):
+            fingerprint = getattr(config, name)
+            if fingerprint is not None and not _FINGERPRINT.fullmatch(fingerprint):
+                raise ValueError(
+                    f"config.{name}: expected at most 64 letters, digits, - and _, got {fingerprint[:80]!r}"
+                )
         check_limits(config)
     except _UNREADABLE as error:
         raise _misfit(root, "a configuration of this version of recmem", error) from error

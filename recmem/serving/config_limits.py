@@ -56,6 +56,7 @@ def check_limits(config: Any) -> None:
             raise ValueError(
                 f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}."
             )
+    _check_spaces(config)
     every = config.dataset.refresh_every
     span = config.dataset.counters.span
     if every * MAX_REFRESHES < span:
@@ -67,6 +68,21 @@ def check_limits(config: Any) -> None:
         _check_text("store_versions", table)
         if version < 0:
             raise ValueError(f"config.store_versions: expected versions from 0, got {version}. Train again.")
+
+
+def _check_spaces(config: Any) -> None:
+    """Raises ValueError unless the match module reads the frozen encoder's vectors, with a tuned one's beside them."""
+    dim = config.match.dim
+    is_tuned = config.tuning is not None
+    if is_tuned != (config.tuned_fingerprint is not None):
+        got = "only one of them"
+        raise ValueError(f"config.tuning, tuned_fingerprint: expected both or none, got {got}. Train again.")
+    similarity_dim = dim if config.match.similarity_dim is None else config.match.similarity_dim
+    if similarity_dim * (2 if is_tuned else 1) != dim:
+        expected = "half of dim, the frozen encoder's" if is_tuned else "all of dim"
+        raise ValueError(
+            f"config.match.similarity_dim: expected {expected} ({dim}), got {config.match.similarity_dim}. Train again."
+        )
 
 
 def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:

@@ -17,16 +17,25 @@ MANIFEST = "bundle.json"
 WEIGHTS = "match.safetensors"
 SELF_TEST = "self_test.safetensors"
 RANKER = ("ranker.txt", "ranker.json")
+ENCODER = "encoder.safetensors"
+"""What was learned in tuning the text encoder; only in bundles whose encoder was tuned."""
 FILES = (WEIGHTS, *RANKER, SELF_TEST)
-"""The files under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
+"""The files of every bundle under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
 MAX_BYTES = {
     MANIFEST: 2**20,
     WEIGHTS: 2**28,
     RANKER[0]: 2**25,
     RANKER[1]: 2**22,
     SELF_TEST: 2**27,
+    ENCODER: 2**31,
 }
-"""Of each file. A bundle of a few MB is usual; a larger file is not read."""
+"""Of each file. A few MB are usual, and for a tuned encoder what its weights have; a larger file is not read."""
+_ADDED: dict[str, dict[str, Any]] = {
+    "": {"tuning": None, "tuned_fingerprint": None},
+    "encoder": {"text_prefix": ""},
+    "match": {"similarity_dim": None},
+}
+"""Settings that bundles of before lack, by the part of the configuration, with what they were then."""
 
 
 def write_manifest(root: Path, config: dict[str, Any]) -> None:
@@ -34,7 +43,7 @@ def write_manifest(root: Path, config: dict[str, Any]) -> None:
     manifest = {
         "format_version": FORMAT_VERSION,
         "config": config,
-        "sha256": {name: file_digest(root / name) for name in FILES},
+        "sha256": {name: file_digest(root / name) for name in _files_of(config)},
     }
     manifest["checksum"] = checksum(manifest)
     (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -61,9 +70,10 @@ def read_manifest(root: Path) -> dict[str, Any]:
         raise refused(root, expected, repr(version)[:80], remedy)
     if manifest.get("checksum") != checksum(manifest):
         raise refused(root, f"an unmodified {MANIFEST}", "one whose checksum does not match")
-    if version == FORMAT_VERSION:
-        return manifest
-    return manifest | {"config": _from_version_2(manifest.get("config"))}
+    config = manifest.get("config")
+    if version != FORMAT_VERSION:
+        config = _from_version_2(config)
+    return manifest | {"config": _with_added_settings(config)}
 
 
 def read_files(manifest: dict[str, Any], root: Path) -> dict[str, bytes]:
@@ -73,11 +83,12 @@ def read_files(manifest: dict[str, Any], root: Path) -> dict[str, bytes]:
     changed, is no regular file of the folder, or is larger than `MAX_BYTES`.
     """
     listed = manifest.get("sha256")
-    if not isinstance(listed, dict) or set(listed) != set(FILES):
+    files = _files_of(manifest["config"])
+    if not isinstance(listed, dict) or set(listed) != set(files):
         got = f"those of {', '.join(map(repr, listed))[:200] or 'no file'}" if isinstance(listed, dict) else "none"
-        raise refused(root, f"checksums of {', '.join(FILES)} in {MANIFEST}", got)
+        raise refused(root, f"checksums of {', '.join(files)} in {MANIFEST}", got)
     contents = {}
-    for name in FILES:
+    for name in files:
         content = read_file(root, name, at_most=MAX_BYTES[name])
         if hashlib.sha256(content).hexdigest() != listed[name]:
             raise refused(root, f"an unmodified {name}", "one whose checksum does not match")
@@ -89,6 +100,22 @@ def checksum(manifest: dict[str, Any]) -> str:
     """SHA-256 of the manifest without its own checksum."""
     rest = {name: value for name, value in manifest.items() if name != "checksum"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _files_of(config: dict[str, Any]) -> tuple[str, ...]:
+    """The files under a checksum of a bundle with this configuration."""
+    return FILES if config["tuning"] is None else (*FILES, ENCODER)
+
+
+def _with_added_settings(config: Any) -> Any:
+    """The configuration with the settings that were added since it was written."""
+    if not isinstance(config, dict):
+        return config
+    filled = _ADDED[""] | config
+    for part, settings in _ADDED.items():
+        if isinstance(filled.get(part), dict):
+            filled[part] = settings | filled[part]
+    return filled
 
 
 def _from_version_2(config: Any) -> Any:

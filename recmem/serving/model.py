@@ -30,13 +30,15 @@ from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
+from recmem.serving.embedding import embedding_of
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_at
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
-from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
+from recmem.text.cached_encoder import CachedEncoder
+from recmem.text.text_vectors import TextVectors
 from recmem.text.torch_device import resolve_device
 
 __all__ = ["Explanation", "Model", "Scored", "load"]
@@ -91,7 +93,7 @@ class Model:
         self,
         bundle: Bundle,
         dataset: Dataset,
-        embedding: CachedEncoder,
+        embedding: CachedEncoder | TextVectors,
         *,
         memories: RedisMemories | None = None,
         device: str = "auto",
@@ -125,10 +127,9 @@ class Model:
         memories = None if online is None else connected(online, config.dataset, store=identity)
         items, events, impressions = read_tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
-        encoder = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device=device)
         dataset = Dataset.of(catalogue, events, impressions, config.dataset, store=identity)
         _warn_of_clock(dataset)
-        return cls(bundle, dataset, CachedEncoder.of(encoder, opened), memories=memories, device=device)
+        return cls(bundle, dataset, embedding_of(bundle, opened, device=device), memories=memories, device=device)
 
     def match(self, candidates: FrameT) -> FrameT:
         """The same rows in the same order, with `match_score`, `match_raw`, `match_prior` and `similarity_*`.

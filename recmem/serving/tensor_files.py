@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from math import prod
 
 from safetensors.torch import load
@@ -13,12 +14,15 @@ MAX_HEADER_BYTES = 2**20
 MAX_TENSORS = 20_000
 MAX_AXES = 4
 _LENGTH_BYTES = 8
-_ITEM_BYTES = {"F32": 4, "F64": 8, "I64": 8}
-"""Bytes of an element, of the types that bundles use."""
+DTYPES = ("F32", "F64", "I64")
+"""The types of a bundle's numbers, but for those of a tuned encoder."""
+ENCODER_DTYPES = ("F16", "F32")
+
+_ITEM_BYTES = {"F16": 2, "F32": 4, "F64": 8, "I64": 8}
 
 
-def read_tensors(content: bytes, name: str) -> dict[str, Tensor]:
-    """The tensors in the content of the file `name`, by their names: float32, float64 or int64.
+def read_tensors(content: bytes, name: str, dtypes: Collection[str] = DTYPES) -> dict[str, Tensor]:
+    """The tensors in the content of the file `name`, by their names, of the given types only.
 
     Raises ValueError unless the header describes exactly the bytes that follow it.
     """
@@ -34,7 +38,7 @@ def read_tensors(content: bytes, name: str) -> dict[str, Tensor]:
         got = f"{len(header):,} tensors" if isinstance(header, dict) else type(header).__name__
         raise ValueError(f"{name}: expected a header of at most {MAX_TENSORS:,} tensors, got {got}. Copy it again.")
     header.pop("__metadata__", None)
-    spans = sorted(_span(tensor, f"{name}.{label[:60]!r}") for label, tensor in header.items())
+    spans = sorted(_span(tensor, f"{name}.{label[:60]!r}", dtypes) for label, tensor in header.items())
     end = 0
     for begin, next_end in spans:
         if begin != end:
@@ -48,16 +52,16 @@ def read_tensors(content: bytes, name: str) -> dict[str, Tensor]:
     return load(content)
 
 
-def _span(tensor: object, where: str) -> tuple[int, int]:
+def _span(tensor: object, where: str, dtypes: Collection[str]) -> tuple[int, int]:
     """Where a tensor begins and ends after the header."""
     if not isinstance(tensor, dict) or set(tensor) != {"dtype", "shape", "data_offsets"}:
         raise ValueError(f"{where}: expected dtype, shape and data_offsets, got other keys. Copy the file again.")
     dtype = tensor["dtype"]
     shape = tensor["shape"]
     offsets = tensor["data_offsets"]
-    if not isinstance(dtype, str) or dtype not in _ITEM_BYTES:
+    if not isinstance(dtype, str) or dtype not in dtypes:
         raise ValueError(
-            f"{where}: expected a dtype of {', '.join(_ITEM_BYTES)}, got {str(dtype)[:60]!r}. Train again."
+            f"{where}: expected a dtype of {', '.join(dtypes)}, got {str(dtype)[:60]!r}. Train again."
         )
     if not _are_counts(shape, MAX_AXES) or not _are_counts(offsets, 2) or len(offsets) != 2:
         raise ValueError(

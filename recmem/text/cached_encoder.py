@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from feature_store import DataError, Store
 from recmem.text.encoder import EncoderConfig, TextEncoder
+from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.tuned_encoder import tuned_encoder
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
@@ -50,6 +52,11 @@ class LazyEncoder:
         with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
+    def text_encoder(self) -> TextEncoder:
+        """The encoder itself, loaded if it was not. Raises DataError as `encode` does."""
+        with self._lock:
+            return self._loaded
+
     @cached_property
     def _loaded(self) -> TextEncoder:
         try:
@@ -73,20 +80,55 @@ class LazyEncoder:
         )
 
 
+class LazyTunedEncoder:
+    """The tuned encoder of a model beside its frozen one: made of that one's weights when the first text is encoded."""
+
+    def __init__(
+        self, frozen: LazyEncoder, tuning: EncoderTuning, tensors: Mapping[str, Tensor], *, fingerprint: str
+    ) -> None:
+        self.fingerprint = fingerprint
+        self.dim = frozen.dim
+        self._frozen = frozen
+        self._tuning = tuning
+        self._tensors = tensors
+        self._lock = Lock()
+
+    def encode(
+        self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
+    ) -> Float[Tensor, "text dim"]:
+        """Unit vectors of the texts, in order.
+
+        Raises DataError if the encoder or what was learned is not the model's, or an extra is missing.
+        """
+        with self._lock:
+            return self._loaded.encode(texts, on_progress=on_progress)
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Float[Tensor, "text dim"], None, None]:
+        """`encode` of each part, in order."""
+        with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+            yield from each
+
+    @cached_property
+    def _loaded(self) -> TextEncoder:
+        return tuned_encoder(self._frozen.text_encoder(), self._tuning, self._tensors, fingerprint=self.fingerprint)
+
+
 class CachedEncoder:
     """Unit vectors of texts from two caches: the store's on disk for its items, one in memory for callers' texts.
 
     A text has the same vector in both.
     """
 
-    def __init__(self, encoder: LazyEncoder, cache: VectorCache | None) -> None:
+    def __init__(self, encoder: LazyEncoder | LazyTunedEncoder, cache: VectorCache | None) -> None:
         self._encoder = encoder
         self._cache = cache
         self._kept: dict[str, Float[Tensor, " dim"]] = {}
         self._lock = Lock()
 
     @classmethod
-    def of(cls, encoder: LazyEncoder, store: Store | None) -> CachedEncoder:
+    def of(cls, encoder: LazyEncoder | LazyTunedEncoder, store: Store | None) -> CachedEncoder:
         """The encoder with the store's cache, or without one if the store is not on a local disk."""
         if store is None or "://" in store.path:
             return cls(encoder, None)

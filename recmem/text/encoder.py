@@ -31,6 +31,7 @@ LONGEST_TEXT = 100_000
 """Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
 
 _MIN_TOKENS = 4
+_LONGEST_PREFIX = 1000
 _POOLER = "pooler."
 _LONGEST_CAUSE = 300
 """Characters of a library's words."""
@@ -45,9 +46,12 @@ class EncoderConfig:
     name: str = DEFAULT_ENCODER
     """`DEFAULT_ENCODER`, a local folder with config.json, tokenizer and *.safetensors, or a Hugging Face id."""
     pooling: Pooling = "mean"
-    """`mean` over the tokens of a text, or `cls`, the first token: as the encoder was trained."""
+    """`mean` over the tokens of a text, `cls`, the first token, or `last`: as the encoder was trained."""
     max_tokens: int = 256
     """Texts are cut to this many tokens, including special tokens. At least 4."""
+    text_prefix: str = ""
+    """Put before every text, as the encoder was trained: `"query: "` for e5. An item's text stands in memories and is a
+    candidate, and the two are compared symmetrically, so there is one prefix for both."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -55,7 +59,14 @@ class EncoderConfig:
                 f"encoder: expected a folder or a Hugging Face id, got {self.name!r}. Try {DEFAULT_ENCODER!r}."
             )
         if self.pooling not in get_args(Pooling):
-            raise ValueError(f"pooling: expected 'mean' or 'cls', got {self.pooling!r}. See the encoder's model card.")
+            kinds = ", ".join(map(repr, get_args(Pooling)))
+            raise ValueError(f"pooling: expected one of {kinds}, got {self.pooling!r}. See the encoder's model card.")
+        if not isinstance(self.text_prefix, str) or len(self.text_prefix) > _LONGEST_PREFIX:
+            got = f"{len(self.text_prefix):,}" if isinstance(self.text_prefix, str) else repr(self.text_prefix)
+            raise ValueError(
+                f"text_prefix: expected a text of at most {_LONGEST_PREFIX} characters, got {got}. "
+                "See the encoder's model card."
+            )
         if not isinstance(self.max_tokens, int) or self.max_tokens < _MIN_TOKENS:
             raise ValueError(f"max_tokens: expected an integer >= {_MIN_TOKENS}, got {self.max_tokens!r}. Try 256.")
 
@@ -91,10 +102,18 @@ class TextEncoder:
         model = _load_model(folder, dtype=resolve_dtype(dtype, target))
         _check_max_tokens(config, model, tokenizer)
         names = {
-            name: fingerprint(folder, weights, pooling=config.pooling, max_tokens=config.max_tokens)
+            name: fingerprint(
+                folder,
+                weights,
+                pooling=config.pooling,
+                max_tokens=config.max_tokens,
+                text_prefix=config.text_prefix,
+            )
             for name, fingerprint in (("fingerprint", fingerprint_of), ("earlier_fingerprint", earlier_fingerprint_of))
         }
-        return cls(model.to(target).eval(), tokenizer, config, **names)
+        encoder = cls(model.to(target).eval(), tokenizer, config, **names)
+        _check_prefix(encoder)
+        return encoder
 
     def tuned(self, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> TextEncoder:
         """The encoder with what was learned in tuning it, and a fingerprint of its own; this one stays as it is.
@@ -148,7 +167,8 @@ class TextEncoder:
         _check_texts(texts)
         if not texts:
             return []
-        readable = [text[:LONGEST_TEXT].encode("utf-8", "replace").decode("utf-8") for text in texts]
+        prefix = self.config.text_prefix
+        readable = [(prefix + text[:LONGEST_TEXT]).encode("utf-8", "replace").decode("utf-8") for text in texts]
         tokens = self.tokenizer(
             readable,
             truncation=True,
@@ -244,6 +264,16 @@ def _check_max_tokens(config: EncoderConfig, model: Any, tokenizer: Any) -> None
     limit = min(positions, tokenizer.model_max_length)
     if config.max_tokens > limit:
         raise ValueError(f"max_tokens: expected at most {limit} for {config.name}, got {config.max_tokens}. Lower it.")
+
+
+def _check_prefix(encoder: TextEncoder) -> None:
+    config = encoder.config
+    n_tokens = len(encoder.tokenize([""])[0])
+    if config.text_prefix and n_tokens >= config.max_tokens:
+        raise ValueError(
+            f"text_prefix: expected a prefix that leaves tokens for a text, got one that takes all {config.max_tokens}. "
+            "Shorten it, or raise max_tokens."
+        )
 
 
 def _check_texts(texts: Sequence[str]) -> None:

@@ -96,13 +96,15 @@ def weight_files(name: str, folder: Path) -> list[Path]:
     return weights
 
 
-def fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
+def fingerprint_of(
+    folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int, text_prefix: str = ""
+) -> str:
     """16 hex digits that name an embedding space.
 
     It depends on everything in the folder that changes a vector: the content of weights and tokenizer, and the settings
     of both (`config.json`, `tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`) but for a few keys
-    that change nothing, see `_SETTINGS`; and on pooling, `max_tokens` and the version of the item text's template. It
-    does not depend on the folder, the device or the dtype.
+    that change nothing, see `_SETTINGS`; and on pooling, `max_tokens`, a prefix and the version of the item text's
+    template. It does not depend on the folder, the device or the dtype.
 
     Raises ValueError if the settings cannot be read.
     """
@@ -115,11 +117,20 @@ def fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_t
             kept = {key: value for key, value in settings.items() if key not in irrelevant}
             digest.update(f"{name}:{json.dumps(kept, sort_keys=True)}\n".encode())
     digest.update(f"pooling:{pooling}\nmax_tokens:{max_tokens}\ntemplate:{TEMPLATE_VERSION}\n".encode())
+    if text_prefix:  # so that spaces without one keep their names
+        digest.update(f"text_prefix:{json.dumps(text_prefix)}\n".encode())
     return digest.hexdigest()[:_FINGERPRINT_CHARS]
 
 
-def earlier_fingerprint_of(folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int) -> str:
-    """The fingerprint as recmem 0.1 made it: without the settings. Bundles and vectors of that time carry it."""
+def earlier_fingerprint_of(
+    folder: Path, weights: Sequence[Path], *, pooling: str, max_tokens: int, text_prefix: str = ""
+) -> str:
+    """The fingerprint as recmem 0.1 made it: without the settings. Bundles and vectors of that time carry it.
+
+    Empty with a prefix, which that version did not have.
+    """
+    if text_prefix:
+        return ""
     digest = hashlib.sha256()
     for path in [*weights, *_tokenizer_files(folder)]:
         digest.update(f"{path.name}:{_sha256(path)}\n".encode())

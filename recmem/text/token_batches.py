@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-Pooling = Literal["mean", "cls"]
+Pooling = Literal["mean", "cls", "last"]
 
 
 def token_batches(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]:
@@ -41,13 +41,16 @@ def pad_tokens(
 def pool_tokens(
     hidden: Float[Tensor, "batch token dim"], mask: Bool[Tensor, "batch token"], *, pooling: Pooling
 ) -> Float[Tensor, "batch dim"]:
-    """Unit float32 vectors: the mean of the tokens under the mask, or the first token. Differentiable.
+    """Unit float32 vectors: the mean of the tokens under the mask, the first token, or the last one. Differentiable.
 
     `mask` is True on a text's tokens and False on padding; every row has at least one True.
     """
     hidden = hidden.float()
     if pooling == "cls":
         return functional.normalize(hidden[:, 0], dim=-1)
+    if pooling == "last":
+        last = mask.sum(dim=1) - 1  # padding is on the right
+        return functional.normalize(hidden[torch.arange(len(hidden), device=hidden.device), last], dim=-1)
     is_token = mask.unsqueeze(-1)  # [batch, token, 1]
     # masked_fill, not a product: padding may hold NaN.
     total = hidden.masked_fill(~is_token, 0.0).sum(dim=1)

@@ -13,6 +13,7 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.serving.model import Model
+from recmem.text.encoder_tuning import tuned_fingerprint
 from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.report.content import ReportContent
@@ -70,7 +71,9 @@ def evaluate(run: Run, step_run: StepRun) -> None:
 
 def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
     module = run.module("final")
-    bundle = Bundle(_bundle_config(run, summary, module.config), module, ranker)
+    learned = run.tuned.tensors("final")
+    config = _bundle_config(run, summary, module.config)
+    bundle = Bundle(config, module, ranker, {} if learned is None else learned[1])
     save_bundle(
         bundle,
         run.out / BUNDLE,
@@ -82,6 +85,7 @@ def _save_bundle(run: Run, summary: RankSummary, ranker: Ranker) -> None:
 def _bundle_config(run: Run, summary: RankSummary, match: MatchConfig) -> BundleConfig:
     training_data = run.training_data
     dataset = training_data.dataset
+    learned = run.tuned.tensors("final")
     return BundleConfig(
         encoder=run.config.encoder,
         fingerprint=training_data.fingerprint,
@@ -98,6 +102,8 @@ def _bundle_config(run: Run, summary: RankSummary, match: MatchConfig) -> Bundle
         recmem_version=version("recmem"),
         # Not the wall clock: the same training writes the same bundle.
         created=iso_time(dataset.clock),
+        tuning=None if learned is None else learned[0],
+        tuned_fingerprint=None if learned is None else tuned_fingerprint(training_data.fingerprint, *learned),
     )
 
 
