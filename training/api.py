@@ -37,6 +37,8 @@ def train(
     exclude_seen: bool = True,
     positive_from: float = 4.0,
     negative_to: float = 2.0,
+    refit: bool = True,
+    folds: int = 1,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingResult:
@@ -69,6 +71,9 @@ def train(
         exclude_seen: Leave items that the user already has out of the ranking.
         positive_from: Ratings of at least this are positive.
         negative_to: Ratings of at most this are negative; those between are neutral.
+        refit: Let the model that ships learn from the whole log once it is measured. `measured_bundle` of the result is
+            the one that was measured.
+        folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
         seed: Of every random draw.
         progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
@@ -89,6 +94,8 @@ def train(
         exclude_seen=exclude_seen,
         positive_from=positive_from,
         negative_to=negative_to,
+        refit=refit,
+        folds=folds,
         seed=seed,
     )
     for name, value in QUIET_MLFLOW.items():
@@ -115,9 +122,11 @@ def training_config(
     negative_to: float,
     seed: int,
     tune_encoder: str = "auto",
+    refit: bool = True,
+    folds: int = 1,
 ) -> TrainingConfig:
     """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
-    for name, number in (("candidates", candidates), ("seed", seed)):
+    for name, number in (("candidates", candidates), ("folds", folds), ("seed", seed)):
         if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"{name}: expected a whole number, got {number!r}. Give an int.")
     for name, rating in (("positive_from", positive_from), ("negative_to", negative_to)):
@@ -136,5 +145,7 @@ def training_config(
         encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
         signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+        refit=refit,
+        folds=folds,
         seed=seed,
     )

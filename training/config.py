@@ -13,7 +13,7 @@ from recmem.text.encoder import EncoderConfig
 from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
-from training.splits import SplitConfig
+from training.splits import SplitConfig, fold_splits
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,10 @@ class TrainingConfig:
     """Queries that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000
     """Test queries, at most; evenly spread over the test period."""
+    refit: bool = True
+    """Whether the model that ships learns from the test period too, once it is measured."""
+    folds: int = 1
+    """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
     seed: int = 0
     """Seeds every generator of the run: the match module's initial weights and training steps, the ranker's trees, the
     items treated as new, ties and bootstraps of the evaluation."""
@@ -50,6 +54,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
+        fold_splits(self.split, self.folds)
         if self.members < 1:
             raise ValueError(f"members: expected at least 1, got {self.members}. Give 3, or 1 for no mean.")
 

@@ -100,8 +100,20 @@ def rank(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
 
 @app.command(cls=GuardedCommand)
 def evaluate(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
-    """Evaluate on the test window; write ledger, report and bundle; register the model."""
+    """Evaluate on the test window."""
     _step("evaluate", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def refit(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Refit the model that was evaluated on the whole log."""
+    _step("refit", out, store, seed)
+
+
+@app.command(cls=GuardedCommand)
+def report(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+    """Write bundle, ledger and report; register the model."""
+    _step("report", out, store, seed)
 
 
 @app.command(cls=GuardedCommand)
@@ -140,7 +152,7 @@ def _step(
         if step == "ingest":
             show_intake(run.intake)
             remind_of_lost_rows(run.intake, run.store.path)
-        if step == "evaluate":
+        if step == "report":
             show_ledger(register_run(run, tracker).ledger)
 
 

@@ -1,6 +1,6 @@
 """A training run from tables to a registered model. A step whose inputs have not changed is not run again.
 
-    ingest -> encode -> tune -> match -> rank -> evaluate
+    ingest -> encode -> tune -> match -> rank -> evaluate -> refit -> report
 
 Steps hand over through files under `<out>/work`, so that each can be run in a process of its own.
 """
@@ -15,22 +15,26 @@ from typing import TYPE_CHECKING
 import feature_store
 import recmem
 import training
-from feature_store.file_digest import file_digest
+from feature_store.atomic_files import write_text_atomically
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
+from training.folds import earlier_folds
 from training.intake import Intake
 from training.progress import Progress
 from training.registration import register_run
 from training.run import INTAKE, Run, TrainingResult, open_run
 from training.run_lock import only_training_in
 from training.steps.encode import encode
-from training.steps.evaluate import BUNDLE, LEDGER, REPORT, evaluate
+from training.steps.evaluate import evaluate
+from training.steps.fold_figures import fold_figures
 from training.steps.ingest import RECEIPTS, ingest, store_changed_since_ingest
 from training.steps.match import match
 from training.steps.rank import rank
+from training.steps.refit import refit
+from training.steps.report import FOLDS, report, report_outputs
 from training.steps.tune import tune
 from training.tables import Tables
-from training.tracking.step_key import step_key
+from training.tracking.step_key import outputs_digest, step_key
 from training.tracking.step_run import StepRun
 from training.tracking.tracker import Tracker
 
@@ -44,8 +48,12 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
     "match": match,
     "rank": rank,
     "evaluate": evaluate,
+    "refit": refit,
+    "report": report,
 }
 """Name to function, in the order in which they run."""
+LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "report"))
+"""The steps of a fold: it reads what the run has ingested, and is reported with it."""
 
 SETTINGS = {
     "ingest": ("signals",),
@@ -53,7 +61,9 @@ SETTINGS = {
     "tune": ("encoder", "signals", "memory", "split", "match", "tuning", "n_heads", "head_dim", "seed"),
     "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),
 }
-"""Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all."""
+"""Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all but those of the end."""
+SETTINGS_OF_THE_END = {"refit": ("refit",), "report": ("refit", "folds")}
+"""Fields that only the last steps depend on."""
 
 
 def run_training(
@@ -76,19 +86,42 @@ def run_training(
     refuse_forked()
     run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
     with only_training_in(run.out), Tracker.start(out=run.out) as tracker:
-        for step in STEPS:
+        run_step(run, "ingest", tracker)
+        on_intake(run.intake)
+        for step in LEARNING_STEPS:
             run_step(run, step, tracker)
-            if step == "ingest":
-                on_intake(run.intake)
+            if step == "encode":
+                # Before anything is learned: a log that is too short for all folds is refused at once.
+                folds = earlier_folds(run)
+        if folds:
+            _run_folds(run, folds, tracker)
+        run_step(run, "report", tracker)
         return register_run(run, tracker)
 
 
-def run_step(run: Run, step: str, tracker: Tracker) -> None:
-    """Runs one step as a child run, or reuses the outputs of an earlier run with the same key."""
-    outputs = [run.folder(step)]
-    if step == "evaluate":
-        outputs += [run.out / name for name in (BUNDLE, LEDGER, REPORT)]
-    with tracker.step(step, step_key_of(run, step), outputs) as step_run:
+def _run_folds(run: Run, folds: list[Run], tracker: Tracker) -> None:
+    """Trains the earlier folds as the run was, and leaves the figures of all."""
+    for number, fold in enumerate(folds, start=1):
+        for step in LEARNING_STEPS:
+            run_step(fold, step, tracker, prefix=f"fold {number} ")
+        fold.forget()
+    runs = [*folds, run]
+    left = {str(n): outputs_digest([fold.folder("evaluate"), fold.folder("refit")]) for n, fold in enumerate(runs)}
+    key = step_key("folds", left, {}, (feature_store, recmem, training))
+    with tracker.step("folds", key, [run.folder("folds")]) as step_run:
+        if not step_run.reused:
+            figures = fold_figures(runs)
+            write_text_atomically(run.folder("folds") / FOLDS, figures.to_json())
+            step_run.log_metrics(figures.metrics())
+
+
+def run_step(run: Run, step: str, tracker: Tracker, *, prefix: str = "") -> None:
+    """Runs one step as a child run, or reuses the outputs of an earlier run with the same key.
+
+    `prefix` is put before the child run's name.
+    """
+    outputs = report_outputs(run) if step == "report" else [run.folder(step)]
+    with tracker.step(f"{prefix}{step}", step_key_of(run, step), outputs) as step_run:
         if not step_run.reused:
             step_run.log_params(_settings(run.config, step))
             STEPS[step](run, step_run)
@@ -119,10 +152,13 @@ def step_key_of(run: Run, step: str) -> str:
     # What ingest leaves is in the store, whose digest is there already.
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:
-        inputs[earlier] = "".join(file_digest(path) for path in sorted(run.folder(earlier).iterdir()))
+        inputs[earlier] = outputs_digest([run.folder(earlier)])
+    if step == "report" and run.config.folds > 1:
+        inputs["folds"] = outputs_digest([run.folder("folds")])
     return step_key(step, inputs, _settings(run.config, step), (feature_store, recmem, training))
 
 
 def _settings(config: TrainingConfig, step: str) -> dict[str, object]:
     settings = asdict(config)
-    return {name: settings[name] for name in SETTINGS.get(step, tuple(settings))}
+    of_the_end = set().union(*SETTINGS_OF_THE_END.values()) - set(SETTINGS_OF_THE_END.get(step, ()))
+    return {name: settings[name] for name in SETTINGS.get(step, tuple(settings)) if name not in of_the_end}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 import polars as pl
 
@@ -9,12 +11,14 @@ from feature_store import DataError
 from training.evaluation.ledger import Ledger
 from training.evaluation.promotion import TestFigures
 from training.run import Run, TrainingResult
-from training.steps.evaluate import BUNDLE, LEDGER, REPORT
+from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
+from training.steps.refit import RefitSummary
+from training.steps.report import MEASURED_BUNDLE, REPORT, read_folds
 from training.tracking.champion import promote
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures
-from training.tracking.registry import register
+from training.tracking.registry import MODEL, register
 from training.tracking.tracker import Tracker
 
 EXAMPLE_QUERIES = 3
@@ -24,11 +28,13 @@ PROMOTION_SEED = 0
 
 
 def register_run(run: Run, tracker: Tracker) -> TrainingResult:
-    """Registers the model that the step `evaluate` left, and promotes it if it is better."""
+    """Registers the bundle that ships, and promotes it if it is better, by the figures of the measured one."""
     ledger = Ledger.from_json((run.out / LEDGER).read_text())
     version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
     # On every run, also one whose steps were all reused: its parent run gets a version of its own.
     promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))
+    for tag, value in asdict(RefitSummary.read(run)).items():
+        tracker.client.set_model_version_tag(MODEL, version, f"recmem.refit.{tag}", str(value).lower())
     warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
     if warnings:
         tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
@@ -36,11 +42,13 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         out=run.out,
         ledger=ledger,
         bundle=run.out / BUNDLE,
+        measured_bundle=run.out / MEASURED_BUNDLE,
         report=run.out / REPORT,
         version=version,
         intake=run.intake,
         warnings=warnings,
         encoder=run.tuned.sentence,
+        folds=read_folds(run),
     )
 
 

@@ -22,7 +22,9 @@ from recmem.text.encoder import TextEncoder
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
+from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
+from training.fitting.fit_ranker import RankingData
 from training.intake import Intake
 from training.progress import Progress
 from training.tables import Tables
@@ -47,6 +49,8 @@ class TrainingResult:
     """All figures, as in `ledger.json`."""
     bundle: Path
     """The trained model, for `recmem.load`."""
+    measured_bundle: Path
+    """The model that the ledger's figures are of, which has not learned from the test period."""
     report: Path
     """The figures as an HTML page."""
     version: str | None
@@ -55,6 +59,8 @@ class TrainingResult:
     """What was read of the tables, and what of the store was used."""
     warnings: tuple[str, ...] = ()
     """What was used but looks wrong, or only in part: a sentence or two each."""
+    folds: Folds | None = None
+    """The figures of the rolling-origin check, as in `folds.json`; None without one."""
     encoder: str = ""
     """Whether the text encoder was tuned, and why: a sentence."""
 
@@ -79,6 +85,8 @@ class Run:
     tables: Tables
     config: TrainingConfig
     progress: Progress
+    pairs: dict[str, RankingData] = field(default_factory=dict, repr=False)
+    """Pairs with features and labels by the step that has computed them in this process, for the step `refit`."""
     _vectors: dict[ModuleName, Tensor] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -147,6 +155,12 @@ class Run:
         with self.progress.stage(f"Encoding texts, tuned ({name})", len(texts)) as advance:
             tuned = cache.get_or_encode(texts, encoder, on_progress=advance)
         return torch.cat([frozen, exact_units(tuned)], dim=1)
+
+    def forget(self) -> None:
+        """Frees what was read of the store, which may be large; it is read again on next use."""
+        self.__dict__.pop("training_data", None)
+        self._vectors.clear()
+        self.pairs.clear()
 
     def folder(self, step: str) -> Path:
         """The folder `work/<step>`, where the step leaves files for later steps; made on first use."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import floor
 
 import numpy as np
 
@@ -14,6 +15,10 @@ FEWEST_TIMES = 3
 """One for each part."""
 SHARE_TOLERANCE = 1e-12
 """Shares are sums of counts over a total, so one that should equal the wanted share may be rounded below it."""
+
+EARLIEST_TEST = 0.3
+"""The first fold's test begins no earlier: what it learns from would be too short a log."""
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,29 @@ def split_times(times: IntArray, config: SplitConfig) -> Split:
     refresh = -(-(test_from - ranker_from) // config.windows)
     test_until = END_OF_TIME if config.test_until == 1 else int(distinct[last_test + 1 if last <= test else last])
     return Split(ranker_from, test_from, refresh=max(refresh, 1), test_until=test_until)
+
+
+def fold_splits(config: SplitConfig, n_folds: int) -> list[SplitConfig]:
+    """The splits of all folds in order of time; the last is `config`.
+
+    All test periods have the same share of the events, each begins where the one before ends, and the ranker's windows
+    keep their share of what lies before the test. Raises ValueError if the first test would begin too early.
+    """
+    share = 1 - config.test_from
+    most = floor((1 - EARLIEST_TEST) / share + ROUNDING)
+    if not 1 <= n_folds <= most:
+        raise ValueError(
+            f"folds: expected 1 to {most}, got {n_folds}. Each takes a test period of {share:.0%} of the events, and "
+            "what lies before the first must be enough to learn from."
+        )
+    # A fold's end and the next one's begin are the same number.
+    begins = [config.test_from - share * (n_folds - 1 - number) for number in range(n_folds - 1)]
+    ends = [*begins[1:], config.test_from]
+    earlier = [
+        replace(config, ranker_from=config.ranker_from / config.test_from * begin, test_from=begin, test_until=end)
+        for begin, end in zip(begins, ends[: len(begins)], strict=True)
+    ]
+    return [*earlier, config]
 
 
 def _first_at_least(share: Float64Array, wanted: float) -> int:

@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from glob import escape
 from pathlib import Path
@@ -122,7 +123,19 @@ def save_bundle(
     The samples (unit vectors of a few texts, features of a few queries) are stored with the model's scores for them:
     `load_bundle` checks that it computes the same. Raises DataError if the folder holds anything but a bundle.
     """
-    target = Path(folder)
+    with _replacing(Path(folder)) as unfinished:
+        _write(bundle, unfinished, self_test_sample(bundle.module, bundle.ranker, sample_vectors, sample_pairs))
+
+
+def copy_bundle(source: Path, folder: Path) -> None:
+    """Copies a bundle, replacing an older one in the folder atomically; raises DataError as `save_bundle` does."""
+    with _replacing(folder) as unfinished:
+        shutil.copytree(source, unfinished, dirs_exist_ok=True)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """A new folder for the block to write to, which then takes the place of `target`."""
     if target.exists() and not (target / MANIFEST).is_file() and (not target.is_dir() or any(target.iterdir())):
         raise DataError(
             f"bundle: expected a new folder or an older bundle, got other files in {target}. Give another folder."
@@ -132,7 +145,7 @@ def save_bundle(
     unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
     unfinished.mkdir()
     try:
-        _write(bundle, unfinished, self_test_sample(bundle.module, bundle.ranker, sample_vectors, sample_pairs))
+        yield unfinished
         _put_in_place(unfinished, target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)

@@ -22,8 +22,9 @@ def train(
         Path,
         typer.Option(
             metavar="PATH",
-            help="Output folder: bundle/ (the model), report.html, ledger.json (the figures), work/ (intermediate "
-            "files) and, by default, store/, mlflow.db and mlartifacts/.",
+            help="Output folder: bundle/ (the model), measured_bundle/ (the model before it was refitted on the whole "
+            "log), report.html, ledger.json (the figures), work/ (intermediate files) and, by default, store/, "
+            "mlflow.db and mlartifacts/.",
         ),
     ],
     items: Items = None,
@@ -67,6 +68,17 @@ def train(
         float,
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
     ] = 2.0,
+    refit: Annotated[
+        bool, typer.Option(help="Let the model that ships learn from the whole log, once it is measured.")
+    ] = True,
+    folds: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Measure the same training on N test windows, one after the other; takes N times as long.",
+        ),
+    ] = 1,
     seed: Annotated[
         int,
         typer.Option(
@@ -96,17 +108,21 @@ def train(
             exclude_seen=exclude_seen,
             positive_from=positive_from,
             negative_to=negative_to,
+            refit=refit,
+            folds=folds,
             seed=seed,
         )
     except ValueError as error:
         raise UsageError(_with_option_names(str(error))) from error
     from training.pipeline import run_training
     from training.report.intake_text import remind_of_lost_rows, show_intake
-    from training.report.terminal import show_ledger
+    from training.report.terminal import show_folds, show_ledger
 
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=config, progress=Bars(), on_intake=show_intake)
     show_ledger(result.ledger)
+    if result.folds is not None:
+        show_folds(result.folds)
     say(result.encoder)
     remind_of_lost_rows(result.intake, store or _short(out / "store"))
     for warning in result.warnings:

@@ -32,20 +32,25 @@ class QueriesAfterTraining:
     impressions: ImpressionQueries | None
 
     @classmethod
-    def of(cls, model: Model, limit: int) -> QueriesAfterTraining:
-        """At most `limit` queries, evenly spread over time; DataError if the store holds none."""
-        begin = model.bundle.config.learned_until
+    def of(cls, model: Model, limit: int, *, begin: int | None = None, end: int = END_OF_TIME) -> QueriesAfterTraining:
+        """At most `limit` queries, evenly spread over time; DataError if the store holds none.
+
+        They lie between `begin`, by default when the model's training data ends, and `end`, in microseconds.
+        """
+        begin = model.bundle.config.learned_until if begin is None else begin
         impressions = ImpressionQueries.of(model.dataset)
         if impressions is None:
-            queries = queries_between(model.dataset.log, begin, END_OF_TIME, cancelled=model.dataset.cancelled)
+            log = model.dataset.log_at(end)
+            queries = queries_between(log, begin, end, cancelled=model.dataset.cancelled)
             after = cls(model, queries.spread(limit), None)
         else:
-            impressions = impressions.between(begin, END_OF_TIME).spread(limit)
+            impressions = impressions.between(begin, end).spread(limit)
             after = cls(model, impressions.queries(), impressions)
         if not len(after.queries):
             raise DataError(
                 f"events.timestamp: expected queries after {after.since}, got none. "
-                "Ingest events that happened after it."
+                "Ingest events that happened after it. If the model was refitted on the whole log, give the one that "
+                "was measured: OUT/measured_bundle of its training."
             )
         return after
 

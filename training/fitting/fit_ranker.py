@@ -172,6 +172,26 @@ def fit_ranker(
     return FittedRanker(Ranker(_mean(boosters), blend, features, inputs), curve, n_cut)
 
 
+def refit_ranker(
+    fitted: Ranker, data: RankingData, config: RankerConfig, seed: int, *, n_rounds: int, members: int = 1
+) -> Ranker:
+    """Blend and trees of the same features as the fitted ranker's, on other pairs: so many rounds, on all queries."""
+    usable = data.with_positives()
+    values = ranker_inputs(usable.pairs, fitted.features)
+    compared = {name: values[name] for name in z_score_names(fitted.features)}
+    matrix = input_matrix(values, fitted.inputs)
+    lengths = usable.pairs.candidates.lengths
+    blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
+    kept = pairs_to_fit(usable.labels, lengths, seed)
+    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
+    names = neutral_names(fitted.inputs)
+    seeds = [member_seed(seed, member) for member in range(members)]
+    boosters = _in_threads(
+        lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
+    )
+    return Ranker(_mean(boosters), blend, fitted.features, fitted.inputs)
+
+
 def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
     """`fit` of every seed: each grows its trees in one thread, which leaves the other cores to the other seeds."""
     if len(seeds) == 1:

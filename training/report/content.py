@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
+from training.evaluation.folds import Folds
 from training.intake import Intake
 from training.report.charts import Panel
 from training.report.labels import ROW_NOTES
@@ -63,6 +64,8 @@ class ReportContent:
     data_digest: str = ""
     command: str = ""
     """The command line that reproduces the run."""
+    folds: Folds | None = None
+    """The rolling-origin check; None without one."""
     row_notes: Mapping[str, str] = field(default_factory=lambda: ROW_NOTES)
     """Row of the ledger -> what it ranks by, in plain words."""
     feature_meanings: Mapping[str, str] = field(default_factory=dict)

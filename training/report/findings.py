@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from training.evaluation.folds import Folds
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
     LEARNED_PART,
@@ -138,3 +139,20 @@ def _retrieval(ledger: Ledger) -> str:
 
 def _has(row: Row, metric: str) -> bool:
     return not math.isnan(row.metrics.get(metric, math.nan))
+
+
+def folds_sentences(folds: Folds) -> list[str]:
+    """How steady the lift is over the folds, and what refitting was worth."""
+    n_folds = len(folds.folds)
+    sentences = [
+        f"Over {n_folds} test windows, one after the other, the lift of {metric_label(HEADLINE_METRIC)} is "
+        f"{signed_text(folds.mean_lift)} on average (standard deviation {figure_text(folds.deviation)}); its interval "
+        f"lies above zero in {folds.n_above_zero} of {n_folds}."
+    ]
+    gain = folds.mean_refit_gain
+    if gain is not None:
+        sentences.append(
+            "On the queries of a window, the model of the window before gains "
+            f"{signed_text(gain)} {metric_label(HEADLINE_METRIC)} on average by having been refitted."
+        )
+    return sentences

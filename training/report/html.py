@@ -16,7 +16,7 @@ from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, Slice
 from training.report import plots
 from training.report.content import Example, ReportContent
 from training.report.figure_files import to_svg
-from training.report.findings import headline, remarks
+from training.report.findings import folds_sentences, headline, remarks
 from training.report.glossary import glossary_features, glossary_terms
 from training.report.intake_text import lost_rows, when_read
 from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_label
@@ -33,6 +33,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         ledger=ledger,
         content=content,
         headline=headline(ledger),
+        folds_sentences=folds_sentences(content.folds) if content.folds else [],
         remarks=[*remarks(ledger), *(lost_rows(content.intake) if content.intake else [])],
         metrics=list(ledger.rows[0].metrics) if ledger.rows else [],
         rankers={WITH_MATCH, WITHOUT_MATCH},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from recmem.cli.console import say, show_table
+from training.evaluation.folds import Folds
 from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
@@ -16,8 +17,11 @@ from training.evaluation.ledger import (
     Ledger,
     Protocol,
 )
-from training.report.findings import seeds_sentence, what_ships_sentence
+from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
 from training.report.labels import metric_label, row_label, slice_label
+
+DATE_CHARS = len("2026-03-01")
+"""What the date takes of an ISO time."""
 
 
 def show_ledger(ledger: Ledger) -> None:
@@ -46,6 +50,30 @@ def show_ledger(ledger: Ledger) -> None:
         if sentence:
             # A terminal may have no more than ASCII.
             say(sentence.replace("\N{MINUS SIGN}", "-"))
+
+
+def show_folds(folds: Folds) -> None:
+    """Prints a row per fold, and what they say together."""
+    headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "earlier model", "refitted"]
+    rows = []
+    for number, fold in enumerate(folds.folds, start=1):
+        earlier = fold.earlier
+        refitted = math.nan if earlier is None or earlier.refitted is None else earlier.refitted
+        rows.append(
+            [
+                str(number),
+                f"{fold.test_from[:DATE_CHARS]} to {fold.test_until[:DATE_CHARS]}",
+                f"{fold.queries:,}",
+                _figure(fold.lift.without),
+                _figure(fold.lift.with_),
+                f"{fold.lift.difference:+.3f}, {_interval(fold.lift.ci95)}",
+                _figure(math.nan if earlier is None else earlier.measured),
+                _figure(refitted),
+            ]
+        )
+    show_table(headings, rows, n_words=2)
+    for sentence in folds_sentences(folds):
+        say(sentence.replace("\N{MINUS SIGN}", "-"))
 
 
 def _what_was_ranked(protocol: Protocol) -> str:

@@ -65,6 +65,7 @@ class RankSummary:
 def rank(run: Run, step_run: StepRun) -> None:
     """Fits all rankers on the same pairs of the ranker's windows; the base match module has not seen these."""
     queries, data = _pairs_of_windows(run)
+    run.pairs["rank"] = data
     held_out = _test_on_later_queries(run, queries, data)
     (run.folder("rank") / HELD_OUT).write_text(held_out_to_json(held_out))
     fits = _fit_rankers(run, step_run, data)

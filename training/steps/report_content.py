@@ -11,12 +11,14 @@ from feature_store.timestamps import iso_time
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_glossary import meanings
 from recmem.serving.model import Model
+from training.evaluation.folds import Folds
 from training.report.charts import Panel
 from training.report.content import ReportContent, Window
 from training.run import Run
 from training.steps.example_users import example_users
 from training.steps.match import read_loss_curves
 from training.steps.rank import RankSummary
+from training.steps.refit import RefitSummary
 from training.tracking.parameters import flat_parameters
 
 PACKAGES = ("recmem", "torch", "transformers", "lightgbm", "polars", "deltalake", "mlflow")
@@ -25,7 +27,9 @@ DATE_CHARS = len("2026-03-01")
 """What the date takes of an ISO time."""
 
 
-def report_content(run: Run, model: Model, importance: dict[str, float], summary: RankSummary) -> ReportContent:
+def report_content(
+    run: Run, model: Model, importance: dict[str, float], summary: RankSummary, folds: Folds | None = None
+) -> ReportContent:
     """All that the report shows beside the ledger; `importance` is that of the ranker with text features."""
     losses = read_loss_curves(run.folder("match"))
     return ReportContent(
@@ -46,6 +50,7 @@ def report_content(run: Run, model: Model, importance: dict[str, float], summary
         intake=run.intake,
         warnings=(*run.training_data.warnings, *summary.warnings),
         command=train_command(run),
+        folds=folds,
     )
 
 
@@ -64,6 +69,8 @@ def train_command(run: Run) -> str:
         "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
         f"--positive-from {config.signals.positive_from:g}",
         f"--negative-to {config.signals.negative_to:g}",
+        *([] if config.refit else ["--no-refit"]),
+        *([f"--folds {config.folds}"] if config.folds > 1 else []),
         f"--seed {config.seed}",
     ]
     return " \\\n  ".join(["recmem train", *options])
@@ -94,8 +101,13 @@ def _windows(run: Run) -> list[Window]:
     ranker_from = iso_time(split.ranker_from)
     test_from = iso_time(split.test_from)
     last = iso_time(int(times.max()))
-    return [
+    refit = RefitSummary.read(run)
+    windows = [
         Window("match model", first, ranker_from, "learns from texts"),
         Window("ranker", ranker_from, test_from, "fits the ranker, out of sample"),
         Window("test", test_from, last, "all figures below"),
     ]
+    if refit.refitted:
+        use = "what the bundle has learned from: it was refitted after the figures were measured"
+        windows.append(Window("refit", first, refit.learned_until, use))
+    return windows

@@ -1,0 +1,121 @@
+"""The rolling-origin check: the same training on several test periods, one after the other. Data and `folds.json`.
+
+Each fold is trained on what lies before its test period. Its lift is that of its own ledger. From the second on, it
+tells what refitting is worth: the model of the fold before ranks this fold's queries, once as it was measured (it has
+learned up to the fold before) and once refitted (up to this fold's begin).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift
+
+
+@dataclass(frozen=True)
+class EarlierModel:
+    """NDCG@10 of the fold before's model on this fold's queries."""
+
+    measured: float
+    """As it was measured, without having learned from the test period of its fold."""
+    refitted: float | None
+    """After its refit; None without one."""
+    difference: float | None
+    """Refitted minus measured."""
+    ci95: Interval | None
+    """Of the difference: a paired bootstrap over users."""
+    retrained: float
+    """The figure of this fold's own model, which is fitted from the start and whose choices are made anew."""
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One test period and its figures."""
+
+    test_from: str
+    """ISO 8601."""
+    test_until: str
+    queries: int
+    lift: Lift
+    """NDCG@10 of the ranker without and with text features."""
+    ships: str
+    """The ranker that this fold's training chose."""
+    earlier: EarlierModel | None = None
+    """None for the first fold."""
+
+
+@dataclass(frozen=True)
+class Folds:
+    """All folds, in order of time; the last is the run's own test."""
+
+    folds: tuple[Fold, ...]
+
+    @property
+    def mean_lift(self) -> float:
+        """The lift of NDCG@10 on average over the folds."""
+        return float(np.mean([fold.lift.difference for fold in self.folds]))
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation of the lift over the folds."""
+        return float(np.std([fold.lift.difference for fold in self.folds], ddof=1))
+
+    @property
+    def n_above_zero(self) -> int:
+        """Folds whose lift has an interval above zero."""
+        return sum(fold.lift.ci95[0] > 0 for fold in self.folds)
+
+    @property
+    def mean_refit_gain(self) -> float | None:
+        """What refitting the model of the fold before adds to NDCG@10, on average; None without a refit."""
+        gains = [fold.earlier.difference for fold in self.folds if fold.earlier is not None]
+        known = [gain for gain in gains if gain is not None]
+        return float(np.mean(known)) if known else None
+
+    def to_json(self) -> str:
+        """The text of `folds.json`."""
+        document = {
+            "metric": HEADLINE_METRIC,
+            "mean_lift": round(self.mean_lift, 6),
+            "deviation": round(self.deviation, 6),
+            "folds": [asdict(fold) for fold in self.folds],
+        }
+        text = json.dumps(document, indent=2, allow_nan=False).replace('"with_"', '"with"')
+        return text + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Folds:
+        """What `to_json` wrote."""
+        return cls(tuple(_fold(entry) for entry in json.loads(text)["folds"]))
+
+    def metrics(self) -> dict[str, float]:
+        """The figures by the names that they have in MLflow."""
+        metrics = {"folds/mean_lift": self.mean_lift, "folds/deviation": self.deviation}
+        if self.mean_refit_gain is not None:
+            metrics["folds/mean_refit_gain"] = self.mean_refit_gain
+        for number, fold in enumerate(self.folds, start=1):
+            metrics[f"fold_{number}/lift/{HEADLINE_METRIC}"] = fold.lift.difference
+            metrics[f"fold_{number}/lift_low/{HEADLINE_METRIC}"] = fold.lift.ci95[0]
+            metrics[f"fold_{number}/lift_high/{HEADLINE_METRIC}"] = fold.lift.ci95[1]
+        return metrics
+
+
+def _fold(entry: Mapping[str, Any]) -> Fold:
+    lift = entry["lift"]
+    earlier = entry["earlier"]
+    if earlier is not None:
+        ci95 = earlier["ci95"]
+        earlier = EarlierModel(**earlier | {"ci95": None if ci95 is None else tuple(ci95)})
+    return Fold(
+        test_from=entry["test_from"],
+        test_until=entry["test_until"],
+        queries=entry["queries"],
+        lift=Lift(lift["without"], lift["with"], lift["difference"], tuple(lift["ci95"])),
+        ships=entry["ships"],
+        earlier=earlier,
+    )

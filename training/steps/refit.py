@@ -1,0 +1,120 @@
+"""The step `refit`: once it is measured, the model learns from the whole log, the test period included.
+
+The match module goes on from `final` to the log's end. The ranker is fitted anew, on the pairs of its windows, scored
+by `base`, and on those of the test period, scored by `final`: no module has learned from the pairs that it scores there.
+All choices stay as they were made before the test was read: which ranker ships, its features, the number of rounds.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from feature_store.atomic_files import write_text_atomically
+from feature_store.timestamps import iso_time
+from recmem.matching.mean_module import mean_module
+from recmem.ranking.pair_features import PairFeatures
+from training.fitting.fit_calibration import fit_calibration
+from training.fitting.fit_ranker import RankingData, best_round, refit_ranker
+from training.fitting.new_items import with_new_items
+from training.run import ModuleName, Run
+from training.steps.bundle_of_run import Learned, write_bundle
+from training.steps.evaluate import BUNDLE
+from training.steps.match import continue_members
+from training.steps.rank import RankSummary, read_held_out
+from training.tracking.step_run import StepRun
+from training.training_data import ranking_data
+
+SUMMARY = "summary.json"
+SEED_OFFSET = 2
+"""Of the match module's third fit; the first two have 0 and 1."""
+
+
+@dataclass(frozen=True)
+class RefitSummary:
+    """What the step did."""
+
+    refitted: bool
+    """Whether the bundle that ships has learned from the test period too; else it is the measured one."""
+    learned_until: str
+    """Up to when the bundle that ships has learned, ISO 8601."""
+    queries: int
+    """Queries that its ranker was fitted on, those of the test period among them; 0 if it is the measured one."""
+
+    @classmethod
+    def read(cls, run: Run) -> RefitSummary:
+        """What the step left in its folder."""
+        return cls(**json.loads((run.folder("refit") / SUMMARY).read_text()))
+
+
+def refit(run: Run, step_run: StepRun) -> None:
+    """Leaves the refitted `bundle/`, or a note that the measured one ships."""
+    folder = run.folder("refit")
+    shutil.rmtree(folder / BUNDLE, ignore_errors=True)
+    if run.config.refit:
+        summary = _refit(run, step_run, folder / BUNDLE)
+    else:
+        summary = RefitSummary(False, iso_time(run.training_data.split.test_from), 0)
+    # Hundreds of MB that no later step reads.
+    run.pairs.clear()
+    write_text_atomically(folder / SUMMARY, json.dumps(asdict(summary), indent=1))
+    step_run.log_params(asdict(summary))
+
+
+def shipped_bundle(run: Run) -> Path:
+    """The bundle that ships, in the folder of the step that left it."""
+    return run.folder("refit" if RefitSummary.read(run).refitted else "evaluate") / BUNDLE
+
+
+def end_of_learning(run: Run) -> int:
+    """The last time of the log, or the end of the test period if that comes before; microseconds."""
+    training_data = run.training_data
+    last = int(training_data.dataset.log.times.max())
+    if training_data.shown is not None and len(training_data.shown.times):
+        last = max(last, int(training_data.shown.times.max()))
+    return min(last, training_data.split.test_until)
+
+
+def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
+    config = run.config
+    until = end_of_learning(run)
+    fitted = continue_members(run, "final", name="refit", until=until, seed_offset=SEED_OFFSET)
+    step_run.log_curve("match_loss_refit", fitted.losses)
+    data = _joined(_pairs(run, "rank"), _pairs(run, "evaluate"))
+    calibration = fit_calibration(data.pairs.values["match_raw"], data.labels)
+    generator = np.random.default_rng(config.seed)
+    data = with_new_items(data, config.new_item_rate, run.training_data.dataset.config.counters, generator)
+    ships = read_held_out(run.folder("rank")).ships
+    curve = RankSummary.read(run.folder("rank")).curves[ships]
+    n_rounds = best_round(curve, config.ranker.smoothing)
+    measured = run.ranker(ships)
+    with run.progress.stage("Refitting the ranker on the whole log", 1) as advance:
+        ranker = refit_ranker(measured, data, config.ranker, config.seed, n_rounds=n_rounds, members=config.members)
+        advance(1)
+    write_bundle(run, Learned(mean_module(fitted.modules), ranker, calibration, until), folder)
+    return RefitSummary(True, iso_time(until), len(data.pairs.candidates))
+
+
+def _pairs(run: Run, step: str) -> RankingData:
+    """The pairs that the step `rank` or `evaluate` has computed, in this process or, if it was reused, anew."""
+    if step in run.pairs:
+        return run.pairs[step]
+    config = run.config
+    split = run.training_data.split
+    name: ModuleName = "base" if step == "rank" else "final"
+    begin, end, limit = {
+        "rank": (split.ranker_from, split.test_from, config.ranker_queries),
+        "evaluate": (split.test_from, split.test_until, config.test_queries),
+    }[step]
+    with run.progress.stage(f"Computing the features of the step {step} again", None) as advance:
+        return ranking_data(run.training_data, run.matcher(name), begin, end, limit, config, advance)[1]
+
+
+def _joined(windows: RankingData, test: RankingData) -> RankingData:
+    """The queries of both, one after the other, which is their order in time."""
+    pairs = PairFeatures.concat([windows.pairs, test.pairs])
+    return RankingData(pairs, np.concatenate([windows.labels, test.labels]))

@@ -1,0 +1,75 @@
+"""The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from feature_store.atomic_files import write_text_atomically
+from recmem.serving.bundle import copy_bundle
+from recmem.serving.model import Model
+from training.evaluation.folds import Folds
+from training.evaluation.ledger import Ledger
+from training.report.content import ReportContent
+from training.report.figure_files import to_png
+from training.report.html import render_report
+from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
+from training.run import Run
+from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
+from training.steps.rank import RankSummary
+from training.steps.refit import shipped_bundle
+from training.steps.report_content import report_content
+from training.tracking.step_run import StepRun
+
+MEASURED_BUNDLE = "measured_bundle"
+REPORT = "report.html"
+FOLDS = "folds.json"
+"""In the folder `work/folds` and, for readers, in the run's folder."""
+
+
+def report(run: Run, step_run: StepRun) -> None:
+    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html` and, if there are folds, `folds.json`.
+
+    Each is written atomically, after an earlier run's ledger and report have been removed: if this run is killed, what
+    is left never mixes two runs.
+    """
+    ledger = read_ledger(run)
+    folds = read_folds(run)
+    for name in (REPORT, LEDGER, FOLDS):
+        (run.out / name).unlink(missing_ok=True)
+    copy_bundle(run.folder("evaluate") / BUNDLE, run.out / MEASURED_BUNDLE)
+    copy_bundle(shipped_bundle(run), run.out / BUNDLE)
+    summary = RankSummary.read(run.folder("rank"))
+    model = Model.load(run.out / BUNDLE, store=run.pinned)
+    content = report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds)
+    if folds is not None:
+        write_text_atomically(run.out / FOLDS, folds.to_json())
+    write_text_atomically(run.out / LEDGER, ledger.to_json())
+    write_text_atomically(run.out / REPORT, render_report(ledger, content))
+    _log(run, step_run, ledger, content)
+
+
+def report_outputs(run: Run) -> list[Path]:
+    """What the step leaves, in the run's folder."""
+    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT)
+    return [run.out / name for name in (*names, FOLDS) if name in names or run.config.folds > 1]
+
+
+def read_folds(run: Run) -> Folds | None:
+    """The figures of the folds; None if the run has none."""
+    if run.config.folds == 1:
+        return None
+    return Folds.from_json((run.folder("folds") / FOLDS).read_text())
+
+
+def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) -> None:
+    figures = {
+        "lift": lift_figure(ledger),
+        "slices": slices_figure(ledger),
+        "importance": importance_figure(content.importance, match_features=content.match_features),
+        "learning_curves": curves_figure(content.curves),
+    }
+    for name, figure in figures.items():
+        step_run.log_figure(to_png(figure), f"{name}.png")
+    for path in report_outputs(run):
+        if path.is_file():
+            step_run.log_artifact(path)
