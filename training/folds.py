@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from feature_store import DataError
+from feature_store.timestamps import iso_time
 from training.query_split import require_queries
 from training.run import Run
 from training.splits import fold_splits
@@ -28,11 +29,13 @@ def earlier_folds(run: Run) -> list[Run]:
         fold.intake = run.intake
         fold.encoder = run.encoder
         folds.append(fold)
-    _require_queries([*folds, run])
+    runs = [*folds, run]
+    _require_queries(runs)
     return folds
 
 
 def _require_queries(folds: Sequence[Run]) -> None:
+    end_of_last: int | None = None
     for number, fold in enumerate(folds, start=1):
         training_data = fold.training_data
         try:
@@ -42,6 +45,14 @@ def _require_queries(folds: Sequence[Run]) -> None:
                 f"folds: expected a log that is long enough for {len(folds)}, got too little for fold {number} "
                 f"({error}). Give fewer folds, or a longer log."
             ) from error
+        split = training_data.split
+        if end_of_last is not None and end_of_last != split.test_from:
+            raise DataError(
+                f"folds: expected {len(folds)} test windows, one after the other, got one that begins at "
+                f"{iso_time(split.test_from)}, where the one before ends at {iso_time(end_of_last)}: too few distinct "
+                "times. Give fewer folds, or a log with events at more times."
+            )
+        end_of_last = split.test_until
         if fold is not folds[-1]:
             # Read again when it is the fold's turn.
             fold.forget()

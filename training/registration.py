@@ -10,12 +10,13 @@ import polars as pl
 from feature_store import DataError
 from training.evaluation.ledger import Ledger
 from training.evaluation.promotion import TestFigures
+from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.run import Run, TrainingResult
 from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
 from training.steps.refit import RefitSummary
-from training.steps.report import MEASURED_BUNDLE, REPORT, read_folds
+from training.steps.report import REPORT, read_folds
 from training.tracking.champion import promote
 from training.tracking.figures_file import TEST_FIGURES, read_test_figures
 from training.tracking.registry import MODEL, register

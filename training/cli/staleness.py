@@ -9,6 +9,7 @@ import typer
 
 from recmem.cli.console import Bars, say, show_table
 from recmem.cli.options import ModelSource, Seed, StorePath, TestQueries
+from training.cli.measured_model import model_to_measure
 
 
 def staleness(
@@ -23,14 +24,14 @@ def staleness(
     """Measure what stale features cost.
 
     Ranks the queries after the training data with memories, counters or both as they were 5 minutes, 1 hour, 1 day and
-    1 week earlier, and shows the change of NDCG@10.
+    1 week earlier, and shows the change of NDCG@10. If the model was refitted on the whole log, the one that was measured
+    is taken: OUT/measured_bundle beside OUT/bundle.
     """
     import numpy as np
 
-    import recmem
     from training.evaluation.staleness_cost import DELAYS, STALE_PARTS, staleness_cost
 
-    loaded = recmem.load(model, store=store)
+    loaded = model_to_measure(model, store)
     with Bars().stage("Ranking with stale features", len(DELAYS) * len(STALE_PARTS)) as advance:
         found = staleness_cost(loaded, limit=queries, generator=np.random.default_rng(seed), on_pass=advance)
     say(f"{found.queries:,} queries after {found.test_from}; NDCG@10 with fresh features: {found.fresh:.3f}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
+from recmem.serving.bundle import BundleConfig, read_config
 from recmem.serving.model import Model
 from training.evaluation.catalogue_ranks import retrieved_ranks
 from training.evaluation.ledger import HEADLINE_METRIC
@@ -21,6 +23,9 @@ from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.training_data import labels_of
+
+MEASURED_BUNDLE = "measured_bundle"
+"""Beside the folder of a refitted bundle: the model before that, which the training's figures are of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,3 +81,23 @@ class QueriesAfterTraining:
         data = RankingData(pairs, labels_of(pairs, self.queries))
         positives = self.queries.positives
         return ndcg(retrieved_ranks(scores, data, positives, generator), positives.offsets, k=10)
+
+
+def has_later_queries(model: Model) -> bool:
+    """Whether the store holds a query after the model's training data."""
+    try:
+        QueriesAfterTraining.of(model, 1)
+    except DataError:
+        return False
+    return True
+
+
+def measured_beside(bundle: Path, config: BundleConfig) -> Path | None:
+    """The measured bundle beside a refitted one's folder, if it is of the same training; None if there is none."""
+    folder = bundle.parent / MEASURED_BUNDLE
+    try:
+        measured = read_config(folder)
+    except DataError:
+        return None
+    is_same = (measured.created, measured.store_versions) == (config.created, config.store_versions)
+    return folder if is_same and measured.learned_until < config.learned_until else None

@@ -1,7 +1,7 @@
 """The step `refit`: once it is measured, the model learns from the whole log, the test period included.
 
 The match module goes on from `final` to the log's end. The ranker is fitted anew, on the pairs of its windows, scored
-by `base`, and on those of the test period, scored by `final`: no module has learned from the pairs that it scores there.
+by `base`, and on those of the test period, scored by `final`: neither has learned from the pairs that it scores.
 All choices stay as they were made before the test was read: which ranker ships, its features, the number of rounds.
 """
 

@@ -9,6 +9,7 @@ from recmem.serving.bundle import copy_bundle
 from recmem.serving.model import Model
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
+from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.report.content import ReportContent
 from training.report.figure_files import to_png
 from training.report.html import render_report
@@ -20,7 +21,6 @@ from training.steps.refit import shipped_bundle
 from training.steps.report_content import report_content
 from training.tracking.step_run import StepRun
 
-MEASURED_BUNDLE = "measured_bundle"
 REPORT = "report.html"
 FOLDS = "folds.json"
 """In the folder `work/folds` and, for readers, in the run's folder."""
