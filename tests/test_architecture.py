@@ -30,6 +30,7 @@ ROOMS = {
         "pipeline",
         "registration",
         "steps",
+        "folds",
         "run",
         "run_lock",
         "tuned_encoders",
@@ -116,6 +117,7 @@ TESTED_ELSEWHERE = {
     "training/registration.py": "training/test_pipeline.py",
     "training/run.py": "training/test_pipeline.py",
     "training/steps/encode.py": "training/test_pipeline.py",
+    "training/steps/bundle_of_run.py": "training/steps/test_refit.py",
     "training/steps/evaluate.py": "training/evaluation/test_evaluate.py",
 }
 NOTHING_TO_TEST = {"feature_store/arrays.py", "training/progress.py"}  # types only

@@ -133,6 +133,15 @@ def copy_bundle(source: Path, folder: Path) -> None:
         shutil.copytree(source, unfinished, dirs_exist_ok=True)
 
 
+def remove_bundle(folder: Path) -> None:
+    """Removes a bundle at one stroke: a process that is killed meanwhile leaves no half of it. None there is fine."""
+    if not folder.exists():
+        return
+    gone = folder.with_name(f".{folder.name}-{uuid.uuid4().hex}")
+    os.replace(folder, gone)
+    shutil.rmtree(gone)
+
+
 @contextmanager
 def _replacing(target: Path) -> Iterator[Path]:
     """A new folder for the block to write to, which then takes the place of `target`."""

@@ -148,7 +148,7 @@ def check_score(folder: Path, number: int, *, done: bool) -> list[str]:
     return [] if right else [f"score: {len(found)} rows, {added}"]
 
 
-OUTPUTS = ("bundle", "ledger.json", "report.html")
+OUTPUTS = ("bundle", "measured_bundle", "ledger.json", "report.html")
 
 
 def train(folder: Path, number: int) -> None:
@@ -166,8 +166,8 @@ def check_train(folder: Path, number: int, *, done: bool) -> list[str]:
     there = {name: _digest(folder / "run" / name) for name in OUTPUTS if (folder / "run" / name).exists()}
     before = json.loads(output.read_text()) if (output := folder / "before.json").exists() else {}
     faults = []
-    if "bundle" in there:
-        load_bundle(folder / "run" / "bundle")
+    for name in {"bundle", "measured_bundle"} & set(there):
+        load_bundle(folder / "run" / name)
     if "ledger.json" in there:
         json.loads((folder / "run" / "ledger.json").read_text())
     if "report.html" in there and not (folder / "run" / "report.html").read_text().rstrip().endswith("</html>"):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store import DataError
-from training.splits import Split, SplitConfig, split_times
+from training.splits import Split, SplitConfig, fold_splits, split_times
 
 TIMES = st.lists(st.integers(0, 30), min_size=3).filter(lambda times: len(set(times)) >= 3)
 SHARES = st.tuples(st.floats(0.01, 0.98), st.floats(0.01, 0.98)).filter(lambda shares: shares[0] < shares[1])
@@ -83,3 +83,34 @@ def test_shares_out_of_order_are_refused(changes: dict[str, float]) -> None:
 def test_no_window_is_refused() -> None:
     with pytest.raises(ValueError, match="windows: expected at least 1, got 0"):
         SplitConfig(windows=0)
+
+
+@given(TIMES, st.floats(0.31, 1.0))
+def test_the_test_ends_at_the_given_share_and_no_part_is_empty(times: list[int], until: float) -> None:
+    cut = split(times, ranker_from=0.2, test_from=0.3, test_until=until)
+    assert any(cut.test_from < time <= cut.test_until for time in times)
+    assert any(cut.ranker_from < time <= cut.test_from for time in times)
+    distinct = sorted(set(times))
+    wanted = next(time for time in distinct if sum(t <= time for t in times) >= until * len(times) - 1e-9)
+    end = min(cut.test_until, distinct[-1])
+    assert end >= wanted
+    assert end == max(wanted, next(time for time in distinct if time > cut.test_from))
+
+
+def test_an_end_of_the_test_before_its_begin_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"test_until: expected more than test_from \(0\.9\) and at most 1, got 0\.9"):
+        SplitConfig(test_until=0.9)
+
+
+def test_folds_have_test_periods_of_equal_shares_and_the_same_share_of_windows() -> None:
+    first, second, last = fold_splits(SplitConfig(), 3)
+    assert last == SplitConfig()
+    assert (second.test_until, first.test_until) == (last.test_from, second.test_from)
+    assert first.test_from == pytest.approx(0.7)
+    assert [fold.ranker_from / fold.test_from for fold in (first, second)] == pytest.approx([7 / 9, 7 / 9])
+
+
+def test_folds_that_would_begin_before_the_log_has_enough_are_refused() -> None:
+    assert len(fold_splits(SplitConfig(), 7)) == 7
+    with pytest.raises(ValueError, match="folds: expected 1 to 7, got 8"):
+        fold_splits(SplitConfig(), 8)

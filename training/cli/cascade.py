@@ -17,8 +17,8 @@ def cascade(
 
     With `recmem score --trees-share`, the linear blend of the features scores all candidates of a query, and LightGBM
     re-ranks only the best of them. This ranks the queries after the training data with shares of 0.5, 0.2, 0.1 and 0
-    (the 20 best), and shows the loss in NDCG@10 and the speed-up of each. If the model was refitted on the whole log, the
-    one that was measured is taken: OUT/measured_bundle beside OUT/bundle.
+    (the 20 best), and shows the loss in NDCG@10 and the speed-up of each. If the model was refitted on the whole log,
+    the one that was measured is taken: OUT/measured_bundle beside OUT/bundle.
     """
     import numpy as np
 

@@ -24,8 +24,8 @@ def staleness(
     """Measure what stale features cost.
 
     Ranks the queries after the training data with memories, counters or both as they were 5 minutes, 1 hour, 1 day and
-    1 week earlier, and shows the change of NDCG@10. If the model was refitted on the whole log, the one that was measured
-    is taken: OUT/measured_bundle beside OUT/bundle.
+    1 week earlier, and shows the change of NDCG@10. If the model was refitted on the whole log, the one that was
+    measured is taken: OUT/measured_bundle beside OUT/bundle.
     """
     import numpy as np
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from feature_store.atomic_files import write_text_atomically
-from recmem.serving.bundle import copy_bundle
+from recmem.serving.bundle import copy_bundle, remove_bundle
 from recmem.serving.model import Model
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
@@ -29,15 +29,16 @@ FOLDS = "folds.json"
 def report(run: Run, step_run: StepRun) -> None:
     """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html` and, if there are folds, `folds.json`.
 
-    Each is written atomically, after an earlier run's ledger and report have been removed: if this run is killed, what
-    is left never mixes two runs.
+    Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what is
+    left never mixes two runs.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
     for name in (REPORT, LEDGER, FOLDS):
         (run.out / name).unlink(missing_ok=True)
-    copy_bundle(run.folder("evaluate") / BUNDLE, run.out / MEASURED_BUNDLE)
+    remove_bundle(run.out / MEASURED_BUNDLE)
     copy_bundle(shipped_bundle(run), run.out / BUNDLE)
+    copy_bundle(run.folder("evaluate") / BUNDLE, run.out / MEASURED_BUNDLE)
     summary = RankSummary.read(run.folder("rank"))
     model = Model.load(run.out / BUNDLE, store=run.pinned)
     content = report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds)

@@ -1,0 +1,50 @@
+"""The figures of folds: their means, and the file."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from training.evaluation.folds import EarlierModel, Fold, Folds
+from training.evaluation.ledger import Lift
+
+FIRST = Fold("2026-01-01", "2026-02-01", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), "ranker_with_match")
+SECOND = Fold(
+    "2026-02-01",
+    "2026-03-01",
+    50,
+    Lift(0.1, 0.11, 0.01, (-0.01, 0.03)),
+    "ranker_without_match",
+    EarlierModel(measured=0.09, refitted=0.1, difference=0.01, ci95=(0.001, 0.02), retrained=0.105),
+)
+FOLDS = Folds((FIRST, SECOND))
+
+
+def test_lifts_are_summed_up_by_mean_deviation_and_how_many_lie_above_zero() -> None:
+    assert FOLDS.mean_lift == pytest.approx(0.03)
+    assert FOLDS.deviation == pytest.approx(0.04 / 2**0.5)
+    assert FOLDS.n_above_zero == 1
+    assert FOLDS.mean_refit_gain == pytest.approx(0.01)
+
+
+def test_without_a_refit_there_is_no_gain_of_it() -> None:
+    kept = replace(SECOND, earlier=EarlierModel(0.09, None, None, None, 0.105))
+    folds = Folds((FIRST, kept))
+    assert folds.mean_refit_gain is None
+    assert "folds/mean_refit_gain" not in folds.metrics()
+    assert Folds.from_json(folds.to_json()) == folds
+
+
+def test_figures_come_back_from_the_file_as_they_were() -> None:
+    assert Folds.from_json(FOLDS.to_json()) == FOLDS
+    written = json.loads(FOLDS.to_json())
+    assert written["metric"] == "ndcg@10"
+    assert written["folds"][0]["lift"] == {"without": 0.1, "with": 0.15, "difference": 0.05, "ci95": [0.02, 0.08]}
+
+
+def test_metrics_number_the_folds_from_one() -> None:
+    metrics = FOLDS.metrics()
+    assert metrics["fold_1/lift/ndcg@10"] == 0.05
+    assert metrics["fold_2/lift_low/ndcg@10"] == -0.01

@@ -1,0 +1,82 @@
+"""The folds of a rolling-origin check: their times, their folders, and logs that are too short for them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import small_training
+from feature_store import DataError
+from feature_store.point_in_time.read_protocol import END_OF_TIME
+from training.api import train
+from training.config import TrainingConfig
+from training.folds import earlier_folds
+from training.progress import Silent
+from training.run import Run, open_run
+from training.tables import Tables
+
+
+def run_with(tmp_path: Path, events: pl.DataFrame, n_folds: int) -> Run:
+    run = open_run(Tables(events=events), tmp_path / "run", None, TrainingConfig(folds=n_folds), Silent())
+    run.store.append_items(small_training.items())
+    run.store.append_events(events)
+    return run
+
+
+def spread_events() -> pl.DataFrame:
+    """The events of the small training, each at a time of its own."""
+    events = small_training.events().sort("timestamp", "user_id")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return events.with_columns(timestamp=pl.lit(start) + pl.int_range(pl.len()) * timedelta(hours=1))
+
+
+def test_folds_follow_each_other_in_time_and_the_last_is_the_run_itself(tmp_path: Path) -> None:
+    run = run_with(tmp_path, spread_events(), 3)
+    folds = earlier_folds(run)
+    splits = [fold.training_data.split for fold in [*folds, run]]
+    assert [split.test_from for split in splits[1:]] == [split.test_until for split in splits[:-1]]
+    assert splits[-1].test_until == END_OF_TIME
+    assert all(split.ranker_from < split.test_from < split.test_until for split in splits)
+    times = run.training_data.dataset.log.times
+    in_test = [int(((times > split.test_from) & (times <= split.test_until)).sum()) for split in splits]
+    assert in_test == [18, 18, 18]  # 10% of 180 events each
+    assert [fold.out for fold in folds] == [run.out / "folds" / "1", run.out / "folds" / "2"]
+    assert all(fold.pinned.versions() == run.pinned.versions() for fold in folds)
+
+
+def test_one_fold_is_the_run_alone(tmp_path: Path) -> None:
+    assert earlier_folds(run_with(tmp_path, spread_events(), 1)) == []
+
+
+def test_a_log_with_too_few_times_for_windows_of_their_own_is_refused(tmp_path: Path) -> None:
+    run = run_with(tmp_path, small_training.events(), 3)
+    with pytest.raises(DataError, match=r"folds: expected 3 test windows, one after the other.*Give fewer folds"):
+        earlier_folds(run)
+
+
+def test_a_log_without_queries_in_an_early_window_is_refused_with_the_folds_number(tmp_path: Path) -> None:
+    events = spread_events()
+    # Until the last window every event is of a new user: nobody comes back.
+    number = np.arange(len(events))
+    strangers = events.with_columns(
+        user_id=pl.Series([f"stranger-{n}" if n < 150 else "regular" for n in number.tolist()])
+    )
+    with pytest.raises(DataError, match=r"folds: expected a log that is long enough for 3, got too little for fold 1"):
+        earlier_folds(run_with(tmp_path, strangers, 3))
+
+
+def test_a_refused_log_has_learned_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="folds: expected 3 test windows"):
+        train(small_training.items(), small_training.events(), out=tmp_path / "run", folds=3)
+    assert not (tmp_path / "run" / "work" / "match").exists()
+    assert not (tmp_path / "run" / "bundle").exists()
+
+
+@pytest.mark.parametrize("n_folds", [0, -1, 8])
+def test_a_number_of_folds_that_leaves_nothing_to_learn_from_is_refused(n_folds: int) -> None:
+    with pytest.raises(ValueError, match=r"folds: expected 1 to 7, got "):
+        TrainingConfig(folds=n_folds)
