@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recmem.matching.calibration import Calibration
-from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.feature_table import IMPRESSION_FEATURES
+from recmem.ranking.feature_table import IMPRESSION_FEATURES, TEXT_FEATURES
 from training.evaluation.baselines import best_pooling
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
 from training.fitting.fit_calibration import fit_calibration
@@ -117,5 +116,5 @@ def _features_by_ranker(data: RankingData, *, has_impressions: bool) -> dict[str
     # Without impressions the click features are constant.
     constant = () if has_impressions else IMPRESSION_FEATURES
     features = tuple(name for name in data.pairs.values if name not in constant)
-    without_match = tuple(name for name in features if name not in MATCH_FEATURES)
+    without_match = tuple(name for name in features if name not in TEXT_FEATURES)
     return {WITHOUT_MATCH: without_match, WITH_MATCH: features}
