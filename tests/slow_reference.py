@@ -185,9 +185,9 @@ def follow(log: Sequence[Event], n_items: int, lags: int) -> Floats:
 
 
 def near(log: Sequence[Event], n_items: int, lags: int, shrinkage: float) -> Floats:
-    """exp(-lag / 5) for every two events `lag` visits apart, over a shrunk norm of both items' users; 0 on the diagonal.
+    """exp(-lag / 5) for every two events `lag` visits apart, over a shrunk norm of both items' users.
 
-    An event weighs 1 / sqrt(events of its visit).
+    An event weighs 1 / sqrt(events of its visit). 0 on the diagonal.
     """
     weights = np.zeros((n_items, n_items))
     for of_user in visits(log).values():

@@ -38,7 +38,7 @@ MAX_GRID_CELLS = 600_000
 WEIGHTINGS = {
     "together": ("all", "fast"),
     "follow": ("slow", "fast"),
-    "near": ("slow", "fast"),
+    "near": ("fast", "last"),
     "ease": ("all", "slow"),
     "ease_text": ("slow", "fast"),
 }
@@ -60,7 +60,7 @@ class CovisitationConfig:
     """`ease` covers this many items, the most frequent; its cost grows with the cube."""
     ease_ridge: float = 100.0
     """Regularisation of `ease` and `ease_text`."""
-    near_lags: int = 15
+    near_lags: int = 5
     """`near` counts pairs of events that are at most this many visits of the user apart."""
     text_weight: float = 100.0
     """What the texts' Gram matrix weighs in `ease_text`; a text's similarity with itself is 1. 0: as `ease`."""
@@ -170,8 +170,8 @@ class Covisitation:
     def _weights(self, histories: Histories) -> dict[str, sp.csr_matrix]:
         """Weighting to how much each item of a history counts: sparse float32[query, item].
 
-        "all" gives every item 1; "slow" and "fast" halve an event's weight with each half-life. All of them hold the
-        same items in the same order.
+        "all" gives every item 1; "slow" and "fast" halve an event's weight with each half-life; "last" leaves all but
+        the latest visit without weight. All of them hold the same items in the same order.
         """
         fast, slow = self.config.half_lives
         ones = np.ones(len(histories.times), np.float32)
@@ -179,6 +179,7 @@ class Covisitation:
             "all": _weighted(histories, ones, self.n_items, once=True),
             "slow": _weighted(histories, _decay(histories.recency, slow), self.n_items),
             "fast": _weighted(histories, _decay(histories.recency, fast), self.n_items),
+            "last": _weighted(histories, (histories.recency == 0).astype(np.float32), self.n_items),
         }
 
 

@@ -96,8 +96,8 @@ def near_weights(
         # Visits of one user lie side by side, so the visit `lag` places on is theirs or another user's.
         earlier = np.flatnonzero(user_of_visit[lag:] == user_of_visit[:-lag])
         if len(earlier):
-            weight = np.float32(np.exp(-lag / NEAR_DECAY))
-            later = later + (interacted[earlier].T @ interacted[earlier + lag]) * weight
+            nearness = np.float32(np.exp(-lag / NEAR_DECAY))
+            later = later + (interacted[earlier].T @ interacted[earlier + lag]) * nearness
     pairs = (interacted.T @ interacted + later + later.T).tocoo()
     n_users = counts.diagonal()
     norm = np.sqrt(n_users[pairs.row] * n_users[pairs.col]) + shrinkage

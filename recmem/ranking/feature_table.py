@@ -150,15 +150,15 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="near",
         group=Group.COVISITATION,
-        meaning="How close together users interacted with the item and with the items of the history, within 15 visits "
-        "in either order: shrunk cosines, summed over the history (half-life: 20 visits by default). 0 or more.",
+        meaning="How close together users interacted with the item and with the items of the history, within 5 visits "
+        "in either order: shrunk cosines, summed over the history (half-life: 3 visits by default). 0 or more.",
         compute=compute_covisitation,
         new_item=0.0,
     ),
     Feature(
         name="near_recent",
         group=Group.COVISITATION,
-        meaning="As `near`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
+        meaning="As `near`, for the items of the latest visit alone. 0 or more.",
         compute=compute_covisitation,
         new_item=0.0,
     ),
