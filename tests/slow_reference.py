@@ -184,9 +184,31 @@ def follow(log: Sequence[Event], n_items: int, lags: int) -> Floats:
     return weights / np.sqrt(weights.sum(1, keepdims=True) + 1) / np.sqrt(weights.sum(0, keepdims=True) + 1)
 
 
-def ease(log: Sequence[Event], n_items: int, ridge: float) -> Floats:
+def near(log: Sequence[Event], n_items: int, lags: int, shrinkage: float) -> Floats:
+    """exp(-lag / 5) for every two events `lag` visits apart, over a shrunk norm of both items' users.
+
+    An event weighs 1 / sqrt(events of its visit). 0 on the diagonal.
+    """
+    weights = np.zeros((n_items, n_items))
+    for of_user in visits(log).values():
+        for here, visit in enumerate(of_user):
+            for there, other in enumerate(of_user):
+                lag = abs(there - here)
+                if lag <= lags:
+                    share = math.exp(-lag / 5) / math.sqrt(len(visit)) / math.sqrt(len(other))
+                    for event in visit:
+                        for neighbour in other:
+                            weights[event.item, neighbour.item] += share
+    n_users = np.diag(pair_counts(log, n_items))
+    np.fill_diagonal(weights, 0)
+    return weights / (np.sqrt(n_users[:, None] * n_users) + shrinkage)
+
+
+def ease(log: Sequence[Event], n_items: int, ridge: float, text_gram: Floats | None = None) -> Floats:
     """EASE: each column is the ridge regression of one item on the others; negative weights left out."""
     counts = pair_counts(log, n_items)
+    if text_gram is not None:
+        counts = counts + text_gram
     weights = np.zeros_like(counts)
     for target in range(n_items):
         others = [item for item in range(n_items) if item != target]

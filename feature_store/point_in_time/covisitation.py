@@ -1,12 +1,15 @@
-"""Which items go with which: three item-item models of the log as it was known at one time, and their refreshes.
+"""Which items go with which: five item-item models of the log as it was known at one time, and their refreshes.
 
 `together`: shrunk cosine of the users who interacted with both items. `follow`: how often the candidate came within the
-next few visits after an item of the history. `ease`: co-occurrence with the other items' share explained away (EASE,
-Steck, WWW 2019), among the most frequent items. `covisitation_fit` computes the weights.
+next few visits after an item of the history. `near`: how close together users interacted with both, in either order.
+`ease`: co-occurrence with the other items' share explained away (EASE, Steck, WWW 2019), among the most frequent items.
+`ease_text`: the same, where words that two items' texts share count like users that they share, so that items without
+an event have weights too. `covisitation_fit` computes the weights.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from threading import Lock
@@ -19,6 +22,7 @@ from feature_store.point_in_time.covisitation_fit import (
     co_occurrence,
     ease_weights,
     follow_weights,
+    near_weights,
     shrunk_cosine,
     strongest,
     visit_numbers,
@@ -34,7 +38,9 @@ MAX_GRID_CELLS = 600_000
 WEIGHTINGS = {
     "together": ("all", "fast"),
     "follow": ("slow", "fast"),
+    "near": ("fast", "last"),
     "ease": ("all", "slow"),
+    "ease_text": ("slow", "fast"),
 }
 """Model to how its feature weighs a history, and how its `_recent` feature does: see `Covisitation._weights`."""
 FEATURES = tuple(f"{model}{suffix}" for model in WEIGHTINGS for suffix in ("", "_recent"))
@@ -53,7 +59,11 @@ class CovisitationConfig:
     ease_items: int = 4000
     """`ease` covers this many items, the most frequent; its cost grows with the cube."""
     ease_ridge: float = 100.0
-    """Regularisation of `ease`."""
+    """Regularisation of `ease` and `ease_text`."""
+    near_lags: int = 5
+    """`near` counts pairs of events that are at most this many visits of the user apart."""
+    text_weight: float = 100.0
+    """What the texts' Gram matrix weighs in `ease_text`; a text's similarity with itself is 1. 0: as `ease`."""
     half_lives: tuple[float, float] = (3.0, 20.0)
     """Visits of the user after which an event weighs half, in the "fast" and "slow" weightings."""
     history: int = 200
@@ -66,12 +76,20 @@ class Covisitation:
 
     together: sp.csr_matrix
     follow: sp.csr_matrix
+    near: sp.csr_matrix
     ease: sp.csr_matrix
+    ease_text: sp.csr_matrix
     config: CovisitationConfig
 
     @classmethod
-    def fit(cls, log: EventLog, n_items: int, config: CovisitationConfig) -> Covisitation:
-        """The weights from all events of `log`."""
+    def fit(
+        cls, log: EventLog, n_items: int, config: CovisitationConfig, words: sp.csr_matrix | None = None
+    ) -> Covisitation:
+        """The weights from all events of `log`.
+
+        `words`, sparse float32[item, word], are the items' texts as rows of unit length; without them `ease_text` has
+        no weights.
+        """
         # The events by user, and of each user in the order in which they became known.
         events = log.by_user.order
         users = log.user_rows[events]
@@ -79,12 +97,24 @@ class Covisitation:
         counts = co_occurrence(users, items, n_items, config.history)
         visits = visit_numbers(users, log.times[events])
         follow = follow_weights(users, items, log.signs[events], visits, n_items, config.lags)
+        near = near_weights(users, items, visits, counts, config.near_lags, config.shrinkage)
+        ease_text = sp.csr_matrix((n_items, n_items), dtype=np.float32)
+        if words is not None:
+            weighted = words * np.float32(np.sqrt(config.text_weight))
+            ease_text = ease_weights(counts, config.ease_items, config.ease_ridge, weighted)
         return cls(
             together=strongest(shrunk_cosine(counts, config.shrinkage), config.neighbours),
             follow=strongest(follow, config.neighbours),
+            near=strongest(near, config.neighbours),
             ease=strongest(ease_weights(counts, config.ease_items, config.ease_ridge), config.neighbours),
+            ease_text=strongest(ease_text, config.neighbours),
             config=config,
         )
+
+    @property
+    def models(self) -> dict[str, sp.csr_matrix]:
+        """The weights by the name of the model."""
+        return {name: getattr(self, name) for name in WEIGHTINGS}
 
     @property
     def n_items(self) -> int:
@@ -96,8 +126,8 @@ class Covisitation:
         """How well each of `items`, or of the catalogue, goes with each history: float32[query, item] per feature."""
         weights = self._weights(histories)
         scores = {}
-        for name, weightings in WEIGHTINGS.items():
-            model = self._model(name)
+        for name, model in self.models.items():
+            weightings = WEIGHTINGS[name]
             for feature, weighting in zip((name, f"{name}_recent"), weightings, strict=True):
                 # sparse [query, item] @ [item, candidate]
                 grid = weights[weighting] @ model
@@ -115,9 +145,10 @@ class Covisitation:
 
         weights = self._weights(histories)
         scores = {}
-        for name, (weighting, recent_weighting) in WEIGHTINGS.items():
+        for name, model in self.models.items():
+            weighting, recent_weighting = WEIGHTINGS[name]
             both = (weights[weighting], weights[recent_weighting])
-            scores[name], scores[f"{name}_recent"] = pair_sums(both, self._model(name), candidates, n_threads=n_threads)
+            scores[name], scores[f"{name}_recent"] = pair_sums(both, model, candidates, n_threads=n_threads)
         return scores
 
     def _pairs_of_scores(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
@@ -139,8 +170,8 @@ class Covisitation:
     def _weights(self, histories: Histories) -> dict[str, sp.csr_matrix]:
         """Weighting to how much each item of a history counts: sparse float32[query, item].
 
-        "all" gives every item 1; "slow" and "fast" halve an event's weight with each half-life. All of them hold the
-        same items in the same order.
+        "all" gives every item 1; "slow" and "fast" halve an event's weight with each half-life; "last" leaves all but
+        the latest visit without weight. All of them hold the same items in the same order.
         """
         fast, slow = self.config.half_lives
         ones = np.ones(len(histories.times), np.float32)
@@ -148,10 +179,8 @@ class Covisitation:
             "all": _weighted(histories, ones, self.n_items, once=True),
             "slow": _weighted(histories, _decay(histories.recency, slow), self.n_items),
             "fast": _weighted(histories, _decay(histories.recency, fast), self.n_items),
+            "last": _weighted(histories, (histories.recency == 0).astype(np.float32), self.n_items),
         }
-
-    def _model(self, name: str) -> sp.csr_matrix:
-        return {"together": self.together, "follow": self.follow, "ease": self.ease}[name]
 
 
 @dataclass(eq=False)
@@ -166,9 +195,15 @@ class CovisitationTimeline:
     origin: int
     refresh: int
     config: CovisitationConfig = field(default_factory=CovisitationConfig)
+    words: Callable[[], sp.csr_matrix | None] = lambda: None
+    """Gives the items' texts when models are fitted, see `Covisitation.fit`."""
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
     _fitting: Lock = field(default_factory=Lock, repr=False)
     """Held while a refresh is fitted, so that threads that need the same one fit it once."""
+
+    def of_log(self, log: EventLog | OnlineLog) -> CovisitationTimeline:
+        """The timeline of another log of the same items; nothing is fitted yet."""
+        return CovisitationTimeline(log, self.n_items, self.origin, self.refresh, self.config, self.words)
 
     def periods(self, times: IntArray) -> IntArray:
         """The number of the refresh that serves each time: int64, negative before `origin`."""
@@ -197,7 +232,8 @@ class CovisitationTimeline:
         same = next((fitted for other, fitted in self._fitted.items() if self._n_changes(other) == n_changes), None)
         if same is not None:
             return same
-        return Covisitation.fit(self.log.until(self._refresh_time(period)), self.n_items, self.config)
+        known = self.log.until(self._refresh_time(period))
+        return Covisitation.fit(known, self.n_items, self.config, self.words())
 
     def _refresh_time(self, period: int) -> int:
         return self.origin + period * self.refresh

@@ -8,7 +8,16 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from feature_store.arrays import Int8Array, IntArray
+from feature_store.arrays import Float32Array, Int8Array, IntArray
+
+NEAR_DECAY = 5.0
+"""Visits after which a pair weighs 1 / e in `near_weights`."""
+MOST_OTHERS = 50_000
+"""Items beyond the dense part of `ease_weights` that are linked with it, at most."""
+OTHERS_AT_ONCE = 2000
+"""Of these items, as many are computed at once: bounds the memory."""
+OTHERS_LINKS = 50
+"""Such an item is linked with so many items of the dense part."""
 
 
 def co_occurrence(users: IntArray, items: IntArray, n_items: int, history: int) -> sp.csr_matrix:
@@ -53,14 +62,10 @@ def follow_weights(
     total = sp.csr_matrix((n_items, n_items), dtype=np.float32)
     if not len(users):
         return total
-    visit_sizes = np.bincount(visits)
-    n_visits = len(visit_sizes)
-    user_of_visit = np.empty(n_visits, np.int64)
-    user_of_visit[visits] = users
-    weight = (1 / np.sqrt(visit_sizes[visits])).astype(np.float32)
+    ones = np.ones(len(users), np.float32)
     # [visit, item] both: all events of a visit, and the positive ones.
-    interacted = sp.csr_matrix((weight, (visits, items)), shape=(n_visits, n_items))
-    positive = sp.csr_matrix((weight * (signs > 0), (visits, items)), shape=(n_visits, n_items))
+    interacted, user_of_visit = _visit_matrix(users, items, visits, ones, n_items)
+    positive, _ = _visit_matrix(users, items, visits, (signs > 0).astype(np.float32), n_items)
     for lag in range(1, lags + 1):
         # Visits of one user lie side by side, so the visit `lag` places on is theirs or another user's.
         earlier = np.flatnonzero(user_of_visit[lag:] == user_of_visit[:-lag])
@@ -72,20 +77,91 @@ def follow_weights(
     return (sp.diags(row_scale) @ total @ sp.diags(column_scale)).tocsr()
 
 
-def ease_weights(counts: sp.csr_matrix, n_kept: int, ridge: float) -> sp.csr_matrix:
+def near_weights(
+    users: IntArray, items: IntArray, visits: IntArray, counts: sp.csr_matrix, lags: int, shrinkage: float
+) -> sp.csr_matrix:
+    """How close together users interacted with two items, in either order: a shrunk cosine of weighted pairs.
+
+    A pair of events that lie `lag` visits apart, at most `lags`, weighs exp(-lag / `NEAR_DECAY`), and a visit of n
+    events 1 / sqrt(n) for each. The sum is divided by sqrt(n(a) n(b)) + `shrinkage`, with n the items' users on the
+    diagonal of `counts`, see `co_occurrence`. `visits` are those of `visit_numbers`. 0 on the diagonal.
+    """
+    n_items = counts.shape[0]
+    if not len(users):
+        return sp.csr_matrix((n_items, n_items), dtype=np.float32)
+    ones = np.ones(len(users), np.float32)
+    interacted, user_of_visit = _visit_matrix(users, items, visits, ones, n_items)
+    later = sp.csr_matrix((n_items, n_items), dtype=np.float32)
+    for lag in range(1, lags + 1):
+        # Visits of one user lie side by side, so the visit `lag` places on is theirs or another user's.
+        earlier = np.flatnonzero(user_of_visit[lag:] == user_of_visit[:-lag])
+        if len(earlier):
+            nearness = np.float32(np.exp(-lag / NEAR_DECAY))
+            later = later + (interacted[earlier].T @ interacted[earlier + lag]) * nearness
+    pairs = (interacted.T @ interacted + later + later.T).tocoo()
+    n_users = counts.diagonal()
+    norm = np.sqrt(n_users[pairs.row] * n_users[pairs.col]) + shrinkage
+    weight = np.where(pairs.row == pairs.col, 0, pairs.data / norm)
+    return sp.csr_matrix((weight, (pairs.row, pairs.col)), shape=pairs.shape, dtype=np.float32)
+
+
+def _visit_matrix(
+    users: IntArray, items: IntArray, visits: IntArray, weights: Float32Array, n_items: int
+) -> tuple[sp.csr_matrix, IntArray]:
+    """Sparse float32[visit, item], where an event of a visit of n counts `weights` / sqrt(n); and each visit's user."""
+    visit_sizes = np.bincount(visits)
+    user_of_visit = np.empty(len(visit_sizes), np.int64)
+    user_of_visit[visits] = users
+    scaled = (1 / np.sqrt(visit_sizes[visits])).astype(np.float32) * weights
+    return sp.csr_matrix((scaled, (visits, items)), shape=(len(visit_sizes), n_items)), user_of_visit
+
+
+def ease_weights(counts: sp.csr_matrix, n_kept: int, ridge: float, words: sp.csr_matrix | None = None) -> sp.csr_matrix:
     """EASE's positive weights among the `n_kept` most frequent items; the other rows and columns are empty.
 
     With P the inverse of the items' co-occurrence plus `ridge` on the diagonal, B[a, b] = -P[a, b] / P[b, b]
     (Steck, Embarrassingly Shallow Autoencoders, WWW 2019). Negative weights are left out.
+
+    With `words`, sparse float32[item, word], every word counts as a user of the items whose texts have it: their Gram
+    matrix is added to the co-occurrence (CEASE: Jeunen et al., Closed-Form Models for Collaborative Filtering with Side
+    Information, RecSys 2020), so an item without an event has weights too. So have items beyond the `n_kept`: the ridge
+    regression of such an item on the kept ones, P g, where g is its column of the whole Gram matrix.
     """
-    kept = np.sort(np.argsort(-counts.diagonal(), kind="stable")[:n_kept])
+    by_frequency = np.argsort(-counts.diagonal(), kind="stable")
+    kept = np.sort(by_frequency[:n_kept])
     # [kept, kept], dense
     gram = counts[kept][:, kept].toarray() + ridge * np.eye(len(kept), dtype=np.float32)
+    if words is not None:
+        gram += (words[kept] @ words[kept].T).toarray()
     precision = np.linalg.inv(gram)
     weights = -precision / np.diag(precision)[None]
     np.fill_diagonal(weights, 0)
-    small = sp.coo_matrix(np.where(weights > 0, weights, 0))
-    return sp.csr_matrix((small.data, (kept[small.row], kept[small.col])), shape=counts.shape, dtype=np.float32)
+    found = [_positive_entries(weights, kept, kept)]
+    if words is not None:
+        others = by_frequency[n_kept : n_kept + MOST_OTHERS]
+        for begin in range(0, len(others), OTHERS_AT_ONCE):
+            part = others[begin : begin + OTHERS_AT_ONCE]
+            shared = (counts[kept][:, part] + words[kept] @ words[part].T).toarray()  # [kept, part]
+            weights = _largest_per_column(precision @ shared, OTHERS_LINKS)
+            found.append(_positive_entries(weights, kept, part))
+    data, row, column = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    return sp.csr_matrix((data, (row, column)), shape=counts.shape, dtype=np.float32)
+
+
+def _positive_entries(
+    weights: Float32Array, rows: IntArray, columns: IntArray
+) -> tuple[Float32Array, IntArray, IntArray]:
+    """The positive ones of dense weights between the items `rows` and `columns`: their values, rows and columns."""
+    row, column = np.nonzero(weights > 0)
+    return weights[row, column], rows[row], columns[column]
+
+
+def _largest_per_column(weights: Float32Array, keep: int) -> Float32Array:
+    """The weights with 0 in place of all but about the `keep` largest of each column."""
+    if len(weights) <= keep:
+        return weights
+    smallest_kept = np.partition(weights, -keep, axis=0)[-keep]  # [column]
+    return np.where(weights >= smallest_kept, weights, np.float32(0))
 
 
 def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:

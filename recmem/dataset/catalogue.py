@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import scipy.sparse as sp
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
+from recmem.dataset.item_words import item_words
 from recmem.text.item_text import item_text
 
 PLAIN_PYTHON_BELOW = 1000
 """Ids; fewer are looked up one by one in a dict, more are joined."""
 LARGE = 200_000
-"""Items; a larger catalogue does without the dict, which would take more memory than it is worth."""
+"""Items; a larger catalogue does without the dict and without `words`, which would take more memory or time than they
+are worth."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,11 @@ class Catalogue:
     @cached_property
     def _row_of_id(self) -> dict[Any, int]:
         return dict(zip(self.ids.to_list(), range(len(self)), strict=True))
+
+    @cached_property
+    def words(self) -> sp.csr_matrix | None:
+        """The words of the items' texts, see `item_words`; None for a catalogue of more than `LARGE` items."""
+        return item_words(self.texts) if len(self) <= LARGE else None
 
     def title(self, row: int) -> str:
         """How the item is shown to a person: its id, followed by its title in brackets if it has one."""

@@ -78,7 +78,12 @@ class Dataset:
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
-            reads, len(catalogue), config.refresh_origin, config.refresh_every, config.covisitation
+            reads,
+            len(catalogue),
+            config.refresh_origin,
+            config.refresh_every,
+            config.covisitation,
+            words=lambda: catalogue.words,
         )
         return cls(
             catalogue=catalogue,
@@ -160,9 +165,7 @@ class Dataset:
         )
         current = self.tables if isinstance(self.tables, OnlineLog) else OnlineLog(self.tables, empty_log(), users)
         reads = current.grown(rows, users)
-        timeline = CovisitationTimeline(
-            reads, self.timeline.n_items, self.timeline.origin, self.timeline.refresh, self.timeline.config
-        )
+        timeline = self.timeline.of_log(reads)
         return replace(extended, reads=reads, timeline=timeline, events=together)
 
 

@@ -36,6 +36,7 @@ class Group(StrEnum):
     MATCH = "match"
     SIMILARITY = "text similarity"
     COVISITATION = "co-visitation"
+    TEXT_COVISITATION = "co-visitation and texts"
     POPULARITY = "popularity"
     IMPRESSIONS = "impressions"
     USER = "user"
@@ -147,6 +148,21 @@ FEATURES: tuple[Feature, ...] = (
         new_item=0.0,
     ),
     Feature(
+        name="near",
+        group=Group.COVISITATION,
+        meaning="How close together users interacted with the item and with the items of the history, within 5 visits "
+        "in either order: shrunk cosines, summed over the history (half-life: 3 visits by default). 0 or more.",
+        compute=compute_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
+        name="near_recent",
+        group=Group.COVISITATION,
+        meaning="As `near`, for the items of the latest visit alone. 0 or more.",
+        compute=compute_covisitation,
+        new_item=0.0,
+    ),
+    Feature(
         name="ease",
         group=Group.COVISITATION,
         meaning="EASE weights between the item and the items of the history, summed: co-occurrence that other items do "
@@ -160,6 +176,20 @@ FEATURES: tuple[Feature, ...] = (
         meaning="As `ease`, with recent visits weighing more (half-life: 20 visits by default). 0 or more.",
         compute=compute_covisitation,
         new_item=0.0,
+    ),
+    Feature(
+        name="ease_text",
+        group=Group.TEXT_COVISITATION,
+        meaning="As `ease`, where words that the texts of two items share count like users that they share; so an item "
+        "without any event is linked by its words. Summed over the history (half-life: 20 visits by default). 0 or "
+        "more; 0 in a catalogue of more than 200,000 items.",
+        compute=compute_covisitation,
+    ),
+    Feature(
+        name="ease_text_recent",
+        group=Group.TEXT_COVISITATION,
+        meaning="As `ease_text`, with recent visits weighing more (half-life: 3 visits by default). 0 or more.",
+        compute=compute_covisitation,
     ),
     Feature(
         name="popularity",
@@ -330,6 +360,8 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-COVISITATION_FEATURES = features_in(Group.COVISITATION)
+TEXT_FEATURES = features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION)
+"""The features that read texts. The ranker without the match is trained without them."""
+COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
 """Constant where a log has no impressions."""

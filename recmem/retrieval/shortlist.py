@@ -74,7 +74,7 @@ def _connected(dataset: Dataset, histories: Histories, period: int) -> sp.csr_ma
     history = sp.csr_matrix((weights, items.values, items.offsets), (len(histories), n_items))
     models = dataset.timeline.at(period)
     connected = history
-    for model in (models.together, models.follow, models.ease):
+    for model in models.models.values():
         connected = connected + history @ model
     return connected
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recmem.matching.calibration import Calibration
-from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.feature_table import IMPRESSION_FEATURES
+from recmem.ranking.feature_table import IMPRESSION_FEATURES, TEXT_FEATURES
 from recmem.ranking.ranker import Ranker
 from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
 from training.evaluation.held_out import held_out_ranks, what_ships
@@ -157,6 +156,6 @@ def _features_by_ranker(data: RankingData, *, has_impressions: bool) -> dict[str
     # Without impressions the click features are constant.
     constant = () if has_impressions else IMPRESSION_FEATURES
     features = tuple(name for name in data.pairs.values if name not in constant)
-    without_match = tuple(name for name in features if name not in MATCH_FEATURES)
+    without_match = tuple(name for name in features if name not in TEXT_FEATURES)
     untrained = tuple(name for name in features if name not in LEARNED_FEATURES)
     return {WITHOUT_MATCH: without_match, WITH_SIMILARITY: untrained, WITH_MATCH: features}

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from importlib.metadata import version
 
 from feature_store.timestamps import iso_time
-from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_glossary import meanings
+from recmem.ranking.feature_table import TEXT_FEATURES
 from recmem.serving.model import Model
 from training.evaluation.folds import Folds
 from training.report.charts import Panel
@@ -38,7 +38,7 @@ def report_content(
         windows=_windows(run),
         importance=importance,
         feature_meanings=meanings(importance),
-        match_features=MATCH_FEATURES,
+        match_features=TEXT_FEATURES,
         curves=[
             Panel("Match module", "part of the fit", "loss", losses),
             Panel("Rankers", "boosting round", "NDCG@10, later queries", summary.curves),

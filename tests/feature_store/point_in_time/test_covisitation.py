@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,11 @@ from strategies import LAST_TIME, N_ITEMS, N_USERS, event_log, logs, times
 from tolerances import close
 
 CONFIG = CovisitationConfig(shrinkage=1.5, lags=2, ease_ridge=2.0)
-MODELS = ("together", "follow", "ease")
+MODELS = ("together", "follow", "near", "ease", "ease_text")
+WORDS = sp.csr_matrix(np.array([[0.6, 0.8, 0, 0], [0.6, 0, 0.8, 0], [0, 0, 0, 1]], np.float32)[np.arange(N_ITEMS) % 3])
+"""The items' texts: every third item has the same."""
+SLOW_AND_FAST = ("follow", "ease_text")
+LATEST_VISIT = np.inf
 EVERY_USER = np.arange(N_USERS)
 
 FEWER = settings(max_examples=20)  # each fits several models
@@ -31,7 +36,7 @@ FEWER = settings(max_examples=20)  # each fits several models
 
 def fit(log: list[Event], **changes: Any) -> Covisitation:
     config = CovisitationConfig(**{"shrinkage": 1.5, "lags": 2, "ease_ridge": 2.0, **changes})
-    return Covisitation.fit(event_log(log), N_ITEMS, config)
+    return Covisitation.fit(event_log(log), N_ITEMS, config, WORDS)
 
 
 def histories_at(log: list[Event], time: int, limit: int = 99) -> Histories:
@@ -39,7 +44,7 @@ def histories_at(log: list[Event], time: int, limit: int = 99) -> Histories:
 
 
 def timeline(log: list[Event], *, origin: int = 3, refresh: int = 4) -> CovisitationTimeline:
-    return CovisitationTimeline(event_log(log), N_ITEMS, origin, refresh, CONFIG)
+    return CovisitationTimeline(event_log(log), N_ITEMS, origin, refresh, CONFIG, lambda: WORDS)
 
 
 def same(a: Covisitation, b: Covisitation) -> bool:
@@ -68,6 +73,44 @@ def test_follow_by_hand_weighs_by_lag_and_basket_size_and_leaves_out_negative_ev
     close(weights, totals * row_scale[:, None] * column_scale, "float32")
 
 
+def test_near_by_hand_weighs_by_distance_in_either_order_and_within_a_visit() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 2), Event(0, 3, 3)]
+    weights = fit(log, near_lags=1).near.toarray()
+    one_apart = math.exp(-1 / 5) / math.sqrt(2)
+    norm = 1 + 1.5  # each item has one user
+    close(weights[0, 1], one_apart / norm, "float32")
+    close(weights[1, 0], weights[0, 1], "exact")
+    close(weights[1, 2], 1 / 2 / norm, "float32")  # one visit of two events
+    assert weights[0, 3] == 0  # two visits apart
+
+
+def test_text_links_items_without_an_event() -> None:
+    log = [Event(user, item, 1) for item in range(2) for user in range(N_USERS)]
+    fitted = fit(log, text_weight=50.0)
+    assert not fitted.ease.toarray()[:, 3].any()
+    weights = fitted.ease_text.toarray()
+    assert weights[0, 3] > 0  # the same text
+    assert weights[1, 4] > 0
+    assert weights[0, 4] == 0  # the word that they share is explained by item 1, which has all words of item 4
+    assert weights[2, 3] == 0  # no word in common
+
+
+def test_items_beyond_the_most_frequent_are_the_ridge_regression_on_these() -> None:
+    log = [Event(user, item, 1) for item in range(4) for user in range(N_USERS - item // 2)]
+    weights = fit(log, ease_items=2, text_weight=3.0).ease_text.toarray()
+    gram = slow_reference.pair_counts(log, N_ITEMS) + 3.0 * (WORDS @ WORDS.T).toarray()
+    kept = [0, 1]
+    others = list(range(2, N_ITEMS))
+    regression = np.linalg.solve(gram[np.ix_(kept, kept)] + 2.0 * np.eye(2), gram[np.ix_(kept, others)])
+    close(weights[:2, 2:], np.maximum(regression, 0), "float32")
+    assert not weights[2:].any()
+
+
+def test_without_texts_there_are_no_text_weights() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 2)]
+    assert Covisitation.fit(event_log(log), N_ITEMS, CONFIG).ease_text.nnz == 0
+
+
 def test_events_of_one_visit_do_not_follow_each_other() -> None:
     assert fit([Event(0, item, 7) for item in range(4)]).follow.nnz == 0
 
@@ -78,7 +121,10 @@ def test_models_are_those_of_the_oracle(log: list[Event]) -> None:
     fitted = fit(log)
     close(fitted.together.toarray(), slow_reference.together(log, N_ITEMS, 1.5), "float32")
     close(fitted.follow.toarray(), slow_reference.follow(log, N_ITEMS, 2), "float32")
+    close(fitted.near.toarray(), slow_reference.near(log, N_ITEMS, 5, 1.5), "float32")
     close(fitted.ease.toarray(), slow_reference.ease(log, N_ITEMS, 2.0), "float32")
+    text_gram = 100.0 * (WORDS @ WORDS.T).toarray()
+    close(fitted.ease_text.toarray(), slow_reference.ease(log, N_ITEMS, 2.0, text_gram), "float32")
 
 
 @FEWER
@@ -105,12 +151,17 @@ def test_scores_are_sums_over_the_history(log: list[Event], time: int) -> None:
     fitted = fit(log, half_lives=(1.0, 4.0))
     scores = fitted.scores(histories_at(log, time))
     assert tuple(scores) == FEATURES
-    decays = {"together": 0, "together_recent": 1, "follow": 1 / 4, "follow_recent": 1, "ease": 0, "ease_recent": 1 / 4}
+    decays: dict[str, float] = {"together": 0, "together_recent": 1, "ease": 0, "ease_recent": 1 / 4}
+    decays |= {"near": 1, "near_recent": LATEST_VISIT}
+    decays |= {f"{model}{suffix}": decay for model in SLOW_AND_FAST for suffix, decay in (("", 1 / 4), ("_recent", 1))}
+    assert decays.keys() == set(FEATURES)
     for name, decay in decays.items():
         model = getattr(fitted, name.removesuffix("_recent")).toarray().astype(np.float64)
         for user in range(N_USERS):
             history = slow_reference.history(log, user, time, 99)
-            if decay:
+            if decay == LATEST_VISIT:
+                parts = [model[entry.item] for entry in history if entry.recency == 0]
+            elif decay:
                 parts = [2 ** (-decay * entry.recency) * model[entry.item] for entry in history]
             else:
                 parts = [model[item] for item in {entry.item for entry in history}]
@@ -155,7 +206,7 @@ def test_a_time_is_served_by_what_was_known_at_its_last_refresh(log: list[Event]
     assert refreshed <= time < refreshed + 4
     known = [event for event in log if is_known(event, refreshed)]
     served = line.at(int(line.periods(np.array([time]))[0]))
-    assert same(served, Covisitation.fit(event_log(known), N_ITEMS, CONFIG))
+    assert same(served, Covisitation.fit(event_log(known), N_ITEMS, CONFIG, WORDS))
 
 
 @FEWER

@@ -22,6 +22,7 @@ from recmem.ranking.feature_table import (
     COVISITATION_FEATURES,
     FEATURES,
     IMPRESSION_FEATURES,
+    TEXT_FEATURES,
     Feature,
     Group,
     check_names,
@@ -36,7 +37,11 @@ from slow_reference import Event
 from tolerances import close
 
 MATCH = ("match_raw", "match_prior", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
-COVISITATION = ("together", "together_recent", "follow", "follow_recent", "ease", "ease_recent")
+COVISITATION = (
+    *("together", "together_recent", "follow", "follow_recent", "near", "near_recent", "ease", "ease_recent"),
+    *("ease_text", "ease_text_recent"),
+)
+TEXT_COVISITATION = COVISITATION[-2:]
 COUNTERS = ("popularity", "popularity_short", "popularity_medium", "popularity_long", "trend", "item_age")
 REST = (*COUNTERS, "click_through", "shown", "user_events", "user_gap", "memory_size", "items.price")
 
@@ -59,6 +64,7 @@ def test_names_are_unique() -> None:
 def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
     assert features_in(Group.MATCH, Group.SIMILARITY) == MATCH_FEATURES
     assert COVISITATION_FEATURES == covisitation.FEATURES
+    assert (*MATCH_FEATURES, *TEXT_COVISITATION) == TEXT_FEATURES
     assert IMPRESSION_FEATURES == click_through.CLICK_FEATURES
 
 
@@ -79,7 +85,7 @@ def test_new_items_get_the_values_of_an_item_without_events() -> None:
     dataset = dataset_of([Event(0, 1, 1), Event(0, 2, 3), Event(1, 1, 4)])
     without_event = given_to(dataset, [(0, 9)], [[4]]).values
     expected = new_item_values(dataset.config.counters)
-    assert tuple(expected) == (*COVISITATION, *COUNTERS)
+    assert tuple(expected) == (*COVISITATION[:-2], *COUNTERS)
     for name, value in expected.items():
         close(without_event[name], [value], "float32")
 

@@ -1,0 +1,55 @@
+"""The words of the items' texts, weighted by TF-IDF: what the item-item model `ease_text` compares texts by.
+
+Words rather than the encoder's vectors: they are there without encoding anything, and in `ease_text` they were as good
+(docs/log.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import scipy.sparse as sp
+
+FEWEST_ITEMS = 2
+"""Items that have a word; one that a single item has connects it with no other."""
+LARGEST_SHARE = 0.5
+"""Of all items; a word that more of them have says little."""
+LONGEST_TEXT = 5000
+"""Characters of a text that are read."""
+
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"
+"""Scripts written without spaces between words: Chinese characters, hiragana and katakana."""
+_TOKEN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
+
+
+def item_words(texts: Sequence[str]) -> sp.csr_matrix:
+    """Sparse float32[item, word]: TF-IDF weights (1 + log tf) of each text's words, rows of length 1.
+
+    A text without a word that other texts have gets an empty row. Words are runs of letters and digits in lower case;
+    of scripts without spaces, each pair of neighbouring characters counts as a word.
+    """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import
+
+    vectorizer = TfidfVectorizer(
+        analyzer=lambda text: list(_words(text)),
+        min_df=min(FEWEST_ITEMS, max(len(texts), 1)),
+        max_df=LARGEST_SHARE,
+        sublinear_tf=True,
+        dtype=np.float32,
+    )
+    try:
+        words: sp.csr_matrix = vectorizer.fit_transform(texts)
+    except ValueError:  # no text has a word that counts
+        return sp.csr_matrix((len(texts), 1), dtype=np.float32)
+    return sp.csr_matrix(words)
+
+
+def _words(text: str) -> Iterator[str]:
+    for token in _TOKEN.findall(text[:LONGEST_TEXT].lower()):
+        if _IS_UNSPACED.match(token) and len(token) > 1:
+            yield from (token[begin : begin + 2] for begin in range(len(token) - 1))
+        else:
+            yield token
