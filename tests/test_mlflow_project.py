@@ -11,7 +11,7 @@ import yaml
 from mlflow.projects import _project_spec
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
-ENTRY_POINTS = ["main", "ingest", "encode", "match", "rank", "evaluate", "score"]
+ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "score"]
 
 
 def entry_point(name: str) -> Any:
