@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu|online|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints the table and writes it."""
+"""`python -m benchmarks cpu|online|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints and writes a table."""
 
 from __future__ import annotations
 
@@ -49,7 +49,8 @@ def main() -> None:
         return
     else:
         raise SystemExit(
-            f"benchmarks: expected cpu, gpu, online, memory or encoder_step, got {kind!r}. Use make bench or make bench-gpu."
+            f"benchmarks: expected cpu, gpu, online, memory or encoder_step, got {kind!r}. "
+            "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())
 

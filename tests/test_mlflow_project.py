@@ -73,6 +73,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--out": "runs/x y",
         "--store": "",
         "--seed": "0",
+        "--tune_encoder": "auto",
     }
 
 
