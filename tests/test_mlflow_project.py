@@ -11,7 +11,7 @@ import yaml
 from mlflow.projects import _project_spec
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
-ENTRY_POINTS = ["main", "ingest", "encode", "match", "rank", "evaluate", "refit", "report", "score"]
+ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "refit", "report", "score"]
 
 
 def entry_point(name: str) -> Any:
@@ -73,6 +73,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--out": "runs/x y",
         "--store": "",
         "--seed": "0",
+        "--tune_encoder": "auto",
     }
 
 

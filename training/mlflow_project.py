@@ -35,6 +35,8 @@ Seed = Annotated[
 Tuning = Annotated[
     str,
     typer.Option(
+        "--tune-encoder",
+        "--tune_encoder",  # MLflow's parameters have names without hyphens
         metavar="auto|off|last|full|lora|adalora|ia3|prefix",
         help="What of the text encoder learns; auto: full with a CUDA device, else off.",
     ),

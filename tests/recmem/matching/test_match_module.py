@@ -47,6 +47,27 @@ MEMORIES = [[(0, 3, POSITIVE), (1, 0, NEGATIVE)], [], [(5, 23, NEUTRAL), (0, 4, 
 CANDIDATES = torch.tensor([2, 3, 0])
 
 
+def test_cosines_are_of_the_frozen_numbers_alone_and_projections_read_all() -> None:
+    config = MatchConfig(dim=12, n_heads=2, head_dim=4, similarity_dim=5)
+    vectors = unit_vectors()
+    made = MatchModule.from_weights(config, module(trained=True).state_dict())
+    tables = made.tables(vectors)
+    close(tables.unit, vectors[:, :5], "exact")
+    whole = module(trained=True).tables(vectors)
+    close(tables.query, whole.query, "exact")
+    close(tables.prior, whole.prior, "exact")
+    changed = vectors.clone()
+    changed[:, 5:] = 0
+    assert not torch.equal(made.tables(changed).query, tables.query)
+    close(made.tables(changed).unit, tables.unit, "exact")
+
+
+@pytest.mark.parametrize("similarity_dim", [0, 13])
+def test_a_similarity_dim_beyond_the_vector_is_refused(similarity_dim: int) -> None:
+    with pytest.raises(ValueError, match=r"similarity_dim: expected a number from 1 to dim \(12\), got"):
+        MatchConfig(dim=12, similarity_dim=similarity_dim)
+
+
 def test_an_untrained_module_ranks_by_the_cosine() -> None:
     vectors = unit_vectors()
     made = module(trained=False)

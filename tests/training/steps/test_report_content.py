@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +18,7 @@ from training.run import open_run
 from training.steps.report_content import _data_facts, _windows, train_command
 from training.tables import Tables
 from training.training_data import TrainingData
+from training.tuned_encoders import NOT_TUNED, TunedEncoders
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class RunOf:
 
     training_data: TrainingData
     config: TrainingConfig = field(default_factory=TrainingConfig)
+    tuned: TunedEncoders = field(default_factory=lambda: TunedEncoders(Path(), None, None))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,8 @@ def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -
     )
     command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
     assert command.replace("\\\n  ", "") == (
-        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --candidates 40 "
+        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --tune-encoder auto "
+        "--candidates 40 "
         "--no-exclude-seen --positive-from 4.5 --negative-to 1 --seed 7"
     )
 
@@ -54,6 +58,7 @@ def test_facts_count_the_tables_and_date_the_log(training_data: TrainingData) ->
     assert facts["first event"] == times.min().strftime("%Y-%m-%d")  # type: ignore[union-attr]
     assert facts["last event"] == times.max().strftime("%Y-%m-%d")  # type: ignore[union-attr]
     assert facts["text columns"] == "title, section"
+    assert facts["text encoder"] == NOT_TUNED
     assert "events of unknown items" not in facts
 
 
