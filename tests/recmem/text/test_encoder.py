@@ -134,7 +134,7 @@ def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch:
     ("changes", "message"),
     [
         ({"name": ""}, "encoder: expected a folder"),
-        ({"pooling": "max"}, "pooling: expected 'mean' or 'cls', got 'max'"),
+        ({"pooling": "max"}, "pooling: expected 'mean', 'cls' or 'last', got 'max'"),
         ({"max_tokens": 3}, "max_tokens: expected an integer >= 4, got 3"),
         ({"max_tokens": 8.0}, r"max_tokens: expected an integer >= 4, got 8\.0"),
     ],
