@@ -121,7 +121,9 @@ def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor
         return model.requires_grad_(False).eval()
     if tuning.kind == "prefix" and not any(len(tensor) == tuning.rank for tensor in tensors.values() if tensor.ndim):
         # Before a prefix of that length is allocated.
-        raise ValueError(f"encoder: expected a prefix of {tuning.rank} tokens, got tensors of other sizes. Train again.")
+        raise ValueError(
+            f"encoder: expected a prefix of {tuning.rank} tokens, got tensors of other sizes. Train again."
+        )
     prepared = tunable(model, tuning)
     load_tuned_tensors(prepared, tensors)
     return prepared.requires_grad_(False).eval()
