@@ -119,7 +119,8 @@ def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor
         _, layers = layers_of(model)
         merge_adapter(model, layers, tuning.kind, tuning.rank, tensors)
         return model.requires_grad_(False).eval()
-    if tuning.kind == "prefix" and not any(len(tensor) == tuning.rank for tensor in tensors.values() if tensor.ndim):
+    lengths = {tuple(tensor.shape)[:1] for tensor in tensors.values()}
+    if tuning.kind == "prefix" and lengths and (tuning.rank,) not in lengths:
         # Before a prefix of that length is allocated.
         raise ValueError(
             f"encoder: expected a prefix of {tuning.rank} tokens, got tensors of other sizes. Train again."

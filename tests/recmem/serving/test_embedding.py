@@ -63,7 +63,7 @@ def test_the_module_reads_both_spaces_and_cosines_stay_those_of_the_frozen_one(
     model = model_in(place)
     texts = model.dataset.catalogue.texts
     frozen = exact_units(encoder().encode(texts).half().float())
-    close((model.matcher.tables.unit * frozen).sum(dim=1), torch.ones(len(texts)), "half")
+    close((model.matcher.tables.unit * frozen).sum(dim=1), torch.ones(len(texts)), "grid")
     assert model.matcher.tables.unit.shape == (len(texts), DIM)
     tuned = model.bundle.config.tuned_fingerprint
     assert (place / "store" / "vectors" / str(tuned)).is_dir()
@@ -143,7 +143,7 @@ def test_tensors_that_are_not_finite_are_refused_at_loading(place: Path, value: 
 def test_tensors_of_other_types_are_refused_at_loading(place: Path) -> None:
     save_file({"weight": torch.ones(3, dtype=torch.int64)}, place / "bundle" / ENCODER)
     sign(place / "bundle")
-    with pytest.raises(DataError, match=r"expected a dtype of F16, F32, got I64"):
+    with pytest.raises(DataError, match=r"expected a dtype of F16, F32, got 'I64'"):
         load_bundle(place / "bundle")
 
 

@@ -1,4 +1,4 @@
-"""What was learned, put into the frozen encoder in serving: in half precision, and refused in words where it is wrong."""
+"""What was learned, put into the frozen encoder in serving: in half precision, and refused in words if it is wrong."""
 
 from __future__ import annotations
 
