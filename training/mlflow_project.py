@@ -190,7 +190,9 @@ def _step(
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed, encoder, tune_encoder), Bars())
+    run = open_run(
+        Tables(*(path or None for path in tables)), out, store or None, _config(seed, encoder, tune_encoder), Bars()
+    )
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
         if step == "ingest":
@@ -218,7 +220,9 @@ def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> Trainin
     except ValueError as error:
         raise UsageError(str(error)) from error
     try:
-        return TrainingConfig(seed=int(seed), encoder=settings, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)))
+        return TrainingConfig(
+            seed=int(seed), encoder=settings, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder))
+        )
     except ValueError as error:
         raise UsageError(f"--tune-encoder: {error}") from error
 

@@ -13,7 +13,11 @@ import small_training
 from recmem.serving.bundle import read_config
 from recmem.text.encoder import EncoderConfig, TextEncoder
 
-WORDS = {"network": "网络 传输 协议 客户端 加密", "drawing": "图形 图像 绘图 渲染 界面", "sound": "声音 音频 编码 播放 压缩"}
+WORDS = {
+    "network": "网络 传输 协议 客户端 加密",
+    "drawing": "图形 图像 绘图 渲染 界面",
+    "sound": "声音 音频 编码 播放 压缩",
+}
 PREFIX = "query: "
 
 
@@ -72,7 +76,9 @@ def test_chinese_texts_get_vectors_of_their_own_and_a_prefix_changes_them(folder
     texts = items()["title"].to_list()
     spaces = {
         (pooling, prefix): TextEncoder.load(
-            EncoderConfig(str(folder), pooling=pooling, max_tokens=32, text_prefix=prefix), device="cpu", dtype="float32"
+            EncoderConfig(str(folder), pooling=pooling, max_tokens=32, text_prefix=prefix),
+            device="cpu",
+            dtype="float32",
         )
         for pooling in ("mean", "cls", "last")
         for prefix in ("", PREFIX)
@@ -104,4 +110,4 @@ def test_a_training_with_such_an_encoder_serves_what_it_was_trained_with(folder:
     assert len(found) == 3
     unseen = pl.DataFrame({"user_id": ["curl"], "item_id": ["new"], "title": ["网络加密开发库"]})
     assert model.match(unseen)["match_raw"].is_finite().all()
-    assert '--text-prefix' in result.report.read_text()
+    assert "--text-prefix" in result.report.read_text()
