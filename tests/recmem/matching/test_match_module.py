@@ -231,3 +231,21 @@ def test_weights_that_do_not_fit_are_refused(changes: dict[str, torch.Tensor], w
     weights = module(trained=False).state_dict() | changes
     with pytest.raises(ValueError, match=words):
         MatchModule.from_weights(CONFIG, weights)
+
+
+def test_cosines_are_of_the_first_numbers_and_projections_of_all() -> None:
+    config = MatchConfig(dim=12, n_heads=2, head_dim=4, similarity_dim=6)
+    made = MatchModule(config, torch.Generator().manual_seed(4))
+    vectors = unit_vectors()
+    close(made.tables(vectors).unit, vectors[:, :6], "exact")
+    other = torch.cat([vectors[:, :6], vectors[:, 6:].flip(0)], dim=1)
+    for name in ("query", "key", "probe", "value"):
+        assert (getattr(made.tables(other), name) - getattr(made.tables(vectors), name)).abs().max() > 1e-4
+    again = MatchModule.from_weights(config, made.state_dict())
+    close(again.tables(vectors).key, made.tables(vectors).key, "exact")
+
+
+@pytest.mark.parametrize("similarity_dim", [0, 13])
+def test_more_similar_numbers_than_a_vector_has_are_refused(similarity_dim: int) -> None:
+    with pytest.raises(ValueError, match=r"similarity_dim: expected a number from 1 to dim \(12\), got"):
+        MatchConfig(dim=12, similarity_dim=similarity_dim)
