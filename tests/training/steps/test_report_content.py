@@ -15,6 +15,7 @@ from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
 from training.progress import Silent
 from training.run import open_run
+from training.steps.refit import RefitSummary
 from training.steps.report_content import _data_facts, _windows, train_command
 from training.tables import Tables
 from training.training_data import TrainingData
@@ -68,8 +69,27 @@ def test_events_of_unknown_items_are_a_fact_if_there_are_any(training_data: Trai
 
 
 def test_windows_follow_each_other_from_the_first_event_to_the_last(training_data: TrainingData) -> None:
-    windows = _windows(RunOf(training_data))  # type: ignore[arg-type]
+    measured = RefitSummary(refitted=False, learned_until="", queries=0)
+    windows = _windows(RunOf(training_data), measured)  # type: ignore[arg-type]
     assert [window.name for window in windows] == ["match model", "ranker", "test"]
     assert [window.end for window in windows[:-1]] == [window.start for window in windows[1:]]
     assert datetime.fromisoformat(windows[0].start) == small_training.events()["timestamp"].min()
     assert datetime.fromisoformat(windows[-1].end).tzinfo == UTC
+
+
+def test_a_refit_is_a_window_from_the_first_event_to_the_last_that_was_learned_from(
+    training_data: TrainingData,
+) -> None:
+    refitted = RefitSummary(refitted=True, learned_until="2026-05-31T00:00:00+00:00", queries=60)
+    windows = _windows(RunOf(training_data), refitted)  # type: ignore[arg-type]
+    assert windows[:-1] == _windows(RunOf(training_data), replace(refitted, refitted=False))  # type: ignore[arg-type]
+    last = windows[-1]
+    assert (last.name, last.start, last.end) == ("refit", windows[0].start, "2026-05-31T00:00:00+00:00")
+    assert "after the figures were measured" in last.use
+
+
+def test_the_command_names_folds_and_that_there_is_no_refit(training_data: TrainingData) -> None:
+    config = TrainingConfig(refit=False, folds=3)
+    command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
+    assert "--no-refit" in command
+    assert "--folds 3" in command
