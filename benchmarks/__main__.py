@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu|online|memory|gpu [ENCODER FOLDER]`: measures, prints the table and writes it."""
+"""`python -m benchmarks cpu|online|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints and writes a table."""
 
 from __future__ import annotations
 
@@ -36,6 +36,12 @@ def main() -> None:
 
         print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
         return
+    elif kind == "encoder_step":
+        from benchmarks import encoder_step
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        print(write(kind, encoder_step.encoder_rows(device), encoder_step.METHOD).read_text())
+        return
     elif kind == "memory":
         from benchmarks import peak_memory
 
@@ -43,7 +49,8 @@ def main() -> None:
         return
     else:
         raise SystemExit(
-            f"benchmarks: expected cpu, gpu, online or memory, got {kind!r}. Use make bench or make bench-gpu."
+            f"benchmarks: expected cpu, gpu, online, memory or encoder_step, got {kind!r}. "
+            "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())
 

@@ -112,6 +112,7 @@ TESTED_ELSEWHERE = {
     "recmem/kernels/top_k_triton.py": "recmem/kernels/test_top_k.py",
     "recmem/ranking/normalise_numba.py": "recmem/ranking/test_normalise.py",
     "recmem/retrieval/retrieve.py": "recmem/ranking/test_retrieved_features.py",
+    "recmem/text/adapters.py": "recmem/text/test_encoder_tuning.py",
     "training/config.py": "training/test_api.py",
     "training/mlflow_project.py": "test_mlflow_project.py",
     "training/registration.py": "training/test_pipeline.py",

@@ -11,7 +11,7 @@ import yaml
 from mlflow.projects import _project_spec
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
-ENTRY_POINTS = ["main", "ingest", "encode", "match", "rank", "evaluate", "refit", "report", "score"]
+ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "refit", "report", "score"]
 
 
 def entry_point(name: str) -> Any:
@@ -32,6 +32,11 @@ def step_commands() -> dict[str, Any]:
     return dict(typer.main.get_command(mlflow_project.app).commands)  # type: ignore[attr-defined]
 
 
+def option(parameter: str) -> str:
+    """The option that a parameter is handed on as: MLflow's parameters have names without hyphens."""
+    return f"--{parameter.replace('_', '-')}"
+
+
 def test_entry_points_are_the_documented_ones() -> None:
     listed = yaml.safe_load((PROJECT / "MLproject").read_text())
     assert list(listed["entry_points"]) == ENTRY_POINTS
@@ -42,7 +47,7 @@ def test_entry_points_are_the_documented_ones() -> None:
 @pytest.mark.parametrize("name", ENTRY_POINTS)
 def test_every_parameter_is_handed_on_under_its_own_name(name: str) -> None:
     point = entry_point(name)
-    options = " ".join(f"--{parameter} {{{parameter}}}" for parameter in point.parameters)
+    options = " ".join(f"{option(parameter)} {{{parameter}}}" for parameter in point.parameters)
     assert point.command == f"cd .. && python -m training.mlflow_project {name} {options}"
 
 
@@ -50,7 +55,7 @@ def test_every_parameter_is_handed_on_under_its_own_name(name: str) -> None:
 def test_parameters_are_options_of_the_step(name: str) -> None:
     commands = step_commands()
     taken = {option for parameter in commands[name].params for option in parameter.opts}
-    assert {f"--{parameter}" for parameter in entry_point(name).parameters} <= taken
+    assert {option(parameter) for parameter in entry_point(name).parameters} <= taken
 
 
 @pytest.mark.parametrize("name", ENTRY_POINTS)
@@ -73,6 +78,11 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--out": "runs/x y",
         "--store": "",
         "--seed": "0",
+        "--tune-encoder": "auto",
+        "--encoder": "",
+        "--pooling": "mean",
+        "--max-tokens": "256",
+        "--text-prefix": "",
     }
 
 

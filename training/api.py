@@ -32,6 +32,9 @@ def train(
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
+    pooling: str = EncoderConfig.pooling,
+    max_tokens: int = EncoderConfig.max_tokens,
+    text_prefix: str = EncoderConfig.text_prefix,
     tune_encoder: str = "auto",
     candidates: int = 300,
     exclude_seen: bool = True,
@@ -64,6 +67,9 @@ def train(
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         encoder: A local folder or a Hugging Face id; all-MiniLM-L6-v2 by default, which needs no download.
+        pooling: `mean`, `cls` or `last`, as the encoder was trained; docs/encoders.md lists what some encoders need.
+        max_tokens: Texts are cut to this many tokens.
+        text_prefix: Put before every text, such as `"query: "` for e5.
         tune_encoder: What of the encoder learns from the log, if that pays on a held-out part of it: `off`, `last` (its
             last layer, enough for a CPU), `full`, or adapters of the extra `peft` (`lora`, `adalora`, `ia3`, `prefix`).
             `auto` is `full` with a CUDA device, else `off`.
@@ -89,6 +95,9 @@ def train(
         )
     config = training_config(
         encoder=None if encoder is None else os.fspath(encoder),
+        pooling=pooling,
+        max_tokens=max_tokens,
+        text_prefix=text_prefix,
         tune_encoder=tune_encoder,
         candidates=candidates,
         exclude_seen=exclude_seen,
@@ -124,6 +133,9 @@ def training_config(
     tune_encoder: str = "auto",
     refit: bool = True,
     folds: int = 1,
+    pooling: str = EncoderConfig.pooling,
+    max_tokens: int = EncoderConfig.max_tokens,
+    text_prefix: str = EncoderConfig.text_prefix,
 ) -> TrainingConfig:
     """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
     for name, number in (("candidates", candidates), ("folds", folds), ("seed", seed)):
@@ -142,7 +154,12 @@ def training_config(
         raise ValueError(f"tune_encoder: expected one of {', '.join(choices)}, got {tune_encoder!r}. Try 'auto'.")
     return TrainingConfig(
         tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
-        encoder=EncoderConfig() if encoder is None else EncoderConfig(encoder),
+        encoder=EncoderConfig(
+            EncoderConfig.name if encoder is None else encoder,
+            pooling=cast(Any, pooling),
+            max_tokens=max_tokens,
+            text_prefix=text_prefix,
+        ),
         signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
         refit=refit,

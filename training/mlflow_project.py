@@ -32,13 +32,24 @@ Seed = Annotated[
     float, typer.Option(metavar="N", min=0, help="Random seed: a float, because MLflow has no integer parameters.")
 ]
 
+Encoder = Annotated[str, typer.Option(metavar="PATH|ID", help="Text encoder; empty for the default.")]
+Pooling = Annotated[str, typer.Option(metavar="mean|cls|last", help="How it pools tokens to a vector.")]
+MaxTokens = Annotated[float, typer.Option(metavar="N", help="Texts are cut to this many tokens.")]
+TextPrefix = Annotated[str, typer.Option(metavar="TEXT", help='Put before every text, e.g. "query: ".')]
 Tuning = Annotated[
     str,
     typer.Option(
+        "--tune-encoder",
+        "--tune_encoder",  # MLflow's parameters have names without hyphens
         metavar="auto|off|last|full|lora|adalora|ia3|prefix",
         help="What of the text encoder learns; auto: full with a CUDA device, else off.",
     ),
 ]
+
+
+EncoderSettings = tuple[str, str, float, str]
+"""Name, pooling, tokens and prefix."""
+NO_SETTINGS: EncoderSettings = ("", "mean", 256, "")
 
 
 @app.command(cls=GuardedCommand)
@@ -49,6 +60,10 @@ def main(
     impressions: File = "",
     store: StorePath = "",
     seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
 ) -> None:
     """Run all steps, each as a child run."""
@@ -60,7 +75,7 @@ def main(
         impressions=impressions or None,
         out=out,
         store=store or None,
-        config=_config(seed, tune_encoder),
+        config=_config(seed, (encoder, pooling, max_tokens, text_prefix), tune_encoder),
         progress=Bars(),
         on_intake=show_intake,
     )
@@ -75,45 +90,103 @@ def ingest(out: Out, items: File = "", events: File = "", impressions: File = ""
 
 
 @app.command(cls=GuardedCommand)
-def encode(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def encode(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Encode the items' texts."""
-    _step("encode", out, store, seed)
+    _step("encode", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
-def tune(out: Out, store: StorePath = "", seed: Seed = 0, tune_encoder: Tuning = "auto") -> None:
+def tune(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+    tune_encoder: Tuning = "auto",
+) -> None:
     """Tune the text encoder, if that pays on a held-out part of the log."""
-    _step("tune", out, store, seed, tune_encoder=tune_encoder)
+    settings = (encoder, pooling, max_tokens, text_prefix)
+    _step("tune", out, store, seed, encoder=settings, tune_encoder=tune_encoder)
 
 
 @app.command(cls=GuardedCommand)
-def match(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def match(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Fit the match module."""
-    _step("match", out, store, seed)
+    _step("match", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
-def rank(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def rank(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Fit the rankers, with and without the match features."""
-    _step("rank", out, store, seed)
+    _step("rank", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
-def evaluate(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def evaluate(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Evaluate on the test window."""
-    _step("evaluate", out, store, seed)
+    _step("evaluate", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
-def refit(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def refit(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Refit the model that was evaluated on the whole log."""
-    _step("refit", out, store, seed)
+    _step("refit", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
-def report(out: Out, store: StorePath = "", seed: Seed = 0) -> None:
+def report(
+    out: Out,
+    store: StorePath = "",
+    seed: Seed = 0,
+    encoder: Encoder = "",
+    pooling: Pooling = "mean",
+    max_tokens: MaxTokens = 256,
+    text_prefix: TextPrefix = "",
+) -> None:
     """Write bundle, ledger and report; register the model."""
-    _step("report", out, store, seed)
+    _step("report", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
 
 
 @app.command(cls=GuardedCommand)
@@ -137,6 +210,7 @@ def _step(
     store: str,
     seed: float,
     tables: tuple[str, str, str] = ("", "", ""),
+    encoder: EncoderSettings = NO_SETTINGS,
     tune_encoder: str = "auto",
 ) -> None:
     from training.pipeline import run_step
@@ -146,7 +220,9 @@ def _step(
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(Tables(*(path or None for path in tables)), out, store or None, _config(seed, tune_encoder), Bars())
+    run = open_run(
+        Tables(*(path or None for path in tables)), out, store or None, _config(seed, encoder, tune_encoder), Bars()
+    )
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
         if step == "ingest":
@@ -156,14 +232,27 @@ def _step(
             show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float, tune_encoder: str = "auto") -> TrainingConfig:
+def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> TrainingConfig:
     from typing import Any, cast
 
+    from recmem.text.encoder import EncoderConfig
     from training.config import TrainingConfig
     from training.fitting.fit_encoder import EncoderTuningConfig
 
+    name, pooling, max_tokens, text_prefix = encoder
     try:
-        return TrainingConfig(seed=int(seed), tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)))
+        settings = EncoderConfig(
+            name or EncoderConfig.name,
+            pooling=cast(Any, pooling),
+            max_tokens=int(max_tokens),
+            text_prefix=text_prefix,
+        )
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    try:
+        return TrainingConfig(
+            seed=int(seed), encoder=settings, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder))
+        )
     except ValueError as error:
         raise UsageError(f"--tune-encoder: {error}") from error
 

@@ -60,9 +60,7 @@ def _span(tensor: object, where: str, dtypes: Collection[str]) -> tuple[int, int
     shape = tensor["shape"]
     offsets = tensor["data_offsets"]
     if not isinstance(dtype, str) or dtype not in dtypes:
-        raise ValueError(
-            f"{where}: expected a dtype of {', '.join(dtypes)}, got {str(dtype)[:60]!r}. Train again."
-        )
+        raise ValueError(f"{where}: expected a dtype of {', '.join(dtypes)}, got {str(dtype)[:60]!r}. Train again.")
     if not _are_counts(shape, MAX_AXES) or not _are_counts(offsets, 2) or len(offsets) != 2:
         raise ValueError(
             f"{where}: expected a shape and two data_offsets, got {str([shape, offsets])[:80]}. Train again."

@@ -1,4 +1,7 @@
-"""Adapters beside an encoder's weights, made by PEFT (an extra): LoRA, AdaLoRA, IA3 and prefix tuning."""
+"""Adapters beside an encoder's weights, made by PEFT (an extra): LoRA, AdaLoRA, IA3 and prefix tuning.
+
+`recmem.text.merged_adapters` multiplies them into the weights, by the same scales.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+
+from recmem.text.merged_adapters import LORA_SCALE, adalora_rank
 
 if TYPE_CHECKING:
     from peft import PeftConfig
@@ -64,22 +69,17 @@ def add_adapter(model: Any, kind: str, *, rank: int, layers: nn.ModuleList, name
     return adapted
 
 
-def merged(model: Any, kind: str) -> Any:
-    """The model with its adapters multiplied into the weights; one with a prefix stays as it is."""
-    return model.merge_and_unload() if kind in ADAPTER_KINDS and kind != "prefix" else model
-
-
 def _config(kind: str, rank: int, linear: list[str]) -> PeftConfig:
     import peft
 
     if kind == "lora":
-        return peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=linear)
+        return peft.LoraConfig(r=rank, lora_alpha=LORA_SCALE * rank, lora_dropout=0.0, target_modules=linear)
     if kind == "adalora":
         # Begins with half as many directions again, and drops the least important ones.
         return peft.AdaLoraConfig(
-            init_r=rank + rank // 2,
+            init_r=adalora_rank(rank),
             target_r=rank,
-            lora_alpha=2 * rank,
+            lora_alpha=LORA_SCALE * rank,
             lora_dropout=0.0,
             target_modules=linear,
             total_step=ADALORA_STEPS,

@@ -59,8 +59,9 @@ class EncoderConfig:
                 f"encoder: expected a folder or a Hugging Face id, got {self.name!r}. Try {DEFAULT_ENCODER!r}."
             )
         if self.pooling not in get_args(Pooling):
-            kinds = ", ".join(map(repr, get_args(Pooling)))
-            raise ValueError(f"pooling: expected one of {kinds}, got {self.pooling!r}. See the encoder's model card.")
+            raise ValueError(
+                f"pooling: expected 'mean', 'cls' or 'last', got {self.pooling!r}. See the encoder's model card."
+            )
         if not isinstance(self.text_prefix, str) or len(self.text_prefix) > _LONGEST_PREFIX:
             got = f"{len(self.text_prefix):,}" if isinstance(self.text_prefix, str) else repr(self.text_prefix)
             raise ValueError(
@@ -271,7 +272,7 @@ def _check_prefix(encoder: TextEncoder) -> None:
     n_tokens = len(encoder.tokenize([""])[0])
     if config.text_prefix and n_tokens >= config.max_tokens:
         raise ValueError(
-            f"text_prefix: expected a prefix that leaves tokens for a text, got one that takes all {config.max_tokens}. "
+            f"text_prefix: expected a prefix that leaves tokens for a text, got {n_tokens} of {config.max_tokens} tokens. "
             "Shorten it, or raise max_tokens."
         )
 

@@ -15,7 +15,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from recmem.text.adapters import ADAPTER_KINDS, add_adapter, merged
+from recmem.text.adapters import ADAPTER_KINDS, add_adapter
+from recmem.text.merged_adapters import MERGED_KINDS, check_tensors, merge_adapter
 
 TuningKind = Literal["last", "lora", "adalora", "ia3", "prefix", "full"]
 
@@ -100,7 +101,7 @@ def load_tuned_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
     Raises ValueError, and changes nothing, if names or shapes are others, or a tensor is not float32 or not finite.
     """
     weights = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
-    _check(tensors, weights)
+    check_tensors(tensors, {name: tuple(weight.shape) for name, weight in weights.items()})
     with torch.no_grad():
         for name, weight in weights.items():
             weight.copy_(tensors[name])
@@ -109,13 +110,24 @@ def load_tuned_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> Any:
     """The tuned encoder, in evaluation mode and without gradients; `model`, the frozen one, is changed in place.
 
-    Adapters are merged into the weights where that can be, so that encoding takes no longer than before.
+    Adapters but a prefix are merged into the weights: encoding takes no longer than before, and needs no PEFT.
 
-    Raises ValueError if the tensors are not those of this tuning of this encoder, ImportError without the extra `peft`.
+    Raises ValueError, before anything is changed, if the tensors are not those of this tuning of this encoder;
+    ImportError for a prefix without the extra `peft`.
     """
+    if tuning.kind in MERGED_KINDS:
+        _, layers = layers_of(model)
+        merge_adapter(model, layers, tuning.kind, tuning.rank, tensors)
+        return model.requires_grad_(False).eval()
+    lengths = {tuple(tensor.shape)[:1] for tensor in tensors.values()}
+    if tuning.kind == "prefix" and lengths and (tuning.rank,) not in lengths:
+        # Before a prefix of that length is allocated.
+        raise ValueError(
+            f"encoder: expected a prefix of {tuning.rank} tokens, got tensors of other sizes. Train again."
+        )
     prepared = tunable(model, tuning)
     load_tuned_tensors(prepared, tensors)
-    return merged(prepared, tuning.kind).requires_grad_(False).eval()
+    return prepared.requires_grad_(False).eval()
 
 
 def tuned_fingerprint(fingerprint: str, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> str:
@@ -126,20 +138,3 @@ def tuned_fingerprint(fingerprint: str, tuning: EncoderTuning, tensors: Mapping[
         digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:_FINGERPRINT_CHARS]
-
-
-def _check(tensors: Mapping[str, Tensor], weights: Mapping[str, Tensor]) -> None:
-    if tensors.keys() != weights.keys():
-        names = ", ".join(sorted(tensors.keys() ^ weights.keys()))[:200]
-        raise ValueError(
-            f"encoder: expected the {len(weights)} tensors of this tuning, got {len(tensors)} ({names!r} missing or "
-            "too many). Train again."
-        )
-    for name, weight in weights.items():
-        tensor = tensors[name]
-        shape = tuple(weight.shape)
-        if tuple(tensor.shape) != shape or tensor.dtype != torch.float32:
-            got = f"{tensor.dtype}{list(tensor.shape)}"
-            raise ValueError(f"encoder.{name}: expected a float32 tensor of shape {shape}, got {got}. Train again.")
-        if not bool(torch.isfinite(tensor).all()):
-            raise ValueError(f"encoder.{name}: expected finite numbers, got NaN or infinity. Train again.")

@@ -97,9 +97,8 @@ def main(rounds: int, seed: int) -> int:
     """Prints what was found; 0 if nothing is wrong."""
     with tempfile.TemporaryDirectory() as folder:
         hit, faults = run(rounds, seed, Path(folder))
-    print(
-        f"{rounds} tunings, {rounds * KILLS} kills, {hit} of them before the end; {len(faults)} ended at other weights"
-    )
+    n_kills = rounds * KILLS
+    print(f"{rounds} tunings, {n_kills} kills, {hit} of them before the end; {len(faults)} ended at other weights")
     for fault in faults:
         print(fault)
     return int(bool(faults))

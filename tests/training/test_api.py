@@ -20,7 +20,7 @@ from feature_store import DataError
 from forked_child import in_child
 from training.api import train
 from training.config import TrainingConfig
-from training.pipeline import step_key_of
+from training.pipeline import STEPS, step_key_of
 from training.progress import Silent
 from training.run import TrainingResult, open_run
 from training.tables import Tables
@@ -38,7 +38,7 @@ def reused_steps(result: TrainingResult) -> set[str]:
     client = mlflow.MlflowClient(f"sqlite:///{result.out / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("recmem")
     runs = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time DESC"])
-    steps = [run for run in runs if "recmem.step" in run.data.tags][:5]
+    steps = [run for run in runs if "recmem.step" in run.data.tags][: len(STEPS)]
     return {run.data.tags["recmem.step"] for run in steps if "recmem.reused_from" in run.data.tags}
 
 
@@ -62,7 +62,7 @@ def test_frames_of_all_three_kinds_give_the_ledger_of_the_files(
         assert "items: 0 new, 21 duplicate, 0 rejected of 21 rows" in receipts
         assert "events: 0 new, 180 duplicate, 0 rejected of 180 rows" in receipts
         assert (result.out / "ledger.json").read_bytes() == expected
-        assert reused_steps(result) >= {"encode", "match", "rank", "evaluate"}
+        assert reused_steps(result) >= {"encode", "match", "rank", "evaluate", "refit", "report"}
 
 
 def test_ingest_of_the_same_frames_is_reused_and_of_other_rows_is_not(tmp_path: Path) -> None:
@@ -102,6 +102,7 @@ def test_unusable_frames_are_refused_with_the_column_and_the_remedy(items: Any, 
     [
         ({"candidates": 0}, "candidates: expected at least 1, got 0"),
         ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"tune_encoder": "some"}, "tune_encoder: expected one of auto, off, last, lora, .*, got 'some'"),
         ({"negative_to": 4.0}, "negative_to: expected less than positive_from"),
         ({"positive_from": float("nan")}, "positive_from, negative_to: expected finite numbers, got nan and 2.0"),
     ],

@@ -46,6 +46,19 @@ def train(
             show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
         ),
     ] = None,
+    pooling: Annotated[
+        str,
+        typer.Option(metavar="mean|cls|last", help="How the encoder pools tokens to a vector: see its model card."),
+    ] = "mean",
+    max_tokens: Annotated[int, typer.Option(metavar="N", help="Texts are cut to this many tokens.")] = 256,
+    text_prefix: Annotated[
+        str,
+        typer.Option(
+            metavar="TEXT",
+            help='Put before every text, for encoders trained with one, e.g. "query: " for e5: see docs/encoders.md.',
+            show_default=False,
+        ),
+    ] = "",
     tune_encoder: Annotated[
         str,
         typer.Option(
@@ -103,6 +116,9 @@ def train(
     try:
         config = training_config(
             encoder=encoder,
+            pooling=pooling,
+            max_tokens=max_tokens,
+            text_prefix=text_prefix,
             tune_encoder=tune_encoder,
             candidates=candidates,
             exclude_seen=exclude_seen,

@@ -148,5 +148,11 @@ class HeldOutPart:
 
     def too_small(self) -> EncoderChoice:
         """The decision where there are too few queries."""
-        why = f"only {len(self.queries)} held-out queries could decide, fewer than {FEWEST_QUERIES}"
+        return self._frozen(f"only {len(self.queries)} held-out queries could decide, fewer than {FEWEST_QUERIES}")
+
+    def diverged(self) -> EncoderChoice:
+        """The decision where tuning gave no encoder to measure."""
+        return self._frozen("tuning did not converge")
+
+    def _frozen(self, why: str) -> EncoderChoice:
         return EncoderChoice(False, why, len(self.queries), int(self.is_cold.sum()))

@@ -78,7 +78,7 @@ class EncoderTuningConfig:
     """Steps between two checkpoints, from which a killed tuning goes on."""
 
     def __post_init__(self) -> None:
-        if self.kind not in ("auto", "off"):
+        if self.kind != "auto" and self.kind != "off":
             self.tuning(self.kind)  # checks kind, layers and rank
         for name, low, high in (("text_dropout", 0, 1), ("held_out", 0, 0.5), ("carried", 0, 1)):
             if not low <= getattr(self, name) <= high:

@@ -5,6 +5,7 @@ Each phase leaves checkpoints, so that a run that was killed goes on where it wa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -91,6 +92,8 @@ class EncoderTuner:
         fit = self._fit(texts, self._new_module(), self._held_from, share=1.0, seed=0)
         frozen = self._frozen_figures(fit.steps)
         best = self._learn(fit)
+        if not best:
+            return {}, asdict(self._part.diverged())
         tried = []
         for share in self.config.tuning.averages:
             encoder = averaged(first, under(best, "encoder."), share)
@@ -123,7 +126,10 @@ class EncoderTuner:
         return figures
 
     def _learn(self, fit: EncoderFit) -> dict[str, Tensor]:
-        """Runs the first fit until it ends or its figures stop rising; the weights of the best check."""
+        """Runs the first fit until it ends or its figures stop rising; the weights of the best check.
+
+        Empty if the loss stops being finite before there was one.
+        """
         settings = self.config.tuning
         checked_at = {max(round(fit.steps * check / settings.checks), 1) for check in range(1, settings.checks + 1)}
         checks: list[tuple[int, float]] = []
@@ -136,7 +142,8 @@ class EncoderTuner:
                 best = under(kept[0], "best.")
                 advance(fit.step)
             while fit.step < fit.steps and not _has_peaked(checks, settings.patience):
-                fit.run_step()
+                if not math.isfinite(fit.run_step()):
+                    break
                 advance(1)
                 is_check = fit.step in checked_at
                 if is_check:
@@ -176,7 +183,11 @@ class EncoderTuner:
             fit.restore(*kept)
             yield from (None for _ in range(fit.step))
         while fit.step < fit.steps:
-            fit.run_step()
+            if not math.isfinite(fit.run_step()):
+                raise ValueError(
+                    f"tune_encoder: expected a finite loss, got none in step {fit.step} of {name!r}. "
+                    "Train with 'off', or in Python with a smaller learning_rate."
+                )
             if fit.step % self.config.tuning.save_every == 0 or fit.step == fit.steps:
                 self.progress.write(name, *fit.state())
             yield

@@ -29,8 +29,8 @@ FOLDS = "folds.json"
 def report(run: Run, step_run: StepRun) -> None:
     """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html` and, if there are folds, `folds.json`.
 
-    Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what is
-    left never mixes two runs.
+    Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
+    is left never mixes two runs.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)

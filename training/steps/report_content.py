@@ -35,7 +35,7 @@ def report_content(
     return ReportContent(
         title="recmem: what the match of a text memory adds",
         data=_data_facts(run),
-        windows=_windows(run),
+        windows=_windows(run, RefitSummary.read(run)),
         importance=importance,
         feature_meanings=meanings(importance),
         match_features=TEXT_FEATURES,
@@ -64,6 +64,9 @@ def train_command(run: Run) -> str:
         *tables,
         "--out OUT",
         f"--encoder {shlex.quote(config.encoder.name)}",
+        f"--pooling {config.encoder.pooling}",
+        f"--max-tokens {config.encoder.max_tokens}",
+        *([f"--text-prefix {shlex.quote(config.encoder.text_prefix)}"] if config.encoder.text_prefix else []),
         f"--tune-encoder {config.tuning.kind}",
         f"--candidates {config.retrieval.candidates}",
         "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
@@ -94,14 +97,13 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
     return facts
 
 
-def _windows(run: Run) -> list[Window]:
+def _windows(run: Run, refit: RefitSummary) -> list[Window]:
     split = run.training_data.split
     times = run.training_data.dataset.log.times
     first = iso_time(int(times.min()))
     ranker_from = iso_time(split.ranker_from)
     test_from = iso_time(split.test_from)
     last = iso_time(int(times.max()))
-    refit = RefitSummary.read(run)
     windows = [
         Window("match model", first, ranker_from, "learns from texts"),
         Window("ranker", ranker_from, test_from, "fits the ranker, out of sample"),

@@ -26,12 +26,12 @@ def tune(run: Run, step_run: StepRun) -> None:
     settings = run.config.tuning
     kind = settings.resolved()
     folder = run.folder("tune")
+    progress = TuningProgress(run.out / "work" / PROGRESS, step_run.key)
     if kind is None:
         outcome = TunedEncoders(folder, None, None)
         outcome.write({})
     else:
         tuning = settings.tuning(kind)
-        progress = TuningProgress(run.out / "work" / PROGRESS, step_run.key)
         try:
             # Not the run's own encoder, which stays frozen and may be in bfloat16.
             encoder = TextEncoder.load(run.config.encoder, dtype="float32")
@@ -41,9 +41,9 @@ def tune(run: Run, step_run: StepRun) -> None:
             raise DataError(str(error)) from error
         outcome = TunedEncoders(folder, tuning, choice)
         outcome.write(tensors)
-        progress.clear()
         figures = {name: value for name, value in asdict(choice).items() if not isinstance(value, str)}
         step_run.log_metrics({f"tuning_{name}": float(value) for name, value in figures.items()})
+    progress.clear()
     # Read anew: this run may have looked before the step.
     run.tuned = outcome
     step_run.log_text(outcome.sentence + "\n", "encoder.txt")

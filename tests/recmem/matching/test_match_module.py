@@ -47,6 +47,27 @@ MEMORIES = [[(0, 3, POSITIVE), (1, 0, NEGATIVE)], [], [(5, 23, NEUTRAL), (0, 4, 
 CANDIDATES = torch.tensor([2, 3, 0])
 
 
+def test_cosines_are_of_the_frozen_numbers_alone_and_projections_read_all() -> None:
+    config = MatchConfig(dim=12, n_heads=2, head_dim=4, similarity_dim=5)
+    vectors = unit_vectors()
+    made = MatchModule.from_weights(config, module(trained=True).state_dict())
+    tables = made.tables(vectors)
+    close(tables.unit, vectors[:, :5], "exact")
+    whole = module(trained=True).tables(vectors)
+    close(tables.query, whole.query, "exact")
+    close(tables.prior, whole.prior, "exact")
+    changed = vectors.clone()
+    changed[:, 5:] = 0
+    assert not torch.equal(made.tables(changed).query, tables.query)
+    close(made.tables(changed).unit, tables.unit, "exact")
+
+
+@pytest.mark.parametrize("similarity_dim", [0, 13])
+def test_a_similarity_dim_beyond_the_vector_is_refused(similarity_dim: int) -> None:
+    with pytest.raises(ValueError, match=r"similarity_dim: expected a number from 1 to dim \(12\), got"):
+        MatchConfig(dim=12, similarity_dim=similarity_dim)
+
+
 def test_an_untrained_module_ranks_by_the_cosine() -> None:
     vectors = unit_vectors()
     made = module(trained=False)
@@ -210,3 +231,21 @@ def test_weights_that_do_not_fit_are_refused(changes: dict[str, torch.Tensor], w
     weights = module(trained=False).state_dict() | changes
     with pytest.raises(ValueError, match=words):
         MatchModule.from_weights(CONFIG, weights)
+
+
+def test_cosines_are_of_the_first_numbers_and_projections_of_all() -> None:
+    config = MatchConfig(dim=12, n_heads=2, head_dim=4, similarity_dim=6)
+    made = MatchModule(config, torch.Generator().manual_seed(4))
+    vectors = unit_vectors()
+    close(made.tables(vectors).unit, vectors[:, :6], "exact")
+    other = torch.cat([vectors[:, :6], vectors[:, 6:].flip(0)], dim=1)
+    for name in ("query", "key", "probe", "value"):
+        assert (getattr(made.tables(other), name) - getattr(made.tables(vectors), name)).abs().max() > 1e-4
+    again = MatchModule.from_weights(config, made.state_dict())
+    close(again.tables(vectors).key, made.tables(vectors).key, "exact")
+
+
+@pytest.mark.parametrize("similarity_dim", [0, 13])
+def test_more_similar_numbers_than_a_vector_has_are_refused(similarity_dim: int) -> None:
+    with pytest.raises(ValueError, match=r"similarity_dim: expected a number from 1 to dim \(12\), got"):
+        MatchConfig(dim=12, similarity_dim=similarity_dim)

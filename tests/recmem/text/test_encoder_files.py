@@ -187,3 +187,18 @@ def test_an_encoder_that_transformers_cannot_load_is_refused_in_words(
         ValueError, match=r"^encoder: expected a (model|tokenizer) that transformers can load in .*, got"
     ):
         TextEncoder.load(EncoderConfig(str(light_folder)), device="cpu")
+
+
+def test_a_prefix_is_another_space_and_no_prefix_keeps_the_name_that_spaces_had() -> None:
+    weights = weight_files(str(FOLDER), FOLDER)
+    names = [
+        fingerprint_of(FOLDER, weights, pooling="mean", max_tokens=256, text_prefix=prefix)
+        for prefix in ("", "query: ", "query:", "passage: ")
+    ]
+    assert names[0] == fingerprint_of(FOLDER, weights, pooling="mean", max_tokens=256)
+    assert len(set(names)) == 4
+    assert earlier_fingerprint_of(FOLDER, weights, pooling="mean", max_tokens=256, text_prefix="query: ") == ""
+
+
+def test_the_default_encoder_keeps_the_fingerprint_that_bundles_carry(default_fingerprint: str) -> None:
+    assert default_fingerprint == "1a98e7ce1a0a3dae"

@@ -32,3 +32,9 @@ def test_batches_hold_each_text_once_within_the_budget(lengths: list[int], budge
     batches = list(token_batches(lengths, budget=budget))
     assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
     assert all(len(rows) == 1 or len(rows) * max(lengths[row] for row in rows) <= budget for rows in batches)
+
+
+def test_last_pooling_takes_the_last_token_that_is_no_padding() -> None:
+    hidden = torch.tensor([[[3.0, 4.0], [5.0, 0.0], [1e9, 1e9]], [[0.0, 2.0], [0.0, 4.0], [6.0, 0.0]]])
+    mask = torch.tensor([[True, False, False], [True, True, True]])
+    close(pool_tokens(hidden, mask, pooling="last"), [[0.6, 0.8], [1.0, 0.0]], "float32")

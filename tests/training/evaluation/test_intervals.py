@@ -30,6 +30,14 @@ def test_the_interval_of_independent_queries_is_that_of_the_normal_law() -> None
     assert found.high == pytest.approx(gains.mean() + half, abs=half / 15)
 
 
+def test_the_ends_of_the_interval_are_the_percentiles_that_were_asked_for() -> None:
+    gains = seeded().normal(0.1, 1.0, 4000)
+    found = paired_bootstrap(np.zeros(4000), gains, percentiles=(10.0, 100.0), generator=seeded(1), n_resamples=4000)
+    error = gains.std() / math.sqrt(len(gains))
+    assert found.low == pytest.approx(gains.mean() - 1.2816 * error, abs=error / 10)
+    assert found.high > gains.mean() + 3 * error
+
+
 def test_queries_that_repeat_within_a_user_do_not_narrow_the_interval() -> None:
     gains = seeded().normal(0.1, 1.0, 200)
     once = paired_bootstrap(np.zeros(200), gains, generator=seeded(1))

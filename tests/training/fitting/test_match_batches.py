@@ -233,3 +233,12 @@ def test_without_cancellations_a_log_that_could_hold_some_gives_the_same_steps(l
     plain = MatchBatches(read, N_ITEMS, **settings_)
     other = MatchBatches(read, N_ITEMS, **settings_, reads=OnlineLog(read, event_log([]), USERS))
     assert all(same(plain.draw(), other.draw()) for _ in range(2 if plain.n_examples else 0))
+
+
+def test_the_generators_state_says_which_steps_come_next() -> None:
+    log = event_log([Event(user, item, 1 + item) for user in range(3) for item in range(4)])
+    first = batches(log)
+    second = batches(log, seed=1)
+    assert not same(first.draw(), second.draw())
+    second.generator.bit_generator.state = first.generator.bit_generator.state
+    assert all(same(first.draw(), second.draw()) for _ in range(3))

@@ -11,7 +11,8 @@ from importlib import resources
 from example_report import NASTY, content, ledger
 from feature_store import Receipt
 from feature_store.warnings.unmatched_ids import UnmatchedIds
-from training.evaluation.ledger import Row
+from training.evaluation.folds import EarlierModel, Fold, Folds
+from training.evaluation.ledger import Lift, Row
 from training.intake import Intake
 from training.report.content import ReportContent
 from training.report.findings import headline
@@ -168,3 +169,14 @@ def test_a_run_without_losses_is_reported_as_such() -> None:
     assert "Every item has an event." in text
     for absent in ("Rejected rows", "Warnings", "were rejected"):
         assert absent not in text
+
+
+def test_folds_have_a_row_each_and_the_first_no_earlier_model() -> None:
+    first = Fold("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), "a")
+    earlier = EarlierModel(measured=0.091, refitted=0.102, difference=0.011, ci95=(0.001, 0.02), retrained=0.105)
+    page = Page(render_report(ledger(), replace(content(), folds=Folds((first, replace(first, earlier=earlier))))))
+    text = " ".join(page.text.split())
+    assert "The same training on earlier test windows" in text
+    assert text.count("+0.020 to +0.080") == 2
+    assert text.count("0.091 0.102 +0.001 to +0.020") == 1
+    assert "The same training on earlier test windows" not in Page(render_report(ledger(), content())).text

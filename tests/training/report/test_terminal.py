@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from example_report import ledger
-from training.evaluation.ledger import Ledger, Row
-from training.report.terminal import show_ledger
+from training.evaluation.folds import EarlierModel, Fold, Folds
+from training.evaluation.ledger import Ledger, Lift, Row
+from training.report.terminal import show_folds, show_ledger
 
 
 def printed(capsys: pytest.CaptureFixture[str], shown: Ledger) -> str:
@@ -40,3 +41,22 @@ def test_impressions_rank_what_they_showed_and_not_the_catalogue(capsys: pytest.
     first = printed(capsys, replace(ledger(), protocol=protocol)).splitlines()[0]
     assert first == "1,386 impressions after 2025-08-09, each ranking the items that it showed"
     assert "3,934" not in first
+
+
+def test_folds_are_printed_in_a_row_each_with_what_they_say_together(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    first = Fold("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), "a")
+    earlier = EarlierModel(measured=0.09, refitted=0.1, difference=0.01, ci95=(0.001, 0.02), retrained=0.105)
+    second = replace(first, lift=Lift(0.1, 0.09, -0.01, (-0.02, 0.0)), earlier=earlier)
+    show_folds(Folds((first, second)))
+    text = capsys.readouterr().out
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "1 2026-01-01 to 2026-02-01 40 0.100 0.150 +0.050, +0.020 to +0.080 - -" in lines
+    assert "2 2026-01-01 to 2026-02-01 40 0.100 0.090 -0.010, -0.020 to +0.000 0.090 0.100" in lines
+    said = " ".join(lines)
+    assert "Over 2 test windows, one after the other, the lift of NDCG@10 is +0.020 on average" in said
+    assert "its interval lies above zero in 1 of 2." in said
+    assert "gains +0.010 NDCG@10 on average by having been refitted." in said
+    assert said[said.index("Over 2 test windows") :].isascii()

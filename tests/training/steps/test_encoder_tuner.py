@@ -125,6 +125,31 @@ def test_what_comes_out_has_not_seen_what_comes_after(tmp_path: Path, monkeypatc
     assert until[-2:] == [(split.ranker_from, True), (split.test_from, True)]
 
 
+def test_a_tuning_that_diverges_leaves_the_encoder_frozen(tmp_path: Path) -> None:
+    choice, tensors = tuned(tmp_path, small_config("full", learning_rate=1e30))
+    assert choice.why == "tuning did not converge"
+    assert not choice.is_tuned
+    assert tensors == {}
+    # A resumed run decides the same.
+    assert tuned(tmp_path, small_config("full", learning_rate=1e30))[0] == choice
+
+
+@pytest.mark.usefixtures("always_kept")
+def test_a_loss_that_is_lost_while_carrying_on_is_an_error_in_words(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses = iter([1.0] * 12)
+    run_step = EncoderFit.run_step
+
+    def step(fit: EncoderFit) -> float:
+        run_step(fit)
+        return next(losses, float("nan"))
+
+    monkeypatch.setattr(EncoderFit, "run_step", step)
+    with pytest.raises(ValueError, match="tune_encoder: expected a finite loss, got none in step 1 of 'base'"):
+        tuned(tmp_path, small_config())
+
+
 def test_tuning_stops_when_figures_no_longer_rise() -> None:
     assert not _has_peaked([], 2)
     assert not _has_peaked([(1, 0.2), (2, 0.1)], 2)

@@ -80,7 +80,7 @@ def test_the_earlier_model_ranks_the_queries_of_the_later_window() -> None:
     ids = model.dataset.catalogue.ids
     for row, user in enumerate(users):
         at = pl.Series([later.queries.times[row]]).cast(pl.Datetime("us", "UTC"))[0]
-        top = model.recommend([user], k=10, as_of=at)["item_id"].to_list()
+        top = model.recommend([user], k=10, timestamp=at)["item_id"].to_list()
         positives = ids.gather(later.queries.positives.row(row)).to_list()
         gain = sum(1 / np.log2(2 + top.index(item)) for item in positives if item in top)
         figures.append(gain / sum(1 / np.log2(2 + place) for place in range(len(positives))))

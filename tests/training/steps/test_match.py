@@ -50,10 +50,11 @@ def test_every_member_of_both_fits_is_left_and_no_two_are_alike() -> None:
 
 def test_the_bundle_has_the_heads_of_all_members() -> None:
     run = small_training.trained() / "run"
-    shipped = load_bundle(run / "bundle").config.match
+    shipped = load_bundle(run / "measured_bundle").config.match
+    assert load_bundle(run / "bundle").config.match == shipped
     assert shipped.n_heads == TrainingConfig().members * TrainingConfig().n_heads
     member = load_file(run / "work" / "match" / member_file("final", 0))
-    weights = load_file(run / "bundle" / "match.safetensors")
+    weights = load_file(run / "measured_bundle" / "match.safetensors")
     width = len(member["query"])
     assert np.array_equal(weights["query"][:width].numpy(), member["query"].numpy())
     assert np.array_equal(weights["key"][:width].numpy(), member["key"].numpy())

@@ -49,6 +49,6 @@ def test_trained_run_tells_which_ranker_ships_and_its_bundle_has_that_one() -> N
     held_out = read_held_out(run / "work" / "rank")
     assert held_out.queries > 0
     for file in RANKER_FILES:
-        shipped = (run / "bundle" / file).read_text()
-        assert shipped == (run / "work" / "rank" / f"{held_out.ships}.{file}").read_text()
+        measured = (run / "measured_bundle" / file).read_text()
+        assert measured == (run / "work" / "rank" / f"{held_out.ships}.{file}").read_text()
     assert Ledger.from_json((run / "ledger.json").read_text()).held_out == held_out

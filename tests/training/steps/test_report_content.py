@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -14,9 +15,11 @@ from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
 from training.progress import Silent
 from training.run import open_run
+from training.steps.refit import RefitSummary
 from training.steps.report_content import _data_facts, _windows, train_command
 from training.tables import Tables
 from training.training_data import TrainingData
+from training.tuned_encoders import NOT_TUNED, TunedEncoders
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class RunOf:
 
     training_data: TrainingData
     config: TrainingConfig = field(default_factory=TrainingConfig)
+    tuned: TunedEncoders = field(default_factory=lambda: TunedEncoders(Path(), None, None))
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +46,8 @@ def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -
     )
     command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
     assert command.replace("\\\n  ", "") == (
-        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --candidates 40 "
+        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --pooling mean --max-tokens 256 --tune-encoder auto "
+        "--candidates 40 "
         "--no-exclude-seen --positive-from 4.5 --negative-to 1 --seed 7"
     )
 
@@ -54,6 +59,7 @@ def test_facts_count_the_tables_and_date_the_log(training_data: TrainingData) ->
     assert facts["first event"] == times.min().strftime("%Y-%m-%d")  # type: ignore[union-attr]
     assert facts["last event"] == times.max().strftime("%Y-%m-%d")  # type: ignore[union-attr]
     assert facts["text columns"] == "title, section"
+    assert facts["text encoder"] == NOT_TUNED
     assert "events of unknown items" not in facts
 
 
@@ -63,8 +69,27 @@ def test_events_of_unknown_items_are_a_fact_if_there_are_any(training_data: Trai
 
 
 def test_windows_follow_each_other_from_the_first_event_to_the_last(training_data: TrainingData) -> None:
-    windows = _windows(RunOf(training_data))  # type: ignore[arg-type]
+    measured = RefitSummary(refitted=False, learned_until="", queries=0)
+    windows = _windows(RunOf(training_data), measured)  # type: ignore[arg-type]
     assert [window.name for window in windows] == ["match model", "ranker", "test"]
     assert [window.end for window in windows[:-1]] == [window.start for window in windows[1:]]
     assert datetime.fromisoformat(windows[0].start) == small_training.events()["timestamp"].min()
     assert datetime.fromisoformat(windows[-1].end).tzinfo == UTC
+
+
+def test_a_refit_is_a_window_from_the_first_event_to_the_last_that_was_learned_from(
+    training_data: TrainingData,
+) -> None:
+    refitted = RefitSummary(refitted=True, learned_until="2026-05-31T00:00:00+00:00", queries=60)
+    windows = _windows(RunOf(training_data), refitted)  # type: ignore[arg-type]
+    assert windows[:-1] == _windows(RunOf(training_data), replace(refitted, refitted=False))  # type: ignore[arg-type]
+    last = windows[-1]
+    assert (last.name, last.start, last.end) == ("refit", windows[0].start, "2026-05-31T00:00:00+00:00")
+    assert "after the figures were measured" in last.use
+
+
+def test_the_command_names_folds_and_that_there_is_no_refit(training_data: TrainingData) -> None:
+    config = TrainingConfig(refit=False, folds=3)
+    command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
+    assert "--no-refit" in command
+    assert "--folds 3" in command
