@@ -99,9 +99,10 @@ class EncoderTuner:
             encoder = averaged(first, under(best, "encoder."), share)
             learned = best | {f"encoder.{name}": tensor for name, tensor in encoder.items()}
             fit.take_back(learned)
-            tried.append((self._figures(fit), learned))
-        tuned, learned = max(tried, key=lambda figures_and_weights: figures_and_weights[0].mean)
-        return learned, asdict(self._part.choose(frozen, tuned))
+            tried.append((self._part.choose(frozen, self._figures(fit)), learned))
+        # The best of those that may be kept; of none, the best.
+        choice, learned = max(tried, key=lambda of: (of[0].is_tuned, of[0].tuned_ndcg))
+        return learned, asdict(choice)
 
     def _frozen_figures(self, steps: int) -> HeldOutFigures:
         """What a module of its own, trained for as many steps, reaches on frozen vectors."""

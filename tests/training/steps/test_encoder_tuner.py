@@ -125,6 +125,18 @@ def test_what_comes_out_has_not_seen_what_comes_after(tmp_path: Path, monkeypatc
     assert until[-2:] == [(split.ranker_from, True), (split.test_from, True)]
 
 
+def test_of_the_averages_one_that_may_be_kept_goes_before_a_better_one_that_may_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choices = iter(
+        [EncoderChoice(False, "no", 30, 0, tuned_ndcg=0.9), EncoderChoice(True, "yes", 30, 0, tuned_ndcg=0.5)]
+    )
+    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: next(choices))
+    choice, tensors = tuned(tmp_path, small_config())
+    assert choice.why == "yes"
+    assert tensors.keys() == {"base", "final"}
+
+
 def test_a_tuning_that_diverges_leaves_the_encoder_frozen(tmp_path: Path) -> None:
     choice, tensors = tuned(tmp_path, small_config("full", learning_rate=1e30))
     assert choice.why == "tuning did not converge"
