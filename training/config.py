@@ -31,9 +31,12 @@ class TrainingConfig:
     """Heads of the match module, see `MatchConfig`; the length of its vectors is the encoder's."""
     head_dim: int = MatchConfig.head_dim
     """Width of a head, see `MatchConfig`."""
-    members: int = 3
-    """Match modules and rankers that are fitted with seeds of their own and averaged into the one that ships: a mean
-    depends less on chance than one of them. 1 for no mean."""
+    members: int = 1
+    """Match modules that are fitted with seeds of their own and averaged into the one that ships. Each takes as long as
+    the first, and so far a mean of 3 has not ranked better (docs/log.md)."""
+    tree_members: int = 3
+    """Models of the ranker's trees that are fitted with seeds of their own and averaged: a mean depends less on chance
+    than one of them. 1 for no mean."""
     retrieval: RetrievalConfig = field(default_factory=RetrievalConfig)
     ranker: RankerConfig = field(default_factory=RankerConfig)
     new_item_rate: float = 0.5
@@ -55,8 +58,9 @@ class TrainingConfig:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
         fold_splits(self.split, self.folds)
-        if self.members < 1:
-            raise ValueError(f"members: expected at least 1, got {self.members}. Give 3, or 1 for no mean.")
+        for name in ("members", "tree_members"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give 3, or 1 for no mean.")
 
     def match_config(self, dim: int, similarity_dim: int | None = None) -> MatchConfig:
         """The match module's shape, for vectors of `dim` numbers: see `MatchConfig` for both."""

@@ -272,8 +272,8 @@ def _check_prefix(encoder: TextEncoder) -> None:
     n_tokens = len(encoder.tokenize([""])[0])
     if config.text_prefix and n_tokens >= config.max_tokens:
         raise ValueError(
-            f"text_prefix: expected a prefix that leaves tokens for a text, got {n_tokens} of {config.max_tokens} tokens. "
-            "Shorten it, or raise max_tokens."
+            f"text_prefix: expected a prefix that leaves room for a text, got {n_tokens} of {config.max_tokens} "
+            "tokens. Shorten it, or raise max_tokens."
         )
 
 

@@ -92,6 +92,7 @@ def evaluate_rankings(
         ranked.data,
         members,
         rankers,
+        tree_members=config.tree_members,
         seed=config.seed,
     )
     ledger = replace(ledger, held_out=held_out, seeds=seeds)

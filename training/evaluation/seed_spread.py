@@ -38,24 +38,28 @@ def seed_spread(
     members: Sequence[Matcher],
     rankers: Mapping[str, Ranker],
     *,
+    tree_members: int,
     seed: int,
 ) -> dict[str, Spread]:
     """Spread over the members of NDCG@10 of the ranker with text features, and of its lift; empty for fewer than two.
 
-    `data` are the candidates of the queries with the features of the mean; `rankers` have the trees of as many members.
+    `data` are the candidates of the queries with the features of the mean; the trees of `rankers` are the mean of
+    `tree_members` models. If there are fewer match modules than models of trees, or the other way round, they take
+    turns.
     """
-    if len(members) < 2:
+    n_members = max(len(members), tree_members)
+    if n_members < 2:
         return {}
     batch = QueryBatch.of(dataset, queries.users, queries.times)
     figures = []
     lifts = []
-    for member, matcher in enumerate(members):
-        own = data.pairs.values | _learned_features(matcher, batch, data.pairs)
-        pairs = PairFeatures(data.pairs.candidates, own)
+    learned = [_learned_features(matcher, batch, data.pairs) for matcher in members]
+    for member in range(n_members):
+        own = data.pairs.values | learned[member % len(members)]
+        of_member = replace(data, pairs=PairFeatures(data.pairs.candidates, own))
+        trees = member % tree_members
         ndcg_of = {
-            name: _ndcg(
-                _ranker_of_member(rankers[name], member, len(members)), replace(data, pairs=pairs), queries, seed
-            )
+            name: _ndcg(_ranker_of_member(rankers[name], trees, tree_members), of_member, queries, seed)
             for name in (WITHOUT_MATCH, WITH_MATCH)
         }
         figures.append(ndcg_of[WITH_MATCH])

@@ -143,7 +143,7 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
         for name, features in names.items():
-            fitted = fit_ranker(data, features, config.ranker, config.seed, members=config.members)
+            fitted = fit_ranker(data, features, config.ranker, config.seed, members=config.tree_members)
             fits[name] = fitted
             step_run.log_curve(f"ndcg10_{name}", fitted.curve)
             for file, text in fitted.ranker.to_files().items():

@@ -93,7 +93,9 @@ def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
     n_rounds = best_round(curve, config.ranker.smoothing)
     measured = run.ranker(ships)
     with run.progress.stage("Refitting the ranker on the whole log", 1) as advance:
-        ranker = refit_ranker(measured, data, config.ranker, config.seed, n_rounds=n_rounds, members=config.members)
+        ranker = refit_ranker(
+            measured, data, config.ranker, config.seed, n_rounds=n_rounds, members=config.tree_members
+        )
         advance(1)
     write_bundle(run, Learned(mean_module(fitted.modules), ranker, calibration, until), folder)
     return RefitSummary(True, iso_time(until), len(data.pairs.candidates))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -79,8 +80,13 @@ def rankers() -> dict[str, Ranker]:
 
 
 def found_spread() -> dict[str, Spread]:
+    return spread_over(members())
+
+
+def spread_over(matchers: Sequence[Matcher], tree_members: int = N_MEMBERS) -> dict[str, Spread]:
     queries, data = queries_and_data()
-    return seed_spread(training_data().dataset, queries, data, members(), rankers(), seed=0)
+    dataset = training_data().dataset
+    return seed_spread(dataset, queries, data, matchers, rankers(), tree_members=tree_members, seed=0)
 
 
 def test_each_members_figure_is_that_of_its_own_match_and_trees() -> None:
@@ -113,7 +119,15 @@ def test_the_lift_is_that_over_the_members_own_ranker_without_the_match() -> Non
     close(np.array(spread[SEEDS_LIFT].values), lifts, "float32")
 
 
+def test_a_single_match_module_has_the_spread_of_the_trees() -> None:
+    first = members()[0]
+    assert spread_over([first]) == spread_over([first] * N_MEMBERS)
+
+
+def test_a_single_model_of_trees_has_the_spread_of_the_match_modules() -> None:
+    spread = spread_over(members(), tree_members=1)[WITH_MATCH]
+    assert len(set(spread.values)) == N_MEMBERS
+
+
 def test_one_member_has_no_spread() -> None:
-    queries, data = queries_and_data()
-    assert seed_spread(training_data().dataset, queries, data, (), rankers(), seed=0) == {}
-    assert seed_spread(training_data().dataset, queries, data, members()[:1], rankers(), seed=0) == {}
+    assert spread_over(members()[:1], tree_members=1) == {}

@@ -3,7 +3,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -11,8 +10,12 @@ from safetensors.torch import load_file
 import small_training
 from recmem.serving.bundle import load_bundle
 from training.config import TrainingConfig
-from training.run import member_file
-from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, read_loss_curves
+from training.fitting.fit_match import MatchTrainingConfig
+from training.progress import Silent
+from training.run import Run, member_file, open_run
+from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, match, read_loss_curves
+from training.tables import Tables
+from training.tracking.tracker import Tracker
 
 
 def test_long_curves_are_thinned_to_means_of_consecutive_steps() -> None:
@@ -36,30 +39,39 @@ def test_curves_are_read_from_the_steps_folder(tmp_path: Path) -> None:
     assert read_loss_curves(tmp_path) == {"base": [2.0], "final": [1.0]}
 
 
-def test_every_member_of_both_fits_is_left_and_no_two_are_alike() -> None:
-    folder = small_training.trained() / "run" / "work" / "match"
-    n_members = TrainingConfig().members
-    assert n_members == 3
-    names = [member_file(fit, member) for fit in ("base", "final") for member in range(n_members)]
+def with_two_members(tmp_path: Path) -> Run:
+    """A run on the store of the small training, whose step `match` was run with two members."""
+    config = TrainingConfig(members=2, match=MatchTrainingConfig(min_steps=20, max_steps=20))
+    store = str(small_training.trained() / "run" / "store")
+    run = open_run(Tables(), tmp_path, store, config, Silent())
+    with Tracker.start(out=tmp_path) as tracker, tracker.step("match", "key", []) as step_run:
+        match(run, step_run)
+    return run
+
+
+def test_every_member_of_both_fits_is_left_no_two_are_alike_and_the_module_has_their_heads(tmp_path: Path) -> None:
+    run = with_two_members(tmp_path)
+    folder = run.folder("match")
+    names = [member_file(fit, member) for fit in ("base", "final") for member in range(2)]
     assert sorted(path.name for path in folder.glob("*.safetensors")) == sorted(names)
     for fit in ("base", "final"):
-        queries = [load_file(folder / member_file(fit, member))["query"] for member in range(n_members)]
-        for other in queries[1:]:
-            assert not torch.allclose(queries[0], other, atol=1e-3)
+        first, second = (load_file(folder / member_file(fit, member))["query"] for member in range(2))
+        assert not torch.allclose(first, second, atol=1e-3)
+        module = run.module("base" if fit == "base" else "final")
+        assert module.config.n_heads == 2 * run.config.n_heads
+        assert module.query.equal(torch.cat([first, second]))
 
 
-def test_the_bundle_has_the_heads_of_all_members() -> None:
+def test_bundle_has_the_module_of_the_step() -> None:
     run = small_training.trained() / "run"
-    shipped = load_bundle(run / "measured_bundle").config.match
-    assert load_bundle(run / "bundle").config.match == shipped
-    assert shipped.n_heads == TrainingConfig().members * TrainingConfig().n_heads
+    shipped = load_bundle(run / "measured_bundle")
+    assert load_bundle(run / "bundle").config.match == shipped.config.match
     member = load_file(run / "work" / "match" / member_file("final", 0))
-    weights = load_file(run / "measured_bundle" / "match.safetensors")
-    width = len(member["query"])
-    assert np.array_equal(weights["query"][:width].numpy(), member["query"].numpy())
-    assert np.array_equal(weights["key"][:width].numpy(), member["key"].numpy())
+    assert all(weights.equal(member[name]) for name, weights in shipped.module.state_dict().items())
 
 
 def test_fewer_than_one_member_is_refused() -> None:
-    with pytest.raises(ValueError, match="members: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^members: expected at least 1, got 0"):
         TrainingConfig(members=0)
+    with pytest.raises(ValueError, match=r"^tree_members: expected at least 1, got 0"):
+        TrainingConfig(tree_members=0)
