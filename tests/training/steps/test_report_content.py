@@ -46,8 +46,8 @@ def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -
     )
     command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
     assert command.replace("\\\n  ", "") == (
-        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --pooling mean --max-tokens 256 --tune-encoder auto "
-        "--candidates 40 "
+        "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --pooling mean "
+        "--max-tokens 256 --tune-encoder auto --candidates 40 "
         "--no-exclude-seen --positive-from 4.5 --negative-to 1 --seed 7"
     )
 
