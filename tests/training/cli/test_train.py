@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 
 import small_training
-from command_line import DONE, REFUSED, Outcome
+from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
 from training.cli.train import how_to_open
 from training.report.labels import row_label
@@ -162,3 +162,30 @@ def test_the_way_to_the_runs_is_shown_without_a_password(
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert how_to_open(Path("run")) == shown
+
+
+@pytest.mark.parametrize(
+    ("option", "words"), [("0", "0 is not in the range"), ("8", "--folds: expected 1 to 7, got 8")]
+)
+def test_a_number_of_folds_without_room_in_the_log_is_wrong_use(option: str, words: str, tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--folds", option)
+    assert outcome.code == WRONG_USE
+    assert words in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
+def test_folds_that_the_log_is_too_short_for_are_refused_before_anything_is_learned(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--folds", "3")
+    assert outcome.code == REFUSED
+    assert "folds: expected 3 test windows, one after the other" in outcome.err
+    assert not (tmp_path / "run" / "work" / "match").exists()
+
+
+def test_without_a_refit_the_bundle_is_the_measured_one(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--no-refit")
+    assert outcome.code == DONE, outcome.err
+    for path in (tmp_path / "run" / "measured_bundle").iterdir():
+        assert path.read_bytes() == (tmp_path / "run" / "bundle" / path.name).read_bytes(), path.name

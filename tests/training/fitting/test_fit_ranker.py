@@ -11,7 +11,7 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
-from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_ranker
+from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_ranker, refit_ranker
 from training.member_seeds import member_seed
 
 FEATURES = ("match_raw", "item_age", "noise")
@@ -216,3 +216,33 @@ def test_rounds_are_read_off_the_mean_of_the_members_curves() -> None:
     parts = [fit_ranker(data(), FEATURES, CONFIG, seed=member_seed(0, member)) for member in range(2)]
     close(np.array(mean.curve), np.mean([part.curve for part in parts], axis=0), "float64")
     assert mean.ranker.booster.num_trees() == 2 * best_round(mean.curve, CONFIG.smoothing)
+
+
+# The refit
+
+
+@pytest.mark.parametrize("members", [1, 2])
+def test_refitting_on_the_same_queries_with_as_many_rounds_gives_the_same_ranker(members: int) -> None:
+    fitted = fit_ranker(data(), FEATURES, CONFIG, seed=3, members=members)
+    n_rounds = best_round(fitted.curve, CONFIG.smoothing)
+    again = refit_ranker(fitted.ranker, data(), CONFIG, 3, n_rounds=n_rounds, members=members)
+    assert again.to_files() == fitted.ranker.to_files()
+
+
+def test_refitting_on_more_queries_keeps_features_and_rounds_and_learns_from_them() -> None:
+    fitted = fit_ranker(data(30), FEATURES, CONFIG, seed=0).ranker
+    refitted = refit_ranker(fitted, data(400), CONFIG, 0, n_rounds=17)
+    assert (refitted.features, refitted.inputs) == (fitted.features, fitted.inputs)
+    assert refitted.booster.num_trees() == 17
+    unseen = data(seed=1)
+    assert mean_rank(unseen, refitted.scores(unseen.pairs)) < mean_rank(unseen, fitted.scores(unseen.pairs))
+
+
+def test_queries_without_a_positive_teach_a_refit_nothing() -> None:
+    fitted = fit_ranker(data(), FEATURES, CONFIG, seed=0).ranker
+    without = replace(data(20, seed=5), labels=np.zeros(20 * 12, np.int8))
+    both = RankingData(
+        PairFeatures.concat([data().pairs, without.pairs]), np.concatenate([data().labels, without.labels])
+    )
+    refitted = [refit_ranker(fitted, pairs, CONFIG, 0, n_rounds=10).to_files() for pairs in (data(), both)]
+    assert refitted[0] == refitted[1]

@@ -27,14 +27,18 @@ from training.run import TrainingResult
 from training.steps.evaluate import BUNDLE
 
 
+def spread_events() -> pl.DataFrame:
+    """Each event at a time of its own: the small training's few dates leave no room for two test windows."""
+    events = small_training.events().sort("timestamp", "user_id")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return events.with_columns(timestamp=pl.lit(start) + pl.int_range(pl.len()) * timedelta(hours=1))
+
+
 @functools.cache
 def trained() -> TrainingResult:
     folder = Path(tempfile.mkdtemp(prefix="recmem-folds-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    # Each event at a time of its own: the small training's few dates leave no room for two test windows.
-    events = small_training.events().sort("timestamp", "user_id")
-    start = datetime(2026, 1, 1, tzinfo=UTC)
-    events = events.with_columns(timestamp=pl.lit(start) + pl.int_range(pl.len()) * timedelta(hours=1))
+    events = spread_events()
     with pytest.MonkeyPatch.context() as patch:
         for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
             patch.delenv(name, raising=False)
@@ -109,3 +113,34 @@ def test_a_second_run_with_folds_trains_nothing_again(monkeypatch: pytest.Monkey
     again = train(store=out / "store", out=out, folds=2)
     assert {path: path.stat().st_mtime_ns for path in written} == before
     assert again.folds == trained().folds
+
+
+def shown_items(events: pl.DataFrame) -> pl.DataFrame:
+    """Every event from a click on one of four items that were shown."""
+    random = np.random.default_rng(0)
+    items = small_training.items()["item_id"].to_list()
+    rows = []
+    for number, (user, item, time) in enumerate(events.select("user_id", "item_id", "timestamp").iter_rows()):
+        others = [str(other) for other in random.choice(items, 3, replace=False) if other != item]
+        rows += [(f"i{number}", user, time, shown, int(shown == item)) for shown in [item, *others]]
+    columns = ["impression_id", "user_id", "timestamp", "item_id", "label"]
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def test_impressions_are_folded_and_refitted_on_in_the_same_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    events = spread_events()
+    shown = shown_items(events)
+    result = train(small_training.items(), events, impressions=shown, out=tmp_path / "run", folds=2)
+    assert result.folds is not None
+    first, second = result.folds.folds
+    assert result.ledger.protocol.candidates == "impressions"
+    assert first.test_until == second.test_from
+    assert second.earlier is not None
+    assert second.earlier.refitted is not None
+    refitted = read_config(result.bundle)
+    assert iso_time(refitted.learned_until) == shown["timestamp"].max().isoformat()  # type: ignore[union-attr]
+    assert read_config(result.measured_bundle).learned_until < refitted.learned_until
