@@ -13,8 +13,17 @@ from feature_store.ragged import Ragged
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import SearchBackend
 
-SOURCES = ("match_raw", "similarity_max", "together", "follow_recent", "ease_recent", "popularity_medium")
-"""Candidate sources: features that items are retrieved by. The match leads: it alone finds items without any event."""
+SOURCES = (
+    "match_raw",
+    "similarity_max",
+    "near",
+    "follow_recent",
+    "ease_recent",
+    "ease_text_recent",
+    "popularity_medium",
+)
+"""Candidate sources: features that items are retrieved by. The match leads: items without any event are found by texts
+alone."""
 NOT_RETRIEVED = np.iinfo(np.int32).max
 """Rank of an item that no source retrieves."""
 
