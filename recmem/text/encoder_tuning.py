@@ -119,12 +119,13 @@ def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor
         _, layers = layers_of(model)
         merge_adapter(model, layers, tuning.kind, tuning.rank, tensors)
         return model.requires_grad_(False).eval()
-    lengths = {tuple(tensor.shape)[:1] for tensor in tensors.values()}
-    if tuning.kind == "prefix" and lengths and (tuning.rank,) not in lengths:
+    for name, tensor in tensors.items() if tuning.kind == "prefix" else ():
         # Before a prefix of that length is allocated.
-        raise ValueError(
-            f"encoder: expected a prefix of {tuning.rank} tokens, got tensors of other sizes. Train again."
-        )
+        if tuple(tensor.shape)[:1] != (tuning.rank,):
+            got = f"{tensor.dtype}{list(tensor.shape)}"
+            raise ValueError(
+                f"encoder.{name}: expected a float32 tensor of shape ({tuning.rank}, ...), got {got}. Train again."
+            )
     prepared = tunable(model, tuning)
     load_tuned_tensors(prepared, tensors)
     return prepared.requires_grad_(False).eval()
