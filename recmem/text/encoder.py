@@ -223,7 +223,9 @@ def _load_model(folder: Path, *, dtype: torch.dtype) -> Any:
                 trust_remote_code=False,
                 use_safetensors=True,
                 local_files_only=True,
-                dtype=dtype,
+                # Not `dtype`: while it loads, transformers would make that the default of all threads, whose new
+                # tensors would be in bfloat16.
+                dtype=torch.float32,
                 output_loading_info=True,
             )
     except Exception as error:  # broad: a configuration may ask for anything of any part of transformers
@@ -235,6 +237,8 @@ def _load_model(folder: Path, *, dtype: torch.dtype) -> Any:
             f"encoder: expected weights of all layers of config.json in {folder}, got none for {len(missing)}, "
             f"e.g. {missing[0]}. Download the encoder again."
         )
+    for weight in model.parameters():  # buffers stay in float32
+        weight.data = weight.data.to(dtype)
     return model
 
 

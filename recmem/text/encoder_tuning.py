@@ -21,6 +21,8 @@ from recmem.text.merged_adapters import MERGED_KINDS, check_tensors, merge_adapt
 TuningKind = Literal["last", "lora", "adalora", "ia3", "prefix", "full"]
 
 _POOLER = "pooler."
+_PREFIX = "prompt_encoder.default.embedding.weight"
+"""The one tensor of a prefix: keys and values of all layers, a row per token."""
 _LARGEST = {"layers": 1000, "rank": 4096}
 _FINGERPRINT_CHARS = 16
 
@@ -119,13 +121,10 @@ def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor
         _, layers = layers_of(model)
         merge_adapter(model, layers, tuning.kind, tuning.rank, tensors)
         return model.requires_grad_(False).eval()
-    for name, tensor in tensors.items() if tuning.kind == "prefix" else ():
-        # Before a prefix of that length is allocated.
-        if tuple(tensor.shape)[:1] != (tuning.rank,):
-            got = f"{tensor.dtype}{list(tensor.shape)}"
-            raise ValueError(
-                f"encoder.{name}: expected a float32 tensor of shape ({tuning.rank}, ...), got {got}. Train again."
-            )
+    if tuning.kind == "prefix":  # checked before a prefix of that length is allocated
+        prefix = tensors.get(_PREFIX)
+        width = int(prefix.shape[1]) if prefix is not None and prefix.ndim == 2 else 1
+        check_tensors(tensors, {_PREFIX: (tuning.rank, width)})
     prepared = tunable(model, tuning)
     load_tuned_tensors(prepared, tensors)
     return prepared.requires_grad_(False).eval()

@@ -188,3 +188,11 @@ def test_a_prefix_gives_the_vector_of_the_text_that_begins_with_it() -> None:
 def test_a_prefix_that_leaves_no_room_is_refused(prefix: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         TextEncoder.load(EncoderConfig(str(tiny_folder()), max_tokens=8, text_prefix=prefix), device="cpu")
+
+
+def test_loading_in_bfloat16_leaves_the_default_dtype_of_other_threads_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[torch.dtype] = []
+    monkeypatch.setattr(torch, "set_default_dtype", made.append)
+    encoder = TextEncoder.load(EncoderConfig(str(tiny_folder()), max_tokens=32), device="cpu", dtype="bfloat16")
+    assert set(made) <= {torch.float32}
+    assert {weight.dtype for weight in encoder.model.parameters()} == {torch.bfloat16}
