@@ -205,8 +205,10 @@ def _line_of_a_tree(model: Model, rng: Random) -> bool:
 
 
 def _tree_twice_or_gone(model: Model, rng: Random) -> bool:
-    place = rng.randrange(len(model.trees) - 1)
-    if rng.random() < 0.5:
+    # Without its only tree a model is one that training writes: that one is doubled.
+    is_only = len(model.trees) == 1
+    place = 0 if is_only else rng.randrange(len(model.trees) - 1)
+    if rng.random() < 0.5 and not is_only:
         del model.trees[place]
     else:
         model.trees.insert(place, model.trees[place])
