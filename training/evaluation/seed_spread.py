@@ -48,7 +48,7 @@ def seed_spread(
     turns.
     """
     n_members = max(len(members), tree_members)
-    if n_members < 2:
+    if not members or n_members < 2:
         return {}
     batch = QueryBatch.of(dataset, queries.users, queries.times)
     figures = []

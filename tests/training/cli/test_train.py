@@ -165,7 +165,7 @@ def test_the_way_to_the_runs_is_shown_without_a_password(
 
 
 @pytest.mark.parametrize(
-    ("option", "words"), [("0", "0 is not in the range"), ("8", "--folds: expected 1 to 7, got 8")]
+    ("option", "words"), [("0", "Invalid value for '--folds'"), ("8", "--folds: expected 1 to 7, got 8")]
 )
 def test_a_number_of_folds_without_room_in_the_log_is_wrong_use(option: str, words: str, tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
