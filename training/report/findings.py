@@ -67,7 +67,7 @@ def parts_of_lift(ledger: Ledger) -> str:
     }
     total = signed_text(ledger.lift[HEADLINE_METRIC].difference)
     return (
-        f"Of the lift of {metric_label(HEADLINE_METRIC)}, {total}, untrained text similarity gives "
+        f"Of the lift of {metric_label(HEADLINE_METRIC)}, {total}, untrained text features give "
         f"{parts[UNTRAINED_PART]}, and what the match has learned adds {parts[LEARNED_PART]}."
     )
 

@@ -60,7 +60,7 @@ def test_remarks_begin_with_what_of_the_lift_is_learned() -> None:
         "learned match": Lift(0.2, 0.249, 0.049, (0.04, 0.06)),
     }
     assert remarks(replace(ledger(), parts=parts))[0] == (
-        "Of the lift of NDCG@10, +0.154, untrained text similarity gives +0.105 (+0.090 to +0.120), "
+        "Of the lift of NDCG@10, +0.154, untrained text features give +0.105 (+0.090 to +0.120), "
         "and what the match has learned adds +0.049 (+0.040 to +0.060)."
     )
 
