@@ -18,6 +18,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
+ROOT = Path(__file__).parents[2]
 KINDS = ("last", "full", "lora", "adalora", "ia3", "prefix")
 KILLS = 3
 """Kills of a tuning before it is left to end."""
@@ -78,7 +79,9 @@ def _work(folder: Path, kind: str, seed: int, kill_after_s: float | None) -> tup
     if (folder / DONE).exists():
         return False, 0.0
     command = [sys.executable, "-m", "tests.soak.tuning", str(folder), kind, str(seed)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
+    environment = os.environ | {"PYTHONPATH": paths}
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment) as process:
         while not (folder / "began").exists() and process.poll() is None:
             time.sleep(0.01)
         begin = time.monotonic()
