@@ -43,7 +43,7 @@ class TrainingConfig:
     """Share of pairs that the ranker is shown as new items, per share of new items among the positives: see
     `training.fitting.new_items`."""
     ranker_queries: int = 2400
-    """Queries that the ranker is fitted on, at most; evenly spread over its windows."""
+    """Queries with a retrieved positive that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000
     """Test queries, at most; evenly spread over the test period."""
     refit: bool = True

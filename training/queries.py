@@ -6,6 +6,7 @@ time, or the clicked ones of an impression.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,6 +44,20 @@ class Queries:
     def spread(self, limit: int) -> Queries:
         """At most `limit` queries, evenly spread over their order."""
         return self if len(self) <= limit else self.take(_evenly(len(self), limit))
+
+    def without_spread(self, limit: int) -> Queries:
+        """The queries that `spread` leaves out."""
+        chosen = _evenly(len(self), min(limit, len(self)))
+        return self.take(np.setdiff1d(np.arange(len(self)), chosen))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Queries]) -> Queries:
+        """The queries of all parts, one part after the other."""
+        return cls(
+            np.concatenate([part.users for part in parts]),
+            np.concatenate([part.times for part in parts]),
+            Ragged.concat([part.positives for part in parts]),
+        )
 
 
 @dataclass(frozen=True, eq=False)

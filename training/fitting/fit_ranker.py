@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
@@ -64,6 +64,12 @@ class RankingData:
     pairs: PairFeatures
     labels: Int8Array
     """1 for a positive; one entry per pair."""
+
+    @classmethod
+    def concat(cls, parts: Sequence[RankingData]) -> RankingData:
+        """The queries of all parts, one part after the other."""
+        pairs = PairFeatures.concat([part.pairs for part in parts])
+        return cls(pairs, np.concatenate([part.labels for part in parts]))
 
     def with_positives(self) -> RankingData:
         """The queries that have at least one positive among their candidates."""

@@ -27,9 +27,9 @@ from training.fitting.fit_ranker import FittedRanker, RankingData, fit_ranker
 from training.fitting.long_queries import LONGEST_QUERY
 from training.fitting.new_items import with_new_items
 from training.queries import Queries
+from training.ranker_queries import ranker_data
 from training.run import Run
 from training.tracking.step_run import StepRun
-from training.training_data import ranking_data
 
 SUMMARY = "summary.json"
 HELD_OUT = "held_out.json"
@@ -85,19 +85,8 @@ def read_held_out(folder: Path) -> HeldOut:
 
 
 def _pairs_of_windows(run: Run) -> tuple[Queries, RankingData]:
-    training_data = run.training_data
-    config = run.config
-    split = training_data.split
     with run.progress.stage("Computing ranking features", None) as advance:
-        return ranking_data(
-            training_data,
-            run.matcher("base"),
-            split.ranker_from,
-            split.test_from,
-            config.ranker_queries,
-            config,
-            advance,
-        )
+        return ranker_data(run.training_data, run.matcher("base"), run.config, advance)
 
 
 def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> HeldOut:

@@ -17,11 +17,11 @@ import numpy as np
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.matching.mean_module import mean_module
-from recmem.ranking.pair_features import PairFeatures
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankingData, best_round, refit_ranker
 from training.fitting.new_items import with_new_items
-from training.run import ModuleName, Run
+from training.ranker_queries import ranker_data
+from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
 from training.steps.evaluate import BUNDLE
 from training.steps.match import continue_members
@@ -84,7 +84,7 @@ def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
     until = end_of_learning(run)
     fitted = continue_members(run, "final", name="refit", until=until, seed_offset=SEED_OFFSET)
     step_run.log_curve("match_loss_refit", fitted.losses)
-    data = _joined(_pairs(run, "rank"), _pairs(run, "evaluate"))
+    data = RankingData.concat([_pairs(run, "rank"), _pairs(run, "evaluate")])  # in order of time
     calibration = fit_calibration(data.pairs.values["match_raw"], data.labels)
     generator = np.random.default_rng(config.seed)
     data = with_new_items(data, config.new_item_rate, run.training_data.dataset.config.counters, generator)
@@ -106,17 +106,16 @@ def _pairs(run: Run, step: str) -> RankingData:
     if step in run.pairs:
         return run.pairs[step]
     config = run.config
-    split = run.training_data.split
-    name: ModuleName = "base" if step == "rank" else "final"
-    begin, end, limit = {
-        "rank": (split.ranker_from, split.test_from, config.ranker_queries),
-        "evaluate": (split.test_from, split.test_until, config.test_queries),
-    }[step]
     with run.progress.stage(f"Computing the features of the step {step} again", None) as advance:
-        return ranking_data(run.training_data, run.matcher(name), begin, end, limit, config, advance)[1]
-
-
-def _joined(windows: RankingData, test: RankingData) -> RankingData:
-    """The queries of both, one after the other, which is their order in time."""
-    pairs = PairFeatures.concat([windows.pairs, test.pairs])
-    return RankingData(pairs, np.concatenate([windows.labels, test.labels]))
+        if step == "rank":
+            return ranker_data(run.training_data, run.matcher("base"), config, advance)[1]
+        split = run.training_data.split
+        return ranking_data(
+            run.training_data,
+            run.matcher("final"),
+            split.test_from,
+            split.test_until,
+            config.test_queries,
+            config,
+            advance,
+        )[1]
