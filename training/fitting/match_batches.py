@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from feature_store import EventLog
-from feature_store.arrays import BoolArray, Float64Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.read_protocol import AsOf, Past
@@ -38,7 +38,8 @@ class BatchConfig:
     queries: int = 64
     """Queries of a step."""
     negatives: int = 512
-    """Candidates that are drawn for all queries of a step, beside the queries' own positives."""
+    """Candidates that are drawn for all queries of a step, beside the queries' own positives. A catalogue with no more
+    items that have events is taken whole, without a correction for how often each is drawn."""
     positives: int = 4
     """Positives of one query in a step, at most; the query's others are left out of that step."""
     popularity_power: float = 0.5
@@ -107,6 +108,7 @@ class MatchBatches:
         half_life = config.half_life if prefers_recent else np.inf
         self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))
         self._draw, self._positive_share = _item_shares(log, n_items, until, config.popularity_power)
+        self._takes_all = np.count_nonzero(self._draw) <= config.negatives
 
     @property
     def generator(self) -> np.random.Generator:
@@ -172,20 +174,30 @@ class MatchBatches:
     def _batch(self, examples: _Examples) -> Batch:
         histories = Histories.of(examples.memories)
         wanted = examples.wanted
-        drawn = self._rng.choice(self._n_items, self._config.negatives, p=self._draw)
-        candidates = np.unique(np.concatenate([wanted.values, drawn]))
+        candidates = np.unique(np.concatenate([wanted.values, self._negatives()]))
         positives = wanted.contains(candidates)  # [query, cand]
         is_no_negative = histories.items.contains(candidates) | examples.left_out.contains(candidates)
-        # A candidate gets into a step as a negative, or as some query's positive.
-        expected = self._config.negatives * self._draw + len(wanted.values) * self._positive_share  # [item]
-        log_draws = np.log(np.minimum(expected[candidates], 1)).astype(np.float32)
         return Batch(
             slots=Slots.of(histories, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(is_no_negative & ~positives),
-            log_draws=torch.from_numpy(log_draws),
+            log_draws=torch.from_numpy(self._log_draws(len(wanted.values))[candidates]),
         )
+
+    def _negatives(self) -> IntArray:
+        """The negatives of a step: item rows, some of them more than once."""
+        if self._takes_all:
+            return np.flatnonzero(self._draw)
+        return self._rng.choice(self._n_items, self._config.negatives, p=self._draw)
+
+    def _log_draws(self, n_wanted: int) -> Float32Array:
+        """Log of how often each item is expected in a step: as a negative, or as a positive of some query."""
+        expected = self._config.negatives * self._draw + n_wanted * self._positive_share  # [item]
+        if self._takes_all:
+            expected = np.ones(self._n_items)
+        log_draws: Float32Array = np.log(np.minimum(expected, 1)).astype(np.float32)
+        return log_draws
 
 
 def recency_weights(times: IntArray, half_life: float) -> Float64Array:

@@ -145,6 +145,16 @@ def test_popular_items_are_drawn_more_often_and_corrected_for() -> None:
     close(batch.log_draws, np.log(np.minimum(expected, 1))[batch.candidates.numpy()], "float32")
 
 
+def test_a_small_catalogue_is_taken_whole_and_uncorrected() -> None:
+    # Four of the five items have events.
+    log = event_log([Event(0, 0, 1), Event(0, 1, 2), Event(1, 2, 3), Event(1, 3, 4), Event(1, 0, 5)])
+    whole = batches(log, config=BatchConfig(queries=1, negatives=4)).draw()
+    assert whole.candidates.tolist() == [0, 1, 2, 3]
+    assert whole.log_draws.tolist() == [0, 0, 0, 0]
+    drawn = batches(log, config=BatchConfig(queries=1, negatives=3)).draw()
+    assert (drawn.log_draws < 0).any()
+
+
 def test_a_query_weighs_half_for_each_half_life_of_queries_that_came_later() -> None:
     times = np.array([1, 1, 2, 3])  # two of four queries, a half, come after the first two; equal times, equal weights
     close(recency_weights(times, 0.25), np.array([0.25, 0.25, 0.5, 1.0]), "float32")
