@@ -42,7 +42,7 @@ class TrainingConfig:
     new_item_rate: float = 0.5
     """Share of pairs that the ranker is shown as new items, per share of new items among the positives: see
     `training.fitting.new_items`."""
-    ranker_queries: int = 2400
+    ranker_queries: int = 4000
     """Queries with a retrieved positive that the ranker is fitted on, at most; evenly spread over its windows."""
     test_queries: int = 4000
     """Test queries, at most; evenly spread over the test period."""

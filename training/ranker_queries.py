@@ -17,7 +17,7 @@ from training.fitting.fit_ranker import RankingData
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
-MOST_DRAWN = 2
+MOST_DRAWN = 1.5
 """Queries are drawn up to this multiple of `ranker_queries`: it bounds time and memory where retrieval finds little."""
 
 
@@ -57,4 +57,4 @@ def _more_queries(training_data: TrainingData, n_drawn: int, n_useful: int, limi
     rest = queries.without_spread(limit)
     # As many as should bring the missing ones, if retrieval finds as much for them.
     wanted = ceil((limit - n_useful) * n_drawn / max(n_useful, 1))
-    return rest.spread(min(wanted, (MOST_DRAWN - 1) * limit))
+    return rest.spread(min(wanted, int((MOST_DRAWN - 1) * limit)))

@@ -25,7 +25,7 @@ SHOWN = [Showing(0, 0, 3, 5, 0), Showing(1, 1, 2, 12, 1), Showing(2, 2, 4, 20, 0
 
 @pytest.fixture(scope="module")
 def training_data() -> TrainingData:
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(5)
     log = [
         Event(user, int(item), 20 * step + user)
         for user in range(N_USERS)
@@ -47,7 +47,7 @@ def queries_of_windows(training_data: TrainingData) -> Queries:
 
 
 def test_more_queries_are_drawn_where_retrieval_misses_the_positives_of_many(training_data: TrainingData) -> None:
-    limit = 3
+    limit = 4
     _, first = ranking_data(training_data, matcher(), SPLIT.ranker_from, SPLIT.test_from, limit, ONE_CANDIDATE)
     queries, data = drawn(training_data, limit)
     assert 0 < n_useful(first) < n_useful(data)
@@ -55,14 +55,14 @@ def test_more_queries_are_drawn_where_retrieval_misses_the_positives_of_many(tra
 
 
 def test_queries_of_both_draws_are_distinct_and_in_order_of_time(training_data: TrainingData) -> None:
-    queries, data = drawn(training_data, 3)
+    queries, data = drawn(training_data, 4)
     keys = list(zip(queries.times.tolist(), queries.users.tolist(), strict=True))
     assert keys == sorted(set(keys))
     assert data.pairs.candidates.n_rows == len(queries)
 
 
 def test_pairs_are_those_of_their_queries_whichever_draw_they_came_with(training_data: TrainingData) -> None:
-    queries, data = drawn(training_data, 3)
+    queries, data = drawn(training_data, 4)
     everything, all_data = ranking_data(training_data, matcher(), 0, 100, 999, ONE_CANDIDATE)
     place = {key: row for row, key in enumerate(zip(everything.times.tolist(), everything.users.tolist(), strict=True))}
     rows = np.array([place[key] for key in zip(queries.times.tolist(), queries.users.tolist(), strict=True)])
