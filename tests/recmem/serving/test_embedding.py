@@ -12,10 +12,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from changed_bundles import rewrite
+from changed_bundles import rewrite, sign_files
 from debian_model import encoder, trained_model
 from feature_store import DataError
-from feature_store.file_digest import file_digest
 from recmem.serving.bundle import load_bundle
 from recmem.serving.manifest import ENCODER, FILES, MANIFEST
 from recmem.serving.model import Model
@@ -34,11 +33,6 @@ def place(tmp_path: Path) -> Path:
     write_tuned_bundle(tmp_path / "bundle")
     shutil.copytree(trained_model().store, tmp_path / "store")
     return tmp_path
-
-
-def sign(folder: Path) -> None:
-    files = (*FILES, ENCODER)
-    rewrite(folder, lambda manifest: manifest.update(sha256={name: file_digest(folder / name) for name in files}))
 
 
 def model_in(place: Path, bundle: str = "bundle") -> Model:
@@ -119,7 +113,7 @@ def test_tensors_that_were_exchanged_are_refused_when_a_text_is_encoded(place: P
     tensors = load_file(place / "bundle" / ENCODER)
     name = min(tensors)
     save_file(tensors | {name: tensors[name] + 1}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     with pytest.raises(DataError, match=r"^encoder: expected what was learned under fingerprint .*cannot be mixed"):
         model_in(place)
 
@@ -135,14 +129,14 @@ def test_tensors_that_are_not_finite_are_refused_at_loading(place: Path, value: 
     tensors = load_file(place / "bundle" / ENCODER)
     name = min(tensors)
     save_file(tensors | {name: torch.full_like(tensors[name], value)}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     with pytest.raises(DataError, match=r"encoder\..*expected finite numbers, got NaN or infinity"):
         load_bundle(place / "bundle")
 
 
 def test_tensors_of_other_types_are_refused_at_loading(place: Path) -> None:
     save_file({"weight": torch.ones(3, dtype=torch.int64)}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     with pytest.raises(DataError, match=r"expected a dtype of F16, F32, got 'I64'"):
         load_bundle(place / "bundle")
 
@@ -178,7 +172,7 @@ def test_a_configuration_whose_spaces_do_not_fit_is_refused(place: Path, change:
 def test_a_frozen_bundle_may_not_bring_an_encoder(tmp_path: Path) -> None:
     shutil.copytree(trained_model().bundle, tmp_path / "bundle")
     save_file({"weight": torch.ones(3)}, tmp_path / "bundle" / ENCODER)
-    sign(tmp_path / "bundle")
+    sign_files(tmp_path / "bundle")
     with pytest.raises(DataError, match=r"expected checksums of .* in bundle\.json, got those of"):
         load_bundle(tmp_path / "bundle")
 
@@ -204,7 +198,7 @@ def test_a_prefix_tuning_names_the_extra_only_when_a_text_must_be_encoded(
     monkeypatch.setitem(sys.modules, "peft", None)
     save_file({"prompt_encoder.default.embedding.weight": torch.ones(4, 4608)}, place / "bundle" / ENCODER)
     tuning = {"kind": "prefix", "layers": 1, "rank": 4}
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     rewrite(place / "bundle", lambda manifest: manifest["config"].update(tuning=tuning))
     assert load_bundle(place / "bundle").config.tuning == EncoderTuning("prefix", layers=1, rank=4)
     with pytest.raises(DataError, match=r"tuned text encoder cannot be used\. .*pip install 'recmem\[peft\]'"):
