@@ -45,14 +45,14 @@ class LazyEncoder:
 
         Raises DataError if the model was trained with another encoder, or it gives NaN.
         """
-        with self._lock, _finite():
+        with self._lock, _in_words():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, _finite(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     def text_encoder(self) -> TextEncoder:
@@ -103,14 +103,14 @@ class LazyTunedEncoder:
 
         Raises DataError if the encoder or what was learned is not the model's, it gives NaN, or an extra is missing.
         """
-        with self._lock, _finite():
+        with self._lock, _in_words():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, _finite(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     @cached_property
@@ -119,10 +119,14 @@ class LazyTunedEncoder:
 
 
 @contextmanager
-def _finite() -> Iterator[None]:
-    """Says in words that an encoder cannot be used because its vectors are not finite."""
+def _in_words() -> Iterator[None]:
+    """Makes the failures of an encoder that was loaded a DataError: its tokenizer does not fit, or it gives NaN."""
     try:
         yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
     except FloatingPointError as error:
         raise DataError(
             "encoder: expected finite vectors from the model's text encoder, got NaN or infinity. Train again, with "

@@ -6,6 +6,7 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
@@ -19,7 +20,7 @@ from recmem.serving.bundle import load_bundle
 from recmem.serving.manifest import ENCODER, FILES, MANIFEST
 from recmem.serving.model import Model
 from recmem.text.encoder import TextEncoder
-from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint
 from recmem.text.unit_vectors import exact_units
 from tolerances import close
 from tuned_bundle import DIM, learned, tuned_module, write_tuned_bundle
@@ -109,17 +110,40 @@ def test_two_bundles_of_one_store_serve_beside_each_other_while_one_encodes(plac
     assert {old.bundle.config.tuned_fingerprint, newer.config.tuned_fingerprint, newer.config.fingerprint} <= folders
 
 
-def test_tensors_that_were_exchanged_are_refused_when_a_text_is_encoded(place: Path) -> None:
+def test_tensors_that_were_exchanged_are_refused_at_loading_even_if_all_vectors_are_cached(place: Path) -> None:
+    model_in(place)
     tensors = load_file(place / "bundle" / ENCODER)
     name = min(tensors)
     save_file(tensors | {name: tensors[name] + 1}, place / "bundle" / ENCODER)
     sign_files(place / "bundle")
-    with pytest.raises(DataError, match=r"^encoder: expected what was learned under fingerprint .*cannot be mixed"):
+    words = rf"^bundle: expected {ENCODER} with fingerprint \w+, got \w+ in .*Copy the whole bundle folder again"
+    with pytest.raises(DataError, match=words):
         model_in(place)
+
+
+def test_numbers_that_no_encoder_can_use_are_refused_in_words(place: Path) -> None:
+    tensors = {name: torch.full(part.shape, 3e38) for name, part in load_file(place / "bundle" / ENCODER).items()}
+    save_file(tensors, place / "bundle" / ENCODER)
+    sign_files(place / "bundle")
+    name_tensors(place / "bundle")
+    with pytest.raises(DataError, match=r"^encoder: expected finite vectors from the model's text encoder, got NaN"):
+        model_in(place)
+
+
+def name_tensors(folder: Path) -> None:
+    """Gives the bundle the fingerprint of the tensors that it has."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        config = manifest["config"]
+        tuning = EncoderTuning(**config["tuning"])
+        config["tuned_fingerprint"] = tuned_fingerprint(config["fingerprint"], tuning, load_file(folder / ENCODER))
+
+    rewrite(folder, change)
 
 
 def test_another_base_encoder_is_refused(place: Path) -> None:
     rewrite(place / "bundle", lambda manifest: manifest["config"].update(fingerprint="e" * 16))
+    name_tensors(place / "bundle")
     with pytest.raises(DataError, match=r"^encoder: expected all-MiniLM-L6-v2 with fingerprint e{16} and 384 dimen"):
         model_in(place)
 
@@ -200,6 +224,7 @@ def test_a_prefix_tuning_names_the_extra_only_when_a_text_must_be_encoded(
     tuning = {"kind": "prefix", "layers": 1, "rank": 4}
     sign_files(place / "bundle")
     rewrite(place / "bundle", lambda manifest: manifest["config"].update(tuning=tuning))
+    name_tensors(place / "bundle")
     assert load_bundle(place / "bundle").config.tuning == EncoderTuning("prefix", layers=1, rank=4)
     with pytest.raises(DataError, match=r"tuned text encoder cannot be used\. .*pip install 'recmem\[peft\]'"):
         model_in(place)
