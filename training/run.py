@@ -128,11 +128,8 @@ class Run:
     def training_data(self) -> TrainingData:
         """The store as this run reads it; texts that are not cached are encoded on first use."""
         encoder = self.encoder  # an error in words is easier to read without a bar before it
-        try:
-            with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
-                data = read_training_data(self.pinned, self.config, encoder=encoder, on_text=advance)
-        except FloatingPointError as error:
-            raise DataError(str(error)) from error
+        with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
+            data = read_training_data(self.pinned, self.config, encoder=encoder, on_text=advance)
         return replace(data, warnings=(*setting_warnings(self.config.encoder), *data.warnings))
 
     @cached_property
