@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.file_digest import file_digest
-from recmem.serving.manifest import FILES, MANIFEST, checksum
+from recmem.serving.manifest import ENCODER, FILES, MANIFEST, checksum
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool = True) -> None:
@@ -22,7 +22,7 @@ def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: boo
 
 def sign_files(folder: Path) -> None:
     """Makes the checksums those of the files as they are."""
-    rewrite(folder, lambda manifest: manifest.update(sha256={name: file_digest(folder / name) for name in FILES}))
+    rewrite(folder, lambda manifest: manifest.update(sha256=_digests(folder)))
 
 
 def sign(folder: Path, *, files: bool = True) -> None:
@@ -31,11 +31,15 @@ def sign(folder: Path, *, files: bool = True) -> None:
     try:
         manifest = json.loads(path.read_text())
         if files:
-            manifest["sha256"] = {name: file_digest(folder / name) for name in FILES if (folder / name).is_file()}
+            manifest["sha256"] = _digests(folder)
         manifest["checksum"] = checksum(manifest)
     except (ValueError, TypeError):
         return
     path.write_text(json.dumps(manifest))
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    return {name: file_digest(folder / name) for name in (*FILES, ENCODER) if (folder / name).is_file()}
 
 
 def in_version_2(folder: Path) -> None:

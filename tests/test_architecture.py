@@ -116,7 +116,6 @@ TESTED_ELSEWHERE = {
     "training/config.py": "training/test_api.py",
     "training/mlflow_project.py": "test_mlflow_project.py",
     "training/registration.py": "training/test_pipeline.py",
-    "training/run.py": "training/test_pipeline.py",
     "training/steps/encode.py": "training/test_pipeline.py",
     "training/steps/bundle_of_run.py": "training/steps/test_refit.py",
     "training/steps/evaluate.py": "training/evaluation/test_evaluate.py",

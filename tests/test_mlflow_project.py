@@ -80,8 +80,8 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--seed": "0",
         "--tune-encoder": "auto",
         "--encoder": "",
-        "--pooling": "mean",
-        "--max-tokens": "256",
+        "--pooling": "",
+        "--max-tokens": "0",
         "--text-prefix": "",
     }
 

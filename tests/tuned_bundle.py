@@ -20,6 +20,7 @@ from recmem.text.encoder import TextEncoder
 from recmem.text.encoder_tuning import EncoderTuning, tunable, tuned_fingerprint, tuned_tensors
 from recmem.text.tuned_encoder import rounded
 from recmem.text.unit_vectors import exact_units
+from tiny_encoder import tiny_encoder
 
 DIM = 384
 TUNING = EncoderTuning("last", layers=1)
@@ -28,16 +29,20 @@ TUNING = EncoderTuning("last", layers=1)
 @functools.cache
 def learned(seed: int) -> dict[str, Tensor]:
     """What a tuning might have left: the last layer, moved."""
-    fresh = TextEncoder.load(encoder().config, device="cpu", dtype="float32")
+    return moved(TextEncoder.load(encoder().config, device="cpu", dtype="float32"), TUNING, seed)
+
+
+def moved(fresh: TextEncoder, tuning: EncoderTuning, seed: int) -> dict[str, Tensor]:
+    """All that this tuning learns, a little away from where it begins; `fresh` is changed."""
     generator = torch.Generator().manual_seed(seed)
-    tensors = tuned_tensors(tunable(fresh.model, TUNING))
+    tensors = tuned_tensors(tunable(fresh.model, tuning))
     return {name: rounded(part + 0.02 * torch.randn(part.shape, generator=generator)) for name, part in tensors.items()}
 
 
-def tuned_module() -> MatchModule:
-    """A module that reads both spaces, with random weights."""
+def tuned_module(dim: int = DIM) -> MatchModule:
+    """A module that reads both spaces of an encoder of `dim` dimensions, with random weights."""
     generator = torch.Generator().manual_seed(11)
-    module = MatchModule(MatchConfig(dim=2 * DIM, n_heads=2, head_dim=8, similarity_dim=DIM), generator)
+    module = MatchModule(MatchConfig(dim=2 * dim, n_heads=2, head_dim=8, similarity_dim=dim), generator)
     with torch.no_grad():
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.1)
@@ -46,15 +51,25 @@ def tuned_module() -> MatchModule:
 
 def write_tuned_bundle(folder: Path, *, seed: int = 0, tuning: EncoderTuning = TUNING) -> Bundle:
     """Saves a bundle with a tuned encoder of this seed, for the store of `trained_model`."""
+    return _write(folder, encoder(), tuning, learned(seed))
+
+
+def write_tiny_tuned_bundle(folder: Path, tuning: EncoderTuning) -> Bundle:
+    """As `write_tuned_bundle`, with the encoder of `tiny_folder`, tuned in this way."""
+    return _write(folder, tiny_encoder(), tuning, moved(tiny_encoder(), tuning, 0))
+
+
+def _write(folder: Path, frozen_encoder: TextEncoder, tuning: EncoderTuning, tensors: dict[str, Tensor]) -> Bundle:
     trained = trained_model()
     frozen = load_bundle(trained.bundle)
-    tensors = learned(seed)
-    module = tuned_module()
+    module = tuned_module(frozen_encoder.dim)
     config = replace(
         frozen.config,
+        encoder=frozen_encoder.config,
+        fingerprint=frozen_encoder.fingerprint,
         match=module.config,
         tuning=tuning,
-        tuned_fingerprint=tuned_fingerprint(frozen.config.fingerprint, tuning, tensors),
+        tuned_fingerprint=tuned_fingerprint(frozen_encoder.fingerprint, tuning, tensors),
     )
     bundle = Bundle(config, module, frozen.ranker, tensors)
     stored = load_file(trained.bundle / SELF_TEST)
@@ -62,6 +77,6 @@ def write_tuned_bundle(folder: Path, *, seed: int = 0, tuning: EncoderTuning = T
         Ragged(stored["pair_items"].numpy(), stored["pair_offsets"].numpy()),
         {name.removeprefix("pair."): part.numpy() for name, part in stored.items() if name.startswith("pair.")},
     )
-    units = exact_units(stored["vectors"])
+    units = exact_units(stored["vectors"][:, : frozen_encoder.dim])
     save_bundle(bundle, folder, sample_vectors=torch.cat([units, units.flip(1)], dim=1), sample_pairs=pairs)
     return bundle

@@ -11,6 +11,7 @@ from feature_store import DataError, SignalConfig
 from feature_store.forked_process import refuse_forked
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
+from recmem.text.encoder_settings import encoder_config
 from recmem.text.encoder_tuning import TuningKind
 from training.config import TrainingConfig
 from training.fitting.fit_encoder import EncoderTuningConfig
@@ -32,8 +33,8 @@ def train(
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
-    pooling: str = EncoderConfig.pooling,
-    max_tokens: int = EncoderConfig.max_tokens,
+    pooling: str | None = None,
+    max_tokens: int | None = None,
     text_prefix: str = EncoderConfig.text_prefix,
     tune_encoder: str = "auto",
     candidates: int = 300,
@@ -67,8 +68,9 @@ def train(
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         encoder: A local folder or a Hugging Face id; all-MiniLM-L6-v2 by default, which needs no download.
-        pooling: `mean`, `cls` or `last`, as the encoder was trained; docs/encoders.md lists what some encoders need.
-        max_tokens: Texts are cut to this many tokens.
+        pooling: `mean`, `cls` or `last`, as the encoder was trained: by default what sentence-transformers has saved in
+            its folder, else `mean`. docs/encoders.md lists what some encoders need.
+        max_tokens: Texts are cut to this many tokens: by default 256, or fewer if the encoder was saved with fewer.
         text_prefix: Put before every text, such as `"query: "` for e5.
         tune_encoder: What of the encoder learns from the log, if that pays on a held-out part of it: `off`, `last` (its
             last layer, enough for a CPU), `full`, or adapters of the extra `peft` (`lora`, `adalora`, `ia3`, `prefix`).
@@ -133,11 +135,15 @@ def training_config(
     tune_encoder: str = "auto",
     refit: bool = True,
     folds: int = 1,
-    pooling: str = EncoderConfig.pooling,
-    max_tokens: int = EncoderConfig.max_tokens,
+    pooling: str | None = None,
+    max_tokens: int | None = None,
     text_prefix: str = EncoderConfig.text_prefix,
 ) -> TrainingConfig:
-    """The settings of a run, of which most keep their defaults; ValueError if one is out of range."""
+    """The settings of a run, of which most keep their defaults.
+
+    Raises ValueError if one is out of range, DataError if the encoder's folder must be read for its own settings and
+    cannot be.
+    """
     for name, number in (("candidates", candidates), ("folds", folds), ("seed", seed)):
         if isinstance(number, bool) or not isinstance(number, int):
             raise ValueError(f"{name}: expected a whole number, got {number!r}. Give an int.")
@@ -154,12 +160,7 @@ def training_config(
         raise ValueError(f"tune_encoder: expected one of {', '.join(choices)}, got {tune_encoder!r}. Try 'auto'.")
     return TrainingConfig(
         tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
-        encoder=EncoderConfig(
-            EncoderConfig.name if encoder is None else encoder,
-            pooling=cast(Any, pooling),
-            max_tokens=max_tokens,
-            text_prefix=text_prefix,
-        ),
+        encoder=encoder_config(encoder, pooling=pooling, max_tokens=max_tokens, text_prefix=text_prefix),
         signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
         refit=refit,

@@ -33,8 +33,12 @@ Seed = Annotated[
 ]
 
 Encoder = Annotated[str, typer.Option(metavar="PATH|ID", help="Text encoder; empty for the default.")]
-Pooling = Annotated[str, typer.Option(metavar="mean|cls|last", help="How it pools tokens to a vector.")]
-MaxTokens = Annotated[float, typer.Option(metavar="N", help="Texts are cut to this many tokens.")]
+Pooling = Annotated[
+    str, typer.Option(metavar="mean|cls|last", help="How it pools tokens to a vector; empty for the encoder's own.")
+]
+MaxTokens = Annotated[
+    float, typer.Option(metavar="N", help="Texts are cut to this many tokens; 0 for 256, or the encoder's own.")
+]
 TextPrefix = Annotated[str, typer.Option(metavar="TEXT", help='Put before every text, e.g. "query: ".')]
 Tuning = Annotated[
     str,
@@ -49,7 +53,7 @@ Tuning = Annotated[
 
 EncoderSettings = tuple[str, str, float, str]
 """Name, pooling, tokens and prefix."""
-NO_SETTINGS: EncoderSettings = ("", "mean", 256, "")
+NO_SETTINGS: EncoderSettings = ("", "", 0, "")
 
 
 @app.command(cls=GuardedCommand)
@@ -61,8 +65,8 @@ def main(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
 ) -> None:
@@ -95,8 +99,8 @@ def encode(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Encode the items' texts."""
@@ -109,8 +113,8 @@ def tune(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
 ) -> None:
@@ -125,8 +129,8 @@ def match(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Fit the match module."""
@@ -139,8 +143,8 @@ def rank(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Fit the rankers, with and without the match features."""
@@ -153,8 +157,8 @@ def evaluate(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Evaluate on the test window."""
@@ -167,8 +171,8 @@ def refit(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Refit the model that was evaluated on the whole log."""
@@ -181,8 +185,8 @@ def report(
     store: StorePath = "",
     seed: Seed = 0,
     encoder: Encoder = "",
-    pooling: Pooling = "mean",
-    max_tokens: MaxTokens = 256,
+    pooling: Pooling = "",
+    max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
 ) -> None:
     """Write bundle, ledger and report; register the model."""
@@ -235,18 +239,18 @@ def _step(
 def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> TrainingConfig:
     from typing import Any, cast
 
-    from recmem.text.encoder import EncoderConfig
+    from feature_store import DataError
+    from recmem.text.encoder_settings import encoder_config
     from training.config import TrainingConfig
     from training.fitting.fit_encoder import EncoderTuningConfig
 
     name, pooling, max_tokens, text_prefix = encoder
     try:
-        settings = EncoderConfig(
-            name or EncoderConfig.name,
-            pooling=cast(Any, pooling),
-            max_tokens=int(max_tokens),
-            text_prefix=text_prefix,
+        settings = encoder_config(
+            name or None, pooling=pooling or None, max_tokens=int(max_tokens) or None, text_prefix=text_prefix
         )
+    except DataError:  # the encoder, not an option
+        raise
     except ValueError as error:
         raise UsageError(str(error)) from error
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -19,6 +19,8 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
 from recmem.text.encoder import TextEncoder
+from recmem.text.encoder_settings import setting_warnings
+from recmem.text.torch_device import Dtype
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
@@ -113,16 +115,22 @@ class Run:
     @cached_property
     def encoder(self) -> TextEncoder:
         """The text encoder, loaded on first use."""
+        return self.load_encoder()
+
+    def load_encoder(self, *, dtype: Dtype = "auto") -> TextEncoder:
+        """The text encoder, loaded anew. Raises DataError if it cannot be found or used."""
         try:
-            return TextEncoder.load(self.config.encoder)
-        except FileNotFoundError as error:
+            return TextEncoder.load(self.config.encoder, dtype=dtype)
+        except (OSError, ValueError) as error:
             raise DataError(str(error)) from error
 
     @cached_property
     def training_data(self) -> TrainingData:
         """The store as this run reads it; texts that are not cached are encoded on first use."""
+        encoder = self.encoder  # an error in words is easier to read without a bar before it
         with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
-            return read_training_data(self.pinned, self.config, encoder=self.encoder, on_text=advance)
+            data = read_training_data(self.pinned, self.config, encoder=encoder, on_text=advance)
+        return replace(data, warnings=(*setting_warnings(self.config.encoder), *data.warnings))
 
     @cached_property
     def tuned(self) -> TunedEncoders:

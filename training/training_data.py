@@ -57,7 +57,8 @@ def read_training_data(
 ) -> TrainingData:
     """Reads the store, and encodes the texts that its cache lacks.
 
-    Raises DataError if the store has no items, events or texts, no event is positive, or too few timestamps to split.
+    Raises DataError if the store has no items, events or texts, no event is positive, there are too few timestamps to
+    split, or the encoder cannot encode.
     """
     items = store.items()
     events = store.events()
@@ -82,7 +83,10 @@ def read_training_data(
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
-    vectors = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
+    try:
+        vectors = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
+    except (FloatingPointError, ValueError) as error:  # an encoder that gives NaN, or whose tokenizer is another one's
+        raise DataError(str(error)) from error
     return TrainingData(
         dataset=dataset,
         unit=exact_units(vectors),

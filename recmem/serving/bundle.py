@@ -46,7 +46,7 @@ from recmem.serving.manifest import (
 from recmem.serving.self_test import check_sample, check_self_test, self_test_sample
 from recmem.serving.tensor_files import ENCODER_DTYPES, read_tensors
 from recmem.text.encoder import EncoderConfig
-from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint
 from recmem.text.tuned_encoder import halved
 
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
@@ -186,7 +186,7 @@ def load_bundle(folder: str | Path) -> Bundle:
         ranker = Ranker.from_checked_files(texts)
         sample = read_tensors(files[SELF_TEST], SELF_TEST)
         check_sample(sample, config.match, ranker.features, n_steps=n_steps)
-        tuned = {} if config.tuning is None else _read_tuned(files[ENCODER])
+        tuned = _read_tuned(files[ENCODER], config, root) if config.tuning is not None else {}
         bundle = Bundle(config, module.eval(), ranker, tuned)
         check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     except DataError:
@@ -208,12 +208,20 @@ def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
     write_manifest(folder, asdict(bundle.config))
 
 
-def _read_tuned(content: bytes) -> dict[str, Tensor]:
-    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyTunedEncoder`."""
+def _read_tuned(content: bytes, config: BundleConfig, root: Path) -> dict[str, Tensor]:
+    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyTunedEncoder`.
+
+    Raises DataError unless they are those that the fingerprint names.
+    """
     tensors = read_tensors(content, ENCODER, ENCODER_DTYPES)
     for name, tensor in tensors.items():
         if not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"encoder.{name[:60]!r}: expected finite numbers, got NaN or infinity. Train again.")
+    assert config.tuning is not None
+    # Now, and not at the first text that no cache holds: that may be days later, in the middle of serving.
+    fingerprint = tuned_fingerprint(config.fingerprint, config.tuning, tensors)
+    if fingerprint != config.tuned_fingerprint:
+        raise refused(root, f"{ENCODER} with fingerprint {config.tuned_fingerprint}", fingerprint)
     return tensors
 
 

@@ -34,8 +34,8 @@ def read_file(root: Path, name: str, *, at_most: int) -> bytes:
         if found.st_size > at_most:
             raise refused(root, f"at most {at_most:,} bytes in {name}", f"{found.st_size:,}")
         with os.fdopen(descriptor, "rb", closefd=False) as file:
-            # Not more than that, even if the file grows meanwhile.
-            return file.read(at_most)
+            # Not more than that, even if the file grows meanwhile; not `at_most`, which Python would allocate first.
+            return file.read(found.st_size)
     finally:
         os.close(descriptor)
 

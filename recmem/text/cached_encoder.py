@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from functools import cached_property
 from pathlib import Path
 from threading import Lock
@@ -41,15 +41,18 @@ class LazyEncoder:
     def encode(
         self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
     ) -> Float[Tensor, "text dim"]:
-        """Unit vectors of the texts, in order. Raises DataError if the model was trained with another encoder."""
-        with self._lock:
+        """Unit vectors of the texts, in order.
+
+        Raises DataError if the model was trained with another encoder, or it gives NaN.
+        """
+        with self._lock, _in_words():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     def text_encoder(self) -> TextEncoder:
@@ -98,21 +101,37 @@ class LazyTunedEncoder:
     ) -> Float[Tensor, "text dim"]:
         """Unit vectors of the texts, in order.
 
-        Raises DataError if the encoder or what was learned is not the model's, or an extra is missing.
+        Raises DataError if the encoder or what was learned is not the model's, it gives NaN, or an extra is missing.
         """
-        with self._lock:
+        with self._lock, _in_words():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     @cached_property
     def _loaded(self) -> TextEncoder:
         return tuned_encoder(self._frozen.text_encoder(), self._tuning, self._tensors, fingerprint=self.fingerprint)
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Makes the failures of an encoder that was loaded a DataError: its tokenizer does not fit, or it gives NaN."""
+    try:
+        yield
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error
+    except FloatingPointError as error:
+        raise DataError(
+            "encoder: expected finite vectors from the model's text encoder, got NaN or infinity. Train again, with "
+            "another encoder or without tuning it."
+        ) from error
 
 
 class CachedEncoder:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, get_args
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from recmem.pipelining import ahead
 from recmem.text.encoder_files import (
@@ -23,6 +20,7 @@ from recmem.text.encoder_files import (
     fingerprint_of,
     weight_files,
 )
+from recmem.text.encoder_loading import load_model, load_tokenizer
 from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint, with_tensors
 from recmem.text.token_batches import Pooling, pad_tokens, pool_tokens, token_batches
 from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
@@ -32,9 +30,6 @@ LONGEST_TEXT = 100_000
 
 _MIN_TOKENS = 4
 _LONGEST_PREFIX = 1000
-_POOLER = "pooler."
-_LONGEST_CAUSE = 300
-"""Characters of a library's words."""
 _CHUNK_TEXTS = 8192
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
 
@@ -99,8 +94,8 @@ class TextEncoder:
         target = resolve_device(device)
         folder = encoder_folder(config.name)
         weights = weight_files(config.name, folder)
-        tokenizer = _load_tokenizer(folder)
-        model = _load_model(folder, dtype=resolve_dtype(dtype, target))
+        tokenizer = load_tokenizer(folder)
+        model = load_model(folder, dtype=resolve_dtype(dtype, target))
         _check_max_tokens(config, model, tokenizer)
         names = {
             name: fingerprint(
@@ -145,7 +140,8 @@ class TextEncoder:
         the last bits, because they are padded to different lengths: give distinct texts. `on_progress` is called after
         every batch with the number of texts just encoded; over the call the numbers sum to `len(texts)`.
 
-        Raises TypeError if a text is not a string, FloatingPointError if the encoder returns NaN or infinity.
+        Raises TypeError if a text is not a string, FloatingPointError if the encoder returns NaN or infinity,
+        ValueError if the tokenizer is another encoder's.
         """
         if len(texts) <= _CHUNK_TEXTS:  # not worth a thread
             return self._encode_tokenized(self.tokenize(texts), on_progress)
@@ -191,12 +187,14 @@ class TextEncoder:
                 on_progress(len(rows))
         if not bool(torch.isfinite(vectors).all()):
             dtype = str(self.model.dtype).removeprefix("torch.")
-            raise FloatingPointError(f"encoder: expected finite vectors, got NaN in {dtype}. Load it as float32.")
+            remedy = "Give another encoder." if dtype == "float32" else "Load it as float32."
+            raise FloatingPointError(f"encoder: expected finite vectors, got NaN in {dtype}. {remedy}")
         return vectors
 
     @torch.inference_mode()
     def _encode_batch(self, tokens: list[list[int]]) -> Float[Tensor, "batch dim"]:
         token_ids, mask = pad_tokens(tokens, pad_id=self._pad_id)
+        _check_token_ids(token_ids, self.model)
         mask = mask.to(self.device)
         output = self.model(input_ids=token_ids.to(self.device), attention_mask=mask.long())
         hidden = output.last_hidden_state  # [batch, token, dim]
@@ -205,62 +203,6 @@ class TextEncoder:
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
-
-
-def _load_tokenizer(folder: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
-    except Exception as error:  # broad: the tokenizers' library raises bare ones on files that it cannot use
-        raise _unusable(folder, "a tokenizer", error) from error
-
-
-def _load_model(folder: Path, *, dtype: torch.dtype) -> Any:
-    """The transformer without a head. Raises ValueError if the weights are not those of its configuration."""
-    try:
-        with _no_progress_bar():
-            model, found = AutoModel.from_pretrained(
-                folder,
-                trust_remote_code=False,
-                use_safetensors=True,
-                local_files_only=True,
-                # Not `dtype`: while it loads, transformers would make that the default of all threads, whose new
-                # tensors would be in bfloat16.
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except Exception as error:  # broad: a configuration may ask for anything of any part of transformers
-        raise _unusable(folder, "a model", error) from error
-    # Left to chance by transformers. A pooler is not read here, and many encoders come without one.
-    missing = sorted(name for name in found["missing_keys"] if not name.startswith(_POOLER))
-    if missing:
-        raise ValueError(
-            f"encoder: expected weights of all layers of config.json in {folder}, got none for {len(missing)}, "
-            f"e.g. {missing[0]}. Download the encoder again."
-        )
-    for weight in model.parameters():  # buffers stay in float32
-        weight.data = weight.data.to(dtype)
-    return model
-
-
-def _unusable(folder: Path, expected: str, error: Exception) -> ValueError:
-    cause = str(error).partition("\n")[0][:_LONGEST_CAUSE].rstrip(".") or type(error).__name__
-    return ValueError(
-        f"encoder: expected {expected} that transformers can load in {folder}, got an error ({cause}). "
-        "Save the encoder with save_pretrained, or give another one."
-    )
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Turns off transformers' progress bar, which would overwrite the caller's output, and restores the setting."""
-    switch: Any = transformers_logging  # its functions carry no types
-    was_on = switch.is_progress_bar_enabled()
-    switch.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if was_on:
-            switch.enable_progress_bar()
 
 
 def _check_max_tokens(config: EncoderConfig, model: Any, tokenizer: Any) -> None:
@@ -278,6 +220,17 @@ def _check_prefix(encoder: TextEncoder) -> None:
         raise ValueError(
             f"text_prefix: expected a prefix that leaves room for a text, got {n_tokens} of {config.max_tokens} "
             "tokens. Shorten it, or raise max_tokens."
+        )
+
+
+def _check_token_ids(token_ids: Int[Tensor, "batch token"], model: Any) -> None:
+    # An index out of range ends a process that uses CUDA.
+    n_known = model.get_input_embeddings().num_embeddings
+    largest = int(token_ids.max())
+    if largest >= n_known:
+        raise ValueError(
+            f"encoder: expected a tokenizer of this encoder, which knows {n_known:,} tokens, got token {largest:,}. "
+            "Save both with save_pretrained, or give another encoder."
         )
 
 

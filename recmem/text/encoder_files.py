@@ -51,6 +51,8 @@ _SETTINGS: dict[str, frozenset[str]] = {
 }
 """Files of settings that change vectors, and their keys that do not: where a file came from, what only training reads,
 and the dtype, which belongs to a run. Every other key counts, known to us or not."""
+SENTENCE_TRANSFORMERS_FILES = ("modules.json", "sentence_bert_config.json", "*_Pooling/config.json")
+"""Files with the pooling and the length that an encoder was trained with; they change no vector by themselves."""
 _FINGERPRINT_RULE = 2
 """Raised when the fingerprint covers more. Rule 1 had weights and tokenizer.json, but no settings."""
 _FINGERPRINT_CHARS = 16
@@ -65,7 +67,7 @@ def encoder_folder(name: str) -> Path:
         return _default_folder()
     from huggingface_hub import snapshot_download
 
-    wanted = ["*.safetensors", *_TOKENIZER_FILES, *_SETTINGS]
+    wanted = ["*.safetensors", *_TOKENIZER_FILES, *_SETTINGS, *SENTENCE_TRANSFORMERS_FILES]
     try:
         folder = Path(name).expanduser()
         if folder.is_dir():
@@ -172,16 +174,33 @@ def _tokenizer_content(folder: Path) -> list[Path]:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        settings = parse_json(path.read_text(encoding="utf-8"), f"encoder.{path.name}")
-    except UnicodeDecodeError as error:
-        raise ValueError(f"encoder.{path.name}: expected UTF-8, got an error ({error}). Download it again.") from error
+    settings = read_json(path)
     if not isinstance(settings, dict):
         raise ValueError(f"encoder.{path.name}: expected an object, got {type(settings).__name__}. Download it again.")
     return settings
 
 
+def read_json(path: Path) -> Any:
+    """The value in a file of settings. Raises ValueError if it cannot be read, or is no JSON."""
+    try:
+        return parse_json(path.read_text(encoding="utf-8"), f"encoder.{path.name}")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"encoder.{path.name}: expected UTF-8, got an error ({error}). Download it again.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
 def _sha256(path: Path) -> str:
     # Not feature_store.file_digest: an encoder also runs on machines that have torch but no polars.
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> ValueError:
+    return ValueError(
+        f"encoder.{path.name}: expected a file that can be read in {path.parent}, got an error ({error.strerror}). "
+        "Check its permissions, or download the encoder again."
+    )

@@ -131,10 +131,13 @@ def with_tensors(model: Any, tuning: EncoderTuning, tensors: Mapping[str, Tensor
 
 
 def tuned_fingerprint(fingerprint: str, tuning: EncoderTuning, tensors: Mapping[str, Tensor]) -> str:
-    """16 hex digits that name the tuned encoder's embedding space, from the frozen one's and what was learned."""
+    """16 hex digits that name the tuned encoder's embedding space, from the frozen one's and what was learned.
+
+    The same for tensors in half precision as for these in float32.
+    """
     digest = hashlib.sha256(f"tuned:{fingerprint}\n{json.dumps(asdict(tuning), sort_keys=True)}\n".encode())
     for name in sorted(tensors):
-        tensor = tensors[name].detach().to("cpu").contiguous()
+        tensor = tensors[name].detach().to("cpu", torch.float32).contiguous()
         digest.update(f"{name}:{tensor.dtype}:{list(tensor.shape)}\n".encode())
         digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:_FINGERPRINT_CHARS]

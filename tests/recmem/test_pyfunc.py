@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import tempfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,10 +22,12 @@ import debian_model
 import recmem
 from conftest import IsolatedMlflow
 from feature_store import DataError
+from recmem.text.encoder_tuning import EncoderTuning, TuningKind
 from tolerances import close
 from training.evaluation.ledger import Ledger, Lift, Protocol
 from training.tracking.registry import register, save_pyfunc
 from training.tracking.tracker import Tracker
+from tuned_bundle import write_tiny_tuned_bundle
 
 
 class FakeModel:
@@ -197,6 +200,26 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
     tracked = MlflowClient().get_run(tracker.parent.run_id)
     assert tracked.data.metrics["lift/ndcg_at_10"] == 0.1
     assert [output.model_id for output in tracked.outputs.model_outputs] == [pyfunc.metadata.model_id]
+
+
+@pytest.mark.parametrize(("kind", "extras"), [("last", ""), ("lora", ""), ("prefix", "[peft]")])
+def test_a_tuned_bundle_is_served_from_the_registry_and_names_the_extra_that_serving_needs(
+    isolated_mlflow: IsolatedMlflow, tmp_path: Path, kind: TuningKind, extras: str
+) -> None:
+    write_tiny_tuned_bundle(tmp_path / "bundle", EncoderTuning(kind, layers=1, rank=4))
+    candidates = example().drop("note")
+    unseen = pl.DataFrame({"user_id": ["curl"], "item_id": ["new"], "title": ["tls network library"]})
+    with Tracker.start(tmp_path) as tracker:
+        version = register(tracker, tmp_path / "bundle", LEDGER, candidates)
+    expected = recmem.load(tmp_path / "bundle")
+    shutil.rmtree(tmp_path / "bundle")
+    pyfunc = mlflow.pyfunc.load_model(f"models:/recmem/{version}")
+    close(pyfunc.predict(candidates.to_pandas())["score"], expected.rank(candidates)["score"], "float32")
+    registered = recmem.load(f"models:/recmem/{version}")
+    assert registered.bundle.config == expected.bundle.config
+    assert registered.match(unseen).equals(expected.match(unseen))
+    saved = Path(mlflow.artifacts.download_artifacts(f"models:/recmem/{version}"))
+    assert f"recmem{extras}==0" in (saved / "requirements.txt").read_text()
 
 
 # A model server's requests

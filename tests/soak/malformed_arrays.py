@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-DTYPES = {"F32": np.float32, "F64": np.float64, "I64": np.int64}
+DTYPES = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "I64": np.int64}
 HUGE = [2**31, 2**40, 2**62, 2**63 - 1, 2**63, 2**64, 10**18, 10**30]
 
 
@@ -40,7 +40,7 @@ class Tensors:
         for name, array in arrays.items():
             begin = len(self.data)
             self.data += array.tobytes()
-            dtype = kinds.get(array.dtype, "F16" if array.dtype == np.float16 else "I32")
+            dtype = kinds.get(array.dtype, "I32")
             self.header[name] = {"dtype": dtype, "shape": list(array.shape), "data_offsets": [begin, len(self.data)]}
 
     def arrays(self) -> dict[str, NDArray[Any]]:
@@ -96,7 +96,8 @@ def _keys_of_a_tensor(tensors: Tensors, rng: Random) -> None:
     elif what == 2:
         tensors.header[name] = rng.choice([None, 1, [], "x"])
     else:
-        tensors.header[name] = dict(tensors.header[rng.choice([other for other in tensors.header if other != name])])
+        others = [other for other in tensors.header if other != name]
+        tensors.header[name] = dict(tensors.header[rng.choice(others)]) if others else {}
 
 
 def _header(tensors: Tensors, rng: Random) -> bytes:

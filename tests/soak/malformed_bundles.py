@@ -2,9 +2,10 @@
 
     python -m tests.soak malformed-bundles --cases 500
 
-A case is a good bundle with one fault in its trees, arrays, JSON or files, under checksums that are right. Workers load
-them, one after the other: a worker that dies or takes too long is a fault, and another one takes its place. Half of the
-cases are loaded by `recmem.load`, the others by `recmem score`.
+A case is a good bundle with one fault in its trees, arrays, tuned encoder, JSON or files, under checksums that are
+right. The encoder of some was tuned, in one of all ways. Workers load them, one after the other: a worker that dies or
+takes too long is a fault, and another one takes its place. Half of the cases are loaded by `recmem.load`, the others by
+`recmem score`.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ from typing import Any
 
 from changed_bundles import sign
 from debian_model import trained_model
-from recmem.serving.manifest import FILES, MANIFEST, RANKER, SELF_TEST, WEIGHTS
+from recmem.serving.manifest import ENCODER, MANIFEST, RANKER, SELF_TEST, WEIGHTS
 from tests.soak import malformed_arrays, malformed_trees
+from tests.soak.malformed_encoders import malform_encoder, tuned_bundles
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 10.0
@@ -36,7 +38,9 @@ LONGEST_S = 10.0
 START_S = 120.0
 MAX_MEMORY_BYTES = 3 * 2**30
 """Peak of a worker: torch, LightGBM, the model and the largest file that is read."""
-GROUPS = ("trees", "arrays", "json", "files")
+GROUPS = ("trees", "arrays", "encoder", "json", "files")
+UNCHANGED = ("trees", "arrays", "encoder")
+"""Groups whose faults must not lead to other scores."""
 REFUSED, SAME, OTHER = "refused", "the same scores", "another valid model"
 _DEEP = 100_000
 _WORDS = [
@@ -80,14 +84,15 @@ def run(cases: int, seed: int, folder: Path, groups: tuple[str, ...] = GROUPS) -
             rng = Random(f"{seed} {number}")
             group = groups[number % len(groups)]
             case = folder / f"case-{number}"
-            shutil.copytree(trained_model().bundle, case)
-            what = f"case {number}, {group}: {_CHANGES[group](case, rng)}"
-            answer = worker.load(case, by_command=rng.random() < 0.5)
+            bundle = _good_bundle(group, rng)
+            shutil.copytree(bundle, case)
+            what = f"case {number}, {group} of {bundle.name}: {_CHANGES[group](case, rng)}"
+            answer = worker.load(case, bundle, by_command=rng.random() < 0.5)
             if "fault" in answer:
                 tally.faults.append(f"{what}: {answer['fault']}")
             else:
                 tally.ends[group, answer["end"]] += 1
-                if group in ("trees", "arrays") and answer["end"] == OTHER:
+                if group in UNCHANGED and answer["end"] == OTHER:
                     tally.faults.append(f"{what}: loaded, with other scores")
                 tally.longest_s = max(tally.longest_s, answer["seconds"])
                 tally.peak_bytes = max(tally.peak_bytes, answer["peak_bytes"])
@@ -114,6 +119,12 @@ def main(cases: int, seed: int) -> int:
 
 
 # Faults
+
+
+def _good_bundle(group: str, rng: Random) -> Path:
+    """The bundle to change: one with a tuned encoder, or the small model's."""
+    is_tuned = group == "encoder" or (group in ("json", "files") and rng.random() < 0.4)
+    return rng.choice(tuned_bundles()) if is_tuned else trained_model().bundle
 
 
 def _trees(folder: Path, rng: Random) -> str:
@@ -173,7 +184,7 @@ def _place(node: Any, rng: Random) -> tuple[Any, Any]:
 
 def _files(folder: Path, rng: Random) -> str:
     """A file that is a link, a pipe, a device, a folder, missing, empty or too large."""
-    name = rng.choice([*FILES, MANIFEST])
+    name = rng.choice([file.name for file in sorted(folder.iterdir())])
     path = folder / name
     kept = folder.with_name(f"{folder.name}-{name}")
     shutil.move(path, kept)
@@ -205,6 +216,7 @@ def _files(folder: Path, rng: Random) -> str:
 _CHANGES: dict[str, Callable[[Path, Random], str]] = {
     "trees": _trees,
     "arrays": _arrays,
+    "encoder": malform_encoder,
     "json": _json,
     "files": _files,
 }
@@ -221,8 +233,8 @@ class _Worker:
             sys.executable,
             "-m",
             "tests.soak.malformed_bundles",
-            str(trained_model().bundle),
             str(trained_model().store),
+            *map(str, (trained_model().bundle, *tuned_bundles())),
         ]
         paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])
         self._process = subprocess.Popen(
@@ -236,10 +248,11 @@ class _Worker:
         if "fault" in answer:
             raise RuntimeError(f"worker: expected a start, got {answer['fault']}.")
 
-    def load(self, folder: Path, *, by_command: bool) -> dict[str, Any]:
-        """How the bundle was taken. "fault" says what was wrong, "died" that the process is gone."""
+    def load(self, folder: Path, good: Path, *, by_command: bool) -> dict[str, Any]:
+        """How the bundle was taken, of which `good` is the original. "fault" says what was wrong, "died" that the
+        process is gone."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([str(folder), by_command]).encode() + b"\n")
+        self._process.stdin.write(json.dumps([str(folder), str(good), by_command]).encode() + b"\n")
         self._process.stdin.flush()
         return self._answer(LONGEST_S)
 
@@ -263,7 +276,7 @@ class _Worker:
         return {"fault": f"ended its process: {ended} {errors[-300:]!r}", "died": True}
 
 
-def _work(bundle: Path, store: Path) -> None:
+def _work(store: Path, bundles: list[Path]) -> None:
     """Answers each folder on stdin with a line; whatever else is printed goes nowhere."""
     import polars as pl
     from typer.testing import CliRunner
@@ -274,26 +287,33 @@ def _work(bundle: Path, store: Path) -> None:
 
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-    candidates = pl.DataFrame({"user_id": ["curl", "vlc"] * 4, "item_id": ["zlib1g-dev"] * 4 + ["libc6-dev"] * 4})
-    candidates_path = Path(tempfile.mkdtemp()) / "candidates.parquet"
-    candidates.write_parquet(candidates_path)
+    known = pl.DataFrame({"user_id": ["curl", "vlc"] * 4, "item_id": ["zlib1g-dev"] * 4 + ["libc6-dev"] * 4})
+    # A text that no cache holds, so that the encoder is loaded: a small one, as every tuned one here.
+    unseen = pl.concat(
+        [known, pl.DataFrame({"user_id": ["curl"], "item_id": ["new"], "title": ["tls"]})], how="diagonal"
+    )
+    place = Path(tempfile.mkdtemp())
 
-    def scores(folder: Path) -> pl.DataFrame:
+    def candidates_for(good: Path) -> pl.DataFrame:
+        return unseen if (good / ENCODER).exists() else known
+
+    def scores(folder: Path, good: Path) -> pl.DataFrame:
         model = recmem.load(folder, store=store, device="cpu")
         model.recommend(["curl"], k=3)
-        return model.rank(candidates)
+        return model.rank(candidates_for(good))
 
-    def by_command(folder: Path) -> str:
-        out = candidates_path.with_name("out.parquet")
-        arguments = ["score", "--model", folder, "--candidates", candidates_path, "--store", store, "--out", out]
+    def by_command(folder: Path, good: Path) -> str:
+        out = place / "out.parquet"
+        candidates_for(good).write_parquet(place / "in.parquet")
+        arguments = ["score", "--model", folder, "--candidates", place / "in.parquet", "--store", store, "--out", out]
         done = CliRunner().invoke(app, list(map(str, arguments)))
         if done.exit_code == 0:
-            return SAME if pl.read_parquet(out).equals(expected) else OTHER
+            return SAME if pl.read_parquet(out).equals(expected[good]) else OTHER
         return _judged(done.exit_code == 1, done.stderr)
 
-    def by_function(folder: Path) -> str:
+    def by_function(folder: Path, good: Path) -> str:
         try:
-            return SAME if scores(folder).equals(expected) else OTHER
+            return SAME if scores(folder, good).equals(expected[good]) else OTHER
         except DataError as error:
             return _judged(True, str(error))
         except Exception as error:
@@ -304,12 +324,12 @@ def _work(bundle: Path, store: Path) -> None:
         plain = "\x1b[2J" not in words and "\x00" not in words and "Unexpected " not in words
         return REFUSED if is_refused and in_form and plain else f"fault not in words: {words[:300]!r}"
 
-    expected = scores(bundle)
+    expected = {bundle: scores(bundle, bundle) for bundle in bundles}
     answers.write("{}\n")
     for line in sys.stdin:
-        folder, is_by_command = json.loads(line)
+        folder, good, is_by_command = json.loads(line)
         begin = resource.getrusage(resource.RUSAGE_SELF)
-        end = (by_command if is_by_command else by_function)(Path(folder))
+        end = (by_command if is_by_command else by_function)(Path(folder), Path(good))
         used = resource.getrusage(resource.RUSAGE_SELF)
         answer: dict[str, Any] = {"fault": end[6:]} if end.startswith("fault ") else {"end": end}
         answer["seconds"] = used.ru_utime + used.ru_stime - begin.ru_utime - begin.ru_stime
@@ -318,4 +338,4 @@ def _work(bundle: Path, store: Path) -> None:
 
 
 if __name__ == "__main__":
-    _work(Path(sys.argv[1]), Path(sys.argv[2]))
+    _work(Path(sys.argv[1]), list(map(Path, sys.argv[2:])))

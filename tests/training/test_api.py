@@ -18,7 +18,8 @@ import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from forked_child import in_child
-from training.api import train
+from recmem.text.encoder import EncoderConfig
+from training.api import train, training_config
 from training.config import TrainingConfig
 from training.pipeline import STEPS, step_key_of
 from training.progress import Silent
@@ -158,10 +159,30 @@ def test_an_encoder_that_is_not_there_is_refused_in_words(tmp_path: Path, isolat
         train(small_training.items(), small_training.events(), out=tmp_path / "run", encoder=tmp_path / "nope")
 
 
+def test_what_sentence_transformers_saved_with_an_encoder_is_the_default(tmp_path: Path) -> None:
+    (tmp_path / "1_Pooling").mkdir()
+    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
+    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 128}')
+    required = TrainingConfig()
+    settings: dict[str, Any] = {
+        "candidates": required.retrieval.candidates,
+        "exclude_seen": True,
+        "positive_from": 4.0,
+        "negative_to": 2.0,
+        "seed": 0,
+    }
+    own = training_config(encoder=str(tmp_path), **settings)
+    given = training_config(encoder=str(tmp_path), pooling="mean", max_tokens=64, **settings)
+    assert own.encoder == EncoderConfig(str(tmp_path), pooling="cls", max_tokens=128)
+    assert given.encoder == EncoderConfig(str(tmp_path), pooling="mean", max_tokens=64)
+    assert training_config(encoder=None, **settings) == required
+
+
 def test_importing_train_loads_no_mlflow_and_calling_it_turns_off_its_telemetry_only(tmp_path: Path) -> None:
     code = """
 import os, sys
-from training.api import train
+from recmem.text.encoder import EncoderConfig
+from training.api import train, training_config
 assert "mlflow" not in sys.modules
 try:
     train([], [], out=sys.argv[1])

@@ -47,10 +47,21 @@ def train(
         ),
     ] = None,
     pooling: Annotated[
-        str,
-        typer.Option(metavar="mean|cls|last", help="How the encoder pools tokens to a vector: see its model card."),
-    ] = "mean",
-    max_tokens: Annotated[int, typer.Option(metavar="N", help="Texts are cut to this many tokens.")] = 256,
+        str | None,
+        typer.Option(
+            metavar="mean|cls|last",
+            help="How the encoder pools tokens to a vector: see its model card.",
+            show_default="as sentence-transformers saved it, else mean",
+        ),
+    ] = None,
+    max_tokens: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Texts are cut to this many tokens.",
+            show_default="256, or fewer if the encoder was saved with fewer",
+        ),
+    ] = None,
     text_prefix: Annotated[
         str,
         typer.Option(
@@ -111,6 +122,7 @@ def train(
         raise UsageError(
             "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
         )
+    from feature_store import DataError
     from training.api import training_config
 
     try:
@@ -128,6 +140,8 @@ def train(
             folds=folds,
             seed=seed,
         )
+    except DataError:  # the encoder, not an option
+        raise
     except ValueError as error:
         raise UsageError(_with_option_names(str(error))) from error
     from training.pipeline import run_training

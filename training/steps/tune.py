@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from feature_store import DataError
-from recmem.text.encoder import TextEncoder
 from training.fitting.tuning_progress import TuningProgress
 from training.run import Run
 from training.steps.encoder_tuner import EncoderTuner
@@ -34,7 +33,7 @@ def tune(run: Run, step_run: StepRun) -> None:
         tuning = settings.tuning(kind)
         try:
             # Not the run's own encoder, which stays frozen and may be in bfloat16.
-            encoder = TextEncoder.load(run.config.encoder, dtype="float32")
+            encoder = run.load_encoder(dtype="float32")
             tuner = EncoderTuner(run.training_data, run.config, encoder, tuning, progress, run.progress)
             choice, tensors = tuner.run()
         except (ImportError, ValueError) as error:

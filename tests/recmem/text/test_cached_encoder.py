@@ -159,3 +159,32 @@ def test_an_encoder_that_cannot_be_used_is_refused_in_words(monkeypatch: pytest.
     loading(monkeypatch, broken)
     with pytest.raises(DataError, match=r"^encoder: expected a model that transformers can load"):
         lazy().encode(["ink"])
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            FloatingPointError("encoder: expected finite vectors, got NaN."),
+            "^encoder: expected finite vectors from",
+        ),
+        (ValueError("encoder: expected a tokenizer of this encoder, got token 96."), "^encoder: expected a tokenizer"),
+    ],
+)
+def test_an_encoder_that_fails_once_it_is_loaded_is_refused_in_words(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def encode(*_: object, **__: object) -> Tensor:
+        raise error
+
+    def load() -> CountingEncoder:
+        encoder = CountingEncoder()
+        monkeypatch.setattr(encoder, "encode", encode)
+        monkeypatch.setattr(encoder, "encode_each", encode)
+        return encoder
+
+    loading(monkeypatch, load)
+    with pytest.raises(DataError, match=message):
+        lazy().encode(["ink"])
+    with pytest.raises(DataError, match=message):
+        list(lazy().encode_each([["ink"]]))

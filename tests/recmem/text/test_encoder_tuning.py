@@ -114,6 +114,9 @@ def test_fingerprint_names_encoder_tuning_and_every_number() -> None:
     tensors = learned("last")
     tuning = tuning_of("last")
     first = tuned_fingerprint("a" * 16, tuning, tensors)
+    halves = {name: tensor.half() for name, tensor in tensors.items()}
+    exact = {name: half.float() for name, half in halves.items()}
+    assert tuned_fingerprint("a" * 16, tuning, halves) == tuned_fingerprint("a" * 16, tuning, exact)
     assert first == tuned_fingerprint("a" * 16, tuning, dict(reversed(copy.deepcopy(tensors).items())))
     assert len(first) == 16
     assert int(first, 16) > 0

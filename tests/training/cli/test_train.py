@@ -117,6 +117,24 @@ def test_train_refuses_tables_that_cannot_be_used_in_words(
     assert message in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--encoder", "no/such/folder"], REFUSED, "encoder: expected a local folder or a Hugging Face id"),
+        (["--pooling", "max"], WRONG_USE, "--pooling: expected 'mean', 'cls' or 'last', got 'max'"),
+        (["--max-tokens", "3"], WRONG_USE, "--max-tokens: expected an integer >= 4, got 3"),
+    ],
+)
+def test_train_refuses_an_encoder_before_it_reads_a_table(
+    options: list[str], code: int, message: str, tmp_path: Path
+) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", *options)
+    assert outcome.code == code
+    assert message in outcome.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_train_refuses_a_place_that_is_a_file(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", items)
