@@ -1,6 +1,8 @@
 """A log of thirty projects and their libraries, small enough to train on within a test, whose right answer is known.
 
-Every project stays with one of three themes, so the texts of its libraries predict its next one.
+Every project stays with one of three themes, so the texts of its libraries predict its next one. From the fourth date
+on, each theme gets a new library at each date, and most projects take it: only its text tells whose theme it is, so the
+ranker with text features is clearly better and ships.
 """
 
 from __future__ import annotations
@@ -44,9 +46,16 @@ THEMES = {
         ("libsndfile1-dev", "library for reading and writing audio sound files, development files"),
     ],
 }
+"""Of each theme, the libraries that are there from the first date on, then one for each later date."""
 N_USERS_PER_THEME = 10
-DATES = 7
-NAMED = {0: "curl", 10: "inkscape", 20: "vlc"}
+N_DATES = 6
+N_FIRST = 4
+"""Libraries of a theme that are there from the first date on."""
+NEW_FROM = 3
+"""The date, from 0, at which the first new library comes out."""
+SHARE_OF_NEW = 0.8
+"""How often a project takes the newest library that it can, and not one of the first."""
+NAMED = {0: "curl", 1: "inkscape", 2: "vlc"}
 """The first project of each theme has a name."""
 
 
@@ -57,18 +66,33 @@ def items() -> pl.DataFrame:
 
 
 def events() -> pl.DataFrame:
-    """At every date, each project adds another library of its theme; it never gets the last one."""
+    """At every date, each project adds another library of its theme; one is left over."""
     random = np.random.default_rng(0)
     rows = []
-    for theme_number, texts in enumerate(THEMES.values()):
+    for theme, texts in enumerate(THEMES.values()):
         for number in range(N_USERS_PER_THEME):
-            row = theme_number * N_USERS_PER_THEME + number
-            chosen = random.permutation(len(texts))[: DATES - 1]
-            rows += [(NAMED.get(row, f"project-{row}"), texts[item][0], day) for day, item in enumerate(chosen)]
+            # Themes take turns, so that every part of the projects has some of each.
+            row = number * len(THEMES) + theme
+            user = NAMED.get(row, f"project-{row}")
+            chosen = _libraries(random, [item for item, _ in texts])
+            rows += [(user, item, date) for date, item in enumerate(chosen)]
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    return pl.DataFrame(rows, schema=["user_id", "item_id", "day"], orient="row").select(
-        "user_id", "item_id", timestamp=pl.lit(start) + pl.col("day") * timedelta(days=30), event=pl.lit("depends")
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "date"], orient="row").select(
+        "user_id", "item_id", timestamp=pl.lit(start) + pl.col("date") * timedelta(days=30), event=pl.lit("depends")
     )
+
+
+def _libraries(random: np.random.Generator, of_theme: list[str]) -> list[str]:
+    """The library that a project adds at each date."""
+    first = random.permutation(of_theme[:N_FIRST]).tolist()
+    new: list[str] = []
+    chosen = []
+    for date in range(N_DATES):
+        if date >= NEW_FROM:
+            new.append(of_theme[N_FIRST + date - NEW_FROM])
+        takes_new = new and (random.random() < SHARE_OF_NEW or not first)
+        chosen.append(new.pop() if takes_new else first.pop())
+    return chosen
 
 
 def write_tables(folder: Path) -> tuple[Path, Path]:

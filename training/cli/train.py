@@ -23,8 +23,8 @@ def train(
         typer.Option(
             metavar="PATH",
             help="Output folder: bundle/ (the model), measured_bundle/ (the model before it was refitted on the whole "
-            "log), report.html, ledger.json (the figures), work/ (intermediate files) and, by default, store/, "
-            "mlflow.db and mlartifacts/.",
+            "log), report.html, ledger.json (the figures), folds.json (those of --folds), work/ (intermediate files) "
+            "and, by default, store/, mlflow.db and mlartifacts/.",
         ),
     ],
     items: Items = None,
@@ -93,14 +93,18 @@ def train(
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
     ] = 2.0,
     refit: Annotated[
-        bool, typer.Option(help="Let the model that ships learn from the whole log, once it is measured.")
+        bool,
+        typer.Option(
+            help="Once the model is measured, let the one that ships learn from the whole log. --no-refit: the "
+            "measured one ships."
+        ),
     ] = True,
     folds: Annotated[
         int,
         typer.Option(
             metavar="N",
             min=1,
-            help="Measure the same training on N test windows, one after the other; takes N times as long.",
+            help="Measure the same training on N test windows, one after the other; takes up to N times as long.",
         ),
     ] = 1,
     seed: Annotated[

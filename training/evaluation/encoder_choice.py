@@ -16,30 +16,29 @@ from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
 from recmem.retrieval.retrieve import seen_items
+from training.evaluation.cold_items import buries_cold_items, cold_positives, cold_recall
 from training.evaluation.intervals import paired_bootstrap
 from training.evaluation.metrics import PerQuery, mean_over_queries, ndcg
-from training.evaluation.ranks import rank_of_rows
+from training.evaluation.ranks import PerPositive, rank_of_rows
 from training.queries import Queries, queries_between
 
 FEWEST_QUERIES = 20
 """Held-out queries below which nothing is decided, and the encoder stays frozen."""
-FEWEST_COLD = 10
-"""Held-out positives without earlier events below which they do not decide."""
 ONE_SIDED_90 = (10.0, 100.0)
 """Percentiles of the bootstrap: the lower end bounds the difference from below with 90% confidence."""
 CELLS = 20_000_000
 """Slots x items that are scored at once."""
-TOP = 10
+K = 10
 
 
 @dataclass(frozen=True, eq=False)
 class HeldOutFigures:
     """How well a match module and its vectors rank the held-out queries."""
 
+    ranks: PerPositive
+    """Of the queries' positives, in the whole catalogue without what the user has."""
     ndcg: PerQuery
-    """NDCG@10 of each query, over the whole catalogue without what the user has."""
-    cold_recall: float
-    """Share of the positives without earlier events that rank within ten; NaN if there are none."""
+    """NDCG@10 of each query, of these ranks."""
 
     @property
     def mean(self) -> float:
@@ -62,6 +61,7 @@ class EncoderChoice:
     low: float = 0.0
     """Lower bound of the difference in NDCG@10, one-sided, 90%."""
     frozen_cold: float = 0.0
+    """Recall@10 of these positives."""
     tuned_cold: float = 0.0
 
 
@@ -82,9 +82,8 @@ class HeldOutPart:
     ) -> HeldOutPart:
         """At most `limit` queries with `begin < timestamp <= end`, evenly spread."""
         queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
-        items = queries.positives.values
-        n_events = dataset.log.by_item.counts(items, np.full(len(items), begin + 1))
-        return cls(dataset, queries, n_events == 0, memory, seed)
+        is_cold = cold_positives(dataset.log, queries, np.full(len(queries), begin))
+        return cls(dataset, queries, is_cold, memory, seed)
 
     @property
     def is_enough(self) -> bool:
@@ -110,40 +109,38 @@ class HeldOutPart:
             offsets = np.arange(len(queries) + 1) * n_items
             ranks.append(rank_of_rows(scores.ravel(), offsets, rows, generator=generator))
         all_ranks = np.concatenate(ranks)
-        found = all_ranks[self.is_cold] <= TOP
-        return HeldOutFigures(
-            ndcg=ndcg(all_ranks, self.queries.positives.offsets, k=TOP),
-            cold_recall=float(found.mean()) if len(found) else float("nan"),
-        )
+        return HeldOutFigures(all_ranks, ndcg(all_ranks, self.queries.positives.offsets, k=K))
 
     def choose(self, frozen: HeldOutFigures, tuned: HeldOutFigures) -> EncoderChoice:
-        """The rule: NDCG@10 must be higher beyond doubt, and items without earlier events must not be found less often.
+        """The rule: NDCG@10 must be higher beyond doubt, and the tuned encoder must not bury cold items.
 
         Beyond doubt: the lower end of the one-sided 90% interval of the difference, a paired bootstrap over users, is
-        above zero.
+        above zero. Cold items are judged as where text features pass their test, see `training.evaluation.held_out`:
+        Recall@10 of positives without earlier events must not be significantly lower.
         """
         generator = np.random.default_rng(self.seed)
         gain = paired_bootstrap(
             frozen.ndcg, tuned.ndcg, groups=self.queries.users, percentiles=ONE_SIDED_90, generator=generator
         )
-        n_cold = int(self.is_cold.sum())
-        loses_cold = n_cold >= FEWEST_COLD and tuned.cold_recall < frozen.cold_recall
-        if gain.low <= 0:
+        cold = cold_recall(self.queries, self.is_cold, frozen.ranks, tuned.ranks, generator=generator)
+        is_gain = gain.low > 0
+        buries_cold = buries_cold_items(cold)
+        if not is_gain:
             why = "the gain is not beyond doubt"
-        elif loses_cold:
-            why = "it finds fewer of the items that have no events yet"
+        elif buries_cold:
+            why = "it finds significantly fewer of the items that have no events yet"
         else:
-            why = "the gain is beyond doubt, and new items are found as often as before"
+            why = "the gain is beyond doubt, and it does not find significantly fewer of the items without events"
         return EncoderChoice(
-            is_tuned=gain.low > 0 and not loses_cold,
+            is_tuned=is_gain and not buries_cold,
             why=why,
             n_queries=len(self.queries),
-            n_cold=n_cold,
+            n_cold=int(self.is_cold.sum()),
             frozen_ndcg=frozen.mean,
             tuned_ndcg=tuned.mean,
             low=gain.low,
-            frozen_cold=frozen.cold_recall if n_cold else 0.0,
-            tuned_cold=tuned.cold_recall if n_cold else 0.0,
+            frozen_cold=cold.without if cold else 0.0,
+            tuned_cold=cold.with_ if cold else 0.0,
         )
 
     def too_small(self) -> EncoderChoice:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift
+from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift, rounded
 
 
 @dataclass(frozen=True)
@@ -79,10 +79,12 @@ class Folds:
 
     def to_json(self) -> str:
         """The text of `folds.json`."""
+        gain = self.mean_refit_gain
         document = {
             "metric": HEADLINE_METRIC,
-            "mean_lift": round(self.mean_lift, 6),
-            "deviation": round(self.deviation, 6),
+            "mean_lift": rounded(self.mean_lift),
+            "deviation": rounded(self.deviation),
+            "mean_refit_gain": None if gain is None else rounded(gain),
             "folds": [asdict(fold) for fold in self.folds],
         }
         text = json.dumps(document, indent=2, allow_nan=False).replace('"with_"', '"with"')

@@ -25,12 +25,12 @@ from feature_store import EventLog
 from feature_store.arrays import IntArray
 from recmem.ranking.ranker import Ranker
 from training.evaluation.catalogue_ranks import retrieved_ranks
-from training.evaluation.intervals import paired_bootstraps
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Slice, rounded
+from training.evaluation.cold_items import buries_cold_items, cold_positives, cold_recall
+from training.evaluation.intervals import paired_bootstrap
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, rounded
 from training.evaluation.metrics import ndcg
 from training.evaluation.paired_figures import PairedFigures
 from training.evaluation.ranks import PerPositive
-from training.evaluation.slices import PositiveSlice
 from training.fitting.fit_ranker import FEWEST_QUERIES, RankingData
 from training.queries import Queries
 
@@ -55,7 +55,7 @@ class HeldOutRanks:
 
     queries: Queries
     begins: IntArray
-    """When the part of each query begins, microseconds: its ranker was fitted on what lies before."""
+    """The part of each query begins after this time, microseconds."""
     ranks: dict[str, PerPositive]
     """By ranker; `inf` where a positive is not among the candidates."""
 
@@ -82,7 +82,8 @@ def held_out_ranks(
         if len(fitted_on.with_positives().pairs.candidates) < FEWEST_QUERIES:
             continue
         ranked.append(late)
-        begins.append(np.full(len(late), queries.times[early[-1]]))
+        # Not the last early query's time: where both share it, what happened then is known to neither.
+        begins.append(np.full(len(late), queries.times[late[0]] - 1))
         late_data = data.take(late)
         positives = queries.take(late).positives
         for name, names in features.items():
@@ -100,31 +101,16 @@ def what_ships(held_out: HeldOutRanks | None, log: EventLog, *, generator: np.ra
     if held_out is None:
         return HeldOut(ships=WITHOUT_MATCH, queries=0, lift=None, cold=None)
     queries = held_out.queries
-    offsets = queries.positives.offsets
     without = held_out.ranks[WITHOUT_MATCH]
     with_ = held_out.ranks[WITH_MATCH]
+    offsets = queries.positives.offsets
     figures = PairedFigures(ndcg(without, offsets, k=K), ndcg(with_, offsets, k=K))
-    begin_of_positive = held_out.begins[queries.positives.row_index]
-    is_cold = log.by_item.counts(queries.positives.values, begin_of_positive + 1) == 0
-    part = PositiveSlice.of_recall(without, with_, offsets, among=is_cold, k=K)
-    cold = PairedFigures(part.without, part.with_, part.n_positives)
-    differences = paired_bootstraps(
-        np.stack([figures.with_ - figures.without, cold.with_ - cold.without], axis=1),
-        groups=queries.users,
-        weights=np.stack([np.ones(len(queries)), part.n_positives], axis=1),
-        generator=generator,
-    )
-    intervals = [(rounded(difference.low), rounded(difference.high)) for difference in differences]
-    lift = figures.lift(intervals[0])
-    of_cold = cold.lift(intervals[1])
-    cold_slice = None
-    if cold.n_queries:
-        cold_slice = Slice(
-            cold.n_queries, of_cold.without, of_cold.with_, intervals[1], part.metric, int(is_cold.sum())
-        )
-    buries_cold = cold_slice is not None and cold_slice.ci95[1] < 0
-    passes = _exceeds_margin(lift) and not buries_cold
-    return HeldOut(WITH_MATCH if passes else WITHOUT_MATCH, figures.n_queries, lift, cold_slice)
+    change = paired_bootstrap(figures.without, figures.with_, groups=queries.users, generator=generator)
+    lift = figures.lift((rounded(change.low), rounded(change.high)))
+    is_cold = cold_positives(log, queries, held_out.begins)
+    cold = cold_recall(queries, is_cold, without, with_, generator=generator)
+    passes = _exceeds_margin(lift) and not buries_cold_items(cold)
+    return HeldOut(WITH_MATCH if passes else WITHOUT_MATCH, figures.n_queries, lift, cold)
 
 
 def _exceeds_margin(lift: Lift) -> bool:

@@ -108,7 +108,7 @@ class EncoderTuner:
         """What a module of its own, trained for as many steps, reaches on frozen vectors."""
         kept = self.progress.read(FROZEN)
         if kept is not None:
-            return HeldOutFigures(kept[0]["ndcg"].numpy(), kept[1]["cold_recall"])
+            return HeldOutFigures(kept[0]["ranks"].numpy(), kept[0]["ndcg"].numpy())
         seed = self.config.seed
         unit = self.data.unit
         module = MatchModule(self.config.match_config(unit.shape[1]), torch.Generator().manual_seed(seed))
@@ -123,7 +123,8 @@ class EncoderTuner:
                 on_step=lambda step, loss: advance(1),
             )
         figures = self._part.figures(module.eval(), unit)
-        self.progress.write(FROZEN, {"ndcg": torch.from_numpy(figures.ndcg)}, {"cold_recall": figures.cold_recall})
+        kept_figures = {"ranks": torch.from_numpy(figures.ranks), "ndcg": torch.from_numpy(figures.ndcg)}
+        self.progress.write(FROZEN, kept_figures, {})
         return figures
 
     def _learn(self, fit: EncoderFit) -> dict[str, Tensor]:

@@ -17,6 +17,7 @@ import numpy as np
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.matching.mean_module import mean_module
+from recmem.ranking.ranker import Ranker
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankingData, best_round, refit_ranker
 from training.fitting.new_items import with_new_items
@@ -58,7 +59,8 @@ def refit(run: Run, step_run: StepRun) -> None:
     if run.config.refit:
         summary = _refit(run, step_run, folder / BUNDLE)
     else:
-        summary = RefitSummary(False, iso_time(run.training_data.split.test_from), 0)
+        learned_until = iso_time(run.training_data.split.test_from)
+        summary = RefitSummary(refitted=False, learned_until=learned_until, queries=0)
     # Hundreds of MB that no later step reads.
     run.pairs.clear()
     write_text_atomically(folder / SUMMARY, json.dumps(asdict(summary), indent=1))
@@ -80,25 +82,30 @@ def end_of_learning(run: Run) -> int:
 
 
 def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
-    config = run.config
     until = end_of_learning(run)
     fitted = continue_members(run, "final", name="refit", until=until, seed_offset=SEED_OFFSET)
     step_run.log_curve("match_loss_refit", fitted.losses)
     data = RankingData.concat([_pairs(run, "rank"), _pairs(run, "evaluate")])  # in order of time
     calibration = fit_calibration(data.pairs.values["match_raw"], data.labels)
+    ranker = _refitted_ranker(run, data)
+    write_bundle(run, Learned(mean_module(fitted.modules), ranker, calibration, until), folder)
+    return RefitSummary(refitted=True, learned_until=iso_time(until), queries=len(data.pairs.candidates))
+
+
+def _refitted_ranker(run: Run, data: RankingData) -> Ranker:
+    """The ranker that ships, fitted anew: its features, and the rounds that were chosen for it, stay."""
+    config = run.config
     generator = np.random.default_rng(config.seed)
     data = with_new_items(data, config.new_item_rate, run.training_data.dataset.config.counters, generator)
     ships = read_held_out(run.folder("rank")).ships
     curve = RankSummary.read(run.folder("rank")).curves[ships]
     n_rounds = best_round(curve, config.ranker.smoothing)
-    measured = run.ranker(ships)
     with run.progress.stage("Refitting the ranker on the whole log", 1) as advance:
         ranker = refit_ranker(
-            measured, data, config.ranker, config.seed, n_rounds=n_rounds, members=config.tree_members
+            run.ranker(ships), data, config.ranker, config.seed, n_rounds=n_rounds, members=config.tree_members
         )
         advance(1)
-    write_bundle(run, Learned(mean_module(fitted.modules), ranker, calibration, until), folder)
-    return RefitSummary(True, iso_time(until), len(data.pairs.candidates))
+    return ranker
 
 
 def _pairs(run: Run, step: str) -> RankingData:

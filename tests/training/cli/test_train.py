@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import polars as pl
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import small_training
 from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
+from recmem.text.encoder_tuning import TuningKind
 from training.cli.train import how_to_open
 from training.report.labels import row_label
 
@@ -31,6 +34,12 @@ def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> 
         assert row_label(row["name"]) in message
         assert f"{row['ndcg@10']:.3f}" in message
     assert "MLflow: mlflow ui --backend-store-uri sqlite:///" in message
+
+
+def test_train_tells_which_ranker_ships_and_that_the_encoder_stayed_frozen() -> None:
+    message = " ".join((small_training.trained() / "train.txt").read_text().split())
+    assert "The model ranks with the text features: on 15 later queries of the ranker's windows they change" in message
+    assert "The text encoder stayed frozen: tuning was off." in message
 
 
 def no_file(tables: dict[str, Path]) -> None:
@@ -183,14 +192,33 @@ def test_the_way_to_the_runs_is_shown_without_a_password(
 
 
 @pytest.mark.parametrize(
-    ("option", "words"), [("0", "Invalid value for '--folds'"), ("8", "--folds: expected 1 to 7, got 8")]
+    ("options", "words"),
+    [
+        (("--folds", "0"), "Invalid value for '--folds': Input should be greater than or equal to 1"),
+        (("--folds", "8"), "--folds: expected 1 to 7, got 8. Each takes a test period of 10% of the events"),
+        (("--folds", "2.5"), "Invalid value for '--folds'"),
+        (
+            ("--tune-encoder", "some"),
+            "--tune-encoder: expected one of auto, off, last, lora, adalora, ia3, prefix, full, got 'some'.",
+        ),
+    ],
 )
-def test_a_number_of_folds_without_room_in_the_log_is_wrong_use(option: str, words: str, tmp_path: Path) -> None:
+def test_options_out_of_range_are_wrong_use_and_leave_nothing(
+    options: tuple[str, ...], words: str, tmp_path: Path
+) -> None:
     items, events = small_training.write_tables(tmp_path)
-    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--folds", option)
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", *options)
     assert outcome.code == WRONG_USE
-    assert words in outcome.err
+    assert words in " ".join(outcome.err.split())
     assert not (tmp_path / "run").exists()
+
+
+def test_help_names_every_way_to_tune_the_encoder_and_how_not_to_refit() -> None:
+    shown = Outcome("train", "--help").out
+    choices = re.search(r"--tune-encoder\s+(\S+)", shown)
+    assert choices is not None
+    assert set(choices[1].split("|")) == {"auto", "off", *get_args(TuningKind)}
+    assert "--no-refit" in shown
 
 
 def test_folds_that_the_log_is_too_short_for_are_refused_before_anything_is_learned(tmp_path: Path) -> None:

@@ -35,12 +35,14 @@ def test_without_a_refit_there_is_no_gain_of_it() -> None:
     assert folds.mean_refit_gain is None
     assert "folds/mean_refit_gain" not in folds.metrics()
     assert Folds.from_json(folds.to_json()) == folds
+    assert json.loads(folds.to_json())["mean_refit_gain"] is None
 
 
 def test_figures_come_back_from_the_file_as_they_were() -> None:
     assert Folds.from_json(FOLDS.to_json()) == FOLDS
     written = json.loads(FOLDS.to_json())
     assert written["metric"] == "ndcg@10"
+    assert (written["mean_lift"], written["deviation"], written["mean_refit_gain"]) == (0.03, 0.028284, 0.01)
     assert written["folds"][0]["lift"] == {"without": 0.1, "with": 0.15, "difference": 0.05, "ci95": [0.02, 0.08]}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -147,6 +147,20 @@ def test_every_part_but_the_first_is_ranked_by_rankers_of_what_lies_before_it() 
     assert n_fitted == [80, 80, 160, 160]
     assert found.queries.times.tolist() == list(range(180, 340))
     assert sorted(set(found.begins.tolist())) == [179, 259]
+
+
+def test_items_that_come_out_at_the_one_time_of_all_queries_are_cold_to_all_of_them() -> None:
+    # As in a log of few dates: the rankers are fitted and tested on queries of the same one.
+    log_of = planted(early=2, late=2, seed=0, cold_sign=-1)
+    queries = replace(log_of.queries, times=np.full(N_QUERIES, 100))
+    ranks = held_out_ranks(queries, log_of.data, FEATURES, fit, seed=0)
+    events = [Event(0, item, 1) for item in range(FIRST_COLD)]
+    events += [Event(user, item, 100) for user in range(3) for item in range(FIRST_COLD, N_ITEMS)]
+    outcome = what_ships(ranks, event_log(events), generator=np.random.default_rng(0))
+    assert outcome.cold is not None
+    late = queries.positives.values[N_QUERIES // 2 :]
+    assert outcome.cold.positives == (late >= FIRST_COLD).sum() > 0
+    assert outcome.ships == WITHOUT_MATCH
 
 
 def test_a_positive_that_was_not_retrieved_is_missed_by_both() -> None:

@@ -246,3 +246,22 @@ def test_queries_without_a_positive_teach_a_refit_nothing() -> None:
     )
     refitted = [refit_ranker(fitted, pairs, CONFIG, 0, n_rounds=10).to_files() for pairs in (data(), both)]
     assert refitted[0] == refitted[1]
+
+
+def test_a_refit_on_queries_longer_than_lightgbm_takes_cuts_them_for_the_trees_and_not_for_the_blend() -> None:
+    short = fit_ranker(data(), FEATURES, CONFIG, seed=0).ranker
+    ranking = long_data((10_050, 30, 30, 30))
+    refitted = refit_ranker(short, ranking, CONFIG, 0, n_rounds=3)
+    whole = fit_ranker(ranking, FEATURES, replace(CONFIG, rounds=3, smoothing=1), seed=0).ranker
+    assert refitted.blend == whole.blend
+    assert len(refitted.scores(ranking.pairs)) == 10_140
+
+
+def test_a_refit_of_several_members_scores_by_the_mean_of_refits_with_their_seeds() -> None:
+    fitted = fit_ranker(data(), FEATURES, CONFIG, seed=3).ranker
+    unseen = data(seed=1).pairs
+    mean = refit_ranker(fitted, data(), CONFIG, 3, n_rounds=1, members=3)
+    parts = [refit_ranker(fitted, data(), CONFIG, member_seed(3, member), n_rounds=1) for member in range(3)]
+    scores = np.stack([part.scores(unseen) for part in parts])
+    assert np.abs(scores[0] - scores[1]).max() > 1e-3
+    close(mean.scores(unseen), scores.mean(axis=0), "float64")

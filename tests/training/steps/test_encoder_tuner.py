@@ -12,7 +12,7 @@ from recmem.text.encoder_tuning import EncoderTuning
 from small_tuning import differs, small_config, small_data
 from tiny_encoder import tiny_encoder
 from training.config import TrainingConfig
-from training.evaluation.encoder_choice import EncoderChoice, HeldOutPart
+from training.evaluation.encoder_choice import EncoderChoice, HeldOutFigures, HeldOutPart
 from training.fitting.fit_encoder import EncoderFit
 from training.fitting.tuning_progress import TuningProgress
 from training.progress import Silent
@@ -177,7 +177,7 @@ def test_the_best_check_is_taken_and_not_the_last(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(
         EncoderTuner,
         "_figures",
-        lambda self, fit: training.steps.encoder_tuner.HeldOutFigures(np.array([next(figures, 0.0)]), 0.0),
+        lambda self, fit: HeldOutFigures(np.ones(1), np.array([next(figures, 0.0)])),
     )
     learned = EncoderFit.learned
     steps_of: dict[int, int] = {}

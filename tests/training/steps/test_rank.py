@@ -52,3 +52,14 @@ def test_trained_run_tells_which_ranker_ships_and_its_bundle_has_that_one() -> N
         measured = (run / "measured_bundle" / file).read_text()
         assert measured == (run / "work" / "rank" / f"{held_out.ships}.{file}").read_text()
     assert Ledger.from_json((run / "ledger.json").read_text()).held_out == held_out
+
+
+def test_text_features_of_the_small_training_clearly_pass_their_test() -> None:
+    # The tests of serving use its bundle: its ranker must have them.
+    held_out = read_held_out(small_training.trained() / "run" / "work" / "rank")
+    assert held_out.ships == WITH_MATCH
+    assert held_out.lift is not None
+    assert held_out.lift.ci95[0] > 0.05
+    # All libraries that come out at the ranker's one date are cold to the queries of both halves.
+    assert held_out.cold is not None
+    assert held_out.cold.positives >= 5
