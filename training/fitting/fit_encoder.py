@@ -186,6 +186,8 @@ class EncoderFit:
         """Puts both where they were when `learned` was taken; optimizer and generators stay."""
         self.module.load_state_dict(under(learned, "module."))
         load_tuned_tensors(self.texts.model, under(learned, "encoder."))
+        if self._budget is not None:
+            self._budget.note_kept()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next steps depend on: tensors, and facts for JSON."""
