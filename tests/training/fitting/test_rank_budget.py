@@ -51,9 +51,6 @@ def test_a_later_fit_leaves_dropped_directions_at_zero_and_moves_the_others() ->
 
 
 def test_a_restored_budget_drops_the_same_directions() -> None:
-    whole = model()
-    run(whole, RankBudget(whole, 40, drops=True), range(1, 21))
-    run(whole, RankBudget(whole, 40, drops=True), range(21, 21))  # a new one changes nothing by itself
     cut = model()
     budget = RankBudget(cut, 40, drops=True)
     run(cut, budget, range(1, 21))
@@ -65,6 +62,7 @@ def test_a_restored_budget_drops_the_same_directions() -> None:
     run(cut, budget, range(21, 41))
     run(resumed, again, range(21, 41))
     close(singular_values(resumed), singular_values(cut), "exact")
+    assert (singular_values(cut) == 0).any()
 
 
 def test_orthonormal_directions_have_no_penalty_and_others_have_one() -> None:
