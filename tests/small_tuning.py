@@ -6,7 +6,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 import small_training
@@ -72,8 +71,3 @@ def differs(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> 
     """Names of tensors that are not equal to the bit."""
     assert first.keys() == second.keys()
     return [name for name in first if first[name].numpy().tobytes() != second[name].numpy().tobytes()]
-
-
-def random_rows(n: int, size: int, seed: int) -> np.ndarray[Any, Any]:
-    """Distinct rows."""
-    return np.random.default_rng(seed).permutation(n)[:size]

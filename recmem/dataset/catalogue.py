@@ -18,8 +18,7 @@ from recmem.text.item_text import item_text
 PLAIN_PYTHON_BELOW = 1000
 """Ids; fewer are looked up one by one in a dict, more are joined."""
 LARGE = 200_000
-"""Items; a larger catalogue does without the dict and without `words`, which would take more memory or time than they
-are worth."""
+"""Items; a larger catalogue does without the dict and without `words`: they would cost too much memory and time."""
 
 
 @dataclass(frozen=True, eq=False)

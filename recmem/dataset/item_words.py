@@ -7,48 +7,53 @@ Words rather than the encoder's vectors: they are there without encoding anythin
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import scipy.sparse as sp
 
 FEWEST_ITEMS = 2
-"""Items that have a word; one that a single item has connects it with no other."""
+"""Items that must have a word; one that a single item has connects it with no other."""
 LARGEST_SHARE = 0.5
-"""Of all items; a word that more of them have says little."""
+"""Of all items; a word that more of them have says little, and is left out."""
 LONGEST_TEXT = 5000
 """Characters of a text that are read."""
 
-_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff"
-"""Scripts written without spaces between words: Chinese characters, hiragana and katakana."""
-_TOKEN = re.compile(rf"[{_UNSPACED}]+|[^\W{_UNSPACED}]+")
+_UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff"
+"""Scripts written without spaces between words: Thai, Lao, Burmese, Khmer, hiragana, katakana, Chinese characters."""
+_MARKS = r"\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u064b-\u065f\u0900-\u0963\u0966-\u0dff"
+"""Accents and vowel signs, which `\\w` leaves out though they stand within words: combining accents, Hebrew and Arabic
+points, and the scripts of India as a whole."""
+_TOKEN = re.compile(rf"[{_UNSPACED}]+|(?:[^\W{_UNSPACED}]|[{_MARKS}])+")
 _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 
 
 def item_words(texts: Sequence[str]) -> sp.csr_matrix:
     """Sparse float32[item, word]: TF-IDF weights (1 + log tf) of each text's words, rows of length 1.
 
-    A text without a word that other texts have gets an empty row. Words are runs of letters and digits in lower case;
-    of scripts without spaces, each pair of neighbouring characters counts as a word.
+    A text without a word that counts gets an empty row. Words are runs of letters, digits and underscores in lower
+    case; of scripts without spaces, each pair of neighbouring characters counts as a word.
     """
     from sklearn.feature_extraction.text import TfidfVectorizer  # slow to import
 
     vectorizer = TfidfVectorizer(
         analyzer=lambda text: list(_words(text)),
-        min_df=min(FEWEST_ITEMS, max(len(texts), 1)),
+        min_df=FEWEST_ITEMS,
         max_df=LARGEST_SHARE,
         sublinear_tf=True,
         dtype=np.float32,
     )
     try:
         words: sp.csr_matrix = vectorizer.fit_transform(texts)
-    except ValueError:  # no text has a word that counts
+    except ValueError:  # how scikit-learn says that no word is left
         return sp.csr_matrix((len(texts), 1), dtype=np.float32)
     return sp.csr_matrix(words)
 
 
 def _words(text: str) -> Iterator[str]:
-    for token in _TOKEN.findall(text[:LONGEST_TEXT].lower()):
+    # An accent can be a character of its own or part of its letter: NFC writes both alike.
+    for token in _TOKEN.findall(unicodedata.normalize("NFC", text[:LONGEST_TEXT]).lower()):
         if _IS_UNSPACED.match(token) and len(token) > 1:
             yield from (token[begin : begin + 2] for begin in range(len(token) - 1))
         else:

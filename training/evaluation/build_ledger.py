@@ -42,10 +42,9 @@ def build_ledger(
     """The ledger of a run; the same seed gives the same text, byte for byte.
 
     `per_query[row][metric]` has one figure per query, NaN where a query has none; the rows `ranker_without_match` and
-    `ranker_with_match` are required, and `ranker_with_text_similarity` gives the lift's parts. `users` names the
-    user of each query: the bootstrap draws users, not queries.
-    A slice is a mask over queries (its figure is NDCG@10) or a `PositiveSlice`; one without queries is left out.
-    Raises ValueError if rows, metrics or lengths do not fit.
+    `ranker_with_match` are required, and `ranker_with_text_similarity` gives the lift's parts. `users` names the user
+    of each query: the bootstrap draws users, not queries. A slice is a mask over queries (its figure is NDCG@10) or a
+    `PositiveSlice`; one without queries is left out. Raises ValueError if rows, metrics or lengths do not fit.
     """
     _check(protocol.queries, per_query, slices, users)
     without = per_query[WITHOUT_MATCH]
@@ -71,10 +70,10 @@ def _parts(per_query: Mapping[str, Mapping[str, PerQuery]]) -> dict[str, PairedF
     """The lift in two steps, by way of the ranker with untrained text; nothing if that was not evaluated."""
     if WITH_SIMILARITY not in per_query:
         return {}
-    figures = {name: rows[HEADLINE_METRIC] for name, rows in per_query.items()}
+    similarity = per_query[WITH_SIMILARITY][HEADLINE_METRIC]
     return {
-        UNTRAINED_PART: PairedFigures(figures[WITHOUT_MATCH], figures[WITH_SIMILARITY]),
-        LEARNED_PART: PairedFigures(figures[WITH_SIMILARITY], figures[WITH_MATCH]),
+        UNTRAINED_PART: PairedFigures(per_query[WITHOUT_MATCH][HEADLINE_METRIC], similarity),
+        LEARNED_PART: PairedFigures(similarity, per_query[WITH_MATCH][HEADLINE_METRIC]),
     }
 
 
@@ -126,7 +125,8 @@ def _check(
 
 
 def _problems_of_rankers(per_query: Mapping[str, Mapping[str, PerQuery]]) -> Iterable[str]:
-    for name in (WITHOUT_MATCH, WITH_MATCH):
+    optional = (WITH_SIMILARITY,) if WITH_SIMILARITY in per_query else ()
+    for name in (WITHOUT_MATCH, WITH_MATCH, *optional):
         if HEADLINE_METRIC not in per_query.get(name, {}):
             yield f"per_query: expected the row {name} with {HEADLINE_METRIC}, got {sorted(per_query)}."
     if per_query.get(WITHOUT_MATCH, {}).keys() != per_query.get(WITH_MATCH, {}).keys():

@@ -102,7 +102,7 @@ class HeldOut:
 
 @dataclass(frozen=True)
 class Spread:
-    """How much chance, in the form of seeds, moves a figure: over the members of a mean, each on its own."""
+    """A figure of each member of a mean on its own: models that differ in their seeds alone."""
 
     values: tuple[float, ...]
     """One per member."""
@@ -121,12 +121,13 @@ class Ledger:
     slices: Mapping[str, Slice]
     retrieval: Mapping[str, float] = field(default_factory=dict)
     parts: Mapping[str, Lift] = field(default_factory=dict)
-    """What the headline's lift is made of: `untrained text`, then on top of it `learned match`. Empty where that
-    was not measured."""
+    """What the headline's lift is made of: `untrained text`, and what `learned match` adds to that. Empty in a ledger
+    of an earlier version."""
     held_out: HeldOut | None = None
     """What decided which ranker ships; None in a ledger of an earlier version."""
     seeds: Mapping[str, Spread] = field(default_factory=dict)
-    """Spread over seeds of the headline metric: of `ranker_with_match`, and of its `lift`. Empty for a single seed."""
+    """Spread of the headline metric over the members of the mean: of `ranker_with_match`, and of its `lift`. Empty if
+    nothing is averaged. See `training.evaluation.seed_spread` for what it leaves out."""
 
     @property
     def ships(self) -> str:

@@ -3,6 +3,9 @@
 A member is one match module and the trees of one seed, on the same blend and the same retrieved candidates. Its match
 features are computed anew and its trees are a part of the mean's, so nothing is fitted again: the figures are those of
 the ranker that ships with the averaging taken out.
+
+Only what is averaged is varied. With a single match module, as by default, that is the trees alone: another seed of the
+whole training, which also draws other steps of the match module, moves the figures by more.
 """
 
 from __future__ import annotations

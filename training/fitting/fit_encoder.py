@@ -30,7 +30,7 @@ LEARNING_RATES: dict[str, float] = {
     "ia3": 5e-3,
     "prefix": 5e-3,
 }
-"""Of the encoder, by kind of tuning: adapters learn few numbers, from zero."""
+"""Of the encoder, by kind of tuning. Adapters learn few numbers, which begin at zero, and take higher ones."""
 WARM_UP_STEPS = 50
 FINAL_RATE = 0.05
 """The last step's learning rate, as a share of the highest."""
@@ -49,7 +49,7 @@ class EncoderTuningConfig:
     max_tokens: int = 64
     """Texts are cut to this many tokens while tuning; the tuned encoder cuts them at its own limit."""
     max_steps: int = 800
-    """Upper bound on the steps, beside `MatchTrainingConfig.steps`."""
+    """Upper bound on the steps of the first fit, beside `MatchTrainingConfig.steps`."""
     learning_rate: float | None = None
     """Of the encoder at its highest; None: by kind, `LEARNING_RATES`."""
     weight_decay: float = 0.01
@@ -63,13 +63,14 @@ class EncoderTuningConfig:
     averages: tuple[float, ...] = (1.0, 0.5)
     """Shares of the way from the frozen weights to the tuned ones that are tried on the held-out part."""
     held_out: float = 0.1
-    """The last share of the match module's first period, which decides whether the tuned encoder is kept."""
+    """Share of the events of the match module's first period, the last ones, which decide whether the tuned encoder is
+    kept."""
     held_out_queries: int = 1000
     """Queries of that part, at most; evenly spread."""
     checks: int = 4
     """How often the tuned encoder is measured there while it learns."""
     patience: int = 2
-    """Checks without a better figure after which tuning stops."""
+    """Tuning stops after this many checks in a row without a better figure."""
     carried: float = 0.25
     """Steps over the held-out part, once it has decided, as a share of the first fit's."""
     chunk_tokens: int | None = None
@@ -83,9 +84,16 @@ class EncoderTuningConfig:
         for name, low, high in (("text_dropout", 0, 1), ("held_out", 0, 0.5), ("carried", 0, 1)):
             if not low <= getattr(self, name) <= high:
                 raise ValueError(f"{name}: expected {low} to {high}, got {getattr(self, name)}. Give a share.")
+        if self.learning_rate is not None and not self.learning_rate > 0:
+            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}. Try 1e-4, or None.")
+        for name in ("pull", "weight_decay", "clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}. Give a positive number.")
         if not self.averages or not all(0 < share <= 1 for share in self.averages):
             raise ValueError(f"averages: expected shares above 0 and up to 1, got {self.averages}. Try (1.0, 0.5).")
-        for name in ("max_tokens", "max_steps", "held_out_queries", "checks", "patience", "save_every"):
+        counts = ["max_tokens", "max_steps", "held_out_queries", "checks", "patience", "save_every"]
+        counts += ["chunk_tokens"] if self.chunk_tokens is not None else []
+        for name in counts:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
 
@@ -101,7 +109,7 @@ class EncoderTuningConfig:
 
 
 class EncoderFit:
-    """A match module and an encoder in training, step by step; all that a checkpoint must hold is in `state`."""
+    """A match module and an encoder in training, step by step; `state` has all that a checkpoint must hold."""
 
     def __init__(
         self,
@@ -155,7 +163,7 @@ class EncoderFit:
     def _loss(self, batch: Batch) -> Float[Tensor, ""]:
         device = self.texts.device
         n_slots = len(batch.slots.rows)
-        # Every distinct text of the step once, whatever number of memories and candidates it stands in.
+        # The text of each item once, whatever number of memories and candidates the item stands in.
         items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
         slots = batch.slots.moved_to(rows[:n_slots]).to(device)
         frozen = self._frozen[items].to(device)
@@ -186,6 +194,8 @@ class EncoderFit:
         """Puts both where they were when `learned` was taken; optimizer and generators stay."""
         self.module.load_state_dict(under(learned, "module."))
         load_tuned_tensors(self.texts.model, under(learned, "encoder."))
+        if self._budget is not None:
+            self._budget.note_kept()
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Everything that the next steps depend on: tensors, and facts for JSON."""
@@ -235,7 +245,7 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def averaged(frozen: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
-    """Weights on the way from the frozen encoder's to the tuned one's (WiSE-FT, arXiv 2109.01903); 1 is the tuned."""
+    """Weights `share` of the way from the frozen encoder's to the tuned one's (WiSE-FT, arXiv 2109.01903)."""
     return {name: torch.lerp(frozen[name], tensor, share) if share < 1 else tensor for name, tensor in tuned.items()}
 
 

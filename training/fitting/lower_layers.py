@@ -1,6 +1,6 @@
-"""What lies below an encoder's tuned layers, computed once per text: a step then runs through the tuned ones alone.
+"""The hidden states below an encoder's tuned layers, computed once per text: a step runs through the tuned ones alone.
 
-Hidden states are kept as float16: in memory, or in a temporary file that is mapped where they would take too much.
+They are kept as float16, in memory or, where they would take too much of it, in a temporary file that is mapped.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from recmem.text.token_batches import pad_tokens, token_batches
 MEMORY_BYTES = 2 << 30
 """Hidden states that take more than this are kept in a file."""
 _BATCH_TOKENS = {"cpu": 4096, "mps": 8192, "cuda": 131072}
+"""Tokens that are computed at once, padding included, by type of device."""
 
 
 class _ReachedError(Exception):
@@ -30,10 +31,10 @@ class _ReachedError(Exception):
 
 
 class LowerLayers:
-    """The hidden states of texts at the first tuned layer. From then on the model skips the layers below it.
+    """The hidden states of texts at the first tuned layer. Once they are known, the model skips the layers below it.
 
-    The model itself goes on computing embeddings, masks and what follows its layers, so nothing needs to be known of
-    it but that each layer takes hidden states first and returns them.
+    The model goes on computing embeddings, masks and what follows its layers. All that must hold of it is that a layer
+    takes hidden states as its first argument and returns them, alone or as the first of a tuple.
     """
 
     def __init__(
@@ -46,8 +47,9 @@ class LowerLayers:
         memory_bytes: int = MEMORY_BYTES,
         on_text: Callable[[int], None] | None = None,
     ) -> None:
-        """Runs every text through the layers below the last `n_tuned`, of which there must be one, and turns these off.
+        """Runs every text through the layers below the last `n_tuned`, and turns these off: there must be at least one.
 
+        `tokens` are the texts' token ids, `memory_bytes` the most that their hidden states may take in memory.
         `on_text` is called with the number of texts just done.
 
         Raises ValueError if a hidden state does not fit into float16.
@@ -72,10 +74,10 @@ class LowerLayers:
                 on_text(len(rows))
         noting.remove()
         for layer in self._lower:
-            layer.forward = partial(_skip, gives_tuples)
+            layer.forward = partial(_skip, gives_tuples=gives_tuples)
 
     def give(self, rows: Sequence[int], mask: Bool[Tensor, "batch token"], device: torch.device) -> None:
-        """Sets the texts of the next pass through the model; `mask` is True on their tokens."""
+        """Sets the texts of the next pass through the model, in its order; `mask` is that of their tokens, on the CPU."""
         parts = [self._hidden[self._offsets[row] : self._offsets[row + 1]] for row in rows]
         hidden = torch.zeros(*mask.shape, self._hidden.shape[1])
         hidden[mask] = torch.from_numpy(np.concatenate(parts)).float()
@@ -115,5 +117,6 @@ class LowerLayers:
         return ((self._given, *args[1:]), kwargs) if args else (args, kwargs | {"hidden_states": self._given})
 
 
-def _skip(gives_tuples: bool, hidden_states: Tensor, *_args: Any, **_kwargs: Any) -> Any:
+def _skip(hidden_states: Tensor, *_args: Any, gives_tuples: bool, **_kwargs: Any) -> Any:
+    """Stands in for a lower layer's `forward`."""
     return (hidden_states,) if gives_tuples else hidden_states

@@ -3,6 +3,10 @@
 A prediction is the sum of one leaf per tree, so the sum over all trees of leaves divided by k is the mean of the k
 predictions; SHAP values, which are linear in the leaves, are means too. LightGBM has no way to do this, so the text is
 written here; `recmem.ranking.tree_checks` and LightGBM itself read it as any other.
+
+LightGBM leaves out a tree whose sample of rows and inputs has no split, so models of equally many rounds can have
+different numbers of trees. Here the shorter ones get trees of a single leaf of 0: `trees_of_member` then finds each
+model again by its place.
 """
 
 from __future__ import annotations
@@ -18,6 +22,25 @@ _RANGES = "feature_infos"
 _NO_RANGE = "none"
 _IMPORTANCES = "feature_importances:"
 _PARAMETERS = "\nparameters:\n"
+_ZERO_TREE = [
+    "num_leaves=1",
+    "num_cat=0",
+    "split_feature=",
+    "split_gain=",
+    "threshold=",
+    "decision_type=",
+    "left_child=",
+    "right_child=",
+    "leaf_value=0",
+    "leaf_weight=",
+    "leaf_count=",
+    "internal_value=",
+    "internal_weight=",
+    "internal_count=",
+    "is_linear=0",
+    "shrinkage=1",
+]
+"""The lines of a tree that adds 0 to every prediction, as LightGBM writes them."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +83,8 @@ def mean_trees(texts: Sequence[str]) -> str:
     """The text of the model whose predictions are the means of the given models' (float64 rounding apart).
 
     The models are LightGBM's `model_to_string` of boosters that were fitted on the same inputs with the same objective;
-    their parameters, of which predictions use none, are the first one's. One text is returned as it is. Raises
-    ValueError without a text, or if inputs or objective differ.
+    their parameters, of which predictions use none, are the first one's. All get as many trees as the longest has. One
+    text is returned as it is. Raises ValueError without a text, or if inputs or objective differ.
     """
     if not texts:
         raise ValueError("texts: expected at least one model, got none. Give the models to average.")
@@ -74,10 +97,12 @@ def mean_trees(texts: Sequence[str]) -> str:
         raise ValueError(
             "texts: expected models of the same inputs and objective, got others. Average one fit's models."
         )
+    n_trees = max(len(model.trees) for model in models)
+    trees = [lines for model in models for lines in _filled_up(model.trees, n_trees)]
     ranges = [model.header[_RANGES].split(" ") for model in models]
     merged = _ModelText(
         header=first.header | {_RANGES: " ".join(_merged_range(parts) for parts in zip(*ranges, strict=True))},
-        trees=[_scaled(lines, 1 / len(models)) for model in models for lines in model.trees],
+        trees=[_scaled(lines, 1 / len(models)) for lines in trees],
         importances=_total([model.importances for model in models]),
         after=first.after,
     )
@@ -85,10 +110,10 @@ def mean_trees(texts: Sequence[str]) -> str:
 
 
 def trees_of_member(text: str, member: int, n_members: int) -> str:
-    """The text of one of the models that `mean_trees` averaged, counted from 0, if all have as many trees.
+    """The text of one of the `n_members` models that `mean_trees` averaged, counted from 0.
 
-    Its header and the uses of its inputs stay those of the mean. Raises ValueError if the trees are not a multiple of
-    `n_members`.
+    Its predictions are the model's (float64 rounding apart); the header and the uses of the inputs stay those of the
+    mean. Raises ValueError if the number of trees is not a multiple of `n_members`.
     """
     model = _ModelText.parse(text)
     n_trees, rest = divmod(len(model.trees), n_members)
@@ -101,6 +126,11 @@ def trees_of_member(text: str, member: int, n_members: int) -> str:
 def _shared(model: _ModelText) -> dict[str, str]:
     """What models must have in common. Ranges are those of a sample of the rows, which the seed draws."""
     return {key: value for key, value in model.header.items() if key not in (_TREE_SIZES, _RANGES)}
+
+
+def _filled_up(trees: Sequence[list[str]], n_trees: int) -> list[list[str]]:
+    """The trees, followed by trees of 0 up to this number."""
+    return [*trees, *[_ZERO_TREE] * (n_trees - len(trees))]
 
 
 def _scaled(lines: Sequence[str], factor: float) -> list[str]:

@@ -10,14 +10,14 @@ from torch import Tensor
 ORTHOGONALITY = 0.5
 """Weight of the penalty that keeps the directions of a layer orthogonal, as PEFT has it."""
 FIRST_CUT = 0.1
-"""Share of the steps before directions are dropped; the last step drops the last ones."""
+"""Share of the steps before the first directions are dropped; the last step drops the last ones."""
 _ADAPTER = "default"
 _MEMORY = ("ipt", "exp_avg_ipt", "exp_avg_unc")
-"""What PEFT's allocator remembers of every weight."""
+"""Attributes of PEFT's allocator: running means of each weight's importance, by the weight's name."""
 
 
 class RankBudget:
-    """Drops directions during a fit of `steps` steps. A later fit (`drops=False`) keeps what was dropped at zero."""
+    """Drops directions during a fit of `steps` steps; a later fit (`drops=False`) keeps at zero what was dropped."""
 
     def __init__(self, model: Any, steps: int, *, drops: bool) -> None:
         self._model = model
@@ -25,10 +25,14 @@ class RankBudget:
         config = model.peft_config[_ADAPTER]
         config.total_step = steps
         config.tinit = int(steps * FIRST_CUT)
+        self.note_kept()
+
+    def note_kept(self) -> None:
+        """Takes the directions that are not zero now as those that are kept: to be called when weights are loaded."""
         self._kept = {name: weight.detach() != 0 for name, weight in self._weights("lora_E")}
 
     def penalty(self) -> Tensor:
-        """How far the directions are from orthogonal; to be added to the loss."""
+        """How far the directions of each layer are from orthonormal, on average; a scalar to be added to the loss."""
         norms = []
         for side in ("lora_A", "lora_B"):
             for _, weight in self._weights(side):
@@ -46,7 +50,7 @@ class RankBudget:
                 weight.mul_(self._kept[name])
 
     def state(self) -> dict[str, Tensor]:
-        """What a resumed fit needs."""
+        """What a resumed fit needs, beside the weights: the allocator's running means, by name."""
         allocator = self._model.base_model.rankallocator
         return {f"{part}.{name}": value for part in _MEMORY for name, value in getattr(allocator, part).items()}
 
@@ -54,7 +58,8 @@ class RankBudget:
         """Takes up `state` of a fit that was cut off."""
         allocator = self._model.base_model.rankallocator
         for part in _MEMORY:
-            memory = {name.removeprefix(f"{part}."): value for name, value in state.items() if name.startswith(part)}
+            prefix = f"{part}."
+            memory = {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
             setattr(allocator, part, memory)
 
     def _weights(self, kind: str) -> list[tuple[str, Tensor]]:

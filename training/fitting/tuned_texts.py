@@ -1,4 +1,4 @@
-"""The catalogue's texts under an encoder that is being tuned: every distinct text of a step is encoded once."""
+"""The catalogue's texts under an encoder that is being tuned; a step encodes the text of each of its items once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,10 @@ from recmem.text.token_batches import pad_tokens, pool_tokens, token_batches
 from training.fitting.lower_layers import MEMORY_BYTES, LowerLayers
 
 LAYER_TOKENS = {"cpu": 100_000, "mps": 100_000, "cuda": 1_000_000}
-"""Tokens times tuned layers whose activations are kept at once: about 40 kB each in float32, for 384 dimensions."""
+"""Tokens times tuned layers whose activations are kept at once, by type of device: about 40 kB each in float32, for 384
+dimensions."""
+_USUAL_LAYERS = 12
+"""Of an encoder whose configuration does not say how many it has."""
 
 
 class TunedTexts:
@@ -38,7 +41,13 @@ class TunedTexts:
         memory_bytes: int = MEMORY_BYTES,
         on_text: Callable[[int], None] | None = None,
     ) -> None:
-        """`encoder` is changed in place. `chunk_tokens`: of a chunk, padding included; None chooses by device."""
+        """`encoder` is changed in place; texts are cut to `max_tokens`.
+
+        `chunk_tokens`: tokens of a chunk, padding included; None chooses by device. `memory_bytes` and `on_text`: see
+        `LowerLayers`, which only `last` has.
+
+        Raises ValueError if this encoder cannot be tuned so, ImportError if the extra `peft` is missing.
+        """
         self.tuning = tuning
         self._pooling = encoder.config.pooling
         self._pad_id = int(encoder.tokenizer.pad_token_id or 0)
@@ -71,7 +80,10 @@ class TunedTexts:
         return device
 
     def encode(self, rows: Int[Tensor, " text"]) -> Float[Tensor, "text dim"]:
-        """Unit vectors of distinct texts, on the encoder's device; differentiable in what is tuned."""
+        """Unit vectors of the texts in these rows, on the encoder's device; differentiable in what is tuned.
+
+        A row that stands there twice is encoded twice.
+        """
         texts = rows.tolist()
         chunks = list(token_batches([len(self._tokens[text]) for text in texts], budget=self._chunk_tokens))
         parts = []
@@ -108,4 +120,4 @@ def _cut(tokens: list[list[int]], max_tokens: int) -> list[list[int]]:
 
 
 def _n_layers(model: Any) -> int:
-    return int(getattr(model.config, "num_hidden_layers", 0) or 12)
+    return int(getattr(model.config, "num_hidden_layers", 0) or _USUAL_LAYERS)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,10 @@ _FACTS = "facts"
 
 
 class TuningProgress:
-    """Tensors and facts by name, in a folder. `key` names the work: what another work left counts as not there."""
+    """Tensors and facts by name, in a folder that one process at a time writes to.
+
+    `key` names the work: what another work left counts as not there.
+    """
 
     def __init__(self, folder: Path, key: str) -> None:
         self._folder = folder
@@ -41,7 +43,8 @@ class TuningProgress:
         """Replaces what is under this name as a whole: a kill leaves the old content or the new one."""
         self._folder.mkdir(parents=True, exist_ok=True)
         owned = {key: tensor.detach().to("cpu", copy=True).contiguous() for key, tensor in tensors.items()}
-        unfinished = self._folder / f".{name}-{uuid.uuid4().hex}"
+        # Always the same name: of many kills, one unfinished file is left and not one each.
+        unfinished = self._folder / f".{name}.unfinished"
         try:
             with unfinished.open("wb") as file:
                 file.write(save(owned, {_KEY: self._key, _FACTS: json.dumps(facts)}))
@@ -56,7 +59,7 @@ class TuningProgress:
         self._path(name).unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Removes the folder, unfinished files of killed runs included."""
+        """Removes the folder, an unfinished file of a killed run included."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _path(self, name: str) -> Path:

@@ -20,6 +20,11 @@ from training.report.labels import metric_label, row_label, slice_label
 from training.report.number_text import figure_text, interval_text, signed_text
 
 _RANKERS = (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)
+_RULE = (
+    "To be used, they must gain more than one standard error, and cold items must not be found significantly less "
+    "often."
+)
+"""See `training.evaluation.held_out`."""
 
 
 def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
@@ -45,7 +50,8 @@ def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
 def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
     """Sentences that put the headline in proportion.
 
-    What of it is learned, the best baseline, slices that lose, the retrieval's recall.
+    Which ranker ships, how far its members are apart, what of the lift is learned, the best baseline, slices that
+    lose, the retrieval's recall. What was not measured is left out.
     """
     sentences = [
         what_ships_sentence(ledger),
@@ -59,7 +65,7 @@ def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
 
 
 def parts_of_lift(ledger: Ledger) -> str:
-    """What of the lift is untrained text and what the match has learned; "" if it was not measured."""
+    """How much of the lift untrained text gives, and what the learned match adds; "" if it was not measured."""
     if not ledger.parts:
         return ""
     parts = {
@@ -87,24 +93,23 @@ def what_ships_sentence(ledger: Ledger) -> str:
         f"windows they change {metric_label(HEADLINE_METRIC)} by {change}"
     )
     cold = held_out.cold
-    if cold is None:
-        return f"{sentence}."
-    return (
-        f"{sentence}; Recall@10 of cold items there changes by {signed_text(cold.difference)} "
-        f"({interval_text(cold.ci95)})."
-    )
+    if cold is not None:
+        sentence += (
+            f"; Recall@10 of cold items there changes by {signed_text(cold.difference)} ({interval_text(cold.ci95)})"
+        )
+    return f"{sentence}." if passed else f"{sentence}. {_RULE}"
 
 
 def seeds_sentence(ledger: Ledger) -> str:
-    """How much the seed moves the headline; "" if there is one seed only."""
+    """How far the members of the mean are apart; "" if nothing is averaged."""
     if not ledger.seeds:
         return ""
     ranker = ledger.seeds[WITH_MATCH]
     lift = ledger.seeds[SEEDS_LIFT]
     return (
-        f"Over {len(ranker.values)} seeds, each on its own, {metric_label(HEADLINE_METRIC)} of the ranker with text "
-        f"features is {figure_text(ranker.mean)} with a standard deviation of {figure_text(ranker.deviation)}, and its "
-        f"lift {signed_text(lift.mean)} with {figure_text(lift.deviation)}; the ranker measured above is their mean."
+        f"The ranker with text features is the mean of {len(ranker.values)} models that differ in their seeds. Each on "
+        f"its own has {metric_label(HEADLINE_METRIC)} {figure_text(ranker.mean)} on average (standard deviation "
+        f"{figure_text(ranker.deviation)}) and a lift of {signed_text(lift.mean)} ({figure_text(lift.deviation)})."
     )
 
 

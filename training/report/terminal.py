@@ -21,7 +21,7 @@ from training.report.findings import folds_sentences, seeds_sentence, what_ships
 from training.report.labels import metric_label, row_label, slice_label
 
 DATE_CHARS = len("2026-03-01")
-"""What the date takes of an ISO time."""
+"""Length of the date at the beginning of a time in ISO 8601."""
 
 
 def show_ledger(ledger: Ledger) -> None:
@@ -45,15 +45,13 @@ def show_ledger(ledger: Ledger) -> None:
                 f"  of which untrained text {untrained.difference:+.3f} ({_interval(untrained.ci95)}), "
                 f"learned match {learned.difference:+.3f} ({_interval(learned.ci95)})"
             )
-
     for sentence in (seeds_sentence(ledger), what_ships_sentence(ledger)):
         if sentence:
-            # A terminal may have no more than ASCII.
-            say(sentence.replace("\N{MINUS SIGN}", "-"))
+            say(_in_ascii(sentence))
 
 
 def show_folds(folds: Folds) -> None:
-    """Prints a row per fold, and what they say together."""
+    """Prints a row per fold, and the findings over all of them as sentences."""
     headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "earlier model", "refitted"]
     rows = []
     for number, fold in enumerate(folds.folds, start=1):
@@ -73,7 +71,7 @@ def show_folds(folds: Folds) -> None:
         )
     show_table(headings, rows, n_words=2)
     for sentence in folds_sentences(folds):
-        say(sentence.replace("\N{MINUS SIGN}", "-"))
+        say(_in_ascii(sentence))
 
 
 def _what_was_ranked(protocol: Protocol) -> str:
@@ -108,8 +106,12 @@ def _slices(ledger: Ledger) -> list[list[str]]:
     ]
 
 
+def _in_ascii(sentence: str) -> str:
+    """A sentence of the report for a terminal, which may have no more than ASCII."""
+    return sentence.replace("\N{MINUS SIGN}", "-").replace("\N{EN DASH}", "-")
+
+
 def _figure(value: float) -> str:
-    # A terminal may have no more than ASCII.
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 

@@ -5,7 +5,9 @@ import math
 import polars as pl
 import pytest
 
+from recmem.dataset import catalogue
 from recmem.dataset.catalogue import Catalogue, numeric_columns
+from recmem.dataset.item_words import item_words
 from tolerances import close
 
 TABLE = pl.DataFrame(
@@ -59,3 +61,12 @@ def test_an_item_without_titles_is_called_by_its_id() -> None:
 def test_ids_of_numbers_are_found_by_their_words() -> None:
     made = Catalogue.of(pl.DataFrame({"item_id": [20, 3], "text": ["x", "y"]}), ("text",))
     assert made.rows(pl.Series(["3", "20", "?"])).tolist() == [0, 1, -1]
+
+
+def test_words_are_those_of_the_texts_unless_the_catalogue_is_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = pl.DataFrame({"item_id": list("abcd"), "title": ["red wine", "red cup", "tea cup", "tea"]})
+    words = Catalogue.of(table, ("title",)).words
+    assert words is not None
+    close(words.toarray(), item_words(["red wine", "red cup", "tea cup", "tea"]).toarray(), "exact")
+    monkeypatch.setattr(catalogue, "LARGE", 3)
+    assert Catalogue.of(table, ("title",)).words is None

@@ -7,11 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from five_item_dataset import dataset_of
+from feature_store.point_in_time.covisitation import WEIGHTINGS
+from feature_store.point_in_time.online_log import OnlineLog
+from five_item_dataset import CONFIG, dataset_of
 from recmem.dataset import dataset as dataset_module
+from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
-from strategies import N_USERS, USERS, event_frame, logs, showings, times
+from strategies import ITEMS, N_USERS, USERS, event_frame, impression_frame, logs, showings, times
 
 FEWER = settings(max_examples=30)  # each builds several datasets
 
@@ -66,9 +69,22 @@ def test_dataset_after_new_events_is_the_dataset_of_all_events(
     for time in query_times:
         assert read(grown, time) == read(whole, time)
         period = int(whole.timeline.periods(np.array([time]))[0])
-        for name in ("together", "follow", "ease"):
-            models = [getattr(each.timeline.at(period), name).toarray() for each in (grown, whole)]
-            assert np.array_equal(*models)
+        models = [each.timeline.at(period).models for each in (grown, whole)]
+        for name in WEIGHTINGS:
+            assert np.array_equal(*(of_dataset[name].toarray() for of_dataset in models)), name
+
+
+def test_the_catalogues_texts_link_an_item_without_an_event_also_once_events_are_observed() -> None:
+    titles = ["red wine", "red shoes", "blue wine", "green tea", "black tea"]
+    catalogue = Catalogue.of(pl.DataFrame({"item_id": ITEMS, "title": titles}), ("title",))
+    log = [Event(user, item, 1) for user in range(N_USERS) for item in (0, 1)]
+    dataset = Dataset.of(catalogue, event_frame(log), impression_frame([]), CONFIG)
+    observed = dataset.with_events(event_frame([Event(0, 0, 9)]))
+    assert isinstance(observed.tables, OnlineLog)
+    for each, period in ((dataset, 0), (observed, 3)):
+        links = each.timeline.at(period).ease_text.toarray()
+        assert links[0, 2] > 0  # both are wines
+        assert not links[:2, 3:].any()
 
 
 def test_an_event_observed_twice_counts_once() -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 
 import numpy as np
 
 from recmem.dataset import item_words as item_words_module
-from recmem.dataset.item_words import item_words
+from recmem.dataset.item_words import _words, item_words
 from tolerances import close
 
 
@@ -32,9 +33,23 @@ def test_texts_in_chinese_share_pairs_of_characters() -> None:
     assert similar[0, 2] == 0
 
 
+def test_words_of_scripts_with_vowel_signs_and_accents_stay_whole() -> None:
+    assert list(_words("हिन्दी किताब")) == ["हिन्दी", "किताब"]
+    assert list(_words("تقدّم سريع")) == ["تقدّم", "سريع"]
+    decomposed = unicodedata.normalize("NFD", "Café Škoda")
+    assert list(_words(decomposed)) == list(_words("Café Škoda")) == ["café", "škoda"]
+    assert list(_words("กาแฟ tea")) == ["กา", "าแ", "แฟ", "tea"]
+
+
 def test_texts_without_a_common_word_have_empty_rows() -> None:
     assert item_words(["one", "two", ""]).nnz == 0
     assert item_words([]).shape == (0, 1)
+    assert item_words(["one"]).shape[0] == 1
+
+
+def test_a_word_that_most_texts_have_does_not_count() -> None:
+    assert item_words(["red wine", "red shoes", "red cup", "red hat"]).nnz == 0
+    assert item_words(["red wine"] * 3).nnz == 0
 
 
 def test_rows_have_length_one_or_zero_in_any_script() -> None:
@@ -45,5 +60,6 @@ def test_rows_have_length_one_or_zero_in_any_script() -> None:
 
 def test_long_texts_are_read_up_to_a_bound() -> None:
     bound = item_words_module.LONGEST_TEXT
-    texts = ["a " * bound + "tail", "b " * bound + "tail", "c tail", "d tail"]
-    assert cosines([texts[0], texts[2], "x", "y", "z"])[0, 1] == 0
+    others = ["c tail", "x", "y", "z"]
+    assert cosines(["a" * (bound - 5) + " tail", *others])[0, 1] > 0
+    assert cosines(["a" * (bound - 4) + " tail", *others])[0, 1] == 0

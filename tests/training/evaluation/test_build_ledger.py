@@ -178,3 +178,18 @@ def test_parts_come_back_from_the_file() -> None:
     rows = per_query() | {"ranker_with_text_similarity": figures(0.1, seed=3)}
     ledger = build_ledger(PROTOCOL, rows, {}, USERS, generator=np.random.default_rng(0))
     assert Ledger.from_json(ledger.to_json()).parts == ledger.parts
+
+
+def test_a_row_of_untrained_text_without_the_headline_metric_is_refused_and_a_baseline_without_it_is_not() -> None:
+    whole = figures(0.1, seed=3)
+    without = {metric: values for metric, values in whole.items() if metric != "ndcg@10"}
+    with pytest.raises(ValueError, match=r"expected the row ranker_with_text_similarity with ndcg@10"):
+        build_ledger(
+            PROTOCOL,
+            per_query() | {"ranker_with_text_similarity": without},
+            {},
+            USERS,
+            generator=np.random.default_rng(0),
+        )
+    rows = per_query() | {"ranker_with_text_similarity": whole, "popularity": without}
+    assert build_ledger(PROTOCOL, rows, {}, USERS, generator=np.random.default_rng(0)).parts

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,7 +44,7 @@ def test_the_gradient_is_that_of_encoding_every_slot_and_candidate_for_itself(
     kind: str, chunk_tokens: int | None
 ) -> None:
     config = small_config(kind, text_dropout=0.0, pull=0.0)
-    object.__setattr__(config.match, "dropout", 0.0)
+    config = replace(config, match=replace(config.match, dropout=0.0))
     data = small_data(config)
     naive = naive_gradients(small_fit(data, config))
     fit = small_fit(data, config, chunk_tokens=chunk_tokens)
@@ -101,13 +102,12 @@ def test_the_projections_read_both_vectors_and_cosines_the_frozen_one() -> None:
     run(fit, 12)
     vectors = fit.vectors()
     dim = data.unit.shape[1]
-    assert vectors.shape == (len(data.unit), 2 * dim)
     close(vectors[:, :dim], data.unit, "exact")
     assert (vectors[:, dim:] - data.unit).abs().max() > 0.01
     tables = fit.module.tables(vectors)
     close(tables.unit, data.unit, "exact")
-    other = MatchModule(config.match_config(2 * dim), torch.Generator().manual_seed(0))
-    assert other.tables(vectors).unit.shape == vectors.shape
+    whole = MatchModule(config.match_config(2 * dim), torch.Generator().manual_seed(0))
+    close(whole.tables(vectors).unit, vectors, "exact")
 
 
 def test_a_strong_pull_keeps_the_vectors_near_the_frozen_ones() -> None:
@@ -169,6 +169,10 @@ def test_auto_is_off_without_a_gpu_and_full_with_one(monkeypatch: pytest.MonkeyP
         ({"averages": ()}, "averages: expected shares above 0"),
         ({"averages": (0.5, 2.0)}, r"averages: expected shares above 0 and up to 1, got \(0\.5, 2\.0\)"),
         ({"patience": 0}, "patience: expected at least 1, got 0"),
+        ({"chunk_tokens": 0}, "chunk_tokens: expected at least 1, got 0"),
+        ({"learning_rate": 0.0}, r"learning_rate: expected more than 0, got 0\.0"),
+        ({"pull": -1.0}, r"pull: expected 0 or more, got -1\.0"),
+        ({"weight_decay": float("nan")}, "weight_decay: expected 0 or more, got nan"),
     ],
 )
 def test_wrong_settings_are_refused(changes: dict[str, Any], message: str) -> None:

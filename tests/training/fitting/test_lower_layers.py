@@ -80,5 +80,5 @@ def test_hidden_states_beyond_float16_are_refused() -> None:
 
 def test_a_layer_that_returns_a_tuple_is_skipped_as_one() -> None:
     hidden = torch.rand(1, 2, 3)
-    close(training.fitting.lower_layers._skip(False, hidden), hidden, "exact")
-    close(training.fitting.lower_layers._skip(True, hidden, None, mask=None)[0], hidden, "exact")
+    close(training.fitting.lower_layers._skip(hidden, gives_tuples=False), hidden, "exact")
+    close(training.fitting.lower_layers._skip(hidden, None, mask=None, gives_tuples=True)[0], hidden, "exact")

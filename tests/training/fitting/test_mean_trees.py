@@ -51,12 +51,34 @@ def test_contributions_are_means_too_and_add_up_to_the_prediction() -> None:
     close(contributions.sum(1), mean.predict(unseen, raw_score=True), "float64")
 
 
-def test_models_of_different_lengths_are_averaged_as_they_are() -> None:
-    boosters = [booster(0, rounds=3), booster(1, rounds=12)]
+def test_models_of_different_lengths_are_averaged_and_each_is_found_again() -> None:
+    boosters = [booster(0, rounds=3), booster(1, rounds=12), booster(2, rounds=6)]
     unseen = matrix(seed=2)
     mean = merged(boosters)
-    assert mean.num_trees() == 15
-    close(mean.predict(unseen), (boosters[0].predict(unseen) + boosters[1].predict(unseen)) / 2, "float64")
+    close(mean.predict(unseen), np.mean([one.predict(unseen) for one in boosters], axis=0), "float64")
+    contributions = np.mean([one.predict(unseen, pred_contrib=True) for one in boosters], axis=0)
+    close(mean.predict(unseen, pred_contrib=True), contributions, "float64")
+    text = mean.model_to_string()
+    check_trees(text)
+    for member, one in enumerate(boosters):
+        found = trees_of_member(text, member, 3)
+        check_trees(found)
+        close(lgb.Booster(model_str=found).predict(unseen), one.predict(unseen), "float64")
+
+
+def test_rounds_without_a_split_are_left_out_by_lightgbm_and_members_are_found_all_the_same() -> None:
+    values = (np.random.default_rng(0).random((N_ROWS, 3)) < 0.4).astype(np.float32)
+    labels = values[:, 0] + values[:, 1]
+    # Whether an input can be split depends on the rows that a round samples.
+    parameters = PARAMETERS | SAMPLED | {"objective": "regression", "min_data_in_leaf": 120}
+    boosters = [
+        lgb.train(parameters | {"seed": seed}, lgb.Dataset(values, label=labels), num_boost_round=20) for seed in (0, 1)
+    ]
+    assert boosters[0].num_trees() != boosters[1].num_trees()
+    text = merged(boosters).model_to_string()
+    for member, one in enumerate(boosters):
+        found = lgb.Booster(model_str=trees_of_member(text, member, 2))
+        close(found.predict(values), one.predict(values), "float64")
 
 
 def test_the_text_passes_the_checks_of_a_bundle_and_lightgbm_writes_it_again() -> None:

@@ -57,6 +57,26 @@ def test_a_failed_write_leaves_the_last_one_and_nothing_else(tmp_path: Path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["learn.safetensors"]
 
 
+def test_kills_while_writing_leave_one_unfinished_file_which_the_next_write_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    progress = TuningProgress(tmp_path, "key")
+
+    def kill(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(training.fitting.tuning_progress.os, "fsync", kill)
+        killed.setattr(Path, "unlink", lambda *_, **__: None)  # a killed process removes nothing
+        for _ in range(2):
+            with pytest.raises(KeyboardInterrupt):
+                progress.write("learn", {"a": torch.ones(1)}, {"step": 1})
+    assert [path.name for path in tmp_path.iterdir()] == [".learn.unfinished"]
+    assert progress.read("learn") is None
+    progress.write("learn", {"a": torch.ones(1)}, {"step": 1})
+    assert [path.name for path in tmp_path.iterdir()] == ["learn.safetensors"]
+
+
 def test_parts_are_removed_one_by_one_or_all(tmp_path: Path) -> None:
     progress = TuningProgress(tmp_path / "progress", "key")
     progress.remove("learn")

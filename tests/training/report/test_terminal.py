@@ -8,7 +8,7 @@ import pytest
 
 from example_report import ledger
 from training.evaluation.folds import EarlierModel, Fold, Folds
-from training.evaluation.ledger import Ledger, Lift, Row
+from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Ledger, Lift, Row, Spread
 from training.report.terminal import show_folds, show_ledger
 
 
@@ -60,3 +60,23 @@ def test_folds_are_printed_in_a_row_each_with_what_they_say_together(
     assert "its interval lies above zero in 1 of 2." in said
     assert "gains +0.010 NDCG@10 on average by having been refitted." in said
     assert said[said.index("Over 2 test windows") :].isascii()
+
+
+def test_spread_and_what_ships_are_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
+    spread = Spread((0.24, 0.26), 0.25, 0.014)
+    lost = HeldOut(WITHOUT_MATCH, 1200, Lift(0.2, 0.19, -0.01, (-0.02, 0.0)), None)
+    shown = replace(ledger(), held_out=lost, seeds={WITH_MATCH: spread, SEEDS_LIFT: spread})
+    said = " ".join(printed(capsys, shown).split())
+    assert "the mean of 2 models that differ in their seeds" in said
+    assert "they change NDCG@10 by -0.010, 95% interval: -0.020 to +0.000. To be used," in said
+    assert said[said.index("The ranker with text features is the mean") :].isascii()
+
+
+def test_the_parts_of_the_lift_are_printed_below_it(capsys: pytest.CaptureFixture[str]) -> None:
+    parts = {
+        "untrained text": Lift(0.095, 0.2, 0.105, (0.09, 0.12)),
+        "learned match": Lift(0.2, 0.249, 0.049, (0.04, 0.06)),
+    }
+    said = " ".join(printed(capsys, replace(ledger(), parts=parts)).split())
+    assert "of which untrained text +0.105 (+0.090 to +0.120), learned match +0.049 (+0.040 to +0.060)" in said
+    assert "of which" not in printed(capsys, ledger())

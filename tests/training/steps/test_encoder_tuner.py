@@ -76,7 +76,7 @@ def killed_at(step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(EncoderFit, "run_step", dying)
 
 
-@pytest.mark.parametrize("kind", ["last", "lora"])
+@pytest.mark.parametrize("kind", ["last", "lora", "adalora"])
 @pytest.mark.usefixtures("always_kept")
 def test_a_tuning_that_dies_in_any_phase_ends_at_the_same_weights(
     kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
