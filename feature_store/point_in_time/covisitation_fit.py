@@ -14,6 +14,8 @@ NEAR_DECAY = 5.0
 """Visits after which a pair weighs 1 / e in `near_weights`."""
 MOST_OTHERS = 50_000
 """Items beyond the dense part of `ease_weights` that are linked with it, at most."""
+LARGEST_VISIT = 2000
+"""Events of a visit, above which it makes no pairs: each would weigh next to nothing, and there are millions."""
 OTHERS_AT_ONCE = 2000
 """Of these items, as many are computed at once: bounds the memory."""
 OTHERS_LINKS = 50
@@ -108,12 +110,17 @@ def near_weights(
 def _visit_matrix(
     users: IntArray, items: IntArray, visits: IntArray, weights: Float32Array, n_items: int
 ) -> tuple[sp.csr_matrix, IntArray]:
-    """Sparse float32[visit, item], where an event of a visit of n counts `weights` / sqrt(n); and each visit's user."""
+    """Sparse float32[visit, item], where an event of a visit of n counts `weights` / sqrt(n); and each visit's user.
+
+    The rows of visits of more than `LARGEST_VISIT` events are empty.
+    """
     visit_sizes = np.bincount(visits)
     user_of_visit = np.empty(len(visit_sizes), np.int64)
     user_of_visit[visits] = users
     scaled = (1 / np.sqrt(visit_sizes[visits])).astype(np.float32) * weights
-    return sp.csr_matrix((scaled, (visits, items)), shape=(len(visit_sizes), n_items)), user_of_visit
+    counted = visit_sizes[visits] <= LARGEST_VISIT
+    entries = (scaled[counted], (visits[counted], items[counted]))
+    return sp.csr_matrix(entries, shape=(len(visit_sizes), n_items)), user_of_visit
 
 
 def ease_weights(counts: sp.csr_matrix, n_kept: int, ridge: float, words: sp.csr_matrix | None = None) -> sp.csr_matrix:

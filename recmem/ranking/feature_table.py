@@ -182,7 +182,7 @@ FEATURES: tuple[Feature, ...] = (
         group=Group.TEXT_COVISITATION,
         meaning="As `ease`, where words that the texts of two items share count like users that they share; so an item "
         "without any event is linked by its words. Summed over the history (half-life: 20 visits by default). 0 or "
-        "more; 0 in a catalogue of more than 200,000 items.",
+        "more; 0 for an item beyond the 54,000 most frequent, and in a catalogue of more than 200,000 items.",
         compute=compute_covisitation,
     ),
     Feature(
@@ -361,7 +361,7 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
 
 
 TEXT_FEATURES = features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION)
-"""The features that read texts. The ranker without the match is trained without them."""
+"""The features that read texts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
 """Constant where a log has no impressions."""

@@ -77,7 +77,7 @@ class LowerLayers:
             layer.forward = partial(_skip, gives_tuples=gives_tuples)
 
     def give(self, rows: Sequence[int], mask: Bool[Tensor, "batch token"], device: torch.device) -> None:
-        """Sets the texts of the next pass through the model, in its order; `mask` is that of their tokens, on the CPU."""
+        """Sets the texts of the next pass through the model, in its order; `mask` is theirs from `pad_tokens`."""
         parts = [self._hidden[self._offsets[row] : self._offsets[row + 1]] for row in rows]
         hidden = torch.zeros(*mask.shape, self._hidden.shape[1])
         hidden[mask] = torch.from_numpy(np.concatenate(parts)).float()
