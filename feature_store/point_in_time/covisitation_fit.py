@@ -12,10 +12,10 @@ from feature_store.arrays import Float32Array, Int8Array, IntArray
 
 NEAR_DECAY = 5.0
 """Visits after which a pair weighs 1 / e in `near_weights`."""
-MOST_OTHERS = 50_000
-"""Items beyond the dense part of `ease_weights` that are linked with it, at most."""
 LARGEST_VISIT = 2000
 """Events of a visit, above which it makes no pairs: each would weigh next to nothing, and there are millions."""
+MOST_OTHERS = 50_000
+"""Items beyond the dense part of `ease_weights` that are linked with it, at most."""
 OTHERS_AT_ONCE = 2000
 """Of these items, as many are computed at once: bounds the memory."""
 OTHERS_LINKS = 50

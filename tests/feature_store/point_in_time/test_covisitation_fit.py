@@ -3,11 +3,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store.point_in_time.covisitation_fit import co_occurrence, shrunk_cosine, strongest, visit_numbers
+from feature_store.point_in_time import covisitation_fit
+from feature_store.point_in_time.covisitation_fit import (
+    co_occurrence,
+    near_weights,
+    shrunk_cosine,
+    strongest,
+    visit_numbers,
+)
 from tolerances import close
 
 FEWER = settings(max_examples=20)  # each builds sparse matrices
@@ -46,3 +54,19 @@ def test_the_strongest_entries_are_the_largest_positive_ones(rows: list[list[int
     for row, found in zip(dense, kept, strict=True):
         assert sorted(found[found > 0]) == sorted(sorted(row[row > 0])[max(int((row > 0).sum()) - keep, 0) :])
         assert all(new in (0, old) for new, old in zip(found, row, strict=True))
+
+
+def test_a_visit_of_too_many_events_makes_no_pairs_and_still_separates_its_neighbours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # One user's visits: {0}, {1, 2, 3}, {4}.
+    users = flat(0, 0, 0, 0, 0)
+    items = flat(0, 1, 2, 3, 4)
+    visits = flat(0, 1, 1, 1, 2)
+    counts = co_occurrence(users, items, n_items=5, history=9)
+    pairs = near_weights(users, items, visits, counts, lags=2, shrinkage=0.0).toarray() > 0
+    assert pairs.sum() == 5 * 4
+    monkeypatch.setattr(covisitation_fit, "LARGEST_VISIT", 2)
+    near = near_weights(users, items, visits, counts, lags=2, shrinkage=0.0).toarray()
+    assert np.argwhere(near).tolist() == [[0, 4], [4, 0]]
+    close(near[0, 4], math.exp(-2 / covisitation_fit.NEAR_DECAY), "float32")
