@@ -1,7 +1,12 @@
-"""Whether a tuned encoder is kept: the match alone, measured on a part of the log that nothing has learned from."""
+"""Whether a tuned encoder is kept: the match alone, measured on a part of the log that nothing has learned from.
+
+The part's users are divided in two. When tuning stops, and which average of the weights is taken, is chosen on the
+queries of one half, so that those of the other half, which decide, are not the ones that the encoder was picked for.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,8 +27,8 @@ from training.evaluation.metrics import PerQuery, mean_over_queries, ndcg
 from training.evaluation.ranks import PerPositive, rank_of_rows
 from training.queries import Queries, queries_between
 
-FEWEST_QUERIES = 20
-"""Held-out queries below which nothing is decided, and the encoder stays frozen."""
+FEWEST_QUERIES = 10
+"""Held-out queries in each half below which nothing is decided, and the encoder stays frozen."""
 ONE_SIDED_90 = (10.0, 100.0)
 """Percentiles of the bootstrap: the lower end bounds the difference from below with 90% confidence."""
 CELLS = 20_000_000
@@ -40,10 +45,9 @@ class HeldOutFigures:
     ndcg: PerQuery
     """NDCG@10 of each query, of these ranks."""
 
-    @property
-    def mean(self) -> float:
-        """NDCG@10, the mean over the queries."""
-        return mean_over_queries(self.ndcg)
+    def mean(self, among: BoolArray) -> float:
+        """NDCG@10, the mean over some of the queries."""
+        return mean_over_queries(self.ndcg[among])
 
 
 @dataclass(frozen=True)
@@ -54,8 +58,9 @@ class EncoderChoice:
     why: str
     """What decided, as the end of a sentence."""
     n_queries: int
+    """Held-out queries that decided."""
     n_cold: int
-    """Held-out positives whose items have no event before the held-out part."""
+    """Of their positives, those whose items have no event before the held-out part."""
     frozen_ndcg: float = 0.0
     tuned_ndcg: float = 0.0
     low: float = 0.0
@@ -67,12 +72,14 @@ class EncoderChoice:
 
 @dataclass(frozen=True, eq=False)
 class HeldOutPart:
-    """The queries that decide."""
+    """The queries by which the encoder is picked, and those that decide whether it is kept."""
 
     dataset: Dataset
     queries: Queries
     is_cold: BoolArray
     """bool[positive]: the item has no event before the part."""
+    decides: BoolArray
+    """bool[query]: a query of the users that decide, not one of those that the encoder is picked by."""
     memory: MemoryConfig
     seed: int
 
@@ -83,12 +90,15 @@ class HeldOutPart:
         """At most `limit` queries with `begin < timestamp <= end`, evenly spread."""
         queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
         is_cold = cold_positives(dataset.log, queries, np.full(len(queries), begin))
-        return cls(dataset, queries, is_cold, memory, seed)
+        users, user_of_query = np.unique(queries.users, return_inverse=True)
+        is_second_half = np.random.default_rng(seed).permutation(len(users)) >= len(users) // 2
+        return cls(dataset, queries, is_cold, is_second_half[user_of_query], memory, seed)
 
     @property
     def is_enough(self) -> bool:
-        """Whether there are enough queries to decide."""
-        return len(self.queries) >= FEWEST_QUERIES
+        """Whether each half has enough queries."""
+        n_deciding = int(self.decides.sum())
+        return min(n_deciding, len(self.queries) - n_deciding) >= FEWEST_QUERIES
 
     def figures(self, module: MatchModule, vectors: Float[Tensor, "item width"]) -> HeldOutFigures:
         """The queries ranked by the match alone; the module is in evaluation mode, `vectors` on its device."""
@@ -111,18 +121,40 @@ class HeldOutPart:
         all_ranks = np.concatenate(ranks)
         return HeldOutFigures(all_ranks, ndcg(all_ranks, self.queries.positives.offsets, k=K))
 
-    def choose(self, frozen: HeldOutFigures, tuned: HeldOutFigures) -> EncoderChoice:
+    def picked(self, frozen: HeldOutFigures, tuned: Sequence[HeldOutFigures]) -> int:
+        """Which of several tuned encoders is the best on the half that does not decide.
+
+        One that would pass the rule there comes before one that would not, then the one of higher NDCG@10.
+        """
+        picking = ~self.decides
+        passes = [self._judge(frozen, figures, picking).is_tuned for figures in tuned]
+        ndcg = [figures.mean(picking) for figures in tuned]
+        return max(range(len(tuned)), key=lambda number: (passes[number], ndcg[number]))
+
+    def decide(self, frozen: HeldOutFigures, tuned: HeldOutFigures) -> EncoderChoice:
         """The rule: NDCG@10 must be higher beyond doubt, and the tuned encoder must not bury cold items.
 
         Beyond doubt: the lower end of the one-sided 90% interval of the difference, a paired bootstrap over users, is
         above zero. Cold items are judged as where text features pass their test, see `training.evaluation.held_out`:
         Recall@10 of positives without earlier events must not be significantly lower.
         """
+        return self._judge(frozen, tuned, self.decides)
+
+    def _judge(self, frozen: HeldOutFigures, tuned: HeldOutFigures, among: BoolArray) -> EncoderChoice:
         generator = np.random.default_rng(self.seed)
+        queries = self.queries.take(np.flatnonzero(among))
         gain = paired_bootstrap(
-            frozen.ndcg, tuned.ndcg, groups=self.queries.users, percentiles=ONE_SIDED_90, generator=generator
+            frozen.ndcg[among],
+            tuned.ndcg[among],
+            groups=queries.users,
+            percentiles=ONE_SIDED_90,
+            generator=generator,
         )
-        cold = cold_recall(self.queries, self.is_cold, frozen.ranks, tuned.ranks, generator=generator)
+        is_positive_of = among[self.queries.positives.row_index]
+        is_cold = self.is_cold[is_positive_of]
+        cold = cold_recall(
+            queries, is_cold, frozen.ranks[is_positive_of], tuned.ranks[is_positive_of], generator=generator
+        )
         is_gain = gain.low > 0
         buries_cold = buries_cold_items(cold)
         if not is_gain:
@@ -134,10 +166,10 @@ class HeldOutPart:
         return EncoderChoice(
             is_tuned=is_gain and not buries_cold,
             why=why,
-            n_queries=len(self.queries),
-            n_cold=int(self.is_cold.sum()),
-            frozen_ndcg=frozen.mean,
-            tuned_ndcg=tuned.mean,
+            n_queries=len(queries),
+            n_cold=int(is_cold.sum()),
+            frozen_ndcg=frozen.mean(among),
+            tuned_ndcg=tuned.mean(among),
             low=gain.low,
             frozen_cold=cold.without if cold else 0.0,
             tuned_cold=cold.with_ if cold else 0.0,
@@ -145,11 +177,12 @@ class HeldOutPart:
 
     def too_small(self) -> EncoderChoice:
         """The decision where there are too few queries."""
-        return self._frozen(f"only {len(self.queries)} held-out queries could decide, fewer than {FEWEST_QUERIES}")
+        return self._frozen(f"only {len(self.queries)} held-out queries could decide, fewer than {2 * FEWEST_QUERIES}")
 
     def diverged(self) -> EncoderChoice:
         """The decision where tuning gave no encoder to measure."""
         return self._frozen("tuning did not converge")
 
     def _frozen(self, why: str) -> EncoderChoice:
-        return EncoderChoice(False, why, len(self.queries), int(self.is_cold.sum()))
+        n_cold = int(self.is_cold[self.decides[self.queries.positives.row_index]].sum())
+        return EncoderChoice(False, why, int(self.decides.sum()), n_cold)

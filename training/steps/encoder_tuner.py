@@ -99,10 +99,9 @@ class EncoderTuner:
             encoder = averaged(first, under(best, "encoder."), share)
             learned = best | {f"encoder.{name}": tensor for name, tensor in encoder.items()}
             fit.take_back(learned)
-            tried.append((self._part.choose(frozen, self._figures(fit)), learned))
-        # The best of those that may be kept; of none, the best.
-        choice, learned = max(tried, key=lambda of: (of[0].is_tuned, of[0].tuned_ndcg))
-        return learned, asdict(choice)
+            tried.append((self._figures(fit), learned))
+        figures, learned = tried[self._part.picked(frozen, [figures for figures, _ in tried])]
+        return learned, asdict(self._part.decide(frozen, figures))
 
     def _frozen_figures(self, steps: int) -> HeldOutFigures:
         """What a module of its own, trained for as many steps, reaches on frozen vectors."""
@@ -149,7 +148,7 @@ class EncoderTuner:
                 advance(1)
                 is_check = fit.step in checked_at
                 if is_check:
-                    figure = self._figures(fit).mean
+                    figure = self._figures(fit).mean(~self._part.decides)
                     if not checks or figure > max(known for _, known in checks):
                         best = fit.learned()
                     checks.append((fit.step, figure))

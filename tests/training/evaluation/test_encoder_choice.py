@@ -12,7 +12,7 @@ from recmem.matching.user_memory import MemoryConfig
 from slow_reference import Event
 from strategies import N_ITEMS
 from tolerances import close
-from training.evaluation.encoder_choice import EncoderChoice, HeldOutFigures, HeldOutPart
+from training.evaluation.encoder_choice import FEWEST_QUERIES, EncoderChoice, HeldOutFigures, HeldOutPart
 from training.evaluation.ledger import rounded
 from training.queries import Queries
 
@@ -33,7 +33,52 @@ def test_queries_lie_in_the_part_and_items_without_earlier_events_are_cold() -> 
     # Item 4 has its first event at 7, within the part: it is cold for the query at 8 too.
     assert part.is_cold.tolist() == [False, True, True]
     assert len(part_of(limit=2).queries) == 2
-    assert not part.is_enough
+
+
+def test_half_of_the_users_decide() -> None:
+    log = [Event(0, 0, 1), Event(1, 1, 1), Event(2, 0, 1), *(Event(number % 3, 2, 6 + number) for number in range(3))]
+    log += [Event(number % 3, item, 10 * item + number) for number in range(3) for item in (3, 4)]
+    part = part_of(log, end=99)
+    of_user = {user: set(part.decides[part.queries.users == user].tolist()) for user in range(3)}
+    assert sorted(map(sorted, of_user.values())) == [[False], [True], [True]]
+
+
+def test_both_halves_need_enough_queries() -> None:
+    n = 2 * FEWEST_QUERIES
+    queries = Queries(np.arange(n), np.arange(n), Ragged.from_lists([[0]] * n))
+    for n_deciding, is_enough in ((FEWEST_QUERIES, True), (FEWEST_QUERIES - 1, False), (FEWEST_QUERIES + 1, False)):
+        part = replace(part_of(), queries=queries, is_cold=np.zeros(n, bool), decides=np.arange(n) < n_deciding)
+        assert part.is_enough == is_enough
+
+
+def test_the_encoder_is_picked_by_the_other_half_and_the_decision_does_not_read_it() -> None:
+    n = 80
+    queries = Queries(np.arange(n), np.arange(6, 6 + n), Ragged.from_lists([[0]] * n))
+    decides = np.arange(n) < n // 2
+    part = replace(part_of(), queries=queries, is_cold=np.zeros(n, bool), decides=decides)
+    frozen = HeldOutFigures(np.full(n, 11.0), np.full(n, 0.3))
+    # The first is better where it picks and worse where it decides, the second the other way round.
+    first = HeldOutFigures(frozen.ranks, frozen.ndcg + np.where(decides, -0.1, 0.2))
+    second = HeldOutFigures(frozen.ranks, frozen.ndcg + np.where(decides, 0.1, -0.2))
+    assert part.picked(frozen, [second, first]) == 1
+    assert not part.decide(frozen, first).is_tuned
+    choice = part.decide(frozen, second)
+    assert choice.is_tuned
+    assert choice.n_queries == n // 2
+    close([choice.frozen_ndcg, choice.tuned_ndcg], [0.3, 0.4], "float64")
+
+
+def test_an_encoder_that_buries_cold_items_is_picked_only_if_no_other_passes() -> None:
+    n = 160
+    queries = Queries(np.arange(n), np.arange(6, 6 + n), Ragged.from_lists([[0]] * n))
+    decides = np.arange(n) >= n // 2
+    part = replace(part_of(), queries=queries, is_cold=np.full(n, True), decides=decides)
+    frozen = HeldOutFigures(np.full(n, 1.0), np.full(n, 0.3))
+    buries = HeldOutFigures(np.full(n, 11.0), frozen.ndcg + 0.2)
+    keeps = HeldOutFigures(frozen.ranks, frozen.ndcg + 0.1)
+    assert part.picked(frozen, [buries, keeps]) == 1
+    worse = HeldOutFigures(frozen.ranks, frozen.ndcg - 0.1)
+    assert part.picked(frozen, [buries, worse]) == 0
 
 
 def test_figures_are_those_of_ranking_by_hand() -> None:
@@ -51,7 +96,7 @@ def test_figures_are_those_of_ranking_by_hand() -> None:
     close(figures.ranks, np.array(ranks, np.float64), "exact")
     found = 1 / np.log2(1 + np.array(ranks))
     close(figures.ndcg, found, "float64")
-    close(figures.mean, found.mean(), "float64")
+    close(figures.mean(np.array([True, False, True])), found[[0, 2]].mean(), "float64")
 
 
 def test_chunks_of_one_query_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,10 +116,10 @@ def decided(gains: list[float], *, n_cold: int = 0, frozen_finds: int = 0, tuned
     n = len(gains)
     number = np.arange(n)
     queries = Queries(number, np.arange(6, 6 + n), Ragged.from_lists([[0]] * n))
-    part = replace(part_of(), queries=queries, is_cold=number < n_cold)
+    part = replace(part_of(), queries=queries, is_cold=number < n_cold, decides=np.full(n, True))
     frozen = HeldOutFigures(np.where(number < frozen_finds, 1.0, 11.0), np.full(n, 0.3))
     tuned = HeldOutFigures(np.where(number < tuned_finds, 10.0, 11.0), frozen.ndcg + np.array(gains))
-    return part.choose(frozen, tuned)
+    return part.decide(frozen, tuned)
 
 
 def test_a_gain_beyond_doubt_keeps_the_tuned_encoder() -> None:
@@ -133,4 +178,4 @@ def test_too_few_queries_decide_nothing() -> None:
     choice = part_of().too_small()
     assert not choice.is_tuned
     assert choice.why == "only 3 held-out queries could decide, fewer than 20"
-    assert choice.n_cold == 2
+    assert choice.n_queries == part_of().decides.sum()

@@ -32,7 +32,7 @@ def tuned(folder: Path, config: TrainingConfig, key: str = "key") -> tuple[Encod
 
 @pytest.fixture
 def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: TUNED)
+    monkeypatch.setattr(HeldOutPart, "decide", lambda *_: TUNED)
 
 
 def test_the_held_out_part_is_the_end_of_the_modules_first_period() -> None:
@@ -50,7 +50,7 @@ def test_the_held_out_part_is_the_end_of_the_modules_first_period() -> None:
 
 def test_a_frozen_encoder_leaves_no_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frozen = EncoderChoice(False, "no", 30, 0)
-    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: frozen)
+    monkeypatch.setattr(HeldOutPart, "decide", lambda *_: frozen)
     choice, tensors = tuned(tmp_path, small_config())
     assert (choice, tensors) == (frozen, {})
 
@@ -108,7 +108,7 @@ def test_a_resumed_tuning_does_not_run_its_steps_again(tmp_path: Path, monkeypat
 
 
 def test_what_comes_out_has_not_seen_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: TUNED)
+    monkeypatch.setattr(HeldOutPart, "decide", lambda *_: TUNED)
     until: list[tuple[int, bool]] = []
     batches = training.steps.encoder_tuner.MatchBatches
 
@@ -125,16 +125,14 @@ def test_what_comes_out_has_not_seen_what_comes_after(tmp_path: Path, monkeypatc
     assert until[-2:] == [(split.ranker_from, True), (split.test_from, True)]
 
 
-def test_of_the_averages_one_that_may_be_kept_goes_before_a_better_one_that_may_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    choices = iter(
-        [EncoderChoice(False, "no", 30, 0, tuned_ndcg=0.9), EncoderChoice(True, "yes", 30, 0, tuned_ndcg=0.5)]
-    )
-    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: next(choices))
-    choice, tensors = tuned(tmp_path, small_config())
-    assert choice.why == "yes"
-    assert tensors.keys() == {"base", "final"}
+@pytest.mark.usefixtures("always_kept")
+def test_the_average_that_is_picked_is_carried_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    outcomes = []
+    for number in range(2):
+        monkeypatch.setattr(HeldOutPart, "picked", lambda *_, number=number: number)
+        outcomes.append(tuned(tmp_path / str(number), small_config())[1]["base"])
+    assert outcomes[0].keys() == outcomes[1].keys()
+    assert not all(torch.equal(outcomes[0][name], outcomes[1][name]) for name in outcomes[0])
 
 
 def test_a_tuning_that_diverges_leaves_the_encoder_frozen(tmp_path: Path) -> None:
@@ -174,11 +172,12 @@ def test_tuning_stops_when_figures_no_longer_rise() -> None:
 def test_the_best_check_is_taken_and_not_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures = iter([0.5, 0.1])
     taken: list[int] = []
-    monkeypatch.setattr(
-        EncoderTuner,
-        "_figures",
-        lambda self, fit: HeldOutFigures(np.ones(1), np.array([next(figures, 0.0)])),
-    )
+
+    def given(tuner: EncoderTuner, _: EncoderFit) -> HeldOutFigures:
+        queries = tuner._part.queries
+        return HeldOutFigures(np.ones(len(queries.positives.values)), np.full(len(queries), next(figures, 0.0)))
+
+    monkeypatch.setattr(EncoderTuner, "_figures", given)
     learned = EncoderFit.learned
     steps_of: dict[int, int] = {}
 

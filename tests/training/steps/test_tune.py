@@ -60,7 +60,7 @@ def tuned(run: Run) -> NoTracking:
 
 @pytest.fixture
 def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(HeldOutPart, "choose", lambda *_: TUNED)
+    monkeypatch.setattr(HeldOutPart, "decide", lambda *_: TUNED)
 
 
 @pytest.mark.usefixtures("always_kept")
