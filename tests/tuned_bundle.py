@@ -54,12 +54,18 @@ def write_tuned_bundle(folder: Path, *, seed: int = 0, tuning: EncoderTuning = T
     return _write(folder, encoder(), tuning, learned(seed))
 
 
-def write_tiny_tuned_bundle(folder: Path, tuning: EncoderTuning) -> Bundle:
-    """As `write_tuned_bundle`, with the encoder of `tiny_folder`, tuned in this way."""
-    return _write(folder, tiny_encoder(), tuning, moved(tiny_encoder(), tuning, 0))
+def write_tiny_tuned_bundle(folder: Path, tuning: EncoderTuning, *, store: Path) -> Bundle:
+    """As `write_tuned_bundle`, with the encoder of `tiny_folder`, tuned in this way, for a copy of the store."""
+    return _write(folder, tiny_encoder(), tuning, moved(tiny_encoder(), tuning, 0), store)
 
 
-def _write(folder: Path, frozen_encoder: TextEncoder, tuning: EncoderTuning, tensors: dict[str, Tensor]) -> Bundle:
+def _write(
+    folder: Path,
+    frozen_encoder: TextEncoder,
+    tuning: EncoderTuning,
+    tensors: dict[str, Tensor],
+    store: Path | None = None,
+) -> Bundle:
     trained = trained_model()
     frozen = load_bundle(trained.bundle)
     module = tuned_module(frozen_encoder.dim)
@@ -68,6 +74,7 @@ def _write(folder: Path, frozen_encoder: TextEncoder, tuning: EncoderTuning, ten
         encoder=frozen_encoder.config,
         fingerprint=frozen_encoder.fingerprint,
         match=module.config,
+        store=frozen.config.store if store is None else str(store),
         tuning=tuning,
         tuned_fingerprint=tuned_fingerprint(frozen_encoder.fingerprint, tuning, tensors),
     )

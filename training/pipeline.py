@@ -146,6 +146,9 @@ def step_key_of(run: Run, step: str) -> str:
         inputs |= {"path": run.store.path, "store": store_changed_since_ingest(run)}
     else:
         inputs = {"store": run.pinned.digest()}
+    if step == "encode":
+        # Its name may be a folder, which may hold another encoder by now. Later steps depend on what this one leaves.
+        inputs["encoder"] = run.encoder_fingerprint
     if step == "tune":
         # 'auto' depends on the machine.
         inputs["kind"] = run.config.tuning.resolved() or "off"

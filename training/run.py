@@ -18,7 +18,7 @@ from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
-from recmem.text.encoder import TextEncoder
+from recmem.text.encoder import TextEncoder, encoder_fingerprint
 from recmem.text.encoder_settings import setting_warnings
 from recmem.text.torch_device import Dtype
 from recmem.text.unit_vectors import exact_units
@@ -121,6 +121,14 @@ class Run:
         """The text encoder, loaded anew. Raises DataError if it cannot be found or used."""
         try:
             return TextEncoder.load(self.config.encoder, dtype=dtype)
+        except (OSError, ValueError) as error:
+            raise DataError(str(error)) from error
+
+    @cached_property
+    def encoder_fingerprint(self) -> str:
+        """The text encoder's fingerprint, from its files alone. Raises DataError if it cannot be found or read."""
+        try:
+            return encoder_fingerprint(self.config.encoder)
         except (OSError, ValueError) as error:
             raise DataError(str(error)) from error
 

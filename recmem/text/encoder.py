@@ -97,17 +97,13 @@ class TextEncoder:
         tokenizer = load_tokenizer(folder)
         model = load_model(folder, dtype=resolve_dtype(dtype, target))
         _check_max_tokens(config, model, tokenizer)
-        names = {
-            name: fingerprint(
-                folder,
-                weights,
-                pooling=config.pooling,
-                max_tokens=config.max_tokens,
-                text_prefix=config.text_prefix,
-            )
-            for name, fingerprint in (("fingerprint", fingerprint_of), ("earlier_fingerprint", earlier_fingerprint_of))
-        }
-        encoder = cls(model.to(target).eval(), tokenizer, config, **names)
+        encoder = cls(
+            model.to(target).eval(),
+            tokenizer,
+            config,
+            fingerprint=fingerprint_of(folder, weights, **_named_settings(config)),
+            earlier_fingerprint=earlier_fingerprint_of(folder, weights, **_named_settings(config)),
+        )
         _check_prefix(encoder)
         return encoder
 
@@ -203,6 +199,17 @@ class TextEncoder:
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
+
+
+def encoder_fingerprint(config: EncoderConfig) -> str:
+    """The fingerprint that the encoder would have if it were loaded; raises as `TextEncoder.load` does."""
+    folder = encoder_folder(config.name)
+    return fingerprint_of(folder, weight_files(config.name, folder), **_named_settings(config))
+
+
+def _named_settings(config: EncoderConfig) -> dict[str, Any]:
+    """The settings that belong to the fingerprint."""
+    return {name: getattr(config, name) for name in ("pooling", "max_tokens", "text_prefix")}
 
 
 def _check_max_tokens(config: EncoderConfig, model: Any, tokenizer: Any) -> None:

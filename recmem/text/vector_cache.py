@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from feature_store import DataError
 from recmem.pipelining import behind
 from recmem.text.vector_parts import Float16Array, VectorParts, text_hash
 
@@ -83,7 +84,7 @@ class VectorCache:
 
         Texts that the cache lacks are encoded first, see `fill`.
 
-        Raises ValueError if the encoder has another fingerprint than the cache, or a part is damaged.
+        Raises ValueError if the encoder has another fingerprint than the cache, DataError if a part is damaged.
         """
         self.fill(texts, encoder, on_progress=on_progress, flush_texts=flush_texts)
         return self._gather([text_hash(text) for text in texts])
@@ -174,7 +175,7 @@ class VectorCache:
         wanted = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
         places = wanted.join(self._index, on="text_hash", how="inner")
         if len(places) < len(hashes):
-            raise ValueError(
+            raise DataError(
                 f"cache: expected the vectors of all {len(hashes)} texts, got {len(places)}: another process has "
                 "removed some since they were encoded. Try again."
             )

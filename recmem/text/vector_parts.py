@@ -13,7 +13,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from feature_store.atomic_files import remove_abandoned
-from feature_store.data_errors import is_library_failure
+from feature_store.data_errors import DataError, is_library_failure
 from feature_store.noted_digests import TableDigests
 
 HASH_BYTES = 16
@@ -67,11 +67,11 @@ class VectorParts:
         (self.folder / part).unlink()
 
     def hashes(self, part: str) -> pl.Series:
-        """The hashes of a part's texts: Binary. Raises ValueError if the part is damaged."""
+        """The hashes of a part's texts: Binary. Raises DataError if the part is damaged."""
         return self._read(part, with_vectors=False).get_column("text_hash")
 
     def vectors(self, part: str) -> Float16Array:
-        """The vectors of a part, float16[text, dim], in the order of its hashes. Raises ValueError if it is damaged."""
+        """The vectors of a part, float16[text, dim], in the order of its hashes. Raises DataError if it is damaged."""
         vectors: Float16Array = self._read(part, with_vectors=True).get_column("vector").to_numpy()
         return vectors
 
@@ -104,8 +104,8 @@ class VectorParts:
                 raise self._damaged(part, "content that does not match its digest")
         return frame
 
-    def _damaged(self, part: str, found: str) -> ValueError:
-        return ValueError(
+    def _damaged(self, part: str, found: str) -> DataError:
+        return DataError(
             f"cache: expected vectors of {self.dim} dimensions under fingerprint {self.fingerprint} in "
             f"{self.folder / part}, got {found}. Delete this file: its texts are encoded again when they are needed."
         )

@@ -206,7 +206,8 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
 def test_a_tuned_bundle_is_served_from_the_registry_and_names_the_extra_that_serving_needs(
     isolated_mlflow: IsolatedMlflow, tmp_path: Path, kind: TuningKind, extras: str
 ) -> None:
-    write_tiny_tuned_bundle(tmp_path / "bundle", EncoderTuning(kind, layers=1, rank=4))
+    shutil.copytree(debian_model.trained_model().store, tmp_path / "store")
+    write_tiny_tuned_bundle(tmp_path / "bundle", EncoderTuning(kind, layers=1, rank=4), store=tmp_path / "store")
     candidates = example().drop("note")
     unseen = pl.DataFrame({"user_id": ["curl"], "item_id": ["new"], "title": ["tls network library"]})
     with Tracker.start(tmp_path) as tracker:

@@ -30,7 +30,7 @@ from changed_bundles import sign
 from debian_model import trained_model
 from recmem.serving.manifest import ENCODER, MANIFEST, RANKER, SELF_TEST, WEIGHTS
 from tests.soak import malformed_arrays, malformed_trees
-from tests.soak.malformed_encoders import malform_encoder, tuned_bundles
+from tests.soak.malformed_encoders import malform_encoder, store_to_load, tuned_bundles
 
 ROOT = Path(__file__).parents[2]
 LONGEST_S = 10.0
@@ -233,7 +233,7 @@ class _Worker:
             sys.executable,
             "-m",
             "tests.soak.malformed_bundles",
-            str(trained_model().store),
+            str(store_to_load()),
             *map(str, (trained_model().bundle, *tuned_bundles())),
         ]
         paths = os.pathsep.join([str(ROOT), str(ROOT / "tests"), os.environ.get("PYTHONPATH", "")])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load
 
 from changed_bundles import rewrite, sign
+from debian_model import trained_model
 from recmem.serving.manifest import ENCODER, MANIFEST
 from recmem.text.encoder_tuning import EncoderTuning, TuningKind, tuned_fingerprint
 from tests.soak.malformed_arrays import Tensors, malformed
@@ -25,12 +27,20 @@ _NAMES = ["", "x", "__metadata__", "../up", "\x1b[2J", "y" * 5000, "base_model.m
 
 
 @functools.cache
+def store_to_load() -> Path:
+    """A copy of the small model's store, made once per process: loading adds the vectors of every tuned encoder."""
+    folder = Path(tempfile.mkdtemp(prefix="recmem-malformed-")) / "store"
+    shutil.copytree(trained_model().store, folder)
+    return folder
+
+
+@functools.cache
 def tuned_bundles() -> tuple[Path, ...]:
     """A bundle with a small tuned encoder for every kind of tuning, made once per process."""
     folder = Path(tempfile.mkdtemp(prefix="recmem-tuned-"))
     kinds: tuple[TuningKind, ...] = get_args(TuningKind)
     for kind in kinds:
-        write_tiny_tuned_bundle(folder / kind, EncoderTuning(kind, layers=1, rank=4))
+        write_tiny_tuned_bundle(folder / kind, EncoderTuning(kind, layers=1, rank=4), store=store_to_load())
     return tuple(folder / kind for kind in kinds)
 
 

@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 import small_training
 from feature_store import DataError, Store
 from recmem.text.encoder import EncoderConfig
 from tiny_encoder import tiny_folder
 from training.config import TrainingConfig
+from training.pipeline import step_key_of
 from training.progress import Silent
 from training.run import Run, open_run
 from training.tables import Tables
@@ -102,3 +104,19 @@ def test_a_pooling_that_contradicts_the_encoders_files_is_among_the_warnings_of_
     words = f"pooling: {folder} was saved with 'cls' and is used with 'mean'"
     assert [warning for warning in run_with(folder).training_data.warnings if warning.startswith(words)] != []
     assert run_with(folder, pooling="cls").training_data.warnings == ()
+
+
+def test_another_encoder_in_the_same_folder_is_encoded_and_learned_from_anew(folder: Path) -> None:
+    run = run_with(folder)
+    keys = {step: step_key_of(run, step) for step in ("encode", "match")}
+    assert step_key_of(run_with(folder), "encode") == keys["encode"]
+    assert run.encoder_fingerprint == run.encoder.fingerprint
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: weight * 1.01 for name, weight in weights.items()}, folder / "model.safetensors", {"format": "pt"})
+    changed = run_with(folder)
+    assert changed.encoder_fingerprint == changed.encoder.fingerprint != run.encoder_fingerprint
+    assert step_key_of(changed, "encode") != keys["encode"]
+    # The match module depends on the fingerprint that the step `encode` leaves.
+    assert step_key_of(changed, "match") == keys["match"]
+    (changed.folder("encode") / "texts.json").write_text(json.dumps({"fingerprint": changed.encoder_fingerprint}))
+    assert step_key_of(changed, "match") != keys["match"]

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
+from feature_store import DataError
 from recmem.text import vector_cache as cache_module
 from recmem.text.vector_cache import VectorCache
 from tolerances import close
@@ -110,7 +111,7 @@ def test_a_text_that_is_forgotten_while_it_is_read_is_an_error(tmp_path: Path, m
         open_cache(tmp_path).forget(["b"])
 
     monkeypatch.setattr(VectorCache, "fill", fill_and_forget)
-    with pytest.raises(ValueError, match=r"cache: expected the vectors of all 2 texts, got 1: another process"):
+    with pytest.raises(DataError, match=r"cache: expected the vectors of all 2 texts, got 1: another process"):
         cache.get_or_encode(["a", "b"], CountingEncoder())
 
 
@@ -179,7 +180,7 @@ def test_a_damaged_part_is_refused_by_name(tmp_path: Path, damage: str) -> None:
     part = only_part(cache)
     content = part.read_bytes()
     part.write_bytes({"cut short": content[: len(content) // 2], "emptied": b"", "other bytes": b"x" * 500}[damage])
-    with pytest.raises(ValueError, match=rf"cache: expected vectors .*{part.name}, got .*Delete this file"):
+    with pytest.raises(DataError, match=rf"cache: expected vectors .*{part.name}, got .*Delete this file"):
         open_cache(tmp_path).get_or_encode(TEXTS, CountingEncoder())
     part.unlink()
     close(open_cache(tmp_path).get_or_encode(TEXTS, CountingEncoder()), expected_vectors(TEXTS), "exact")
