@@ -19,7 +19,8 @@ K = 10
 def cold_positives(log: EventLog, queries: Queries, begins: IntArray) -> BoolArray:
     """bool[positive]: its item has no event up to `begins`, int64[query], that time included."""
     positives = queries.positives
-    return log.by_item.counts(positives.values, begins[positives.row_index] + 1) == 0
+    is_cold: BoolArray = log.by_item.counts(positives.values, begins[positives.row_index] + 1) == 0
+    return is_cold
 
 
 def cold_recall(
