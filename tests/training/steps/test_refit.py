@@ -19,11 +19,12 @@ from recmem.serving.bundle import load_bundle
 from training.config import TrainingConfig
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.fitting.fit_calibration import fit_calibration
+from training.fitting.fit_ranker import RankingData
 from training.progress import Silent
 from training.run import Run, open_run
 from training.steps.match import continue_members
 from training.steps.rank import RankSummary
-from training.steps.refit import SEED_OFFSET, RefitSummary, _joined, _pairs, end_of_learning, refit, shipped_bundle
+from training.steps.refit import SEED_OFFSET, RefitSummary, _pairs, end_of_learning, refit, shipped_bundle
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 from training.training_data import ranking_data
@@ -81,7 +82,7 @@ def test_pairs_of_each_period_are_scored_by_the_module_that_has_not_learned_from
         run.training_data, run.matcher("base"), split.ranker_from, split.test_from, 99, run.config
     )
     _, test = ranking_data(run.training_data, run.matcher("final"), split.test_from, split.test_until, 99, run.config)
-    joined = _joined(_pairs(run, "rank"), _pairs(run, "evaluate"))
+    joined = RankingData.concat([_pairs(run, "rank"), _pairs(run, "evaluate")])
     raw = np.concatenate([windows.pairs.values["match_raw"], test.pairs.values["match_raw"]])
     assert joined.pairs.values["match_raw"].tobytes() == raw.tobytes()
     assert joined.labels.tolist() == [*windows.labels, *test.labels]
