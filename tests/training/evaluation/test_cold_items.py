@@ -86,3 +86,14 @@ def test_what_one_user_loses_is_not_significant_however_much_it_is() -> None:
     found = recall_of(users, lost, [20.0] * 62)
     close(found.difference, -0.5, "exact")
     assert not buries_cold_items(found)
+
+
+def test_a_query_weighs_as_many_positives_as_are_cold_in_it() -> None:
+    # One user gains 30 of 30, twenty users lose their only one: more are found, though nearly all queries lose.
+    queries = Queries(np.arange(21), np.arange(21), Ragged.from_lists([[0] * 30, *[[0]] * 20]))
+    without = np.array([20.0] * 30 + [1.0] * 20)
+    with_ = np.array([1.0] * 30 + [20.0] * 20)
+    found = cold_recall(queries, np.ones(50, dtype=bool), without, with_, generator=np.random.default_rng(0))
+    assert found is not None
+    close([found.without, found.with_], [20 / 50, 30 / 50], "exact")
+    assert not buries_cold_items(found)

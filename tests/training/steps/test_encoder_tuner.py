@@ -11,6 +11,7 @@ import training.steps.encoder_tuner
 from recmem.text.encoder_tuning import EncoderTuning
 from small_tuning import differs, small_config, small_data
 from tiny_encoder import tiny_encoder
+from tolerances import close
 from training.config import TrainingConfig
 from training.evaluation.encoder_choice import EncoderChoice, HeldOutFigures, HeldOutPart
 from training.fitting.fit_encoder import EncoderFit
@@ -105,6 +106,29 @@ def test_a_resumed_tuning_does_not_run_its_steps_again(tmp_path: Path, monkeypat
     assert tuned(tmp_path, config)[1].keys() == {"base", "final"}
     with pytest.raises(pytest.fail.Exception, match="fitted again"):
         tuned(tmp_path, config, key="other settings")
+
+
+def test_a_resumed_tuning_decides_by_the_same_figures_of_the_frozen_encoder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frozen: list[HeldOutFigures] = []
+
+    def noted(part: HeldOutPart, of_frozen: HeldOutFigures, of_tuned: HeldOutFigures) -> EncoderChoice:
+        frozen.append(of_frozen)
+        return TUNED
+
+    monkeypatch.setattr(HeldOutPart, "choose", noted)
+    with monkeypatch.context() as patched:
+        killed_at(2, patched)
+        with pytest.raises(KeyboardInterrupt):
+            tuned(tmp_path / "killed", small_config())
+    assert frozen == []
+    tuned(tmp_path / "killed", small_config())
+    tuned(tmp_path / "whole", small_config())
+    resumed, *_, whole = frozen
+    assert len(whole.ranks) >= len(whole.ndcg) > 0
+    close(resumed.ranks, whole.ranks, "exact")
+    close(resumed.ndcg, whole.ndcg, "exact")
 
 
 def test_what_comes_out_has_not_seen_what_comes_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
