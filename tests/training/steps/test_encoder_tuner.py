@@ -117,7 +117,7 @@ def test_a_resumed_tuning_decides_by_the_same_figures_of_the_frozen_encoder(
         frozen.append(of_frozen)
         return TUNED
 
-    monkeypatch.setattr(HeldOutPart, "choose", noted)
+    monkeypatch.setattr(HeldOutPart, "decide", noted)
     with monkeypatch.context() as patched:
         killed_at(2, patched)
         with pytest.raises(KeyboardInterrupt):
@@ -125,7 +125,7 @@ def test_a_resumed_tuning_decides_by_the_same_figures_of_the_frozen_encoder(
     assert frozen == []
     tuned(tmp_path / "killed", small_config())
     tuned(tmp_path / "whole", small_config())
-    resumed, *_, whole = frozen
+    resumed, whole = frozen
     assert len(whole.ranks) >= len(whole.ndcg) > 0
     close(resumed.ranks, whole.ranks, "exact")
     close(resumed.ndcg, whole.ndcg, "exact")
