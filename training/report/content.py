@@ -55,7 +55,7 @@ class ReportContent:
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     """Importance of each feature of the ranker with text features (`Ranker.importance`)."""
-    match_features: Collection[str] = ()
+    text_features: Collection[str] = ()
     """Features that come from texts; the plot sets them apart."""
     curves: Sequence[Panel] = ()
     examples: Sequence[Example] = ()

@@ -76,7 +76,7 @@ def _figures(ledger: Ledger, content: ReportContent) -> dict[str, Markup]:
     if ledger.slices:
         drawn["slices"] = plots.slices_figure(ledger)
     if content.importance:
-        drawn["importance"] = plots.importance_figure(content.importance, match_features=content.match_features)
+        drawn["importance"] = plots.importance_figure(content.importance, text_features=content.text_features)
     if content.curves:
         drawn["curves"] = plots.curves_figure(content.curves)
     # Matplotlib escapes the texts that it writes; the SVG itself is markup.

@@ -75,7 +75,7 @@ def slices_figure(ledger: Ledger) -> Figure:
 
 
 def importance_figure(
-    importance: Mapping[str, float], *, match_features: Collection[str] = (), n_features: int = MOST_IMPORTANT
+    importance: Mapping[str, float], *, text_features: Collection[str] = (), n_features: int = MOST_IMPORTANT
 ) -> Figure:
     """The `n_features` most important features of the ranker, as shares of all importance; text features stand out."""
     shares = dict(reversed(most_important(importance, n_features).items()))
@@ -86,7 +86,7 @@ def importance_figure(
             axes,
             [_shortened(name) for name in shares],
             list(shares.values()),
-            [MATCH if name in match_features else BAR for name in shares],
+            [MATCH if name in text_features else BAR for name in shares],
             [f"{share:.1%}" for share in shares.values()],
         )
         set_title(axes, "Feature importance in the ranker with text features")

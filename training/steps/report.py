@@ -66,7 +66,7 @@ def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) ->
     figures = {
         "lift": lift_figure(ledger),
         "slices": slices_figure(ledger),
-        "importance": importance_figure(content.importance, match_features=content.match_features),
+        "importance": importance_figure(content.importance, text_features=content.text_features),
         "learning_curves": curves_figure(content.curves),
     }
     for name, figure in figures.items():

@@ -14,6 +14,7 @@ from recmem.serving.model import Model
 from training.evaluation.folds import Folds
 from training.report.charts import Panel
 from training.report.content import ReportContent, Window
+from training.report.terminal import DATE_CHARS
 from training.run import Run
 from training.steps.example_users import example_users
 from training.steps.match import read_loss_curves
@@ -23,8 +24,6 @@ from training.tracking.parameters import flat_parameters
 
 PACKAGES = ("recmem", "torch", "transformers", "lightgbm", "polars", "deltalake", "mlflow")
 """Packages whose versions are reported."""
-DATE_CHARS = len("2026-03-01")
-"""What the date takes of an ISO time."""
 
 
 def report_content(
@@ -38,7 +37,7 @@ def report_content(
         windows=_windows(run, RefitSummary.read(run)),
         importance=importance,
         feature_meanings=meanings(importance),
-        match_features=TEXT_FEATURES,
+        text_features=TEXT_FEATURES,
         curves=[
             Panel("Match module", "part of the fit", "loss", losses),
             Panel("Rankers", "boosting round", "NDCG@10, later queries", summary.curves),

@@ -18,7 +18,7 @@ from training.report.figure_files import to_png, to_svg
 FIGURES: dict[str, Callable[[], Figure]] = {
     "lift": lambda: plots.lift_figure(ledger()),
     "slices": lambda: plots.slices_figure(ledger()),
-    "importance": lambda: plots.importance_figure({NASTY: 3.0, "match_score": 1.0}, match_features={"match_score"}),
+    "importance": lambda: plots.importance_figure({NASTY: 3.0, "match_score": 1.0}, text_features={"match_score"}),
     "curves": lambda: plots.curves_figure([Panel(NASTY, "epoch", "loss", {NASTY: [3.0, 2.0]})]),
 }
 
