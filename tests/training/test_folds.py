@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -52,9 +53,38 @@ def test_one_fold_is_the_run_alone(tmp_path: Path) -> None:
     assert earlier_folds(run_with(tmp_path, spread_events(), 1)) == []
 
 
-def test_a_log_with_too_few_times_for_windows_of_their_own_is_refused(tmp_path: Path) -> None:
-    run = run_with(tmp_path, small_training.events(), 3)
-    with pytest.raises(DataError, match=r"folds: expected 3 test windows, one after the other.*Give fewer folds"):
+FIVE_DATES = [107, 27, 32, 12, 2]
+"""Events of each: the shares up to it are .59, .74, .92, .99 and 1."""
+
+
+def at_dates(counts: list[int]) -> pl.DataFrame:
+    """The events of the small training, so many at each date in turn."""
+    events = small_training.events().sort("timestamp", "user_id")
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    dates = [start + timedelta(days=day) for day, count in enumerate(counts) for _ in range(count)]
+    return events.with_columns(timestamp=pl.Series(dates))
+
+
+def test_a_log_with_too_few_times_for_windows_of_their_own_is_refused_and_told_how_many_fit(tmp_path: Path) -> None:
+    # Tests from the shares .7, .8 and .9 on: those of the first two folds would both hold the third date.
+    run = run_with(tmp_path, at_dates(FIVE_DATES), 3)
+    message = (
+        "folds: expected a log with room for 3 test windows, one after the other, got one whose timestamps leave room "
+        "for 2. Give 2 folds, or a log with events at more times."
+    )
+    with pytest.raises(DataError, match=re.escape(message)):
+        earlier_folds(run)
+
+
+def test_as_many_folds_as_were_told_to_fit_do(tmp_path: Path) -> None:
+    run = run_with(tmp_path, at_dates(FIVE_DATES), 2)
+    (first,) = earlier_folds(run)
+    assert first.training_data.split.test_until == run.training_data.split.test_from
+
+
+def test_a_log_with_room_for_one_window_only_is_told_to_be_trained_without_folds(tmp_path: Path) -> None:
+    run = run_with(tmp_path, at_dates([60, 60, 60]), 2)
+    with pytest.raises(DataError, match=r"room for 1\. Train without folds, or a log with events at more times\."):
         earlier_folds(run)
 
 
@@ -70,7 +100,7 @@ def test_a_log_without_queries_in_an_early_window_is_refused_with_the_folds_numb
 
 
 def test_a_refused_log_has_learned_nothing(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="folds: expected 3 test windows"):
+    with pytest.raises(DataError, match="folds: expected a log with room for 3 test windows"):
         train(small_training.items(), small_training.events(), out=tmp_path / "run", folds=3)
     assert not (tmp_path / "run" / "work" / "match").exists()
     assert not (tmp_path / "run" / "bundle").exists()

@@ -7,11 +7,14 @@ is not read: what ships is chosen without it.
 **The rule.** The text features rank if, on these queries,
 
 1. they lift the mean NDCG@10 by more than `MARGIN` standard errors, and
-2. they do not bury new items: Recall@10 of positives without an event before the part is not significantly lower, that
-   is, the 95% interval of its difference (bootstrap over users) does not lie below zero.
+2. they do not bury cold items, see `training.evaluation.cold_items`.
 
 Otherwise the ranker without them ships. A lift need not be significant, since a small log cannot show a small one. But
 a mean above zero alone is too little: in six of sixteen planted logs whose match was noise it was, by chance.
+
+Few queries need no rule of their own, since the standard error grows as they get fewer: with 4 to 15 of them, noise
+passed in 11 of 72 planted logs and a strong match in 65. A weak one passed in 20; fitted on 4 or 8 queries, rankers
+with it were no better than without (+.01 and -.01).
 """
 
 from __future__ import annotations

@@ -225,7 +225,7 @@ def test_folds_that_the_log_is_too_short_for_are_refused_before_anything_is_lear
     items, events = small_training.write_tables(tmp_path)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--folds", "3")
     assert outcome.code == REFUSED
-    assert "folds: expected 3 test windows, one after the other" in outcome.err
+    assert "folds: expected a log with room for 3 test windows, one after the other, got" in outcome.err
     assert not (tmp_path / "run" / "work" / "match").exists()
 
 
