@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -15,6 +15,7 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
+from recmem.ranking.feature_table import TEXT_FEATURES
 
 N_REASONS = 2
 """How many memories a sentence names at most."""
@@ -81,7 +82,8 @@ class Explanation:
     def reason(self) -> str:
         """The reason alone; its numbers are parts of the raw match score."""
         titles = [slot.title for slot in self.slots]
-        return in_words(titles, [slot.contribution for slot in self.slots], numbers=True)
+        contributions = [slot.contribution for slot in self.slots]
+        return in_words(titles, contributions, numbers=True, ranks_by_text=reads_texts(self.features))
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
@@ -91,8 +93,18 @@ class Explanation:
         return pl.DataFrame(rows, schema={"of": pl.String, "part": pl.String, "contribution": pl.Float64}, orient="row")
 
 
-def in_words(titles: Sequence[str], contributions: Sequence[float], *, numbers: bool = False) -> str:
-    """The memories that add most to an item's match score, in words. Several memories of one item count together."""
+def reads_texts(features: Iterable[str]) -> bool:
+    """Whether a ranker with these features reads texts; one whose text features did not pass their test does not."""
+    return not set(TEXT_FEATURES).isdisjoint(features)
+
+
+def in_words(
+    titles: Sequence[str], contributions: Sequence[float], *, numbers: bool = False, ranks_by_text: bool = True
+) -> str:
+    """The memories that add most to an item's match score, in words. Several memories of one item count together.
+
+    They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so.
+    """
     if not titles:
         return "no reason from memory: the user's memory is empty"
     total: dict[str, float] = {}
@@ -102,10 +114,11 @@ def in_words(titles: Sequence[str], contributions: Sequence[float], *, numbers: 
     best = sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
     if not best:
         return "no reason from memory: no memory slot raises its match score"
-    if not numbers:
-        return f"because it builds on {' and '.join(title for title, _ in best)}"
-    named = [f"{title} ({part:+.2f})" for title, part in best]
-    return f"because it builds on {' and '.join(named)} in the raw match score"
+    named = [f"{title} ({part:+.2f})" if numbers else title for title, part in best]
+    of_what = " in the raw match score" if numbers else ""
+    if not ranks_by_text:
+        return f"no reason from memory: its text matches {' and '.join(named)}{of_what}, but the ranker reads no texts"
+    return f"because it builds on {' and '.join(named)}{of_what}"
 
 
 def match_parts(

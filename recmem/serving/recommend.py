@@ -16,7 +16,7 @@ from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
-from recmem.serving.explain import in_words, match_parts
+from recmem.serving.explain import in_words, match_parts, reads_texts
 from recmem.serving.scoring import MATCH_SCORE, ranked
 
 CHUNK_QUERIES = 1000
@@ -63,9 +63,10 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     place = np.arange(len(order)) - pairs.candidates.offsets[query]
     best = order[place < k]
     items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
+    by_text = reads_texts(bundle.ranker.features)
     reasons: list[str] = []
     for row in range(len(queries)):
-        reasons += _reasons(dataset, matcher, queries, row, items.row(row))
+        reasons += _reasons(dataset, matcher, queries.take(np.array([row])), items.row(row), ranks_by_text=by_text)
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -78,10 +79,11 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     )
 
 
-def _reasons(dataset: Dataset, matcher: Matcher, queries: QueryBatch, row: int, items: IntArray) -> list[str]:
+def _reasons(
+    dataset: Dataset, matcher: Matcher, query: QueryBatch, items: IntArray, *, ranks_by_text: bool
+) -> list[str]:
     """The reason for each of the items, for one query."""
-    history = queries.histories.take(np.array([row]))
-    _, _, parts = match_parts(matcher, history, items)
-    remembered = history.newest(matcher.memory.n_events).items.values
+    _, _, parts = match_parts(matcher, query.histories, items)
+    remembered = query.histories.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
-    return [in_words(titles, contributions.tolist()) for contributions in parts.T]
+    return [in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text) for contributions in parts.T]

@@ -72,6 +72,13 @@ def test_texts_move_the_match_score_and_not_the_ranking(name: str) -> None:
     assert ranked["match_score"][0] > 2 * ranked["match_score"][1]
 
 
+def test_a_match_that_does_not_rank_is_no_reason() -> None:
+    model = recmem.load(run() / "bundle")
+    best = model.recommend(["curl"], k=1)
+    assert best["reason"][0].startswith("no reason from memory")
+    assert model.explain("curl", best["item_id"][0]).reason().startswith("no reason from memory")
+
+
 def test_the_command_line_scores_and_explains_with_it(tmp_path: Path) -> None:
     candidates = write_candidates(tmp_path)
     out = tmp_path / "scores.parquet"

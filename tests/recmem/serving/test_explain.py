@@ -117,13 +117,21 @@ def an_explanation() -> Explanation:
         null=0.125,
         slots=slots,
         already_in_memory=False,
-        features={"constant": 1.0, "popularity": 0.5},
+        features={"constant": 1.0, "match_raw": 0.5},
         score=1.5,
     )
 
 
 def test_sentence_names_the_two_largest_and_adds_up_an_item_that_came_twice() -> None:
     assert an_explanation().sentence() == "X: because it builds on A (+0.75) and B (+0.50) in the raw match score"
+
+
+def test_a_ranker_without_text_features_takes_no_reason_from_memory() -> None:
+    explanation = replace(an_explanation(), features={"constant": 1.0, "popularity_long": 0.5})
+    assert explanation.reason() == (
+        "no reason from memory: its text matches A (+0.75) and B (+0.50) in the raw match score, "
+        "but the ranker reads no texts"
+    )
 
 
 def test_sentence_says_that_the_user_already_has_the_item() -> None:
