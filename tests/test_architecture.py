@@ -38,6 +38,7 @@ ROOMS = {
         "tracking",
         "report",
         "evaluation",
+        "ranker_queries",
         "training_data",
         "data_warnings",
         "intake",
