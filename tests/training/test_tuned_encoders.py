@@ -52,6 +52,6 @@ def test_the_sentence_tells_outcome_reason_and_figures(tmp_path: Path) -> None:
         "was 0.100 with the frozen one and 0.150 with the tuned one (last; the difference is at least +0.030, "
         "one-sided 90%), Recall@10 of 62 positives without earlier events 0.050 and 0.060."
     )
-    few = EncoderChoice(False, "only 3 held-out queries could decide, fewer than 20", 3, 0)
+    few = EncoderChoice(False, "a half of the held-out users has fewer than 10 queries", 3, 0)
     sentence = TunedEncoders(tmp_path, TUNING, few).sentence
-    assert sentence == "The text encoder stayed frozen: only 3 held-out queries could decide, fewer than 20."
+    assert sentence == "The text encoder stayed frozen: a half of the held-out users has fewer than 10 queries."

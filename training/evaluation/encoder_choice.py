@@ -177,7 +177,7 @@ class HeldOutPart:
 
     def too_small(self) -> EncoderChoice:
         """The decision where there are too few queries."""
-        return self._frozen(f"only {len(self.queries)} held-out queries could decide, fewer than {2 * FEWEST_QUERIES}")
+        return self._frozen(f"a half of the held-out users has fewer than {FEWEST_QUERIES} queries")
 
     def diverged(self) -> EncoderChoice:
         """The decision where tuning gave no encoder to measure."""

@@ -177,5 +177,5 @@ def test_without_cold_items_the_gain_decides_alone() -> None:
 def test_too_few_queries_decide_nothing() -> None:
     choice = part_of().too_small()
     assert not choice.is_tuned
-    assert choice.why == "only 3 held-out queries could decide, fewer than 20"
+    assert choice.why == "a half of the held-out users has fewer than 10 queries"
     assert choice.n_queries == part_of().decides.sum()
