@@ -1,9 +1,9 @@
-"""Reading ahead and writing behind: threads that prepare the next pieces and write the finished ones."""
+"""Threads that work side by side, prepare the next pieces ahead, or write the finished ones behind."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import islice
@@ -14,6 +14,13 @@ MAX_WAITING = 2
 """Pieces in memory that are read and not yet processed, or processed and not yet written."""
 
 Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+
+
+def side_by_side(work: Callable[[Piece], Result], pieces: Iterable[Piece], n_threads: int) -> Iterator[Result]:
+    """`work` of every piece, in their order, `n_threads` at a time; what it raises is raised here, in its place."""
+    with ThreadPoolExecutor(n_threads) as threads:
+        yield from threads.map(work, pieces)
 
 
 def ahead(pieces: Generator[Piece, None, None]) -> Generator[Piece, None, None]:

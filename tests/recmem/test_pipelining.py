@@ -11,9 +11,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.pipelining import MAX_WAITING, ahead, behind
+from recmem.pipelining import MAX_WAITING, ahead, behind, side_by_side
 
 PIECES = st.lists(st.none() | st.integers(), max_size=12)
+
+
+@given(PIECES, st.integers(1, 4))
+def test_results_of_pieces_worked_on_side_by_side_are_in_their_order(pieces: list[int | None], n_threads: int) -> None:
+    assert list(side_by_side(lambda piece: (piece,), pieces, n_threads)) == [(piece,) for piece in pieces]
+
+
+def test_pieces_are_worked_on_at_the_same_time() -> None:
+    both = threading.Barrier(2, timeout=10)
+    assert sorted(side_by_side(lambda _: both.wait(), "ab", 2)) == [0, 1]
+
+
+def test_an_error_of_one_piece_is_raised_in_its_place() -> None:
+    results = side_by_side(lambda piece: 1 / piece, [1, 0, 1], 2)
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
 
 
 @given(PIECES)

@@ -21,11 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from feature_store import EventLog
 from feature_store.arrays import IntArray
+from recmem.pipelining import side_by_side
 from recmem.ranking.ranker import Ranker
 from training.evaluation.catalogue_ranks import retrieved_ranks
 from training.evaluation.cold_items import buries_cold_items, cold_positives, cold_recall
@@ -49,7 +51,7 @@ _INTERVAL_WIDTH = 2 * 1.96
 """Standard errors in a 95% interval."""
 
 RankerFit = Callable[[RankingData, tuple[str, ...]], Ranker]
-"""Fits a ranker on pairs, with these features."""
+"""Fits a ranker on pairs, with these features; called by several threads at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,8 +91,9 @@ def held_out_ranks(
         begins.append(np.full(len(late), queries.times[late[0]] - 1))
         late_data = data.take(late)
         positives = queries.take(late).positives
-        for name, names in features.items():
-            scores = fit(fitted_on, names).scores(late_data.pairs)
+        rankers = side_by_side(partial(fit, fitted_on), features.values(), len(features))
+        for name, ranker in zip(features, rankers, strict=True):
+            scores = ranker.scores(late_data.pairs)
             # Ties are broken alike for both rankers.
             ranks[name].append(retrieved_ranks(scores, late_data, positives, np.random.default_rng([seed, late[0]])))
     if not ranked:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -13,6 +12,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
+from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import input_matrix, input_names, neutral_names, ranker_inputs, z_score_names
@@ -202,8 +202,7 @@ def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
     """`fit` of every seed: each grows its trees in one thread, which leaves the other cores to the other seeds."""
     if len(seeds) == 1:
         return [fit(seeds[0])]
-    with ThreadPoolExecutor(min(len(seeds), os.cpu_count() or 1)) as threads:
-        return list(threads.map(fit, seeds))
+    return list(side_by_side(fit, seeds, min(len(seeds), os.cpu_count() or 1)))
 
 
 def _mean(boosters: list[lgb.Booster]) -> lgb.Booster:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from recmem.matching.calibration import Calibration
+from recmem.pipelining import side_by_side
 from recmem.ranking.feature_table import IMPRESSION_FEATURES, TEXT_FEATURES
 from recmem.ranking.ranker import Ranker
 from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
@@ -34,6 +35,8 @@ from training.tracking.step_run import StepRun
 SUMMARY = "summary.json"
 HELD_OUT = "held_out.json"
 """Which ranker ships, and why: `training.evaluation.held_out`."""
+RANKERS_AT_ONCE = 2
+"""Rankers that are fitted at the same time: each has a table of inputs of its own in memory."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +101,11 @@ def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> Hel
     dataset = run.training_data.dataset
     features = _features_by_ranker(data, has_impressions=run.training_data.shown is not None)
     compared = {name: features[name] for name in (WITHOUT_MATCH, WITH_MATCH)}
-    with run.progress.stage("Testing the text features on later queries", None) as advance:
+    with run.progress.stage("Testing the text features on later queries", None):
 
         def fit(early: RankingData, names: tuple[str, ...]) -> Ranker:
             generator = np.random.default_rng(config.seed)
             early = with_new_items(early, config.new_item_rate, dataset.config.counters, generator)
-            advance(1)
             return fit_ranker(early, names, config.ranker, config.seed).ranker
 
         ranks = held_out_ranks(queries, data, compared, fit, seed=config.seed)
@@ -131,8 +133,12 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     # All on the same pairs and with the same seed: the lift is the text features' alone.
     names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
-        for name, features in names.items():
-            fitted = fit_ranker(data, features, config.ranker, config.seed, members=config.tree_members)
+
+        def fit(features: tuple[str, ...]) -> FittedRanker:
+            return fit_ranker(data, features, config.ranker, config.seed, members=config.tree_members)
+
+        # The second begins while the first one's last trees are grown: a core less waits.
+        for name, fitted in zip(names, side_by_side(fit, names.values(), RANKERS_AT_ONCE), strict=True):
             fits[name] = fitted
             step_run.log_curve(f"ndcg10_{name}", fitted.curve)
             for file, text in fitted.ranker.to_files().items():
