@@ -53,6 +53,7 @@ ROOMS = {
     "recmem": [
         "pyfunc",
         "cli",
+        "server",
         "audit",
         "serving",
         "ranking",
@@ -107,6 +108,7 @@ TESTED_ELSEWHERE = {
     "feature_store/receipts.py": "feature_store/test_store.py",
     "recmem/cli/forget.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",
+    "recmem/server/metrics.py": "recmem/server/test_app.py",
     "recmem/dataset/covisitation_models.py": "recmem/ranking/test_feature_computation.py",
     "recmem/kernels/pairs_reference.py": "recmem/kernels/test_pairs.py",
     "recmem/kernels/top_k_numba.py": "recmem/kernels/test_top_k.py",

@@ -21,6 +21,7 @@ from recmem.cli.memory import memory
 from recmem.cli.publish import publish
 from recmem.cli.rejected import rejected, resubmit
 from recmem.cli.score import score
+from recmem.cli.serve import serve
 
 EPILOG = """\b
 First run:
@@ -36,6 +37,7 @@ COMMAND_GROUP = "recmem.commands"
 HELP_ORDER = (
     "train",
     "score",
+    "serve",
     "explain",
     "memory",
     "ingest",
@@ -117,7 +119,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would swallow the brackets around optional columns
 )
 
-for command in (ingest, score, explain, memory, publish, audit, rejected, resubmit, forget):
+for command in (ingest, score, serve, explain, memory, publish, audit, rejected, resubmit, forget):
     app.command(cls=GuardedCommand)(command)
 app.command("mend", cls=GuardedCommand, hidden=True)(resubmit)  # its name before 0.2
 

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError, Receipt, Store
+from feature_store.arrays import BoolArray
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
@@ -55,6 +56,10 @@ class Scored(Generic[FrameT]):
     frame: FrameT
     unmatched: UnmatchedRows
     """Rows that were scored with less than the full information: unknown users and items, and the like."""
+    user_is_known: BoolArray
+    """bool[row], of `recommend` bool[user]: the user has events, or a history came with the row."""
+    item_is_known: BoolArray
+    """bool[row]: the store has the item."""
 
 
 def load(
@@ -196,7 +201,7 @@ class Model:
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)
         frame = best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
-        return Scored(frame, unmatched)
+        return Scored(frame, unmatched, user_is_known=queries.users >= 0, item_is_known=np.ones(len(frame), bool))
 
     def explain(self, user_id: object, item_id: object, *, timestamp: TimeLike | None = None) -> Explanation:
         """What the match score and the ranking score of an item for a user are made of.
@@ -341,7 +346,8 @@ class Model:
 def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[FrameT]:
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
-    return Scored(with_added(candidates, added), read.unmatched)
+    frame = with_added(candidates, added)
+    return Scored(frame, read.unmatched, user_is_known=read.user_is_known, item_is_known=read.item_is_known)
 
 
 def _warn_of_number_times(candidates: pl.DataFrame) -> None:

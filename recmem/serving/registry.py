@@ -52,6 +52,31 @@ def _bundle_in(folder: Path, source: str | Path) -> Path:
     raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {remedy}")
 
 
+def version_at(source: str) -> str | None:
+    """The URI of the version that an alias stands for now: `models:/recmem/3` for `models:/recmem@champion`.
+
+    None for every other source. Raises DataError if the registry cannot be read or has no such alias.
+    """
+    name, at, alias = source.removeprefix(REGISTRY).rpartition("@")
+    if not source.startswith(REGISTRY) or not at:
+        return None
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    uri = mlflow.get_registry_uri()
+    _check_exists(uri, remedy="Set MLFLOW_TRACKING_URI to the database or server of your training runs.")
+    try:
+        version = MlflowClient().get_model_version_by_alias(name, alias).version
+    except (MlflowException, ImportError, OSError, ValueError) as error:  # ImportError: no driver for the database
+        cause = redact(str(error), addresses=[uri]).partition("\n")[0]
+        remedy = "Check the name, and MLFLOW_TRACKING_URI or MLFLOW_REGISTRY_URI."
+        raise DataError(
+            f"model: expected an alias in MLflow's registry, got {source!r} ({cause}). {remedy}"
+        ) from cause_without_secrets(error, addresses=[uri])
+    return f"{REGISTRY}{name}/{version}"
+
+
 def registered_versions() -> dict[str, str]:
     """Every registered model version, URI to a description such as "recmem version 3 (champion)".
 

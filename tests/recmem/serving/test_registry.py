@@ -24,7 +24,7 @@ from debian_model import trained_model
 from feature_store import DataError
 from feature_store.atomic_files import ABANDONED_S
 from recmem.serving.bundle import read_config
-from recmem.serving.registry import bundle_at, registered_versions, tracking_at
+from recmem.serving.registry import bundle_at, registered_versions, tracking_at, version_at
 from tests.soak import malformed_trees
 
 
@@ -162,6 +162,23 @@ def test_the_password_of_a_tracking_server_is_in_no_error(
     assert "hunter2" not in "".join(traceback.format_exception(refused.value))
 
 
+def test_the_version_of_an_alias_is_that_of_now(registered: str) -> None:
+    assert version_at(registered) == "models:/recmem/1"
+    again = register(trained_model().bundle)
+    MlflowClient().set_registered_model_alias("recmem", "champion", again.rpartition("/")[2])
+    assert version_at(registered) == again == "models:/recmem/2"
+
+
+@pytest.mark.parametrize("source", ["models:/recmem/1", "runs/demo/bundle", "models:/m-0123"])
+def test_what_is_no_alias_has_no_other_version(source: str) -> None:
+    assert version_at(source) is None
+
+
+def test_an_alias_that_the_registry_lacks_is_refused(registered: str) -> None:
+    with pytest.raises(DataError, match="expected an alias in MLflow's registry, got 'models:/recmem@challenger'"):
+        version_at("models:/recmem@challenger")
+
+
 # What anybody may register
 
 
@@ -200,13 +217,16 @@ def test_a_malformed_registered_model_is_refused_in_words(
 # Without a registry, or with a broken one
 
 
-def test_loading_without_a_database_creates_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("look_up", [recmem.load, version_at])
+def test_a_look_up_without_a_database_creates_none(
+    look_up: Callable[[str], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     monkeypatch.chdir(tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     with tracking_at(uri), pytest.raises(DataError, match=r"tracking: .* got no database at .*Set MLFLOW_TRACKING_URI"):
-        recmem.load("models:/recmem@champion")
+        look_up("models:/recmem@champion")
     assert list(tmp_path.iterdir()) == []
 
 

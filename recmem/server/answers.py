@@ -1,0 +1,163 @@
+"""Answers to batches of requests: one call of the model for all of them, and each request's own rows of the result."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import TypeVar
+
+import numpy as np
+import polars as pl
+
+from feature_store.timestamps import TIMESTAMP
+from recmem.server.current_model import Loaded
+from recmem.server.requests import (
+    Candidate,
+    ExplainAnswer,
+    ExplainRequest,
+    MatchAnswer,
+    MatchedItem,
+    RankAnswer,
+    RankedItem,
+    RankRequest,
+    ReasonSlot,
+    RecommendAnswer,
+    Recommendations,
+    RecommendedItem,
+    RecommendRequest,
+    ScoreRequest,
+)
+
+OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
+
+
+def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
+    """The candidates of each request, the best first."""
+    scored = loaded.model.rank_with_report(_candidates(requests))
+    best_first = scored.frame.with_columns(is_known=scored.item_is_known)
+    answers = []
+    for request, begin in _begins(requests):
+        rows = best_first.slice(begin, len(request.items)).sort("rank", maintain_order=True)
+        rows = rows.head(len(rows) if request.k is None else request.k)
+        columns = ("item_id", "match_score", "is_known", "score", "rank")
+        answers.append(
+            RankAnswer(
+                user_id=request.user_id,
+                user_is_known=bool(scored.user_is_known[begin]),
+                model=loaded.name,
+                items=[RankedItem(**row) for row in rows.select(columns).iter_rows(named=True)],
+            )
+        )
+    return answers
+
+
+def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
+    """The match of each request's candidates, in the order of the request."""
+    scored = loaded.model.match_with_report(_candidates(requests))
+    matched = scored.frame.select("item_id", "match_score", is_known=pl.Series(scored.item_is_known))
+    answers = []
+    for request, begin in _begins(requests):
+        rows = matched.slice(begin, len(request.items))
+        answers.append(
+            MatchAnswer(
+                user_id=request.user_id,
+                user_is_known=bool(scored.user_is_known[begin]),
+                model=loaded.name,
+                items=[MatchedItem(**row) for row in rows.iter_rows(named=True)],
+            )
+        )
+    return answers
+
+
+def recommend_answers(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
+    """The best items for the users of each request; requests with the same `k` and time are one call."""
+    answers: dict[int, RecommendAnswer] = {}
+    settings = [(request.k, request.timestamp) for request in requests]
+    for setting in dict.fromkeys(settings):
+        numbers = [number for number, other in enumerate(settings) if other == setting]
+        same = [requests[number] for number in numbers]
+        answers |= zip(numbers, _recommend_alike(loaded, same), strict=True)
+    return [answers[number] for number in range(len(requests))]
+
+
+def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
+    """What the scores of one item are made of. Raises DataError if the store lacks the item."""
+    explanation = loaded.model.explain(request.user_id, request.item_id, timestamp=request.timestamp)
+    return ExplainAnswer(
+        user_id=request.user_id,
+        item_id=request.item_id,
+        model=loaded.name,
+        sentence=explanation.sentence(),
+        match_raw=explanation.match_raw,
+        base_score=explanation.base_score,
+        slots=[
+            ReasonSlot(
+                item_id=str(slot.item_id),
+                title=slot.title,
+                kind=slot.kind,
+                visits_ago=slot.age,
+                contribution=slot.contribution,
+            )
+            for slot in explanation.slots
+        ],
+        score=explanation.score,
+        features=explanation.features,
+    )
+
+
+def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
+    users = [user for request in requests for user in request.user_ids]
+    distinct = list(dict.fromkeys(users))
+    first = requests[0]
+    scored = loaded.model.recommend_with_report(distinct, k=first.k, timestamp=first.timestamp)
+    is_known = dict(zip(distinct, scored.user_is_known.tolist(), strict=True))
+    items: dict[str, list[RecommendedItem]] = {
+        user: [RecommendedItem(**row | {"item_id": str(row["item_id"])}) for row in rows]
+        for user, rows in groupby(scored.frame.iter_rows(named=True), key=lambda row: row["user_id"])
+    }
+    return [
+        RecommendAnswer(
+            model=loaded.name,
+            users=[
+                Recommendations(user_id=user, user_is_known=is_known[user], items=items.get(user, []))
+                for user in request.user_ids
+            ],
+        )
+        for request in requests
+    ]
+
+
+def _begins(requests: Sequence[OneUsers]) -> Iterator[tuple[OneUsers, int]]:
+    """Each request, and the row of the frame of `_candidates` at which its own begin."""
+    lengths = [len(request.items) for request in requests]
+    return zip(requests, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True)
+
+
+def _candidates(requests: Sequence[ScoreRequest]) -> pl.DataFrame:
+    """The candidates of all requests, one after the other."""
+    given = [candidate for request in requests for candidate in request.items]
+    lengths = [len(request.items) for request in requests]
+    number = np.repeat(np.arange(len(requests)), lengths)
+    frame = pl.DataFrame(
+        {
+            "item_id": [item.item_id if isinstance(item, Candidate) else item for item in given],
+            # Requests are queries of their own, also if they are of the same user at the same time.
+            "impression_id": number,
+        }
+    )
+    users = pl.Series("user_id", [request.user_id for request in requests], dtype=pl.String)
+    times = pl.Series("timestamp", [request.timestamp for request in requests], dtype=TIMESTAMP)
+    columns = [users.gather(number), times.gather(number)]
+    if any(request.history is not None for request in requests):
+        histories = [request.history for request in requests]
+        columns.append(pl.Series("history", histories, dtype=pl.List(pl.String)).gather(number))
+    return frame.with_columns(*columns, *_texts(given, taken={*frame.columns, "user_id", "timestamp", "history"}))
+
+
+def _texts(given: Sequence[str | Candidate], taken: set[str]) -> Iterator[pl.Series]:
+    """The text columns that came with candidates, null where one has none."""
+    texts = [item.texts if isinstance(item, Candidate) else {} for item in given]
+    for name in dict.fromkeys(name for text in texts for name in text):
+        if name not in taken:
+            cells = [text.get(name) for text in texts]
+            yield pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)

@@ -1,0 +1,105 @@
+"""Requests that arrive while a batch is computed make up the next batch: no request waits for others to come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import Empty, Full, Queue
+from threading import Thread
+from typing import Generic, TypeVar
+
+Request = TypeVar("Request")
+Answer = TypeVar("Answer")
+
+
+class OverloadError(Exception):
+    """More requests wait than may; the client should come again later."""
+
+
+class Batcher(Generic[Request, Answer]):
+    """A thread that answers requests in batches, those first that came first."""
+
+    def __init__(
+        self,
+        answer: Callable[[Sequence[Request]], Sequence[Answer]],
+        *,
+        size: Callable[[Request], int],
+        most: int,
+        waiting: int,
+        on_batch: Callable[[int], None] = lambda _: None,
+    ) -> None:
+        """`answer` gives one answer per request. A batch has at most `most` by `size`, or a single larger request.
+
+        At most `waiting` requests wait. `on_batch` is called with the number of requests of each batch.
+        """
+        self._answer = answer
+        self._size = size
+        self._most = most
+        self._on_batch = on_batch
+        self._is_closed = False
+        self._queue: Queue[tuple[Request, Future[Answer]] | None] = Queue(waiting)
+        self._thread = Thread(target=self._run, name="recmem-batches", daemon=True)
+        self._thread.start()
+
+    def submit(self, request: Request) -> Future[Answer]:
+        """The answer, once it is there. Raises OverloadError if too many requests wait."""
+        future: Future[Answer] = Future()
+        try:
+            self._queue.put_nowait((request, future))
+        except Full as error:
+            raise OverloadError from error
+        return future
+
+    def close(self) -> None:
+        """Answers what waits, and ends the thread; requests that come later are not answered."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        first = self._queue.get()
+        while first is not None:
+            batch = [first]
+            size = self._size(first[0])
+            following = self._next()
+            while following is not None and size + self._size(following[0]) <= self._most:
+                batch.append(following)
+                size += self._size(following[0])
+                following = self._next()
+            self._serve([(request, future) for request, future in batch if future.set_running_or_notify_cancel()])
+            # A request that no longer fitted begins the next batch.
+            first = following or (None if self._is_closed else self._queue.get())
+
+    def _next(self) -> tuple[Request, Future[Answer]] | None:
+        """The next request if one waits already."""
+        try:
+            following = self._queue.get_nowait()
+        except Empty:
+            return None
+        self._is_closed = following is None
+        return following
+
+    def _serve(self, batch: list[tuple[Request, Future[Answer]]]) -> None:
+        if not batch:
+            return
+        self._on_batch(len(batch))
+        try:
+            answers = self._answer([request for request, _ in batch])
+        except Exception as error:  # broad on purpose: whatever it is, the clients must hear of it
+            self._serve_alone(batch, error)
+            return
+        for (_, future), answer in zip(batch, answers, strict=True):
+            future.set_result(answer)
+
+    def _serve_alone(self, batch: list[tuple[Request, Future[Answer]]], error: Exception) -> None:
+        """One request in the batch cannot be answered: each alone, so that it fails by itself."""
+        if len(batch) == 1:
+            batch[0][1].set_exception(error)
+            return
+        for request, future in batch:
+            self._serve_one(request, future)
+
+    def _serve_one(self, request: Request, future: Future[Answer]) -> None:
+        try:
+            future.set_result(self._answer([request])[0])
+        except Exception as error:  # as in `_serve`
+            future.set_exception(error)

@@ -1,0 +1,123 @@
+"""The model that the service answers with: follows its alias in MLflow's registry, and keeps observed events."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from threading import Event, Lock, Thread
+
+import polars as pl
+
+from feature_store import DataError, Receipt
+from recmem.serving.model import Model
+from recmem.serving.registry import version_at
+
+MOST_KEPT_EVENTS = 1_000_000
+"""Observed events that are kept for the next version of the model; the oldest are dropped first."""
+_LOG = logging.getLogger("recmem")
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model, and where it comes from."""
+
+    model: Model
+    name: str
+    """Its source: a folder, or the registry's URI of the version."""
+    loaded_at: datetime
+
+
+class CurrentModel:
+    """Loads the model and, if its source is an alias, every later version that the alias is given.
+
+    A version is loaded beside the one in use, which answers until then. If it cannot be loaded, the one in use stays,
+    and `problem` says why. Used by many threads.
+    """
+
+    def __init__(self, source: str, load: Callable[[str], Model]) -> None:
+        """`load` gives the model at a folder or URI, and raises if there is none."""
+        self.problem: str | None = None
+        self.on_load: Callable[[Loaded], None] = lambda _: None
+        """Called with every later version."""
+        self._source = source
+        self._load = load
+        self._kept: list[pl.DataFrame] = []
+        # Held while the model changes: an event must not be observed by the old one and missed by the new one.
+        self._changing = Lock()
+        self._version = version_at(source)
+        self.loaded = self._load_version()
+        self._stopped = Event()
+        self._follower: Thread | None = None
+
+    def start_following(self, seconds: float) -> None:
+        """From now on a thread looks at the alias every so many seconds; a source that is no alias is left alone."""
+        if self._version is not None:
+            self._follower = Thread(target=self._follow, args=(seconds,), name="recmem-follow", daemon=True)
+            self._follower.start()
+
+    def stop_following(self) -> None:
+        """Ends that thread, once it has finished a load that it has begun."""
+        self._stopped.set()
+        if self._follower is not None:
+            self._follower.join()
+
+    def observe(self, events: pl.DataFrame) -> Receipt:
+        """Adds events to this model and to those that follow it, see `Model.observe`."""
+        with self._changing:
+            model = self.loaded.model
+            receipt = model.observe(events)
+            # Shared memories keep events themselves.
+            if receipt.n_new and model.memories is None:
+                self._kept.append(events)
+                self._drop_oldest()
+            return receipt
+
+    def follow(self) -> bool:
+        """Looks at the alias once and loads its version if that is another one; whether it did."""
+        try:
+            version = version_at(self._source)
+            if version == self._version:
+                self.problem = None
+                return False
+            before = self._version
+            self._version = version
+            try:
+                loaded = self._load_version()
+            except BaseException:
+                self._version = before
+                raise
+        except Exception as error:  # broad on purpose: whatever is wrong with a new version, the old one must serve on
+            self.problem = str(error)
+            _LOG.warning(f"{self._source}: a newer version was not loaded. {error}")
+            return False
+        with self._changing:
+            self._tell(loaded.model)
+            self.loaded = loaded
+        self.problem = None
+        self.on_load(loaded)
+        return True
+
+    def _follow(self, seconds: float) -> None:
+        while not self._stopped.wait(seconds):
+            self.follow()
+
+    def _load_version(self) -> Loaded:
+        name = self._source if self._version is None else self._version
+        return Loaded(self._load(name), name, datetime.now(UTC))
+
+    def _tell(self, model: Model) -> None:
+        """Gives a new model the events that were observed; what its store has already counts once."""
+        still_new = []
+        for events in self._kept:
+            try:
+                if model.observe(events).n_new:
+                    still_new.append(events)
+            except DataError as error:  # such as ids of another type
+                _LOG.warning(f"{self._source}: observed events were not taken over. {error}")
+        self._kept = still_new
+
+    def _drop_oldest(self) -> None:
+        while len(self._kept) > 1 and sum(map(len, self._kept)) > MOST_KEPT_EVENTS:
+            del self._kept[0]

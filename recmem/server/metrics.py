@@ -1,0 +1,97 @@
+"""What the service counts, in Prometheus' form."""
+
+from __future__ import annotations
+
+import time
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from recmem.server.current_model import Loaded
+
+SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+"""Upper ends of the classes of a request's duration."""
+OTHER = "other"
+"""Path of requests to no endpoint: their own spelling would make a series each."""
+
+
+class Metrics:
+    """The service's counters, in a registry of their own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self.requests = Counter("recmem_requests_total", "Requests.", ("path", "status"), registry=self._registry)
+        self.seconds = Histogram(
+            "recmem_request_seconds", "Duration of a request.", ("path",), buckets=SECONDS, registry=self._registry
+        )
+        self.batch_size = Histogram(
+            "recmem_batch_requests",
+            "Requests that were answered by one call of the model.",
+            ("path",),
+            buckets=(1, 2, 4, 8, 16, 32, 64, 128),
+            registry=self._registry,
+        )
+        self.loads = Counter("recmem_model_loads_total", "Models loaded.", registry=self._registry)
+        self._model = Gauge("recmem_model_info", "1 for the model in use.", ("model",), registry=self._registry)
+        self._loaded_at = Gauge(
+            "recmem_model_loaded_timestamp_seconds", "When the model in use was loaded.", registry=self._registry
+        )
+        self.follow_failed = Gauge(
+            "recmem_model_follow_failed",
+            "1 if a newer version of the model could not be loaded.",
+            registry=self._registry,
+        )
+
+    def loaded(self, model: Loaded) -> None:
+        """Notes the model in use."""
+        self.loads.inc()
+        self._model.clear()
+        self._model.labels(model.name).set(1)
+        self._loaded_at.set(model.loaded_at.timestamp())
+
+    def text(self) -> bytes:
+        """All of them in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+
+class Counted:
+    """ASGI middleware: counts requests and their durations, and refuses bodies that are too large."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str], most_bytes: int) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._paths = paths
+        self._most_bytes = most_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"] if scope["path"] in self._paths else OTHER
+        begin = time.perf_counter()
+        status = 500  # unless the application answers
+        n_bytes = 0
+
+        async def noted(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        async def bounded() -> Message:
+            nonlocal n_bytes
+            message = await receive()
+            n_bytes += len(message.get("body", b""))
+            if n_bytes > self._most_bytes:
+                raise HTTPException(
+                    413, f"body: expected at most {self._most_bytes:,} bytes, got more. Send fewer items."
+                )
+            return message
+
+        try:
+            await self._app(scope, bounded, noted)
+        finally:
+            self._metrics.requests.labels(path, status).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - begin)

@@ -1,0 +1,118 @@
+"""`recmem serve`: a process that answers over HTTP, and moves to the version that its alias stands for."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+from command_line import REFUSED, WRONG_USE, Outcome
+from conftest import IsolatedMlflow
+from debian_model import trained_model
+from redis_server import free_port
+from tolerances import close
+
+COMMAND = "from recmem.cli import main; main()"
+PATIENCE_S = 60
+
+
+@contextmanager
+def serving(*options: object, tracking: str = "") -> Iterator[Callable[..., dict[str, Any]]]:
+    """A running service; gives a function that asks it: a path, and what to post if anything."""
+    port = free_port()
+    command = [sys.executable, "-c", COMMAND, "serve", "--port", str(port), *map(str, options)]
+    environment = os.environ | ({"MLFLOW_TRACKING_URI": tracking} if tracking else {})
+    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+    def ask(path: str, body: object = None) -> dict[str, Any]:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{port}{path}", data, headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
+            answer: dict[str, Any] = json.load(response)
+            return answer
+
+    try:
+        _until(lambda: process.poll() is not None or _answers(ask))
+        assert process.poll() is None, process.communicate()[1]
+        yield ask
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _answers(ask: Callable[..., object]) -> bool:
+    try:
+        ask("/healthz")
+    except (urllib.error.URLError, ConnectionError):
+        return False
+    return True
+
+
+def _until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
+
+
+def test_a_service_ranks_as_the_model_in_process() -> None:
+    user = trained_model().events["user_id"][0]
+    items = trained_model().items["item_id"][:20].to_list()
+    expected = trained_model().model().rank(pl.DataFrame({"user_id": user, "item_id": items})).sort("rank")
+    with serving("--model", trained_model().bundle, "--store", trained_model().store) as ask:
+        answer = ask("/rank", {"user_id": user, "items": items})
+        assert ask("/openapi.json")["info"]["title"] == "recmem"
+    assert [item["item_id"] for item in answer["items"]] == expected["item_id"].to_list()
+    close([item["score"] for item in answer["items"]], expected["score"].to_list(), "float32")
+
+
+def test_a_service_moves_to_the_new_champion_and_takes_its_events_along(isolated_mlflow: IsolatedMlflow) -> None:
+    client = MlflowClient()
+    client.create_registered_model("recmem")
+    for _ in range(2):
+        run = client.create_run(isolated_mlflow.experiment_id)
+        client.log_artifacts(run.info.run_id, str(trained_model().bundle), "model/artifacts/bundle")
+        client.create_model_version("recmem", f"{run.info.artifact_uri}/model", run_id=run.info.run_id)
+    client.set_registered_model_alias("recmem", "champion", "1")
+    options = ("--model", "models:/recmem@champion", "--store", trained_model().store, "--follow-every", 0.1)
+    item = trained_model().items["item_id"][0]
+    asked = {"user_id": "somebody new", "items": [item]}
+    with serving(*options, tracking=isolated_mlflow.tracking_uri) as ask:
+        assert ask("/healthz")["model"] == "models:/recmem/1"
+        ask("/events", {"events": [{"user_id": "somebody new", "item_id": item, "timestamp": "2027-01-01"}]})
+        client.set_registered_model_alias("recmem", "champion", "2")
+        _until(lambda: ask("/healthz")["model"] == "models:/recmem/2")
+        answer = ask("/rank", asked)
+    assert answer["model"] == "models:/recmem/2"
+    assert answer["user_is_known"]
+
+
+def test_a_model_that_is_not_there_is_refused_before_anything_listens(tmp_path: Path) -> None:
+    outcome = Outcome("serve", "--model", tmp_path / "absent")
+    assert outcome.code == REFUSED
+    assert "model: expected a folder with bundle.json" in outcome.err
+
+
+def test_a_port_out_of_range_is_wrong_use(tmp_path: Path) -> None:
+    assert Outcome("serve", "--model", tmp_path, "--port", "70000").code == WRONG_USE
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    outcome = Outcome("serve", "--model", tmp_path)
+    assert outcome.code == REFUSED
+    assert "pip install 'recmem[serve]'" in outcome.err

@@ -1,0 +1,112 @@
+"""Answers to a batch are those that each request would get alone, and those of the model itself."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+from debian_model import trained_model
+from recmem.server.answers import explain_answer, match_answers, rank_answers, recommend_answers
+from recmem.server.current_model import Loaded
+from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
+from tolerances import close
+
+TIME = datetime(2025, 6, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Loaded:
+    return Loaded(trained_model().model(), "here", datetime.now(UTC))
+
+
+@pytest.fixture(scope="module")
+def users() -> list[str]:
+    return trained_model().events["user_id"].unique().sort().to_list()
+
+
+@pytest.fixture(scope="module")
+def items() -> list[str]:
+    return trained_model().items["item_id"].to_list()
+
+
+@pytest.fixture(scope="module")
+def requests(users: list[str], items: list[str]) -> list[RankRequest]:
+    """Of the same user twice, with other candidates; with texts, a history, a time, an unknown user."""
+    new = {"item_id": "not there", "title": "a text of its own"}
+    return [
+        RankRequest(user_id=users[0], items=items[:7]),
+        RankRequest(user_id=users[0], items=items[5:9], k=2),
+        RankRequest(user_id=users[1], items=[*items[:3], new]),
+        RankRequest(user_id=users[2], items=items[10:20], history=items[:4]),
+        RankRequest(user_id=users[2], items=items[10:20], timestamp=TIME),
+        RankRequest(user_id="nobody", items=items[:3]),
+    ]
+
+
+def test_a_batch_gives_what_each_request_gets_alone(loaded: Loaded, requests: list[RankRequest]) -> None:
+    together = rank_answers(loaded, requests)
+    alone = [rank_answers(loaded, [request])[0] for request in requests]
+    for answer, expected in zip(together, alone, strict=True):
+        assert [item.item_id for item in answer.items] == [item.item_id for item in expected.items]
+        assert [item.rank for item in answer.items] == [item.rank for item in expected.items]
+        close([item.score for item in answer.items], [item.score for item in expected.items], "float32")
+
+
+def test_a_ranking_is_the_models_own_best_first(loaded: Loaded, users: list[str], items: list[str]) -> None:
+    frame = pl.DataFrame({"user_id": users[0], "item_id": items[:7]})
+    expected = loaded.model.rank(frame).sort("rank")
+    answer = rank_answers(loaded, [RankRequest(user_id=users[0], items=items[:7])])[0]
+    assert [item.item_id for item in answer.items] == expected["item_id"].to_list()
+    assert [item.score for item in answer.items] == expected["score"].to_list()
+    assert [item.match_score for item in answer.items] == expected["match_score"].to_list()
+    assert answer.model == "here"
+
+
+def test_only_the_best_k_are_answered(loaded: Loaded, requests: list[RankRequest]) -> None:
+    assert [item.rank for item in rank_answers(loaded, requests)[1].items] == [1, 2]
+
+
+def test_unknown_users_and_items_are_flagged(loaded: Loaded, requests: list[RankRequest]) -> None:
+    answers = rank_answers(loaded, requests)
+    # A history makes a user known.
+    assert [answer.user_is_known for answer in answers] == [True, True, True, True, True, False]
+    unknown = [item.item_id for answer in answers for item in answer.items if not item.is_known]
+    assert unknown == ["not there"]
+
+
+def test_matches_keep_the_order_of_the_request(loaded: Loaded, users: list[str], items: list[str]) -> None:
+    requests = [ScoreRequest(user_id=users[1], items=items[5:0:-1]), ScoreRequest(user_id=users[3], items=items[:2])]
+    answers = match_answers(loaded, requests)
+    assert [item.item_id for item in answers[0].items] == items[5:0:-1]
+    frame = pl.DataFrame({"user_id": users[1], "item_id": items[5:0:-1]})
+    expected = loaded.model.match(frame)["match_score"].to_list()
+    close([item.match_score for item in answers[0].items], expected, "float32")
+    assert [item.item_id for item in answers[1].items] == items[:2]
+
+
+def test_recommendations_of_a_batch_are_those_of_each_request(loaded: Loaded, users: list[str]) -> None:
+    requests = [
+        RecommendRequest(user_ids=users[:3], k=3),
+        RecommendRequest(user_ids=["nobody", users[1]], k=3),
+        RecommendRequest(user_ids=[users[1], users[1]], k=2, timestamp=TIME),
+    ]
+    together = recommend_answers(loaded, requests)
+    assert [[user.user_id for user in answer.users] for answer in together] == [
+        request.user_ids for request in requests
+    ]
+    for answer, request in zip(together, requests, strict=True):
+        for user in answer.users:
+            expected = loaded.model.recommend([user.user_id], k=request.k, timestamp=request.timestamp)
+            assert [item.item_id for item in user.items] == expected["item_id"].to_list()
+            assert [item.reason for item in user.items] == expected["reason"].to_list()
+    assert [user.user_is_known for user in together[1].users] == [False, True]
+
+
+def test_an_explanation_adds_up(loaded: Loaded, users: list[str], items: list[str]) -> None:
+    answer = explain_answer(loaded, ExplainRequest(user_id=users[0], item_id=items[0]))
+    expected = loaded.model.explain(users[0], items[0])
+    assert answer.sentence == expected.sentence()
+    close(answer.base_score + sum(slot.contribution for slot in answer.slots), answer.match_raw, "explanation")
+    close(sum(answer.features.values()), answer.score, "explanation")

@@ -1,0 +1,163 @@
+"""The service over HTTP: what it answers, and what it says to requests that it cannot answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import polars as pl
+import pytest
+from starlette.testclient import TestClient
+
+from debian_model import trained_model
+from recmem.server import app as app_module
+from recmem.server.app import MOST_BYTES, create_app
+from recmem.server.current_model import CurrentModel
+from tolerances import close
+
+
+def client_of(waiting: int = 100) -> TestClient:
+    current = CurrentModel("a folder", lambda _: trained_model().model())
+    return TestClient(create_app(current, waiting=waiting))
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[TestClient]:
+    """Shared: no test here may let it observe an event of the users below."""
+    with client_of() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def users() -> list[str]:
+    return trained_model().events["user_id"].unique().sort().to_list()
+
+
+@pytest.fixture(scope="module")
+def items() -> list[str]:
+    return trained_model().items["item_id"].to_list()
+
+
+def test_clients_at_the_same_time_get_their_own_rankings(
+    client: TestClient, users: list[str], items: list[str]
+) -> None:
+    requests = [{"user_id": user, "items": items[number : number + 9]} for number, user in enumerate(users[:24])]
+    with ThreadPoolExecutor(8) as threads:
+        answers = list(threads.map(lambda request: client.post("/rank", json=request).json(), requests))
+    model = trained_model().model()
+    for request, answer in zip(requests, answers, strict=True):
+        frame = pl.DataFrame({"user_id": request["user_id"], "item_id": request["items"]})
+        expected = model.rank(frame).sort("rank")
+        assert answer["user_id"] == request["user_id"]
+        assert [item["item_id"] for item in answer["items"]] == expected["item_id"].to_list()
+        close([item["score"] for item in answer["items"]], expected["score"].to_list(), "float32")
+
+
+def test_every_endpoint_answers(client: TestClient, users: list[str], items: list[str]) -> None:
+    pair = {"user_id": users[0], "item_id": items[0]}
+    assert (
+        client.post("/match", json={"user_id": users[0], "items": items[:2]}).json()["items"][1]["item_id"] == items[1]
+    )
+    best = client.post("/recommend", json={"user_ids": users[:2], "k": 3}).json()["users"]
+    assert [len(user["items"]) for user in best] == [3, 3]
+    assert client.post("/explain", json=pair).json()["item_id"] == items[0]
+    health = client.get("/healthz").json()
+    assert (health["status"], health["model"], health["n_items"]) == ("ok", "a folder", len(items))
+
+
+def test_an_event_counts_from_the_next_request_on(items: list[str]) -> None:
+    with client_of() as client:
+        asked = {"user_id": "somebody new", "items": items[:2]}
+        assert not client.post("/rank", json=asked).json()["user_is_known"]
+        event = {"user_id": "somebody new", "item_id": items[3], "timestamp": "2027-01-01"}
+        told = client.post("/events", json={"events": [event, event | {"timestamp": "soon"}]}).json()
+        assert (told["n_new"], told["n_rejected"]) == (1, 1)
+        assert "expected a time" in next(iter(told["reasons"]))
+        assert client.post("/rank", json=asked).json()["user_is_known"]
+
+
+def test_what_the_model_refuses_is_answered_in_its_words(client: TestClient, users: list[str]) -> None:
+    answer = client.post("/explain", json={"user_id": users[0], "item_id": "not there"})
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("item_id: expected an item of the store, got 'not there'")
+    mixed = {"events": [{"user_id": "a", "item_id": 1, "timestamp": 0}, {"user_id": "b", "item_id": "x"}]}
+    refused = client.post("/events", json=mixed)
+    assert refused.status_code == 400
+    assert refused.json()["detail"].startswith("events: expected one type in a column")
+
+
+def test_a_candidate_with_a_column_of_the_result_is_refused_and_others_are_not(
+    client: TestClient, users: list[str]
+) -> None:
+    answer = client.post("/rank", json={"user_id": users[0], "items": [{"item_id": "new", "score": 1}]})
+    assert answer.status_code == 400
+    assert "candidates.score" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [{}, {"user_id": "a", "items": []}, {"user_id": "a", "items": ["x"], "kk": 1}])
+def test_a_request_of_another_form_is_answered_with_422(client: TestClient, body: dict[str, object]) -> None:
+    assert client.post("/rank", json=body).status_code == 422
+
+
+def test_a_body_that_is_too_large_is_refused(client: TestClient) -> None:
+    answer = client.post("/rank", content=b" " * (MOST_BYTES + 1))
+    assert answer.status_code == 413
+    assert "expected at most 8,000,000 bytes" in answer.json()["detail"]
+
+
+def test_more_requests_than_may_wait_are_told_to_come_again(
+    users: list[str], items: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+    answers = app_module.rank_answers
+
+    def held(*arguments: Any) -> Any:
+        assert go.wait(30)
+        return answers(*arguments)
+
+    monkeypatch.setattr(app_module, "rank_answers", held)
+    asked = {"user_id": users[0], "items": items[:3]}
+    with client_of(waiting=1) as client, ThreadPoolExecutor(6) as threads:
+        sent = [threads.submit(client.post, "/rank", json=asked) for _ in range(6)]
+        refused = [future for future in sent if _is_done(future)]
+        go.set()
+        codes = sorted(future.result().status_code for future in sent)
+    assert refused
+    assert codes[0] == 200
+    assert codes[-1] == 503
+    answer = next(future.result() for future in sent if future.result().status_code == 503)
+    assert answer.headers["Retry-After"] == "1"
+    assert "Try again later" in answer.json()["detail"]
+
+
+def _is_done(future: Any) -> bool:
+    try:
+        future.result(2)
+    except TimeoutError:
+        return False
+    return True
+
+
+def test_requests_are_counted_by_endpoint_and_status(users: list[str], items: list[str]) -> None:
+    with client_of() as client:
+        for _ in range(3):
+            client.post("/rank", json={"user_id": users[0], "items": items[:3]})
+        client.post("/rank", json={})
+        client.get("/no/such/page")
+        text = client.get("/metrics").text
+    assert 'recmem_requests_total{path="/rank",status="200"} 3.0' in text
+    assert 'recmem_requests_total{path="/rank",status="422"} 1.0' in text
+    assert 'recmem_requests_total{path="other",status="404"} 1.0' in text
+    assert 'recmem_batch_requests_count{path="/rank"} 3.0' in text
+    assert 'recmem_model_info{model="a folder"} 1.0' in text
+    assert "recmem_model_follow_failed 0.0" in text
+
+
+def test_the_api_is_described(client: TestClient) -> None:
+    described = client.get("/openapi.json").json()
+    assert set(described["paths"]) == {"/rank", "/match", "/recommend", "/explain", "/events", "/healthz", "/metrics"}
+    answer = described["paths"]["/rank"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert answer == {"$ref": "#/components/schemas/RankAnswer"}
+    assert client.get("/docs").status_code == 200
