@@ -140,12 +140,16 @@ def _failures(url: str, argument: str) -> Iterator[None]:
             f"{argument}: expected the Python package obstore for {without_secrets(url)!r}, got none. "
             "Run pip install 'recmem[obstore]'."
         ) from error
-    except FileNotFoundError as error:
-        expected = "a bucket that exists" if "NoSuchBucket" in str(error) else "an object"
-        raise DataError(f"{argument}: expected {expected}, got none at {without_secrets(url)!r}. {_CHECK}") from None
     except Exception as error:
-        if not type(error).__module__.startswith("obstore"):
+        if not (isinstance(error, FileNotFoundError) or type(error).__module__.startswith("obstore")):
             raise
+        has_no_bucket = "NoSuchBucket" in str(error)
+        if has_no_bucket or isinstance(error, FileNotFoundError):
+            expected = "a bucket that exists" if has_no_bucket else "a file"
+            got = f"none at {without_secrets(url)!r}"
+            raise DataError(f"{argument}: expected {expected}, got {got}. {_CHECK}") from cause_without_secrets(
+                error, addresses=[url]
+            )
         cause = redact(str(error), addresses=[url]).partition("\n")[0].rstrip(".: ")
         raise DataError(
             f"{argument}: expected an object store that answers, got an error at {without_secrets(url)!r} ({cause}). "

@@ -64,6 +64,8 @@ def text_blocks(path: Path, compression: str, *, has_quotes: bool) -> Generator[
             begin = piece if number == 0 else b""
             _refuse_other_content(begin)
             carried += piece.removeprefix(BOM) if number == 0 else piece
+            if len(carried) < BLOCK_BYTES:
+                continue  # the end of the file, or a piece of a compressed one
             end = _end_of_records(carried, has_quotes=has_quotes)
             if end:
                 yield _checked(carried[:end], first_line)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from feature_store import DataError
+from feature_store.addresses import without_secrets
 from feature_store.atomic_files import remove_abandoned
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.object_store import download_file, download_folder, is_remote, local_path, name_of
@@ -61,7 +62,10 @@ def _copied(url: str, folder: Path) -> Path:
     if not url.endswith("/") and format_by_name(name_of(url)) is not None:
         return download_file(url, folder, argument="candidates.path")
     if not download_folder(url, folder, argument="candidates.path", wanted=_is_part):
-        return download_file(url.rstrip("/"), folder, argument="candidates.path")
+        if url.endswith("/"):
+            got = f"none at {without_secrets(url)!r}"
+            raise DataError(f"candidates.path: expected .parquet files, got {got}. Give the folder that holds them.")
+        return download_file(url, folder, argument="candidates.path")
     return folder
 
 
