@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError, Receipt, Store
+from feature_store.arrays import BoolArray
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
@@ -24,6 +25,7 @@ from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.given_histories import NOT_GIVEN
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_shared_memories, write
 from recmem.dataset.unmatched_rows import UnmatchedRows
@@ -56,6 +58,10 @@ class Scored(Generic[FrameT]):
     frame: FrameT
     unmatched: UnmatchedRows
     """Rows that were scored with less than the full information: unknown users and items, and the like."""
+    unknown_user: BoolArray
+    """Of each row, whether its user has neither events in the log nor a history in the row."""
+    unknown_item: BoolArray
+    """Of each row, whether the store lacks its item, with or without a text in the row."""
 
 
 def load(
@@ -216,7 +222,8 @@ class Model:
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)
         frame = best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
-        return Scored(frame, unmatched)
+        unknown_user = queries.users[best["query"].to_numpy()] < 0
+        return Scored(frame, unmatched, unknown_user, np.zeros(frame.height, bool))
 
     def explain(self, user_id: object, item_id: object, *, timestamp: TimeLike | None = None) -> Explanation:
         """What the match score and the ranking score of an item for a user are made of.
@@ -360,10 +367,18 @@ class Model:
 
 def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[FrameT]:
     """The caller's frame with the scores of each row's pair."""
-    texts = {name: pl.String for name, values in columns.items() if values.dtype == object}
     given = {name: values[read.pair_of_row] for name, values in columns.items()}
-    added = pl.DataFrame(given, schema_overrides=texts)
-    return Scored(with_added(candidates, added), read.unmatched)
+    added = pl.DataFrame(
+        [
+            # A text may be missing, which polars cannot tell from an array of objects.
+            pl.Series(name, values.tolist(), pl.String) if values.dtype == object else pl.Series(name, values)
+            for name, values in given.items()
+        ]
+    )
+    given_history = read.given_history_lengths != NOT_GIVEN
+    unknown_user = ((read.queries.users < 0) & ~given_history)[read.query_of_row]
+    unknown_item = read.items.values[read.pair_of_row] >= len(read.dataset.catalogue)
+    return Scored(with_added(candidates, added), read.unmatched, unknown_user, unknown_item)
 
 
 def _warn_of_number_times(candidates: pl.DataFrame) -> None:

@@ -34,12 +34,12 @@ def reason_names(n_reasons: int, *, ranks: bool) -> tuple[str, ...]:
     return (*(f"{kind}_{place}" for kind in kinds for place in range(1, n_reasons + 1)), REASONS)
 
 
-def check_number(n_reasons: object) -> int:
+def check_number(n_reasons: object, *, argument: str = "explain") -> int:
     """The number of reasons as an int. Raises DataError unless it is one from 0 to `MOST_REASONS`."""
     is_whole = isinstance(n_reasons, int | np.integer) and not isinstance(n_reasons, bool)
     if not is_whole or not 0 <= n_reasons <= MOST_REASONS:  # type: ignore[operator]
         remedy = "Give the number of reasons to add to each row."
-        raise DataError(f"explain: expected 0 to {MOST_REASONS}, got {n_reasons!r}. {remedy}")
+        raise DataError(f"{argument}: expected 0 to {MOST_REASONS}, got {n_reasons!r}. {remedy}")
     return int(n_reasons)  # type: ignore[call-overload, no-any-return]
 
 

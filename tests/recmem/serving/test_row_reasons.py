@@ -84,6 +84,12 @@ def test_rows_of_every_library_get_text(model: Model, pairs: pl.DataFrame) -> No
         assert as_pandas["reasons"].tolist() == as_arrow["reasons"].to_pylist()
 
 
+def test_a_row_without_a_reason_may_come_before_one_with_it(model: Model, pairs: pl.DataFrame) -> None:
+    found = model.rank(pairs.reverse(), explain=1)["match_reason_1"]
+    assert found[0] is None
+    assert found.reverse().equals(model.rank(pairs, explain=1)["match_reason_1"])
+
+
 def test_queries_of_several_chunks_have_the_reasons_of_each_alone(
     model: Model, pairs: pl.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:
