@@ -87,7 +87,8 @@ def _decoded(kind: pa.DataType) -> pa.DataType:
 
 def _text_writer(file: IO[bytes], kind: Kind, schema: pa.Schema) -> Write:
     if kind is Kind.JSON_LINES:
-        return lambda table: _as_json(as_polars(table)[0]).write_ndjson(file)
+        # Polars writes null for NaN and infinity.
+        return lambda table: _with_plain_text(as_polars(table)[0]).write_ndjson(file)
     separator = COMMA if kind is Kind.CSV else TAB
     # The header now, so that a file without rows has one too.
     _as_csv(as_polars(schema.empty_table())[0]).write_csv(file, separator=separator)
@@ -111,13 +112,8 @@ def _json_texts(cells: pl.Series) -> pl.Series:
     return pl.Series(cells.name, texts, pl.String)
 
 
-def _as_json(frame: pl.DataFrame) -> pl.DataFrame:
-    """The frame with cells that JSON holds: times as ISO 8601, exact decimals as text, null for NaN and infinity."""
-    numbers = pl.col(pl.Float32, pl.Float64)
-    return _with_plain_text(frame).with_columns(pl.when(numbers.is_finite()).then(numbers))
-
-
 def _with_plain_text(frame: pl.DataFrame) -> pl.DataFrame:
+    """The frame with times as ISO 8601, and categories and exact decimals as text."""
     columns = []
     for name, dtype in frame.schema.items():
         if isinstance(dtype, pl.Datetime):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,16 @@ def test_a_failed_scoring_leaves_no_object(s3: S3, tmp_path: Path, temporary: Pa
         score_file(source, s3.url("failed/s.csv"), fails)
     assert s3.names() == before
     assert list(temporary.iterdir()) == []
+
+
+def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path, temporary: Path, s3: S3) -> None:
+    source = write(candidates(5), tmp_path / "c.csv")
+    for name in ("recmem-candidates-dead", "recmem-scores-dead", "of-another"):
+        (temporary / name).mkdir()
+        os.utime(temporary / name, times=(0, 0))
+    (temporary / "recmem-candidates-running").mkdir()
+    score_file(source, s3.url("out/s.csv"), by_query)
+    assert sorted(path.name for path in temporary.iterdir()) == ["of-another", "recmem-candidates-running"]
 
 
 @pytest.mark.parametrize(

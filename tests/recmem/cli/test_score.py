@@ -84,6 +84,15 @@ def test_score_of_no_rows_writes_the_columns(bundle: Path, candidates: Path, tmp
     assert {"mine", "score", "rank"} <= set(pl.read_parquet_schema(tmp_path / "s.parquet"))
 
 
+@pytest.mark.parametrize("name", ["c.csv", "c.arrow"])
+def test_a_file_of_a_header_alone_gives_the_columns(bundle: Path, tmp_path: Path, name: str) -> None:
+    empty = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "price": pl.Float64})
+    (empty.write_csv if name == "c.csv" else empty.write_ipc)(tmp_path / name)
+    outcome = Outcome("score", "--model", bundle, "--candidates", tmp_path / name, "--out", tmp_path / "s.csv")
+    assert outcome.code == DONE, outcome.err
+    assert {"price", "score", "rank"} <= set(pl.read_csv(tmp_path / "s.csv").columns)
+
+
 def c_absent(path: Path) -> None:
     path.unlink()
 
@@ -238,13 +247,14 @@ def test_score_works_from_object_store_to_object_store(
         for name, value in s3.environment.items():
             monkeypatch.setenv(name, value)
         s3.put_folder(run / "bundle", "runs/1/bundle")
+        s3.put_folder(run / "store", "store")
         s3.put("in/c.parquet", candidates.read_bytes())
-        places = ["--model", s3.url("runs/1"), "--candidates", s3.url("in/c.parquet")]
+        places = ["--model", s3.url("runs/1"), "--store", s3.url("store"), "--candidates", s3.url("in/c.parquet")]
         outcome = Outcome("score", *places, "--out", s3.url("out/s.csv"))
         assert outcome.code == DONE, outcome.err
         assert s3.names().count("out/s.csv") == 1
         expected = tmp_path / "s.parquet"
-        assert Outcome("score", "--model", run / "bundle", *places[2:], "--out", expected).code == DONE
+        assert Outcome("score", "--model", run / "bundle", *places[4:], "--out", expected).code == DONE
         found = pl.read_csv(s3.get("out/s.csv"))
         assert found["score"].to_numpy() == pytest.approx(pl.read_parquet(expected)["score"].to_numpy(), abs=1e-6)
         outcome = Outcome("score", *places, "--out", "s3://a-user:a-password@no-such-shop/s.csv")
