@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from feature_store.arrays import IntArray
+from feature_store.arrays import BoolArray, IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
@@ -39,7 +39,15 @@ class Candidates:
     """Query of each row of the frame."""
     pair_of_row: IntArray
     """Position in `items.values` of each row of the frame."""
+    user_is_known: BoolArray
+    """bool[row]: the user has events, or a history came with the row."""
     unmatched: UnmatchedRows
+
+    @property
+    def item_is_known(self) -> BoolArray:
+        """bool[row]: the catalogue has the item."""
+        is_known: BoolArray = self.items.values[self.pair_of_row] < len(self.dataset.catalogue)
+        return is_known
 
 
 def read_candidates(
@@ -74,6 +82,7 @@ def read_candidates(
         texts=texts,
         query_of_row=query_of_row,
         pair_of_row=pair_of_row,
+        user_is_known=~is_unknown_user,
         unmatched=UnmatchedRows(
             unknown_users=int(is_unknown_user.sum()),
             unknown_items_with_text=n_with_text,

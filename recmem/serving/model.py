@@ -25,7 +25,6 @@ from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
-from recmem.dataset.given_histories import NOT_GIVEN
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_shared_memories, write
 from recmem.dataset.unmatched_rows import UnmatchedRows
@@ -58,10 +57,10 @@ class Scored(Generic[FrameT]):
     frame: FrameT
     unmatched: UnmatchedRows
     """Rows that were scored with less than the full information: unknown users and items, and the like."""
-    unknown_user: BoolArray
-    """Of each row, whether its user has neither events in the log nor a history in the row."""
-    unknown_item: BoolArray
-    """Of each row, whether the store lacks its item, with or without a text in the row."""
+    user_is_known: BoolArray
+    """bool[row], of `recommend` bool[user]: the user has events, or a history came with the row."""
+    item_is_known: BoolArray
+    """bool[row]: the store has the item."""
 
 
 def load(
@@ -222,8 +221,7 @@ class Model:
         dataset, queries, unmatched = self._queries(users, timestamp)
         best = recommend(dataset, self.matcher, self.bundle, queries, k)
         frame = best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
-        unknown_user = queries.users[best["query"].to_numpy()] < 0
-        return Scored(frame, unmatched, unknown_user, np.zeros(frame.height, bool))
+        return Scored(frame, unmatched, user_is_known=queries.users >= 0, item_is_known=np.ones(len(frame), bool))
 
     def explain(self, user_id: object, item_id: object, *, timestamp: TimeLike | None = None) -> Explanation:
         """What the match score and the ranking score of an item for a user are made of.
@@ -375,10 +373,8 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
             for name, values in given.items()
         ]
     )
-    given_history = read.given_history_lengths != NOT_GIVEN
-    unknown_user = ((read.queries.users < 0) & ~given_history)[read.query_of_row]
-    unknown_item = read.items.values[read.pair_of_row] >= len(read.dataset.catalogue)
-    return Scored(with_added(candidates, added), read.unmatched, unknown_user, unknown_item)
+    frame = with_added(candidates, added)
+    return Scored(frame, read.unmatched, user_is_known=read.user_is_known, item_is_known=read.item_is_known)
 
 
 def _warn_of_number_times(candidates: pl.DataFrame) -> None:

@@ -11,8 +11,9 @@ import pandas as pd
 import polars as pl
 
 from feature_store import DataError
+from feature_store.arrays import BoolArray
 from recmem.serving.frames import to_polars
-from recmem.serving.model import Model, Scored
+from recmem.serving.model import Model
 from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER
 from recmem.serving.row_reasons import check_number
 from recmem.serving.served_frame import ServedFrame
@@ -65,12 +66,12 @@ def answer(model: Model, candidates: pd.DataFrame, params: RequestParams) -> Ser
         return ServedFrame(_recommended(model, candidates, params.k or DEFAULT_K))
     call = model.rank_with_report if params.output == "rank" else model.match_with_report
     scored = call(candidates, explain=params.explain)
-    frame = _with_flags(scored.frame, scored)
+    frame = _with_flags(scored.frame, scored.user_is_known, scored.item_is_known)
     return ServedFrame(frame[frame["rank"] <= params.k] if params.k else frame)
 
 
-def _with_flags(frame: pd.DataFrame, scored: Scored[Any]) -> pd.DataFrame:
-    return frame.assign(**{UNKNOWN_USER: scored.unknown_user, UNKNOWN_ITEM: scored.unknown_item})
+def _with_flags(frame: pd.DataFrame, user_is_known: BoolArray, item_is_known: BoolArray) -> pd.DataFrame:
+    return frame.assign(**{UNKNOWN_USER: ~user_is_known, UNKNOWN_ITEM: ~item_is_known})
 
 
 def _recommended(model: Model, users: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -89,6 +90,9 @@ def _recommended(model: Model, users: pd.DataFrame, k: int) -> pd.DataFrame:
     # Without rows too there is one call, which gives the columns.
     for time in dict.fromkeys(times or [None]):
         rows = pl.Series([one == time for one in times], dtype=pl.Boolean)
-        scored = model.recommend_with_report(frame["user_id"].filter(rows), k=k, timestamp=time)
-        parts.append(_with_flags(scored.frame.to_pandas(), scored))
+        asked = frame["user_id"].filter(rows)
+        scored = model.recommend_with_report(asked, k=k, timestamp=time)
+        known = asked.filter(pl.Series(scored.user_is_known))
+        user_is_known = scored.frame["user_id"].is_in(known.implode()).to_numpy()
+        parts.append(_with_flags(scored.frame.to_pandas(), user_is_known, scored.item_is_known))
     return pd.concat(parts, ignore_index=True)

@@ -54,7 +54,7 @@ class FakeModel:
         assert explain == 0
         self.given.append(candidates)
         frame = candidates.assign(match_score=candidates["item_id"].str.len().astype(float))
-        return Scored(frame, UnmatchedRows(), np.zeros(len(frame), bool), np.zeros(len(frame), bool))
+        return Scored(frame, UnmatchedRows(), np.ones(len(frame), bool), np.ones(len(frame), bool))
 
     def rank_with_report(self, candidates: pd.DataFrame, *, explain: int) -> Scored[pd.DataFrame]:
         scored = self.match_with_report(candidates, explain=explain)

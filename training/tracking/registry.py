@@ -76,7 +76,7 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
     model = recmem.load(bundle)
     scored = model.rank_with_report(example)
     answered = scored.frame.with_columns(
-        pl.Series(UNKNOWN_USER, scored.unknown_user), pl.Series(UNKNOWN_ITEM, scored.unknown_item)
+        pl.Series(UNKNOWN_USER, ~scored.user_is_known), pl.Series(UNKNOWN_ITEM, ~scored.item_is_known)
     )
     config = model.bundle.config
     mlflow.pyfunc.save_model(
