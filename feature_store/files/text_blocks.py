@@ -39,7 +39,7 @@ _CREATE: Mapping[str, Callable[[Path], Any]] = {
     ".gz": _create_gzip,
     ".zst": lambda path: pa.CompressedOutputStream(str(path), "zstd"),
     ".bz2": lambda path: bz2.BZ2File(path, "wb"),
-    ".xz": lambda path: lzma.LZMAFile(path, "wb"),  # noqa: SIM115 - for the caller to close
+    ".xz": lambda path: lzma.LZMAFile(path, "wb", preset=1),  # noqa: SIM115 - for the caller to close
 }
 
 
