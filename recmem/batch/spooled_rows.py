@@ -157,7 +157,8 @@ def _refuse_bad(bad: list[BadLine], remedy: str) -> None:
     if bad:
         lines = unreadable_lines(bad)
         first = described(BadLine(*lines.row(0)))
-        more = f" and {len(bad) - 1:,} more lines" if len(bad) > 1 else ""
+        n_more = len(bad) - 1
+        more = "" if not n_more else ", and 1 more line" if n_more == 1 else f", and {n_more:,} more lines"
         raise DataError(f"candidates.path: expected rows that can all be read, got {first}{more}. {remedy}")
 
 
