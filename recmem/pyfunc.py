@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -19,11 +20,12 @@ from mlflow.types import DataType, Schema
 import recmem
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
-from recmem.serving.served_frame import ServedFrame, request_frame
+from recmem.serving.served_answer import RequestParams, answer
+from recmem.serving.served_frame import request_frame
 from recmem.serving.served_models import OWN, ServedModels
 
-OUTPUTS = ("rank", "match")
-"""Values of `params["output"]`."""
+STORE_VARIABLE = "RECMEM_STORE"
+"""The environment variable that names the store, where it is not at the place that it was trained on."""
 
 
 class RequestError(MlflowException, DataError):
@@ -39,41 +41,40 @@ class PyfuncModel(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Loads the bundle now, so that the first request does not have to wait for it.
 
-        The model's configuration: `device`, and `stores`, those that requests may name beside the bundle's own. The
-        environment variable MLFLOW_PYFUNC_INFERENCE_CONFIG sets both, as JSON.
+        The model's configuration: `device`; `store`, where the feature store is, if not where the model was trained on
+        it (the environment variable RECMEM_STORE says so too); and `stores`, others that requests may name. The
+        environment variable MLFLOW_PYFUNC_INFERENCE_CONFIG sets all of them, as JSON.
         """
         config = context.model_config or {}
         device = config.get("device", "auto")
         bundle = context.artifacts["bundle"]
+        own = config.get("store") or os.environ.get(STORE_VARIABLE) or None
+        if not isinstance(own, str | None):
+            raise DataError(f"store: expected a path or URL, got {own!r}. Correct the model_config.")
         stores = config.get("stores") or []
         if not isinstance(stores, list) or not all(isinstance(store, str) and store for store in stores):
             raise DataError(f"stores: expected a list of paths or URLs, got {stores!r}. Correct the model_config.")
-        self._models = ServedModels(lambda store: recmem.load(bundle, store=store, device=device), stores)
+        self._models = ServedModels(lambda store: recmem.load(bundle, store=store or own, device=device), stores)
         _let_csv_hold_any_type()
 
     def predict(
         self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
     ) -> pd.DataFrame:
-        """What `recmem.Model.rank` or `recmem.Model.match` gives for these candidates.
+        """What `recmem.Model` gives for these candidates or users, with `unknown_user` and `unknown_item` in each row.
 
         MLflow passes only the columns of the model's signature. To have your other columns beside the scores, join
         them by the index, which must be unique: `candidates.join(result[["score", "rank"]])`. A history is a list, so
         CSV requests cannot hold one.
-        `params`: `output`, "rank" or "match"; `store`, the feature store to read instead of the bundle's own, which
-        has to be among the `stores` of the model's configuration.
+        `params`: `output`, "rank", "match" or "recommend", which takes users only; `k`, the rows of a query that come
+        back, or items of a recommendation; `explain`, the number of reasons of each row; `store`, the feature store to
+        read instead of the model's own, which has to be among the `stores` of the model's configuration.
         """
         del context
         refuse_forked()  # before the lock, which another thread may have held when the process was forked
-        settings = {"output": "rank", "store": OWN, **(params or {})}
-        output = settings["output"]
+        given = params or {}
         try:
-            if output not in OUTPUTS:
-                raise DataError(
-                    f"params.output: expected {' or '.join(OUTPUTS)}, got {output!r}. Leave it out for rank."
-                )
-            model = self._models.over(str(settings["store"]))
-            candidates = request_frame(model_input)
-            return ServedFrame(model.rank(candidates) if output == "rank" else model.match(candidates))
+            settings = RequestParams.of(given)
+            return answer(self._models.over(str(given.get("store", OWN))), request_frame(model_input), settings)
         except DataError as refused:
             raise RequestError(refused) from refused
 

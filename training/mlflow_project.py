@@ -195,14 +195,14 @@ def report(
 
 @app.command(cls=GuardedCommand)
 def score(
-    candidates: Annotated[Path, typer.Option(metavar="PATH", help="Parquet file of candidates.")],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="Output Parquet file.")],
+    candidates: Annotated[str, typer.Option(metavar="PATH|URL", help="File of candidates, see docs/scoring_files.md.")],
+    out: Annotated[str, typer.Option(metavar="PATH|URL", help="Output file, in the format of its ending.")],
     model: Annotated[
         str, typer.Option(metavar="PATH|URI", help="Bundle folder, or models:/name@alias.")
     ] = "models:/recmem@champion",
     store: StorePath = "",
 ) -> None:
-    """Score a Parquet file of candidates."""
+    """Score a file of candidates."""
     from recmem.cli.score import score as score_candidates
 
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)

@@ -6,7 +6,7 @@ no other row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,7 +15,7 @@ from feature_store.data_errors import DataError, repeated
 from feature_store.files.delimited_layout import Layout, regular_layout
 from feature_store.files.delimited_records import Records, read_records, split_fields
 from feature_store.files.file_content import Text
-from feature_store.files.file_rows import FileRows, cut, described, line_numbers, unreadable_lines
+from feature_store.files.file_rows import BadLine, FileRows, cut, described, line_numbers, unreadable_lines
 from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import Table
 
@@ -30,7 +30,9 @@ _N_BAD_SHOWN = 3
 
 
 @dataclass(frozen=True)
-class _Header:
+class Header:
+    """The columns of delimited text, and where its rows begin."""
+
     names: list[str]
     """Without spaces around them; empty for a column without a name."""
     separator: str
@@ -50,40 +52,56 @@ def read_delimited(text: Text, table: Table, *, separator: str | None) -> FileRo
     Raises:
         DataError: there is no usable header, or no line below it can be read.
     """
-    header = _header(text, table, separator)
-    n_fields = len(header.names)
-    names = [name or f"column {place} without a name" for place, name in enumerate(header.names, start=1)]
-    layout = None
-    if not text.bad_lines:
-        layout = regular_layout(header.body, separator=header.separator, n_fields=n_fields)
-    frame = None if layout is None else _regular_rows(header, names, layout)
-    if frame is None or layout is None:
-        records = read_records(
-            header.body.decode().split("\n"),
-            separator=header.separator,
-            n_fields=n_fields,
-            first_line=header.first_line,
-            known_bad=text.bad_lines,
-        )
-        if not records.cells and records.bad:
-            raise _all_bad(records, table)
-        frame = _irregular_rows(records, names)
-        lines = pl.Series(records.lines, dtype=pl.Int64)
-    else:
-        records = Records()
-        lines = pl.Series(layout.lines[~layout.is_blank] + header.first_line)
-    unnamed = [name for name, given in zip(names, header.names, strict=True) if not given]
+    header = read_header(text, table, separator=separator)
+    rows = rows_as_text(header, text.bad_lines)
+    lines = rows.lines
+    if rows.frame.is_empty() and rows.records.bad:
+        raise _all_bad(rows.records, table)
     typed, about_columns = typed_columns(
-        frame.drop(unnamed),
+        rows.frame,
         table,
         where=lambda row: f" (line {lines[row]:,})",
         has_decimal_commas=header.separator == _SEMICOLON,
     )
-    warnings = (*text.warnings, *header.warnings, *_about_rows(records), *about_columns)
-    return FileRows(typed, lines, unreadable_lines(records.bad), warnings)
+    warnings = (*text.warnings, *header.warnings, *_about_rows(rows.records), *about_columns)
+    return FileRows(typed, lines, unreadable_lines(rows.records.bad), warnings)
 
 
-def _regular_rows(header: _Header, names: list[str], layout: Layout) -> pl.DataFrame | None:
+@dataclass(frozen=True, eq=False)
+class TextRows:
+    """Rows whose cells are text as it stands in the file; null for an empty cell without quotes."""
+
+    frame: pl.DataFrame
+    lines: pl.Series
+    """Each row's line number, counting from 1."""
+    records: Records
+    """Of text that is not regular: lines that could not be read, and what was put up with."""
+
+
+def rows_as_text(header: Header, bad_lines: Mapping[int, BadLine]) -> TextRows:
+    """The rows of the header's `body`. `bad_lines`: those known to be no text, by their number. Raises nothing."""
+    n_fields = len(header.names)
+    names = [name or f"column {place} without a name" for place, name in enumerate(header.names, start=1)]
+    unnamed = [name for name, given in zip(names, header.names, strict=True) if not given]
+    layout = None
+    if not bad_lines:
+        layout = regular_layout(header.body, separator=header.separator, n_fields=n_fields)
+    frame = None if layout is None else _regular_rows(header, names, layout)
+    if frame is not None and layout is not None:
+        lines = pl.Series(layout.lines[~layout.is_blank] + header.first_line)
+        return TextRows(frame.drop(unnamed), lines, Records())
+    records = read_records(
+        header.body.decode().split("\n"),
+        separator=header.separator,
+        n_fields=n_fields,
+        first_line=header.first_line,
+        known_bad=bad_lines,
+    )
+    frame = _irregular_rows(records, names)
+    return TextRows(frame.drop(unnamed), pl.Series(records.lines, dtype=pl.Int64), records)
+
+
+def _regular_rows(header: Header, names: list[str], layout: Layout) -> pl.DataFrame | None:
     """The rows as polars reads them; None if it does not find the records of the layout."""
     try:
         frame = pl.read_csv(
@@ -105,7 +123,12 @@ def _irregular_rows(records: Records, names: list[str]) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, column, pl.String) for name, column in zip(names, cells, strict=True)])
 
 
-def _header(text: Text, table: Table, usual: str | None) -> _Header:
+def read_header(text: Text, table: Table, *, separator: str | None) -> Header:
+    """The header of the text, with its rows as `body`; `separator` as for `read_delimited`.
+
+    Raises DataError if there is no usable header.
+    """
+    usual = separator
     at = 0
     number = 1
     while True:
@@ -122,15 +145,15 @@ def _header(text: Text, table: Table, usual: str | None) -> _Header:
             break
         at = end + 1
         number += 1
-    separator = _separator(line, table, usual)
-    names = [name or "" for name in split_fields(line, separator).cells]
+    found = _separator(line, table, usual)
+    names = [name or "" for name in split_fields(line, found).cells]
     stripped = [name.strip() for name in names]
     _refuse_doubles(stripped, table)
     if "\0" in line:
         raise DataError(f"{table.name}.path: expected a header, got NUL bytes in line {number}. Write the file again.")
     body = text.lines[end + 1 :].rstrip(b"\r\n")
-    warnings = tuple(_about_header(names, stripped, separator, usual))
-    return _Header(stripped, separator, body, number + 1, warnings)
+    warnings = tuple(_about_header(names, stripped, found, usual))
+    return Header(stripped, found, body, number + 1, warnings)
 
 
 def _separator(line: str, table: Table, usual: str | None) -> str:

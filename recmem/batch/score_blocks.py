@@ -11,7 +11,9 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 from numpy.typing import NDArray
+from pyarrow import ipc
 
 ROW_NUMBER = "recmem row number"
 """Column with a row's place in the whole file."""
@@ -24,9 +26,12 @@ class ScoreBlocks:
 
     def __init__(self, folder: Path, added: pl.DataFrame, *, n_rows: int, chunk_rows: int) -> None:
         """`added`: a frame without rows that has the scores' columns. A block holds `chunk_rows` or more."""
-        self.record_type = np.dtype(
-            [(ROW_NUMBER, np.int64), *((column.name, column.to_numpy().dtype) for column in added)]
-        )
+        numbers = [(column.name, column.to_numpy().dtype) for column in added if column.dtype != pl.String]
+        self.record_type = np.dtype([(ROW_NUMBER, np.int64), *numbers])
+        """What is written of a row, text aside."""
+        self._texts = [column.name for column in added if column.dtype == pl.String]
+        self.row_type = np.dtype([*self.record_type.descr, *((name, np.object_) for name in self._texts)])
+        """What is read of a row."""
         self._folder = folder
         self._n_rows = n_rows
         self._rows_per_block = max(chunk_rows, -(-n_rows // MAX_BLOCKS))
@@ -36,6 +41,7 @@ class ScoreBlocks:
         """A function that appends scores, with their `ROW_NUMBER`, to the blocks that they belong to."""
         with ExitStack() as stack:
             files: dict[int, BinaryIO] = {}
+            texts: dict[int, ipc.RecordBatchStreamWriter] = {}
 
             def write(scored: pl.DataFrame) -> None:
                 records = self._records(scored)
@@ -45,6 +51,14 @@ class ScoreBlocks:
                     if number not in files:
                         files[number] = stack.enter_context(self._path(number).open("wb"))
                     files[number].write(part.view(np.uint8).data)
+                if not self._texts:
+                    return
+                table = scored.select(self._texts).to_arrow().cast(self._text_schema)
+                for number, first, last in zip(numbers.tolist(), begins, [*begins[1:], len(records)], strict=False):
+                    if number not in texts:
+                        sink = stack.enter_context(pa.OSFile(str(self._text_path(number)), "wb"))
+                        texts[number] = stack.enter_context(ipc.new_stream(sink, self._text_schema))
+                    texts[number].write_table(table.slice(first, last - first))
 
             yield write
 
@@ -61,8 +75,15 @@ class ScoreBlocks:
             if len(content) != n_rows * self.record_type.itemsize:
                 raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
             found = np.frombuffer(content, self.record_type)
-            block = np.empty(n_rows, self.record_type)
-            block[found[ROW_NUMBER] - first] = found
+            block = np.empty(n_rows, self.row_type)
+            places = found[ROW_NUMBER] - first
+            for name in self.record_type.names or ():
+                block[name][places] = found[name]
+            if self._texts:
+                with pa.OSFile(str(self._text_path(number))) as source, ipc.open_stream(source) as stream:
+                    texts = stream.read_all()
+                for name in self._texts:
+                    block[name][places] = texts[name].to_numpy()
             yield block
 
     def _records(self, scored: pl.DataFrame) -> NDArray[Any]:
@@ -71,5 +92,12 @@ class ScoreBlocks:
             records[name] = scored[name].to_numpy()
         return records
 
+    @property
+    def _text_schema(self) -> pa.Schema:
+        return pa.schema([pa.field(name, pa.string()) for name in self._texts])
+
     def _path(self, number: int) -> Path:
         return self._folder / f"block-{number}"
+
+    def _text_path(self, number: int) -> Path:
+        return self._folder / f"texts-{number}"

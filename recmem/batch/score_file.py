@@ -1,4 +1,4 @@
-"""Candidates from Parquet to Parquet, however many: memory holds a few chunks of rows, not the file.
+"""Candidates from file to file, however many: memory holds a few chunks of rows, not the file.
 
 If the rows of each query are next to each other, the file is read, scored and written from beginning to end. If not,
 and it is longer than a chunk, its rows are first spread over smaller files, so that each query can be scored as a
@@ -8,26 +8,25 @@ and written with its scores. Reading, scoring and writing overlap.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import replace
-from glob import escape
+from collections.abc import Callable
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_store import DataError
-from feature_store.atomic_files import remove_abandoned
 from feature_store.data_errors import ColumnProblem, describe
 from feature_store.timestamps import parse_timestamps
-from recmem.batch.candidate_files import COMPRESSION, CandidateFiles, as_frame
+from recmem.batch.candidate_files import CandidateFiles, as_frame
+from recmem.batch.candidate_source import candidates_at
+from recmem.batch.file_formats import FileFormat, output_format
+from recmem.batch.output_file import output_at
 from recmem.batch.query_parts import whole_queries
+from recmem.batch.row_writers import Write, check_writable, rows_writer
 from recmem.batch.score_blocks import ROW_NUMBER, ScoreBlocks
 from recmem.pipelining import ahead, behind
 
@@ -39,8 +38,8 @@ Progress = Callable[[int], None]
 
 
 def score_file(
-    candidates: CandidateFiles,
-    out: Path,
+    candidates: CandidateFiles | str | Path,
+    out: str | Path,
     scorer: Scorer,
     *,
     chunk_rows: int = CHUNK_ROWS,
@@ -48,30 +47,58 @@ def score_file(
 ) -> None:
     """Writes the candidates with the columns that `scorer` adds: every row once, in order. `out` is written atomically.
 
-    `scorer` gets polars frames of whole queries and returns the same rows with numeric columns added. It is first
-    called without rows, to learn which columns it adds. `on_progress` is called with the number of rows just scored.
+    Both are paths or URLs of an object store, whose endings say the formats: Parquet, Arrow, CSV or JSON lines. An open
+    `CandidateFiles` will do too, see `candidates_at`.
 
-    Raises DataError if `out` cannot be written or rows lack an id or a readable time, and whatever `scorer` raises.
+    `scorer` gets polars frames of whole queries and returns the same rows with columns of numbers or text added. It is
+    first called without rows, to learn which columns it adds. `on_progress` is called with the number of rows just
+    scored.
+
+    Raises DataError if `out` cannot be written or cannot hold a column, or if rows lack an id or a readable time, and
+    whatever `scorer` raises.
     """
+    if not isinstance(candidates, CandidateFiles):
+        with candidates_at(candidates) as opened:
+            score_file(opened, out, scorer, chunk_rows=chunk_rows, on_progress=on_progress)
+        return
+    file_format = output_format(out)
     if ROW_NUMBER in candidates.schema.names:
         raise DataError(
             f"candidates.{ROW_NUMBER}: expected a different column name, got a reserved one. Rename the column."
         )
     progress = on_progress or (lambda rows: None)
-    with _temporary_folder(out) as folder:
-        added = _added(candidates, scorer)
-        unfinished = folder / "scores.parquet"
+    with output_at(out) as (folder, finish):
+        output = _Output(folder / "scores", file_format, _added(candidates, scorer))
+        check_writable(file_format, output.schema(candidates))
         is_long = candidates.n_rows > chunk_rows
         if is_long:
             # Found now, not after hours of scoring.
             _check_rows(candidates, chunk_rows)
         if not is_long or candidates.is_grouped(chunk_rows):
-            _score_in_order(candidates, added, scorer, unfinished, chunk_rows, progress)
+            _score_in_order(candidates, output, scorer, chunk_rows, progress)
         else:
-            blocks = ScoreBlocks(folder, added, n_rows=candidates.n_rows, chunk_rows=chunk_rows)
-            _score_by_query(candidates, added, scorer, blocks, folder, chunk_rows, progress)
-            _write_with_scores(candidates, added, blocks, unfinished, chunk_rows)
-        os.replace(unfinished, out)
+            blocks = ScoreBlocks(folder, output.added, n_rows=candidates.n_rows, chunk_rows=chunk_rows)
+            _score_by_query(candidates, output.added, scorer, blocks, folder, chunk_rows, progress)
+            _write_with_scores(candidates, output, blocks, chunk_rows)
+        finish(output.path)
+
+
+@dataclass(frozen=True, eq=False)
+class _Output:
+    """The unfinished file."""
+
+    path: Path
+    file_format: FileFormat
+    added: pl.DataFrame
+    """The columns that scoring adds, without rows."""
+
+    def schema(self, candidates: CandidateFiles) -> pa.Schema:
+        fields = [pa.field(column.name, _arrow_type(column)) for column in self.added]
+        return pa.schema([*candidates.schema, *fields])
+
+    def writer(self, schema: pa.Schema) -> AbstractContextManager[Write]:
+        scores = {column.name for column in self.added if column.dtype.is_float()}
+        return rows_writer(self.path, self.file_format, schema, scores)
 
 
 def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
@@ -88,20 +115,20 @@ def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
 
 
 def _score_in_order(
-    candidates: CandidateFiles, added: pl.DataFrame, scorer: Scorer, path: Path, chunk_rows: int, progress: Progress
+    candidates: CandidateFiles, output: _Output, scorer: Scorer, chunk_rows: int, progress: Progress
 ) -> None:
     """Reads, scores and writes chunk by chunk; the rows of each query are next to each other, or all in one chunk."""
     is_long = candidates.n_rows > chunk_rows
     tables = candidates.grouped(chunk_rows) if is_long else (table for table in [candidates.table()])
-    schema = _output_schema(candidates, added)
+    schema = output.schema(candidates)
     with (
-        _writer(path, schema, added) as writer,
+        output.writer(schema) as write_table,
         closing(ahead(tables) if is_long else tables) as chunks,
-        behind(writer.write_table) as write,
+        behind(write_table) as write,
     ):
         for chunk in chunks:
             scored = scorer(as_frame(chunk))
-            columns = [pa.array(scored[name].to_numpy()) for name in added.columns]
+            columns = [pa.array(scored[name].to_numpy(), _arrow_type(scored[name])) for name in output.added.columns]
             write(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
             progress(chunk.num_rows)
 
@@ -127,21 +154,19 @@ def _score_by_query(
             progress(chunk.height)
 
 
-def _write_with_scores(
-    candidates: CandidateFiles, added: pl.DataFrame, blocks: ScoreBlocks, path: Path, chunk_rows: int
-) -> None:
+def _write_with_scores(candidates: CandidateFiles, output: _Output, blocks: ScoreBlocks, chunk_rows: int) -> None:
     """Reads the file once more, in order, and writes each batch with its scores."""
-    schema = _output_schema(candidates, added)
+    schema = output.schema(candidates)
     in_order = blocks.in_order()
-    scores = np.empty(0, blocks.record_type)
-    with _writer(path, schema, added) as writer, closing(ahead(candidates.batches(chunk_rows))) as batches:
+    scores = np.empty(0, blocks.row_type)
+    with output.writer(schema) as write, closing(ahead(candidates.batches(chunk_rows))) as batches:
         for batch in batches:
             while len(scores) < batch.num_rows:
                 scores = np.concatenate([scores, next(in_order)])
             own = scores[: batch.num_rows]
             scores = scores[batch.num_rows :]
-            columns = [pa.array(np.ascontiguousarray(own[name])) for name in added.columns]
-            writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
+            columns = [pa.array(np.ascontiguousarray(own[column.name]), _arrow_type(column)) for column in output.added]
+            write(pa.Table.from_arrays([*batch.columns, *columns], schema=schema))
 
 
 def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
@@ -171,35 +196,5 @@ def _faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     return faults
 
 
-def _output_schema(candidates: CandidateFiles, added: pl.DataFrame) -> pa.Schema:
-    fields = [pa.field(column.name, pa.from_numpy_dtype(column.to_numpy().dtype)) for column in added]
-    return pa.schema([*candidates.schema, *fields])
-
-
-def _writer(path: Path, schema: pa.Schema, added: pl.DataFrame) -> pq.ParquetWriter:
-    # Scores hardly ever repeat: a dictionary of them would take most of the time, and more space.
-    scores = {column.name for column in added if column.dtype.is_float()}
-    use_dictionary: bool | list[str] = [name for name in schema.names if name not in scores]
-    if any(pa.types.is_nested(field.type) for field in schema):
-        # Parquet names the leaves of nested columns otherwise, so columns cannot be listed.
-        use_dictionary = True
-    return pq.ParquetWriter(path, schema, compression=COMPRESSION, use_dictionary=use_dictionary)
-
-
-@contextmanager
-def _temporary_folder(out: Path) -> Iterator[Path]:
-    """A folder beside `out`, removed afterwards. Raises DataError if `out` cannot be written."""
-    remedy = "Give a path in a folder that can be written."
-    if out.is_dir():
-        raise DataError(f"out: expected a file, got the folder {str(out)!r}. {remedy}")
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        remove_abandoned(out.parent.glob(f".{escape(out.name)}-*"))
-        # If a drive was lost, its loss is the error to report. What cannot be removed now is removed by a later run.
-        folder = TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent, ignore_cleanup_errors=True)
-    except OSError as error:
-        raise DataError(
-            f"out: expected a file that can be written, got {str(out)!r} ({error.strerror}). {remedy}"
-        ) from error
-    with folder as name:
-        yield Path(name)
+def _arrow_type(column: pl.Series) -> pa.DataType:
+    return pa.string() if column.dtype == pl.String else pa.from_numpy_dtype(column.to_numpy().dtype)

@@ -13,7 +13,10 @@ from recmem.cli.error_handling import UsageError
 ONLINE_TIMEOUT_S = 30.0
 """Timeout for Redis where a command sends or reads much at once."""
 
-MODEL_HELP = "Bundle folder (OUT/bundle of a training run), or models:/recmem@champion in MLflow's registry."
+MODEL_HELP = (
+    "Bundle folder (OUT/bundle of a training run) or its URL on an object store, or models:/recmem@champion in "
+    "MLflow's registry."
+)
 ModelSource = Annotated[str, typer.Option(metavar="PATH|URI", help=MODEL_HELP)]
 StorePath = Annotated[
     str | None,

@@ -1,4 +1,4 @@
-"""`recmem score`: adds scores to the rows of a Parquet file of candidates."""
+"""`recmem score`: adds scores to the rows of a file of candidates."""
 
 from __future__ import annotations
 
@@ -29,16 +29,24 @@ class Columns(StrEnum):
 def score(
     model: ModelSource,
     candidates: Annotated[
-        Path,
+        str,
         typer.Option(
-            metavar="PATH",
-            help="Parquet file, or folder of them, with user_id and item_id [timestamp, impression_id, history, ...]. "
-            "timestamp: the query's time. impression_id: keeps the impressions of one user and time apart. history: "
-            "item ids, oldest first, read instead of the user's events. For items that are not in the store, add their "
+            metavar="PATH|URL",
+            help="File, or folder of Parquet files, with user_id and item_id [timestamp, impression_id, history, ...], "
+            "in the format of its ending: .parquet, .arrow, .csv, .tsv, .jsonl or others. timestamp: the query's "
+            "time. impression_id: keeps the impressions of one user and time apart. history: item ids, oldest first, "
+            "read instead of the user's events; in CSV a JSON list. For items that are not in the store, add their "
             "text columns (title, ...).",
         ),
     ],
-    out: Annotated[Path, typer.Option(metavar="PATH", help="Output Parquet file, written atomically.")],
+    out: Annotated[
+        str,
+        typer.Option(
+            metavar="PATH|URL",
+            help="Output file, written atomically in the format of its ending, which may be another than that of the "
+            "candidates.",
+        ),
+    ],
     store: StorePath = None,
     online: OnlineUrl = None,
     columns: Annotated[
@@ -58,40 +66,59 @@ def score(
             "`recmem cascade` measures what a smaller share costs.",
         ),
     ] = 1.0,
+    explain: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=0,
+            max=20,
+            help="Add the N strongest reasons to each row: match_reason_1, ... (memories; parts of match_raw), "
+            "score_reason_1, ... (features; parts of score), and reasons, both as JSON with all parts of each sum.",
+        ),
+    ] = 0,
     device: Annotated[Device, typer.Option(help="Device for the match; auto uses CUDA if available.")] = Device.AUTO,
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,
 ) -> None:
-    """Score a Parquet file of candidates.
+    """Score a file of candidates.
 
     The output has every input row once, in the same order, with its own columns and the scores. Memory use does not
     grow with the file, and the rows of a query may be anywhere in it. Rows without a timestamp are scored as of just
-    after the last event.
+    after the last event. Candidates in other formats than Parquet, and files on object stores (s3://bucket/key, gs://,
+    az://, with credentials in the environment), are kept in the folder for temporary files meanwhile.
     """
-    if out.absolute() == candidates.absolute():
+    if _is_same(out, candidates):
         raise UsageError("--out: expected a file other than --candidates, got the same file. Give another path.")
     if columns is Columns.MATCH and trees_share < 1:
         raise UsageError("--trees-share: expected --columns rank with it, got match. Drop one of the two options.")
+    if explain and trees_share < 1:
+        raise UsageError("--explain: expected no --trees-share with it, got one below 1. Drop one of the two options.")
     import recmem
-    from recmem.batch.candidate_files import CandidateFiles
+    from recmem.batch.candidate_source import candidates_at
+    from recmem.batch.file_formats import output_format
     from recmem.batch.score_file import score_file
     from recmem.dataset.unmatched_rows import UnmatchedRows
 
-    source = CandidateFiles.open(candidates)
-    loaded = recmem.load(model, store=store, online=online, device=device.value)
+    output_format(out)  # refused before anything is read
     unmatched: list[UnmatchedRows] = []
-    call = loaded.match_with_report
-    if columns is Columns.RANK:
-        call = partial(loaded.rank_with_report, trees_share=trees_share)
+    with candidates_at(candidates, warn=complain) as source:
+        loaded = recmem.load(model, store=store, online=online, device=device.value)
+        call = partial(loaded.match_with_report, explain=explain)
+        if columns is Columns.RANK:
+            call = partial(loaded.rank_with_report, trees_share=trees_share, explain=explain)
 
-    def scorer(frame: pl.DataFrame) -> pl.DataFrame:
-        scored = call(frame)
-        unmatched.append(scored.unmatched)
-        return scored.frame
+        def scorer(frame: pl.DataFrame) -> pl.DataFrame:
+            scored = call(frame)
+            unmatched.append(scored.unmatched)
+            return scored.frame
 
-    with Bars().stage("Scoring candidates", source.n_rows) as advance:
-        score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
+        with Bars().stage("Scoring candidates", source.n_rows) as advance:
+            score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
     say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in sum(unmatched, UnmatchedRows()).sentences():
         complain(sentence)
+
+
+def _is_same(out: str, candidates: str) -> bool:
+    return out == candidates or ("://" not in out + candidates and Path(out).absolute() == Path(candidates).absolute())

@@ -67,7 +67,7 @@ def _check_names(names: list[str], name: str, wanted: Collection[str]) -> None:
 
 
 def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
-    """The caller's frame with these numeric columns after its own; a pandas frame keeps its index."""
+    """The caller's frame with these columns of numbers or text after its own; a pandas frame keeps its index."""
     given: Any = frame  # no common type: the libraries share no frame protocol that adds columns
     if isinstance(given, pl.DataFrame):
         return cast(FrameT, given.with_columns(added.get_columns()))
@@ -78,7 +78,8 @@ def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
         return cast(FrameT, pd.concat([given, columns], axis=1))
     import pyarrow as pa
 
-    arrays = {column.name: pa.array(column.to_numpy()) for column in added}
+    texts = {column.name: pa.string() for column in added if column.dtype == pl.String}
+    arrays = {column.name: pa.array(column.to_numpy(), texts.get(column.name)) for column in added}
     for name, array in arrays.items():
         given = given.append_column(name, array)
     return cast(FrameT, given)

@@ -37,6 +37,7 @@ from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, 
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend
 from recmem.serving.registry import bundle_at
+from recmem.serving.row_reasons import check_number, reason_names
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder
 from recmem.text.text_vectors import TextVectors
@@ -69,7 +70,7 @@ def load(
     online: str | RedisMemories | None = None,
     device: str = "auto",
 ) -> Model:
-    """The model in a bundle folder, or in MLflow's registry: `models:/recmem@champion`.
+    """The model in a bundle folder, at its URL on an object store, or in MLflow's registry: `models:/recmem@champion`.
 
     `store`: where items and events are read, at their newest versions; by default those that the model was trained on.
     `online`: memories and counters that several processes share, as `recmem publish` has written them: a URL
@@ -136,7 +137,7 @@ class Model:
         _warn_of_clock(dataset)
         return cls(bundle, dataset, embedding_of(bundle, opened, device=device), memories=memories, device=device)
 
-    def match(self, candidates: FrameT) -> FrameT:
+    def match(self, candidates: FrameT, *, explain: int = 0) -> FrameT:
         """The same rows in the same order, with `match_score`, `match_raw`, `match_prior` and `similarity_*`.
 
         `candidates` is a polars or pandas DataFrame or a pyarrow Table or RecordBatch, and so is the result. Columns:
@@ -144,20 +145,26 @@ class Model:
         `history`, a list of item ids, oldest first, that is read instead of the user's events. All columns come back
         unchanged, and a pandas frame keeps its index. `match_score` is calibrated, 0 to 1.
 
+        `explain`: so many of the strongest reasons are added to each row, see `recmem.serving.row_reasons`: the
+        memories that add most to or take most from `match_raw` as text, `match_reason_1` and so on, and in `reasons` as
+        JSON, with all parts of the sum.
+
         Unknown users and items are scored with what is known of them; `match_with_report` counts them.
 
         Raises DataError on missing columns, null ids, unreadable timestamps, or a column named like an output.
         """
-        return self.match_with_report(candidates).frame
+        return self.match_with_report(candidates, explain=explain).frame
 
-    def match_with_report(self, candidates: FrameT) -> Scored[FrameT]:
+    def match_with_report(self, candidates: FrameT, *, explain: int = 0) -> Scored[FrameT]:
         """As `match`, with the number of rows that the store could not match."""
         refuse_forked()
-        read = self._read(candidates, MATCH_OUTPUTS)
-        columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
+        n_reasons = check_number(explain)
+        read = self._read(candidates, (*MATCH_OUTPUTS, *reason_names(n_reasons, ranks=False)))
+        calibration = self.bundle.config.calibration
+        columns = match_pairs(self._matcher_with(read), read, calibration, n_reasons=n_reasons)
         return _scored(candidates, columns, read)
 
-    def rank(self, candidates: FrameT, *, trees_share: float = 1.0) -> FrameT:
+    def rank(self, candidates: FrameT, *, trees_share: float = 1.0, explain: int = 0) -> FrameT:
         """As `match`, with `score` and `rank` too: 1 for the best of a user at a time, or of an `impression_id`.
 
         A score is relative to the other candidates of its query, so pass queries whole. A repeated row changes nothing
@@ -166,18 +173,31 @@ class Model:
         `trees_share` below 1 is faster: LightGBM scores only this share of each query's candidates, the best by the
         linear blend, and the others rank below them. `recmem cascade` measures what that costs.
 
-        Raises DataError as `match` does, and for a share outside 0 .. 1.
-        """
-        return self.rank_with_report(candidates, trees_share=trees_share).frame
+        `explain` adds reasons as in `match`, and the features that add most to or take most from `score`:
+        `score_reason_1` and so on. The two kinds are on different scales.
 
-    def rank_with_report(self, candidates: FrameT, *, trees_share: float = 1.0) -> Scored[FrameT]:
+        Raises DataError as `match` does, for a share outside 0 .. 1, and for one below 1 together with `explain`.
+        """
+        return self.rank_with_report(candidates, trees_share=trees_share, explain=explain).frame
+
+    def rank_with_report(self, candidates: FrameT, *, trees_share: float = 1.0, explain: int = 0) -> Scored[FrameT]:
         """As `rank`, with the number of rows that the store could not match."""
         refuse_forked()
+        n_reasons = check_number(explain)
         if not isinstance(trees_share, int | float | np.number) or not 0 <= trees_share <= 1:
             raise DataError(f"trees_share: expected 0 to 1, got {trees_share!r}. Give a share of the candidates.")
-        read = self._read(candidates, RANK_OUTPUTS)
-        matcher = self._matcher_with(read)
-        columns = rank_pairs(matcher, self.bundle.ranker, read, self.bundle.config.calibration, trees_share=trees_share)
+        if n_reasons and trees_share < 1:
+            # Below the share, a score is only a place after the others: it has no parts.
+            raise DataError(f"explain: expected trees_share 1 with it, got {trees_share!r}. Leave out one of the two.")
+        read = self._read(candidates, (*RANK_OUTPUTS, *reason_names(n_reasons, ranks=True)))
+        columns = rank_pairs(
+            self._matcher_with(read),
+            self.bundle.ranker,
+            read,
+            self.bundle.config.calibration,
+            trees_share=trees_share,
+            n_reasons=n_reasons,
+        )
         return _scored(candidates, columns, read)
 
     def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None) -> pl.DataFrame:
@@ -345,7 +365,14 @@ class Model:
 
 def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[FrameT]:
     """The caller's frame with the scores of each row's pair."""
-    added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
+    given = {name: values[read.pair_of_row] for name, values in columns.items()}
+    added = pl.DataFrame(
+        [
+            # A text may be missing, which polars cannot tell from an array of objects.
+            pl.Series(name, values.tolist(), pl.String) if values.dtype == object else pl.Series(name, values)
+            for name, values in given.items()
+        ]
+    )
     frame = with_added(candidates, added)
     return Scored(frame, read.unmatched, user_is_known=read.user_is_known, item_is_known=read.item_is_known)
 

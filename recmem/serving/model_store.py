@@ -26,7 +26,7 @@ def open_store(given: str | Path | Store | None, *, trained: str | None) -> Stor
         return Store.open(trained)
     except DataError as error:
         expected = "the store that the model was trained on"
-        remedy = "If it has moved, give its path: store=..., or --store."
+        remedy = "If it has moved, give its path: store=..., --store, or RECMEM_STORE where MLflow serves the model."
         raise DataError(f"store: expected {expected}, got none at {without_secrets(trained)!r}. {remedy}") from error
 
 

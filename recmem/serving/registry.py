@@ -1,4 +1,4 @@
-"""Finds a model: in a bundle folder, or in MLflow's registry."""
+"""Finds a model: in a bundle folder, on an object store, or in MLflow's registry."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from feature_store import DataError
-from feature_store.addresses import cause_without_secrets, redact
+from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.atomic_files import remove_abandoned
-from recmem.serving.manifest import MANIFEST
+from feature_store.object_store import download_folder, is_remote, local_path
+from recmem.serving.manifest import MANIFEST, MAX_BYTES
 
 
 class NoRegistryError(DataError):
@@ -29,19 +30,30 @@ _COPY = "recmem-download-"
 
 @contextmanager
 def bundle_at(source: str | Path) -> Iterator[Path]:
-    """The folder that holds the bundle, for a `with` block; of a model in the registry a copy, removed at its end.
+    """The folder that holds the bundle, for a `with` block; of a model elsewhere a copy, removed at its end.
 
-    Any model URI of MLflow will do: `models:/<name>@<alias>`, `models:/<name>/<version>`, `models:/<model id>`. Raises
-    DataError if there is no such model, or no bundle in it.
+    Elsewhere is an object store, or MLflow's registry, where any model URI will do: `models:/<name>@<alias>`,
+    `models:/<name>/<version>`, `models:/<model id>`. Raises DataError if there is no such model, or no bundle in it.
     """
-    if not str(source).startswith(REGISTRY):
-        yield _bundle_in(Path(source), source)
+    is_registered = str(source).startswith(REGISTRY)
+    if not is_registered and not is_remote(source):
+        yield _bundle_in(local_path(source), source)
         return
     # What killed processes have left: of this name, in the folder of temporary files, and no link to elsewhere.
     unfinished = Path(tempfile.gettempdir()).glob(f"{_COPY}*")
     remove_abandoned(path for path in unfinished if path.is_dir() and not path.is_symlink())
     with tempfile.TemporaryDirectory(prefix=_COPY) as copy:
-        yield _bundle_in(_download(str(source), copy), source)
+        folder = _download(str(source), copy) if is_registered else _copied(str(source), Path(copy))
+        yield _bundle_in(folder, source)
+
+
+def _copied(url: str, folder: Path) -> Path:
+    """The files of the bundle that the URL leads to, in the place that they have there."""
+    for place in _PLACES:
+        below = url.rstrip("/") if place == "." else f"{url.rstrip('/')}/{place}"
+        if download_folder(below, folder / place, argument="model", wanted=lambda name: name in MAX_BYTES):
+            break
+    return folder
 
 
 def _bundle_in(folder: Path, source: str | Path) -> Path:
@@ -49,7 +61,7 @@ def _bundle_in(folder: Path, source: str | Path) -> Path:
         if (folder / place / MANIFEST).is_file():
             return folder / place
     remedy = f"Give the folder OUT/bundle of a training run, or {REGISTRY}recmem@champion."
-    raise DataError(f"model: expected a folder with {MANIFEST}, got {str(source)!r}. {remedy}")
+    raise DataError(f"model: expected a folder with {MANIFEST}, got {without_secrets(str(source))!r}. {remedy}")
 
 
 def version_at(source: str) -> str | None:

@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.scoring import RANK_OUTPUTS
 
+UNKNOWN_USER = "unknown_user"
+UNKNOWN_ITEM = "unknown_item"
+"""Columns of an answer: whether the store has no events of the row's user (nor the row a history), or not its item."""
+
 
 def text_inputs(text_columns: Sequence[str]) -> tuple[str, ...]:
     """The text columns that candidates may have: those that are not named as something else of theirs.
@@ -19,4 +23,4 @@ def text_inputs(text_columns: Sequence[str]) -> tuple[str, ...]:
 
 def is_taken(column: str) -> bool:
     """Whether the name has a meaning of its own in a frame of candidates, or is that of a column of the result."""
-    return column in CANDIDATE_COLUMNS or column in RANK_OUTPUTS
+    return column in CANDIDATE_COLUMNS or column in (*RANK_OUTPUTS, UNKNOWN_USER, UNKNOWN_ITEM)

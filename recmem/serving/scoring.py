@@ -16,8 +16,9 @@ from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
 from recmem.ranking.pair_features import PairFeatures, compute_features
 from recmem.ranking.ranker import Ranker
+from recmem.serving.row_reasons import Texts, row_reasons
 
-Column = Float32Array | Float64Array | IntArray
+Column = Float32Array | Float64Array | IntArray | Texts
 Columns = dict[str, Column]
 
 MATCH_SCORE = "match_score"
@@ -27,18 +28,46 @@ CHUNKS_AT_ONCE = 2
 """Chunks of `CHUNK_PAIRS` that are ranked at the same time, each in a thread of its own. More were no faster."""
 
 
-def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration) -> Columns:
-    """`MATCH_OUTPUTS` of each pair of `candidates.items`."""
-    return _with_match_score(matcher.pair_features(candidates.queries.histories, candidates.items), calibration)
+def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration, *, n_reasons: int = 0) -> Columns:
+    """`MATCH_OUTPUTS` of each pair of `candidates.items`, and its reasons, see `row_reasons`."""
+    queries = candidates.queries
+    columns = _with_match_score(matcher.pair_features(queries.histories, candidates.items), calibration)
+    if not n_reasons:
+        return columns
+    catalogue = candidates.dataset.catalogue
+    return columns | row_reasons(matcher, catalogue, queries, candidates.items, columns["match_raw"], n_reasons)
 
 
 def rank_pairs(
-    matcher: Matcher, ranker: Ranker, candidates: Candidates, calibration: Calibration, *, trees_share: float = 1.0
+    matcher: Matcher,
+    ranker: Ranker,
+    candidates: Candidates,
+    calibration: Calibration,
+    *,
+    trees_share: float = 1.0,
+    n_reasons: int = 0,
 ) -> Columns:
-    """`RANK_OUTPUTS` of each pair of `candidates.items`; see `Ranker.scores` for `trees_share`."""
+    """`RANK_OUTPUTS` of each pair of `candidates.items`, and its reasons; see `Ranker.scores` for `trees_share`.
+
+    Reasons of a score that the trees were not asked for would not add up to it: with `n_reasons`, leave `trees_share`.
+    """
 
     def rank_chunk(rows: IntArray) -> Columns:
-        return ranked(pairs_of(matcher, candidates, rows), ranker, calibration, trees_share=trees_share)
+        pairs = pairs_of(matcher, candidates, rows)
+        columns = ranked(pairs, ranker, calibration, trees_share=trees_share)
+        if not n_reasons:
+            return columns
+        return columns | row_reasons(
+            matcher,
+            candidates.dataset.catalogue,
+            candidates.queries.take(rows),
+            candidates.items.take(rows),
+            columns["match_raw"],
+            n_reasons,
+            # LightGBM explains no fewer than one row.
+            score_parts=ranker.contributions(pairs) if len(columns["score"]) else (0.0, {}),
+            scores=columns["score"],
+        )
 
     chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))
     if len(chunks) == 1:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
+import signal
+import socket
+import subprocess
+import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import mlflow
+import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
@@ -20,8 +31,11 @@ from mlflow.pyfunc.scoring_server import invocations
 
 import debian_model
 import recmem
+from changed_bundles import rewrite
 from conftest import IsolatedMlflow
 from feature_store import DataError
+from recmem.dataset.unmatched_rows import UnmatchedRows
+from recmem.serving.model import Scored
 from recmem.text.encoder_tuning import EncoderTuning, TuningKind
 from tolerances import close
 from training.evaluation.ledger import Ledger, Lift, Protocol
@@ -36,12 +50,15 @@ class FakeModel:
     def __init__(self) -> None:
         self.given: list[pd.DataFrame] = []
 
-    def match(self, candidates: pd.DataFrame) -> pd.DataFrame:
+    def match_with_report(self, candidates: pd.DataFrame, *, explain: int) -> Scored[pd.DataFrame]:
+        assert explain == 0
         self.given.append(candidates)
-        return candidates.assign(match_score=candidates["item_id"].str.len().astype(float))
+        frame = candidates.assign(match_score=candidates["item_id"].str.len().astype(float))
+        return Scored(frame, UnmatchedRows(), np.ones(len(frame), bool), np.ones(len(frame), bool))
 
-    def rank(self, candidates: pd.DataFrame) -> pd.DataFrame:
-        return self.match(candidates).assign(score=lambda scored: scored["match_score"], rank=1)
+    def rank_with_report(self, candidates: pd.DataFrame, *, explain: int) -> Scored[pd.DataFrame]:
+        scored = self.match_with_report(candidates, explain=explain)
+        return replace(scored, frame=scored.frame.assign(score=lambda frame: frame["match_score"], rank=1))
 
 
 class Loader:
@@ -94,7 +111,8 @@ def test_bundle_is_loaded_once_when_the_model_is(model: Any, loader: Loader) -> 
 
 def test_rows_come_back_in_order_with_their_index_and_scores(model: Any) -> None:
     result = model.predict(CONTEXT, candidates(title=["A", None, "C"]))
-    assert list(result.columns) == ["user_id", "item_id", "title", "match_score", "score", "rank"]
+    flags = ["unknown_user", "unknown_item"]
+    assert list(result.columns) == ["user_id", "item_id", "title", "match_score", "score", "rank", *flags]
     assert list(result.index) == [7, 3, 5]
     assert list(result["item_id"]) == ["a", "bbb", "cc"]
     assert list(result["score"]) == [1.0, 3.0, 2.0]
@@ -105,7 +123,7 @@ def test_match_alone_can_be_requested(model: Any) -> None:
 
 
 def test_unknown_output_is_refused(model: Any) -> None:
-    with pytest.raises(DataError, match=r"params\.output: expected rank or match, got 'top'\. Leave it out"):
+    with pytest.raises(DataError, match=r"params\.output: expected rank, match or recommend, got 'top'\. Leave"):
         model.predict(CONTEXT, candidates(), {"output": "top"})
 
 
@@ -126,6 +144,31 @@ def test_a_store_that_the_operator_does_not_allow_is_refused_and_not_loaded(mode
     ):
         model.predict(CONTEXT, candidates(), {"store": "s3://bucket/x"})
     assert len(loader.calls) == 1
+
+
+def test_a_moved_store_is_named_by_the_configuration_or_the_environment(
+    loader: Loader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def own_store(**config: Any) -> str | None:
+        loaded(SimpleNamespace(artifacts=CONTEXT.artifacts, model_config=config))
+        store: str | None = loader.calls[-1][1]
+        return store
+
+    assert own_store(store="") is None
+    assert own_store(store="/moved") == "/moved"
+    monkeypatch.setenv("RECMEM_STORE", "s3://bucket/moved")
+    assert own_store() == "s3://bucket/moved"
+    assert own_store(store="/moved") == "/moved"
+    with pytest.raises(DataError, match="store: expected a path or URL, got 7"):
+        own_store(store=7)
+
+
+def test_other_stores_are_read_where_the_own_one_has_moved(loader: Loader) -> None:
+    context = SimpleNamespace(
+        artifacts=CONTEXT.artifacts, model_config={"device": "cpu", "store": "/moved", "stores": ["/other"]}
+    )
+    loaded(context).predict(context, candidates(), {"store": "/other"})
+    assert [call[1] for call in loader.calls] == ["/moved", "/other"]
 
 
 def test_a_configuration_that_is_no_list_of_stores_is_refused(loader: Loader) -> None:
@@ -194,7 +237,7 @@ def test_registered_bundle_scores_as_a_pyfunc_what_it_scores_in_python(
     assert [path.name for path in saved.rglob("*") if path.suffix in (".pkl", ".pickle")] == []
     assert "recmem[minilm]==0" in (saved / "requirements.txt").read_text()
     signature = pyfunc.metadata.signature
-    assert signature.inputs.required_input_names() == ["user_id", "item_id"]
+    assert signature.inputs.required_input_names() == ["user_id"]
     assert set(signature.outputs.input_names()) == set(result.columns)
     assert len(pyfunc.metadata.load_input_example(str(saved))) == 5
     tracked = MlflowClient().get_run(tracker.parent.run_id)
@@ -302,6 +345,22 @@ def test_all_json_formats_give_the_same_scores() -> None:
     assert scores(answer({"inputs": {name: [row[name] for row in ids] for name in COLUMNS[:3]}})) == expected
 
 
+def test_recommendations_reasons_and_flags_are_answered_in_json() -> None:
+    user = records()[0]["user_id"]
+    users = {"inputs": [{"user_id": user}, {"user_id": "nobody"}], "params": {"output": "recommend", "k": 2}}
+    answered = answer(users)
+    assert [(row["user_id"], row["unknown_user"]) for row in answered] == [
+        *[(user, False)] * 2,
+        *[("nobody", True)] * 2,
+    ]
+    explained = answer({"dataframe_records": records(), "params": {"explain": 1}})
+    assert [row["unknown_item"] for row in explained] == [False, False, False, True]
+    assert all(json.loads(row["reasons"])["score"] for row in explained)
+    best = answer({"dataframe_records": records(), "params": {"k": 1}})
+    assert [row["rank"] for row in best] == [1] * len(best)
+    assert 0 < len(best) < len(records())
+
+
 def test_csv_is_read_as_json_is_and_its_ids_stay_text() -> None:
     rows = records()[:3]
     lines = [",".join(str(row[name]) for name in COLUMNS[:3]) for row in rows]
@@ -331,7 +390,11 @@ USER = {"user_id": "u", "item_id": "i"}
 @pytest.mark.parametrize(
     ("body", "words"),
     [
-        ({"dataframe_records": [{"user_id": "u"}]}, "Model is missing inputs ['item_id']"),
+        ({"dataframe_records": [{"item_id": "i"}]}, "Model is missing inputs ['user_id']"),
+        ({"dataframe_records": [{"user_id": "u"}]}, "candidates.item_id: expected the column, got none"),
+        ({"dataframe_records": [USER], "params": {"k": -1}}, "params.k: expected a whole number from 0, got -1"),
+        ({"dataframe_records": [USER], "params": {"k": "2"}}, "Invalid parameters found"),
+        ({"dataframe_records": [USER], "params": {"explain": 99}}, "params.explain: expected 0 to 20, got 99"),
         ({"dataframe_records": [{**USER, "user_id": None}, USER]}, "candidates.user_id: expected an id, got null"),
         ({"inputs": [{**USER, "user_id": None}, USER]}, "candidates.user_id: expected an id, got null"),
         ({"instances": [{**USER, "item_id": None}, USER]}, "candidates.item_id: expected an id, got null"),
@@ -360,7 +423,7 @@ USER = {"user_id": "u", "item_id": "i"}
         ),
         (
             {"dataframe_records": [USER], "params": {"output": "top"}},
-            "params.output: expected rank or match, got 'top'",
+            "params.output: expected rank, match or recommend, got 'top'",
         ),
         ({"dataframe_records": [USER], "params": {"output": 7}}, "Invalid parameters found"),
         ({"dataframe_records": [USER], "params": {"store": "/etc"}}, "params.store: expected a store that this server"),
@@ -370,3 +433,95 @@ USER = {"user_id": "u", "item_id": "i"}
 )
 def test_a_malformed_request_is_refused_in_words(body: object, words: str) -> None:
     assert words in refusal(body)
+
+
+# MLflow's own commands
+
+
+MLFLOW = [sys.executable, "-m", "mlflow", "models"]
+START_S = 90.0
+
+
+@pytest.fixture
+def moved(tmp_path: Path) -> tuple[Path, dict[str, str]]:
+    """A saved model whose store has moved since, and an environment that says where to."""
+    trained = debian_model.trained_model()
+    shutil.copytree(trained.store, tmp_path / "before")
+    shutil.copytree(trained.bundle, tmp_path / "bundle")
+    rewrite(tmp_path / "bundle", lambda manifest: manifest["config"].update(store=str(tmp_path / "before")))
+    save_pyfunc(tmp_path / "bundle", tmp_path / "model", example().drop("note"))
+    (tmp_path / "before").rename(tmp_path / "after")
+    environment = {
+        "RECMEM_STORE": str(tmp_path / "after"),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        # MLflow starts uvicorn by its name.
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+    }
+    return tmp_path / "model", {**os.environ, **environment}
+
+
+@contextmanager
+def serving(model: Path, environment: dict[str, str], log: Path) -> Iterator[str]:
+    """`mlflow models serve` in a process group of its own; yields the address of its invocations."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [*MLFLOW, "serve", "-m", str(model), "-p", str(port), "--env-manager", "local"]
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
+    try:
+        until = time.monotonic() + START_S
+        while time.monotonic() < until and server.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping").close()
+                break
+            except OSError:
+                time.sleep(0.2)
+        else:
+            pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        with suppress(ProcessLookupError):  # it may not have started
+            os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
+
+
+def posted(address: str, body: object) -> list[dict[str, Any]]:
+    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as response:
+        found: list[dict[str, Any]] = json.loads(response.read(), parse_constant=pytest.fail)["predictions"]
+        return found
+
+
+def test_mlflow_serves_a_model_whose_store_has_moved(moved: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    model, environment = moved
+    expected = scores(answer({"dataframe_records": records()}))
+    with serving(model, environment, tmp_path / "log") as address:
+        found = posted(address, {"dataframe_records": records(), "params": {"explain": 1}})
+        assert scores(found) == expected
+        assert [row["title"] for row in found] == [None, None, None, "a library for images"]
+        assert [row["unknown_item"] for row in found] == [False, False, False, True]
+        best = posted(address, {"inputs": [{"user_id": "nobody"}], "params": {"output": "recommend", "k": 3}})
+        assert [(row["rank"], row["unknown_user"]) for row in best] == [(1, True), (2, True), (3, True)]
+
+
+def test_mlflow_predicts_json_alone_on_standard_output(moved: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    model, environment = moved
+    (tmp_path / "rows.json").write_text(json.dumps({"dataframe_records": records()}))
+    command = [*MLFLOW, "predict", "-m", str(model), "--env-manager", "local", "-t", "json", "-i", "rows.json"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = json.loads(done.stdout, parse_constant=pytest.fail)["predictions"]
+    assert scores(found) == scores(answer({"dataframe_records": records()}))
+    del environment["RECMEM_STORE"]
+    done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, check=False)
+    assert done.returncode != 0
+    assert b"store: expected the store that the model was trained on, got none at" in done.stderr
+    assert b"RECMEM_STORE" in done.stderr
+
+
+def test_a_moved_store_is_named_when_the_model_is_loaded(moved: tuple[Path, dict[str, str]], tmp_path: Path) -> None:
+    model, _ = moved
+    pyfunc = mlflow.pyfunc.load_model(str(model), model_config={"store": str(tmp_path / "after")})
+    result = pyfunc.predict(pd.DataFrame(records()))
+    assert scores(result.to_dict(orient="records")) == scores(answer({"dataframe_records": records()}))

@@ -22,7 +22,7 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 import recmem
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
-from recmem.serving.request_columns import text_inputs
+from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER, text_inputs
 from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from recmem.text.merged_adapters import MERGED_KINDS
@@ -39,7 +39,8 @@ LIFT_TAG = "recmem.lift"
 SHIPS_TAG = "recmem.ships"
 """Tag of a version: the row of the ledger that is its ranker."""
 
-_REQUIRED = ("user_id", "item_id")
+_REQUIRED = ("user_id",)
+"""The columns of every request; candidates need `item_id` too, which recommendations do not."""
 _SERVED_BY_PEFT = frozenset(ADAPTER_KINDS) - frozenset(MERGED_KINDS)
 """Kinds of tuned encoders that need the extra in serving too: a prefix. Others are part of the weights by then."""
 _EXAMPLE_ROWS = 5
@@ -73,17 +74,20 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
     """Saves the bundle as a pyfunc in a new folder; `described` is what MLflow knows of it already."""
     example = example.head(_EXAMPLE_ROWS)
     model = recmem.load(bundle)
-    scored = model.rank(example)
+    scored = model.rank_with_report(example)
+    answered = scored.frame.with_columns(
+        pl.Series(UNKNOWN_USER, ~scored.user_is_known), pl.Series(UNKNOWN_ITEM, ~scored.item_is_known)
+    )
     config = model.bundle.config
     mlflow.pyfunc.save_model(
         folder,
         mlflow_model=described,
         python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
         artifacts={"bundle": str(bundle)},
-        signature=_signature(scored, config.text_columns),
+        signature=_signature(answered, config.text_columns),
         input_example=example.to_pandas(),
         pip_requirements=_requirements(config),
-        model_config={"device": "auto", "stores": []},
+        model_config={"device": "auto", "store": "", "stores": []},
     )
 
 
@@ -152,7 +156,12 @@ def _signature(scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignat
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(_TYPES[dtype], name) for name, dtype in scored.schema.items() if dtype in _TYPES
     ]
-    params = [ParamSpec("output", DataType.string, "rank"), ParamSpec("store", DataType.string, "")]
+    params = [
+        ParamSpec("output", DataType.string, "rank"),
+        ParamSpec("store", DataType.string, ""),
+        ParamSpec("k", DataType.long, 0),
+        ParamSpec("explain", DataType.long, 0),
+    ]
     return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(params))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+import s3_server
 import small_training
 from command_line import DONE, REFUSED, Outcome, write_candidates
 
@@ -80,6 +82,15 @@ def test_score_of_no_rows_writes_the_columns(bundle: Path, candidates: Path, tmp
     pl.read_parquet(candidates).clear().write_parquet(candidates)
     assert Outcome("score", "--model", bundle, "--candidates", candidates, "--out", tmp_path / "s.parquet").code == DONE
     assert {"mine", "score", "rank"} <= set(pl.read_parquet_schema(tmp_path / "s.parquet"))
+
+
+@pytest.mark.parametrize("name", ["c.csv", "c.arrow"])
+def test_a_file_of_a_header_alone_gives_the_columns(bundle: Path, tmp_path: Path, name: str) -> None:
+    empty = pl.DataFrame(schema={"user_id": pl.String, "item_id": pl.String, "price": pl.Float64})
+    (empty.write_csv if name == "c.csv" else empty.write_ipc)(tmp_path / name)
+    outcome = Outcome("score", "--model", bundle, "--candidates", tmp_path / name, "--out", tmp_path / "s.csv")
+    assert outcome.code == DONE, outcome.err
+    assert {"price", "score", "rank"} <= set(pl.read_csv(tmp_path / "s.csv").columns)
 
 
 def c_absent(path: Path) -> None:
@@ -179,3 +190,75 @@ def test_a_cascade_of_the_match_alone_is_refused(bundle: Path, tmp_path: Path) -
     files = ("--candidates", tmp_path / "c.parquet", "--out", tmp_path / "s.parquet")
     message = Outcome("score", "--model", bundle, *files, "--columns", "match", "--trees-share", 0.1)
     assert (message.code, "--columns rank" in message.err) == (2, True)
+
+
+@pytest.mark.parametrize("ending", ["csv", "jsonl.gz", "arrow"])
+def test_score_reads_and_writes_the_formats_of_the_names(
+    bundle: Path, candidates: Path, tmp_path: Path, ending: str
+) -> None:
+    arguments = ["score", "--model", bundle, "--explain", 2, "--candidates"]
+    given = tmp_path / f"c.{ending}"
+    out = tmp_path / f"s.{ending}"
+    frame = pl.read_parquet(candidates).with_columns(mine=pl.format("00{}", "mine"))
+    frame.write_parquet(candidates)
+    {
+        "csv": lambda: frame.write_csv(given),
+        "jsonl.gz": lambda: given.write_bytes(gzip.compress(frame.write_ndjson().encode())),
+        "arrow": lambda: frame.write_ipc(given),
+    }[ending]()
+    assert Outcome(*arguments, candidates, "--out", tmp_path / "s.parquet").code == DONE
+    outcome = Outcome(*arguments, given, "--out", out)
+    assert outcome.code == DONE, outcome.err
+    assert f"Wrote {frame.height} rows to {out}." in outcome.out.replace("\n", "")
+    expected = pl.read_parquet(tmp_path / "s.parquet")
+    found = {
+        "csv": lambda: pl.read_csv(out),
+        "jsonl.gz": lambda: pl.read_ndjson(gzip.decompress(out.read_bytes())),
+        "arrow": lambda: pl.read_ipc(out),
+    }[ending]()
+    assert found.columns == expected.columns
+    texts = ["user_id", "item_id", "match_reason_1", "score_reason_2", "reasons"]
+    assert found.select(texts).equals(expected.select(texts))
+    for name in ("match_score", "match_raw", "score", "rank"):
+        assert found[name].to_numpy() == pytest.approx(expected[name].to_numpy(), abs=1e-6)
+
+
+def test_an_unknown_ending_is_refused_with_those_that_there_are(bundle: Path, candidates: Path, tmp_path: Path) -> None:
+    arguments = ["score", "--model", bundle, "--candidates", candidates, "--out"]
+    outcome = Outcome(*arguments, tmp_path / "scores.xlsx")
+    assert outcome.code == REFUSED
+    assert "out: expected a name whose ending says its format, got 'scores.xlsx'" in outcome.err
+    assert ".parquet, .pq, .arrow, .feather, .csv, .tsv, .jsonl or .ndjson" in outcome.err
+    (tmp_path / "c.docx").write_bytes(b"PK\x03\x04")
+    outcome = Outcome(*arguments[:3], "--candidates", tmp_path / "c.docx", "--out", tmp_path / "s.csv")
+    assert (outcome.code, ".jsonl" in outcome.err) == (REFUSED, True)
+
+
+def test_reasons_with_a_share_of_the_trees_are_refused(bundle: Path, candidates: Path, tmp_path: Path) -> None:
+    files = ("--candidates", candidates, "--out", tmp_path / "s.parquet")
+    message = Outcome("score", "--model", bundle, *files, "--explain", 1, "--trees-share", 0.1)
+    assert (message.code, "--explain: expected no --trees-share" in message.err) == (2, True)
+
+
+def test_score_works_from_object_store_to_object_store(
+    run: Path, candidates: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server.running() as s3:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        s3.put_folder(run / "bundle", "runs/1/bundle")
+        s3.put_folder(run / "store", "store")
+        s3.put("in/c.parquet", candidates.read_bytes())
+        places = ["--model", s3.url("runs/1"), "--store", s3.url("store"), "--candidates", s3.url("in/c.parquet")]
+        outcome = Outcome("score", *places, "--out", s3.url("out/s.csv"))
+        assert outcome.code == DONE, outcome.err
+        assert s3.names().count("out/s.csv") == 1
+        expected = tmp_path / "s.parquet"
+        assert Outcome("score", "--model", run / "bundle", *places[4:], "--out", expected).code == DONE
+        found = pl.read_csv(s3.get("out/s.csv"))
+        assert found["score"].to_numpy() == pytest.approx(pl.read_parquet(expected)["score"].to_numpy(), abs=1e-6)
+        outcome = Outcome("score", *places, "--out", "s3://a-user:a-password@no-such-shop/s.csv")
+        assert outcome.code == REFUSED
+        assert "out: expected a bucket that exists" in outcome.err
+        for secret in (s3_server.SECRET, "a-password"):
+            assert secret not in outcome.out + outcome.err

@@ -268,4 +268,4 @@ def test_threads_of_a_model_server_share_one_load(monkeypatch: pytest.MonkeyPatc
     assert loads == ["here", "here"]
     model = a_model()
     for frame, answer in zip(frames, answers, strict=True):
-        assert answer.equals(model.rank(frame))
+        assert answer.drop(columns=["unknown_user", "unknown_item"]).equals(model.rank(frame))

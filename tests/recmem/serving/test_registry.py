@@ -18,6 +18,7 @@ from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
 import recmem
+import s3_server
 from changed_bundles import sign
 from conftest import IsolatedMlflow
 from debian_model import trained_model
@@ -41,6 +42,24 @@ def test_a_folder_without_a_bundle_is_refused(tmp_path: Path) -> None:
     expected = r"model: expected a folder with bundle\.json, got .*Give the folder OUT/bundle"
     with pytest.raises(DataError, match=expected), bundle_at(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("place", ["", "/bundle", "/artifacts/bundle"])
+def test_a_bundle_on_an_object_store_is_copied_for_the_block(
+    folder: Path, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with s3_server.running() as s3:
+        for name, value in s3.environment.items():
+            monkeypatch.setenv(name, value)
+        s3.put_folder(folder, f"runs/1{place}")
+        s3.put("runs/1/report.html", b"long")
+        with bundle_at(s3.url("runs/1")) as found:
+            names = sorted(path.name for path in found.iterdir())
+            assert names == sorted(path.name for path in folder.iterdir())
+            assert all((found / name).read_bytes() == (folder / name).read_bytes() for name in names)
+        assert not found.exists()
+        with pytest.raises(DataError, match=r"model: expected a folder with bundle\.json, got 's3://shop/runs/2'"):
+            recmem.load(s3.url("runs/2"))
 
 
 def test_an_unregistered_model_is_refused(isolated_mlflow: IsolatedMlflow) -> None:
