@@ -18,6 +18,7 @@ from feature_store.cell_parsing import (
 from feature_store.data_errors import ColumnProblem, DataError, describe
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.warnings.event_kinds import unnamed_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.time_warnings import arrival_warnings, time_warnings
 from feature_store.warnings.unread_columns import remedy_for_missing, unread_columns
@@ -179,6 +180,9 @@ def check_table(
         warnings += unread_columns(frame.columns, [column.name for column in table.columns], table.name)
     if table is EVENTS:
         warnings += rating_warnings(kept, signals or SignalConfig())
+        # A training decides by the whole log, and reports that, see `training.intake`.
+        if signals is None or signals.unnamed != "auto":
+            warnings += unnamed_warnings(kept, signals or SignalConfig())
     return Checked(table, frame, kept, tuple(problems), tuple(warnings))
 
 

@@ -26,6 +26,7 @@ ROOMS = {
     "training": [
         "cli",
         "mlflow_project",
+        "event_options",
         "api",
         "pipeline",
         "registration",

@@ -14,6 +14,7 @@ from typing import Any
 from feature_store import EVENTS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
+from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 
@@ -35,9 +36,12 @@ class Intake:
     read_at: str
     """When the tables were read: ISO 8601, UTC."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong about events that the store had before: receipts have those of the events that were given."""
+    """Names of events that no rule knows, and what looks wrong about events that the store had before; the receipts say
+    what looks wrong about those that were given."""
     reused: bool = False
     """Whether an earlier run read them: neither the tables nor the store have changed since."""
+    kinds: tuple[EventKind, ...] = ()
+    """The events of the whole store by their names, and how they are taken."""
 
     @classmethod
     def of(cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig) -> Intake:
@@ -46,13 +50,15 @@ class Intake:
         items = pinned.items()
         events = pinned.events()
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
-        warnings = [] if were_given else rating_warnings(events, signals)
+        kinds = event_kinds(events, signals)
+        warnings = kind_warnings(kinds) + ([] if were_given else rating_warnings(events, signals))
         return cls(
             receipts=receipts,
             unmatched=unmatched_rows(items, events, pinned.impressions()),
             n_items_without_events=n_items_without_events(items, events),
             versions=pinned.versions(),
             digest=pinned.digest(),
+            kinds=kinds,
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -91,4 +97,6 @@ class Intake:
             for each in fields["unmatched"]
         )
         warnings = tuple(fields["warnings"])
-        return cls(**fields | {"receipts": receipts, "unmatched": unmatched, "warnings": warnings})
+        # Runs of an earlier version noted no kinds.
+        kinds = tuple(EventKind(**kind) for kind in fields.get("kinds", ()))
+        return cls(**fields | {"receipts": receipts, "unmatched": unmatched, "warnings": warnings, "kinds": kinds})

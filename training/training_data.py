@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from feature_store import DataError, EventLog, Store
+from feature_store import DataError, EventLog, SignalConfig, Store
 from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.warnings.rating_scale import check_positives
@@ -68,19 +68,20 @@ def read_training_data(
                 f"{name}: expected rows, got an empty table. Ingest {name} first, with `recmem ingest` or --{name}."
             )
     impressions = store.impressions()
+    signals = config.signals.decided(events)
     if not (impressions["label"] == 1).any():
-        check_positives(events, config.signals)
+        check_positives(events, signals)
     texts = tuple(text_columns(items))
     if not texts:
         raise DataError(
             "items: expected at least one text column, got none. Add a column such as title or description."
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
-    log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
+    log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, signals)
     if not len(log):
         require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
-    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
+    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
@@ -146,11 +147,11 @@ def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     return np.isin(pair_keys, positive_keys).astype(np.int8)
 
 
-def _dataset_config(log: EventLog, split: Split, config: TrainingConfig) -> DatasetConfig:
+def _dataset_config(log: EventLog, split: Split, signals: SignalConfig, config: TrainingConfig) -> DatasetConfig:
     # The counters' windows are shares of the log's span, which must not depend on the test period.
     until_test = log.until(split.test_from + 1)
     return DatasetConfig(
-        signals=config.signals,
+        signals=signals,
         counters=CounterConfig.from_log(until_test),
         covisitation=config.covisitation,
         refresh_origin=split.ranker_from,

@@ -70,8 +70,8 @@ def _kind(name: str, given: Sequence[str]) -> str:
     if "event" in given:
         return f"{name!r} is not read: kinds of event are read from `event`."
     return (
-        f"{name!r} is not read. To make it count, rename it to `event`: skip, return, dislike and hide are negative, "
-        "rating is judged by `value`, all others are positive. Without that, every event counts as positive."
+        f"{name!r} is not read. To make it count, rename it to `event`: common names are known (click, skip, ...), "
+        "rating is judged by `value`. Without that, every event counts as positive."
     )
 
 

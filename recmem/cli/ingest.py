@@ -25,8 +25,8 @@ Events = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
-        "event: a name; skip, return, dislike and hide are negative, rating (or no name) is judged by its value, "
-        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id "
+        "event: a name such as click, purchase or return; rating (or no name) is judged by its value; see the events "
+        "options of train. value: the rating. available_at: when the event reached you. cancels: the event_id "
         "of an earlier event that this row cancels.",
     ),
 ]

@@ -91,3 +91,20 @@ def test_events_that_were_given_are_not_judged_a_second_time(tmp_path: Path) -> 
         EVENTS, rated(*[0.0, 1.0] * 20), signals=SignalConfig(positive_from=1, negative_to=0)
     )
     assert not any("none is positive" in warning for warning in fitting.warnings)
+
+
+def test_how_events_are_taken_is_kept_with_the_run(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["u"] * 3, "item_id": ["i"] * 3, "timestamp": ["2026-01-01", "2026-01-02", "2026-01-03"]}
+    store.append_events(pl.DataFrame(rows | {"event": ["click", "complaint", "pondered"]}))
+    taken = Intake.of(store, (), SignalConfig(positive_events=("pondered",)))
+    assert {(kind.event, kind.taken_as, kind.rule) for kind in taken.kinds} == {
+        ("click", "positive", "common"),
+        ("complaint", "negative", "common"),
+        ("pondered", "positive", "named"),
+    }
+    assert taken.warnings == ()
+    (warning,) = Intake.of(store, (), SignalConfig()).warnings
+    assert warning.startswith("events.event: 'pondered' (1 row) is taken as neutral")
+    taken.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == taken

@@ -12,6 +12,7 @@ import typer
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
+from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents, names_of
 
 MAX_CANDIDATES = 1_000_000
 """Candidates per query, at most: a larger number is surely a typing error."""
@@ -92,6 +93,9 @@ def train(
         float,
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
     ] = 2.0,
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
     refit: Annotated[
         bool,
         typer.Option(
@@ -140,6 +144,9 @@ def train(
             exclude_seen=exclude_seen,
             positive_from=positive_from,
             negative_to=negative_to,
+            positive_events=names_of(positive_events),
+            negative_events=names_of(negative_events),
+            neutral_events=names_of(neutral_events),
             refit=refit,
             folds=folds,
             seed=seed,

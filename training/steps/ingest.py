@@ -23,7 +23,8 @@ def ingest(run: Run, step_run: StepRun) -> None:
     intake = Intake.of(run.store, append_tables(run.store, frames, signals=run.config.signals), run.config.signals)
     require_matches(intake.unmatched)
     folder = run.folder("ingest")
-    (folder / RECEIPTS).write_text("\n".join(map(str, [*intake.receipts, *intake.unmatched])) + "\n", encoding="utf-8")
+    lines = [*intake.receipts, *intake.kinds, *intake.warnings, *intake.unmatched]
+    (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
     intake.write(folder / INTAKE)
     step_run.log_metrics(intake.metrics())
     step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)
