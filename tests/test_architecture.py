@@ -44,6 +44,7 @@ ROOMS = {
         "data_warnings",
         "intake",
         "config",
+        "own_features",
         "query_split",
         "fitting",
         "member_seeds",

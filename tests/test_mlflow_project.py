@@ -86,6 +86,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--positive-events": "",
         "--negative-events": "",
         "--neutral-events": "",
+        "--features": "",
     }
 
 

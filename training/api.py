@@ -45,6 +45,7 @@ def train(
     positive_events: Sequence[str] = (),
     negative_events: Sequence[str] = (),
     neutral_events: Sequence[str] = (),
+    features: Sequence[str] = (),
     refit: bool = True,
     folds: int = 1,
     seed: int = 0,
@@ -88,6 +89,8 @@ def train(
             the result says how each is taken.
         negative_events: Names of events that are negative, beside the common ones (skip, return, refund, ...).
         neutral_events: Names of events that are neutral: remembered, but nothing to be ranked first.
+        features: Columns of the impressions that become features of the ranker: numbers (raw, and as z-scores within
+            the query), or text (categories). Candidates must bring them, see `recmem.Model.rank`.
         refit: Let the model that ships learn from the whole log once it is measured. `measured_bundle` of the result is
             the one that was measured.
         folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
@@ -117,6 +120,7 @@ def train(
         positive_events=positive_events,
         negative_events=negative_events,
         neutral_events=neutral_events,
+        features=features,
         refit=refit,
         folds=folds,
         seed=seed,
@@ -147,6 +151,7 @@ def training_config(
     positive_events: Sequence[str] = (),
     negative_events: Sequence[str] = (),
     neutral_events: Sequence[str] = (),
+    features: Sequence[str] = (),
     tune_encoder: str = "auto",
     refit: bool = True,
     folds: int = 1,
@@ -179,18 +184,19 @@ def training_config(
         signals=SignalConfig(
             positive_from=positive_from,
             negative_to=negative_to,
-            positive_events=_event_names("positive_events", positive_events),
-            negative_events=_event_names("negative_events", negative_events),
-            neutral_events=_event_names("neutral_events", neutral_events),
+            positive_events=_names("positive_events", positive_events),
+            negative_events=_names("negative_events", negative_events),
+            neutral_events=_names("neutral_events", neutral_events),
         ),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+        features=_names("features", features, "columns"),
         refit=refit,
         folds=folds,
         seed=seed,
     )
 
 
-def _event_names(argument: str, names: Sequence[str]) -> tuple[str, ...]:
+def _names(argument: str, names: Sequence[str], of_what: str = "events") -> tuple[str, ...]:
     if isinstance(names, str) or not all(isinstance(name, str) and name.strip() for name in names):
-        raise ValueError(f"{argument}: expected a list of names of events, got {names!r}. Give them as ['view', ...].")
+        raise ValueError(f"{argument}: expected a list of names of {of_what}, got {names!r}. Give them as a list.")
     return tuple(names)

@@ -36,8 +36,3 @@ NeutralEvents = Annotated[
         show_default=False,
     ),
 ]
-
-
-def names_of(option: str) -> tuple[str, ...]:
-    """The names of a comma-separated option, without the spaces around them."""
-    return tuple(name.strip() for name in option.split(",") if name.strip())

@@ -11,7 +11,9 @@ import typer
 from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars
 from recmem.cli.error_handling import GuardedCommand, UsageError
-from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents, names_of
+from recmem.cli.ingest import Features
+from recmem.cli.options import names_of
+from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger
 
@@ -54,8 +56,8 @@ Tuning = Annotated[
 
 EncoderSettings = tuple[str, str, float, str]
 """Name, pooling, tokens and prefix."""
-EventNames = tuple[str, str, str]
-"""Options that name the positive, negative and neutral events."""
+Names = tuple[str, str, str, str]
+"""Options that name the positive, negative and neutral events, and the features."""
 NO_SETTINGS: EncoderSettings = ("", "", 0, "")
 
 
@@ -75,6 +77,7 @@ def main(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Run all steps, each as a child run."""
     from training.pipeline import run_training
@@ -89,7 +92,7 @@ def main(
             seed,
             (encoder, pooling, max_tokens, text_prefix),
             tune_encoder,
-            (positive_events, negative_events, neutral_events),
+            (positive_events, negative_events, neutral_events, features),
         ),
         progress=Bars(),
         on_intake=show_intake,
@@ -108,10 +111,16 @@ def ingest(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Add tables to the store."""
     _step(
-        "ingest", out, store, 0, (items, events, impressions), kinds=(positive_events, negative_events, neutral_events)
+        "ingest",
+        out,
+        store,
+        0,
+        (items, events, impressions),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -127,6 +136,7 @@ def encode(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Encode the items' texts."""
     _step(
@@ -135,7 +145,7 @@ def encode(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -152,6 +162,7 @@ def tune(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Tune the text encoder, if that pays on a held-out part of the log."""
     settings = (encoder, pooling, max_tokens, text_prefix)
@@ -162,7 +173,7 @@ def tune(
         seed,
         encoder=settings,
         tune_encoder=tune_encoder,
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -178,6 +189,7 @@ def match(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Fit the match module."""
     _step(
@@ -186,7 +198,7 @@ def match(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -202,6 +214,7 @@ def rank(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Fit the rankers, with and without the match features."""
     _step(
@@ -210,7 +223,7 @@ def rank(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -226,6 +239,7 @@ def evaluate(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Evaluate on the test window."""
     _step(
@@ -234,7 +248,7 @@ def evaluate(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -250,6 +264,7 @@ def refit(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Refit the model that was evaluated on the whole log."""
     _step(
@@ -258,7 +273,7 @@ def refit(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -274,6 +289,7 @@ def report(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Write bundle, ledger and report; register the model."""
     _step(
@@ -282,7 +298,7 @@ def report(
         store,
         seed,
         encoder=(encoder, pooling, max_tokens, text_prefix),
-        kinds=(positive_events, negative_events, neutral_events),
+        columns=(positive_events, negative_events, neutral_events, features),
     )
 
 
@@ -309,7 +325,7 @@ def _step(
     tables: tuple[str, str, str] = ("", "", ""),
     encoder: EncoderSettings = NO_SETTINGS,
     tune_encoder: str = "auto",
-    kinds: EventNames = ("", "", ""),
+    columns: Names = ("", "", "", ""),
 ) -> None:
     from training.pipeline import run_step
     from training.registration import register_run
@@ -322,7 +338,7 @@ def _step(
         Tables(*(path or None for path in tables)),
         out,
         store or None,
-        _config(seed, encoder, tune_encoder, kinds),
+        _config(seed, encoder, tune_encoder, columns),
         Bars(),
     )
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
@@ -334,13 +350,14 @@ def _step(
             show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, kinds: EventNames) -> TrainingConfig:
+def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, columns: Names) -> TrainingConfig:
     from typing import Any, cast
 
     from feature_store import DataError, SignalConfig
     from recmem.text.encoder_settings import encoder_config
     from training.config import TrainingConfig
     from training.fitting.fit_encoder import EncoderTuningConfig
+    from training.own_features import check_feature_names
 
     name, pooling, max_tokens, text_prefix = encoder
     try:
@@ -351,14 +368,22 @@ def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, kinds: Eve
         raise
     except ValueError as error:
         raise UsageError(str(error)) from error
-    positive, negative, neutral = (names_of(option) for option in kinds)
+    positive, negative, neutral, features = (names_of(option) for option in columns)
     try:
         signals = SignalConfig(positive_events=positive, negative_events=negative, neutral_events=neutral)
     except ValueError as error:
         raise UsageError(str(error)) from error
     try:
+        check_feature_names(features)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
+    try:
         return TrainingConfig(
-            seed=int(seed), encoder=settings, signals=signals, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder))
+            seed=int(seed),
+            encoder=settings,
+            signals=signals,
+            features=features,
+            tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
         )
     except ValueError as error:
         raise UsageError(f"--tune-encoder: {error}") from error

@@ -43,7 +43,8 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     if others:
         named = ", ".join(map(repr, others[:_MAX_NAMED]))
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
-        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.")
+        remedy = " Numbers and text become features of the ranker with --features." if table == "impressions" else ""
+        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.{remedy}")
     return warnings
 
 

@@ -17,6 +17,8 @@ def show_intake(intake: Intake) -> None:
         say(str(receipt))
     if intake.kinds:
         say(f"Events by name: {kinds_text(intake)}.")
+    if intake.unused:
+        say(f"Stored but not used: {', '.join(intake.unused)}.")
     for warning in intake.warnings:
         complain(f"Warning: {warning}")
     for unmatched in intake.unmatched:

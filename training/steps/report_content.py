@@ -73,6 +73,7 @@ def train_command(run: Run) -> str:
         f"--positive-from {config.signals.positive_from:g}",
         f"--negative-to {config.signals.negative_to:g}",
         *_event_options(config.signals),
+        *([f"--features {shlex.quote(','.join(config.features))}"] if config.features else []),
         *([] if config.refit else ["--no-refit"]),
         *([f"--folds {config.folds}"] if config.folds > 1 else []),
         f"--seed {config.seed}",

@@ -75,3 +75,10 @@ def test_events_are_printed_by_name_with_how_they_are_taken(capsys: pytest.Captu
     out = capsys.readouterr().out
     assert "Events by name: 20 'k0' (neutral: no rule names them); 19 'k1' (neutral" in out
     assert "; 2 more names, all in intake.json." in out
+
+
+def test_columns_that_nothing_reads_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    show_intake(replace(intake(EVENTS), unused=("items.link", "events.session_id")))
+    assert "Stored but not used: items.link, events.session_id." in capsys.readouterr().out
+    show_intake(intake(EVENTS))
+    assert "not used" not in capsys.readouterr().out
