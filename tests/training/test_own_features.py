@@ -29,16 +29,17 @@ FEATURES = ("ctr_7d", "badge")
 
 @functools.cache
 def impressions() -> pl.DataFrame:
-    """What each project was shown at each date: what it took, and seven others.
+    """What each project was shown at each date: what it took, and up to five others of its theme.
 
-    `ctr_7d` tells the label but for some noise, and is missing here and there; `badge` is chance.
+    So texts tell little of what was taken. `ctr_7d` tells it but for some noise, and is missing here and there; `badge`
+    is chance.
     """
     random = np.random.default_rng(1)
-    every = small_training.items()["item_id"].to_list()
+    of_theme = {item: [each for each, _ in texts] for texts in small_training.THEMES.values() for item, _ in texts}
     visits = small_training.events().group_by("user_id", "timestamp").agg("item_id").sort("timestamp", "user_id")
     rows = []
     for user, time, taken in visits.iter_rows():
-        for item in dict.fromkeys([*taken, *random.choice(every, 7, replace=False).tolist()]):
+        for item in dict.fromkeys([*taken, *random.choice(of_theme[taken[0]], 5, replace=False).tolist()]):
             label = int(item in taken)
             ctr = None if random.random() < 0.1 else 3 * label + random.normal()
             rows.append((f"{user} {time}", user, time, item, label, ctr, "new" if random.random() < 0.5 else "sale"))
