@@ -29,18 +29,17 @@ FEATURES = ("ctr_7d", "badge")
 
 @functools.cache
 def impressions() -> pl.DataFrame:
-    """What each project was shown at each date: what it took, and up to five others of its theme.
+    """What each project was shown at each date: six items, of which chance chose the clicked one.
 
-    So texts tell little of what was taken. `ctr_7d` tells it but for some noise, and is missing here and there; `badge`
-    is chance.
+    Only `ctr_7d` tells it, but for some noise, and it is missing here and there; `badge` is chance.
     """
     random = np.random.default_rng(1)
-    of_theme = {item: [each for each, _ in texts] for texts in small_training.THEMES.values() for item, _ in texts}
-    visits = small_training.events().group_by("user_id", "timestamp").agg("item_id").sort("timestamp", "user_id")
+    every = small_training.items()["item_id"].to_list()
+    visits = small_training.events().select("user_id", "timestamp").unique().sort("timestamp", "user_id")
     rows = []
-    for user, time, taken in visits.iter_rows():
-        for item in dict.fromkeys([*taken, *random.choice(of_theme[taken[0]], 5, replace=False).tolist()]):
-            label = int(item in taken)
+    for user, time in visits.iter_rows():
+        for place, item in enumerate(random.choice(every, 6, replace=False).tolist()):
+            label = int(place == 0)
             ctr = None if random.random() < 0.1 else 3 * label + random.normal()
             rows.append((f"{user} {time}", user, time, item, label, ctr, "new" if random.random() < 0.5 else "sale"))
     names = ["impression_id", "user_id", "timestamp", "item_id", "label", "ctr_7d", "badge"]
@@ -82,7 +81,7 @@ def test_a_feature_that_tells_the_label_lifts_both_rankers_alike() -> None:
         ledger = trained(features).ledger
         figures[features] = {row.name: row.metrics["ndcg@10"] for row in ledger.rows}
     for name in ("ranker_with_match", "ranker_without_match"):
-        assert figures[FEATURES][name] > figures[()][name] + 0.05, name
+        assert figures[FEATURES][name] > figures[()][name] + 0.15, name
     for name in ("popularity", "match_score"):
         assert figures[FEATURES][name] == figures[()][name], name
 
@@ -153,12 +152,13 @@ def test_explanations_have_a_part_for_each_feature_which_follows_its_value() -> 
 
 
 def test_items_that_recmem_retrieves_are_ranked_with_typical_values() -> None:
-    best = model().recommend(["curl"], k=5)
+    best = model().recommend(["curl"], k=len(small_training.items()))
     own = model().dataset.config.candidate_features
     rows = best.select(user_id=pl.lit("curl"), item_id="item_id").with_columns(
         pl.lit(feature.example, feature.dtype).alias(feature.name) for feature in own
     )
-    assert model().rank(rows)["score"].is_sorted(descending=True)
+    assert len(best) > 10
+    close(model().rank(rows)["score"].to_numpy(), best["score"].to_numpy(), "float32")
 
 
 def test_features_that_training_cannot_have_are_refused(tmp_path: Path) -> None:
