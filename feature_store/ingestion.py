@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import polars as pl
 
@@ -35,9 +35,7 @@ def check_tables(
     errors = list(faults)
     checked: dict[Table, Checked] = {}
     decided: dict[str, pl.DataType] = {}
-    for table in _IN_ORDER:
-        if table not in frames:
-            continue
+    for table in _ordered(frames):
         try:
             found = store.check(table, frames[table], decided=decided)
         except DataError as error:
@@ -64,11 +62,15 @@ def append_tables(
     `on_table` is called with 1 after each.
     """
     receipts = []
-    for table in _IN_ORDER:
-        if table in tables:
-            receipts.append(store.append(table, tables[table], signals=signals))
-            on_table(1)
+    for table in _ordered(tables):
+        receipts.append(store.append(table, tables[table], signals=signals))
+        on_table(1)
     return tuple(receipts)
+
+
+def _ordered(tables: Iterable[Table]) -> list[Table]:
+    """Items first, as given: impressions may be those with features, see `Table.with_features`."""
+    return sorted(tables, key=_IN_ORDER.index)
 
 
 def require_matching_ids(store: Store, checked: Mapping[Table, Checked]) -> None:

@@ -21,7 +21,7 @@ class Receipt:
     table: str
     n_in: int
     n_new: int
-    """Rows that changed the table: new rows and, for items, changed descriptions."""
+    """Rows that changed the table: new rows, changed descriptions of items, and impressions that got features."""
     n_duplicate: int
     """Rows that were stored already, or that repeat another row of the same frame."""
     n_rejected: int

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Set
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence, Set
+from dataclasses import dataclass, field, replace
 
 import polars as pl
 
@@ -18,6 +18,7 @@ from feature_store.cell_parsing import (
 from feature_store.data_errors import ColumnProblem, DataError, describe
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
+from feature_store.warnings.event_kinds import unnamed_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.time_warnings import arrival_warnings, time_warnings
 from feature_store.warnings.unread_columns import remedy_for_missing, unread_columns
@@ -44,13 +45,21 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """A table's columns, and the identity by which a row counts as stored already."""
+    """A table's columns, and the identity by which a row counts as stored already. Two of one name are equal."""
 
     name: str
-    columns: tuple[Column, ...]
-    identity: tuple[str, ...]
-    keeps_extra: bool = False
-    """Whether additional columns are stored too; otherwise they are dropped."""
+    columns: tuple[Column, ...] = field(compare=False)
+    identity: tuple[str, ...] = field(compare=False)
+    keeps_extra: bool = field(default=False, compare=False)
+    """Whether all additional columns are stored too; otherwise they are dropped."""
+    keeps_features: bool = field(default=False, compare=False)
+    """Whether additional columns are stored if they are asked for, see `with_features`, or were before."""
+    features: tuple[str, ...] = field(default=(), compare=False)
+    """Additional columns that a frame must have, and that are stored."""
+
+    def with_features(self, names: Sequence[str]) -> Table:
+        """The table with these additional columns; itself if it keeps none."""
+        return replace(self, features=tuple(names)) if self.keeps_features else self
 
     def schema(self, ids: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:
         """Maps each column to its stored dtype; `ids` gives the dtypes of native ids that are already decided."""
@@ -97,6 +106,7 @@ IMPRESSIONS = Table(
         Column("position", pl.Int32(), parse_positions),
     ),
     identity=("user_id", "timestamp", "impression_id", "item_id"),
+    keeps_features=True,
 )
 REJECTED = Table(
     "rejected",
@@ -169,6 +179,10 @@ def check_table(
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
         problems += found + _text_problems(columns, table)
+    if table.keeps_features:
+        features, found = _read_features(frame, table, stored)
+        columns |= features
+        problems += found
     if table is EVENTS:
         problems += _cancels_problems(columns)
     if any(problem.rows is None for problem in problems):
@@ -176,9 +190,12 @@ def check_table(
     kept = _valid_rows(pl.DataFrame(columns), problems)
     warnings = _time_warnings(frame, columns, table)
     if not table.keeps_extra:
-        warnings += unread_columns(frame.columns, [column.name for column in table.columns], table.name)
+        warnings += unread_columns(frame.columns, list(columns), table.name)
     if table is EVENTS:
         warnings += rating_warnings(kept, signals or SignalConfig())
+        # A training decides by the whole log, and reports that, see `training.intake`.
+        if signals is None or signals.unnamed != "auto":
+            warnings += unnamed_warnings(kept, signals or SignalConfig())
     return Checked(table, frame, kept, tuple(problems), tuple(warnings))
 
 
@@ -267,6 +284,31 @@ def _read_extra(
         taken.add(name.lower())
         values, found = _read_attribute(frame[name], stored.get(name))
         columns |= {} if values is None else {name: values}
+        problems += found
+    return columns, problems
+
+
+def _read_features(
+    frame: pl.DataFrame, table: Table, stored: Mapping[str, pl.DataType]
+) -> tuple[dict[str, pl.Series], list[ColumnProblem]]:
+    """The columns that are asked for, and those of earlier appends that the frame has too. Numbers are fractions."""
+    known = {column.name for column in table.columns}
+    earlier = [name for name in stored if name not in known and name in frame.columns]
+    columns: dict[str, pl.Series] = {}
+    problems: list[ColumnProblem] = []
+    for name in dict.fromkeys([*table.features, *earlier]):
+        if name not in frame.columns:
+            got = f"only {_some(frame.columns)}"
+            remedy = f"{remedy_for_missing(name, frame.columns)} Or take it out of the features."
+            problems.append(ColumnProblem(name, "the column", got, remedy))
+            continue
+        if not _is_usable_name(name, known):
+            remedy = "Rename it: a name must be printable, not empty, and no name of the table's own."
+            problems.append(ColumnProblem(name, "a usable column name", repr(name), remedy))
+            continue
+        values, found = parse_attribute(frame[name], stored.get(name))
+        if values is not None:
+            columns[name] = values.cast(pl.Float64) if values.dtype.is_numeric() else values
         problems += found
     return columns, problems
 

@@ -65,9 +65,17 @@ def write_events(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
 
 
 def write_impressions(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
-    """Adds the shown items that are not stored yet."""
-    new = not_stored(rows, pl.scan_delta(table), IMPRESSIONS.identity, within="impression_id")
-    return _append(table, new)
+    """Adds the shown items that are not stored yet, and features of stored ones that have none yet."""
+    stored = pl.scan_delta(table)
+    new = not_stored(rows, stored, IMPRESSIONS.identity, within="impression_id")
+    features = [name for name in rows.columns if name not in IMPRESSIONS.schema()]
+    if new.height == rows.height or not features:
+        return _append(table, new)
+    completed, n_completed = _with_features(stored.collect(), rows, features)
+    if not n_completed:
+        return _append(table, new)
+    replace(table, pl.concat([completed, new], how="diagonal_relaxed"))
+    return TableChange(new.height + n_completed, table.version())
 
 
 def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:
@@ -114,6 +122,21 @@ def not_stored(rows: pl.DataFrame, stored: pl.LazyFrame, identity: tuple[str, ..
     highest = pl.lit(first[within].max())
     keys = stored.filter(pl.col(within).is_between(lowest, highest)).select(identity).collect()
     return first.join(keys, on=list(identity), how="anti", nulls_equal=True, maintain_order="left")
+
+
+def _with_features(stored: pl.DataFrame, rows: pl.DataFrame, features: list[str]) -> tuple[pl.DataFrame, int]:
+    """The stored impressions with the features of `rows` where they had none, and how many changed."""
+    given = rows.select(*IMPRESSIONS.identity, *features).unique(
+        IMPRESSIONS.identity, keep="first", maintain_order=True
+    )
+    absent = [pl.lit(None, given.schema[name]).alias(name) for name in features if name not in stored.columns]
+    old = stored.with_columns(absent)
+    found = old.select(IMPRESSIONS.identity).join(
+        given, on=list(IMPRESSIONS.identity), how="left", nulls_equal=True, maintain_order="left"
+    )
+    is_new = [old[name].is_null() & found[name].is_not_null() for name in features]
+    filled = old.with_columns(old[name].fill_null(found[name]) for name in features)
+    return filled, int(pl.select(pl.any_horizontal(is_new)).to_series().sum())
 
 
 def _append(table: DeltaTable, rows: pl.DataFrame) -> TableChange:

@@ -195,10 +195,11 @@ def _dataset_config(store: Store) -> DatasetConfig:
     events = store.events()
     users = events["user_id"].unique().sort()
     items = store.items()["item_id"].sort()
-    log = EventLog.from_frame(events, users, items, SignalConfig())
+    signals = SignalConfig(positive_events=("depends",), unnamed="neutral")
+    log = EventLog.from_frame(events, users, items, signals)
     begin, end = (int(np.quantile(log.times, share)) for share in (0.3, 0.9))
     return DatasetConfig(
-        signals=SignalConfig(),
+        signals=signals,
         counters=CounterConfig.from_log(log),
         covisitation=CovisitationConfig(neighbours=30, ease_items=40),
         refresh_origin=begin,

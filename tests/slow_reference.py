@@ -54,6 +54,10 @@ def sign(event: Event) -> int:
     """+1 positive, 0 neutral, -1 negative, by the default configuration."""
     if event.kind == "skip":
         return -1
+    if event.kind == "build":
+        return 0
+    if event.kind == "build":
+        return 0
     if event.kind != "rating":
         return 1
     if event.value is None:

@@ -56,8 +56,11 @@ def times() -> st.SearchStrategy[int]:
 
 
 def events(*, late: bool = True, from_time: int = 0) -> st.SearchStrategy[Event]:
-    """A click, a skip, or a rating of 1 to 5 or without a value; with `late`, some arrive long after they happened."""
-    kinds = st.sampled_from(["click", "click", "skip", "rating"])
+    """A click, a skip, an event that no rule names, or a rating of 1 to 5 or without a value.
+
+    With `late`, some arrive long after they happened.
+    """
+    kinds = st.sampled_from(["click", "click", "skip", "build", "rating"])
     values = st.none() | st.integers(1, 5).map(float)
     delays = st.none() | st.integers(0, LAST_TIME) if late else st.none()
 

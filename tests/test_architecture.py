@@ -26,6 +26,7 @@ ROOMS = {
     "training": [
         "cli",
         "mlflow_project",
+        "event_options",
         "api",
         "pipeline",
         "registration",
@@ -43,6 +44,7 @@ ROOMS = {
         "data_warnings",
         "intake",
         "config",
+        "own_features",
         "query_split",
         "fitting",
         "member_seeds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast, get_args
 
@@ -41,6 +42,10 @@ def train(
     exclude_seen: bool = True,
     positive_from: float = 4.0,
     negative_to: float = 2.0,
+    positive_events: Sequence[str] = (),
+    negative_events: Sequence[str] = (),
+    neutral_events: Sequence[str] = (),
+    features: Sequence[str] = (),
     refit: bool = True,
     folds: int = 1,
     seed: int = 0,
@@ -79,6 +84,13 @@ def train(
         exclude_seen: Leave items that the user already has out of the ranking.
         positive_from: Ratings of at least this are positive.
         negative_to: Ratings of at most this are negative; those between are neutral.
+        positive_events: Names of events that are positive, beside those of common names (view, click, purchase, ...).
+            An event that no rule names is neutral, unless no event of the log would be positive then; `intake.kinds` of
+            the result says how each is taken.
+        negative_events: Names of events that are negative, beside the common ones (skip, return, refund, ...).
+        neutral_events: Names of events that are neutral: remembered, but nothing to be ranked first.
+        features: Columns of the impressions that become features of the ranker: numbers (raw, and as z-scores within
+            the query), or text (categories). Candidates must bring them, see `recmem.Model.rank`.
         refit: Let the model that ships learn from the whole log once it is measured. `measured_bundle` of the result is
             the one that was measured.
         folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
@@ -105,6 +117,10 @@ def train(
         exclude_seen=exclude_seen,
         positive_from=positive_from,
         negative_to=negative_to,
+        positive_events=positive_events,
+        negative_events=negative_events,
+        neutral_events=neutral_events,
+        features=features,
         refit=refit,
         folds=folds,
         seed=seed,
@@ -132,6 +148,10 @@ def training_config(
     positive_from: float,
     negative_to: float,
     seed: int,
+    positive_events: Sequence[str] = (),
+    negative_events: Sequence[str] = (),
+    neutral_events: Sequence[str] = (),
+    features: Sequence[str] = (),
     tune_encoder: str = "auto",
     refit: bool = True,
     folds: int = 1,
@@ -161,9 +181,22 @@ def training_config(
     return TrainingConfig(
         tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
         encoder=encoder_config(encoder, pooling=pooling, max_tokens=max_tokens, text_prefix=text_prefix),
-        signals=SignalConfig(positive_from=positive_from, negative_to=negative_to),
+        signals=SignalConfig(
+            positive_from=positive_from,
+            negative_to=negative_to,
+            positive_events=_names("positive_events", positive_events),
+            negative_events=_names("negative_events", negative_events),
+            neutral_events=_names("neutral_events", neutral_events),
+        ),
         retrieval=RetrievalConfig(candidates=candidates, exclude_seen=exclude_seen),
+        features=_names("features", features, "columns"),
         refit=refit,
         folds=folds,
         seed=seed,
     )
+
+
+def _names(argument: str, names: Sequence[str], of_what: str = "events") -> tuple[str, ...]:
+    if isinstance(names, str) or not all(isinstance(name, str) and name.strip() for name in names):
+        raise ValueError(f"{argument}: expected a list of names of {of_what}, got {names!r}. Give them as a list.")
+    return tuple(names)

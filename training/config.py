@@ -13,6 +13,7 @@ from recmem.text.encoder import EncoderConfig
 from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
+from training.own_features import check_feature_names
 from training.splits import SplitConfig, fold_splits
 
 
@@ -50,6 +51,8 @@ class TrainingConfig:
     """Whether the model that ships learns from the test period too, once it is measured."""
     folds: int = 1
     """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
+    features: tuple[str, ...] = ()
+    """Columns of the impressions, and of candidates, that are features of the ranker."""
     seed: int = 0
     """Seeds every generator of the run: the match module's initial weights and training steps, the ranker's trees, the
     items treated as new, ties and bootstraps of the evaluation."""
@@ -57,6 +60,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
+        check_feature_names(self.features)
         fold_splits(self.split, self.folds)
         for name in ("members", "tree_members"):
             if getattr(self, name) < 1:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import polars as pl
 
+from recmem.dataset.candidate_features import MAX_CATEGORIES, CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.normalise import SMALLEST_SPREAD
 from recmem.serving.request_columns import is_taken
@@ -54,6 +55,26 @@ def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:
             "than the others, and each time is a query of its own, as in serving. Give all rows of an impression one "
             "timestamp: when it was shown."
         )
+
+
+def feature_warnings(impressions: pl.DataFrame, features: Sequence[CandidateFeature]) -> Iterator[str]:
+    """A sentence or two about each column of the impressions that does less as a feature than one would expect."""
+    for feature in features:
+        column = impressions[feature.name]
+        if feature.categories is None:
+            problem = _number_problem(column)
+        else:
+            n_values = column.drop_nulls().n_unique()
+            problem = ""
+            if n_values < 2:
+                problem = "all values are missing or equal, so the ranker learns nothing from it. Leave it out."
+            elif n_values > MAX_CATEGORIES:
+                problem = (
+                    f"{n_values:,} different texts, of which the {MAX_CATEGORIES:,} most frequent are told apart, and "
+                    "the others count as missing. Group them if that is too few."
+                )
+        if problem:
+            yield f"impressions.{feature.name}: {problem}"
 
 
 def _number_problem(column: pl.Series) -> str:

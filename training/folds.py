@@ -50,7 +50,7 @@ def _windows_follow(run: Run, n_folds: int) -> bool:
     """Whether each of so many test windows begins where the one before ends: few timestamps may leave no such cuts."""
     dataset = run.training_data.dataset
     # As the runs read it for their splits.
-    log = EventLog.from_frame(dataset.events, dataset.users, dataset.catalogue.ids, run.config.signals)
+    log = EventLog.from_frame(dataset.events, dataset.users, dataset.catalogue.ids, dataset.config.signals)
     splits = [split_of(log, dataset.impressions, config) for config in fold_splits(run.config.split, n_folds)]
     return all(before.test_until == after.test_from for before, after in pairwise(splits))
 

@@ -6,16 +6,21 @@ Later steps read the store at these versions, also in processes of their own, wh
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from feature_store import EVENTS, Receipt, SignalConfig, Store
+import polars as pl
+
+from feature_store import EVENTS, IMPRESSIONS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
+from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
+from recmem.text.item_text import text_columns
 
 
 @dataclass(frozen=True)
@@ -35,24 +40,35 @@ class Intake:
     read_at: str
     """When the tables were read: ISO 8601, UTC."""
     warnings: tuple[str, ...] = ()
-    """What looks wrong about events that the store had before: receipts have those of the events that were given."""
+    """Names of events that no rule knows, and what looks wrong about events that the store had before; the receipts say
+    what looks wrong about those that were given."""
     reused: bool = False
     """Whether an earlier run read them: neither the tables nor the store have changed since."""
+    kinds: tuple[EventKind, ...] = ()
+    """The events of the whole store by their names, and how they are taken."""
+    unused: tuple[str, ...] = ()
+    """Columns that the store holds and the training does not read, such as `items.url`."""
 
     @classmethod
-    def of(cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig) -> Intake:
-        """The store as it is now, after the appends that gave the receipts."""
+    def of(
+        cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig, features: Sequence[str] = ()
+    ) -> Intake:
+        """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions."""
         pinned = PinnedStore.newest(store)
         items = pinned.items()
         events = pinned.events()
+        impressions = pinned.impressions()
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
-        warnings = [] if were_given else rating_warnings(events, signals)
+        kinds = event_kinds(events, signals)
+        warnings = kind_warnings(kinds) + ([] if were_given else rating_warnings(events, signals))
         return cls(
             receipts=receipts,
-            unmatched=unmatched_rows(items, events, pinned.impressions()),
+            unmatched=unmatched_rows(items, events, impressions),
             n_items_without_events=n_items_without_events(items, events),
             versions=pinned.versions(),
             digest=pinned.digest(),
+            kinds=kinds,
+            unused=tuple(_unused(items, events, impressions, features)),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -91,4 +107,24 @@ class Intake:
             for each in fields["unmatched"]
         )
         warnings = tuple(fields["warnings"])
-        return cls(**fields | {"receipts": receipts, "unmatched": unmatched, "warnings": warnings})
+        # Runs of an earlier version noted no kinds.
+        kinds = tuple(EventKind(**kind) for kind in fields.get("kinds", ()))
+        unused = tuple(fields.get("unused", ()))
+        read = {"receipts": receipts, "unmatched": unmatched, "warnings": warnings, "kinds": kinds, "unused": unused}
+        return cls(**fields | read)
+
+
+def _unused(
+    items: pl.DataFrame, events: pl.DataFrame, impressions: pl.DataFrame, features: Sequence[str]
+) -> Iterator[str]:
+    """The columns with values that no step reads. Of items, texts that are no words to read: links, dates, codes."""
+    texts = text_columns(items)
+    for name, dtype in items.schema.items():
+        if name != "item_id" and name not in texts and not dtype.is_numeric():
+            yield f"items.{name}"
+    if events["session_id"].count():
+        yield "events.session_id"
+    for name in impressions.columns:
+        is_read = name in IMPRESSIONS.schema() and name != "position"
+        if not is_read and name not in features and impressions[name].count():
+            yield f"impressions.{name}"

@@ -11,6 +11,9 @@ import typer
 from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars
 from recmem.cli.error_handling import GuardedCommand, UsageError
+from recmem.cli.ingest import Features
+from recmem.cli.options import names_of
+from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger
 
@@ -53,6 +56,8 @@ Tuning = Annotated[
 
 EncoderSettings = tuple[str, str, float, str]
 """Name, pooling, tokens and prefix."""
+Names = tuple[str, str, str, str]
+"""Options that name the positive, negative and neutral events, and the features."""
 NO_SETTINGS: EncoderSettings = ("", "", 0, "")
 
 
@@ -69,6 +74,10 @@ def main(
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Run all steps, each as a child run."""
     from training.pipeline import run_training
@@ -79,7 +88,12 @@ def main(
         impressions=impressions or None,
         out=out,
         store=store or None,
-        config=_config(seed, (encoder, pooling, max_tokens, text_prefix), tune_encoder),
+        config=_config(
+            seed,
+            (encoder, pooling, max_tokens, text_prefix),
+            tune_encoder,
+            (positive_events, negative_events, neutral_events, features),
+        ),
         progress=Bars(),
         on_intake=show_intake,
     )
@@ -88,9 +102,26 @@ def main(
 
 
 @app.command(cls=GuardedCommand)
-def ingest(out: Out, items: File = "", events: File = "", impressions: File = "", store: StorePath = "") -> None:
+def ingest(
+    out: Out,
+    items: File = "",
+    events: File = "",
+    impressions: File = "",
+    store: StorePath = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
+) -> None:
     """Add tables to the store."""
-    _step("ingest", out, store, 0, (items, events, impressions))
+    _step(
+        "ingest",
+        out,
+        store,
+        0,
+        (items, events, impressions),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -102,9 +133,20 @@ def encode(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Encode the items' texts."""
-    _step("encode", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "encode",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -117,10 +159,22 @@ def tune(
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Tune the text encoder, if that pays on a held-out part of the log."""
     settings = (encoder, pooling, max_tokens, text_prefix)
-    _step("tune", out, store, seed, encoder=settings, tune_encoder=tune_encoder)
+    _step(
+        "tune",
+        out,
+        store,
+        seed,
+        encoder=settings,
+        tune_encoder=tune_encoder,
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -132,9 +186,20 @@ def match(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Fit the match module."""
-    _step("match", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "match",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -146,9 +211,20 @@ def rank(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Fit the rankers, with and without the match features."""
-    _step("rank", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "rank",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -160,9 +236,20 @@ def evaluate(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Evaluate on the test window."""
-    _step("evaluate", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "evaluate",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -174,9 +261,20 @@ def refit(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Refit the model that was evaluated on the whole log."""
-    _step("refit", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "refit",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -188,9 +286,20 @@ def report(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
 ) -> None:
     """Write bundle, ledger and report; register the model."""
-    _step("report", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    _step(
+        "report",
+        out,
+        store,
+        seed,
+        encoder=(encoder, pooling, max_tokens, text_prefix),
+        columns=(positive_events, negative_events, neutral_events, features),
+    )
 
 
 @app.command(cls=GuardedCommand)
@@ -216,6 +325,7 @@ def _step(
     tables: tuple[str, str, str] = ("", "", ""),
     encoder: EncoderSettings = NO_SETTINGS,
     tune_encoder: str = "auto",
+    columns: Names = ("", "", "", ""),
 ) -> None:
     from training.pipeline import run_step
     from training.registration import register_run
@@ -225,7 +335,11 @@ def _step(
     from training.tracking.tracker import Tracker
 
     run = open_run(
-        Tables(*(path or None for path in tables)), out, store or None, _config(seed, encoder, tune_encoder), Bars()
+        Tables(*(path or None for path in tables)),
+        out,
+        store or None,
+        _config(seed, encoder, tune_encoder, columns),
+        Bars(),
     )
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         run_step(run, step, tracker)
@@ -236,13 +350,14 @@ def _step(
             show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> TrainingConfig:
+def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, columns: Names) -> TrainingConfig:
     from typing import Any, cast
 
-    from feature_store import DataError
+    from feature_store import DataError, SignalConfig
     from recmem.text.encoder_settings import encoder_config
     from training.config import TrainingConfig
     from training.fitting.fit_encoder import EncoderTuningConfig
+    from training.own_features import check_feature_names
 
     name, pooling, max_tokens, text_prefix = encoder
     try:
@@ -253,9 +368,22 @@ def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> Trainin
         raise
     except ValueError as error:
         raise UsageError(str(error)) from error
+    positive, negative, neutral, features = (names_of(option) for option in columns)
+    try:
+        signals = SignalConfig(positive_events=positive, negative_events=negative, neutral_events=neutral)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    try:
+        check_feature_names(features)
+    except ValueError as error:
+        raise UsageError(f"--{error}") from error
     try:
         return TrainingConfig(
-            seed=int(seed), encoder=settings, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder))
+            seed=int(seed),
+            encoder=settings,
+            signals=signals,
+            features=features,
+            tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
         )
     except ValueError as error:
         raise UsageError(f"--tune-encoder: {error}") from error

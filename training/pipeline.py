@@ -56,7 +56,7 @@ LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "report"
 """The steps of a fold: it reads what the run has ingested, and is reported with it."""
 
 SETTINGS = {
-    "ingest": ("signals",),
+    "ingest": ("signals", "features"),
     "encode": ("encoder",),
     "tune": ("encoder", "signals", "memory", "split", "match", "tuning", "n_heads", "head_dim", "seed"),
     "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),

@@ -7,16 +7,17 @@ time, or the clicked ones of an impression.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import polars as pl
 
 from feature_store import EventLog
-from feature_store.arrays import BoolArray, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Int8Array, IntArray
 from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.row_groups import group_rows, query_keys
 
@@ -75,6 +76,8 @@ class ImpressionQueries:
     """Item rows that were shown; those of unknown items are left out."""
     labels: Int8Array
     """1 for a click; one entry per value of `candidates`."""
+    given_features: dict[str, Float32Array] = field(default_factory=dict)
+    """What the candidates bring along for the ranker, by the name of the column: an entry per value of `candidates`."""
 
     @classmethod
     def of(cls, dataset: Dataset) -> ImpressionQueries | None:
@@ -88,13 +91,21 @@ class ImpressionQueries:
         known = table.with_columns(item=item_rows, user=user_rows, query=query_of_row).filter(item_rows >= 0)
         ordered = known.sort("timestamp", "impression_id", "position", "item_id", nulls_last=True, maintain_order=True)
         first = pl.col("user", "timestamp", "impression_id").first()
-        impressions = ordered.group_by("query", maintain_order=True).agg("item", "label", first)
+        own = {feature.name: feature for feature in dataset.config.candidate_features}
+        names = {name: f"feature {number}" for number, name in enumerate(own)}
+        ordered = ordered.with_columns(
+            pl.Series(names[name], feature.values(_column(ordered, feature))) for name, feature in own.items()
+        )
+        impressions = ordered.group_by("query", maintain_order=True).agg("item", "label", *names.values(), first)
         impressions = impressions.rename({"timestamp": "time"}).sort("time", "impression_id", "user")
         return cls(
             users=impressions["user"].to_numpy().copy(),
             times=impressions["time"].dt.epoch("us").to_numpy().copy(),
             candidates=Ragged.from_lists(impressions["item"].to_list()),
             labels=impressions["label"].explode().to_numpy().astype(np.int8),
+            given_features={
+                name: impressions[values].explode().to_numpy().astype(np.float32) for name, values in names.items()
+            },
         )
 
     def between(self, begin: int, end: int) -> ImpressionQueries:
@@ -109,13 +120,22 @@ class ImpressionQueries:
 
     def take(self, rows: IntArray) -> ImpressionQueries:
         """The given impressions, in the given order."""
-        labels = self.labels[self.candidates.index_of(rows)]
-        return ImpressionQueries(self.users[rows], self.times[rows], self.candidates.take(rows), labels)
+        index = self.candidates.index_of(rows)
+        given = {name: column[index] for name, column in self.given_features.items()}
+        candidates = self.candidates.take(rows)
+        return ImpressionQueries(self.users[rows], self.times[rows], candidates, self.labels[index], given)
 
     def spread(self, limit: int) -> ImpressionQueries:
         """At most `limit` impressions, evenly spread over their order."""
         n_impressions = len(self.users)
         return self if n_impressions <= limit else self.take(_evenly(n_impressions, limit))
+
+
+def _column(impressions: pl.DataFrame, feature: CandidateFeature) -> pl.Series:
+    """The feature's column of the impressions; nulls for a store that has none."""
+    if feature.name not in impressions.columns:
+        return pl.Series([None] * impressions.height, dtype=feature.dtype)
+    return impressions[feature.name].cast(feature.dtype, strict=False)
 
 
 def impression_of_row(impressions: pl.DataFrame) -> IntArray:

@@ -59,12 +59,15 @@ def _example_candidates(run: Run) -> pl.DataFrame:
     queries = queries_of_test_period(run).spread(EXAMPLE_QUERIES)
     query_of_pair = queries.positives.row_index
     times = pl.Series(queries.times[query_of_pair])
-    return pl.DataFrame(
+    candidates = pl.DataFrame(
         {
             "user_id": dataset.users.gather(queries.users[query_of_pair]),
             "item_id": dataset.catalogue.ids.gather(queries.positives.values),
             "timestamp": pl.from_epoch(times, "us").dt.replace_time_zone("UTC"),
         }
+    )
+    return candidates.with_columns(
+        pl.lit(feature.example, feature.dtype).alias(feature.name) for feature in dataset.config.candidate_features
     )
 
 

@@ -96,7 +96,7 @@ class Run:
         """What the step `ingest` left; if it was never run here, the store as it is now, kept for the other steps."""
         kept = self.kept_intake()
         if kept is None:
-            kept = Intake.of(self.store, (), self.config.signals)
+            kept = Intake.of(self.store, (), self.config.signals, self.config.features)
             kept.write(self.folder("ingest") / INTAKE)
         return kept
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -59,10 +60,13 @@ class Tables:
         tables = {name: getattr(self, name) for name in STORE_TABLES}
         return {name: table for name, table in tables.items() if table is not None}
 
-    def read(self, name: TableName) -> pl.DataFrame | FileRows | None:
-        """The rows of a table, None if it was not given; DataError if its file cannot be read."""
+    def read(self, name: TableName, features: Sequence[str] = ()) -> pl.DataFrame | FileRows | None:
+        """The rows of a table, None if it was not given; DataError if its file cannot be read.
+
+        `features` are the additional columns of impressions that will be stored.
+        """
         table: str | pl.DataFrame | None = getattr(self, name)
-        return read_table(table, table=name) if isinstance(table, str) else table
+        return read_table(table, table=name, features=features) if isinstance(table, str) else table
 
     def digests(self) -> dict[str, str]:
         """A digest of the content of each given table, by name; for a URL, whose content may change, always another."""

@@ -9,11 +9,12 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
-from feature_store import DataError, EventLog, Store
+from feature_store import DataError, EventLog, SignalConfig, Store
 from feature_store.arrays import Int8Array
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.warnings.rating_scale import check_positives
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
@@ -27,8 +28,9 @@ from recmem.text.item_text import text_columns
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
-from training.data_warnings import impression_warnings, item_warnings
+from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
+from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
@@ -68,19 +70,21 @@ def read_training_data(
                 f"{name}: expected rows, got an empty table. Ingest {name} first, with `recmem ingest` or --{name}."
             )
     impressions = store.impressions()
+    signals = config.signals.decided(events)
     if not (impressions["label"] == 1).any():
-        check_positives(events, config.signals)
+        check_positives(events, signals)
     texts = tuple(text_columns(items))
     if not texts:
         raise DataError(
             "items: expected at least one text column, got none. Add a column such as title or description."
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
-    log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, config.signals)
+    log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, signals)
     if not len(log):
         require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
-    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, config))
+    own = own_features(impressions, config.features)
+    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
@@ -94,7 +98,11 @@ def read_training_data(
         fingerprint=encoder.fingerprint,
         shown=ImpressionQueries.of(dataset),
         events_of_unknown_items=log.n_unknown_items,
-        warnings=(*item_warnings(catalogue), *impression_warnings(impressions)),
+        warnings=(
+            *item_warnings(catalogue),
+            *impression_warnings(impressions),
+            *feature_warnings(impressions, own),
+        ),
     )
 
 
@@ -115,7 +123,7 @@ def ranking_data(
     if training_data.shown is not None:
         shown = training_data.shown.between(begin, end).spread(limit)
         batch = QueryBatch.of(dataset, shown.users, shown.times)
-        pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query)
+        pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query, shown.given_features)
         return shown.queries(), RankingData(pairs, shown.labels)
     queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
     return queries, retrieved_data(training_data, matcher, queries, config, on_query)
@@ -146,13 +154,16 @@ def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     return np.isin(pair_keys, positive_keys).astype(np.int8)
 
 
-def _dataset_config(log: EventLog, split: Split, config: TrainingConfig) -> DatasetConfig:
+def _dataset_config(
+    log: EventLog, split: Split, signals: SignalConfig, own: tuple[CandidateFeature, ...], config: TrainingConfig
+) -> DatasetConfig:
     # The counters' windows are shares of the log's span, which must not depend on the test period.
     until_test = log.until(split.test_from + 1)
     return DatasetConfig(
-        signals=config.signals,
+        signals=signals,
         counters=CounterConfig.from_log(until_test),
         covisitation=config.covisitation,
         refresh_origin=split.ranker_from,
         refresh_every=split.refresh,
+        candidate_features=own,
     )

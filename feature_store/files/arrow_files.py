@@ -134,7 +134,7 @@ def _refuse_doubles(names: list[str]) -> None:
 
 def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table) -> FileRows:
     """The frame without columns that cannot be attributes, if every column is one; with a warning for each."""
-    known = {column.name for column in table.columns}
+    known = {*table.features, *(column.name for column in table.columns)}
     for name, kind in left_out.items():
         if name in known:
             remedy = "Cast it before you write the file."

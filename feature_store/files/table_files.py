@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,7 +25,7 @@ _N_LOOKED_AT = 4096
 _TEXT_COMPRESSED = "text files may end in .gz, .zst, .bz2 or .xz"
 
 
-def read_table(path: str, *, table: str) -> FileRows:
+def read_table(path: str, *, table: str, features: Sequence[str] = ()) -> FileRows:
     """The rows of a file or folder, by the ending of its name.
 
     Parquet (.parquet, .pq, or a folder of such files), Arrow (.arrow, .feather), Delta; CSV with commas (.csv), tabs
@@ -34,7 +34,8 @@ def read_table(path: str, *, table: str) -> FileRows:
 
     CSV is read as text. Ids, names of events and times stay text, so that "007" keeps its zeros; other columns of
     numbers become numbers. A line of text in which no row can be read is set aside: see `FileRows.unreadable`. The URL
-    of an object store is passed to polars unchanged.
+    of an object store is passed to polars unchanged. `features` are additional columns of impressions that will be
+    stored, see `Table.with_features`.
 
     Raises:
         DataError: the path does not exist, the file is not of the format that its name indicates, or it has no rows.
@@ -44,7 +45,7 @@ def read_table(path: str, *, table: str) -> FileRows:
         raise _refusal(table, f"nothing at {path!r}", "Check the path, which is relative to the working directory.")
     if "://" not in path and os.path.isfile(path) and os.path.getsize(path) == 0:
         raise _refusal(table, f"an empty file at {path!r}", "Check how the file was written.")
-    read_as = next(each for each in TABLES if each.name == table)
+    read_as = next(each for each in TABLES if each.name == table).with_features(features)
     try:
         rows = _reader(path)(path, read_as)
     except DataError:

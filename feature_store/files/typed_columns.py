@@ -73,7 +73,7 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
     if words.drop_nulls().is_in(["true", "false"]).all():
         return words == "true"
     n_numbers = numbers.count()
-    if not table.keeps_extra:
+    if not table.keeps_extra and column.name not in table.features:
         return column
     others = column.is_not_null() & numbers.is_null()
     dressed = others & plain.str.contains(_DRESSED).fill_null(value=False)

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from feature_store.signals import SignalConfig
+from feature_store.signals import RULES_BEFORE, SignalConfig
 
 FORMAT = 3
 """Version of what the server holds: keys, members and scripts."""
@@ -34,7 +34,11 @@ class MemorySettings:
 
     def to_json(self) -> str:
         """What the server compares: all but the windows, of which it needs the longest only."""
-        return json.dumps({"format": FORMAT, "signals": asdict(self.signals), "limit": self.limit}, sort_keys=True)
+        signals: dict[str, Any] = json.loads(json.dumps(asdict(self.signals)))
+        if all(signals[name] == value for name, value in RULES_BEFORE.items()):
+            # As servers hold them that a bundle of before was published to.
+            signals = {name: value for name, value in signals.items() if name not in RULES_BEFORE}
+        return json.dumps({"format": FORMAT, "signals": signals, "limit": self.limit}, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str, window: int) -> MemorySettings:
@@ -42,6 +46,7 @@ class MemorySettings:
         settings = json.loads(text)
         # JSON has no tuples.
         signals: dict[str, Any] = {
-            name: tuple(value) if isinstance(value, list) else value for name, value in settings["signals"].items()
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in (RULES_BEFORE | settings["signals"]).items()
         }
         return cls(SignalConfig(**signals), (window,), settings["limit"])

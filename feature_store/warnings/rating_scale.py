@@ -16,18 +16,12 @@ _LOW = 0.25
 """Where the suggested thresholds lie on the scale: 4 and 2 of 1 to 5."""
 _RATING_KINDS = re.compile(r"rate[sd]?|ratings?|review(s|ed)?|stars?|scored?")
 """Names of events whose value is surely a rating, in lower case, letters and digits only."""
-_NEGATIVE_KINDS = re.compile(
-    r"skip(s|ped)?|returns?|returned|refund(ed)?|dislike[sd]?|hides?|hidden|downvoted?|thumbs?down|unliked?|bounced?"
-    r"|not(interested|liked)|block(ed)?|report(ed)?|removed?fromcart|uninstall(ed)?|unsubscribed?|unfollow(ed)?"
-    r"|negative|bad|hated?|reject(ed)?|dismiss(ed)?"
-)
-"""Names of events that are surely negative, likewise."""
 _MAX_NAMED = 5
 
 
 def rating_warnings(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     """What looks wrong about how checked rows of the events table will be judged, a sentence or two each."""
-    return [*_without_event(events, signals), *_kinds(events, signals), *_scale(events, signals)]
+    return [*_without_event(events, signals), *_unread_values(events, signals), *_scale(events, signals)]
 
 
 def check_positives(events: pl.DataFrame, signals: SignalConfig) -> None:
@@ -37,7 +31,7 @@ def check_positives(events: pl.DataFrame, signals: SignalConfig) -> None:
     values = _ratings(events, signals)
     if not len(values):
         kinds = ", ".join(repr(kind) for kind in events["event"].drop_nulls().unique().sort().head(_MAX_NAMED))
-        remedy = f"Negative are {', '.join(signals.negative_events)}: rename what is positive."
+        remedy = "Name what is positive with --positive-events (positive_events in Python)."
         raise DataError(f"events.event: expected positive events, got only {kinds}. {remedy}")
     lowest, highest = _range(values)
     raise DataError(
@@ -60,31 +54,23 @@ def _without_event(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     ]
 
 
-def _kinds(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
-    """Names that say something else than how they are judged."""
-    named = (*signals.rating_events, *signals.negative_events, *signals.neutral_events)
-    kinds = {kind for kind in events["event"].unique().to_list() if kind is not None and kind not in named}
-    suspect = [kind for kind in kinds if _NEGATIVE_KINDS.fullmatch(_bare(kind)) or _is_rated(kind)]
-    if not suspect:
+def _unread_values(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
+    """Names of ratings whose values are not read."""
+    if not signals.rating_events:
         return []
-    others = events.filter(pl.col("event").is_in(suspect))
-    counts = others.group_by("event").agg(rows=pl.len(), values=pl.col("value").count()).sort("event")
-    warnings = []
-    negative = [kind for kind in counts["event"] if _NEGATIVE_KINDS.fullmatch(_bare(kind))]
-    if negative:
-        named_ones = ", ".join(map(repr, negative[:_MAX_NAMED]))
-        warnings.append(
-            f"event: {named_ones} counts as positive. Negative are only {', '.join(signals.negative_events)}, written "
-            "so: rename it if it is meant to be."
-        )
-    ratings = [kind for kind, n_values in counts.select("event", "values").iter_rows() if n_values and _is_rated(kind)]
-    if ratings and signals.rating_events:
-        named_ones = ", ".join(map(repr, ratings[:_MAX_NAMED]))
-        warnings.append(
-            f"value: it is not read in rows whose event is {named_ones}, which all count as positive. Rename the event "
-            f"to {signals.rating_events[0]!r} if the value is a rating."
-        )
-    return warnings
+    counts = events.group_by("event").agg(values=pl.col("value").count()).drop_nulls("event").sort("event")
+    ratings = [
+        kind
+        for kind, n_values in counts.iter_rows()
+        if n_values and _is_rated(kind) and signals.judge(kind).sign is not None
+    ]
+    if not ratings:
+        return []
+    named = ", ".join(map(repr, ratings[:_MAX_NAMED]))
+    return [
+        f"value: it is not read in rows whose event is {named}, which all count the same. Rename the event to "
+        f"{signals.rating_events[0]!r} if the value is a rating."
+    ]
 
 
 def _scale(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
@@ -111,7 +97,7 @@ def _has_values(events: pl.DataFrame) -> bool:
 
 
 def _ratings(events: pl.DataFrame, signals: SignalConfig) -> pl.Series:
-    return events.filter(signals.is_rating(), pl.col("value").is_not_null())["value"]
+    return events["value"].filter(signals.is_rating(events)).drop_nulls()
 
 
 def _suggestion(values: pl.Series) -> str:

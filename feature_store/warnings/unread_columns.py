@@ -43,7 +43,8 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     if others:
         named = ", ".join(map(repr, others[:_MAX_NAMED]))
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
-        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.")
+        remedy = " Numbers and text become features of the ranker with --features." if table == "impressions" else ""
+        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.{remedy}")
     return warnings
 
 
@@ -70,8 +71,8 @@ def _kind(name: str, given: Sequence[str]) -> str:
     if "event" in given:
         return f"{name!r} is not read: kinds of event are read from `event`."
     return (
-        f"{name!r} is not read. To make it count, rename it to `event`: skip, return, dislike and hide are negative, "
-        "rating is judged by `value`, all others are positive. Without that, every event counts as positive."
+        f"{name!r} is not read. To make it count, rename it to `event`: common names are known (click, skip, ...), "
+        "rating is judged by `value`. Without that, every event counts as positive."
     )
 
 

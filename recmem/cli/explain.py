@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.console import say, show_table
+from recmem.cli.error_handling import UsageError
 from recmem.cli.options import AsOf, ModelSource, OnlineUrl, StorePath, User, parse_time
 from recmem.cli.printable import one_line
 
@@ -26,18 +27,34 @@ def explain(
     store: StorePath = None,
     online: OnlineUrl = None,
     timestamp: AsOf = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN=VALUE",
+            help="The item's value of a feature of your own (train --features), such as ctr_7d=0.3; repeatable.",
+            show_default="its typical value",
+        ),
+    ] = None,
 ) -> None:
     """Explain an item's scores for a user.
 
     Shows what each memory slot contributes to the match score, and each feature to the ranking score.
     """
     time = parse_time(timestamp, option="--timestamp")
+    features = dict(_column_and_value(option) for option in feature or ())
     import recmem
 
-    explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=time)
+    explanation = recmem.load(model, store=store, online=online).explain(user, item, timestamp=time, features=features)
     say(one_line(explanation.sentence()))
     _show_match(explanation)
     _show_features(explanation)
+
+
+def _column_and_value(option: str) -> tuple[str, str]:
+    column, equals, value = option.partition("=")
+    if not (column and equals):
+        raise UsageError(f"--feature: expected COLUMN=VALUE, got {option!r}. Give, for example, ctr_7d=0.3.")
+    return column, value
 
 
 def _show_match(explanation: Explanation) -> None:

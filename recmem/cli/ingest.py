@@ -8,6 +8,7 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
+from recmem.cli.options import names_of
 
 if TYPE_CHECKING:
     from feature_store import Store
@@ -25,8 +26,8 @@ Events = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
-        "event: a name; skip, return, dislike and hide are negative, rating (or no name) is judged by its value, "
-        "all others are positive. value: the rating. available_at: when the event reached you. cancels: the event_id "
+        "event: a name such as click, purchase or return; rating (or no name) is judged by its value; see the events "
+        "options of train. value: the rating. available_at: when the event reached you. cancels: the event_id "
         "of an earlier event that this row cancels.",
     ),
 ]
@@ -35,7 +36,16 @@ Impressions = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Impressions table, one row per item shown: impression_id, user_id, timestamp, item_id, "
-        "label (1 if clicked) [position].",
+        "label (1 if clicked) [position], and columns that --features names.",
+    ),
+]
+Features = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN,...",
+        help="Columns of the impressions table that become features of the ranker (numbers or text), such as "
+        "ctr_7d,device. Candidates must bring them too.",
+        show_default=False,
     ),
 ]
 
@@ -48,6 +58,7 @@ def ingest(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    features: Features = "",
 ) -> None:
     """Add items, events or impressions to a store.
 
@@ -63,7 +74,8 @@ def ingest(
     from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables
 
-    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS: impressions}
+    names = names_of(features)
+    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS.with_features(names): impressions}
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
     frames = {}
@@ -71,7 +83,7 @@ def ingest(
     with progress.stage("Reading files", len(given)) as advance:
         for table, path in given.items():
             try:
-                frames[table] = read_table(path, table=table.name)
+                frames[table] = read_table(path, table=table.name, features=table.features)
             except DataError as error:
                 faults.append(str(error))
             advance(1)

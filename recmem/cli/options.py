@@ -63,6 +63,11 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
+def names_of(option: str) -> tuple[str, ...]:
+    """The names of a comma-separated option, without the spaces around them."""
+    return tuple(name.strip() for name in option.split(",") if name.strip())
+
+
 def parse_time(text: str | None, *, option: str) -> datetime | None:
     """The time that an option gives. Raises UsageError if it cannot be read."""
     if text is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import polars as pl
 
 from feature_store import DataError
@@ -15,11 +17,11 @@ CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "histor
 _ID_TYPES = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 
 
-def check_candidates(frame: object, output_names: tuple[str, ...]) -> pl.Series:
+def check_candidates(frame: object, output_names: tuple[str, ...], found: Sequence[ColumnProblem] = ()) -> pl.Series:
     """The timestamp of each row, null where the row gives none.
 
     Raises DataError with all faults of the frame: not a polars frame, a missing column, a null id, an unreadable
-    timestamp, a history that is not a list, a column named like one of `output_names`.
+    timestamp, a history that is not a list, a column named like one of `output_names`; and those that were `found`.
     """
     if not isinstance(frame, pl.DataFrame):
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
@@ -30,6 +32,7 @@ def check_candidates(frame: object, output_names: tuple[str, ...]) -> pl.Series:
     if "timestamp" in frame.columns:
         timestamps, timestamp_faults = parse_timestamps(frame["timestamp"])
         faults += timestamp_faults
+    faults += found
     if faults:
         raise DataError(describe(faults, table=TABLE))
     return timestamps

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from feature_store.arrays import BoolArray, IntArray
+from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
+from recmem.dataset.candidate_features import CandidateFeature, distinct_rows, read_features
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.given_histories import NOT_GIVEN, GivenHistories, history_lists
@@ -32,7 +33,8 @@ class Candidates:
     given_history_lengths: IntArray
     """Known items in the history that came with each query, `NOT_GIVEN` where its events are read from the log."""
     items: Ragged
-    """Per query its distinct candidates: rows of the catalogue, followed by those of `texts`."""
+    """Per query its distinct candidates: rows of the catalogue, followed by those of `texts`. An item that comes with
+    different features is as many candidates."""
     texts: list[str]
     """Texts of candidates that the catalogue lacks."""
     query_of_row: IntArray
@@ -41,6 +43,8 @@ class Candidates:
     """Position in `items.values` of each row of the frame."""
     user_is_known: BoolArray
     """bool[row]: the user has events, or a history came with the row."""
+    given_features: dict[str, Float32Array]
+    """What the candidates bring along for the ranker: an entry per value of `items`, by the name of the column."""
     unmatched: UnmatchedRows
 
     @property
@@ -51,14 +55,22 @@ class Candidates:
 
 
 def read_candidates(
-    frame: pl.DataFrame, dataset: Dataset, output_names: tuple[str, ...], memories: RedisMemories | None = None
+    frame: pl.DataFrame,
+    dataset: Dataset,
+    output_names: tuple[str, ...],
+    memories: RedisMemories | None = None,
+    *,
+    features: tuple[CandidateFeature, ...] = (),
 ) -> Candidates:
     """Reads a frame's queries and their candidates. `output_names`: columns that will be added to the frame.
+
+    `features`: those that the candidates bring along, and that will be read.
 
     A query is a user at a time, with its impression and its own history where the frame has such columns. Raises
     DataError with all faults of the frame, see `check_candidates`.
     """
-    timestamps = check_candidates(frame, output_names)
+    given_features, faults = read_features(frame, features)
+    timestamps = check_candidates(frame, output_names, faults)
     item_ids = parse_ids(frame["item_id"], dataset.catalogue.ids.dtype)[0]
     user_ids = parse_ids(frame["user_id"], dataset.users.dtype)[0]
     item_rows, texts = _item_rows(frame, item_ids, dataset.catalogue)
@@ -71,7 +83,9 @@ def read_candidates(
     given = None if histories is None else GivenHistories.of(histories.gather(first_row), dataset.catalogue)
     queries = _queries(dataset, user_rows[first_row], times[first_row], given)
     history_lengths = np.full(len(queries), NOT_GIVEN) if given is None else given.lengths
-    items, pair_of_row = _pairs(query_of_row, item_rows, len(queries))
+    items, pair_of_row = _pairs(query_of_row, item_rows, len(queries), given_features)
+    row_of_pair = np.zeros(len(items.values), np.int64)
+    row_of_pair[pair_of_row] = np.arange(frame.height)
     is_unknown_user = (user_rows < 0) & (history_lengths[query_of_row] == NOT_GIVEN)
     n_with_text, n_without_text = _count_unknown_items(item_rows, len(dataset.catalogue), texts)
     return Candidates(
@@ -83,6 +97,7 @@ def read_candidates(
         query_of_row=query_of_row,
         pair_of_row=pair_of_row,
         user_is_known=~is_unknown_user,
+        given_features={name: column[row_of_pair] for name, column in given_features.items()},
         unmatched=UnmatchedRows(
             unknown_users=int(is_unknown_user.sum()),
             unknown_items_with_text=n_with_text,
@@ -112,11 +127,19 @@ def _queries(dataset: Dataset, users: IntArray, times: IntArray, given: GivenHis
     return QueryBatch(logged_users, times, given.in_place_of(logged, times))
 
 
-def _pairs(query_of_row: IntArray, item_rows: IntArray, n_queries: int) -> tuple[Ragged, IntArray]:
-    """The distinct items of each query, and the position of each row's pair among them."""
+def _pairs(
+    query_of_row: IntArray, item_rows: IntArray, n_queries: int, given_features: dict[str, Float32Array]
+) -> tuple[Ragged, IntArray]:
+    """The distinct candidates of each query, and the position of each row's pair among them."""
     # Query and item as one number: sorting these is ten times as fast as sorting rows of two.
     stride = int(item_rows.max(initial=0)) + 1
     keys, pair_of_row = np.unique(query_of_row * stride + item_rows, return_inverse=True)
+    if given_features and len(keys) < len(item_rows):
+        # An item that comes several times in a query, perhaps with different features.
+        variants = distinct_rows(given_features.values())
+        n_variants = int(variants.max(initial=0)) + 1
+        variant_keys, pair_of_row = np.unique(pair_of_row * n_variants + variants, return_inverse=True)
+        keys = keys[variant_keys // n_variants]
     items = Ragged.from_lengths(keys % stride, np.bincount(keys // stride, minlength=n_queries))
     return items, pair_of_row.astype(np.int64, copy=False)
 

@@ -21,6 +21,7 @@ from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empt
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 
 
@@ -35,6 +36,8 @@ class DatasetConfig:
     """The co-visitation models are refitted at this time (microseconds) ..."""
     refresh_every: int
     """... and again after every so many microseconds."""
+    candidate_features: tuple[CandidateFeature, ...] = ()
+    """Columns of candidates and impressions that are features of the ranker."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,12 +18,17 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.counters import item_counters, user_counters
 from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
 
 T = TypeVar("T")
+CANDIDATE_PREFIX = "candidates."
+"""Begins the name of a feature that is a column of numbers of the candidates, and of no other."""
+CATEGORY_PREFIX = "categories."
+"""Likewise for a column of text: LightGBM reads the places of its values in a vocabulary as categories."""
 FeatureColumns = Mapping[str, Float32Array]
 """Several columns by the name of their feature."""
 
@@ -38,6 +43,9 @@ class FeatureContext:
     queries: QueryBatch
     candidates: Ragged
     """Per query the rows of its candidates. Rows from `len(dataset.catalogue)` on are texts that are not in it."""
+    given: Mapping[str, Float32Array] = field(default_factory=dict, repr=False)
+    """What the candidates bring along: float32[pair] by the name of a `CandidateFeature`; empty for items that recmem
+    has retrieved itself."""
     _results: dict[object, object] = field(default_factory=dict, repr=False)
 
     def once(self, compute: Callable[[FeatureContext], T]) -> T:
@@ -125,3 +133,18 @@ def compute_item_attributes(context: FeatureContext) -> FeatureColumns:
         column[in_catalogue] = numbers[items[in_catalogue]]
         columns[f"items.{name}"] = column
     return columns
+
+
+def compute_candidate_features(context: FeatureContext) -> FeatureColumns:
+    """What the candidates bring along, by the names of the ranker's features; typical values if they bring nothing."""
+    n_pairs = len(context.candidates.values)
+    columns: dict[str, Float32Array] = {}
+    for feature in context.dataset.config.candidate_features:
+        values = context.given[feature.name] if context.given else feature.typical_values(n_pairs)
+        columns[feature_name(feature)] = values
+    return columns
+
+
+def feature_name(feature: CandidateFeature) -> str:
+    """What the ranker calls a column of the candidates: `candidates.<name>`, or `categories.<name>` if it is text."""
+    return (CANDIDATE_PREFIX if feature.categories is None else CATEGORY_PREFIX) + feature.name

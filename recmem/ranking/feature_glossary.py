@@ -5,8 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking import feature_table
-from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, Feature, item_attribute
+from recmem.ranking.feature_computation import CANDIDATE_PREFIX, CATEGORY_PREFIX
+from recmem.ranking.feature_table import (
+    ATTRIBUTE_PREFIX,
+    Feature,
+    candidate_feature,
+    is_category,
+    item_attribute,
+)
 
 _HEAD = """\
 # Features
@@ -17,7 +25,7 @@ What the ranker knows about a (query, candidate) pair, as of the query's time. G
 
 Most features are used as z-scores within the query: how many standard deviations the candidate is above the mean of the
 query's candidates. Trees also use the value itself if "raw" says yes. A feature that is the same for all candidates of
-a query has no z-score and is used raw only. The linear blend uses z-scores only.
+a query has no z-score and is used raw only, and so are categories. The linear blend uses z-scores only.
 
 The *memory* is the user's latest 50 events before the query, the *history* the latest 200. Text similarities ignore
 negative events, unless the memory contains only negative events.
@@ -33,26 +41,37 @@ class GlossaryEntry(NamedTuple):
 
 
 def glossary() -> list[GlossaryEntry]:
-    """All features of the table in order, and `items.<name>`, which stands for every item attribute."""
-    features = [*feature_table.FEATURES, item_attribute("<name>")]
+    """All features of the table in order, and `items.<name>` and the like, which stand for columns of any name."""
+    features = [*feature_table.FEATURES, *_OF_COLUMNS]
     return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:
-    """The meaning of each of these features of a ranker; those that the table lacks are item attributes."""
+    """The meaning of each of these features of a ranker; those that the table lacks are columns."""
     in_table = {feature.name: feature.meaning for feature in feature_table.FEATURES}
-    return {name: in_table.get(name) or item_attribute(name.removeprefix(ATTRIBUTE_PREFIX)).meaning for name in names}
+    return {name: in_table.get(name) or _of_column(name).meaning for name in names}
 
 
 def glossary_markdown() -> str:
     """The glossary as a Markdown document with one table."""
     lines = ["| feature | group | raw | meaning |", "|---|---|---|---|"]
-    lines += [_row(feature) for feature in (*feature_table.FEATURES, item_attribute("<name>"))]
+    lines += [_row(feature) for feature in (*feature_table.FEATURES, *_OF_COLUMNS)]
     return "\n".join([_HEAD, *lines, ""])
 
 
+def _of_column(name: str) -> Feature:
+    if name.startswith(CANDIDATE_PREFIX):
+        return candidate_feature(CandidateFeature(name.removeprefix(CANDIDATE_PREFIX)))
+    if name.startswith(CATEGORY_PREFIX):
+        return candidate_feature(CandidateFeature(name.removeprefix(CATEGORY_PREFIX), ()))
+    return item_attribute(name.removeprefix(ATTRIBUTE_PREFIX))
+
+
+_OF_COLUMNS = tuple(_of_column(f"{prefix}<name>") for prefix in (ATTRIBUTE_PREFIX, CANDIDATE_PREFIX, CATEGORY_PREFIX))
+
+
 def _row(feature: Feature) -> str:
-    raw = "only" if feature.per_query else "yes" if feature.raw else ""
+    raw = "only" if feature.per_query or is_category(feature.name) else "yes" if feature.raw else ""
     return f"| `{feature.name}` | {feature.group} | {raw} | {feature.meaning} |"
 
 

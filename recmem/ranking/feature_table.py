@@ -16,10 +16,14 @@ import numpy as np
 from feature_store import DataError
 from feature_store.arrays import Float32Array
 from feature_store.point_in_time.counters import CounterConfig
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.feature_computation import (
+    CANDIDATE_PREFIX,
+    CATEGORY_PREFIX,
     FeatureColumns,
     FeatureContext,
+    compute_candidate_features,
     compute_click_through,
     compute_covisitation,
     compute_item_attributes,
@@ -27,6 +31,7 @@ from recmem.ranking.feature_computation import (
     compute_match,
     compute_memory_size,
     compute_user_counters,
+    feature_name,
 )
 
 
@@ -41,6 +46,7 @@ class Group(StrEnum):
     IMPRESSIONS = "impressions"
     USER = "user"
     ATTRIBUTE = "item attribute"
+    CANDIDATE = "candidates' own"
 
 
 @dataclass(frozen=True)
@@ -75,6 +81,9 @@ RELATIVE_SUFFIX = "_z"
 """Ends the name of a feature's z-score within the query."""
 ATTRIBUTE_PREFIX = "items."
 """Begins the name of an item attribute, and of no other feature: a column of any name can replace none of the table."""
+
+_PREFIXES = {ATTRIBUTE_PREFIX: "the items table", CANDIDATE_PREFIX: "candidates", CATEGORY_PREFIX: "candidates"}
+"""What the columns belong to whose features have names that begin so."""
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -289,10 +298,27 @@ def item_attribute(name: str) -> Feature:
     return Feature(name=feature_name, group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
 
 
-def features_of(catalogue: Catalogue) -> tuple[Feature, ...]:
-    """All features of a dataset with this catalogue, in order: those of the table, then its item attributes."""
+def candidate_feature(feature: CandidateFeature) -> Feature:
+    """The feature of one column of the candidates."""
+    what = "category" if feature.categories is not None else "value"
+    return Feature(
+        name=feature_name(feature),
+        group=Group.CANDIDATE,
+        meaning=f"The {what} in the column `{feature.name}` that the candidates bring along. Missing where it is null"
+        + (", and for a text that training did not have." if feature.categories is not None else "."),
+        compute=compute_candidate_features,
+        raw=True,
+    )
+
+
+def features_of(catalogue: Catalogue, own: Iterable[CandidateFeature] = ()) -> tuple[Feature, ...]:
+    """All features of a dataset with this catalogue, in order.
+
+    Those of the table, then its item attributes, then the columns that its candidates bring along.
+    """
     check_names(FEATURES)
-    return FEATURES + tuple(item_attribute(name) for name in catalogue.number_columns)
+    attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
+    return FEATURES + attributes + tuple(candidate_feature(feature) for feature in own)
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -304,9 +330,10 @@ def check_names(features: Iterable[Feature]) -> None:
     for feature in features:
         if feature.name in seen:
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
-        if feature.name.startswith(ATTRIBUTE_PREFIX):
-            remedy = "Rename it: so begin the columns of the items table."
-            raise DataError(f"features.{feature.name}: expected a name without {ATTRIBUTE_PREFIX}, got one. {remedy}")
+        prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
+        if prefix is not None:
+            remedy = f"Rename it: so begin the columns of {_PREFIXES[prefix]}."
+            raise DataError(f"features.{feature.name}: expected a name without {prefix}, got one. {remedy}")
         if feature.raw and feature.name.endswith(RELATIVE_SUFFIX):
             remedy = f"Rename it: {RELATIVE_SUFFIX} marks the z-score of a feature."
             raise DataError(f"features.{feature.name}: expected a name without {RELATIVE_SUFFIX}, got one. {remedy}")
@@ -336,14 +363,21 @@ def is_in_table(name: str) -> bool:
     return any(feature.name == name for feature in FEATURES)
 
 
-def per_query_features() -> frozenset[str]:
-    """Names of the features that are the same for all candidates of a query."""
-    return frozenset(feature.name for feature in FEATURES if feature.per_query)
+def compared_features(names: Iterable[str]) -> list[str]:
+    """Those of the features that have a z-score: numbers that differ between the candidates of a query."""
+    per_query = {feature.name for feature in FEATURES if feature.per_query}
+    return [name for name in names if name not in per_query and not is_category(name)]
 
 
-def raw_features() -> frozenset[str]:
-    """Names of the features whose values the trees use as they are, too."""
-    return frozenset(feature.name for feature in FEATURES if feature.raw)
+def raw_features(names: Iterable[str]) -> list[str]:
+    """Those of the features whose values the trees use as they are, too."""
+    raw = {feature.name for feature in FEATURES if feature.raw}
+    return [name for name in names if name in raw or name.startswith((CANDIDATE_PREFIX, CATEGORY_PREFIX))]
+
+
+def is_category(name: str) -> bool:
+    """Whether a feature's values are numbers of categories, which the trees do not compare as numbers."""
+    return name.startswith(CATEGORY_PREFIX)
 
 
 def features_in(*groups: Group) -> tuple[str, ...]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 
 import numpy as np
 
-from feature_store.arrays import IntArray
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -24,15 +25,20 @@ def candidate_features(
     queries: QueryBatch,
     candidates: Ragged,
     on_progress: Callable[[int], None] | None = None,
+    given: Mapping[str, Float32Array] = MappingProxyType({}),
 ) -> PairFeatures:
     """Features of each query's own candidates: rows of the matcher's tables, of which the first are the catalogue's.
+
+    `given` is what they bring along, see `FeatureContext.given`.
 
     Computed in chunks of queries; `on_progress` gets the number of queries of each.
     """
     parts = []
     for rows in query_chunks(candidates, CHUNK_PAIRS):
         chunk = queries.take(rows)
-        parts.append(compute_features(FeatureContext(dataset, matcher, chunk, candidates.take(rows))))
+        index = candidates.index_of(rows)
+        brought = {name: column[index] for name, column in given.items()}
+        parts.append(compute_features(FeatureContext(dataset, matcher, chunk, candidates.take(rows), brought)))
         if on_progress is not None:
             on_progress(len(chunk))
     return PairFeatures.concat(parts)

@@ -8,20 +8,19 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array
-from recmem.ranking.feature_table import RELATIVE_SUFFIX, per_query_features, raw_features
+from recmem.ranking.feature_table import RELATIVE_SUFFIX, compared_features, is_category, raw_features
 from recmem.ranking.normalise import z_scores
 from recmem.ranking.pair_features import PairFeatures
 
 
 def input_names(features: Sequence[str]) -> tuple[str, ...]:
     """The inputs that the trees read of these features, in order: z-scores, then raw features."""
-    raw = raw_features()
-    return z_score_names(features) + tuple(name for name in features if name in raw)
+    return z_score_names(features) + tuple(raw_features(features))
 
 
 def z_score_names(features: Sequence[str]) -> tuple[str, ...]:
     """The inputs that are z-scores of these features, in order."""
-    return tuple(name + RELATIVE_SUFFIX for name in _compared(features))
+    return tuple(name + RELATIVE_SUFFIX for name in compared_features(features))
 
 
 def feature_of(input_name: str, features: Collection[str]) -> str:
@@ -43,12 +42,17 @@ def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Flo
             "Compute the features with the version of recmem that the ranker was fitted with."
         )
     inputs = {name: pairs.values[name] for name in features}
-    compared = _compared(features)
+    compared = compared_features(features)
     if compared:
         values = np.stack([inputs[name] for name in compared])
         scores = z_scores(values, pairs.candidates.offsets)
         inputs |= {name + RELATIVE_SUFFIX: column for name, column in zip(compared, scores, strict=True)}
     return inputs
+
+
+def category_positions(inputs: Sequence[str]) -> tuple[int, ...]:
+    """Where the inputs stand whose values are categories to the trees."""
+    return tuple(position for position, name in enumerate(inputs) if is_category(name))
 
 
 def neutral_names(inputs: Sequence[str]) -> list[str]:
@@ -61,9 +65,3 @@ def input_matrix(inputs: dict[str, Float32Array], names: Sequence[str]) -> Float
     if not names:
         return np.empty((0, 0), np.float32)
     return np.stack([inputs[name] for name in names], axis=1)
-
-
-def _compared(features: Sequence[str]) -> list[str]:
-    """The features that differ between the candidates of a query."""
-    per_query = per_query_features()
-    return [name for name in features if name not in per_query]

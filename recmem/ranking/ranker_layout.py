@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recmem.config_json import from_json, parse_json
-from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, RELATIVE_SUFFIX, is_in_table, per_query_features
+from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, RELATIVE_SUFFIX, compared_features, is_in_table
 from recmem.ranking.ranker_inputs import feature_of
 
 VERSION = 3
@@ -45,9 +45,8 @@ class RankerLayout:
         too_large = [name for name, weight in self.blend.items() if abs(weight) > MAX_WEIGHT]
         if too_large:
             raise ValueError(f"ranker.blend: expected weights up to {MAX_WEIGHT:g}, got more for {too_large[0]!r}.")
-        # A feature that is the same for all candidates of a query has no z-score.
-        compared = (name for name in self.features if name not in per_query_features())
-        foreign = {*self.inputs, *self.blend} - {*self.features, *(name + RELATIVE_SUFFIX for name in compared)}
+        compared = {name + RELATIVE_SUFFIX for name in compared_features(self.features)}
+        foreign = {*self.inputs, *self.blend} - {*self.features, *compared}
         if foreign:
             raise ValueError(
                 f"ranker.inputs: expected inputs of its own features, got {', '.join(sorted(foreign))}. Train again."

@@ -7,6 +7,7 @@ in the same order, one binary tree from each root, finite numbers.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Sequence
 from math import isinf
@@ -25,7 +26,9 @@ _FILE = "ranker.txt"
 _SHOWN_CHARS = 60
 _OBJECTIVE = re.compile(r"lambdarank|rank_xendcg|regression|binary sigmoid:\d{1,3}(\.\d{1,9})?", re.ASCII)
 _DECISIONS = {0, 2, 8, 10}
-"""Splits at a number (bit 0 would mean categories). Bit 1: missing values go left. Bit 3: there are missing values."""
+"""Splits at a number. Bit 1: missing values go left. Bit 3: there are missing values."""
+_CATEGORY_DECISIONS = {1, 9}
+"""Splits of categories: bit 0. Missing values go right."""
 _HEADER = (
     "version",
     "num_class",
@@ -56,6 +59,11 @@ _TREE = (
     "is_linear",
     "shrinkage",
 )
+_OF_CATEGORIES = ("cat_boundaries", "cat_threshold")
+"""Further lines, before `is_linear`, of a tree with splits of categories: where the set of each split begins among the
+32-bit words, and the words, whose bits are the categories that go left."""
+MAX_CATEGORY_WORDS = 1 << 16
+"""Of a tree."""
 _SPLIT_NUMBERS = ("split_gain", "internal_value", "internal_weight")
 _INTEGER = r"(0|-?[1-9]\d{0,9})"
 _INTEGERS = re.compile(rf"{_INTEGER}( {_INTEGER})*", re.ASCII)
@@ -63,7 +71,9 @@ _NUMBER = r"-?\d{1,20}(\.\d{1,20})?(e[+-]?\d{1,3})?"
 _NUMBERS = re.compile(rf"{_NUMBER}( {_NUMBER})*", re.ASCII)
 # A split of all known values from the missing ones is written as a threshold of inf.
 _THRESHOLDS = re.compile(rf"(-?inf|{_NUMBER})( (-?inf|{_NUMBER}))*", re.ASCII)
-_RANGE = rf"(none|\[(-inf|{_NUMBER}):(inf|{_NUMBER})\])"
+# An input of categories has those that it was fitted on, -1 for missing ones.
+_CATEGORIES = r"(-1|\d{1,5})(:(-1|\d{1,5}))+"
+_RANGE = rf"(none|\[(-inf|{_NUMBER}):(inf|{_NUMBER})\]|{_CATEGORIES})"
 _RANGES = re.compile(rf"{_RANGE}( {_RANGE})*", re.ASCII)
 _LARGEST_INT = 2**31 - 1
 _AFTER_TREES = "end of trees\n\nfeature_importances:\n"
@@ -87,8 +97,8 @@ def check_trees(text: str) -> int:
     """The splits on the longest way through each tree, in all: what a prediction can take.
 
     Raises ValueError unless the text is a model as training writes it, which LightGBM can read and predict with. Such a
-    model has one tree per round, splits at numbers only, and constant leaves. Sizes are bounded by `MAX_BYTES`,
-    `MAX_TREES`, `MAX_LEAVES` and `MAX_DEPTH`.
+    model has one tree per round, splits at numbers or of categories, and constant leaves. Sizes are bounded by
+    `MAX_BYTES`, `MAX_TREES`, `MAX_LEAVES` and `MAX_DEPTH`.
     """
     if len(text) > MAX_BYTES:
         raise _refused(f"at most {MAX_BYTES:,} bytes", f"{len(text):,}", "Train with fewer rounds or leaves.")
@@ -135,11 +145,12 @@ def _check_tree(text: str, number: int, n_inputs: int) -> int:
     where = f"tree {number}"
     if not text.startswith(f"Tree={number}\n") or not text.endswith("\n\n\n"):
         raise _refused(f"{where} in as many bytes as tree_sizes says", _shown(text))
-    values = _values(text[:-3].split("\n")[1:], _TREE, where)
+    lines = text[:-3].split("\n")[1:]
+    values = _values(lines, _keys_of_tree(lines), where)
     n_leaves = _integer(values["num_leaves"], f"num_leaves of {where}", 1, MAX_LEAVES)
-    for key in ("num_cat", "is_linear"):
-        if values[key] != "0":
-            raise _refused(f"{key}=0 in {where}", _shown(values[key]))
+    n_categorical = _integer(values["num_cat"], f"num_cat of {where}", 0, n_leaves - 1)
+    if values["is_linear"] != "0":
+        raise _refused(f"is_linear=0 in {where}", _shown(values["is_linear"]))
     _numbers(values["shrinkage"], f"shrinkage of {where}", 1)
     _numbers(values["leaf_value"], f"leaf_value of {where}", n_leaves)
     if n_leaves == 1:
@@ -152,8 +163,11 @@ def _check_tree(text: str, number: int, n_inputs: int) -> int:
     _numbers(values["threshold"], f"threshold of {where}", n_splits, form=_THRESHOLDS)
     _integers(values["split_feature"], f"split_feature of {where}", n_splits, 0, n_inputs - 1)
     decisions = _integers(values["decision_type"], f"decision_type of {where}", n_splits, 0, max(_DECISIONS))
-    if not _DECISIONS.issuperset(decisions):
-        raise _refused(f"splits at numbers in decision_type of {where}", _shown(values["decision_type"]))
+    if not (_DECISIONS | _CATEGORY_DECISIONS).issuperset(decisions):
+        raise _refused(
+            f"splits at numbers or of categories in decision_type of {where}", _shown(values["decision_type"])
+        )
+    _check_categories(values, decisions, n_categorical, where)
     left, right = (
         _integers(values[key], f"{key} of {where}", n_splits, -n_leaves, n_splits - 1)
         for key in ("left_child", "right_child")
@@ -167,6 +181,33 @@ def _check_tree(text: str, number: int, n_inputs: int) -> int:
         if count != count_of[left[split]] + count_of[right[split]]:
             raise _refused(f"internal_count of {where} to be the sum of both sides", f"{count} at split {split}")
     return n_steps
+
+
+def _keys_of_tree(lines: Sequence[str]) -> tuple[str, ...]:
+    """The keys that a tree must have, by whether it says that it has splits of categories."""
+    if len(lines) < 2 or lines[1] == "num_cat=0":
+        return _TREE
+    before = _TREE.index("is_linear")
+    return (*_TREE[:before], *_OF_CATEGORIES, *_TREE[before:])
+
+
+def _check_categories(values: dict[str, str], decisions: list[int], n_categorical: int, where: str) -> None:
+    """Each split of categories names a set of its own by its number, which stands where others have a threshold."""
+    thresholds = values["threshold"].split(" ")
+    sets = [
+        threshold for threshold, decision in zip(thresholds, decisions, strict=True) if decision in _CATEGORY_DECISIONS
+    ]
+    if sorted(sets) != sorted(map(str, range(n_categorical))):
+        raise _refused(
+            f"{n_categorical} splits of categories in {where}, each with a set of its own", _shown(str(sets))
+        )
+    if not n_categorical:
+        return
+    name = f"cat_boundaries of {where}"
+    boundaries = _integers(values["cat_boundaries"], name, n_categorical + 1, 0, MAX_CATEGORY_WORDS)
+    if boundaries[0] != 0 or any(end <= begin for begin, end in itertools.pairwise(boundaries)):
+        raise _refused(f"{name} that ascend from 0", _shown(values["cat_boundaries"]))
+    _integers(values["cat_threshold"], f"cat_threshold of {where}", boundaries[-1], 0, 2**32 - 1)
 
 
 def _check_single_leaf(values: dict[str, str], where: str) -> None:

@@ -151,13 +151,19 @@ def _candidates(requests: Sequence[ScoreRequest]) -> pl.DataFrame:
     if any(request.history is not None for request in requests):
         histories = [request.history for request in requests]
         columns.append(pl.Series("history", histories, dtype=pl.List(pl.String)).gather(number))
-    return frame.with_columns(*columns, *_texts(given, taken={*frame.columns, "user_id", "timestamp", "history"}))
+    return frame.with_columns(
+        *columns, *_given_columns(given, taken={*frame.columns, "user_id", "timestamp", "history"})
+    )
 
 
-def _texts(given: Sequence[str | Candidate], taken: set[str]) -> Iterator[pl.Series]:
-    """The text columns that came with candidates, null where one has none."""
-    texts = [item.texts if isinstance(item, Candidate) else {} for item in given]
-    for name in dict.fromkeys(name for text in texts for name in text):
-        if name not in taken:
-            cells = [text.get(name) for text in texts]
+def _given_columns(given: Sequence[str | Candidate], taken: set[str]) -> Iterator[pl.Series]:
+    """The further columns that came with candidates, texts and features of their own; null where one has none."""
+    fields = [item.fields if isinstance(item, Candidate) else {} for item in given]
+    for name in dict.fromkeys(name for each in fields for name in each):
+        if name in taken:
+            continue
+        cells = [each.get(name) for each in fields]
+        try:
+            yield pl.Series(name, cells, strict=True)
+        except (TypeError, OverflowError, pl.exceptions.PolarsError):  # values of several types
             yield pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)

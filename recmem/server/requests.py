@@ -57,14 +57,14 @@ class Body(BaseModel):
 
 
 class Candidate(BaseModel):
-    """A candidate with its text, for an item that the store lacks. Further fields are the items' text columns."""
+    """A candidate with further columns: its text, for an item that the store lacks, and features of your own."""
 
     model_config = ConfigDict(extra="allow")
     item_id: Id
 
     @property
-    def texts(self) -> dict[str, Any]:
-        """The further fields, such as `title`."""
+    def fields(self) -> dict[str, Any]:
+        """The further columns, such as `title`."""
         return self.model_extra or {}
 
 
@@ -73,7 +73,9 @@ class ScoreRequest(Body):
 
     user_id: Id
     items: list[Id | Candidate] = Field(
-        min_length=1, max_length=MOST_ITEMS, description="Ids, or objects with `item_id` and the item's text columns."
+        min_length=1,
+        max_length=MOST_ITEMS,
+        description="Ids, or objects with `item_id` and further columns: texts, features.",
     )
     timestamp: Time = None
     history: list[Id] | None = Field(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.file_digest import file_digest
+from feature_store.signals import RULES_BEFORE
 from recmem.config_json import parse_json
 from recmem.serving.bundle_files import read_file, refused
 
@@ -34,6 +35,8 @@ _ADDED: dict[str, dict[str, Any]] = {
     "": {"tuning": None, "tuned_fingerprint": None},
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
+    "dataset": {"candidate_features": []},
+    "dataset.signals": RULES_BEFORE,
 }
 """Settings that bundles of before lack, by the part of the configuration, with what they were then."""
 
@@ -111,11 +114,20 @@ def _with_added_settings(config: Any) -> Any:
     """The configuration with the settings that were added since it was written."""
     if not isinstance(config, dict):
         return config
-    filled = _ADDED[""] | config
-    for part, settings in _ADDED.items():
-        if isinstance(filled.get(part), dict):
-            filled[part] = settings | filled[part]
+    filled = config
+    for path, settings in _ADDED.items():
+        filled = _filled(filled, path.split(".") if path else [], settings)
     return filled
+
+
+def _filled(part: Any, path: list[str], settings: dict[str, Any]) -> Any:
+    """A copy of the part in which the settings are added to the object at this path, if there is one."""
+    if not isinstance(part, dict):
+        return part
+    if not path:
+        return settings | part
+    first, *rest = path
+    return part | {first: _filled(part[first], rest, settings)} if first in part else part
 
 
 def _from_version_2(config: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -35,7 +36,7 @@ from recmem.serving.embedding import embedding_of
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
-from recmem.serving.recommend import pairs_with, recommend
+from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
@@ -170,13 +171,17 @@ class Model:
         A score is relative to the other candidates of its query, so pass queries whole. A repeated row changes nothing
         for the others; equal scores share the better rank.
 
+        A model that was trained with features of your own (`recmem train --features`) reads these columns too, nulls
+        as missing values.
+
         `trees_share` below 1 is faster: LightGBM scores only this share of each query's candidates, the best by the
         linear blend, and the others rank below them. `recmem cascade` measures what that costs.
 
         `explain` adds reasons as in `match`, and the features that add most to or take most from `score`:
         `score_reason_1` and so on. The two kinds are on different scales.
 
-        Raises DataError as `match` does, for a share outside 0 .. 1, and for one below 1 together with `explain`.
+        Raises DataError as `match` does, for a missing column of a feature, a share outside 0 .. 1, and one below 1
+        together with `explain`.
         """
         return self.rank_with_report(candidates, trees_share=trees_share, explain=explain).frame
 
@@ -206,7 +211,7 @@ class Model:
         `user_ids` is a list, a polars or pandas Series, a numpy array or an Arrow array. The result is always a polars
         frame: call `.to_pandas()` or `.to_arrow()` on it. A user gets fewer than `k` items if the store has no more.
         Items that a user already has are left out if the model was trained so. A reason names the memories that the
-        match score builds on.
+        match score builds on. Features of your own (`recmem train --features`) have their typical value here.
         """
         return self.recommend_with_report(user_ids, k=k, timestamp=timestamp).frame
 
@@ -223,11 +228,21 @@ class Model:
         frame = best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
         return Scored(frame, unmatched, user_is_known=queries.users >= 0, item_is_known=np.ones(len(frame), bool))
 
-    def explain(self, user_id: object, item_id: object, *, timestamp: TimeLike | None = None) -> Explanation:
+    def explain(
+        self,
+        user_id: object,
+        item_id: object,
+        *,
+        timestamp: TimeLike | None = None,
+        features: Mapping[str, object] | None = None,
+    ) -> Explanation:
         """What the match score and the ranking score of an item for a user are made of.
 
         The ranking score is the one among the candidates that `recommend` ranks, with this item added if it is not
-        among them. Raises DataError if the store lacks the item.
+        among them. `features` are the item's own (`recmem train --features`), by their columns; those that are not
+        given, and those of all other items, have their typical value.
+
+        Raises DataError if the store lacks the item, or the model a feature.
         """
         refuse_forked()
         item = self._item_row(item_id)
@@ -235,6 +250,8 @@ class Model:
         _warn_unanswered(unmatched)
         pairs = pairs_with(dataset, self.matcher, self.bundle, query, item)
         pair = int(np.flatnonzero(pairs.candidates.values == item)[0])
+        if features:
+            pairs = with_given(pairs, pair, dataset.config.candidate_features, features)
         prior, null, parts = match_parts(self.matcher, query.histories, np.array([item]))
         constant, contributions = self.bundle.ranker.contributions(pairs)
         slots = slot_reasons(self.matcher, dataset.catalogue, query.histories, parts[:, 0])
@@ -330,10 +347,13 @@ class Model:
 
     def _read(self, candidates: object, outputs: tuple[str, ...]) -> Candidates:
         dataset = self.dataset
-        wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *outputs}
+        # The match reads none of them.
+        features = dataset.config.candidate_features if outputs == RANK_OUTPUTS else ()
+        own = [feature.name for feature in features]
+        wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *own, *outputs}
         frame = to_polars(candidates, "candidates", wanted=wanted)
         _warn_of_number_times(frame)
-        return read_candidates(frame, dataset, outputs, self.memories)
+        return read_candidates(frame, dataset, outputs, self.memories, features=features)
 
     def _matcher_with(self, read: Candidates) -> Matcher:
         """The matcher over the catalogue's texts, followed by the texts that came with the candidates."""

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
+from feature_store import DataError
 from feature_store.arrays import IntArray
+from feature_store.data_errors import describe
 from feature_store.ragged import Ragged
+from recmem.dataset.candidate_features import CandidateFeature, read_features
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
+from recmem.ranking.feature_computation import feature_name
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
@@ -50,6 +55,30 @@ def pairs_with(dataset: Dataset, matcher: Matcher, bundle: Bundle, query: QueryB
         return pairs
     candidates = Ragged.from_lists([np.append(pairs.candidates.values, item)])
     return candidate_features(dataset, matcher, query, candidates)
+
+
+def with_given(
+    pairs: PairFeatures, pair: int, own: Sequence[CandidateFeature], given: Mapping[str, object]
+) -> PairFeatures:
+    """The pairs with these values of the own features of one of them; all others keep typical values.
+
+    Raises DataError for a name that is no feature of the model, or a value that it cannot be.
+    """
+    features = {feature.name: feature for feature in own}
+    foreign = [name for name in given if name not in features]
+    if foreign:
+        named = ", ".join(features) or "none: it was trained without"
+        raise DataError(f"features: expected features of the model ({named}), got {foreign[0]!r}. Leave it out.")
+    frame = pl.DataFrame({name: [value] for name, value in given.items()}, strict=False)
+    values, problems = read_features(frame, [features[name] for name in given])
+    if problems:
+        raise DataError(describe(problems, table="features"))
+    columns = dict(pairs.values)
+    for name, value in values.items():
+        column = columns[feature_name(features[name])].copy()
+        column[pair] = value[0]
+        columns[feature_name(features[name])] = column
+    return PairFeatures(pairs.candidates, columns)
 
 
 def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:

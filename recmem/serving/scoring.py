@@ -85,7 +85,9 @@ def rank_pairs(
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
     """Features of the given queries' pairs, computed at once. A given history counts as the user's events."""
     queries = candidates.queries.take(rows)
-    pairs = compute_features(FeatureContext(candidates.dataset, matcher, queries, candidates.items.take(rows)))
+    index = candidates.items.index_of(rows)
+    given = {name: column[index] for name, column in candidates.given_features.items()}
+    pairs = compute_features(FeatureContext(candidates.dataset, matcher, queries, candidates.items.take(rows), given))
     length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
     is_given = length > 0
     pairs.values["user_events"][is_given] = np.log1p(length[is_given])

@@ -212,6 +212,44 @@ def test_an_impression_shows_an_item_once(store: Store) -> None:
     assert shown == [(5, "i", 0), (5, "j", 1), (6, "i", 0), (6, "j", 1)]
 
 
+def shown(**columns: list[object]) -> pl.DataFrame:
+    return event_rows(("u", "i", 1), ("u", "j", 1), impression_id=[5, 5], label=[0, 1], **columns)
+
+
+def test_columns_of_impressions_that_are_asked_for_are_stored_and_others_are_named(store: Store) -> None:
+    wanted = IMPRESSIONS.with_features(["ctr", "device"])
+    receipt = store.append(wanted, shown(ctr=[1, None], device=["web", "app"], unused=[1, 2]))
+    assert "Not read: 'unused'." in receipt.warnings[-1]
+    stored = store.impressions().sort("item_id")
+    assert stored.select("ctr", "device").rows() == [(1.0, "web"), (None, "app")]
+    assert stored.schema["ctr"] == pl.Float64
+    assert "unused" not in stored.columns
+    # They are stored from now on, if a frame has them.
+    later = event_rows(("v", "i", 2), ("v", "j", 2), impression_id=[6, 6], label=[0, 1], ctr=[0.5, 0.25])
+    assert store.append_impressions(later).n_new == 2
+    assert store.impressions().filter(pl.col("user_id") == "v").sort("item_id")["ctr"].to_list() == [0.5, 0.25]
+
+
+def test_features_of_stored_impressions_are_filled_in_and_never_changed(store: Store) -> None:
+    store.append_impressions(shown())
+    wanted = IMPRESSIONS.with_features(["ctr"])
+    assert counts(store.append(wanted, shown(ctr=[0.1, None]))) == (2, 1, 1, 0)
+    assert counts(store.append(wanted, shown(ctr=[0.1, None]))) == (2, 0, 2, 0)
+    assert counts(store.append(wanted, shown(ctr=[0.9, 0.2]))) == (2, 1, 1, 0)
+    assert store.impressions().sort("item_id")["ctr"].to_list() == [0.1, 0.2]
+    assert store.impressions().sort("item_id")["label"].to_list() == [0, 1]
+
+
+def test_a_feature_that_the_impressions_lack_is_refused_and_one_of_another_type_is_rejected(store: Store) -> None:
+    with pytest.raises(DataError, match=r"impressions.ctr: expected the column, got only .*Rename 'CTR' to 'ctr'"):
+        store.append(IMPRESSIONS.with_features(["ctr"]), shown(CTR=[0.1, 0.2]))
+    store.append(IMPRESSIONS.with_features(["ctr"]), shown(ctr=[0.1, 0.2]))
+    later = event_rows(("v", "i", 2), ("v", "j", 2), impression_id=[6, 6], label=[0, 1], ctr=["0.5", "high"])
+    receipt = store.append_impressions(later)
+    assert receipt.n_rejected == 1
+    assert next(iter(receipt.reasons)).startswith("ctr: expected Float64 as in the store")
+
+
 def test_impressions_of_two_users_or_times_may_have_one_id(store: Store) -> None:
     store.append_impressions(event_rows(("u", "i", 1), impression_id=["1"], label=[0]))
     others = event_rows(("v", "i", 1), ("u", "i", 2), ("u", "i", 1), impression_id=["1"] * 3, label=[1, 1, 1])

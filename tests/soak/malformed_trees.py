@@ -167,8 +167,8 @@ def _categories(model: Model, rng: Random) -> bool:
     tree = _split_tree(model, rng)
     _put(tree, "num_cat", [rng.choice(["1", "-1", "1000", HUGE])])
     if rng.random() < 0.7:
-        place = _line(tree, "leaf_value")
-        tree[place:place] = [f"cat_boundaries=0 {rng.choice(['1', '99', '-1', HUGE])}", "cat_threshold=1"]
+        place = _line(tree, rng.choice(["leaf_value", "is_linear"]))
+        tree[place:place] = [f"cat_boundaries=0 {rng.choice(['0', '99', '-1', HUGE])}", "cat_threshold=1"]
         _exchange(tree, "decision_type", "1", rng)
     return True
 
@@ -255,7 +255,7 @@ def _names_of_inputs(model: Model, rng: Random) -> bool:
     if key == "feature_names":
         wrong.append([tokens[1], *tokens[1:]])
     else:
-        wrong += [["[nan:1]", *tokens[1:]], ["1:2:3", *tokens[1:]], ["[0:1", *tokens[1:]]]
+        wrong += [["[nan:1]", *tokens[1:]], ["1::3", *tokens[1:]], ["1:2:[", *tokens[1:]], ["[0:1", *tokens[1:]]]
     model.set(key, " ".join(rng.choice(wrong)))
     return True
 

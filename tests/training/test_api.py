@@ -105,6 +105,11 @@ def test_unusable_frames_are_refused_with_the_column_and_the_remedy(items: Any, 
         ({"seed": -1}, "seed: expected 0 or more, got -1"),
         ({"tune_encoder": "some"}, "tune_encoder: expected one of auto, off, last, lora, .*, got 'some'"),
         ({"negative_to": 4.0}, "negative_to: expected less than positive_from"),
+        ({"positive_events": "view"}, "positive_events: expected a list of names of events, got 'view'"),
+        (
+            {"positive_events": ["view"], "negative_events": ["View"]},
+            "positive_events, negative_events: expected each event in one of them, got 'view' in both",
+        ),
         ({"positive_from": float("nan")}, "positive_from, negative_to: expected finite numbers, got nan and 2.0"),
     ],
 )

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import polars as pl
 import pytest
 
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
-from training.data_warnings import impression_warnings, item_warnings
+from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 
 
 def warnings_of(column: str, values: list[object]) -> list[str]:
@@ -75,3 +76,19 @@ def test_impressions_of_one_label_get_a_warning(label: int) -> None:
     table = impressions(("1", "u", 1, "a", label), ("1", "u", 1, "b", label))
     (warning,) = impression_warnings(table)
     assert warning.startswith("impressions.label: no impression has both a clicked item and one that was not clicked")
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([1.0, 1.0, None], "all values are missing or equal"),
+        (["web", "web", None], "all values are missing or equal"),
+        ([str(n) for n in range(1001)], "1,001 different texts, of which the 1,000 most frequent are told apart"),
+    ],
+)
+def test_a_feature_of_the_impressions_that_tells_little_gets_a_warning(values: list[object], words: str) -> None:
+    column = pl.Series("own", values)
+    (warning,) = feature_warnings(column.to_frame(), [CandidateFeature.of(column)])
+    assert warning.startswith("impressions.own: ")
+    assert words in warning
+    assert list(feature_warnings(pl.DataFrame({"own": ["a", "b"]}), [CandidateFeature("own", ("a", "b"))])) == []

@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 
 import small_training
-from feature_store import EVENTS, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, SignalConfig, Store
 from training.intake import Intake
 
 
@@ -91,3 +91,35 @@ def test_events_that_were_given_are_not_judged_a_second_time(tmp_path: Path) -> 
         EVENTS, rated(*[0.0, 1.0] * 20), signals=SignalConfig(positive_from=1, negative_to=0)
     )
     assert not any("none is positive" in warning for warning in fitting.warnings)
+
+
+def test_columns_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    times = ["2026-01-01", "2026-01-02"]
+    items = {"item_id": ["i", "j"], "title": ["A", "B"], "price": [1, 2], "link": ["https://a.de/1", "https://a.de/2"]}
+    store.append_items(pl.DataFrame(items))
+    rows = pl.DataFrame({"user_id": ["u", "v"], "item_id": ["i", "j"], "timestamp": times})
+    store.append_events(rows.with_columns(session_id=pl.lit("s")))
+    shown = rows.with_columns(label=pl.lit(1), impression_id=pl.lit("a"), ctr=pl.lit(0.5), device=pl.lit("tv"))
+    store.append(IMPRESSIONS.with_features(["ctr", "device"]), shown)
+    intake = Intake.of(store, (), SignalConfig(), ["ctr"])
+    assert intake.unused == ("items.link", "events.session_id", "impressions.device")
+    intake.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == intake
+
+
+def test_how_events_are_taken_is_kept_with_the_run(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["u"] * 3, "item_id": ["i"] * 3, "timestamp": ["2026-01-01", "2026-01-02", "2026-01-03"]}
+    store.append_events(pl.DataFrame(rows | {"event": ["click", "complaint", "pondered"]}))
+    taken = Intake.of(store, (), SignalConfig(positive_events=("pondered",)))
+    assert {(kind.event, kind.taken_as, kind.rule) for kind in taken.kinds} == {
+        ("click", "positive", "common"),
+        ("complaint", "negative", "common"),
+        ("pondered", "positive", "named"),
+    }
+    assert taken.warnings == ()
+    (warning,) = Intake.of(store, (), SignalConfig()).warnings
+    assert warning.startswith("events.event: 'pondered' (1 row) is taken as neutral")
+    taken.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == taken

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import polars as pl
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,10 +11,12 @@ import slow_reference
 from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of
 from feature_store.ragged import Ragged
 from five_item_dataset import CONFIG, catalogue, dataset_of
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.candidate_frame import read_candidates
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
 from strategies import LAST_TIME, event_log, impression_frame, logs, times
+from tolerances import close
 from training.queries import ImpressionQueries, Queries, queries_between
 
 Row = tuple[int, int, list[int]]
@@ -128,6 +133,24 @@ def test_impressions_of_one_id_are_one_query_for_each_user_and_time() -> None:
         (5, 0, [3], [1]),
         (9, 1, [3, 4], [0, 1]),
     ]
+
+
+def test_what_shown_items_bring_along_stays_with_them() -> None:
+    shown = [Showing(1, 0, 1, 5, 1), Showing(1, 0, 2, 5, 0), Showing(2, 1, 3, 2, 0), Showing(2, 1, 4, 2, 1)]
+    own = (CandidateFeature("ctr"), CandidateFeature("device", ("app", "web")), CandidateFeature("added_later"))
+    dataset = dataset_of([Event(user, 0, 0) for user in range(3)], shown)
+    ctr = pl.Series("ctr", [0.1, None, 0.3, 0.4])
+    impressions = dataset.impressions.with_columns(ctr, device=pl.Series(["web", "app", "tv", None]))
+    config = replace(dataset.config, candidate_features=own)
+    queries = ImpressionQueries.of(replace(dataset, impressions=impressions, config=config))
+    assert queries is not None
+    # In order of time: the second impression comes first.
+    assert queries.candidates.to_lists() == [[3, 4], [1, 2]]
+    close(queries.given_features["ctr"], np.array([0.3, 0.4, 0.1, np.nan], np.float32), "exact")
+    close(queries.given_features["device"], np.array([np.nan, np.nan, 1, 0], np.float32), "exact")
+    assert np.isnan(queries.given_features["added_later"]).all()
+    later = queries.take(np.array([1]))
+    close(later.given_features["ctr"], np.array([0.1, np.nan], np.float32), "exact")
 
 
 @given(

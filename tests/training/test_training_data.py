@@ -80,6 +80,18 @@ def test_a_log_without_a_positive_event_is_refused_before_texts_are_encoded(tmp_
     assert sorted(set(data.dataset.log.signs.tolist())) == [-1, 1]
 
 
+def test_the_bundle_gets_rules_that_judge_events_without_the_log(tmp_path: Path) -> None:
+    built = event_frame(LOG).with_columns(event=pl.lit("build"), value=None)
+    signals = build(store_of(tmp_path / "one", built)).dataset.config.signals
+    assert (signals.positive_events, signals.unnamed) == (("build",), "neutral")
+    mixed = built.with_columns(
+        event=pl.when(pl.int_range(pl.len()) % 2 == 0).then(pl.lit("click")).otherwise(pl.lit("event_x"))
+    )
+    data = build(store_of(tmp_path / "two", mixed))
+    assert data.dataset.config.signals.positive_events == ()
+    assert sorted(set(data.dataset.log.signs.tolist())) == [0, 1]
+
+
 def test_chosen_impressions_are_enough_to_train_on(tmp_path: Path) -> None:
     negative = event_frame(LOG).with_columns(event=pl.lit("skip"))
     assert build(store_of(tmp_path, negative, impression_frame(SHOWN))).shown is not None

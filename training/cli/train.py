@@ -11,7 +11,9 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Impressions, Items
+from recmem.cli.ingest import Events, Features, Impressions, Items
+from recmem.cli.options import names_of
+from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 
 MAX_CANDIDATES = 1_000_000
 """Candidates per query, at most: a larger number is surely a typing error."""
@@ -92,6 +94,10 @@ def train(
         float,
         typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral."),
     ] = 2.0,
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
+    features: Features = "",
     refit: Annotated[
         bool,
         typer.Option(
@@ -140,6 +146,10 @@ def train(
             exclude_seen=exclude_seen,
             positive_from=positive_from,
             negative_to=negative_to,
+            positive_events=names_of(positive_events),
+            negative_events=names_of(negative_events),
+            neutral_events=names_of(neutral_events),
+            features=names_of(features),
             refit=refit,
             folds=folds,
             seed=seed,

@@ -68,7 +68,8 @@ class QueriesAfterTraining:
         """The queries' candidates, with features as they are read for `batch`."""
         model = self.model
         if self.impressions is not None:
-            return candidate_features(model.dataset, model.matcher, batch, self.impressions.candidates)
+            shown = self.impressions
+            return candidate_features(model.dataset, model.matcher, batch, shown.candidates, given=shown.given_features)
         return retrieved_features(model.dataset, model.matcher, batch, model.bundle.config.retrieval)
 
     def ndcg(self, pairs: PairFeatures, scores: Float64Array, seed: int) -> PerQuery:

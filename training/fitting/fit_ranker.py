@@ -15,7 +15,14 @@ from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Arra
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
-from recmem.ranking.ranker_inputs import input_matrix, input_names, neutral_names, ranker_inputs, z_score_names
+from recmem.ranking.ranker_inputs import (
+    category_positions,
+    input_matrix,
+    input_names,
+    neutral_names,
+    ranker_inputs,
+    z_score_names,
+)
 from training.fitting.fit_blend import fit_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
@@ -103,12 +110,15 @@ class TreePairs:
     """Pairs of each query."""
     start: Float32Array
     """The blend's score of each pair: the trees learn what to add to it."""
+    categorical: tuple[int, ...] = ()
+    """The inputs whose values are categories, see `category_positions`."""
 
     def split(self, n_queries: int) -> tuple[TreePairs, TreePairs]:
         """The first `n_queries` queries, and the others."""
         n_pairs = int(self.lengths[:n_queries].sum())
-        early = TreePairs(self.matrix[:n_pairs], self.labels[:n_pairs], self.lengths[:n_queries], self.start[:n_pairs])
-        late = TreePairs(self.matrix[n_pairs:], self.labels[n_pairs:], self.lengths[n_queries:], self.start[n_pairs:])
+        matrix, labels, lengths, start = self.matrix, self.labels, self.lengths, self.start
+        early = TreePairs(matrix[:n_pairs], labels[:n_pairs], lengths[:n_queries], start[:n_pairs], self.categorical)
+        late = TreePairs(matrix[n_pairs:], labels[n_pairs:], lengths[n_queries:], start[n_pairs:], self.categorical)
         return early, late
 
     def take(self, kept: BoolArray) -> TreePairs:
@@ -117,7 +127,7 @@ class TreePairs:
             return self
         query_of_pair = np.repeat(np.arange(len(self.lengths)), self.lengths)
         lengths = np.bincount(query_of_pair[kept], minlength=len(self.lengths))
-        return TreePairs(self.matrix[kept], self.labels[kept], lengths, self.start[kept])
+        return TreePairs(self.matrix[kept], self.labels[kept], lengths, self.start[kept], self.categorical)
 
     def dataset(self, names: list[str], reference: lgb.Dataset | None = None) -> lgb.Dataset:
         """The pairs for LightGBM; a validation set takes its bins from `reference`."""
@@ -127,6 +137,7 @@ class TreePairs:
             group=self.lengths,
             init_score=self.start.astype(np.float64),
             feature_name=names,
+            categorical_feature=list(self.categorical),
             reference=reference,
             params={"verbose": -1, "deterministic": True, "force_row_wise": True},
         )
@@ -162,14 +173,15 @@ def fit_ranker(
     # The blend that the rounds are chosen on top of must not have seen the validation queries either.
     early_values = {name: column[:n_early_pairs] for name, column in compared.items()}
     early_blend = fit_blend(early_values, usable.labels[:n_early_pairs], lengths[:n_early], config.blend_l2)
-    early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values))
+    categorical = category_positions(inputs)
+    early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values), categorical)
     early, late = early_pairs.take(kept).split(n_early)
     seeds = [member_seed(seed, member) for member in range(members)]
     curves = _in_threads(lambda member: _validation_curve(early, late, names, config, member), seeds)
     curve = curves[0] if members == 1 else np.mean(curves, axis=0).tolist()
     # The final fit: blend and trees on all queries.
     blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
-    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
+    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values), categorical).take(kept)
     n_rounds = best_round(curve, config.smoothing)
     boosters = _in_threads(
         lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
@@ -189,7 +201,8 @@ def refit_ranker(
     lengths = usable.pairs.candidates.lengths
     blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
     kept = pairs_to_fit(usable.labels, lengths, seed)
-    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values)).take(kept)
+    categorical = category_positions(fitted.inputs)
+    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values), categorical).take(kept)
     names = neutral_names(fitted.inputs)
     seeds = [member_seed(seed, member) for member in range(members)]
     boosters = _in_threads(

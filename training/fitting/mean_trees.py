@@ -147,7 +147,13 @@ def _scaled_line(line: str, factor: float) -> str:
 
 
 def _merged_range(parts: Sequence[str]) -> str:
-    """The range `[low:high]` that covers all; `none`, of an input that is constant, covers nothing."""
+    """The range `[low:high]` that covers all; `none`, of an input that is constant, covers nothing.
+
+    Of an input of categories, `3:0:-1`, all of them.
+    """
+    categories = [part.split(":") for part in parts if part != _NO_RANGE and not part.startswith("[")]
+    if categories:
+        return ":".join(dict.fromkeys(category for part in categories for category in part))
     ranges = [part.strip("[]").split(":") for part in parts if part != _NO_RANGE]
     if not ranges:
         return _NO_RANGE

@@ -6,12 +6,19 @@ from recmem.cli.console import complain, say
 from training.intake import Intake
 from training.report.number_text import time_text
 
+_MAX_KINDS = 12
+"""Names of events that are printed."""
+
 
 def show_intake(intake: Intake) -> None:
     """Prints the receipts and the unmatched rows; those that look like a mistake to stderr."""
     say(when_read(intake))
     for receipt in intake.receipts:
         say(str(receipt))
+    if intake.kinds:
+        say(f"Events by name: {kinds_text(intake)}.")
+    if intake.unused:
+        say(f"Stored but not used: {', '.join(intake.unused)}.")
     for warning in intake.warnings:
         complain(f"Warning: {warning}")
     for unmatched in intake.unmatched:
@@ -19,6 +26,14 @@ def show_intake(intake: Intake) -> None:
             complain(f"Warning: {unmatched}")
         else:
             say(str(unmatched))
+
+
+def kinds_text(intake: Intake) -> str:
+    """The most frequent names of events in the store, with counts and how they are taken."""
+    shown = [str(kind) for kind in intake.kinds[:_MAX_KINDS]]
+    n_more = len(intake.kinds) - len(shown)
+    more = [f"{n_more:,} more {'name' if n_more == 1 else 'names'}, all in intake.json"] if n_more else []
+    return "; ".join([*shown, *more])
 
 
 def remind_of_lost_rows(intake: Intake, store: object) -> None:

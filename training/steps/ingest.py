@@ -17,13 +17,20 @@ def ingest(run: Run, step_run: StepRun) -> None:
 
     All tables are checked first, and that their ids meet: if one is refused, nothing is written.
     """
-    read = {table: run.tables.read(name) for name, table in STORE_TABLES.items()}
+    features = run.config.features
+    read = {
+        table.with_features(features): run.tables.read(name, features if table.keeps_features else ())
+        for name, table in STORE_TABLES.items()
+    }
     frames = {table: frame for table, frame in read.items() if frame is not None}
     require_matching_ids(run.store, check_tables(run.store, frames))
-    intake = Intake.of(run.store, append_tables(run.store, frames, signals=run.config.signals), run.config.signals)
+    signals = run.config.signals
+    receipts = append_tables(run.store, frames, signals=signals)
+    intake = Intake.of(run.store, receipts, signals, features)
     require_matches(intake.unmatched)
     folder = run.folder("ingest")
-    (folder / RECEIPTS).write_text("\n".join(map(str, [*intake.receipts, *intake.unmatched])) + "\n", encoding="utf-8")
+    lines = [*intake.receipts, *intake.kinds, *intake.warnings, *intake.unmatched]
+    (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
     intake.write(folder / INTAKE)
     step_run.log_metrics(intake.metrics())
     step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)

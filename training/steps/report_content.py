@@ -7,6 +7,7 @@ import shlex
 from dataclasses import asdict
 from importlib.metadata import version
 
+from feature_store import SignalConfig
 from feature_store.timestamps import iso_time
 from recmem.ranking.feature_glossary import meanings
 from recmem.ranking.feature_table import TEXT_FEATURES
@@ -71,11 +72,22 @@ def train_command(run: Run) -> str:
         "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
         f"--positive-from {config.signals.positive_from:g}",
         f"--negative-to {config.signals.negative_to:g}",
+        *_event_options(config.signals),
+        *([f"--features {shlex.quote(','.join(config.features))}"] if config.features else []),
         *([] if config.refit else ["--no-refit"]),
         *([f"--folds {config.folds}"] if config.folds > 1 else []),
         f"--seed {config.seed}",
     ]
     return " \\\n  ".join(["recmem train", *options])
+
+
+def _event_options(signals: SignalConfig) -> list[str]:
+    named = {
+        "positive": signals.positive_events,
+        "negative": signals.negative_events,
+        "neutral": signals.neutral_events,
+    }
+    return [f"--{sign}-events {shlex.quote(','.join(names))}" for sign, names in named.items() if names]
 
 
 def _data_facts(run: Run) -> dict[str, str | int | float]:

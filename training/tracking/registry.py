@@ -79,12 +79,13 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
         pl.Series(UNKNOWN_USER, ~scored.user_is_known), pl.Series(UNKNOWN_ITEM, ~scored.item_is_known)
     )
     config = model.bundle.config
+    own = [feature.name for feature in config.dataset.candidate_features]
     mlflow.pyfunc.save_model(
         folder,
         mlflow_model=described,
         python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
         artifacts={"bundle": str(bundle)},
-        signature=_signature(answered, config.text_columns),
+        signature=_signature(answered, [*own, *text_inputs(config.text_columns)]),
         input_example=example.to_pandas(),
         pip_requirements=_requirements(config),
         model_config={"device": "auto", "store": "", "stores": []},
@@ -143,15 +144,15 @@ def _as_default(tracking_uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
-def _signature(scored: pl.DataFrame, text_columns: Sequence[str]) -> ModelSignature:
-    """Columns that the pyfunc takes and returns.
+def _signature(scored: pl.DataFrame, columns: Sequence[str]) -> ModelSignature:
+    """Columns that the pyfunc takes, beside those of all candidates, and returns.
 
     All inputs are of any type, and recmem reads them as everywhere: MLflow would turn an id of null into the text
     "None", and 7.9 into the id 7.
     """
     inputs: list[ColSpec | TensorSpec] = [
         ColSpec(AnyType(), name, required=name in _REQUIRED)  # type: ignore[no-untyped-call]
-        for name in (*CANDIDATE_COLUMNS, *text_inputs(text_columns))
+        for name in dict.fromkeys((*CANDIDATE_COLUMNS, *columns))
     ]
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(_TYPES[dtype], name) for name, dtype in scored.schema.items() if dtype in _TYPES

@@ -20,3 +20,18 @@ def test_settings_that_differ_in_their_windows_only_are_equal_to_the_server() ->
 
 def test_the_format_is_part_of_what_the_server_compares() -> None:
     assert json.loads(SETTINGS.to_json())["format"] == FORMAT == 3
+
+
+def test_settings_of_models_of_before_are_those_that_their_server_holds() -> None:
+    held = {
+        "rating_events": ["rating"],
+        "positive_from": 4.0,
+        "negative_to": 2.0,
+        "negative_events": ["skip", "return", "dislike", "hide"],
+        "neutral_events": [],
+    }
+    text = json.dumps({"format": 3, "signals": held, "limit": 5}, sort_keys=True)
+    found = MemorySettings.from_json(text, 9)
+    assert not found.signals.common_names
+    assert found.signals.unnamed == "positive"
+    assert found.to_json() == text

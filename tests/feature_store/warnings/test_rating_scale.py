@@ -76,14 +76,7 @@ def test_values_without_an_event_are_ratings_with_a_warning() -> None:
     assert rating_warnings(rated(scale(1, 5), "purchase"), SignalConfig()) == []
 
 
-@pytest.mark.parametrize("kind", ["Dislike", "thumbs_down", "DOWNVOTE", "Skip", "not-interested", "remove_from_cart"])
-def test_a_kind_that_sounds_negative_but_counts_as_positive_gets_a_warning(kind: str) -> None:
-    (warning,) = rating_warnings(rated([None, None], kind), SignalConfig())
-    assert f"event: {kind!r} counts as positive" in warning
-    assert rating_warnings(rated([None], kind), SignalConfig(negative_events=(kind,))) == []
-
-
-@pytest.mark.parametrize("kind", ["Rating", "rate", "review", "stars"])
+@pytest.mark.parametrize("kind", ["rated", "rate", "review", "stars"])
 def test_values_of_an_event_that_sounds_like_a_rating_get_a_warning(kind: str) -> None:
     (warning,) = rating_warnings(rated([1.0, 5.0], kind), SignalConfig())
     assert f"value: it is not read in rows whose event is {kind!r}" in warning
@@ -107,7 +100,8 @@ def test_a_log_whose_ratings_are_never_positive_is_refused_with_thresholds() -> 
 
 def test_a_log_of_negative_events_alone_is_refused_by_their_names() -> None:
     with pytest.raises(
-        DataError, match=r"events\.event: expected positive events, got only 'skip'\. Negative are skip"
+        DataError,
+        match=r"events\.event: expected positive events, got only 'skip'\. Name what is positive with --positive",
     ):
         check_positives(rated([None, None], "skip"), SignalConfig())
 

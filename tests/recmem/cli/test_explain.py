@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 import small_training
-from command_line import DONE, REFUSED, Outcome
+from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from feature_store import Store
 
 
@@ -92,3 +92,13 @@ def test_an_id_from_the_command_line_is_printed_in_one_line(bundle: Path, user: 
     unknown = Outcome("explain", "--model", bundle, "--user", "curl", "--item", user)
     assert unknown.code == REFUSED
     assert not set(unknown.err) & {"\x1b", "\u202e"}
+
+
+def test_features_are_given_by_their_columns_and_must_be_those_of_the_model(bundle: Path) -> None:
+    words = ["explain", "--model", bundle, "--user", "curl", "--item", "libpng-dev", "--feature"]
+    unreadable = Outcome(*words, "ctr_7d")
+    assert unreadable.code == WRONG_USE
+    assert "--feature: expected COLUMN=VALUE, got 'ctr_7d'" in unreadable.err
+    foreign = Outcome(*words, "ctr_7d=0.3")
+    assert foreign.code == REFUSED
+    assert "features: expected features of the model (none: it was trained without), got 'ctr_7d'" in foreign.err

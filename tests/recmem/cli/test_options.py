@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from recmem.cli.error_handling import UsageError
-from recmem.cli.options import parse_time
+from recmem.cli.options import names_of, parse_time
 
 
 @pytest.mark.parametrize("text", ["2026-01-31T12:00", "2026-01-31 12:00:00Z", "2026-01-31T13:00+01:00", "1769860800"])
@@ -28,3 +28,8 @@ def test_no_time_is_none() -> None:
 def test_other_text_is_wrong_use_and_names_the_option(text: str) -> None:
     with pytest.raises(UsageError, match=f"--answers-from: expected ISO 8601 or epoch seconds, got '{text}'"):
         parse_time(text, option="--answers-from")
+
+
+def test_names_are_split_at_commas_without_spaces_around_them() -> None:
+    assert names_of("view, add to cart ,,") == ("view", "add to cart")
+    assert names_of("") == ()

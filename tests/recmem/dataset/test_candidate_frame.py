@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from feature_store import DataError
 from five_item_dataset import dataset_of
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.given_histories import NOT_GIVEN
@@ -49,6 +50,35 @@ def test_every_row_finds_its_query_and_its_pair(rows: list[tuple[int, int, int]]
     assert row_contents(read) == rows
     assert len(read.queries) == len({(user, time) for user, _, time in rows})
     assert len(read.items.values) == len(set(rows))
+
+
+OWN = (CandidateFeature("ctr", None, 0.5), CandidateFeature("device", ("app", "web"), 1.0))
+
+
+def test_an_item_with_two_values_of_a_feature_is_two_candidates_in_any_order_of_rows() -> None:
+    rows = frame_of([(0, 1, 3), (0, 2, 3), (0, 1, 3), (0, 1, 3), (1, 1, 4)])
+    frame = rows.with_columns(ctr=pl.Series([0.1, 0.2, 0.3, 0.1, None]), device=pl.lit("web"))
+    for order in ([0, 1, 2, 3, 4], [4, 2, 3, 1, 0]):
+        read = read_candidates(frame[order], DATASET, (), features=OWN)
+        assert read.items.to_lists() == [[1, 1, 2], [1]]
+        assert read.given_features["ctr"].tolist()[:3] == [np.float32(0.1), np.float32(0.3), np.float32(0.2)]
+        assert np.isnan(read.given_features["ctr"][3])
+        assert read.given_features["device"].tolist() == [1.0] * 4
+        found = read.given_features["ctr"][read.pair_of_row]
+        np.testing.assert_array_equal(found, frame[order]["ctr"].cast(pl.Float32).to_numpy())
+
+
+def test_faults_of_features_are_reported_with_all_others() -> None:
+    frame = frame_of([(0, 1, 3)]).drop("item_id").with_columns(ctr=pl.lit("high"))
+    with pytest.raises(DataError) as refused:
+        read_candidates(frame, DATASET, (), features=OWN)
+    lines = str(refused.value).split("\n")
+    assert len(lines) == 3
+    assert any("candidates.item_id: expected the column" in line for line in lines)
+    assert any("candidates.ctr: expected Float64" in line for line in lines)
+    missing = next(line for line in lines if "candidates.device" in line)
+    assert "expected the column, which is a feature of this model, got none" in missing
+    assert "Nulls count as missing." in missing
 
 
 @given(ROWS.flatmap(lambda rows: st.tuples(st.just(rows), st.permutations(rows))))

@@ -15,14 +15,17 @@ def test_the_document_is_what_the_table_gives() -> None:
     assert DOCUMENT.read_text() == glossary_markdown()
 
 
-def test_every_feature_has_an_entry_and_item_attributes_one_together() -> None:
+def test_every_feature_has_an_entry_and_columns_of_any_name_one_together() -> None:
     entries = glossary()
-    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), "items.<name>"]
+    columns = ["items.<name>", "candidates.<name>", "categories.<name>"]
+    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), *columns]
     assert entries[0].group == "match"
 
 
 def test_meanings_of_a_rankers_features_include_its_item_attributes() -> None:
-    found = meanings(["item_age", "items.price"])
-    assert list(found) == ["item_age", "items.price"]
+    found = meanings(["item_age", "items.price", "candidates.ctr", "categories.device"])
+    assert list(found) == ["item_age", "items.price", "candidates.ctr", "categories.device"]
+    assert "value in the column `ctr`" in found["candidates.ctr"]
+    assert "category in the column `device`" in found["categories.device"]
     assert "first event" in found["item_age"]
     assert "`price`" in found["items.price"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from feature_store.point_in_time.counters import CounterConfig
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, catalogue, dataset_of, matcher
 from five_item_features import batch_of, given_to, retrieved_by
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import MATCH_FEATURES
@@ -27,12 +29,14 @@ from recmem.ranking.feature_table import (
     Group,
     check_names,
     column_of,
+    compared_features,
     features_in,
     features_of,
+    is_category,
     new_item_values,
-    per_query_features,
     raw_features,
 )
+from recmem.ranking.given_features import candidate_features
 from slow_reference import Event
 from tolerances import close
 
@@ -69,9 +73,34 @@ def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
 
 
 def test_trees_read_raw_what_means_the_same_in_every_query() -> None:
-    assert per_query_features() == {"user_events", "user_gap", "memory_size"}
+    names = [feature.name for feature in FEATURES]
+    per_query = {"user_events", "user_gap", "memory_size"}
     others = {"similarity_max", "similarity_top3", "item_age", "trend", "click_through"}
-    assert raw_features() == per_query_features() | others
+    assert set(raw_features(names)) == per_query | others
+    assert set(names) - set(compared_features(names)) == per_query
+
+
+def test_numbers_of_candidates_are_read_raw_and_compared_and_categories_raw_only() -> None:
+    own = ["candidates.ctr", "categories.device", "items.price"]
+    assert raw_features(own) == ["candidates.ctr", "categories.device"]
+    assert compared_features(own) == ["candidates.ctr", "items.price"]
+    assert [is_category(name) for name in own] == [False, True, False]
+
+
+def test_candidates_without_features_of_their_own_get_typical_ones() -> None:
+    own = (CandidateFeature("ctr", None, 0.25), CandidateFeature("device", ("app", "web"), 1.0))
+    dataset = dataset_of([Event(0, 1, 1)])
+    dataset = replace(dataset, config=replace(dataset.config, candidate_features=own))
+    candidates = Ragged.from_lists([[1, 2], [3]])
+    batch = batch_of(dataset, [(0, 5), (0, 6)])
+    bare = candidate_features(dataset, matcher(), batch, candidates).values
+    assert list(bare)[-2:] == ["candidates.ctr", "categories.device"]
+    assert bare["candidates.ctr"].tolist() == [0.25] * 3
+    assert bare["categories.device"].tolist() == [1.0] * 3
+    given = {"ctr": np.array([1, 2, 3], np.float32), "device": np.array([0, np.nan, 1], np.float32)}
+    brought = candidate_features(dataset, matcher(), batch, candidates, given=given).values
+    close(brought["candidates.ctr"], given["ctr"], "exact")
+    close(brought["categories.device"], given["device"], "exact")
 
 
 @pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)

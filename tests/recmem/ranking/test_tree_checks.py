@@ -69,6 +69,57 @@ def test_what_lightgbm_writes_again_is_taken() -> None:
     check_trees(again)
 
 
+def with_categories(n: int, rounds: int = 3) -> str:
+    """The text of trees that split a third input of `n` categories, some of them missing."""
+    rng = np.random.default_rng(2)
+    values = rng.normal(size=(4000, 3)).astype(np.float32)
+    values[:, 2] = rng.integers(0, n, 4000)
+    values[rng.random(4000) < 0.1, 2] = np.nan
+    labels = ((values[:, 2] % 3 == 0) | (values[:, 0] > 1)).astype(np.int8)
+    data = lgb.Dataset(
+        values, label=labels, group=[40] * 100, categorical_feature=[2], params={"verbose": -1}, feature_name="auto"
+    )
+    parameters = {"objective": "lambdarank", "verbose": -1, "num_leaves": 7, "min_data_in_leaf": 20, "num_threads": 1}
+    return str(lgb.train(parameters, data, num_boost_round=rounds).model_to_string())
+
+
+@pytest.mark.parametrize("n", [2, 5, 40, 200])
+def test_splits_of_categories_are_taken(n: int) -> None:
+    text = with_categories(n, rounds=10)
+    assert any(line.startswith("num_cat=") and line != "num_cat=0" for line in text.split("\n"))
+    check_trees(text)
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("num_cat", "2", "2 splits of categories in tree 0, each with a set of its own"),
+        ("num_cat", "99", "0 to 6 in num_cat of tree 0, got 99"),
+        ("cat_boundaries", "0 9", "9 in cat_threshold of tree 0, got 2"),
+        ("cat_boundaries", "1 2", "cat_boundaries of tree 0 that ascend from 0, got '1 2'"),
+        ("cat_boundaries", "0 0", "cat_boundaries of tree 0 that ascend from 0, got '0 0'"),
+        ("cat_boundaries", "0", "2 in cat_boundaries of tree 0, got 1"),
+        ("cat_threshold", "1 -1", "0 to 4294967295 in cat_threshold of tree 0, got -1"),
+        ("cat_threshold", "1 4294967296", "0 to 4294967295 in cat_threshold"),
+    ],
+)
+def test_sets_of_categories_that_lead_outside_their_words_are_refused(key: str, value: str, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        check_trees(with_line(with_categories(40), key, value))
+
+
+def test_a_split_of_categories_must_name_a_set_that_is_there() -> None:
+    text = with_categories(40)
+    lines = dict(line.split("=", 1) for line in text.split("\n") if "=" in line and not line.startswith("["))
+    # Of the last tree, whose lines come last.
+    thresholds = lines["threshold"].split(" ")
+    place = next(n for n, kind in enumerate(lines["decision_type"].split(" ")) if int(kind) & 1)
+    for named in ("1", "-1", "0.5", "inf"):
+        changed = " ".join([*thresholds[:place], named, *thresholds[place + 1 :]])
+        with pytest.raises(ValueError, match="splits of categories in tree 2, each with a set of its own"):
+            check_trees(with_line(text, "threshold", changed, tree=2))
+
+
 @pytest.mark.parametrize(
     ("key", "value", "words"),
     [
@@ -81,9 +132,14 @@ def test_what_lightgbm_writes_again_is_taken() -> None:
         ("left_child", "1 2 3 4 5 99", r"-7 to 5 in left_child of tree 0, got 1 to 99"),
         ("split_feature", "0 0 0 0 0 3", r"0 to 2 in split_feature of tree 0, got 0 to 3"),
         ("split_feature", "0 0", r"6 in split_feature of tree 0, got 2"),
-        ("decision_type", "2 2 2 2 2 1", r"splits at numbers in decision_type of tree 0"),
+        ("decision_type", "2 2 2 2 2 1", r"0 splits of categories in tree 0, each with a set of its own, got"),
+        ("decision_type", "2 2 2 2 2 3", r"splits at numbers or of categories in decision_type of tree 0"),
         ("num_leaves", "9999999999", r"1 to 4096 in num_leaves of tree 0"),
-        ("num_cat", "1", r"num_cat=0 in tree 0, got '1'"),
+        (
+            "num_cat",
+            "1",
+            r"the lines num_leaves, .*, cat_boundaries, cat_threshold, is_linear, shrinkage in tree 0, got",
+        ),
         ("is_linear", "1", r"is_linear=0 in tree 0, got '1'"),
         ("leaf_value", "0 0 0 0 0 0 nan", r"finite numbers in leaf_value of tree 0"),
         ("leaf_value", "0 0 0 0 0 0 1e400", r"finite numbers in leaf_value of tree 0"),

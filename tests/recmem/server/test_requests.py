@@ -21,7 +21,7 @@ def test_ids_are_text_or_whole_numbers() -> None:
     assert request.items[:2] == ["8", "9"]
     assert isinstance(request.items[2], Candidate)
     assert request.items[2].item_id == "10"
-    assert request.items[2].texts == {"title": "ten"}
+    assert request.items[2].fields == {"title": "ten"}
     assert request.history == ["1", "2"]
 
 

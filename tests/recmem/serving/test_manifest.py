@@ -6,7 +6,9 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
+import polars as pl
 import pytest
 
 from changed_bundles import in_version_2, rewrite
@@ -74,6 +76,24 @@ def test_a_bundle_of_the_version_before_is_read(folder: Path) -> None:
     scored = Model.load(folder, store=trained_model().store, device="cpu").rank(candidates)
     in_version_2(folder)
     assert load_bundle(folder).config == read_config(folder) == today
+    assert Model.load(folder, store=trained_model().store, device="cpu").rank(candidates).equals(scored)
+
+
+def test_a_bundle_of_before_judges_events_as_it_was_trained(folder: Path) -> None:
+    def as_before(manifest: dict[str, Any]) -> None:
+        signals = manifest["config"]["dataset"]["signals"]
+        for name in ("positive_events", "common_names", "unnamed"):
+            del signals[name]
+        del manifest["config"]["dataset"]["candidate_features"]
+        signals["negative_events"] = ["skip", "return", "dislike", "hide"]
+
+    candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(20)
+    scored = Model.load(folder, store=trained_model().store, device="cpu").rank(candidates)
+    rewrite(folder, as_before)
+    signals = load_bundle(folder).config.dataset.signals
+    events = pl.DataFrame({"event": ["depends", "skip", "refund", "Skip", "view"], "value": [None] * 5})
+    assert signals.signs(events).tolist() == [1, -1, 1, 1, 1]
+    # The log's events are dependencies, ratings and skips, which both judge alike.
     assert Model.load(folder, store=trained_model().store, device="cpu").rank(candidates).equals(scored)
 
 

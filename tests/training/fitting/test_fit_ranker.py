@@ -45,6 +45,33 @@ def test_ranker_learns_the_rule_and_returns_its_validation_curve() -> None:
     assert fitted.ranker.features == FEATURES
 
 
+def test_trees_split_categories_as_such_and_unseen_ones_count_as_missing() -> None:
+    def with_category(ranking: RankingData, seed: int) -> RankingData:
+        """Positives have one of four categories (0, 3, 6, 9), the others one of four others (1, 4, 7, 10)."""
+        random = np.random.default_rng(seed)
+        category = 3 * random.integers(0, 4, len(ranking.labels)) + np.where(ranking.labels > 0, 0, 1)
+        values = ranking.pairs.values | {"categories.shelf": category.astype(np.float32)}
+        return replace(ranking, pairs=PairFeatures(ranking.pairs.candidates, values))
+
+    features = ("noise", "categories.shelf")
+    fitted = fit_ranker(with_category(data(200), 1), features, CONFIG, seed=0, members=2)
+    assert fitted.ranker.inputs == ("noise_z", "categories.shelf")
+    unseen = with_category(data(seed=1), 2)
+    assert mean_rank(unseen, fitted.ranker.scores(unseen.pairs)) < 0.2
+    assert fitted.ranker.importance()["categories.shelf"] > 0.3
+    again = Ranker.from_files(fitted.ranker.to_files())
+    close(again.scores(unseen.pairs), fitted.ranker.scores(unseen.pairs), "exact")
+
+    def scores_with(value: float) -> np.ndarray:
+        values = unseen.pairs.values | {"categories.shelf": np.full(len(unseen.labels), value, np.float32)}
+        return fitted.ranker.scores(PairFeatures(unseen.pairs.candidates, values))
+
+    close(scores_with(400), scores_with(np.nan), "exact")
+    assert np.abs(scores_with(0) - scores_with(1)).max() > 0.1
+    constant, parts = fitted.ranker.contributions(unseen.pairs)
+    close(constant + sum(parts.values()), fitted.ranker.scores(unseen.pairs), "float32")
+
+
 @pytest.mark.parametrize(
     ("curve", "width", "expected"),
     [

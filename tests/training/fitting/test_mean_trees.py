@@ -51,6 +51,25 @@ def test_contributions_are_means_too_and_add_up_to_the_prediction() -> None:
     close(contributions.sum(1), mean.predict(unseen, raw_score=True), "float64")
 
 
+def test_splits_of_categories_stay_those_of_the_models() -> None:
+    values = matrix()
+    values[:, 3] = np.random.default_rng(7).integers(0, 50, N_ROWS)
+    values[::9, 3] = np.nan
+    labels = (values[:, 3] % 3 == 0).astype(np.int8)
+    boosters = []
+    for seed in range(3):
+        dataset = lgb.Dataset(values, label=labels, group=[20] * (N_ROWS // 20), categorical_feature=[3])
+        parameters = PARAMETERS | SAMPLED | {"seed": seed, "objective": "lambdarank", "min_data_per_group": 5}
+        boosters.append(lgb.train(parameters, dataset, num_boost_round=8))
+    mean = merged(boosters)
+    check_trees(mean.model_to_string())
+    unseen = matrix(seed=3)
+    unseen[:, 3] = np.random.default_rng(8).integers(0, 60, N_ROWS)
+    parts = np.stack([one.predict(unseen) for one in boosters])
+    assert np.ptp(parts[0]) > 0.1
+    close(mean.predict(unseen), parts.mean(0), "float64")
+
+
 def test_models_of_different_lengths_are_averaged_and_each_is_found_again() -> None:
     boosters = [booster(0, rounds=3), booster(1, rounds=12), booster(2, rounds=6)]
     unseen = matrix(seed=2)

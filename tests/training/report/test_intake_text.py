@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from feature_store import Receipt
+from feature_store.warnings.event_kinds import EventKind
 from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.intake import Intake
 from training.report.intake_text import lost_rows, remind_of_lost_rows, show_intake
@@ -64,3 +67,18 @@ def test_lost_rows_are_repeated_at_the_end(capsys: pytest.CaptureFixture[str]) -
 def test_users_without_events_are_not_called_lost() -> None:
     users = UnmatchedIds("impressions.user_id", "events.user_id", 10, 9, 9, ("'u'",), ("'v'",))
     assert lost_rows(intake(unmatched=(users,))) == []
+
+
+def test_events_are_printed_by_name_with_how_they_are_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    kinds = tuple(EventKind(f"k{n}", 20 - n, 0, 20 - n, 0, "unnamed") for n in range(14))
+    show_intake(replace(intake(EVENTS), kinds=kinds))
+    out = capsys.readouterr().out
+    assert "Events by name: 20 'k0' (neutral: no rule names them); 19 'k1' (neutral" in out
+    assert "; 2 more names, all in intake.json." in out
+
+
+def test_columns_that_nothing_reads_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    show_intake(replace(intake(EVENTS), unused=("items.link", "events.session_id")))
+    assert "Stored but not used: items.link, events.session_id." in capsys.readouterr().out
+    show_intake(intake(EVENTS))
+    assert "not used" not in capsys.readouterr().out

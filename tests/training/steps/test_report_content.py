@@ -40,7 +40,7 @@ def training_data() -> TrainingData:
 def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -> None:
     config = TrainingConfig(
         encoder=EncoderConfig("my encoders/small"),
-        signals=SignalConfig(positive_from=4.5, negative_to=1.0),
+        signals=SignalConfig(positive_from=4.5, negative_to=1.0, neutral_events=("view", "add to cart")),
         retrieval=RetrievalConfig(candidates=40, exclude_seen=False),
         seed=7,
     )
@@ -48,7 +48,7 @@ def test_the_command_shows_the_options_of_the_run(training_data: TrainingData) -
     assert command.replace("\\\n  ", "") == (
         "recmem train --items ITEMS --events EVENTS --out OUT --encoder 'my encoders/small' --pooling mean "
         "--max-tokens 256 --tune-encoder auto --candidates 40 "
-        "--no-exclude-seen --positive-from 4.5 --negative-to 1 --seed 7"
+        "--no-exclude-seen --positive-from 4.5 --negative-to 1 --neutral-events 'view,add to cart' --seed 7"
     )
 
 

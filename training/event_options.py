@@ -1,0 +1,38 @@
+"""The options of `recmem train` and the MLflow project that say which events are positive, negative or neutral."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+_METAVAR = "NAME,..."
+
+PositiveEvents = Annotated[
+    str,
+    typer.Option(
+        "--positive-events",
+        metavar=_METAVAR,
+        help="Events that are positive, beside those of common names (view, click, purchase, play, ...). Case, - and _ "
+        "do not matter. An event that no rule names is neutral, unless no event would be positive then.",
+        show_default=False,
+    ),
+]
+NegativeEvents = Annotated[
+    str,
+    typer.Option(
+        "--negative-events",
+        metavar=_METAVAR,
+        help="Events that are negative, beside those of common names (skip, return, refund, complaint, dislike, ...).",
+        show_default=False,
+    ),
+]
+NeutralEvents = Annotated[
+    str,
+    typer.Option(
+        "--neutral-events",
+        metavar=_METAVAR,
+        help="Events that are neutral: remembered, but nothing to be ranked first.",
+        show_default=False,
+    ),
+]
