@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from recmem.cli.app import QUIET_LIBRARIES
-from recmem.cli.console import Bars
+from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import GuardedCommand, UsageError
+from recmem.serving.champions import REGISTERED_NAME
 from training.report.intake_text import remind_of_lost_rows, show_intake
-from training.report.terminal import show_ledger
+from training.report.terminal import show_ledger, show_verdict
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
@@ -50,6 +51,18 @@ Tuning = Annotated[
     ),
 ]
 
+Promote = Annotated[
+    str,
+    typer.Option(
+        metavar="better|not-worse|always|never", help="When the new version takes the champion's place; see the README."
+    ),
+]
+RegisteredName = Annotated[
+    str,
+    typer.Option(
+        "--registered-name", "--registered_name", metavar="NAME", help="The registered model that gets a new version."
+    ),
+]
 
 EncoderSettings = tuple[str, str, float, str]
 """Name, pooling, tokens and prefix."""
@@ -69,6 +82,8 @@ def main(
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
     tune_encoder: Tuning = "auto",
+    promote: Promote = "not-worse",
+    registered_name: RegisteredName = REGISTERED_NAME,
 ) -> None:
     """Run all steps, each as a child run."""
     from training.pipeline import run_training
@@ -79,11 +94,15 @@ def main(
         impressions=impressions or None,
         out=out,
         store=store or None,
-        config=_config(seed, (encoder, pooling, max_tokens, text_prefix), tune_encoder),
+        config=_config(
+            seed, (encoder, pooling, max_tokens, text_prefix), tune_encoder, promote=promote, name=registered_name
+        ),
         progress=Bars(),
         on_intake=show_intake,
     )
     show_ledger(result.ledger)
+    show_verdict(result.verdict)
+    say(result.registration)
     remind_of_lost_rows(result.intake, store or out / "store")
 
 
@@ -188,9 +207,12 @@ def report(
     pooling: Pooling = "",
     max_tokens: MaxTokens = 0,
     text_prefix: TextPrefix = "",
+    promote: Promote = "not-worse",
+    registered_name: RegisteredName = REGISTERED_NAME,
 ) -> None:
-    """Write bundle, ledger and report; register the model."""
-    _step("report", out, store, seed, encoder=(encoder, pooling, max_tokens, text_prefix))
+    """Compare with the champion; write bundle, ledger and report; register the model."""
+    settings = (encoder, pooling, max_tokens, text_prefix)
+    _step("report", out, store, seed, encoder=settings, promote=promote, registered_name=registered_name)
 
 
 @app.command(cls=GuardedCommand)
@@ -216,27 +238,31 @@ def _step(
     tables: tuple[str, str, str] = ("", "", ""),
     encoder: EncoderSettings = NO_SETTINGS,
     tune_encoder: str = "auto",
+    promote: str = "not-worse",
+    registered_name: str = REGISTERED_NAME,
 ) -> None:
-    from training.pipeline import run_step
-    from training.registration import register_run
+    from training.pipeline import finish, run_step
     from training.run import open_run
     from training.run_lock import only_training_in
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(
-        Tables(*(path or None for path in tables)), out, store or None, _config(seed, encoder, tune_encoder), Bars()
-    )
+    config = _config(seed, encoder, tune_encoder, promote=promote, name=registered_name)
+    run = open_run(Tables(*(path or None for path in tables)), out, store or None, config, Bars())
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
+        if step == "report":
+            result = finish(run, tracker)
+            show_ledger(result.ledger)
+            show_verdict(result.verdict)
+            say(result.registration)
+            return
         run_step(run, step, tracker)
         if step == "ingest":
             show_intake(run.intake)
             remind_of_lost_rows(run.intake, run.store.path)
-        if step == "report":
-            show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> TrainingConfig:
+def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, *, promote: str, name: str) -> TrainingConfig:
     from typing import Any, cast
 
     from feature_store import DataError
@@ -244,21 +270,29 @@ def _config(seed: float, encoder: EncoderSettings, tune_encoder: str) -> Trainin
     from training.config import TrainingConfig
     from training.fitting.fit_encoder import EncoderTuningConfig
 
-    name, pooling, max_tokens, text_prefix = encoder
+    encoder_name, pooling, max_tokens, text_prefix = encoder
     try:
         settings = encoder_config(
-            name or None, pooling=pooling or None, max_tokens=int(max_tokens) or None, text_prefix=text_prefix
+            encoder_name or None, pooling=pooling or None, max_tokens=int(max_tokens) or None, text_prefix=text_prefix
         )
     except DataError:  # the encoder, not an option
         raise
     except ValueError as error:
         raise UsageError(str(error)) from error
     try:
-        return TrainingConfig(
-            seed=int(seed), encoder=settings, tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder))
-        )
+        tuning = EncoderTuningConfig(kind=cast(Any, tune_encoder))
     except ValueError as error:
         raise UsageError(f"--tune-encoder: {error}") from error
+    try:
+        return TrainingConfig(
+            seed=int(seed),
+            encoder=settings,
+            tuning=tuning,
+            promote=cast(Any, promote),
+            registered_name=name or REGISTERED_NAME,
+        )
+    except ValueError as error:
+        raise UsageError(f"--{str(error).replace('_', '-', 1)}") from error
 
 
 if __name__ == "__main__":
