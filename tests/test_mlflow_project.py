@@ -83,6 +83,8 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--pooling": "",
         "--max-tokens": "0",
         "--text-prefix": "",
+        "--promote": "not-worse",
+        "--registered-name": "recmem",
     }
 
 

@@ -84,6 +84,8 @@ def rollback(registered_name: Name = "recmem", tracking: Tracking = None) -> Non
 def _cells(row: VersionRow) -> list[str]:
     difference, low, high = row.lift
     lift = "-" if math.isnan(difference) else f"{difference:+.3f} ({low:+.3f} to {high:+.3f})"
+    if row.ships == "ranker_without_match":
+        lift = "ranks without text"
     return [
         row.version,
         ", ".join(row.aliases),

@@ -104,7 +104,10 @@ def registry_at(tracking: str | None) -> Iterator[MlflowClient]:
     from mlflow.exceptions import MlflowException
 
     with tracking_at(tracking):
-        _check_exists(mlflow.get_registry_uri())
+        _check_exists(
+            mlflow.get_registry_uri(),
+            remedy="Give --tracking the folder OUT of a training run, or MLflow's address; or set MLFLOW_TRACKING_URI.",
+        )
         try:
             yield MlflowClient()
         except (MlflowException, ImportError) as error:  # ImportError: no driver for the database

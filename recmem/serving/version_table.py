@@ -28,6 +28,8 @@ DATA_TAG = "data"
 """Tag of a version: how many events it has learned from, and the last day of these."""
 LIFT_JSON_TAG = "recmem.lift"
 """Tag of a version: the lift as JSON, all that versions of recmem 0.2 and before have."""
+SHIPS_TAG = "recmem.ships"
+"""Tag of a version: the row of the ledger that is its ranker."""
 REASON_TAG = "recmem.verdict"
 """Tag of a version: its verdict as a sentence."""
 
@@ -42,6 +44,8 @@ class VersionRow:
     ndcg: float
     lift: tuple[float, float, float]
     """The lift of NDCG@10, and the ends of its 95% interval."""
+    ships: str
+    """The row of the ledger that is its ranker: `ranker_with_match` or `ranker_without_match`."""
     verdict: str
     by_hand: str
     """What `recmem promote` or `recmem rollback` last did with it."""
@@ -75,6 +79,7 @@ def _row(version: ModelVersion, aliases: Mapping[str, str]) -> VersionRow:
         registered_at=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
         ndcg=_number(tags.get(NDCG_TAG)),
         lift=_lift(tags),
+        ships=tags.get(SHIPS_TAG, ""),
         verdict=tags.get(VERDICT_TAG) or tags.get(REASON_TAG, ""),
         by_hand=tags.get(BY_HAND_TAG, ""),
         data=tags.get(DATA_TAG, ""),

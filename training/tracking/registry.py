@@ -24,7 +24,7 @@ from recmem.serving.bundle import BundleConfig
 from recmem.serving.champions import CHALLENGER, REGISTERED_NAME
 from recmem.serving.registry import tracking_at
 from recmem.serving.request_columns import text_inputs
-from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG
+from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG, SHIPS_TAG
 from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from recmem.text.merged_adapters import MERGED_KINDS
@@ -34,8 +34,6 @@ from training.tracking.tracker import Tracker
 
 LOGGED_NAME = "recmem"
 """Name of the logged model, which belongs to one run. The registered model's is a setting."""
-SHIPS_TAG = "recmem.ships"
-"""Tag of a version: the row of the ledger that is its ranker."""
 
 _REQUIRED = ("user_id", "item_id")
 _SERVED_BY_PEFT = frozenset(ADAPTER_KINDS) - frozenset(MERGED_KINDS)
