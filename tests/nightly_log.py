@@ -74,3 +74,16 @@ def settings(*, candidates: int = 100, name: str = "recmem") -> TrainingConfig:
         head_dim=4,
         registered_name=name,
     )
+
+
+def impressions_of(n_days: int) -> pl.DataFrame:
+    """Each event as a list of six titles that were shown, in random order, of which it is the click."""
+    random = np.random.default_rng(2)
+    titles = items()["item_id"].to_list()
+    rows = []
+    for number, (user, clicked, time) in enumerate(events_of(n_days).iter_rows()):
+        others = [title for title in random.choice(titles, size=6, replace=False) if title != clicked][:5]
+        for item in random.permutation([clicked, *others]):
+            rows.append((f"list-{number}", user, time, item, int(item == clicked)))
+    columns = ["impression_id", "user_id", "timestamp", "item_id", "label"]
+    return pl.DataFrame(rows, schema=columns, orient="row")

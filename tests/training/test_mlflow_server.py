@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import mlflow
@@ -29,40 +30,46 @@ def retrain(out: Path, night: int) -> TrainingResult:
     )
 
 
-def test_a_champion_on_a_server_is_scored_replaced_rolled_back_and_served(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that MLflow's variables name."""
     for name in ("MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME"):
         monkeypatch.delenv(name, raising=False)
+    mlflow.set_tracking_uri(None)
     monkeypatch.chdir(tmp_path)
-    with mlflow_server(tmp_path / "server") as address:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with mlflow_server(tmp_path / "server") as started:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", started)
         monkeypatch.setenv("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        yield started
+        # Else later tests would ask a server that is gone.
         mlflow.set_tracking_uri(None)
-        first = retrain(tmp_path / "run", 1)
-        second = retrain(tmp_path / "run", 2)
-        assert first.verdict.words == "promoted: first champion"
-        assert second.verdict.comparison is not None
-        assert second.verdict.comparison.bundle == "measured"
-        assert second.verdict.words.startswith("promoted: ")
-        again = retrain(tmp_path / "run", 2)
-        assert again.registration.startswith("Nothing has changed since version 2 of shop was registered")
-        client = MlflowClient(address)
-        tags = client.get_model_version("shop", "2").tags
-        assert tags["against_version"] == "1"
-        assert float(tags["against_champion_low"]) <= float(tags["against_champion_high"])
-        assert "verdict.json" in {file.path for file in client.list_artifacts(second_run(client))}
-        back = Outcome("rollback", "--registered-name", "shop", "--tracking", address)
-        assert (back.code, back.out.strip()) == (
-            DONE,
-            "Version 1 of shop is the champion again instead of version 2.",
-        )
-        shown = Outcome("versions", "--registered-name", "shop")
-        assert "rolled back on 20" in shown.out
-        assert len(client.search_model_versions("name = 'shop'")) == 2
-        model = recmem.load("models:/shop@champion", store=tmp_path / "run" / "store")
-        newest = recmem.load(second.bundle, store=tmp_path / "run" / "store")
-        assert model.bundle.config.learned_until < newest.bundle.config.learned_until
+
+
+def test_a_champion_on_a_server_is_scored_replaced_rolled_back_and_served(address: str, tmp_path: Path) -> None:
+    first = retrain(tmp_path / "run", 1)
+    second = retrain(tmp_path / "run", 2)
+    assert first.verdict.words == "promoted: first champion"
+    assert second.verdict.comparison is not None
+    assert second.verdict.comparison.bundle == "measured"
+    assert second.verdict.words.startswith("promoted: ")
+    again = retrain(tmp_path / "run", 2)
+    assert again.registration.startswith("Nothing has changed since version 2 of shop was registered")
+    client = MlflowClient(address)
+    tags = client.get_model_version("shop", "2").tags
+    assert tags["against_version"] == "1"
+    assert float(tags["against_champion_low"]) <= float(tags["against_champion_high"])
+    assert "verdict.json" in {file.path for file in client.list_artifacts(second_run(client))}
+    back = Outcome("rollback", "--registered-name", "shop", "--tracking", address)
+    assert (back.code, back.out.strip()) == (
+        DONE,
+        "Version 1 of shop is the champion again instead of version 2.",
+    )
+    shown = Outcome("versions", "--registered-name", "shop")
+    assert "rolled back on 20" in shown.out
+    assert len(client.search_model_versions("name = 'shop'")) == 2
+    model = recmem.load("models:/shop@champion", store=tmp_path / "run" / "store")
+    newest = recmem.load(second.bundle, store=tmp_path / "run" / "store")
+    assert model.bundle.config.learned_until < newest.bundle.config.learned_until
     assert list(tmp_path.rglob("mlflow.db")) == []
 
 

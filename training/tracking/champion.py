@@ -38,7 +38,7 @@ def champion_bundle(client: MlflowClient, name: str, champion: Reigning, folder:
 
 
 def _keeps_measured_bundle(client: MlflowClient, run_id: str) -> bool:
-    """Whether the run has it: those of recmem 0.2 and before have not, and a run may have been deleted."""
+    """Whether the run has it: those of an earlier recmem have not, and a run may have been deleted."""
     try:
         return bool(run_id) and bool(client.list_artifacts(run_id, MEASURED_BUNDLE))
     except MlflowException:

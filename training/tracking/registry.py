@@ -110,7 +110,7 @@ def new_version(tracker: Tracker, model_id: str, ledger: Ledger, *, name: str = 
 
 
 def _tags(ledger: Ledger) -> dict[str, str]:
-    """A version's figures: flat, for MLflow's pages and `recmem versions`, and the lift as JSON as in recmem 0.2."""
+    """A version's figures: flat, for MLflow's pages and `recmem versions`, and the lift as JSON as before."""
     lift = ledger.shipped_lift
     tags = {LIFT_JSON_TAG: json.dumps(asdict(lift)), SHIPS_TAG: ledger.ships, NDCG_TAG: f"{lift.with_:.6g}"}
     figures = (lift.difference, *lift.ci95)

@@ -8,7 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import nightly_log
 import small_training
+from conftest import IsolatedMlflow
+from feature_store.arrays import Float64Array
+from recmem.ranking.pair_features import PairFeatures
+from recmem.ranking.ranker import Ranker
 from recmem.serving.model import Model
 from tolerances import close
 from training.config import TrainingConfig
@@ -21,6 +26,7 @@ from training.evaluation.champion_figures import (
 )
 from training.evaluation.ledger import Ledger
 from training.evaluation.promotion import Differences
+from training.pipeline import run_training
 from training.progress import Silent
 from training.run import Run, open_run
 from training.tables import Tables
@@ -99,3 +105,48 @@ def test_queries_of_fewer_than_twenty_users_are_too_few(trained: Run) -> None:
     assert len(comparable_queries(asked.take(np.arange(20)), 0, "measured").queries) == 20
     with pytest.raises(TooFewQueriesError, match=r"only 19 users have test queries after that, fewer than 20"):
         comparable_queries(asked.take(np.arange(19)), 0, "measured")
+
+
+def test_impressions_are_ranked_as_they_were_shown(isolated_mlflow: IsolatedMlflow, tmp_path: Path) -> None:
+    """Again a model against itself, and against one that ranks the other way round."""
+    days = nightly_log.FIRST_DAYS + 1
+    config = nightly_log.settings()
+    events = nightly_log.events_of(days)
+    shown = nightly_log.impressions_of(days)
+    out = tmp_path / "run"
+    result = run_training(
+        items=nightly_log.items(),
+        events=events,
+        impressions=shown,
+        out=out,
+        store=None,
+        config=config,
+        progress=Silent(),
+    )
+    opened = open_run(Tables(), out, None, config, Silent())
+    queries, impressions = test_queries(opened.training_data, config.test_queries)
+    assert impressions is not None
+    figures = read_test_figures(opened.folder("evaluate") / TEST_FIGURES)
+    asked = AskedQueries(queries, impressions, figures.metrics["ndcg@10"], None)
+    model = Model.load(result.measured_bundle, store=opened.pinned)
+    found = against(model, asked)
+    assert found.queries == result.ledger.protocol.queries
+    assert found.lift.difference == 0.0
+    assert set(found.slices) | set(found.too_small) == set(result.ledger.slices)
+    model.bundle = replace(model.bundle, ranker=Backwards(model.bundle.ranker))  # type: ignore[arg-type]
+    assert against(model, asked).lift.ci95[0] > 0
+
+
+class Backwards:
+    """A ranker that puts the best last."""
+
+    def __init__(self, ranker: Ranker) -> None:
+        self._ranker = ranker
+
+    def scores(self, pairs: PairFeatures) -> Float64Array:
+        return -self._ranker.scores(pairs)
+
+
+def against(model: Model, asked: AskedQueries) -> Differences:
+    generator = np.random.default_rng(0)
+    return against_champion(model, asked, test_from=0, exclude_seen=True, generator=generator)
