@@ -28,10 +28,10 @@ Tracking = Annotated[
 
 
 def versions(registered_name: Name = "recmem", tracking: Tracking = None) -> None:
-    """List the versions of a registered model: figures, verdict and data of each.
+    """List the versions of a registered model.
 
-    NDCG@10 and lift are those of each version's own training, on its own test queries: compare versions by their
-    verdicts, for which both rank the same queries.
+    Each has its alias, verdict, data and figures. NDCG@10 and lift are those of its own training, on its own test
+    queries: compare versions by their verdicts, for which both rank the same queries.
     """
     from recmem.serving.registry import registry_at
     from recmem.serving.version_table import versions_of
@@ -47,13 +47,13 @@ def versions(registered_name: Name = "recmem", tracking: Tracking = None) -> Non
 
 
 def promote(
-    version: Annotated[str, typer.Argument(metavar="VERSION", help="Its number, or an alias such as challenger.")],
+    version: Annotated[str, typer.Argument(help="Its number, or an alias such as challenger.")],
     registered_name: Name = "recmem",
     tracking: Tracking = None,
 ) -> None:
-    """Make a version the champion, whatever its verdict was.
+    """Make a version the champion.
 
-    Processes that load models:/NAME@champion serve it from their next start on.
+    Whatever its verdict was. Processes that load models:/NAME@champion serve it from their next start on.
     """
     from recmem.serving.champions import promote_by_hand
     from recmem.serving.registry import registry_at
@@ -70,7 +70,10 @@ def promote(
 
 
 def rollback(registered_name: Name = "recmem", tracking: Tracking = None) -> None:
-    """Make the previous champion the champion again; called twice, the one before that."""
+    """Go back to the champion before.
+
+    Called twice, it goes back by two: the registered model keeps the history of its champions.
+    """
     from recmem.serving.champions import roll_back
     from recmem.serving.registry import registry_at
 
