@@ -3,6 +3,7 @@
 # make format   apply ruff's fixes   make clean    remove the environment, caches and runs
 # make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
 #               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
+# make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (10 minutes)
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each creates .venv first if it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -28,7 +29,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MPLBACKEND := Agg
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test lint format bench bench-gpu soak clean
+.PHONY: help demo test month lint format bench bench-gpu soak clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -38,6 +39,9 @@ demo: .venv/.installed
 
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest $(SHAPES) $(PYTEST_ARGS)
+
+month: .venv/.installed-dev
+	RECMEM_NIGHTS=30 $(BIN)/python -m pytest -k month tests/training/test_nightly_retrains.py
 
 lint: .venv/.installed-dev
 	$(BIN)/ruff check .

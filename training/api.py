@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from feature_store import DataError, SignalConfig
 from feature_store.forked_process import refuse_forked
 from recmem.retrieval.interleave import RetrievalConfig
+from recmem.serving.champions import REGISTERED_NAME
 from recmem.text.encoder import EncoderConfig
 from recmem.text.encoder_settings import encoder_config
 from recmem.text.encoder_tuning import TuningKind
@@ -48,6 +49,8 @@ def train(
     features: Sequence[str] = (),
     refit: bool = True,
     folds: int = 1,
+    promote: str = "not-worse",
+    registered_name: str = REGISTERED_NAME,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingResult:
@@ -94,6 +97,11 @@ def train(
         refit: Let the model that ships learn from the whole log once it is measured. `measured_bundle` of the result is
             the one that was measured.
         folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
+        promote: When the new version takes the champion's place in MLflow's registry. The champion is scored anew on
+            the same test queries. `not-worse`: unless it is significantly worse, overall or on a named slice; `better`:
+            if it is significantly better, and worse on no slice; `always`; `never`. `verdict` of the result says what
+            came of it.
+        registered_name: The registered model that gets a new version.
         seed: Of every random draw.
         progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
@@ -123,6 +131,8 @@ def train(
         features=features,
         refit=refit,
         folds=folds,
+        promote=promote,
+        registered_name=registered_name,
         seed=seed,
     )
     for name, value in QUIET_MLFLOW.items():
@@ -155,6 +165,8 @@ def training_config(
     tune_encoder: str = "auto",
     refit: bool = True,
     folds: int = 1,
+    promote: str = "not-worse",
+    registered_name: str = REGISTERED_NAME,
     pooling: str | None = None,
     max_tokens: int | None = None,
     text_prefix: str = EncoderConfig.text_prefix,
@@ -192,6 +204,8 @@ def training_config(
         features=_names("features", features, "columns"),
         refit=refit,
         folds=folds,
+        promote=cast(Any, promote),
+        registered_name=registered_name,
         seed=seed,
     )
 

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal, get_args
 
 from feature_store import SignalConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig
 from recmem.matching.match_module import MatchConfig
 from recmem.matching.user_memory import MemoryConfig
 from recmem.retrieval.interleave import RetrievalConfig
+from recmem.serving.champions import REGISTERED_NAME
 from recmem.text.encoder import EncoderConfig
 from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
 from training.own_features import check_feature_names
 from training.splits import SplitConfig, fold_splits
+
+PromotionPolicy = Literal["better", "not-worse", "always", "never"]
+"""When a new version takes the champion's place, see `training.evaluation.promotion`."""
+_NOT_IN_NAMES = "/:"
+"""MLflow refuses registered models with these in their name."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,11 @@ class TrainingConfig:
     """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
     features: tuple[str, ...] = ()
     """Columns of the impressions, and of candidates, that are features of the ranker."""
+    promote: PromotionPolicy = "not-worse"
+    """When the new version takes the champion's place: if it is significantly better, unless it is significantly worse,
+    always or never."""
+    registered_name: str = REGISTERED_NAME
+    """The registered model in MLflow that the run adds a version to."""
     seed: int = 0
     """Seeds every generator of the run: the match module's initial weights and training steps, the ranker's trees, the
     items treated as new, ties and bootstraps of the evaluation."""
@@ -61,6 +73,14 @@ class TrainingConfig:
         if self.seed < 0:
             raise ValueError(f"seed: expected 0 or more, got {self.seed}. Give a non-negative integer.")
         check_feature_names(self.features)
+        if self.promote not in get_args(PromotionPolicy):
+            choices = ", ".join(get_args(PromotionPolicy))
+            raise ValueError(f"promote: expected one of {choices}, got {self.promote!r}. Try 'not-worse'.")
+        name = self.registered_name
+        if not isinstance(name, str) or not name.strip() or set(name) & set(_NOT_IN_NAMES):
+            raise ValueError(
+                f"registered_name: expected a name without {' and '.join(_NOT_IN_NAMES)}, got {name!r}. Try 'recmem'."
+            )
         fold_splits(self.split, self.folds)
         for name in ("members", "tree_members"):
             if getattr(self, name) < 1:

@@ -1,6 +1,6 @@
 """A training run from tables to a registered model. A step whose inputs have not changed is not run again.
 
-    ingest -> encode -> tune -> match -> rank -> evaluate -> refit -> report
+    ingest -> encode -> tune -> match -> rank -> evaluate -> refit -> compare -> report
 
 Steps hand over through files under `<out>/work`, so that each can be run in a process of its own.
 """
@@ -21,9 +21,10 @@ from training.config import TrainingConfig
 from training.folds import earlier_folds
 from training.intake import Intake
 from training.progress import Progress
-from training.registration import register_run
+from training.registration import champion_to_meet, register_run
 from training.run import INTAKE, Run, TrainingResult, open_run
 from training.run_lock import only_training_in
+from training.steps.compare import compare
 from training.steps.encode import encode
 from training.steps.evaluate import evaluate
 from training.steps.fold_figures import fold_figures
@@ -49,10 +50,11 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
     "rank": rank,
     "evaluate": evaluate,
     "refit": refit,
+    "compare": compare,
     "report": report,
 }
 """Name to function, in the order in which they run."""
-LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "report"))
+LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "compare", "report"))
 """The steps of a fold: it reads what the run has ingested, and is reported with it."""
 
 SETTINGS = {
@@ -62,7 +64,11 @@ SETTINGS = {
     "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),
 }
 """Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all but those of the end."""
-SETTINGS_OF_THE_END = {"refit": ("refit",), "report": ("refit", "folds")}
+SETTINGS_OF_THE_END = {
+    "refit": ("refit",),
+    "compare": ("promote", "registered_name"),
+    "report": ("refit", "folds", "promote", "registered_name"),
+}
 """Fields that only the last steps depend on."""
 
 
@@ -95,8 +101,15 @@ def run_training(
                 folds = earlier_folds(run)
         if folds:
             _run_folds(run, folds, tracker)
-        run_step(run, "report", tracker)
-        return register_run(run, tracker)
+        return finish(run, tracker)
+
+
+def finish(run: Run, tracker: Tracker) -> TrainingResult:
+    """Compares what was learned with the champion, reports and registers it."""
+    run.champion = champion_to_meet(run, tracker.client)
+    run_step(run, "compare", tracker)
+    run_step(run, "report", tracker)
+    return register_run(run, tracker)
 
 
 def _run_folds(run: Run, folds: list[Run], tracker: Tracker) -> None:
@@ -156,6 +169,8 @@ def step_key_of(run: Run, step: str) -> str:
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:
         inputs[earlier] = outputs_digest([run.folder(earlier)])
+    if step == "compare":
+        inputs["champion"] = "" if run.champion is None else f"{run.champion.version} {run.champion.run_id}"
     if step == "report" and run.config.folds > 1:
         inputs["folds"] = outputs_digest([run.folder("folds")])
     return step_key(step, inputs, _settings(run.config, step), (feature_store, recmem, training))

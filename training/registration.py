@@ -1,41 +1,68 @@
-"""The end of a run: registers its model in MLflow, and promotes it if it is better than the champion."""
+"""The end of a run: registers its model in MLflow, and promotes it if the verdict says so."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
+from pathlib import Path
 
-import numpy as np
 import polars as pl
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
 
-from feature_store import DataError
+from feature_store.atomic_files import write_text_atomically
+from feature_store.timestamps import iso_time
+from recmem.serving.champions import champion_of
+from recmem.serving.version_table import DATA_TAG
 from training.evaluation.ledger import Ledger
-from training.evaluation.promotion import TestFigures
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
+from training.evaluation.verdict import Reigning
+from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
+from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
-from training.steps.refit import RefitSummary
+from training.steps.refit import RefitSummary, end_of_learning, shipped_bundle
 from training.steps.report import REPORT, read_folds
-from training.tracking.champion import promote
-from training.tracking.figures_file import TEST_FIGURES, read_test_figures
-from training.tracking.registry import MODEL, register
+from training.tracking.champion import apply_verdict, keep_measured_bundle, reigning_champion
+from training.tracking.registry import register
+from training.tracking.step_key import outputs_digest
 from training.tracking.tracker import Tracker
 
 EXAMPLE_QUERIES = 3
 """Test queries whose positives are the registered model's input example."""
-PROMOTION_SEED = 0
-"""Seeds the bootstrap of the comparison with the champion; the same for all runs, whatever their own seed."""
+REGISTERED = "registered.json"
+"""In the folder `work/register`: the version that this folder's model was registered as."""
+CONTENT_TAG = "recmem.content"
+"""Tag of a version: digest of its bundles and its ledger."""
+
+
+def champion_to_meet(run: Run, client: MlflowClient) -> Reigning | None:
+    """The champion that the run's model is compared with; for one that is registered already, the one that it was."""
+    if registered_before(run, client) is not None:
+        return read_verdict(run).champion
+    return reigning_champion(client, run.config.registered_name)
 
 
 def register_run(run: Run, tracker: Tracker) -> TrainingResult:
-    """Registers the bundle that ships, and promotes it if it is better, by the figures of the measured one."""
+    """Registers the bundle that ships and applies the verdict, unless this very model is registered already."""
     ledger = Ledger.from_json((run.out / LEDGER).read_text())
-    version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run))
-    # On every run, also one whose steps were all reused: its parent run gets a version of its own.
-    promote(tracker, version, _test_figures(run), generator=np.random.default_rng(PROMOTION_SEED))
-    for tag, value in asdict(RefitSummary.read(run)).items():
-        tracker.client.set_model_version_tag(MODEL, version, f"recmem.refit.{tag}", str(value).lower())
+    name = run.config.registered_name
+    verdict = read_verdict(run)
+    version = registered_before(run, tracker.client)
+    if version is None:
+        version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run), name=name)
+        keep_measured_bundle(tracker, run.out / MEASURED_BUNDLE)
+        apply_verdict(tracker, name, version, verdict)
+        _tag(run, tracker.client, version)
+        registration = f"Registered as version {version} of {name}. {_who_reigns(tracker.client, name, version)}"
+    else:
+        tracker.parent.log_ledger(ledger)
+        registration = (
+            f"Nothing has changed since version {version} of {name} was registered: there is no new version. "
+            f"{_who_reigns(tracker.client, name, version)}"
+        )
     warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
     if warnings:
         tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
@@ -46,11 +73,60 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         measured_bundle=run.out / MEASURED_BUNDLE,
         report=run.out / REPORT,
         version=version,
+        verdict=verdict,
+        registration=registration,
         intake=run.intake,
         warnings=warnings,
         encoder=run.tuned.sentence,
         folds=read_folds(run),
     )
+
+
+def registered_before(run: Run, client: MlflowClient) -> str | None:
+    """The version that this folder has registered the same bundles and figures as; None if there is none."""
+    try:
+        kept = json.loads(_record(run).read_text())
+    except (OSError, ValueError):
+        return None
+    name = run.config.registered_name
+    if kept.get("name") != name or kept.get("content") != _content(run):
+        return None
+    try:
+        # It may have been deleted since, or this may be another registry.
+        tags = client.get_model_version(name, kept["version"]).tags
+    except MlflowException:
+        return None
+    return str(kept["version"]) if tags.get(CONTENT_TAG) == kept["content"] else None
+
+
+def _tag(run: Run, client: MlflowClient, version: str) -> None:
+    """Tags a version with what it was made of; the last tag, and the file, say that it is whole."""
+    name = run.config.registered_name
+    content = _content(run)
+    log = run.training_data.dataset.log
+    data = f"{len(log):,} events to {iso_time(end_of_learning(run))[:DATE_CHARS]}"
+    tags = {f"recmem.refit.{tag}": str(value).lower() for tag, value in asdict(RefitSummary.read(run)).items()}
+    tags |= {DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
+    for tag, value in tags.items():
+        client.set_model_version_tag(name, version, tag, value)
+    record = {"name": name, "version": version, "content": content}
+    write_text_atomically(_record(run), json.dumps(record, indent=1) + "\n")
+
+
+def _record(run: Run) -> Path:
+    return run.folder("register") / REGISTERED
+
+
+def _content(run: Run) -> str:
+    measured = run.folder("evaluate")
+    return outputs_digest([shipped_bundle(run), measured / BUNDLE, measured / LEDGER])
+
+
+def _who_reigns(client: MlflowClient, name: str, version: str) -> str:
+    champion = champion_of(client, name)
+    if champion == version:
+        return "It is the champion."
+    return "There is no champion." if champion is None else f"The champion is version {champion}."
 
 
 def _example_candidates(run: Run) -> pl.DataFrame:
@@ -69,10 +145,3 @@ def _example_candidates(run: Run) -> pl.DataFrame:
     return candidates.with_columns(
         pl.lit(feature.example, feature.dtype).alias(feature.name) for feature in dataset.config.candidate_features
     )
-
-
-def _test_figures(run: Run) -> TestFigures:
-    path = run.folder("evaluate") / TEST_FIGURES
-    if not path.is_file():
-        raise DataError(f"out: expected {path} from the step `evaluate`, got no file. Run that step again.")
-    return read_test_figures(path)

@@ -26,6 +26,7 @@ from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
+from training.evaluation.verdict import Reigning, Verdict
 from training.fitting.fit_ranker import RankingData
 from training.intake import Intake
 from training.progress import Progress
@@ -57,6 +58,10 @@ class TrainingResult:
     """The figures as an HTML page."""
     version: str | None
     """Version in MLflow's model registry."""
+    verdict: Verdict
+    """Whether that version was to become champion, and why."""
+    registration: str
+    """What was registered, as sentences."""
     intake: Intake
     """What was read of the tables, and what of the store was used."""
     warnings: tuple[str, ...] = ()
@@ -87,6 +92,8 @@ class Run:
     tables: Tables
     config: TrainingConfig
     progress: Progress
+    champion: Reigning | None = None
+    """The version that the step `compare` compares with; None if there is none, or before that step."""
     pairs: dict[str, RankingData] = field(default_factory=dict, repr=False)
     """Pairs with features and labels by the step that has computed them in this process, for the step `refit`."""
     _vectors: dict[ModuleName, Tensor] = field(default_factory=dict, repr=False)

@@ -22,6 +22,7 @@ from recmem.cli.publish import publish
 from recmem.cli.rejected import rejected, resubmit
 from recmem.cli.score import score
 from recmem.cli.serve import serve
+from recmem.cli.versions import promote, rollback, versions
 
 EPILOG = """\b
 First run:
@@ -40,6 +41,9 @@ HELP_ORDER = (
     "serve",
     "explain",
     "memory",
+    "versions",
+    "promote",
+    "rollback",
     "ingest",
     "rejected",
     "resubmit",
@@ -119,7 +123,22 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich would swallow the brackets around optional columns
 )
 
-for command in (ingest, score, serve, explain, memory, publish, audit, rejected, resubmit, forget):
+OWN_COMMANDS = (
+    ingest,
+    score,
+    serve,
+    explain,
+    memory,
+    versions,
+    promote,
+    rollback,
+    publish,
+    audit,
+    rejected,
+    resubmit,
+    forget,
+)
+for command in OWN_COMMANDS:
     app.command(cls=GuardedCommand)(command)
 app.command("mend", cls=GuardedCommand, hidden=True)(resubmit)  # its name before 0.2
 

@@ -15,9 +15,6 @@ from recmem.cli.options import ONLINE_TIMEOUT_S, StoreFolder
 if TYPE_CHECKING:
     from recmem.audit.forgetting import ForgetReceipt
 
-_TRACKING_FILE = "mlflow.db"
-"""Where `recmem train --out OUT` tracks runs: beside its store OUT/store."""
-
 
 def forget(
     store: StoreFolder,
@@ -60,6 +57,7 @@ def forget(
     from feature_store.atomic_files import write_text_atomically
     from recmem.audit.forgetting import forget_item, forget_user
     from recmem.dataset.shared_memories import RedisMemories
+    from recmem.serving.registry import SQLITE, TRACKING_FILE
 
     opened = Store.open(store)
     kind, forgotten = ("user", user) if user is not None else ("item", item)
@@ -68,7 +66,8 @@ def forget(
         question = f"Delete the {kind} {forgotten!r} and all old table versions from {shown}? This cannot be undone."
         typer.confirm(question, abort=True, err=True)
     if tracking is None and "MLFLOW_TRACKING_URI" not in os.environ and "://" not in opened.path:
-        tracking = f"sqlite:///{Path(opened.path).with_name(_TRACKING_FILE)}"
+        # `recmem train --out OUT` tracks runs beside its store OUT/store.
+        tracking = f"{SQLITE}{Path(opened.path).with_name(TRACKING_FILE)}"
     memories = None if online is None else RedisMemories(online, timeout=ONLINE_TIMEOUT_S)
     forget_id = forget_user if user is not None else forget_item
     receipt = forget_id(opened, forgotten, memories, tracking_uri=tracking)

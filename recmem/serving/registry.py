@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from feature_store import DataError
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
@@ -15,13 +16,22 @@ from feature_store.atomic_files import remove_abandoned
 from feature_store.object_store import download_folder, is_remote, local_path
 from recmem.serving.manifest import MANIFEST, MAX_BYTES
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 
 class NoRegistryError(DataError):
     """MLflow's database is a file that does not exist."""
 
 
 REGISTRY = "models:/"
+SQLITE = "sqlite:///"
+TRACKING_FILE = "mlflow.db"
+"""The database that `recmem train --out OUT` makes in OUT, unless MLflow is set to track elsewhere."""
 _GIVE_TRACKING = "Run the command again with --tracking, or with MLFLOW_TRACKING_URI set."
+_ADDRESSES_WITHOUT_SCHEME = ("databricks", "databricks-uc", "uc")
+_FOLDER_OF_MODELS = "models"
+"""In a folder where MLflow keeps runs and models as files."""
 _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 _COPY = "recmem-download-"
@@ -103,9 +113,9 @@ def registered_versions() -> dict[str, str]:
     found = {}
     try:
         client = MlflowClient()
-        for model in _all_pages(client.search_registered_models):
+        for model in all_pages(client.search_registered_models):
             try:
-                versions = list(_all_pages(partial(client.search_model_versions, f"name = '{model.name}'")))
+                versions = list(all_pages(partial(client.search_model_versions, f"name = '{model.name}'")))
             except MlflowException:
                 found[f"{REGISTRY}{model.name}"] = f"{model.name} (its versions cannot be listed)"
                 continue
@@ -116,19 +126,37 @@ def registered_versions() -> dict[str, str]:
                     description += f" ({', '.join(names)})"
                 found[f"{REGISTRY}{model.name}/{version.version}"] = description
     except MlflowException as error:
-        uri = mlflow.get_registry_uri()
-        cause = redact(str(error), addresses=[uri]).partition("\n")[0]
-        raise DataError(
-            f"tracking: expected MLflow's registry, got an error ({cause}). Check --tracking or MLFLOW_TRACKING_URI."
-        ) from cause_without_secrets(error, addresses=[uri])
+        raise _unreadable(error) from cause_without_secrets(error, addresses=[mlflow.get_registry_uri()])
     return found
+
+
+@contextmanager
+def registry_at(tracking: str | None) -> Iterator[MlflowClient]:
+    """A client of the registry at an address, see `tracking_at`, for a `with` block.
+
+    Raises DataError if it cannot be read, or is a database file that does not exist: nothing is created.
+    """
+    import mlflow
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with tracking_at(tracking):
+        _check_exists(
+            mlflow.get_registry_uri(),
+            remedy="Give --tracking the folder OUT of a training run, or MLflow's address; or set MLFLOW_TRACKING_URI.",
+        )
+        try:
+            yield MlflowClient()
+        except (MlflowException, ImportError) as error:  # ImportError: no driver for the database
+            raise _unreadable(error) from cause_without_secrets(error, addresses=[mlflow.get_registry_uri()])
 
 
 @contextmanager
 def tracking_at(uri: str | None) -> Iterator[None]:
     """MLflow's registry is the one at `uri` during the block; None leaves MLflow's own settings as they are.
 
-    MLflow resolves `models:/` only against its global setting, not against a URI that a call is given.
+    The folder of a training run, or a SQLite file, may be given by its path. MLflow resolves `models:/` only against
+    its global setting, not against a URI that a call is given.
     """
     import mlflow
     from mlflow.tracking import is_tracking_uri_set
@@ -137,23 +165,44 @@ def tracking_at(uri: str | None) -> Iterator[None]:
         yield
         return
     before = mlflow.get_tracking_uri() if is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
-    mlflow.set_tracking_uri(uri)
+    mlflow.set_tracking_uri(_tracking_uri(uri))
     try:
         yield
     finally:
         mlflow.set_tracking_uri(before)  # type: ignore[arg-type]
 
 
+def _tracking_uri(given: str) -> str:
+    """An address as MLflow takes it: of a training run's folder, that of the database in it."""
+    if not given or given in _ADDRESSES_WITHOUT_SCHEME or urlsplit(given).scheme:
+        return given
+    path = Path(given).absolute()
+    database = path if path.is_file() else path / TRACKING_FILE
+    return f"{SQLITE}{database}" if database.is_file() else given
+
+
+def _unreadable(error: Exception) -> DataError:
+    import mlflow
+
+    cause = redact(str(error), addresses=[mlflow.get_registry_uri()]).partition("\n")[0]
+    return DataError(
+        f"tracking: expected MLflow's registry, got an error ({cause.rstrip('.')}). "
+        "Check --tracking or MLFLOW_TRACKING_URI."
+    )
+
+
 def _check_exists(uri: str, *, remedy: str = _GIVE_TRACKING) -> None:
-    """Raises NoRegistryError for a SQLite file that does not exist, because MLflow would create it."""
+    """Raises NoRegistryError for a SQLite file or a folder without a registry, because MLflow would create one."""
+    if not urlsplit(uri).scheme and uri not in _ADDRESSES_WITHOUT_SCHEME and not Path(uri, _FOLDER_OF_MODELS).is_dir():
+        raise NoRegistryError(f"tracking: expected MLflow's registry, got no {TRACKING_FILE} at {uri!r}. {remedy}")
     scheme, _, rest = uri.partition(":///")
     path = rest.partition("?")[0]
     if scheme.partition("+")[0] == "sqlite" and path != ":memory:" and not Path(path).is_file():
         raise NoRegistryError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
 
 
-def _all_pages(search: Callable[..., Any]) -> Iterator[Any]:
-    """All results of one of MLflow's searches, which answer in pages."""
+def all_pages(search: Callable[..., Any]) -> Iterator[Any]:
+    """All results of one of MLflow's searches, which answer in pages; `search` takes `page_token`."""
     token = None
     while True:
         page = search(page_token=token)

@@ -94,6 +94,12 @@ def test_second_run_reuses_every_step_of_the_first(tmp_path: Path) -> None:
         kept = client.download_artifacts(run.info.run_id, "intake.json", str(tmp_path))
         assert [receipt["n_new"] for receipt in json.loads(Path(kept).read_text())["receipts"]] == [21, 180]
     assert len(parents) == 2
+    assert (first.version, second.version) == ("1", "1")
+    assert [version.version for version in client.search_model_versions("name = 'recmem'")] == [1]
+    assert second.registration == (
+        "Nothing has changed since version 1 of recmem was registered: there is no new version. It is the champion."
+    )
+    assert second.verdict == first.verdict
 
 
 class Shuffled:

@@ -113,6 +113,18 @@ def train(
             help="Measure the same training on N test windows, one after the other; takes up to N times as long.",
         ),
     ] = 1,
+    promote: Annotated[
+        str,
+        typer.Option(
+            metavar="better|not-worse|always|never",
+            help="When the new version takes the champion's place in MLflow's registry. Both rank the same test "
+            "queries; the new one must be significantly better (better) or not significantly worse (not-worse), and "
+            "worse on no slice.",
+        ),
+    ] = "not-worse",
+    registered_name: Annotated[
+        str, typer.Option(metavar="NAME", help="The registered model in MLflow that gets a new version.")
+    ] = "recmem",
     seed: Annotated[
         int,
         typer.Option(
@@ -152,6 +164,8 @@ def train(
             features=names_of(features),
             refit=refit,
             folds=folds,
+            promote=promote,
+            registered_name=registered_name,
             seed=seed,
         )
     except DataError:  # the encoder, not an option
@@ -160,7 +174,7 @@ def train(
         raise UsageError(_with_option_names(str(error))) from error
     from training.pipeline import run_training
     from training.report.intake_text import remind_of_lost_rows, show_intake
-    from training.report.terminal import show_folds, show_ledger
+    from training.report.terminal import show_folds, show_ledger, show_verdict
 
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=config, progress=Bars(), on_intake=show_intake)
@@ -168,6 +182,8 @@ def train(
     if result.folds is not None:
         show_folds(result.folds)
     say(result.encoder)
+    show_verdict(result.verdict)
+    say(result.registration)
     remind_of_lost_rows(result.intake, store or _short(out / "store"))
     for warning in result.warnings:
         complain(f"Warning: {warning}")

@@ -50,7 +50,7 @@ def build_ledger(
     without = per_query[WITHOUT_MATCH]
     with_ = per_query[WITH_MATCH]
     by_metric = {metric: PairedFigures(without[metric], with_[metric]) for metric in without}
-    by_slice = {name: _paired_figures(part, without, with_) for name, part in slices.items()}
+    by_slice = {name: paired_slice(part, without, with_) for name, part in slices.items()}
     by_slice = {name: figures for name, figures in by_slice.items() if figures.n_queries}
     by_part = _parts(per_query)
     # One bootstrap for all of them, so that a further slice changes no other interval.
@@ -60,7 +60,7 @@ def build_ledger(
         protocol=protocol,
         rows=tuple(Row(name, _means(figures)) for name, figures in per_query.items()),
         lift={metric: figures.lift(next(intervals)) for metric, figures in by_metric.items()},
-        slices={name: _slice(figures, next(intervals), slices[name]) for name, figures in by_slice.items()},
+        slices={name: slice_entry(figures, next(intervals), slices[name]) for name, figures in by_slice.items()},
         retrieval={name: rounded(value) for name, value in (retrieval or {}).items()},
         parts={name: figures.lift(next(intervals)) for name, figures in by_part.items()},
     )
@@ -77,9 +77,10 @@ def _parts(per_query: Mapping[str, Mapping[str, PerQuery]]) -> dict[str, PairedF
     }
 
 
-def _paired_figures(
+def paired_slice(
     part: BoolArray | PositiveSlice, without: Mapping[str, PerQuery], with_: Mapping[str, PerQuery]
 ) -> PairedFigures:
+    """The figures of two rankings on a slice; `without` and `with_` are read for a mask over queries."""
     if isinstance(part, PositiveSlice):
         return PairedFigures(part.without, part.with_, part.n_positives)
     return PairedFigures(
@@ -88,7 +89,8 @@ def _paired_figures(
     )
 
 
-def _slice(figures: PairedFigures, ci95: Interval, part: BoolArray | PositiveSlice) -> Slice:
+def slice_entry(figures: PairedFigures, ci95: Interval, part: BoolArray | PositiveSlice) -> Slice:
+    """The ledger's entry of a slice, from its figures and the interval of their difference."""
     lift = figures.lift(ci95)
     if isinstance(part, PositiveSlice):
         n_positives = int(part.n_positives[figures.defined].sum())

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store import DataError
-from feature_store.arrays import BoolArray
+from feature_store.arrays import BoolArray, Float64Array
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
@@ -41,6 +41,8 @@ class Evaluation:
 
     ledger: Ledger
     figures: TestFigures
+    ranks: Float64Array | None
+    """Rank of each positive under the ranker that ships, `inf` where it was not retrieved; None for impressions."""
     data: RankingData
     """The test queries' pairs, as the rankers scored them."""
 
@@ -57,6 +59,8 @@ class _RankedQueries:
     slices: dict[str, PositiveSlice]
     retrieval: dict[str, float]
     """Recall of the candidates."""
+    ranks: dict[str, Float64Array]
+    """Row of the ledger -> rank of each positive; empty for impressions."""
 
 
 def evaluate_rankings(
@@ -97,7 +101,7 @@ def evaluate_rankings(
     )
     ledger = replace(ledger, held_out=held_out, seeds=seeds)
     figures = TestFigures(protocol.test_digest, queries.users, ranked.per_query[ledger.ships])
-    return Evaluation(ledger, figures, ranked.data)
+    return Evaluation(ledger, figures, ranked.ranks.get(ledger.ships), ranked.data)
 
 
 def _rank_catalogue(
@@ -129,6 +133,7 @@ def _rank_catalogue(
         per_query={name: in_catalogue.metrics(name, retrieved=name in rankers) for name in ranks},
         slices=positive_slices(dataset, queries, test_from, ranks[WITHOUT_MATCH], ranks[WITH_MATCH]),
         retrieval={f"recall@{k}": recall_at(data, positives, k) for k in (*RECALL_AT, config.retrieval.candidates)},
+        ranks=ranks,
     )
 
 
@@ -155,7 +160,7 @@ def _rank_impressions(
         name: impression_metrics(ranking, data.labels, offsets, generator=_ties(name, generator, config.seed))
         for name, ranking in scores.items()
     }
-    return _RankedQueries(queries, data, per_query, slices={}, retrieval={})
+    return _RankedQueries(queries, data, per_query, slices={}, retrieval={}, ranks={})
 
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:
@@ -180,11 +185,12 @@ def _protocol(training_data: TrainingData, queries: Queries, config: TrainingCon
         users=len(np.unique(queries.users)),
         positives=len(queries.positives.values),
         exclude_seen=config.retrieval.exclude_seen,
-        test_digest=_digest(training_data, queries),
+        test_digest=digest_of_test(training_data, queries),
     )
 
 
-def _digest(training_data: TrainingData, queries: Queries) -> str:
+def digest_of_test(training_data: TrainingData, queries: Queries) -> str:
+    """`digest_of_queries` of test queries, by the ids of users and positives."""
     users = training_data.dataset.users.gather(queries.users).cast(str).to_numpy()
     items = training_data.dataset.catalogue.ids.gather(queries.positives.values).cast(str).to_numpy()
     return digest_of_queries(users, queries.times, queries.positives.offsets, items)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypedDict
 
 from training.evaluation.folds import Folds
+from training.evaluation.verdict import Verdict
 from training.intake import Intake
 from training.report.charts import Panel
 from training.report.labels import ROW_NOTES
@@ -66,6 +67,8 @@ class ReportContent:
     """The command line that reproduces the run."""
     folds: Folds | None = None
     """The rolling-origin check; None without one."""
+    verdict: Verdict | None = None
+    """Whether the new version becomes champion; None if that was not decided."""
     row_notes: Mapping[str, str] = field(default_factory=lambda: ROW_NOTES)
     """Row of the ledger -> what it ranks by, in plain words."""
     feature_meanings: Mapping[str, str] = field(default_factory=dict)

@@ -21,6 +21,7 @@ from training.report.glossary import glossary_features, glossary_terms
 from training.report.intake_text import lost_rows, when_read
 from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_label
 from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
+from training.report.verdict_text import verdict_sentences
 
 _N_MEMORY_SHOWN = 12
 """Slots of an example's memory that are listed; the rest are counted."""
@@ -34,6 +35,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         content=content,
         headline=headline(ledger),
         folds_sentences=folds_sentences(content.folds) if content.folds else [],
+        verdict_sentences=verdict_sentences(content.verdict) if content.verdict else [],
         remarks=[*remarks(ledger), *(lost_rows(content.intake) if content.intake else [])],
         metrics=list(ledger.rows[0].metrics) if ledger.rows else [],
         rankers={WITH_MATCH, WITHOUT_MATCH},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 from recmem.cli.console import say, show_table
 from training.evaluation.folds import Folds
@@ -16,9 +17,12 @@ from training.evaluation.ledger import (
     Interval,
     Ledger,
     Protocol,
+    Slice,
 )
+from training.evaluation.verdict import Verdict
 from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
 from training.report.labels import metric_label, row_label, slice_label
+from training.report.verdict_text import verdict_sentences
 
 DATE_CHARS = len("2026-03-01")
 """Length of the date at the beginning of a time in ISO 8601."""
@@ -32,7 +36,7 @@ def show_ledger(ledger: Ledger) -> None:
     show_table(headings, rows, marked=rankers)
     if ledger.slices:
         headings = ["slice", "metric", "queries", "without", "with", "95% interval"]
-        show_table(headings, _slices(ledger), n_words=2)
+        show_table(headings, _slices(ledger.slices), n_words=2)
     for metric, lift in ledger.lift.items():
         say(
             f"{metric_label(metric)}: {lift.without:.3f} without text features, {lift.with_:.3f} with them "
@@ -48,6 +52,16 @@ def show_ledger(ledger: Ledger) -> None:
     for sentence in (seeds_sentence(ledger), what_ships_sentence(ledger)):
         if sentence:
             say(_in_ascii(sentence))
+
+
+def show_verdict(verdict: Verdict) -> None:
+    """Prints whether the new version becomes champion and why; with a champion, the figures per slice."""
+    for sentence in verdict_sentences(verdict):
+        say(_in_ascii(sentence))
+    comparison = verdict.comparison
+    if comparison is not None and comparison.slices:
+        headings = ["slice", "metric", "queries", "champion", "new", "interval"]
+        show_table(headings, _slices(comparison.slices), n_words=2)
 
 
 def show_folds(folds: Folds) -> None:
@@ -92,7 +106,7 @@ def _rankings(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
     return ["ranking", *(metric_label(metric) for metric in metrics)], rows
 
 
-def _slices(ledger: Ledger) -> list[list[str]]:
+def _slices(slices: Mapping[str, Slice]) -> list[list[str]]:
     return [
         [
             slice_label(name),
@@ -102,7 +116,7 @@ def _slices(ledger: Ledger) -> list[list[str]]:
             _figure(part.with_),
             _interval(part.ci95),
         ]
-        for name, part in ledger.slices.items()
+        for name, part in slices.items()
     ]
 
 

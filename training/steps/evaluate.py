@@ -9,7 +9,7 @@ from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATC
 from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
 from training.steps.rank import RankSummary, read_held_out
-from training.tracking.figures_file import TEST_FIGURES, write_test_figures
+from training.tracking.figures_file import TEST_FIGURES, TEST_RANKS, write_test_figures, write_test_ranks
 from training.tracking.step_run import StepRun, ledger_metrics
 
 BUNDLE = "bundle"
@@ -41,6 +41,9 @@ def evaluate(run: Run, step_run: StepRun) -> None:
         )
     run.pairs["evaluate"] = evaluation.data
     write_test_figures(evaluation.figures, folder / TEST_FIGURES)
+    (folder / TEST_RANKS).unlink(missing_ok=True)
+    if evaluation.ranks is not None:
+        write_test_ranks(evaluation.ranks, folder / TEST_RANKS)
     learned = Learned(module, rankers[held_out.ships], summary.calibration, run.training_data.split.test_from)
     write_bundle(run, learned, folder / BUNDLE)
     write_text_atomically(folder / LEDGER, evaluation.ledger.to_json())

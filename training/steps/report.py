@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from feature_store.atomic_files import write_text_atomically
@@ -15,6 +16,7 @@ from training.report.figure_files import to_png
 from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
 from training.run import Run
+from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
 from training.steps.rank import RankSummary
 from training.steps.refit import shipped_bundle
@@ -41,7 +43,9 @@ def report(run: Run, step_run: StepRun) -> None:
     copy_bundle(run.folder("evaluate") / BUNDLE, run.out / MEASURED_BUNDLE)
     summary = RankSummary.read(run.folder("rank"))
     model = Model.load(run.out / BUNDLE, store=run.pinned)
-    content = report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds)
+    content = replace(
+        report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds), verdict=read_verdict(run)
+    )
     if folds is not None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
     write_text_atomically(run.out / LEDGER, ledger.to_json())

@@ -11,6 +11,7 @@ from feature_store import SignalConfig
 from feature_store.timestamps import iso_time
 from recmem.ranking.feature_glossary import meanings
 from recmem.ranking.feature_table import TEXT_FEATURES
+from recmem.serving.champions import REGISTERED_NAME
 from recmem.serving.model import Model
 from training.evaluation.folds import Folds
 from training.report.charts import Panel
@@ -76,6 +77,12 @@ def train_command(run: Run) -> str:
         *([f"--features {shlex.quote(','.join(config.features))}"] if config.features else []),
         *([] if config.refit else ["--no-refit"]),
         *([f"--folds {config.folds}"] if config.folds > 1 else []),
+        *([f"--promote {config.promote}"] if config.promote != "not-worse" else []),
+        *(
+            [f"--registered-name {shlex.quote(config.registered_name)}"]
+            if config.registered_name != REGISTERED_NAME
+            else []
+        ),
         f"--seed {config.seed}",
     ]
     return " \\\n  ".join(["recmem train", *options])

@@ -1,75 +1,78 @@
-"""The alias `champion` in the registry: set to a new version if `training.evaluation.promotion` finds it better."""
+"""The champion in MLflow's registry: the version that a new one is compared with, its bundle, and its successor."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
-import numpy as np
-import polars as pl
 from mlflow import MlflowClient
 from mlflow.exceptions import MlflowException
 
-from training.evaluation.ledger import WITH_MATCH, Lift
-from training.evaluation.promotion import TestFigures, Verdict, better_than, first_verdict
-from training.tracking.figures_file import TEST_FIGURES, read_test_figures, write_test_figures
-from training.tracking.registry import LIFT_TAG, MODEL, SHIPS_TAG
+from recmem.serving.bundle import copy_bundle
+from recmem.serving.champions import champion_of, crown
+from recmem.serving.registry import REGISTRY, bundle_at, tracking_at
+from recmem.serving.version_table import REASON_TAG, VERDICT_TAG
+from training.evaluation.queries_after_training import MEASURED_BUNDLE
+from training.evaluation.verdict import VERDICT, BundleKind, Reigning, Verdict
 from training.tracking.tracker import Tracker
 
-CHAMPION = "champion"
-"""Alias of the version to serve."""
 PROMOTED_TAG = "recmem.promoted"
-VERDICT_TAG = "recmem.verdict"
+"""Tag of a version: whether it became champion when it was registered."""
 
 
-def promote(tracker: Tracker, version: str, figures: TestFigures, *, generator: np.random.Generator) -> Verdict:
-    """Makes the version `champion` if it is better than the present one on the same test queries; the verdict.
+def reigning_champion(client: MlflowClient, name: str) -> Reigning | None:
+    """The champion of the registered model; None if there is none."""
+    version = champion_of(client, name)
+    if version is None:
+        return None
+    return Reigning(version, str(client.get_model_version(name, version).run_id or ""))
 
-    Without a champion, it is enough that the lift in the ledger that the version was registered with is not negative.
-    The figures are kept as an artifact of the parent run, the verdict in the version's tags.
+
+def champion_bundle(client: MlflowClient, name: str, champion: Reigning, folder: Path) -> tuple[Path, BundleKind]:
+    """The champion's measured bundle, downloaded into the folder; the one that ships if no other was kept."""
+    if _keeps_measured_bundle(client, champion.run_id):
+        return Path(client.download_artifacts(champion.run_id, MEASURED_BUNDLE, str(folder))), "measured"
+    with tracking_at(client.tracking_uri), bundle_at(f"{REGISTRY}{name}/{champion.version}") as downloaded:
+        copy_bundle(downloaded, folder / "bundle")
+    return folder / "bundle", "shipped"
+
+
+def _keeps_measured_bundle(client: MlflowClient, run_id: str) -> bool:
+    """Whether the run has it: those of an earlier recmem have not, and a run may have been deleted."""
+    try:
+        return bool(run_id) and bool(client.list_artifacts(run_id, MEASURED_BUNDLE))
+    except MlflowException:
+        return False
+
+
+def keep_measured_bundle(tracker: Tracker, bundle: Path) -> None:
+    """Logs the measured bundle to the parent run, so that a later training can compare itself with it."""
+    tracker.parent.log_artifact(bundle)
+
+
+def apply_verdict(tracker: Tracker, name: str, version: str, verdict: Verdict) -> bool:
+    """Makes the version champion if the verdict says so; whether it did. The verdict is kept in tags and an artifact.
+
+    A version that was to replace a champion which is none any more stays a challenger, unless the policy is `always`.
     """
     client = tracker.client
-    # Kept whatever the verdict: the version may be made champion by hand, and later ones are compared with it.
-    _keep_figures(tracker, figures)
-    champion = client.get_registered_model(MODEL).aliases.get(CHAMPION)
-    if champion is None:
-        verdict = first_verdict(*_registered_lift(client, version))
-    else:
-        verdict = _verdict_against(str(champion), client, figures, generator)
-    if verdict.better:
-        client.set_registered_model_alias(MODEL, CHAMPION, version)
-    client.set_model_version_tag(MODEL, version, PROMOTED_TAG, str(verdict.better).lower())
-    client.set_model_version_tag(MODEL, version, VERDICT_TAG, verdict.reason)
-    return verdict
-
-
-def _registered_lift(client: MlflowClient, version: str) -> tuple[Lift, str]:
-    """The lift that the version was registered with, and the ranker that it ships."""
-    tags = client.get_model_version(MODEL, version).tags
-    lift = json.loads(tags[LIFT_TAG])
-    return Lift(**lift | {"ci95": tuple(lift["ci95"])}), tags.get(SHIPS_TAG, WITH_MATCH)
-
-
-def _verdict_against(
-    champion: str, client: MlflowClient, figures: TestFigures, generator: np.random.Generator
-) -> Verdict:
-    try:
-        kept = _kept_figures(client, champion)
-    except (MlflowException, OSError, pl.exceptions.PolarsError, KeyError) as error:
-        return Verdict(False, f"not comparable: the test figures of version {champion} cannot be read ({error})")
-    verdict = better_than(kept, figures, generator=generator)
-    return Verdict(verdict.better, f"against version {champion}, {verdict.reason}", verdict.lift)
-
-
-def _keep_figures(tracker: Tracker, figures: TestFigures) -> None:
+    compared = None if verdict.champion is None else verdict.champion.version
+    present = champion_of(client, name)
+    words = verdict.words
+    promotes = verdict.promotes
+    if promotes and present != compared and verdict.policy != "always":
+        promotes = False
+        words = f"refused: version {present} became champion while this one was compared with {compared or 'none'}"
+    if promotes:
+        crown(client, name, version)
+    tags = {PROMOTED_TAG: str(promotes).lower(), VERDICT_TAG: words, REASON_TAG: verdict.reason}
+    if compared is not None:
+        tags["against_version"] = compared
+    tags |= {metric.replace("/", "_"): f"{value:g}" for metric, value in verdict.figures().items()}
+    for tag, value in tags.items():
+        client.set_model_version_tag(name, version, tag, value)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, TEST_FIGURES)
-        write_test_figures(figures, path)
+        path = Path(folder, VERDICT)
+        path.write_text(verdict.to_json())
         tracker.parent.log_artifact(path)
-
-
-def _kept_figures(client: MlflowClient, version: str) -> TestFigures:
-    run_id = str(client.get_model_version(MODEL, version).run_id)
-    with tempfile.TemporaryDirectory() as folder:
-        return read_test_figures(Path(client.download_artifacts(run_id, TEST_FIGURES, folder)))
+    return promotes

@@ -1,4 +1,4 @@
-"""A model's figures on each test query as a Parquet file, kept so that a later model can be compared with it."""
+"""A model's figures on each test query, and its ranks of their positives, as Parquet files."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ from pathlib import Path
 
 import polars as pl
 
+from feature_store.arrays import Float64Array
 from training.evaluation.promotion import TestFigures
 
 TEST_FIGURES = "test_figures.parquet"
-"""The file's name, in a run's folder and among the artifacts of its MLflow run."""
+"""In the folder of the step `evaluate`."""
+TEST_RANKS = "test_ranks.parquet"
+"""Beside it, unless the queries are impressions."""
 
 _DIGEST_KEY = "recmem_test_digest"
 _USERS_COLUMN = "user"
+_RANKS_COLUMN = "rank"
 
 
 def write_test_figures(figures: TestFigures, path: Path) -> None:
@@ -27,3 +31,13 @@ def read_test_figures(path: Path) -> TestFigures:
     frame = pl.read_parquet(path)
     metrics = {name: frame[name].to_numpy() for name in frame.columns if name != _USERS_COLUMN}
     return TestFigures(digest, frame[_USERS_COLUMN].to_numpy(), metrics)
+
+
+def write_test_ranks(ranks: Float64Array, path: Path) -> None:
+    """One row per positive of the test queries: its rank, `inf` if it was not retrieved."""
+    pl.DataFrame({_RANKS_COLUMN: ranks}).write_parquet(path)
+
+
+def read_test_ranks(path: Path) -> Float64Array:
+    """The ranks that `write_test_ranks` wrote."""
+    return pl.read_parquet(path)[_RANKS_COLUMN].to_numpy()

@@ -1,4 +1,4 @@
-"""Registers a bundle in MLflow: a pyfunc model of the run, and a version of the registered model `recmem`."""
+"""Registers a bundle in MLflow: a pyfunc model of the run, and a version of a registered model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import polars as pl
 from mlflow.entities import LoggedModelOutput, LoggedModelStatus
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
-from mlflow.tracking import is_tracking_uri_set
 from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.types.schema import AnyType
 from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
@@ -22,7 +21,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_MODEL_VERSIONS
 import recmem
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
+from recmem.serving.champions import CHALLENGER, REGISTERED_NAME
+from recmem.serving.registry import tracking_at
 from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER, text_inputs
+from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG, SHIPS_TAG
 from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from recmem.text.merged_adapters import MERGED_KINDS
@@ -30,14 +32,8 @@ from training.evaluation.ledger import Ledger
 from training.report.findings import headline, what_ships_sentence
 from training.tracking.tracker import Tracker
 
-MODEL = "recmem"
-"""Name of the registered model."""
-CHALLENGER = "challenger"
-"""Alias of the newest version."""
-LIFT_TAG = "recmem.lift"
-"""Tag of a version: the lift of its ledger's headline metric, as JSON; zero if it ships without text features."""
-SHIPS_TAG = "recmem.ships"
-"""Tag of a version: the row of the ledger that is its ranker."""
+LOGGED_NAME = "recmem"
+"""Name of the logged model, which belongs to one run. The registered model's is a setting."""
 
 _REQUIRED = ("user_id",)
 """The columns of every request; candidates need `item_id` too, which recommendations do not."""
@@ -58,8 +54,10 @@ _TYPES = {
 }
 
 
-def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.DataFrame) -> str:
-    """Logs the bundle as a pyfunc of the parent run and registers it; the version, which is now `challenger`.
+def register(
+    tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.DataFrame, *, name: str = REGISTERED_NAME
+) -> str:
+    """Logs the bundle as a pyfunc of the parent run and registers it as `name`; the version, now `challenger`.
 
     `example` has candidates as `recmem.Model.rank` takes them. Its first rows become the input example; scoring them
     gives the outputs of the signature, and proves that the model works. The ledger's figures are tied to the model.
@@ -67,7 +65,7 @@ def register(tracker: Tracker, bundle: str | Path, ledger: Ledger, example: pl.D
     with _logged_model(tracker) as (model_id, folder):
         save_pyfunc(bundle, folder, example, Model(run_id=tracker.parent.run_id, model_id=model_id))
     tracker.parent.log_ledger(ledger, model_id=model_id)
-    return new_version(tracker, model_id, ledger)
+    return new_version(tracker, model_id, ledger, name=name)
 
 
 def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, described: Model | None = None) -> None:
@@ -92,28 +90,36 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
     )
 
 
-def new_version(tracker: Tracker, model_id: str, ledger: Ledger) -> str:
-    """Registers a logged model of the parent run; its version, which is now `challenger`."""
+def new_version(tracker: Tracker, model_id: str, ledger: Ledger, *, name: str = REGISTERED_NAME) -> str:
+    """Registers a logged model of the parent run as `name`; its version, which is now `challenger`."""
     client = tracker.client
     try:
-        client.create_registered_model(MODEL, description="A ranker with a text memory per user.")
+        client.create_registered_model(name, description="A ranker with a text memory per user.")
     except MlflowException as error:
         if error.error_code not in _ALREADY_THERE:
             raise
-    with _as_default(client.tracking_uri):
+    with tracking_at(client.tracking_uri):  # MLflow's database registry reads that setting, not the client's
         created = client.create_model_version(
-            MODEL,
+            name,
             f"models:/{model_id}",
             run_id=tracker.parent.run_id,
             model_id=model_id,
             description=" ".join(filter(None, [headline(ledger), what_ships_sentence(ledger)])),
-            tags={LIFT_TAG: json.dumps(asdict(ledger.shipped_lift)), SHIPS_TAG: ledger.ships},
+            tags=_tags(ledger),
         )
     # This tag links the logged model to its version in MLflow's pages.
-    linked = [{"name": MODEL, "version": created.version}]
+    linked = [{"name": name, "version": created.version}]
     client.set_logged_model_tags(model_id, {MLFLOW_MODEL_VERSIONS: json.dumps(linked)})
-    client.set_registered_model_alias(MODEL, CHALLENGER, created.version)
+    client.set_registered_model_alias(name, CHALLENGER, created.version)
     return str(created.version)
+
+
+def _tags(ledger: Ledger) -> dict[str, str]:
+    """A version's figures: flat, for MLflow's pages and `recmem versions`, and the lift as JSON as before."""
+    lift = ledger.shipped_lift
+    tags = {LIFT_JSON_TAG: json.dumps(asdict(lift)), SHIPS_TAG: ledger.ships, NDCG_TAG: f"{lift.with_:.6g}"}
+    figures = (lift.difference, *lift.ci95)
+    return tags | {tag: f"{figure:.6g}" for tag, figure in zip(LIFT_TAGS, figures, strict=True)}
 
 
 @contextmanager
@@ -121,7 +127,7 @@ def _logged_model(tracker: Tracker) -> Iterator[tuple[str, Path]]:
     """A new model of the parent run: its id, and a folder into which the block saves it."""
     client = tracker.client
     run_id = tracker.parent.run_id
-    model_id = client.create_logged_model(tracker.experiment_id, name=MODEL, source_run_id=run_id).model_id
+    model_id = client.create_logged_model(tracker.experiment_id, name=LOGGED_NAME, source_run_id=run_id).model_id
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -131,17 +137,6 @@ def _logged_model(tracker: Tracker) -> Iterator[tuple[str, Path]]:
     finally:
         client.finalize_logged_model(model_id, status)
     client.log_outputs(run_id, [LoggedModelOutput(model_id, step=0)])
-
-
-@contextmanager
-def _as_default(tracking_uri: str) -> Iterator[None]:
-    """Sets MLflow's global tracking URI for the block: its database registry reads that, not the client's."""
-    before = mlflow.get_tracking_uri() if is_tracking_uri_set() else None  # type: ignore[no-untyped-call]
-    mlflow.set_tracking_uri(tracking_uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)  # type: ignore[arg-type]  # None unsets it
 
 
 def _signature(scored: pl.DataFrame, columns: Sequence[str]) -> ModelSignature:

@@ -12,7 +12,8 @@ from example_report import NASTY, content, ledger
 from feature_store import Receipt
 from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.evaluation.folds import EarlierModel, Fold, Folds
-from training.evaluation.ledger import Lift, Row
+from training.evaluation.ledger import Lift, Row, Slice
+from training.evaluation.verdict import Comparison, Reigning, Verdict
 from training.intake import Intake
 from training.report.content import ReportContent
 from training.report.findings import headline
@@ -180,3 +181,17 @@ def test_folds_have_a_row_each_and_the_first_no_earlier_model() -> None:
     assert text.count("+0.020 to +0.080") == 2
     assert text.count("0.091 0.102 +0.001 to +0.020") == 1
     assert "The same training on earlier test windows" not in Page(render_report(ledger(), content())).text
+
+
+def test_verdict_has_its_sentences_and_a_row_per_slice() -> None:
+    times = ("2026-03-01T00:00:00+00:00", "2026-03-02T00:00:00+00:00", "2026-03-02T00:00:00+00:00")
+    cold = Slice(40, 0.3, 0.2, (-0.2, -0.02), "recall@10", 44)
+    comparison = Comparison("measured", *times, 1300, 900, Lift(0.4, 0.5, 0.1, (0.05, 0.15)), {"cold items": cold})
+    verdict = Verdict("not-worse", False, "worse", NASTY, Reigning("3", "abc"), comparison)
+    text = " ".join(Page(render_report(ledger(), replace(content(), verdict=verdict))).text.split())
+    assert "Promotion Not promoted: the new version is significantly worse than the champion, version 3." in text
+    assert "cold items Recall@10 40 0.300 0.200 \N{MINUS SIGN}0.100 \N{MINUS SIGN}0.200 to \N{MINUS SIGN}0.020" in text
+    without = render_report(ledger(), replace(content(), verdict=replace(verdict, comparison=None)))
+    assert f"Not promoted: {NASTY}." in Page(without).text
+    assert "<script>alert" not in without
+    assert "Promotion" not in Page(plain_page()).text
