@@ -101,7 +101,7 @@ def _score_in_order(
     ):
         for chunk in chunks:
             scored = scorer(as_frame(chunk))
-            columns = [pa.array(scored[name].to_numpy()) for name in added.columns]
+            columns = [pa.array(scored[name].to_numpy(), from_pandas=True) for name in added.columns]  # NaN is null
             write(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
             progress(chunk.num_rows)
 
@@ -140,7 +140,7 @@ def _write_with_scores(
                 scores = np.concatenate([scores, next(in_order)])
             own = scores[: batch.num_rows]
             scores = scores[batch.num_rows :]
-            columns = [pa.array(np.ascontiguousarray(own[name])) for name in added.columns]
+            columns = [pa.array(np.ascontiguousarray(own[name]), from_pandas=True) for name in added.columns]
             writer.write_batch(pa.RecordBatch.from_arrays([*batch.columns, *columns], schema=schema))
 
 

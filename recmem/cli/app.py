@@ -36,6 +36,7 @@ COMMAND_GROUP = "recmem.commands"
 HELP_ORDER = (
     "train",
     "score",
+    "features",
     "explain",
     "memory",
     "ingest",

@@ -77,10 +77,12 @@ def score(
     from recmem.batch.candidate_files import CandidateFiles
     from recmem.batch.score_file import score_file
     from recmem.dataset.unmatched_rows import UnmatchedRows
+    from recmem.serving.model import in_sample_text
 
     source = CandidateFiles.open(candidates)
     loaded = recmem.load(model, store=store, online=online, device=device.value)
     unmatched: list[UnmatchedRows] = []
+    n_in_sample: list[int] = []
     call = loaded.match_with_report
     if columns is Columns.RANK:
         call = partial(loaded.rank_with_report, trees_share=trees_share)
@@ -88,6 +90,7 @@ def score(
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
         scored = call(frame)
         unmatched.append(scored.unmatched)
+        n_in_sample.append(scored.n_in_sample)
         return scored.frame
 
     with Bars().stage("Scoring candidates", source.n_rows) as advance:
@@ -95,3 +98,5 @@ def score(
     say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in sum(unmatched, UnmatchedRows()).sentences():
         complain(sentence)
+    if columns is Columns.MATCH and sum(n_in_sample):
+        complain(in_sample_text(sum(n_in_sample), loaded.bundle.config.learned_until))

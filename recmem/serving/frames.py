@@ -78,7 +78,7 @@ def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
         return cast(FrameT, pd.concat([given, columns], axis=1))
     import pyarrow as pa
 
-    arrays = {column.name: pa.array(column.to_numpy()) for column in added}
+    arrays = {column.name: pa.array(column.to_numpy(), from_pandas=True) for column in added}  # NaN stands for null
     for name, array in arrays.items():
         given = given.append_column(name, array)
     return cast(FrameT, given)

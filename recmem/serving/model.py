@@ -55,6 +55,9 @@ class Scored(Generic[FrameT]):
     frame: FrameT
     unmatched: UnmatchedRows
     """Rows that were scored with less than the full information: unknown users and items, and the like."""
+    n_in_sample: int = 0
+    """Rows from before `bundle.config.learned_until`: the model has learned from their time, so that their scores tell
+    what happened then. For training rows of a ranker of your own, use `recmem.training_features`."""
 
 
 def load(
@@ -139,18 +142,22 @@ class Model:
         `history`, a list of item ids, oldest first, that is read instead of the user's events. All columns come back
         unchanged, and a pandas frame keeps its index. `match_score` is calibrated, 0 to 1.
 
-        Unknown users and items are scored with what is known of them; `match_with_report` counts them.
+        Unknown users and items are scored with what is known of them; `match_with_report` counts them. Scores of rows
+        that are older than what the model has learned from are in sample: a warning counts these rows.
 
         Raises DataError on missing columns, null ids, unreadable timestamps, or a column named like an output.
         """
-        return self.match_with_report(candidates).frame
+        scored = self.match_with_report(candidates)
+        if scored.n_in_sample:
+            _LOG.warning(in_sample_text(scored.n_in_sample, self.bundle.config.learned_until))
+        return scored.frame
 
     def match_with_report(self, candidates: FrameT) -> Scored[FrameT]:
-        """As `match`, with the number of rows that the store could not match."""
+        """As `match`, with the number of rows that the store could not match, and of those that are in sample."""
         refuse_forked()
         read = self._read(candidates, MATCH_OUTPUTS)
         columns = match_pairs(self._matcher_with(read), read, self.bundle.config.calibration)
-        return _scored(candidates, columns, read)
+        return _scored(candidates, columns, read, self.bundle.config.learned_until)
 
     def rank(self, candidates: FrameT, *, trees_share: float = 1.0) -> FrameT:
         """As `match`, with `score` and `rank` too: 1 for the best of a user at a time, or of an `impression_id`.
@@ -173,7 +180,7 @@ class Model:
         read = self._read(candidates, RANK_OUTPUTS)
         matcher = self._matcher_with(read)
         columns = rank_pairs(matcher, self.bundle.ranker, read, self.bundle.config.calibration, trees_share=trees_share)
-        return _scored(candidates, columns, read)
+        return _scored(candidates, columns, read, self.bundle.config.learned_until)
 
     def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None) -> pl.DataFrame:
         """The best `k` items of the store for each user: user_id, item_id, score, rank, match_score, reason.
@@ -338,10 +345,20 @@ class Model:
         return row
 
 
-def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[FrameT]:
+def in_sample_text(n_rows: int, learned_until: int) -> str:
+    """What to say about rows whose time a model has learned from."""
+    rows = "1 row is" if n_rows == 1 else f"{n_rows:,} rows are"
+    return (
+        f"{rows} in sample: the model has learned from all events up to {iso_time(learned_until)}. To fit a ranker on "
+        "such rows, get their match features from recmem.training_features or `recmem features`."
+    )
+
+
+def _scored(candidates: FrameT, columns: Columns, read: Candidates, learned_until: int) -> Scored[FrameT]:
     """The caller's frame with the scores of each row's pair."""
     added = pl.DataFrame({name: values[read.pair_of_row] for name, values in columns.items()})
-    return Scored(with_added(candidates, added), read.unmatched)
+    is_in_sample = read.queries.times[read.query_of_row] <= learned_until
+    return Scored(with_added(candidates, added), read.unmatched, int(is_in_sample.sum()))
 
 
 def _warn_of_number_times(candidates: pl.DataFrame) -> None:
