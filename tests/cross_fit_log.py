@@ -15,17 +15,43 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from training.training_features import TrainingFeatures, training_features
+from recmem.text.encoder import EncoderConfig
+from training.cross_fit.row_features import CrossFitted
+from training.cross_fit.windows import FoldConfig
+from training.progress import Silent
+from training.run import Run
+from training.training_data import TrainingData
+from training.training_features import TrainingFeatures, fit_in, open_features_run, training_features
 
 WORDS = {
     "network": ("http client", "tls socket", "ssh tunnel", "dns resolver", "mail server", "url parser"),
     "drawing": ("vector graphics", "png image", "font layout", "pdf page", "colour palette", "3d model"),
     "sound": ("audio codec", "mp3 encoder", "midi synthesizer", "sound mixer", "speech recording", "music player"),
 }
-FORMS = ("library", "development files", "command line tools", "plugin", "daemon", "headers", "python bindings", "tests")
+FORMS = (
+    "library",
+    "development files",
+    "command line tools",
+    "plugin",
+    "daemon",
+    "headers",
+    "python bindings",
+    "tests",
+)
 N_USERS = 90
 N_TIMES = 24
 SHARE_OF_THEME = 0.9
+N_FOLDS = 4
+SETTINGS = {
+    "impressions": None,
+    "encoder": None,
+    "pooling": None,
+    "max_tokens": None,
+    "text_prefix": EncoderConfig.text_prefix,
+    "positive_from": 4.0,
+    "negative_to": 2.0,
+    "seed": 0,
+}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -73,4 +99,24 @@ def fitted() -> TrainingFeatures[pl.DataFrame]:
     """The cross-fitted features of `rows`, fitted once per process: tests must not change the folder."""
     folder = Path(tempfile.mkdtemp(prefix="recmem-cross-fit-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return training_features(rows(), items(), events(), out=folder / "run", folds=4)
+    return training_features(rows(), items(), events(), out=folder / "run", folds=N_FOLDS)
+
+
+@functools.cache
+def cross_fitted() -> CrossFitted:
+    """What `fitted` computed the features with."""
+    run, config = _run()
+    fit = fit_in(run, config)
+    assert fit.reused
+    return fit.fitted
+
+
+def run_and_data() -> tuple[Run, TrainingData]:
+    """The run of `fitted`, and what it reads."""
+    run, _ = _run()
+    return run, run.training_data
+
+
+def _run() -> tuple[Run, FoldConfig]:
+    out = fitted().bundle.parent
+    return open_features_run(None, None, out=out, store=out / "store", folds=N_FOLDS, **SETTINGS, progress=Silent())

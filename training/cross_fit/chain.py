@@ -81,7 +81,7 @@ def fit_chain(data: TrainingData, cuts: IntArray, config: TrainingConfig, progre
         with progress.stage("Computing features that calibrate", None) as advance:
             windows.append(_window(module, data, begin, end, config, advance))
         _learn(module, data, end, config, progress, number=number + 2, n_fits=n_fits)
-        folds.append(Fold(end, ends[number], copy.deepcopy(module), _calibration(windows)))
+        folds.append(Fold(end, ends[number], copy.deepcopy(module), calibration_of(windows)))
     return Chain(tuple(folds), tuple(windows))
 
 
@@ -97,8 +97,8 @@ def _window(
     return WindowPairs(*ranking_data(data, matcher, begin, end, WINDOW_QUERIES, config, on_query))
 
 
-def _calibration(windows: Sequence[WindowPairs]) -> Calibration:
-    """From the newest windows, as many as it takes."""
+def calibration_of(windows: Sequence[WindowPairs]) -> Calibration:
+    """The calibration that the newest windows give, as many as it takes; `windows` are in order of time."""
     raw = []
     labels = []
     n_positives = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,13 +10,14 @@ import polars as pl
 
 import cross_fit_log
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.schema import EVENTS, ITEMS, check_table
-from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.dataset import Dataset, DatasetConfig
-from feature_store import SignalConfig
-from feature_store.point_in_time.counters import CounterConfig
-from feature_store.point_in_time.covisitation import CovisitationConfig
-from training.cross_fit.chain import log_known_at
+from feature_store.ragged import Ragged
+from five_item_dataset import dataset_of
+from recmem.ranking.pair_features import PairFeatures
+from slow_reference import Event
+from training.cross_fit.chain import FEWEST_POSITIVES, WindowPairs, calibration_of, log_known_at
+from training.fitting.fit_calibration import fit_calibration
+from training.fitting.fit_ranker import RankingData
+from training.queries import Queries
 from training.training_features import training_features
 
 N_FOLDS = 4
@@ -36,7 +36,9 @@ def test_what_happens_after_a_fold_begins_changes_no_score_up_to_its_begin(tmp_p
     border = found.folds[-2].until
     # From then on everybody takes what nobody wanted.
     is_later = pl.col("timestamp").dt.epoch("us") > border
-    reversed_items = dict(zip(cross_fit_log.items()["item_id"], cross_fit_log.items()["item_id"].reverse(), strict=True))
+    reversed_items = dict(
+        zip(cross_fit_log.items()["item_id"], cross_fit_log.items()["item_id"].reverse(), strict=True)
+    )
     changed = cross_fit_log.events().with_columns(
         item_id=pl.when(is_later).then(pl.col("item_id").replace_strict(reversed_items)).otherwise("item_id")
     )
@@ -50,13 +52,26 @@ def test_what_happens_after_a_fold_begins_changes_no_score_up_to_its_begin(tmp_p
 
 
 def test_an_event_that_arrives_after_a_cut_is_not_learned_from_before_it() -> None:
-    events = cross_fit_log.events().head(3)
-    begin = events["timestamp"][0]
-    late = events.with_columns(
-        timestamp=pl.lit(begin), available_at=pl.Series([begin, begin + timedelta(days=2), begin + timedelta(days=9)])
+    dataset = dataset_of([Event(0, 1, 3), Event(1, 2, 3, available=8), Event(2, 3, 5)])
+    assert log_known_at(dataset, 3).item_rows.tolist() == [1]
+    assert log_known_at(dataset, 7).item_rows.tolist() == [1, 3]
+    assert log_known_at(dataset, 8).item_rows.tolist() == [1, 2, 3]
+
+
+def test_calibration_is_that_of_the_newest_windows_with_enough_positives() -> None:
+    old = window_of([0.0, 1.0, 2.0, 3.0], [1, 1, 0, 0])
+    new = window_of([0.0, 1.0, 2.0, 3.0] * FEWEST_POSITIVES, [0, 1, 0, 1] * FEWEST_POSITIVES)
+    alone = fit_calibration(new.data.pairs.values["match_raw"], new.data.labels)
+    assert calibration_of([old, new]) == alone
+    few = window_of([0.0, 1.0], [0, 1])
+    assert calibration_of([old, few]) == fit_calibration(
+        np.array([0.0, 1.0, 0.0, 1.0, 2.0, 3.0], np.float32), np.array([0, 1, 1, 1, 0, 0], np.int8)
     )
-    kept = check_table(late, EVENTS).kept
-    catalogue = Catalogue.of(check_table(cross_fit_log.items(), ITEMS).kept, ("title",))
-    config = DatasetConfig(SignalConfig(), CounterConfig(1, 2, 3), CovisitationConfig(), 0, 1)
-    dataset = Dataset.of(catalogue, kept, pl.DataFrame({"user_id": []}, schema={"user_id": pl.String}), config)
-    del np
+
+
+def window_of(raw: list[float], labels: list[int]) -> WindowPairs:
+    candidates = Ragged.from_lists([list(range(len(raw)))])
+    pairs = PairFeatures(candidates, {"match_raw": np.array(raw, np.float32)})
+    nobody = np.zeros(1, np.int64)
+    queries = Queries(nobody, nobody, Ragged.from_lists([[0]]))
+    return WindowPairs(queries, RankingData(pairs, np.array(labels, np.int8)))
