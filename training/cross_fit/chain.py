@@ -1,8 +1,8 @@
 """The chain of match modules: each goes on from the one before, up to the next cut of the log.
 
 Before a module goes on, it scores the pairs of the window that comes next, from which it has learned nothing. These
-pairs calibrate its successor: what a raw score is worth is read off the newest window that a module of the chain had
-not learned from, and never off rows that are scored with it.
+pairs calibrate its successor, whose scores are first brought to its scale (`scale_line`): what a score is worth is read
+off windows that a module of the chain had not learned from, and never off rows that are scored with it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ import numpy as np
 import torch
 
 from feature_store import EventLog
-from feature_store.arrays import IntArray
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
+from training.cross_fit.scale_line import ScaleLine
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_match import fit_match
 from training.fitting.fit_ranker import RankingData
@@ -33,8 +35,9 @@ from training.training_data import TrainingData, ranking_data
 
 WINDOW_QUERIES = 600
 """Queries of a window whose pairs calibrate, at most; evenly spread over it."""
-FEWEST_POSITIVES = 100
-"""A calibration is fitted on the newest windows that have so many positives together, or on all there are."""
+FEWEST_POSITIVES = 1000
+"""A calibration is fitted on the newest windows that have so many positives together, or on all there are. With fewer,
+calibrations of neighbouring folds would differ by chance: by a tenth of the score with 200 positives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +59,8 @@ class WindowPairs:
 
     queries: Queries
     data: RankingData
+    scores: Float32Array
+    """float32[pair]: the raw scores on the scale of the chain, see `ScaleLine`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,16 +82,21 @@ def fit_chain(data: TrainingData, cuts: IntArray, config: TrainingConfig, progre
     windows: list[WindowPairs] = []
     folds: list[Fold] = []
     ends = [*cuts[2:].tolist(), END_OF_TIME]
+    line = ScaleLine()
     for number, (begin, end) in enumerate(pairwise(cuts.tolist())):
         with progress.stage("Computing features that calibrate", None) as advance:
-            windows.append(_window(module, data, begin, end, config, advance))
+            windows.append(_window(module, line, data, begin, end, config, advance))
+        before = _scores_at(end, module, windows[-1], data, config)
         _learn(module, data, end, config, progress, number=number + 2, n_fits=n_fits)
-        folds.append(Fold(end, ends[number], copy.deepcopy(module), calibration_of(windows)))
+        line = line.after(before, _scores_at(end, module, windows[-1], data, config))
+        calibration = line.calibration(calibration_of(windows))
+        folds.append(Fold(end, ends[number], copy.deepcopy(module), calibration))
     return Chain(tuple(folds), tuple(windows))
 
 
 def _window(
     module: MatchModule,
+    line: ScaleLine,
     data: TrainingData,
     begin: int,
     end: int,
@@ -94,21 +104,32 @@ def _window(
     on_query: Callable[[int], None],
 ) -> WindowPairs:
     matcher = Matcher.of(module, data.unit, config.memory)
-    return WindowPairs(*ranking_data(data, matcher, begin, end, WINDOW_QUERIES, config, on_query))
+    queries, pairs = ranking_data(data, matcher, begin, end, WINDOW_QUERIES, config, on_query)
+    return WindowPairs(queries, pairs, line.of(pairs.pairs.values["match_raw"]))
+
+
+def _scores_at(
+    time: int, module: MatchModule, window: WindowPairs, data: TrainingData, config: TrainingConfig
+) -> Float32Array:
+    """The module's raw scores of the window's candidates, for the same users right after a time: float32[pair]."""
+    users = window.queries.users
+    batch = QueryBatch.of(data.dataset, users, np.full(len(users), time + 1))
+    matcher = Matcher.of(module, data.unit, config.memory)
+    return matcher.pair_features(batch.histories, window.data.pairs.candidates)["match_raw"]
 
 
 def calibration_of(windows: Sequence[WindowPairs]) -> Calibration:
-    """The calibration that the newest windows give, as many as it takes; `windows` are in order of time."""
-    raw = []
+    """From scores on the scale of the chain, by the newest windows, as many as it takes; they are in order of time."""
+    scores = []
     labels = []
     n_positives = 0
     for window in reversed(windows):
-        raw.append(window.data.pairs.values["match_raw"])
+        scores.append(window.scores)
         labels.append(window.data.labels)
         n_positives += int(window.data.labels.sum())
         if n_positives >= FEWEST_POSITIVES:
             break
-    return fit_calibration(np.concatenate(raw), np.concatenate(labels))
+    return fit_calibration(np.concatenate(scores), np.concatenate(labels))
 
 
 def _learn(

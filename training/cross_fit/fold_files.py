@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 
 from feature_store.atomic_files import write_text_atomically
@@ -64,7 +65,7 @@ def read_folds(folder: Path, key: str, config: MatchConfig) -> KeptFolds | None:
         borders = [
             Border(**{name: cell for name, cell in each.items() if name != "jump"}) for each in summary["borders"]
         ]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, SafetensorError):
         return None
     return KeptFolds(tuple(folds), tuple(borders))
 

@@ -16,8 +16,10 @@ from training.cross_fit.chain import Chain, WindowPairs
 from training.cross_fit.row_features import CrossFitted
 from training.training_data import ranking_data
 
-LARGEST_JUMP = 0.25
-"""Of the mean score of the same pairs, as a share of it: a later module knows more, so that it may differ somewhat."""
+LARGEST_JUMP = 0.05
+"""Of the mean score of the same pairs, as a share of it. Without a common scale it is .05 to .20 on this log."""
+LARGEST_DIFFERENCE = 0.2
+"""Of the mean scores of the positive rows of two folds: other rows, some 130 in each."""
 
 
 def test_like_pairs_have_close_mean_scores_on_both_sides_of_each_border() -> None:
@@ -26,7 +28,7 @@ def test_like_pairs_have_close_mean_scores_on_both_sides_of_each_border() -> Non
     for border in found.borders:
         assert abs(border.jump) < LARGEST_JUMP * border.after
         # Not only close to each other: about what they are the probability of.
-        assert 0.6 < border.after / border.positive_rate < 1.6
+        assert 0.8 < border.after / border.positive_rate < 1.25
 
 
 def test_rows_of_the_same_kind_have_close_mean_scores_before_and_after_a_border() -> None:
@@ -37,7 +39,7 @@ def test_rows_of_the_same_kind_have_close_mean_scores_before_and_after_a_border(
         of_fold = frame.filter((times > begin) & (times <= end) & (pl.col("label") == 1))
         means.append(of_fold["match_score"].mean())
     for before, after in pairwise(means):
-        assert abs(after - before) < LARGEST_JUMP * max(before, after)
+        assert abs(after - before) < LARGEST_DIFFERENCE * max(before, after)
 
 
 def test_a_fold_on_another_scale_would_show_as_a_jump() -> None:
@@ -63,8 +65,8 @@ def _chain(fitted: CrossFitted) -> Chain:
     """The folds with the pairs of a few queries of each window."""
     run, data = cross_fit_log.run_and_data()
     cuts = [data.split.ranker_from - 1, *(fold.until for fold in fitted.folds)]
-    windows = [
-        WindowPairs(*ranking_data(data, fitted.matchers[0], begin, end, 20, run.config))
-        for begin, end in pairwise(cuts)
-    ]
+    windows = []
+    for begin, end in pairwise(cuts):
+        queries, pairs = ranking_data(data, fitted.matchers[0], begin, end, 20, run.config)
+        windows.append(WindowPairs(queries, pairs, pairs.pairs.values["match_raw"]))
     return Chain(fitted.folds, tuple(windows))

@@ -38,7 +38,7 @@ def test_folds_say_what_they_are_in_a_file_for_people() -> None:
 
 
 def test_a_log_of_two_times_is_refused(tmp_path: Path) -> None:
-    two = FEW.filter(pl.col("timestamp") < cross_fit_log.START + timedelta(days=2))
+    two = FEW.filter(pl.col("timestamp") < cross_fit_log.START + timedelta(days=4))
     with pytest.raises(DataError, match=r"events\.timestamp: expected at least 3 distinct timestamps, got 2"):
         training_features(two, cross_fit_log.items(), two, out=tmp_path)
     assert not (tmp_path / BUNDLE).exists()
