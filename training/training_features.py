@@ -16,6 +16,7 @@ from training.api import QUIET_MLFLOW, require_tables_or_store, training_config
 from training.cross_fit.borders import Border
 from training.cross_fit.chain import Fold
 from training.cross_fit.fit import Fit, fit_folds
+from training.cross_fit.row_features import check_rows
 from training.cross_fit.windows import FoldConfig
 from training.intake import Intake
 from training.progress import Progress, Silent
@@ -106,6 +107,8 @@ def training_features(
             in `out`.
         ValueError: a setting is out of range.
     """
+    refuse_forked()
+    check_rows(rows)
     run, fold_config = open_features_run(
         items,
         events,

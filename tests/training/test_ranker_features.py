@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 from datetime import timedelta
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,6 +11,8 @@ import polars as pl
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 import cross_fit_log
@@ -20,8 +21,40 @@ from recmem.serving.scoring import MATCH_OUTPUTS
 from tolerances import close
 from training.ranker_features import RecmemFeatures
 
-NEED_NUMBERS: set[str] = set()
-"""Checks of scikit-learn's that pass arrays of numbers, or frames of other columns: these rows have no ids."""
+NEED_NUMBERS = {
+    "check_complex_data",
+    "check_dict_unchanged",
+    "check_dont_overwrite_parameters",
+    "check_dtype_object",
+    "check_estimator_sparse_array",
+    "check_estimator_sparse_matrix",
+    "check_estimator_sparse_tag",
+    "check_estimators_dtypes",
+    "check_estimators_empty_data_messages",
+    "check_estimators_fit_returns_self",
+    "check_estimators_nan_inf",
+    "check_estimators_overwrite_params",
+    "check_estimators_pickle",
+    "check_f_contiguous_array_estimator",
+    "check_fit2d_1feature",
+    "check_fit2d_1sample",
+    "check_fit2d_predict1d",
+    "check_fit_check_is_fitted",
+    "check_fit_idempotent",
+    "check_fit_score_takes_y",
+    "check_methods_sample_order_invariance",
+    "check_methods_subset_invariance",
+    "check_n_features_in",
+    "check_n_features_in_after_fitting",
+    "check_pipeline_consistency",
+    "check_positive_only_tag_during_fit",
+    "check_readonly_memmap_input",
+    "check_transformer_data_not_an_array",
+    "check_transformer_general",
+    "check_transformer_preserve_dtypes",
+}
+"""Checks of scikit-learn's that fit on arrays of random numbers, which have no ids: they are refused. What these checks
+are about is tested below on rows with ids, where it means something."""
 
 
 def transformer() -> RecmemFeatures:
@@ -98,7 +131,46 @@ def test_what_is_no_frame_is_refused_and_called_x(rows: object) -> None:
         transformer().fit(rows)
 
 
-def test_scikit_learns_own_checks_pass_but_for_those_that_pass_rows_without_ids(tmp_path: Path) -> None:
+def test_scikit_learns_own_checks_pass_but_for_those_that_pass_rows_without_ids() -> None:
     outcomes = check_estimator(transformer(), on_fail=None, on_skip=None)
     failed = {str(outcome["check_name"]) for outcome in outcomes if outcome["status"] == "failed"}
     assert failed == NEED_NUMBERS
+    passed = {str(outcome["check_name"]) for outcome in outcomes if outcome["status"] == "passed"}
+    assert {"check_estimator_cloneable", "check_set_params", "check_transformers_unfitted"} <= passed
+
+
+def test_fit_returns_the_transformer_and_changes_no_setting() -> None:
+    match = transformer()
+    before = match.get_params()
+    rows = cross_fit_log.rows()
+    assert match.fit(rows, rows["label"]) is match
+    assert match.get_params() == before
+    assert match.n_features_in_ == len(rows.columns)
+    assert list(match.feature_names_in_) == rows.columns
+
+
+def test_a_second_fit_changes_nothing_and_neither_does_transforming() -> None:
+    match = transformer().fit(cross_fit_log.rows())
+    first = match.transform(new_rows())
+    state = pickle.dumps(match)
+    assert np.array_equal(match.transform(new_rows()), first)
+    assert pickle.dumps(match) == state
+    assert np.array_equal(match.fit(cross_fit_log.rows()).transform(new_rows()), first)
+
+
+def test_each_row_gets_its_features_whatever_other_rows_there_are() -> None:
+    match = transformer().fit(cross_fit_log.rows())
+    whole = match.transform(new_rows())
+    order = np.random.default_rng(0).permutation(len(whole))
+    close(match.transform(new_rows()[order]), whole[order], "float32")
+    alone = [match.transform(new_rows()[row : row + 1])[0] for row in range(5)]
+    close(np.stack(alone), whole[:5], "float32")
+
+
+def test_it_is_a_step_of_a_pipeline() -> None:
+    pipeline = make_pipeline(transformer(), LogisticRegression(max_iter=1000))
+    rows = cross_fit_log.rows().filter(pl.col("timestamp") > cross_fit_log.START + timedelta(days=14))
+    pipeline.fit(rows, rows["label"].to_numpy())
+    best = pipeline.predict_proba(new_rows())[:, 1]
+    raw = transformer().fit(rows).transform(new_rows())[:, 1]
+    assert np.corrcoef(best, raw)[0, 1] > 0.5

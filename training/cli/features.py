@@ -112,12 +112,14 @@ def features(
     folder = run or out.with_suffix("")
     if folder.absolute() in (out.absolute(), rows.absolute()):
         raise UsageError(f"--run: expected a folder of its own, got {folder}. Name another one.")
-    from recmem.batch.candidate_files import CandidateFiles
+    from recmem.batch.candidate_files import CandidateFiles, as_frame
     from recmem.batch.score_file import score_file
+    from training.cross_fit.row_features import check_rows
     from training.report.intake_text import show_intake
     from training.training_features import fit_in, open_features_run
 
     source = CandidateFiles.open(rows)
+    check_rows(as_frame(source.schema.empty_table()))  # columns only; cells are checked as they are read
     progress = Bars()
     opened, config = open_features_run(
         items,

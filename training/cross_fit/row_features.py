@@ -13,7 +13,7 @@ import polars as pl
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array, IntArray
-from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
+from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.unmatched_rows import UnmatchedRows
@@ -127,6 +127,13 @@ def on_scale(features: dict[str, Float32Array], own: Calibration, newest: Calibr
     shift = np.float32((own.intercept - newest.intercept) / newest.slope)
     moved = {name: features[name] * stretch + shift for name in ("match_raw", "match_prior")}
     return {name: moved.get(name, features[name]) for name in MATCH_FEATURES}
+
+
+def check_rows(rows: object) -> None:
+    """Raises DataError unless the rows can be given features, whatever the log is: before anything is fitted."""
+    frame = to_polars(rows, "rows", wanted={*CANDIDATE_COLUMNS, *MATCH_OUTPUTS})
+    _require_times(frame)
+    check_candidates(frame, MATCH_OUTPUTS)
 
 
 def _require_times(frame: pl.DataFrame) -> None:
