@@ -134,7 +134,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         """Fits the folds, and gives `rows` their features; `given` is what the caller passed."""
         if self.out is None:
             raise DataError("out: expected a folder, got none. Give one: what is learned lies there as files.")
-        settings = self.get_params(deep=False)
+        settings: dict[str, Any] = dict(self.get_params(deep=False))
         found = training_features(rows, settings.pop("items"), settings.pop("events"), **settings)
         self.bundle_ = str(found.bundle)
         self.feature_names_in_ = np.array(column_names(given), dtype=object)

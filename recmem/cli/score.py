@@ -98,5 +98,6 @@ def score(
     say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in sum(unmatched, UnmatchedRows()).sentences():
         complain(sentence)
-    if columns is Columns.MATCH and sum(n_in_sample):
-        complain(in_sample_text(sum(n_in_sample), loaded.bundle.config.learned_until))
+    n_learned = sum(n_in_sample)
+    if columns is Columns.MATCH and n_learned > 0:
+        complain(in_sample_text(n_learned, loaded.bundle.config.learned_until))
