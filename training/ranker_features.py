@@ -139,7 +139,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.bundle_ = str(found.bundle)
         self.feature_names_in_ = np.array(column_names(given), dtype=object)
         self.n_features_in_ = len(self.feature_names_in_)
-        vars(self).pop("_loaded", None)
+        self.__dict__.pop("_loaded", None)
         return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
@@ -179,8 +180,12 @@ def open_features_run(
     return open_run(Tables.of(items, events, impressions), out, place, config, progress), fold_config
 
 
-def fit_in(run: Run, config: FoldConfig) -> Fit:
-    """Adds the run's tables to its store, and fits the folds on the store as it is then."""
+def fit_in(run: Run, config: FoldConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:
+    """Adds the run's tables to its store, and fits the folds on the store as it is then.
+
+    `on_intake` is called with what was read, before anything is learned from it.
+    """
     with only_training_in(run.out):
         run.intake = append_given(run)
+        on_intake(run.intake)
         return fit_folds(run, config)

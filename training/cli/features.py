@@ -137,8 +137,7 @@ def features(
         seed=seed,
         progress=progress,
     )
-    fit = fit_in(opened, config)
-    show_intake(opened.intake)
+    fit = fit_in(opened, config, on_intake=show_intake)
     found: list[RowFeatures] = []
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
@@ -154,29 +153,26 @@ def features(
 
 def _show_folds(fit: Fit) -> None:
     """Prints the folds, and how they meet."""
-    from feature_store.timestamps import iso_time
-
     borders = {border.time: border for border in fit.borders}
     rows = []
     for number, fold in enumerate(fit.fitted.folds, start=1):
         border = borders.get(fold.until)
         scores = ("", "") if border is None else (f"{border.before:.4f}", f"{border.after:.4f}")
-        end = "new rows" if number == len(fit.fitted.folds) else iso_time(fold.scores_until)
-        rows.append((str(number), iso_time(fold.until), end, *scores))
+        end = "new rows" if number == len(fit.fitted.folds) else _time(fold.scores_until)
+        rows.append((str(number), _time(fold.until), end, *scores))
     show_table(("fold", "rows after", "up to", "score by the fold before", "by this fold"), rows, n_words=3)
     if borders:
         say("Scores: mean match_score of the same candidates behind the border, by the folds on both sides of it.")
 
 
 def _show_rows(fit: Fit, found: list[RowFeatures], n_rows: int, out: Path) -> None:
-    from feature_store.timestamps import iso_time
     from recmem.dataset.unmatched_rows import UnmatchedRows
 
     again = ", with the folds of an earlier run" if fit.reused else ""
     say(f"Wrote {n_rows:,} rows to {out}{again}.")
     n_without = sum(features.n_without for features in found)
     if n_without:
-        first = iso_time(fit.fitted.folds[0].until)
+        first = _time(fit.fitted.folds[0].until)
         complain(
             f"{n_without:,} rows: not after {first}, where the first fold begins. Their match_score, match_raw and "
             "match_prior are null."
@@ -186,3 +182,10 @@ def _show_rows(fit: Fit, found: list[RowFeatures], n_rows: int, out: Path) -> No
     for warning in fit.warnings:
         complain(f"Warning: {warning}")
     say(f"Model for new rows: {fit.bundle}")
+
+
+def _time(microseconds: int) -> str:
+    from feature_store.timestamps import iso_time
+    from training.report.number_text import time_text
+
+    return time_text(iso_time(microseconds))

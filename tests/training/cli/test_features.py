@@ -82,3 +82,4 @@ def test_rows_without_a_time_are_refused(tables: list[object], tmp_path: Path) -
     assert outcome.code == REFUSED
     assert "rows.timestamp: expected the column, got none" in outcome.err
     assert not (tmp_path / "features.parquet").exists()
+    assert not (tmp_path / "features").exists()
