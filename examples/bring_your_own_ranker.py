@@ -30,7 +30,7 @@ OUT = Path("runs/bring_your_own_ranker")
 LATER_FROM = datetime(2026, 1, 1, tzinfo=UTC)
 """The log that is learned from ends before; what comes after is what the rankers are measured on."""
 MAX_TOKENS = 64
-"""Texts are cut to this many tokens, so that the script takes a minute or two."""
+"""Texts are cut to this many tokens, so that the script takes some minutes only."""
 N_NEGATIVES = 60
 """Candidates of a query beside its positives."""
 K = 10
