@@ -111,10 +111,7 @@ def train(
         ValueError: a setting is out of range.
     """
     refuse_forked()  # before the imports below, which may themselves wait for threads
-    if store is None and (items is None or events is None):
-        raise DataError(
-            "items, events: expected both, or a store that holds them, got neither. Give the tables, or `store`."
-        )
+    require_tables_or_store(items, events, store)
     config = training_config(
         encoder=None if encoder is None else os.fspath(encoder),
         pooling=pooling,
@@ -148,6 +145,14 @@ def train(
         config=config,
         progress=progress or Silent(),
     )
+
+
+def require_tables_or_store(items: object, events: object, store: object) -> None:
+    """Raises DataError if there is nothing to learn from: neither both tables nor a store."""
+    if store is None and (items is None or events is None):
+        raise DataError(
+            "items, events: expected both, or a store that holds them, got neither. Give the tables, or `store`."
+        )
 
 
 def training_config(

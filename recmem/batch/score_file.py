@@ -128,7 +128,11 @@ def _score_in_order(
     ):
         for chunk in chunks:
             scored = scorer(as_frame(chunk))
-            columns = [pa.array(scored[name].to_numpy(), _arrow_type(scored[name])) for name in output.added.columns]
+            columns = [
+                # NaN stands for null.
+                pa.array(scored[name].to_numpy(), _arrow_type(scored[name]), from_pandas=True)
+                for name in output.added.columns
+            ]
             write(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
             progress(chunk.num_rows)
 
@@ -165,7 +169,10 @@ def _write_with_scores(candidates: CandidateFiles, output: _Output, blocks: Scor
                 scores = np.concatenate([scores, next(in_order)])
             own = scores[: batch.num_rows]
             scores = scores[batch.num_rows :]
-            columns = [pa.array(np.ascontiguousarray(own[column.name]), _arrow_type(column)) for column in output.added]
+            columns = [
+                pa.array(np.ascontiguousarray(own[column.name]), _arrow_type(column), from_pandas=True)
+                for column in output.added
+            ]
             write(pa.Table.from_arrays([*batch.columns, *columns], schema=schema))
 
 

@@ -39,6 +39,7 @@ HELP_ORDER = (
     "train",
     "score",
     "serve",
+    "features",
     "explain",
     "memory",
     "versions",

@@ -99,9 +99,11 @@ def score(
     from recmem.batch.file_formats import output_format
     from recmem.batch.score_file import score_file
     from recmem.dataset.unmatched_rows import UnmatchedRows
+    from recmem.serving.model import in_sample_text
 
     output_format(out)  # refused before anything is read
     unmatched: list[UnmatchedRows] = []
+    n_in_sample: list[int] = []
     with candidates_at(candidates, warn=complain) as source:
         loaded = recmem.load(model, store=store, online=online, device=device.value)
         call = partial(loaded.match_with_report, explain=explain)
@@ -111,6 +113,7 @@ def score(
         def scorer(frame: pl.DataFrame) -> pl.DataFrame:
             scored = call(frame)
             unmatched.append(scored.unmatched)
+            n_in_sample.append(scored.n_in_sample)
             return scored.frame
 
         with Bars().stage("Scoring candidates", source.n_rows) as advance:
@@ -118,6 +121,9 @@ def score(
     say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in sum(unmatched, UnmatchedRows()).sentences():
         complain(sentence)
+    n_learned = sum(n_in_sample)
+    if columns is Columns.MATCH and n_learned > 0:
+        complain(in_sample_text(n_learned, loaded.bundle.config.learned_until))
 
 
 def _is_same(out: str, candidates: str) -> bool:

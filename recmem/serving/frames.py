@@ -79,7 +79,11 @@ def with_added(frame: FrameT, added: pl.DataFrame) -> FrameT:
     import pyarrow as pa
 
     texts = {column.name: pa.string() for column in added if column.dtype == pl.String}
-    arrays = {column.name: pa.array(column.to_numpy(), texts.get(column.name)) for column in added}
+    arrays = {
+        # NaN stands for null.
+        column.name: pa.array(column.to_numpy(), texts.get(column.name), from_pandas=True)
+        for column in added
+    }
     for name, array in arrays.items():
         given = given.append_column(name, array)
     return cast(FrameT, given)

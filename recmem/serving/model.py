@@ -62,6 +62,9 @@ class Scored(Generic[FrameT]):
     """bool[row], of `recommend` bool[user]: the user has events, or a history came with the row."""
     item_is_known: BoolArray
     """bool[row]: the store has the item."""
+    n_in_sample: int = 0
+    """Rows from before `bundle.config.learned_until`: the model has learned from their time, so that their scores tell
+    what happened then. For training rows of a ranker of your own, use `recmem.training_features`."""
 
 
 def load(
@@ -150,20 +153,24 @@ class Model:
         memories that add most to or take most from `match_raw` as text, `match_reason_1` and so on, and in `reasons` as
         JSON, with all parts of the sum.
 
-        Unknown users and items are scored with what is known of them; `match_with_report` counts them.
+        Unknown users and items are scored with what is known of them; `match_with_report` counts them. Scores of rows
+        that are older than what the model has learned from are in sample: a warning counts these rows.
 
         Raises DataError on missing columns, null ids, unreadable timestamps, or a column named like an output.
         """
-        return self.match_with_report(candidates, explain=explain).frame
+        scored = self.match_with_report(candidates, explain=explain)
+        if scored.n_in_sample:
+            _LOG.warning(in_sample_text(scored.n_in_sample, self.bundle.config.learned_until))
+        return scored.frame
 
     def match_with_report(self, candidates: FrameT, *, explain: int = 0) -> Scored[FrameT]:
-        """As `match`, with the number of rows that the store could not match."""
+        """As `match`, with the number of rows that the store could not match, and of those that are in sample."""
         refuse_forked()
         n_reasons = check_number(explain)
         read = self._read(candidates, (*MATCH_OUTPUTS, *reason_names(n_reasons, ranks=False)))
         calibration = self.bundle.config.calibration
         columns = match_pairs(self._matcher_with(read), read, calibration, n_reasons=n_reasons)
-        return _scored(candidates, columns, read)
+        return _scored(candidates, columns, read, self.bundle.config.learned_until)
 
     def rank(self, candidates: FrameT, *, trees_share: float = 1.0, explain: int = 0) -> FrameT:
         """As `match`, with `score` and `rank` too: 1 for the best of a user at a time, or of an `impression_id`.
@@ -203,7 +210,7 @@ class Model:
             trees_share=trees_share,
             n_reasons=n_reasons,
         )
-        return _scored(candidates, columns, read)
+        return _scored(candidates, columns, read, self.bundle.config.learned_until)
 
     def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None) -> pl.DataFrame:
         """The best `k` items of the store for each user: user_id, item_id, score, rank, match_score, reason.
@@ -383,7 +390,16 @@ class Model:
         return row
 
 
-def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[FrameT]:
+def in_sample_text(n_rows: int, learned_until: int) -> str:
+    """What to say about rows whose time a model has learned from."""
+    rows = "1 row is" if n_rows == 1 else f"{n_rows:,} rows are"
+    return (
+        f"{rows} in sample: the model has learned from all events up to {iso_time(learned_until)}. To fit a ranker on "
+        "such rows, get their match features from recmem.training_features or `recmem features`."
+    )
+
+
+def _scored(candidates: FrameT, columns: Columns, read: Candidates, learned_until: int) -> Scored[FrameT]:
     """The caller's frame with the scores of each row's pair."""
     given = {name: values[read.pair_of_row] for name, values in columns.items()}
     added = pl.DataFrame(
@@ -393,8 +409,14 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates) -> Scored[Fr
             for name, values in given.items()
         ]
     )
-    frame = with_added(candidates, added)
-    return Scored(frame, read.unmatched, user_is_known=read.user_is_known, item_is_known=read.item_is_known)
+    is_in_sample = read.queries.times[read.query_of_row] <= learned_until
+    return Scored(
+        with_added(candidates, added),
+        read.unmatched,
+        user_is_known=read.user_is_known,
+        item_is_known=read.item_is_known,
+        n_in_sample=int(is_in_sample.sum()),
+    )
 
 
 def _warn_of_number_times(candidates: pl.DataFrame) -> None:

@@ -13,6 +13,17 @@ RECEIPTS = "receipts.txt"
 
 
 def ingest(run: Run, step_run: StepRun) -> None:
+    """Appends the tables that were given, and leaves what was read."""
+    intake = append_given(run)
+    folder = run.folder("ingest")
+    lines = [*intake.receipts, *intake.kinds, *intake.warnings, *intake.unmatched]
+    (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
+    intake.write(folder / INTAKE)
+    step_run.log_metrics(intake.metrics())
+    step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)
+
+
+def append_given(run: Run) -> Intake:
     """Appends the tables that were given; rows that the store already has count as duplicates.
 
     All tables are checked first, and that their ids meet: if one is refused, nothing is written.
@@ -28,12 +39,7 @@ def ingest(run: Run, step_run: StepRun) -> None:
     receipts = append_tables(run.store, frames, signals=signals)
     intake = Intake.of(run.store, receipts, signals, features)
     require_matches(intake.unmatched)
-    folder = run.folder("ingest")
-    lines = [*intake.receipts, *intake.kinds, *intake.warnings, *intake.unmatched]
-    (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
-    intake.write(folder / INTAKE)
-    step_run.log_metrics(intake.metrics())
-    step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)
+    return intake
 
 
 def store_changed_since_ingest(run: Run) -> str:

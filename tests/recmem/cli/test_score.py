@@ -66,6 +66,18 @@ def test_score_can_give_the_match_columns_alone(bundle: Path, candidates: Path, 
     assert not {"score", "rank"} & set(columns)
 
 
+def test_score_of_the_match_tells_of_rows_that_the_model_has_learned_from(
+    bundle: Path, candidates: Path, tmp_path: Path
+) -> None:
+    old = pl.read_parquet(candidates).with_columns(timestamp=pl.lit("2026-02-01"))
+    old.write_parquet(tmp_path / "old.parquet")
+    arguments = ["score", "--model", bundle, "--candidates", tmp_path / "old.parquet", "--out", tmp_path / "scores"]
+    outcome = Outcome(*arguments, "--columns", "match", "--chunk-rows", 25)
+    assert outcome.code == DONE
+    assert outcome.err.count("in sample") == 1
+    assert f"{len(old)} rows are in sample: the model has learned from all events up to 2026-05-31" in outcome.err
+
+
 def test_score_tells_of_users_and_items_that_nobody_knows(bundle: Path, tmp_path: Path) -> None:
     frame = pl.DataFrame({"user_id": ["curl", "newcomer"], "item_id": ["unheard-of", "libpng-dev"]})
     frame.write_parquet(tmp_path / "c.parquet")

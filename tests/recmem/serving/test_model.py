@@ -49,6 +49,28 @@ def test_an_empty_frame_comes_back_with_the_columns(model: Model, candidates: pl
     assert model.match(candidates.clear()).schema == model.match(candidates).schema
 
 
+# What the model has learned from
+
+
+def test_rows_no_newer_than_what_was_learned_are_counted_and_match_warns_of_them(
+    model: Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    pair = trained_model().events.head(1).select("user_id", "item_id")
+    until = model.bundle.config.learned_until
+    times = pl.Series("timestamp", [until - 1, until, until + 1]).cast(pl.Datetime("us", "UTC"))
+    rows = pl.concat([pair] * 3).with_columns(times)
+    assert model.match_with_report(rows).n_in_sample == 2
+    assert model.rank_with_report(rows).n_in_sample == 2
+    assert caplog.text == ""
+    model.match(rows)
+    assert "2 rows are in sample: the model has learned from all events up to" in caplog.text
+    assert "recmem.training_features" in caplog.text
+    caplog.clear()
+    model.match(rows[2:])
+    model.match(pair)  # now is after the whole log
+    assert caplog.text == ""
+
+
 # What the store does not know
 
 
