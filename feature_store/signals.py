@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import polars as pl
 
 from feature_store.arrays import Int8Array
+from feature_store.settings import check_settings, setting
 
 
 @dataclass(frozen=True)
 class SignalConfig:
     """Which events are positive, neutral or negative."""
 
-    rating_events: tuple[str, ...] = ("rating",)
+    rating_events: tuple[str, ...] = setting(("rating",))
     """Events whose `value` is a rating. So is a value without an event; if there are no such events, it is none."""
-    positive_from: float = 4.0
+    positive_from: float = setting(4.0)
     """A rating of at least this is positive."""
-    negative_to: float = 2.0
+    negative_to: float = setting(2.0)
     """A rating of at most this is negative; between the two it is neutral."""
-    negative_events: tuple[str, ...] = ("skip", "return", "dislike", "hide")
+    negative_events: tuple[str, ...] = setting(("skip", "return", "dislike", "hide"))
     """Events that are negative whatever their value."""
-    neutral_events: tuple[str, ...] = ()
+    neutral_events: tuple[str, ...] = setting(())
     """Events that are neutral: remembered, but neither positive nor negative."""
 
     def __post_init__(self) -> None:
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
         if self.negative_to >= self.positive_from:
-            raise ValueError(
+            yield (
                 f"negative_to: expected less than positive_from ({self.positive_from}), got {self.negative_to}. "
                 "Leave room for neutral ratings between the two."
             )

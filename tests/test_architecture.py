@@ -42,6 +42,7 @@ ROOMS = {
         "training_data",
         "data_warnings",
         "intake",
+        "configuration",
         "config",
         "query_split",
         "fitting",

@@ -35,6 +35,7 @@ COMMAND_GROUP = "recmem.commands"
 
 HELP_ORDER = (
     "train",
+    "config",
     "score",
     "explain",
     "memory",

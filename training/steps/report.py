@@ -7,6 +7,8 @@ from pathlib import Path
 from feature_store.atomic_files import write_text_atomically
 from recmem.serving.bundle import copy_bundle, remove_bundle
 from recmem.serving.model import Model
+from training.configuration.config_text import config_toml
+from training.configuration.given_settings import USUAL_NAME
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
@@ -27,14 +29,14 @@ FOLDS = "folds.json"
 
 
 def report(run: Run, step_run: StepRun) -> None:
-    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html` and, if there are folds, `folds.json`.
+    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html`, `recmem.toml` and, with folds, `folds.json`.
 
     Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
     is left never mixes two runs.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
-    for name in (REPORT, LEDGER, FOLDS):
+    for name in (REPORT, LEDGER, FOLDS, USUAL_NAME):
         (run.out / name).unlink(missing_ok=True)
     remove_bundle(run.out / MEASURED_BUNDLE)
     copy_bundle(shipped_bundle(run), run.out / BUNDLE)
@@ -44,6 +46,7 @@ def report(run: Run, step_run: StepRun) -> None:
     content = report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds)
     if folds is not None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
+    write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(ledger, content))
     _log(run, step_run, ledger, content)
@@ -51,7 +54,7 @@ def report(run: Run, step_run: StepRun) -> None:
 
 def report_outputs(run: Run) -> list[Path]:
     """What the step leaves, in the run's folder."""
-    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT)
+    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT, USUAL_NAME)
     return [run.out / name for name in (*names, FOLDS) if name in names or run.config.folds > 1]
 
 

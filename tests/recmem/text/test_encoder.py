@@ -136,10 +136,10 @@ def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "encoder: expected a folder"),
-        ({"pooling": "max"}, "pooling: expected 'mean', 'cls' or 'last', got 'max'"),
-        ({"max_tokens": 3}, "max_tokens: expected an integer >= 4, got 3"),
-        ({"max_tokens": 8.0}, r"max_tokens: expected an integer >= 4, got 8\.0"),
+        ({"name": ""}, "name: expected a folder or a Hugging Face id, got ''"),
+        ({"pooling": "max"}, "pooling: expected one of mean, cls, last, got 'max'"),
+        ({"max_tokens": 3}, "max_tokens: expected 4 to 1,000,000, got 3"),
+        ({"max_tokens": 8.0}, r"max_tokens: expected a whole number \(4 to 1,000,000\), got 8\.0"),
     ],
 )
 def test_a_wrong_configuration_is_refused(changes: dict[str, object], message: str) -> None:

@@ -16,7 +16,7 @@ from training.steps.report import report, report_outputs
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
-WRITTEN = ("bundle", "measured_bundle", "ledger.json", "report.html")
+WRITTEN = ("bundle", "measured_bundle", "ledger.json", "report.html", "recmem.toml")
 
 
 def content_of(path: Path) -> dict[str, bytes]:
