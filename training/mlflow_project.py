@@ -18,7 +18,12 @@ from training.report.terminal import show_ledger
 if TYPE_CHECKING:
     from training.config import TrainingConfig
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # one fault a line, as `recmem` shows them
+)
 
 Out = Annotated[Path, typer.Option(metavar="PATH", help="Output folder of the run, shared by its steps.")]
 File = Annotated[

@@ -27,7 +27,7 @@ Assignments = Annotated[
 
 
 def config(config: Config = None, assignments: Assignments = None) -> None:
-    """Print all settings of `recmem train` as a TOML file, or check such a file.
+    """Print all settings of a training, or check a file of them.
 
     Each setting is printed with its meaning, the values that it may have and its default. With --config or --set, the
     values are those given; all that is wrong with them is reported at once.

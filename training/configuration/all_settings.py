@@ -110,7 +110,8 @@ def nearest_settings(name: str) -> list[str]:
     ]
     if called_so:
         # Several sections have a learning_rate: the one whose section is most like what was written.
-        return get_close_matches(wanted, called_so, n=1, cutoff=_SIMILAR) or called_so
+        nearest = get_close_matches(wanted, called_so, n=1, cutoff=_SIMILAR) if "." in wanted else []
+        return nearest or called_so
     return get_close_matches(wanted, all_settings(), n=1, cutoff=_SIMILAR)
 
 

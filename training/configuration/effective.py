@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 ConfigInput = str | os.PathLike[str] | Mapping[str, Any]
 """A TOML file, or its content as a dict: nested by section, or with names such as "ranker.leaves"."""
+_NAME = r"\b[a-z]+_[a-z_]+\b"
+"""Within a sentence only names with an underscore are surely settings: "retrieved" is also a word."""
 
 
 def effective_config(
@@ -92,7 +94,8 @@ def _conflict(text: str, section: str, config: type[DataclassInstance], given: G
     own = {each.name for each in fields(config)}
     head, colon, rest = text.partition(": ")
     paths = [f"{prefix}{name}" for name in re.findall(r"[\w.]+", head)]
-    if given.refused.intersection(paths):
+    involved = {*paths, *(f"{prefix}{name}" for name in re.findall(_NAME, rest) if name in own)}
+    if given.refused & involved:
         return ""
 
     def full(name: re.Match[str]) -> str:
@@ -100,8 +103,7 @@ def _conflict(text: str, section: str, config: type[DataclassInstance], given: G
         return given.shown_names.get(path, path) if name[0] in own or path in all_settings() else name[0]
 
     source = next((given.sources[path] for path in paths if given.sources.get(path)), "")
-    # Within a sentence only names with an underscore are surely settings: "retrieved" is also a word.
-    sentence = re.sub(r"\b[a-z]+_[a-z_]+\b", full, rest)
+    sentence = re.sub(_NAME, full, rest)
     return labelled(re.sub(r"[\w.]+", full, head), source) + colon + sentence
 
 

@@ -25,14 +25,15 @@ A file needs only the settings that differ from their defaults. What comes later
 3. `--set`, in the order in which it is given
 4. other options, such as `--seed`, and arguments of `recmem.train`
 
-A file is TOML. `"auto"` stands for a value that follows from something else, such as the encoder's folder. A value of `--set`
-is written as in the file, or as text without quotes: `--set tuning.kind=last`, `--set signals.negative_events=skip,return`. All
-faults are reported at once, before anything is read or written. Paths start from the working folder.
+A file is TOML. `"auto"` stands for a value that follows from something else, such as the encoder's folder. A value of
+`--set` is written as in the file, or as text without quotes: `--set tuning.kind=last`,
+`--set signals.negative_events=skip,return`. All faults are reported at once, before anything is read or written. Paths
+start from the working folder.
 
-Every run leaves its whole configuration in `OUT/recmem.toml`, with the values that "auto" stood for; fed back, it gives the
-same configuration. MLflow has the same file as an artifact of the run, and every setting as a parameter under its name here
-(`training.seed` for `seed`, since `mlflow run` has a parameter `seed` of its own). A step of the training is run again only if
-a setting that it reads has changed.
+Every run leaves its whole configuration in `OUT/recmem.toml`, with the pooling and length that the encoder was saved
+with; fed back, it gives the same configuration. MLflow has the same file as an artifact of the run, and every setting
+as a parameter under its name here (`training.seed` for `seed`, since `mlflow run` has a parameter `seed` of its own). A
+step of the training is run again only if a setting that it reads, or what an earlier step left, has changed.
 """
 
 

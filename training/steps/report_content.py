@@ -11,6 +11,9 @@ from feature_store.timestamps import iso_time
 from recmem.ranking.feature_glossary import meanings
 from recmem.ranking.feature_table import TEXT_FEATURES
 from recmem.serving.model import Model
+from training.config import TrainingConfig
+from training.configuration.all_settings import all_settings
+from training.configuration.config_text import toml_value, value_of
 from training.evaluation.folds import Folds
 from training.report.charts import Panel
 from training.report.content import ReportContent, Window
@@ -74,8 +77,18 @@ def train_command(run: Run) -> str:
         *([] if config.refit else ["--no-refit"]),
         *([f"--folds {config.folds}"] if config.folds > 1 else []),
         f"--seed {config.seed}",
+        *_settings_without_option(config),
     ]
     return " \\\n  ".join(["recmem train", *options])
+
+
+def _settings_without_option(config: TrainingConfig) -> list[str]:
+    """`--set NAME=VALUE` for each setting that has no option of its own and is not at its default."""
+    return [
+        f"--set {shlex.quote(f'{each.name}={toml_value(value)}')}"
+        for each in all_settings().values()
+        if not each.option and (value := value_of(config, each)) != each.default
+    ]
 
 
 def _data_facts(run: Run) -> dict[str, str | int | float]:

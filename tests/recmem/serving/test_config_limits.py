@@ -37,6 +37,7 @@ def test_the_configuration_of_a_training_passes() -> None:
         ("store_versions", {"items": -1}, r"store_versions: expected versions from 0, got -1"),
         ("text_columns", ["title", "title"], r"text_columns: expected at most 20,000 columns, each once, got 2"),
         ("recmem_version", "1\x1b[2J", r"recmem_version: expected at most 10000 characters"),
+        ("encoder.text_prefix", "\x1b[2J", r"encoder\.text_prefix: expected text"),
         ("store", "x" * (MAX_CHARACTERS + 1), r"store: expected at most 10000 characters"),
         ("memory.recent", True, r"memory\.recent: expected int, got True"),
         ("memory.recent", 50.0, r"memory\.recent: expected int, got 50\.0"),
@@ -56,3 +57,11 @@ def test_a_value_out_of_bounds_is_refused_with_its_place(folder: Path, path: str
     with pytest.raises(DataError, match=rf"^bundle\.config.*{words}") as refused:
         load_bundle(folder)
     assert "\x1b" not in str(refused.value)
+
+
+def test_a_prefix_may_have_line_breaks(folder: Path) -> None:
+    def change(manifest: dict[str, Any]) -> None:
+        manifest["config"]["encoder"]["text_prefix"] = "Instruct: find libraries\n\tQuery: "
+
+    rewrite(folder, change)
+    check_limits(read_config(folder))
