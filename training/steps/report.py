@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from feature_store import DataError
 from feature_store.atomic_files import write_text_atomically
 from recmem.serving.bundle import copy_bundle, remove_bundle
 from recmem.serving.model import Model
@@ -59,10 +60,16 @@ def report_outputs(run: Run) -> list[Path]:
 
 
 def read_folds(run: Run) -> Folds | None:
-    """The figures of the folds; None if the run has none."""
+    """The figures of the folds; None if the run has none. Raises DataError if they were not measured."""
     if run.config.folds == 1:
         return None
-    return Folds.from_json((run.folder("folds") / FOLDS).read_text())
+    path = run.folder("folds") / FOLDS
+    if not path.is_file():
+        raise DataError(
+            f"folds: expected the figures of {run.config.folds} folds in {path}, got none. Train with all steps at once, "
+            "or with one fold."
+        )
+    return Folds.from_json(path.read_text())
 
 
 def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) -> None:
