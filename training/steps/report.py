@@ -65,9 +65,9 @@ def read_folds(run: Run) -> Folds | None:
         return None
     path = run.folder("folds") / FOLDS
     if not path.is_file():
+        expected = f"the figures of {run.config.folds} folds"
         raise DataError(
-            f"folds: expected the figures of {run.config.folds} folds in {path}, got none. Train with all steps at once, "
-            "or with one fold."
+            f"folds: expected {expected} in {path}, got none. Train with all steps at once, or with one fold."
         )
     return Folds.from_json(path.read_text())
 

@@ -78,5 +78,5 @@ def test_the_configuration_is_kept_in_the_runs_folder_and_gives_the_same_one(run
 
 def test_folds_that_were_not_measured_are_refused_in_words(run: Run) -> None:
     run.config = replace(run.config, folds=3)
-    with pytest.raises(DataError, match="folds: expected the figures of 3 folds in .*, got none"):
+    with pytest.raises(DataError, match=r"folds: expected the figures of 3 folds in .*, got none"):
         read_folds(run)
