@@ -101,13 +101,14 @@ def setting(
 ) -> T:
     """A field of a dataclass with its default and `Bounds`; `check_settings` refuses values outside them."""
     bounds = Bounds(low, high, above, below, odd, fewest, multiline, automatic, words, remedy, aliases)
-    return cast(T, field(default=default, metadata={_BOUNDS: bounds}))
+    # A field in place of the value: what `dataclass` takes, typed as the value that each instance has.
+    return field(default=default, metadata={_BOUNDS: bounds})
 
 
 def setting_like(config: type[DataclassInstance], name: str, default: T, **changes: Any) -> T:
     """A field with another default and the bounds of the field `name` of `config`, but for those that are given."""
     (original,) = (each for each in fields(config) if each.name == name)
-    return cast(T, field(default=default, metadata={_BOUNDS: replace(bounds_of(original), **changes)}))
+    return field(default=default, metadata={_BOUNDS: replace(bounds_of(original), **changes)})
 
 
 def bounds_of(of: Field[Any]) -> Bounds:

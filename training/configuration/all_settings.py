@@ -123,7 +123,7 @@ def summary_of(config: type[DataclassInstance]) -> str:
 def _sections(name: str, config: type[DataclassInstance]) -> Iterator[tuple[str, type[DataclassInstance]]]:
     yield name, config
     for field, annotation in type_hints(config).items():
-        if is_dataclass(annotation):
+        if isinstance(annotation, type) and is_dataclass(annotation):
             yield from _sections(f"{name}.{field}" if name else field, annotation)
 
 

@@ -61,7 +61,7 @@ def given_settings(config: ConfigInput | None, assignments: Sequence[str] = ()) 
 def checked_config(given: GivenSettings) -> TrainingConfig:
     """The defaults with what is given; "auto" is the default. Raises ConfigError with every fault, each in a line."""
     faults = list(given.faults)
-    config = _built("", TrainingConfig, given, faults)
+    config: TrainingConfig | None = _built("", TrainingConfig, given, faults)
     if faults or config is None:
         raise ConfigError("\n".join(faults))
     return config
@@ -73,7 +73,7 @@ def _built(section: str, config: type[Any], given: GivenSettings, faults: list[s
     is_whole = True
     for name, annotation in type_hints(config).items():
         path = f"{section}.{name}" if section else name
-        if is_dataclass(annotation):
+        if isinstance(annotation, type) and is_dataclass(annotation):
             inner = _built(path, annotation, given, faults)
             values |= {} if inner is None else {name: inner}
             is_whole = is_whole and inner is not None
