@@ -182,8 +182,8 @@ def test_a_prefix_gives_the_vector_of_the_text_that_begins_with_it() -> None:
             "sound " * 10,
             r"text_prefix: expected a prefix that leaves room for a text, got 8 of 8 tokens\. Shorten it",
         ),
-        ("x" * 1001, r"text_prefix: expected a text of at most 1000 characters, got 1,001\."),
-        (7, r"text_prefix: expected a text of at most 1000 characters, got 7\."),
+        ("x" * 1001, r"text_prefix: expected text \(0 to 1,000 characters\), got 'x"),
+        (7, r"text_prefix: expected text \(0 to 1,000 characters\), got 7\."),
     ],
 )
 def test_a_prefix_that_leaves_no_room_is_refused(prefix: Any, message: str) -> None:
