@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -9,6 +10,9 @@ import polars as pl
 
 from feature_store.arrays import Int8Array
 from feature_store.event_names import common_sign, spelling
+from feature_store.settings import check_settings, setting
+
+_NAMES = "a list of names of events"
 
 
 class Judged(NamedTuple):
@@ -28,27 +32,30 @@ class SignalConfig:
     without a value is positive.
     """
 
-    rating_events: tuple[str, ...] = ("rating",)
+    rating_events: tuple[str, ...] = setting(("rating",))
     """Events whose `value` is a rating. So is a value without an event; if there are no such events, it is none."""
-    positive_from: float = 4.0
+    positive_from: float = setting(4.0)
     """A rating of at least this is positive."""
-    negative_to: float = 2.0
+    negative_to: float = setting(2.0)
     """A rating of at most this is negative; between the two it is neutral."""
-    negative_events: tuple[str, ...] = ()
+    negative_events: tuple[str, ...] = setting((), words=_NAMES)
     """Events that are negative whatever their value."""
-    neutral_events: tuple[str, ...] = ()
+    neutral_events: tuple[str, ...] = setting((), words=_NAMES)
     """Events that are neutral: remembered, but neither positive nor negative."""
-    positive_events: tuple[str, ...] = ()
+    positive_events: tuple[str, ...] = setting((), words=_NAMES)
     """Events that are positive whatever their value."""
-    common_names: bool = True
+    common_names: bool = setting(True)
     """Whether names that are common in the field are known (`feature_store.event_names`), and names are the same in
     any case and with `-`, `_` or a space. False for models of before: names count as they are written."""
-    unnamed: Literal["auto", "neutral", "positive"] = "auto"
+    unnamed: Literal["auto", "neutral", "positive"] = setting("auto")
     """How an event is taken whose name nothing above knows. "auto" is for trainings, see `decided`."""
 
     def __post_init__(self) -> None:
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
         if self.negative_to >= self.positive_from:
-            raise ValueError(
+            yield (
                 f"negative_to: expected less than positive_from ({self.positive_from}), got {self.negative_to}. "
                 "Leave room for neutral ratings between the two."
             )
@@ -57,7 +64,7 @@ class SignalConfig:
         for first, second in (("positive", "negative"), ("positive", "neutral"), ("negative", "neutral")):
             both = set(self._spelt(f"{first}_events")).intersection(self._spelt(f"{second}_events"))
             if both:
-                raise ValueError(
+                yield (
                     f"{first}_events, {second}_events: expected each event in one of them, got {min(both)!r} in both. "
                     "Remove it from one."
                 )

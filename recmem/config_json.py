@@ -100,7 +100,12 @@ def _dataclass(annotation: Any, value: Any, where: str) -> Any:
         got = " and ".join(f"{kind} ({_listed(keys)})" for kind, keys in found if keys)
         raise ValueError(f"{where}: expected the keys of {annotation.__name__}, got {got}")
     hints = get_type_hints(annotation)
-    return annotation(**{name: from_json(hints[name], value[name], f"{where}.{name}") for name in names})
+    values = {name: from_json(hints[name], value[name], f"{where}.{name}") for name in names}
+    try:
+        return annotation(**values)
+    except ValueError as error:
+        lines = [f"{where}.{line}" if line.partition(": ")[0] in names else line for line in str(error).splitlines()]
+        raise ValueError("\n".join(lines)) from error
 
 
 def _optional(arguments: tuple[Any, ...], value: Any, where: str) -> Any:

@@ -46,6 +46,7 @@ ROOMS = {
         "training_data",
         "data_warnings",
         "intake",
+        "configuration",
         "config",
         "own_features",
         "query_split",

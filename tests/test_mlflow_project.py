@@ -7,8 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import yaml
 from mlflow.projects import _project_spec
+from typer.testing import CliRunner
+
+from command_line import WIDE, WRONG_USE
+from training import mlflow_project
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
 ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "refit", "report", "score"]
@@ -25,10 +30,6 @@ def command_of(name: str, storage: Path, **parameters: str) -> list[str]:
 
 def step_commands() -> dict[str, Any]:
     """The commands of `python -m training.mlflow_project` by name, as click commands."""
-    import typer
-
-    from training import mlflow_project
-
     return dict(typer.main.get_command(mlflow_project.app).commands)  # type: ignore[attr-defined]
 
 
@@ -77,17 +78,44 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--impressions": "",
         "--out": "runs/x y",
         "--store": "",
-        "--seed": "0",
-        "--tune-encoder": "auto",
+        "--config": "",
+        "--set": "",
+        "--seed": "",
+        "--tune-encoder": "",
         "--encoder": "",
         "--pooling": "",
-        "--max-tokens": "0",
+        "--max-tokens": "",
         "--text-prefix": "",
         "--positive-events": "",
         "--negative-events": "",
         "--neutral-events": "",
         "--features": "",
+        "--refit": "",
+        "--folds": "",
+        "--promote": "",
+        "--registered-name": "",
     }
+
+
+def test_empty_parameters_leave_a_setting_to_the_file_and_all_faults_are_reported_at_once(tmp_path: Path) -> None:
+    from training.mlflow_project import _config
+
+    path = tmp_path / "my.toml"
+    path.write_text("seed = 1\n[ranker]\nleaves = 5\n")
+    options = {"seed": "", "encoder": "", "max_tokens": "64", "refit": "False", "folds": "2.0"}
+    config = _config(str(path), "ranker.rounds=20; encoder.text_prefix=query: ", options)
+    assert (config.seed, config.refit, config.folds, config.encoder.max_tokens) == (1, False, 2, 64)
+    assert (config.ranker.leaves, config.ranker.rounds, config.encoder.text_prefix) == (5, 20, "query: ")
+    path.write_text("seed = -1\n")
+    given = ["--config", str(path), "--set", "ranker.leavs=3;a", "--refit", "no"]
+    outcome = CliRunner().invoke(mlflow_project.app, ["encode", "--out", "run", *given], env=WIDE)
+    assert outcome.exit_code == WRONG_USE
+    assert outcome.stderr.partition("Error: ")[2].splitlines() == [
+        "seed (my.toml): expected 0 to 2,147,483,647, got -1. The default is 0.",
+        "ranker.leavs (--set): expected the name of a setting, got an unknown one. Did you mean ranker.leaves?",
+        "--set: expected SETTING=VALUE, got 'a'. Try ranker.leaves=31.",
+        "--refit: expected true or false, got 'no'. The default is true.",
+    ]
 
 
 def test_environment_names_what_the_package_declares() -> None:

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recmem.cli.app import QUIET_LIBRARIES
-from recmem.cli.console import Bars
+from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import GuardedCommand, UsageError
 from recmem.cli.ingest import Features
-from recmem.cli.options import names_of
 from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
-from training.report.terminal import show_ledger
+from training.report.terminal import show_ledger, show_verdict
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # one fault a line, as `recmem` shows them
+)
 
 Out = Annotated[Path, typer.Option(metavar="PATH", help="Output folder of the run, shared by its steps.")]
 File = Annotated[
@@ -31,16 +36,24 @@ File = Annotated[
     ),
 ]
 StorePath = Annotated[str, typer.Option(metavar="PATH|URL", help="The store; empty for OUT/store.")]
-Seed = Annotated[
-    float, typer.Option(metavar="N", min=0, help="Random seed: a float, because MLflow has no integer parameters.")
+Config = Annotated[
+    str, typer.Option(metavar="PATH", help="Settings as a TOML file, such as recmem.toml; empty for the defaults.")
 ]
-
-Encoder = Annotated[str, typer.Option(metavar="PATH|ID", help="Text encoder; empty for the default.")]
+Assignments = Annotated[
+    str,
+    typer.Option(
+        "--set",
+        metavar="SETTING=VALUE;...",
+        help="Single settings, which override those of the file: ranker.leaves=31; memory.recent=20.",
+    ),
+]
+Seed = Annotated[str, typer.Option(metavar="N", help="Random seed; empty for the file's, or 0.")]
+Encoder = Annotated[str, typer.Option(metavar="PATH|ID", help="Text encoder; empty for the file's or the default.")]
 Pooling = Annotated[
     str, typer.Option(metavar="mean|cls|last", help="How it pools tokens to a vector; empty for the encoder's own.")
 ]
 MaxTokens = Annotated[
-    float, typer.Option(metavar="N", help="Texts are cut to this many tokens; 0 for 256, or the encoder's own.")
+    str, typer.Option(metavar="N", help="Texts are cut to this many tokens; empty for 256, or the encoder's own.")
 ]
 TextPrefix = Annotated[str, typer.Option(metavar="TEXT", help='Put before every text, e.g. "query: ".')]
 Tuning = Annotated[
@@ -49,16 +62,42 @@ Tuning = Annotated[
         "--tune-encoder",
         "--tune_encoder",  # MLflow's parameters have names without hyphens
         metavar="auto|off|last|full|lora|adalora|ia3|prefix",
-        help="What of the text encoder learns; auto: full with a CUDA device, else off.",
+        help="What of the text encoder learns; empty or auto: full with a CUDA device, else off.",
+    ),
+]
+Refit = Annotated[
+    str, typer.Option(metavar="true|false", help="Whether the model that ships learns from the whole log; empty: true.")
+]
+Folds = Annotated[
+    str, typer.Option(metavar="N", help="Test windows, one after the other, to measure the training on; empty: 1.")
+]
+Promote = Annotated[
+    str,
+    typer.Option(
+        metavar="better|not-worse|always|never",
+        help="When the new version takes the champion's place; empty: not-worse.",
+    ),
+]
+RegisteredName = Annotated[
+    str,
+    typer.Option(
+        "--registered-name",
+        "--registered_name",
+        metavar="NAME",
+        help="The registered model that gets a new version; empty: recmem.",
     ),
 ]
 
-
-EncoderSettings = tuple[str, str, float, str]
-"""Name, pooling, tokens and prefix."""
-Names = tuple[str, str, str, str]
-"""Options that name the positive, negative and neutral events, and the features."""
-NO_SETTINGS: EncoderSettings = ("", "", 0, "")
+STEPS = {
+    "encode": "Encode the items' texts.",
+    "tune": "Tune the text encoder, if that pays on a held-out part of the log.",
+    "match": "Fit the match module.",
+    "rank": "Fit the rankers, with and without the match features.",
+    "evaluate": "Evaluate on the test window.",
+    "refit": "Refit the model that was evaluated on the whole log.",
+    "report": "Compare with the champion; write bundle, ledger and report; register the model.",
+}
+"""The steps after `ingest`, which all take the same parameters."""
 
 
 @app.command(cls=GuardedCommand)
@@ -68,18 +107,41 @@ def main(
     out: Out,
     impressions: File = "",
     store: StorePath = "",
-    seed: Seed = 0,
+    config: Config = "",
+    assignments: Assignments = "",
+    seed: Seed = "",
     encoder: Encoder = "",
     pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
+    max_tokens: MaxTokens = "",
     text_prefix: TextPrefix = "",
-    tune_encoder: Tuning = "auto",
+    tune_encoder: Tuning = "",
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
     features: Features = "",
+    refit: Refit = "",
+    folds: Folds = "",
+    promote: Promote = "",
+    registered_name: RegisteredName = "",
 ) -> None:
     """Run all steps, each as a child run."""
+    options = {
+        "seed": seed,
+        "encoder": encoder,
+        "pooling": pooling,
+        "max_tokens": max_tokens,
+        "text_prefix": text_prefix,
+        "tune_encoder": tune_encoder,
+        "positive_events": positive_events,
+        "negative_events": negative_events,
+        "neutral_events": neutral_events,
+        "features": features,
+        "refit": refit,
+        "folds": folds,
+        "promote": promote,
+        "registered_name": registered_name,
+    }
+    settings = _config(config, assignments, options)
     from training.pipeline import run_training
 
     result = run_training(
@@ -88,12 +150,7 @@ def main(
         impressions=impressions or None,
         out=out,
         store=store or None,
-        config=_config(
-            seed,
-            (encoder, pooling, max_tokens, text_prefix),
-            tune_encoder,
-            (positive_events, negative_events, neutral_events, features),
-        ),
+        config=settings,
         progress=Bars(),
         on_intake=show_intake,
     )
@@ -108,198 +165,67 @@ def ingest(
     events: File = "",
     impressions: File = "",
     store: StorePath = "",
+    config: Config = "",
+    assignments: Assignments = "",
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
     features: Features = "",
 ) -> None:
     """Add tables to the store."""
-    _step(
-        "ingest",
-        out,
-        store,
-        0,
-        (items, events, impressions),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
+    options = {
+        "positive_events": positive_events,
+        "negative_events": negative_events,
+        "neutral_events": neutral_events,
+        "features": features,
+    }
+    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions))
 
 
-@app.command(cls=GuardedCommand)
-def encode(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Encode the items' texts."""
-    _step(
-        "encode",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
+def _step_command(step: str) -> Callable[..., None]:
+    """The command of a step after `ingest`."""
+
+    def command(
+        out: Out,
+        store: StorePath = "",
+        config: Config = "",
+        assignments: Assignments = "",
+        seed: Seed = "",
+        encoder: Encoder = "",
+        pooling: Pooling = "",
+        max_tokens: MaxTokens = "",
+        text_prefix: TextPrefix = "",
+        tune_encoder: Tuning = "",
+        positive_events: PositiveEvents = "",
+        negative_events: NegativeEvents = "",
+        neutral_events: NeutralEvents = "",
+        features: Features = "",
+        refit: Refit = "",
+        promote: Promote = "",
+        registered_name: RegisteredName = "",
+    ) -> None:
+        options = {
+            "seed": seed,
+            "encoder": encoder,
+            "pooling": pooling,
+            "max_tokens": max_tokens,
+            "text_prefix": text_prefix,
+            "tune_encoder": tune_encoder,
+            "positive_events": positive_events,
+            "negative_events": negative_events,
+            "neutral_events": neutral_events,
+            "features": features,
+            "refit": refit,
+            "promote": promote,
+            "registered_name": registered_name,
+        }
+        _step(step, out, store, _config(config, assignments, options))
+
+    return command
 
 
-@app.command(cls=GuardedCommand)
-def tune(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    tune_encoder: Tuning = "auto",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Tune the text encoder, if that pays on a held-out part of the log."""
-    settings = (encoder, pooling, max_tokens, text_prefix)
-    _step(
-        "tune",
-        out,
-        store,
-        seed,
-        encoder=settings,
-        tune_encoder=tune_encoder,
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
-
-
-@app.command(cls=GuardedCommand)
-def match(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Fit the match module."""
-    _step(
-        "match",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
-
-
-@app.command(cls=GuardedCommand)
-def rank(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Fit the rankers, with and without the match features."""
-    _step(
-        "rank",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
-
-
-@app.command(cls=GuardedCommand)
-def evaluate(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Evaluate on the test window."""
-    _step(
-        "evaluate",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
-
-
-@app.command(cls=GuardedCommand)
-def refit(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Refit the model that was evaluated on the whole log."""
-    _step(
-        "refit",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
-
-
-@app.command(cls=GuardedCommand)
-def report(
-    out: Out,
-    store: StorePath = "",
-    seed: Seed = 0,
-    encoder: Encoder = "",
-    pooling: Pooling = "",
-    max_tokens: MaxTokens = 0,
-    text_prefix: TextPrefix = "",
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    features: Features = "",
-) -> None:
-    """Write bundle, ledger and report; register the model."""
-    _step(
-        "report",
-        out,
-        store,
-        seed,
-        encoder=(encoder, pooling, max_tokens, text_prefix),
-        columns=(positive_events, negative_events, neutral_events, features),
-    )
+for _name, _help in STEPS.items():
+    app.command(_name, cls=GuardedCommand, help=_help)(_step_command(_name))
 
 
 @app.command(cls=GuardedCommand)
@@ -318,75 +244,43 @@ def score(
 
 
 def _step(
-    step: str,
-    out: Path,
-    store: str,
-    seed: float,
-    tables: tuple[str, str, str] = ("", "", ""),
-    encoder: EncoderSettings = NO_SETTINGS,
-    tune_encoder: str = "auto",
-    columns: Names = ("", "", "", ""),
+    step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, str, str] = ("", "", "")
 ) -> None:
-    from training.pipeline import run_step
-    from training.registration import register_run
+    from training.pipeline import finish, log_config, run_step
     from training.run import open_run
     from training.run_lock import only_training_in
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(
-        Tables(*(path or None for path in tables)),
-        out,
-        store or None,
-        _config(seed, encoder, tune_encoder, columns),
-        Bars(),
-    )
+    run = open_run(Tables(*(path or None for path in tables)), out, store or None, config, Bars())
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
+        log_config(run, tracker)
+        if step == "report":
+            result = finish(run, tracker)
+            show_ledger(result.ledger)
+            show_verdict(result.verdict)
+            say(result.registration)
+            return
         run_step(run, step, tracker)
         if step == "ingest":
             show_intake(run.intake)
             remind_of_lost_rows(run.intake, run.store.path)
-        if step == "report":
-            show_ledger(register_run(run, tracker).ledger)
 
 
-def _config(seed: float, encoder: EncoderSettings, tune_encoder: str, columns: Names) -> TrainingConfig:
-    from typing import Any, cast
+def _config(path: str, assignments: str, options: dict[str, str]) -> TrainingConfig:
+    """The settings of a run; an empty option is not given. Raises UsageError with all faults."""
+    from training.configuration.all_settings import option_name
+    from training.configuration.effective import effective_config
+    from training.configuration.given_settings import ConfigError
 
-    from feature_store import DataError, SignalConfig
-    from recmem.text.encoder_settings import encoder_config
-    from training.config import TrainingConfig
-    from training.fitting.fit_encoder import EncoderTuningConfig
-    from training.own_features import check_feature_names
-
-    name, pooling, max_tokens, text_prefix = encoder
+    given = {name: value for name, value in options.items() if value}
+    listed = [assignment for assignment in assignments.split(";") if assignment.strip()]
     try:
-        settings = encoder_config(
-            name or None, pooling=pooling or None, max_tokens=int(max_tokens) or None, text_prefix=text_prefix
+        return effective_config(
+            path or None, assignments=listed, options=given, options_are_text=True, label=option_name
         )
-    except DataError:  # the encoder, not an option
-        raise
-    except ValueError as error:
+    except ConfigError as error:
         raise UsageError(str(error)) from error
-    positive, negative, neutral, features = (names_of(option) for option in columns)
-    try:
-        signals = SignalConfig(positive_events=positive, negative_events=negative, neutral_events=neutral)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
-    try:
-        check_feature_names(features)
-    except ValueError as error:
-        raise UsageError(f"--{error}") from error
-    try:
-        return TrainingConfig(
-            seed=int(seed),
-            encoder=settings,
-            signals=signals,
-            features=features,
-            tuning=EncoderTuningConfig(kind=cast(Any, tune_encoder)),
-        )
-    except ValueError as error:
-        raise UsageError(f"--tune-encoder: {error}") from error
 
 
 if __name__ == "__main__":

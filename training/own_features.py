@@ -12,20 +12,21 @@ from recmem.ranking.feature_table import RELATIVE_SUFFIX
 from recmem.serving.request_columns import is_taken
 
 
-def check_feature_names(names: Sequence[str]) -> None:
-    """Raises ValueError unless each name can be that of a column of one's own, and comes once."""
+def feature_names_fault(names: Sequence[str]) -> str:
+    """What is wrong with names that cannot all be those of columns of one's own, each once; else ""."""
     for name in names:
         if is_taken(name) or name in IMPRESSIONS.schema():
-            raise ValueError(
+            return (
                 f"features: expected columns of your own, got {name!r}, which recmem reads or writes itself. Rename it."
             )
         if name.endswith(RELATIVE_SUFFIX):
-            raise ValueError(
+            return (
                 f"features: expected names that do not end in {RELATIVE_SUFFIX}, which marks z-scores, got {name!r}. "
                 "Rename the column."
             )
     if len(set(names)) < len(names):
-        raise ValueError(f"features: expected each column once, got {', '.join(names)}. Remove the repeated one.")
+        return f"features: expected each column once, got {', '.join(names)}. Remove the repeated one."
+    return ""
 
 
 def own_features(impressions: pl.DataFrame, names: Sequence[str]) -> tuple[CandidateFeature, ...]:

@@ -8,7 +8,6 @@ Steps hand over through files under `<out>/work`, so that each can be run in a p
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,9 @@ import training
 from feature_store.atomic_files import write_text_atomically
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
+from training.configuration.config_text import config_toml
+from training.configuration.given_settings import USUAL_NAME
+from training.configuration.step_settings import step_parameters
 from training.folds import earlier_folds
 from training.intake import Intake
 from training.progress import Progress
@@ -35,6 +37,7 @@ from training.steps.refit import refit
 from training.steps.report import FOLDS, report, report_outputs
 from training.steps.tune import tune
 from training.tables import Tables
+from training.tracking.parameters import flat_parameters
 from training.tracking.step_key import outputs_digest, step_key
 from training.tracking.step_run import StepRun
 from training.tracking.tracker import Tracker
@@ -57,20 +60,6 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
 LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "compare", "report"))
 """The steps of a fold: it reads what the run has ingested, and is reported with it."""
 
-SETTINGS = {
-    "ingest": ("signals", "features"),
-    "encode": ("encoder",),
-    "tune": ("encoder", "signals", "memory", "split", "match", "tuning", "n_heads", "head_dim", "seed"),
-    "match": ("encoder", "signals", "memory", "split", "match", "n_heads", "head_dim", "members", "seed"),
-}
-"""Fields of `TrainingConfig` that a step depends on; a step that is not here depends on all but those of the end."""
-SETTINGS_OF_THE_END = {
-    "refit": ("refit",),
-    "compare": ("promote", "registered_name"),
-    "report": ("refit", "folds", "promote", "registered_name"),
-}
-"""Fields that only the last steps depend on."""
-
 
 def run_training(
     *,
@@ -92,6 +81,7 @@ def run_training(
     refuse_forked()
     run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
     with only_training_in(run.out), Tracker.start(out=run.out) as tracker:
+        log_config(run, tracker)
         run_step(run, "ingest", tracker)
         on_intake(run.intake)
         for step in LEARNING_STEPS:
@@ -110,6 +100,16 @@ def finish(run: Run, tracker: Tracker) -> TrainingResult:
     run_step(run, "compare", tracker)
     run_step(run, "report", tracker)
     return register_run(run, tracker)
+
+
+def log_config(run: Run, tracker: Tracker) -> None:
+    """Logs all settings to the parent run, by their names and as a file that `--config` takes.
+
+    Those outside any section have names such as `training.seed`: `mlflow run` has a parameter `seed` of its own.
+    """
+    values = flat_parameters(run.config)
+    tracker.parent.log_params({name if "." in name else f"training.{name}": value for name, value in values.items()})
+    tracker.parent.log_text(config_toml(run.config), USUAL_NAME)
 
 
 def _run_folds(run: Run, folds: list[Run], tracker: Tracker) -> None:
@@ -136,7 +136,7 @@ def run_step(run: Run, step: str, tracker: Tracker, *, prefix: str = "") -> None
     outputs = report_outputs(run) if step == "report" else [run.folder(step)]
     with tracker.step(f"{prefix}{step}", step_key_of(run, step), outputs) as step_run:
         if not step_run.reused:
-            step_run.log_params(_settings(run.config, step))
+            step_run.log_params(step_parameters(run.config, step))
             STEPS[step](run, step_run)
     if step == "ingest":
         _log_intake(run, tracker, reused=step_run.reused)
@@ -173,10 +173,4 @@ def step_key_of(run: Run, step: str) -> str:
         inputs["champion"] = "" if run.champion is None else f"{run.champion.version} {run.champion.run_id}"
     if step == "report" and run.config.folds > 1:
         inputs["folds"] = outputs_digest([run.folder("folds")])
-    return step_key(step, inputs, _settings(run.config, step), (feature_store, recmem, training))
-
-
-def _settings(config: TrainingConfig, step: str) -> dict[str, object]:
-    settings = asdict(config)
-    of_the_end = set().union(*SETTINGS_OF_THE_END.values()) - set(SETTINGS_OF_THE_END.get(step, ()))
-    return {name: settings[name] for name in SETTINGS.get(step, tuple(settings)) if name not in of_the_end}
+    return step_key(step, inputs, step_parameters(run.config, step), (feature_store, recmem, training))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import floor
 
@@ -10,6 +11,7 @@ import numpy as np
 from feature_store import DataError
 from feature_store.arrays import Float64Array, IntArray
 from feature_store.point_in_time.read_protocol import END_OF_TIME
+from feature_store.settings import check_settings, setting
 
 FEWEST_TIMES = 3
 """One for each part."""
@@ -23,30 +25,31 @@ ROUNDING = 1e-9
 
 @dataclass(frozen=True)
 class SplitConfig:
-    """Shares of the events that lie before each split."""
+    """How the log is split in time, by the shares of the events that lie before each split."""
 
-    ranker_from: float = 0.7
+    ranker_from: float = setting(0.7, above=0, below=1)
     """The ranker's windows begin after the first time by which this share of the events has happened."""
-    test_from: float = 0.9
+    test_from: float = setting(0.9, above=0, below=1)
     """The test period begins after the first time by which this share of the events has happened."""
-    test_until: float = 1.0
+    test_until: float = setting(1.0, above=0, high=1)
     """The test period ends with the first time by which this share of the events has happened; 1 for the log's end."""
-    windows: int = 4
+    windows: int = setting(4, low=1, high=1000)
     """Windows that the ranker is fitted on; the item-item models are refitted at the start of each."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.ranker_from < self.test_from < 1:
-            raise ValueError(
-                f"ranker_from, test_from: expected 0 < ranker_from < test_from < 1, got {self.ranker_from}, "
-                f"{self.test_from}. Give shares of the events."
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
+        if not self.ranker_from < self.test_from:
+            yield (
+                f"ranker_from: expected less than test_from ({self.test_from}), got {self.ranker_from}. "
+                "Give shares of the events."
             )
-        if not self.test_from < self.test_until <= 1:
-            raise ValueError(
-                f"test_until: expected more than test_from ({self.test_from}) and at most 1, got {self.test_until}. "
-                "Give a share of the events."
+        if not self.test_from < self.test_until:
+            yield (
+                f"test_until: expected more than test_from ({self.test_from}), got {self.test_until}. "
+                "Give shares of the events."
             )
-        if self.windows < 1:
-            raise ValueError(f"windows: expected at least 1, got {self.windows}. Give the number of ranker windows.")
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,9 @@ def fold_splits(config: SplitConfig, n_folds: int) -> list[SplitConfig]:
     All test periods have the same share of the events, each begins where the one before ends, and the ranker's windows
     keep their share of what lies before the test. Raises ValueError if the first test would begin too early.
     """
+    if fault := folds_fault(config, n_folds):
+        raise ValueError(fault)
     share = 1 - config.test_from
-    most = floor((1 - EARLIEST_TEST) / share + ROUNDING)
-    if not 1 <= n_folds <= most:
-        raise ValueError(
-            f"folds: expected 1 to {most}, got {n_folds}. Each takes a test period of {share:.0%} of the events, and "
-            "what lies before the first must be enough to learn from."
-        )
     # A fold's end and the next one's begin are the same number.
     begins = [config.test_from - share * (n_folds - 1 - number) for number in range(n_folds - 1)]
     ends = [*begins[1:], config.test_from]
@@ -110,6 +109,18 @@ def fold_splits(config: SplitConfig, n_folds: int) -> list[SplitConfig]:
         for begin, end in zip(begins, ends[: len(begins)], strict=True)
     ]
     return [*earlier, config]
+
+
+def folds_fault(config: SplitConfig, n_folds: int) -> str:
+    """What is wrong with so many folds, in words; empty if they fit. One always does."""
+    share = 1 - config.test_from
+    most = max(floor((1 - EARLIEST_TEST) / share + ROUNDING), 1)
+    if 1 <= n_folds <= most:
+        return ""
+    return (
+        f"folds: expected 1 to {most}, got {n_folds}. Each takes a test period of {share:.0%} of the events, and "
+        "what lies before the first must be enough to learn from."
+    )
 
 
 def _first_at_least(share: Float64Array, wanted: float) -> int:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Generic
 
 from feature_store.forked_process import refuse_forked
 from recmem.dataset.unmatched_rows import UnmatchedRows
-from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.frames import FrameT
 from recmem.text.encoder import EncoderConfig
-from training.api import QUIET_MLFLOW, require_tables_or_store, training_config
+from training.api import QUIET_MLFLOW, require_tables_or_store
+from training.configuration.effective import effective_config
 from training.cross_fit.borders import Border
 from training.cross_fit.chain import Fold
 from training.cross_fit.fit import Fit, fit_folds
@@ -162,18 +162,17 @@ def open_features_run(
     refuse_forked()
     require_tables_or_store(items, events, store)
     fold_config = FoldConfig(folds=folds)
-    config = training_config(
-        encoder=None if encoder is None else os.fspath(encoder),
-        pooling=pooling,
-        max_tokens=max_tokens,
-        text_prefix=text_prefix,
-        tune_encoder="off",  # a tuned encoder has learned from the log that it would be cross-fitted on
-        candidates=RetrievalConfig.candidates,
-        exclude_seen=RetrievalConfig.exclude_seen,
-        positive_from=positive_from,
-        negative_to=negative_to,
-        seed=seed,
-    )
+    options = {
+        "encoder": encoder,
+        "pooling": pooling,
+        "max_tokens": max_tokens,
+        "text_prefix": text_prefix,
+        "tune_encoder": "off",  # a tuned encoder has learned from the log that it would be cross-fitted on
+        "positive_from": positive_from,
+        "negative_to": negative_to,
+        "seed": seed,
+    }
+    config = effective_config(options=options)
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
     place = None if store is None else os.fspath(store)

@@ -31,6 +31,7 @@ from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.ragged import Ragged
+from feature_store.settings import check_settings, setting
 
 MAX_GRID_CELLS = 600_000
 """Histories x items in memory at once, where pairs are picked out of the scores of all items."""
@@ -50,24 +51,27 @@ FEATURES = tuple(f"{model}{suffix}" for model in WEIGHTINGS for suffix in ("", "
 class CovisitationConfig:
     """How the item-item models are fitted, and how they weigh a history."""
 
-    shrinkage: float = 3.0
+    shrinkage: float = setting(3.0, low=0, high=1e9)
     """Added to the norm in `together`, so that a pair of one common user weighs little."""
-    neighbours: int = 200
+    neighbours: int = setting(200, low=1, high=1_000_000)
     """Entries kept per item; the strongest."""
-    lags: int = 5
+    lags: int = setting(5, low=1, high=1000)
     """`follow` looks this many visits of the user ahead, with weight 1 / lag."""
-    ease_items: int = 4000
+    ease_items: int = setting(4000, low=1, high=20_000)
     """`ease` covers this many items, the most frequent; its cost grows with the cube."""
-    ease_ridge: float = 100.0
+    ease_ridge: float = setting(100.0, low=1e-2, high=1e12)
     """Regularisation of `ease` and `ease_text`."""
-    near_lags: int = 5
+    near_lags: int = setting(5, low=1, high=1000)
     """`near` counts pairs of events that are at most this many visits of the user apart."""
-    text_weight: float = 100.0
+    text_weight: float = setting(100.0, low=0, high=1e9)
     """What the texts' Gram matrix weighs in `ease_text`; a text's similarity with itself is 1. 0: as `ease`."""
-    half_lives: tuple[float, float] = (3.0, 20.0)
+    half_lives: tuple[float, float] = setting((3.0, 20.0), low=1e-6, high=1e12)
     """Visits of the user after which an event weighs half, in the "fast" and "slow" weightings."""
-    history: int = 200
+    history: int = setting(200, low=1, high=100_000)
     """Events per user that are read, the newest."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,13 +7,14 @@ in the attention and in a slot's value.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from feature_store.settings import check_settings, setting
 from recmem.kernels import MatchTables, match_contributions, match_scores, match_scores_training
 from recmem.matching import memory_kinds
 from recmem.matching.user_memory import N_AGES, Slots
@@ -32,22 +33,22 @@ INITIAL_ROW_LENGTH = 3.0
 class MatchConfig:
     """The shape of the match module."""
 
-    dim: int = 384
+    dim: int = setting(384, low=1)
     """Length of a text vector."""
-    n_heads: int = 4
+    n_heads: int = setting(4, low=1, high=1024)
     """Number of attention heads."""
-    head_dim: int = 32
+    head_dim: int = setting(32, low=1, high=1024)
     """Length of q, k, p and v in each head."""
     similarity_dim: int | None = None
     """How many of a vector's numbers, the first, are the frozen encoder's, which cosines are of; None: all of them. The
     others are the tuned encoder's. Projections read both."""
 
     def __post_init__(self) -> None:
-        for name in ("dim", "n_heads", "head_dim"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
         if self.similarity_dim is not None and not 1 <= self.similarity_dim <= self.dim:
-            raise ValueError(
+            yield (
                 f"similarity_dim: expected a number from 1 to dim ({self.dim}), got {self.similarity_dim}. "
                 "Give the length of the frozen encoder's vectors."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from feature_store.arrays import BoolArray, IntArray
 from feature_store.point_in_time.histories import Histories
+from feature_store.settings import check_settings, setting
 from recmem.kernels import RetrievedSlots
 from recmem.matching.memory_kinds import kinds_of
 
@@ -26,28 +28,24 @@ BUCKETS_PER_DOUBLING = 3
 class MemoryConfig:
     """Which events make up a user's memory."""
 
-    recent: int = 50
-    """Slots that every candidate sees: the newest events."""
-    retrieved: int = 0
-    """Slots that each candidate sees of the older events: those with the most similar text. 0 turns this off."""
-    retrieved_from: int = 150
-    """How many older events these are chosen from, the newest first. Ignored if `retrieved` is 0."""
+    recent: int = setting(50, low=1, high=HISTORY, remedy=f"Only {HISTORY} events are read for a query.")
+    """Events in a user's memory, the newest: every candidate is compared with them."""
+    retrieved: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots, 0 for none.")
+    """Older events that each candidate is compared with besides: those with the most similar text. 0 turns this off."""
+    retrieved_from: int = setting(150, low=0, high=HISTORY)
+    """How many older events those are chosen from, the newest first. Ignored if `retrieved` is 0."""
 
     def __post_init__(self) -> None:
-        if self.recent < 1:
-            raise ValueError(f"recent: expected at least 1, got {self.recent}. Give the number of events to remember.")
-        if self.retrieved < 0:
-            raise ValueError(
-                f"retrieved: expected 0 or more, got {self.retrieved}. Give a number of slots, 0 for none."
-            )
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
         if self.retrieved_from < self.retrieved:
-            raise ValueError(
-                f"retrieved_from: expected at least retrieved ({self.retrieved}), got {self.retrieved_from}. Raise it."
-            )
+            at_least = f"at least retrieved ({self.retrieved})"
+            yield f"retrieved_from: expected {at_least}, got {self.retrieved_from}. Raise it."
         if self.n_events > HISTORY:
-            name = "recent + retrieved_from" if self.retrieved else "recent"
-            raise ValueError(
-                f"{name}: expected at most {HISTORY}, got {self.n_events}. Only {HISTORY} events are read for a query."
+            yield (
+                f"recent + retrieved_from: expected at most {HISTORY}, got {self.n_events}. "
+                f"Only {HISTORY} events are read for a query."
             )
 
     @property

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import get_args
 
 import numpy as np
 import torch
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.ragged import Ragged
+from feature_store.settings import check_settings, setting
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.text_search import SearchBackend
 
@@ -32,24 +32,17 @@ NOT_RETRIEVED = np.iinfo(np.int32).max
 class RetrievalConfig:
     """How many items are ranked for a query, and how they are found."""
 
-    candidates: int = 300
+    candidates: int = setting(300, low=1, high=1_000_000, remedy="Give the number of items per query.")
     """Items per query, from all sources together."""
-    exclude_seen: bool = True
+    exclude_seen: bool = setting(True)
     """Whether to leave out items that the user already has."""
-    whole_up_to: int = 50_000
-    """A catalogue with more items is not scored whole: see `recmem.retrieval.shortlist`."""
-    search: SearchBackend = "exact"
+    whole_up_to: int = setting(50_000, low=1, high=10**12)
+    """A catalogue with more items is not scored whole: a query's shortlist is."""
+    search: SearchBackend = setting("exact")
     """How the nearest texts of such a catalogue are found. "faiss" is approximate and needs `recmem[faiss]`."""
 
     def __post_init__(self) -> None:
-        if self.candidates < 1:
-            raise ValueError(
-                f"candidates: expected at least 1, got {self.candidates}. Give the number of items per query."
-            )
-        if self.whole_up_to < 1:
-            raise ValueError(f"whole_up_to: expected at least 1, got {self.whole_up_to}. Give a number of items.")
-        if self.search not in get_args(SearchBackend):
-            raise ValueError(f"search: expected 'exact' or 'faiss', got {self.search!r}. Use one of the two.")
+        check_settings(self)
 
 
 def interleave(sources: dict[str, Float32Array], excluded: BoolArray, n_candidates: int) -> Ragged:

@@ -1,4 +1,7 @@
-"""Bounds of a bundle's configuration: numbers beyond which a model would overflow, never end or fill the memory."""
+"""Bounds of a bundle's configuration: numbers beyond which a model would overflow, never end or fill the memory.
+
+Those of settings stand beside them (`feature_store.settings`) and are checked as they are read; here are the others.
+"""
 
 from __future__ import annotations
 
@@ -12,32 +15,20 @@ MAX_CHARACTERS = 10_000
 MAX_REFRESHES = 100_000
 """Fits of the item-item models in the time that the log of the training spans."""
 
+_TEXT_OF_LINES = "encoder.text_prefix"
+"""What instructs an encoder often has a line break."""
 _MICROSECONDS = 2**60
 """36,000 years: sums of two such times fit into 64 bits."""
 _INTS = {
-    "encoder.max_tokens": (1, 1_000_000),
-    "match.n_heads": (1, 1024),
-    "memory.recent": (1, 1_000_000),
-    "memory.retrieved": (0, 1_000_000),
-    "memory.retrieved_from": (0, 1_000_000),
-    "retrieval.candidates": (1, 100_000_000),
-    "retrieval.whole_up_to": (1, _MICROSECONDS),
     "dataset.counters.short": (1, _MICROSECONDS),
     "dataset.counters.medium": (1, _MICROSECONDS),
     "dataset.counters.long": (1, _MICROSECONDS),
     "dataset.counters.span": (1, _MICROSECONDS),
-    "dataset.covisitation.neighbours": (1, 1_000_000),
-    "dataset.covisitation.lags": (1, 1000),
-    "dataset.covisitation.ease_items": (1, 20_000),
-    "dataset.covisitation.history": (1, 100_000),
     "dataset.refresh_origin": (-_MICROSECONDS, _MICROSECONDS),
     "dataset.refresh_every": (1, _MICROSECONDS),
     "learned_until": (-_MICROSECONDS, _MICROSECONDS),
 }
 _FLOATS = {
-    "dataset.covisitation.shrinkage": (0.0, 1e9),
-    "dataset.covisitation.ease_ridge": (1e-2, 1e12),
-    "dataset.covisitation.half_lives": (1e-6, 1e12),
     "calibration.slope": (0.0, 1e9),
     "calibration.intercept": (-1e9, 1e9),
 }
@@ -105,7 +96,8 @@ def _values(value: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _check_text(path: str, text: str) -> None:
     # Column names may hold any letters, but what controls a terminal is in no one's columns.
-    if len(text) > MAX_CHARACTERS or any(ord(character) < 32 or 127 <= ord(character) < 160 for character in text):
+    shown = text.replace("\n", "").replace("\t", "") if path == _TEXT_OF_LINES else text
+    if len(text) > MAX_CHARACTERS or any(ord(character) < 32 or 127 <= ord(character) < 160 for character in shown):
         raise ValueError(
             f"config.{path}: expected at most {MAX_CHARACTERS} characters and none that control a terminal, "
             f"got {text[:60]!a}. Train again."

@@ -6,12 +6,13 @@ import copy
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from feature_store.settings import check_settings, setting
 from recmem.pipelining import ahead
 from recmem.text.encoder_files import (
     DEFAULT_ENCODER,
@@ -28,43 +29,30 @@ from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
 LONGEST_TEXT = 100_000
 """Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
 
-_MIN_TOKENS = 4
-_LONGEST_PREFIX = 1000
+_LENGTH_AS_SAVED = "256, or fewer if sentence-transformers saved fewer with the encoder"
+_AS_SAVED = "as sentence-transformers saved it with the encoder"
 _CHUNK_TEXTS = 8192
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """What the encoder is. Device and dtype belong to a run: they are arguments of `TextEncoder.load`."""
+    """The text encoder. Device and dtype belong to a run: they are arguments of `TextEncoder.load`."""
 
-    name: str = DEFAULT_ENCODER
-    """`DEFAULT_ENCODER`, a local folder with config.json, tokenizer and *.safetensors, or a Hugging Face id."""
-    pooling: Pooling = "mean"
+    name: str = setting(
+        DEFAULT_ENCODER, low=1, high=10_000, words="a folder or a Hugging Face id", remedy=f"Try {DEFAULT_ENCODER!r}."
+    )
+    """A local folder with config.json, tokenizer and *.safetensors, or a Hugging Face id."""
+    pooling: Pooling = setting("mean", automatic=f"{_AS_SAVED}, else mean", remedy="See the encoder's model card.")
     """`mean` over the tokens of a text, `cls`, the first token, or `last`: as the encoder was trained."""
-    max_tokens: int = 256
-    """Texts are cut to this many tokens, including special tokens. At least 4."""
-    text_prefix: str = ""
+    max_tokens: int = setting(256, low=4, high=1_000_000, automatic=_LENGTH_AS_SAVED, aliases=("max_seq_length",))
+    """Texts are cut to this many tokens, including special tokens."""
+    text_prefix: str = setting("", low=0, high=1000, multiline=True, remedy="See the encoder's model card.")
     """Put before every text, as the encoder was trained: `"query: "` for e5. An item's text stands in memories and is a
     candidate, and the two are compared symmetrically, so there is one prefix for both."""
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name:
-            raise ValueError(
-                f"encoder: expected a folder or a Hugging Face id, got {self.name!r}. Try {DEFAULT_ENCODER!r}."
-            )
-        if self.pooling not in get_args(Pooling):
-            raise ValueError(
-                f"pooling: expected 'mean', 'cls' or 'last', got {self.pooling!r}. See the encoder's model card."
-            )
-        if not isinstance(self.text_prefix, str) or len(self.text_prefix) > _LONGEST_PREFIX:
-            got = f"{len(self.text_prefix):,}" if isinstance(self.text_prefix, str) else repr(self.text_prefix)
-            raise ValueError(
-                f"text_prefix: expected a text of at most {_LONGEST_PREFIX} characters, got {got}. "
-                "See the encoder's model card."
-            )
-        if not isinstance(self.max_tokens, int) or self.max_tokens < _MIN_TOKENS:
-            raise ValueError(f"max_tokens: expected an integer >= {_MIN_TOKENS}, got {self.max_tokens!r}. Try 256.")
+        check_settings(self)
 
 
 class TextEncoder:

@@ -10,11 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from feature_store.settings import check_settings, setting
 from recmem.text.adapters import ADAPTER_KINDS, add_adapter
 from recmem.text.merged_adapters import MERGED_KINDS, check_tensors, merge_adapter
 
@@ -23,7 +24,6 @@ TuningKind = Literal["last", "lora", "adalora", "ia3", "prefix", "full"]
 _POOLER = "pooler."
 _PREFIX = "prompt_encoder.default.embedding.weight"
 """The one tensor of a prefix: keys and values of all layers, a row per token."""
-_LARGEST = {"layers": 1000, "rank": 4096}
 _FINGERPRINT_CHARS = 16
 
 
@@ -31,22 +31,16 @@ _FINGERPRINT_CHARS = 16
 class EncoderTuning:
     """Which weights of an encoder are tuned."""
 
-    kind: TuningKind = "last"
+    kind: TuningKind = setting("last", remedy="Try 'last' on a CPU.")
     """`last`: the last `layers` layers. `lora`, `adalora`, `ia3`, `prefix`: adapters, with the extra `peft`. `full`:
     all weights but a pooler's, which is not read."""
-    layers: int = 2
+    layers: int = setting(2, low=1, high=1000)
     """Layers that `last` tunes; the other kinds do not read it."""
-    rank: int = 16
+    rank: int = setting(16, low=1, high=4096)
     """Rank of `lora` and `adalora`, and the number of tokens that `prefix` puts before a text; others ignore it."""
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(TuningKind):
-            kinds = ", ".join(get_args(TuningKind))
-            raise ValueError(f"kind: expected one of {kinds}, got {self.kind!r}. Try 'last' on a CPU.")
-        for name, most in _LARGEST.items():
-            number = getattr(self, name)
-            if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= most:
-                raise ValueError(f"{name}: expected an integer from 1 to {most}, got {number!r}. Give a small number.")
+        check_settings(self)
 
 
 def tunable(model: Any, tuning: EncoderTuning) -> Any:

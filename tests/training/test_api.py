@@ -18,8 +18,7 @@ import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from forked_child import in_child
-from recmem.text.encoder import EncoderConfig
-from training.api import train, training_config
+from training.api import train
 from training.config import TrainingConfig
 from training.pipeline import STEPS, step_key_of
 from training.progress import Silent
@@ -101,16 +100,16 @@ def test_unusable_frames_are_refused_with_the_column_and_the_remedy(items: Any, 
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"candidates": 0}, "candidates: expected at least 1, got 0"),
-        ({"seed": -1}, "seed: expected 0 or more, got -1"),
+        ({"candidates": 0}, "candidates: expected 1 to 1,000,000, got 0"),
+        ({"seed": -1}, "seed: expected 0 to 2,147,483,647, got -1"),
         ({"tune_encoder": "some"}, "tune_encoder: expected one of auto, off, last, lora, .*, got 'some'"),
-        ({"negative_to": 4.0}, "negative_to: expected less than positive_from"),
+        ({"negative_to": 4.0}, r"negative_to: expected less than signals.positive_from \(4\.0\)"),
+        ({"positive_from": float("nan")}, "positive_from: expected a finite number, got nan"),
         ({"positive_events": "view"}, "positive_events: expected a list of names of events, got 'view'"),
         (
             {"positive_events": ["view"], "negative_events": ["View"]},
             "positive_events, negative_events: expected each event in one of them, got 'view' in both",
         ),
-        ({"positive_from": float("nan")}, "positive_from, negative_to: expected finite numbers, got nan and 2.0"),
     ],
 )
 def test_settings_out_of_range_are_refused(setting: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -134,7 +133,7 @@ def test_shape_of_the_match_module_has_its_defaults_in_one_place() -> None:
     ],
 )
 def test_settings_of_another_type_are_refused_at_once(tmp_path: Path, settings: dict[str, Any], name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: expected a (whole )?number, got"):
+    with pytest.raises(ValueError, match=rf"{name}: expected a (whole )?number.*, got"):
         train(small_training.items(), small_training.events(), out=tmp_path, **settings)
     assert list(tmp_path.iterdir()) == []
 
@@ -164,30 +163,31 @@ def test_an_encoder_that_is_not_there_is_refused_in_words(tmp_path: Path, isolat
         train(small_training.items(), small_training.events(), out=tmp_path / "run", encoder=tmp_path / "nope")
 
 
-def test_what_sentence_transformers_saved_with_an_encoder_is_the_default(tmp_path: Path) -> None:
-    (tmp_path / "1_Pooling").mkdir()
-    (tmp_path / "1_Pooling" / "config.json").write_text('{"pooling_mode": "cls"}')
-    (tmp_path / "sentence_bert_config.json").write_text('{"max_seq_length": 128}')
-    required = TrainingConfig()
-    settings: dict[str, Any] = {
-        "candidates": required.retrieval.candidates,
-        "exclude_seen": True,
-        "positive_from": 4.0,
-        "negative_to": 2.0,
-        "seed": 0,
-    }
-    own = training_config(encoder=str(tmp_path), **settings)
-    given = training_config(encoder=str(tmp_path), pooling="mean", max_tokens=64, **settings)
-    assert own.encoder == EncoderConfig(str(tmp_path), pooling="cls", max_tokens=128)
-    assert given.encoder == EncoderConfig(str(tmp_path), pooling="mean", max_tokens=64)
-    assert training_config(encoder=None, **settings) == required
+def test_a_configuration_is_taken_as_a_file_or_a_dict_and_arguments_override_it(tmp_path: Path) -> None:
+    path = tmp_path / "recmem.toml"
+    path.write_text("folds = 3\n[ranker]\nleaves = 15\n")
+    with pytest.raises(DataError, match="folds: expected a log with room for 3 test windows"):
+        train(small_training.items(), small_training.events(), out=tmp_path / "run", config=path)
+    with pytest.raises(DataError, match="folds: expected a log with room for 2 test windows"):
+        train(small_training.items(), small_training.events(), out=tmp_path / "run", config={"folds": 3}, folds=2)
+
+
+def test_all_faults_of_a_configuration_and_of_the_arguments_are_one_error(tmp_path: Path) -> None:
+    config = {"ranker": {"leavs": 31}, "memory.recent": 0}
+    with pytest.raises(ValueError, match="expected") as refused:
+        train(pl.DataFrame(), pl.DataFrame(), out=tmp_path / "run", config=config, seed=-1)
+    assert [line.partition(":")[0] for line in str(refused.value).splitlines()] == [
+        "ranker.leavs",
+        "memory.recent",
+        "seed",
+    ]
+    assert not (tmp_path / "run").exists()
 
 
 def test_importing_train_loads_no_mlflow_and_calling_it_turns_off_its_telemetry_only(tmp_path: Path) -> None:
     code = """
 import os, sys
-from recmem.text.encoder import EncoderConfig
-from training.api import train, training_config
+from training.api import train
 assert "mlflow" not in sys.modules
 try:
     train([], [], out=sys.argv[1])

@@ -108,5 +108,5 @@ def test_a_refused_log_has_learned_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("n_folds", [0, -1, 8])
 def test_a_number_of_folds_that_leaves_nothing_to_learn_from_is_refused(n_folds: int) -> None:
-    with pytest.raises(ValueError, match=r"folds: expected 1 to 7, got "):
+    with pytest.raises(ValueError, match=r"folds: expected (1 to 7|at least 1), got "):
         TrainingConfig(folds=n_folds)

@@ -14,6 +14,7 @@ import pytest
 
 import small_training
 from training.config import TrainingConfig
+from training.configuration.effective import effective_config
 from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.pipeline import STEPS, run_training
@@ -157,7 +158,10 @@ def test_mlflow_run_tracks_a_parent_with_a_child_per_step(tmp_path: Path) -> Non
     project = Path(__file__).parents[2] / "mlflow_projects"
     command = [sys.executable, "-m", "mlflow", "run", str(project), "-e", "main", "--env-manager", "local"]
     command += ["--experiment-id", experiment, "-P", f"items={items}", "-P", f"events={events}"]
-    command += ["-P", f"out={tmp_path / 'out'}"]
+    (tmp_path / "my.toml").write_text("seed = 1\nrefit = false\n[ranker]\nleaves = 5\nrounds = 20\n")
+    given = {"config": tmp_path / "my.toml", "set": "ranker.leaves=9; seed=2", "seed": "3", "out": tmp_path / "out"}
+    for name, value in given.items():
+        command += ["-P", f"{name}={value}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     runs = client.search_runs([experiment])
@@ -166,3 +170,7 @@ def test_mlflow_run_tracks_a_parent_with_a_child_per_step(tmp_path: Path) -> Non
     children = [run for run in runs if run.data.tags.get("mlflow.parentRunId") == parents[0].info.run_id]
     assert {run.data.tags["recmem.step"] for run in children} == set(STEPS)
     assert int(client.get_model_version_by_alias("recmem", "challenger").version) == 1
+    config = effective_config(tmp_path / "out" / "recmem.toml")
+    assert (config.seed, config.refit, config.ranker.leaves, config.ranker.rounds) == (3, False, 9, 20)
+    logged = [parents[0].data.params[name] for name in ("training.seed", "training.refit", "ranker.leaves")]
+    assert logged == ["3", "False", "9"]

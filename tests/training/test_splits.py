@@ -72,16 +72,21 @@ def test_too_few_timestamps_are_refused() -> None:
         split([1, 1, 2])
 
 
-@pytest.mark.parametrize(
-    "changes", [{"ranker_from": 0.0}, {"test_from": 1.0}, {"ranker_from": 0.9}, {"ranker_from": 0.95}]
-)
-def test_shares_out_of_order_are_refused(changes: dict[str, float]) -> None:
-    with pytest.raises(ValueError, match="ranker_from, test_from: expected 0 < ranker_from < test_from < 1, got"):
+@pytest.mark.parametrize("share", [0.9, 0.95])
+def test_shares_out_of_order_are_refused(share: float) -> None:
+    with pytest.raises(ValueError, match=rf"ranker_from: expected less than test_from \(0\.9\), got {share}\."):
+        SplitConfig(ranker_from=share)
+
+
+@pytest.mark.parametrize("changes", [{"ranker_from": 0.0}, {"test_from": 1.0}, {"ranker_from": float("nan")}])
+def test_shares_that_leave_a_part_empty_are_refused(changes: dict[str, float]) -> None:
+    (name,) = changes
+    with pytest.raises(ValueError, match=f"{name}: expected more than 0 and less than 1, got"):
         SplitConfig(**changes)
 
 
 def test_no_window_is_refused() -> None:
-    with pytest.raises(ValueError, match="windows: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="windows: expected 1 to 1,000, got 0"):
         SplitConfig(windows=0)
 
 
@@ -98,7 +103,7 @@ def test_the_test_ends_at_the_given_share_and_no_part_is_empty(times: list[int],
 
 
 def test_an_end_of_the_test_before_its_begin_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"test_until: expected more than test_from \(0\.9\) and at most 1, got 0\.9"):
+    with pytest.raises(ValueError, match=r"test_until: expected more than test_from \(0\.9\), got 0\.9"):
         SplitConfig(test_until=0.9)
 
 
@@ -114,3 +119,10 @@ def test_folds_that_would_begin_before_the_log_has_enough_are_refused() -> None:
     assert len(fold_splits(SplitConfig(), 7)) == 7
     with pytest.raises(ValueError, match="folds: expected 1 to 7, got 8"):
         fold_splits(SplitConfig(), 8)
+
+
+def test_one_fold_fits_however_early_its_test_begins() -> None:
+    early = SplitConfig(ranker_from=0.1, test_from=0.2)
+    assert fold_splits(early, 1) == [early]
+    with pytest.raises(ValueError, match="folds: expected 1 to 1, got 2"):
+        fold_splits(early, 2)

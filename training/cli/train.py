@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -13,20 +12,22 @@ from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
+from training.cli.config import Assignments, Config
 from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 
-MAX_CANDIDATES = 1_000_000
-"""Candidates per query, at most: a larger number is surely a typing error."""
+_LISTS = ("positive_events", "negative_events", "neutral_events", "features")
+"""Options that hold names with commas between."""
 
 
 def train(
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
             metavar="PATH",
             help="Output folder: bundle/ (the model), measured_bundle/ (the model before it was refitted on the whole "
-            "log), report.html, ledger.json (the figures), folds.json (those of --folds), work/ (intermediate files) "
-            "and, by default, store/, mlflow.db and mlartifacts/.",
+            "log), report.html, ledger.json (the figures), folds.json (those of --folds), recmem.toml (all settings), "
+            "work/ (intermediate files) and, by default, store/, mlflow.db and mlartifacts/.",
         ),
     ],
     items: Items = None,
@@ -40,6 +41,8 @@ def train(
             show_default="OUT/store",
         ),
     ] = None,
+    config: Config = None,
+    assignments: Assignments = None,
     encoder: Annotated[
         str | None,
         typer.Option(
@@ -81,9 +84,7 @@ def train(
             "auto: full with a CUDA device, else off.",
         ),
     ] = "auto",
-    candidates: Annotated[
-        int, typer.Option(metavar="N", min=1, max=MAX_CANDIDATES, help="Items retrieved and ranked per query.")
-    ] = 300,
+    candidates: Annotated[int, typer.Option(metavar="N", help="Items retrieved and ranked per query.")] = 300,
     exclude_seen: Annotated[
         bool, typer.Option(help="Do not rank items that the user has already interacted with.")
     ] = True,
@@ -109,7 +110,6 @@ def train(
         int,
         typer.Option(
             metavar="N",
-            min=1,
             help="Measure the same training on N test windows, one after the other; takes up to N times as long.",
         ),
     ] = 1,
@@ -127,9 +127,7 @@ def train(
     ] = "recmem",
     seed: Annotated[
         int,
-        typer.Option(
-            metavar="N", min=0, help="Random seed. The same tables, options and seed give the same ledger.json."
-        ),
+        typer.Option(metavar="N", help="Random seed. The same tables, options and seed give the same ledger.json."),
     ] = 0,
 ) -> None:
     """Train a model and measure its lift.
@@ -144,40 +142,23 @@ def train(
         raise UsageError(
             "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
         )
-    from feature_store import DataError
-    from training.api import training_config
+    from training.configuration.all_settings import OPTIONS, option_name
+    from training.configuration.effective import effective_config
+    from training.configuration.given_settings import ConfigError
 
+    # Read from the context, which tells an option that was given from one that is left to the file.
+    given = {name: context.params[name] for name in OPTIONS if _was_given(context, name)}
+    given |= {name: names_of(given[name]) for name in _LISTS if name in given}
     try:
-        config = training_config(
-            encoder=encoder,
-            pooling=pooling,
-            max_tokens=max_tokens,
-            text_prefix=text_prefix,
-            tune_encoder=tune_encoder,
-            candidates=candidates,
-            exclude_seen=exclude_seen,
-            positive_from=positive_from,
-            negative_to=negative_to,
-            positive_events=names_of(positive_events),
-            negative_events=names_of(negative_events),
-            neutral_events=names_of(neutral_events),
-            features=names_of(features),
-            refit=refit,
-            folds=folds,
-            promote=promote,
-            registered_name=registered_name,
-            seed=seed,
-        )
-    except DataError:  # the encoder, not an option
-        raise
-    except ValueError as error:
-        raise UsageError(_with_option_names(str(error))) from error
+        settings = effective_config(config, assignments=assignments or (), options=given, label=option_name)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
     from training.pipeline import run_training
     from training.report.intake_text import remind_of_lost_rows, show_intake
     from training.report.terminal import show_folds, show_ledger, show_verdict
 
     tables = {"items": items, "events": events, "impressions": impressions}
-    result = run_training(**tables, out=out, store=store, config=config, progress=Bars(), on_intake=show_intake)
+    result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
     show_ledger(result.ledger)
     if result.folds is not None:
         show_folds(result.folds)
@@ -190,16 +171,10 @@ def train(
     say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
 
 
-def _with_option_names(text: str) -> str:
-    """An error of `training_config` with options in place of the names of its arguments: --seed for seed."""
-    arguments, colon, rest = text.partition(": ")
-    options = ", ".join(_option(name) for name in arguments.split(", "))
-    # Within a sentence only names with an underscore are surely arguments: "candidates" is also a word.
-    return options + colon + re.sub(r"\b[a-z]+_[a-z]+\b", lambda name: _option(name[0]), rest)
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
+def _was_given(context: typer.Context, name: str) -> bool:
+    """Whether the option of this name was given, and not left at its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def how_to_open(out: Path) -> str:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from feature_store.settings import check_settings, setting, setting_like
 from recmem.matching.match_module import MatchModule
 from recmem.text.encoder_tuning import EncoderTuning, TuningKind, load_tuned_tensors, tuned_tensors
 from training.fitting.fit_match import MATRICES, MatchTrainingConfig
@@ -31,6 +32,7 @@ LEARNING_RATES: dict[str, float] = {
     "prefix": 5e-3,
 }
 """Of the encoder, by kind of tuning. Adapters learn few numbers, which begin at zero, and take higher ones."""
+_BY_KIND = ", ".join(f"{rate:g} for {kind}" for kind, rate in LEARNING_RATES.items())
 WARM_UP_STEPS = 50
 FINAL_RATE = 0.05
 """The last step's learning rate, as a share of the highest."""
@@ -38,64 +40,50 @@ FINAL_RATE = 0.05
 
 @dataclass(frozen=True)
 class EncoderTuningConfig:
-    """Whether the encoder is tuned, and how."""
+    """Whether the text encoder is tuned, and how."""
 
-    kind: Literal["auto", "off"] | TuningKind = "auto"
-    """`auto`: `full` where there is a CUDA device, else `off`. The others: see `EncoderTuning`."""
-    layers: int = 1
+    kind: Literal["auto", "off"] | TuningKind = setting("auto")
+    """What of the encoder is tuned, if that pays on a held-out part of the log: nothing (`off`), its last layers
+    (`last`), adapters (`lora`, `adalora`, `ia3`, `prefix`, with the extra `peft`) or all of it (`full`). `auto`: `full`
+    where there is a CUDA device, else `off`."""
+    layers: int = setting_like(EncoderTuning, "layers", 1)
     """Layers that `last` tunes."""
-    rank: int = 16
-    """Of `lora` and `adalora`; for `prefix` its tokens."""
-    max_tokens: int = 64
+    rank: int = setting_like(EncoderTuning, "rank", 16)
+    """Rank of `lora` and `adalora`; of `prefix`, its tokens."""
+    max_tokens: int = setting(64, low=1, high=1_000_000)
     """Texts are cut to this many tokens while tuning; the tuned encoder cuts them at its own limit."""
-    max_steps: int = 800
-    """Upper bound on the steps of the first fit, beside `MatchTrainingConfig.steps`."""
-    learning_rate: float | None = None
-    """Of the encoder at its highest; None: by kind, `LEARNING_RATES`."""
-    weight_decay: float = 0.01
-    """Of the encoder's tuned weights."""
-    clip: float = 1.0
+    max_steps: int = setting(800, low=1, high=10_000_000)
+    """Upper bound on the steps of the first fit, beside those of `[match]`."""
+    learning_rate: float | None = setting(None, above=0, high=10, automatic=_BY_KIND, remedy="Try 1e-4.")
+    """Learning rate of the encoder at its highest, after the warm-up."""
+    weight_decay: float = setting(0.01, low=0, high=100)
+    """Weight decay of the encoder's tuned weights."""
+    clip: float = setting(1.0, low=0, high=1e6)
     """Largest norm of the encoder's gradient."""
-    text_dropout: float = 0.1
+    text_dropout: float = setting(0.1, low=0, high=1)
     """Share of a step's texts whose tuned vector is replaced by the frozen one."""
-    pull: float = 0.1
+    pull: float = setting(0.1, low=0, high=1e6)
     """Weight of 1 - cos(tuned, frozen), the mean over a step's texts, in the loss."""
-    averages: tuple[float, ...] = (1.0, 0.5)
+    averages: tuple[float, ...] = setting((1.0, 0.5), above=0, high=1, fewest=1)
     """Shares of the way from the frozen weights to the tuned ones that are tried on the held-out part."""
-    held_out: float = 0.1
+    held_out: float = setting(0.1, low=0, high=0.5)
     """Share of the events of the match module's first period, the last ones, which decide whether the tuned encoder is
     kept."""
-    held_out_queries: int = 1000
+    held_out_queries: int = setting(1000, low=1, high=10_000_000)
     """Queries of that part, at most; evenly spread."""
-    checks: int = 4
+    checks: int = setting(4, low=1, high=1000)
     """How often the tuned encoder is measured there while it learns."""
-    patience: int = 2
+    patience: int = setting(2, low=1, high=1000)
     """Tuning stops after this many checks in a row without a better figure."""
-    carried: float = 0.25
+    carried: float = setting(0.25, low=0, high=1)
     """Steps over the held-out part, once it has decided, as a share of the first fit's."""
-    chunk_tokens: int | None = None
-    """Tokens that are encoded at once, see `TunedTexts`; None: by device."""
-    save_every: int = 50
+    chunk_tokens: int | None = setting(None, low=1, high=1_000_000_000, automatic="by device")
+    """Tokens that are encoded at once while tuning; fewer take less memory."""
+    save_every: int = setting(50, low=1, high=10_000_000)
     """Steps between two checkpoints, from which a killed tuning goes on."""
 
     def __post_init__(self) -> None:
-        if self.kind != "auto" and self.kind != "off":
-            self.tuning(self.kind)  # checks kind, layers and rank
-        for name, low, high in (("text_dropout", 0, 1), ("held_out", 0, 0.5), ("carried", 0, 1)):
-            if not low <= getattr(self, name) <= high:
-                raise ValueError(f"{name}: expected {low} to {high}, got {getattr(self, name)}. Give a share.")
-        if self.learning_rate is not None and not self.learning_rate > 0:
-            raise ValueError(f"learning_rate: expected more than 0, got {self.learning_rate}. Try 1e-4, or None.")
-        for name in ("pull", "weight_decay", "clip"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}: expected 0 or more, got {getattr(self, name)}. Give a positive number.")
-        if not self.averages or not all(0 < share <= 1 for share in self.averages):
-            raise ValueError(f"averages: expected shares above 0 and up to 1, got {self.averages}. Try (1.0, 0.5).")
-        counts = ["max_tokens", "max_steps", "held_out_queries", "checks", "patience", "save_every"]
-        counts += ["chunk_tokens"] if self.chunk_tokens is not None else []
-        for name in counts:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}. Give a positive number.")
+        check_settings(self)
 
     def resolved(self) -> TuningKind | None:
         """The kind on this machine; None if the encoder is not tuned."""

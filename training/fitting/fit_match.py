@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from feature_store.settings import check_settings, setting
 from recmem.matching.match_module import MatchModule
 from training.fitting.losses import sampled_softmax
 from training.fitting.match_batches import BatchConfig, MatchBatches
@@ -25,22 +26,29 @@ FINAL_RATE = 0.05
 class MatchTrainingConfig:
     """How the match module is fitted."""
 
-    epochs: float = 20.0
+    epochs: float = setting(20.0, above=0, high=10_000)
     """Passes over the examples, within the bounds of `min_steps` and `max_steps`."""
-    max_steps: int = 800
+    max_steps: int = setting(800, low=1, high=10_000_000)
     """Upper bound on the steps, which large logs reach."""
-    min_steps: int = 300
+    min_steps: int = setting(300, low=1, high=10_000_000)
     """Lower bound on the steps, for small logs."""
-    learning_rate: float = 1e-2
-    """Of AdamW at its highest: after a linear warm-up of 50 steps, before a cosine decay to a twentieth."""
-    weight_decay: float = 0.05
-    """Of the projections."""
-    dropout: float = 0.2
+    learning_rate: float = setting(1e-2, above=0, high=10)
+    """Learning rate of AdamW at its highest: after a warm-up of 50 steps, before a cosine decay to a twentieth."""
+    weight_decay: float = setting(0.05, low=0, high=100)
+    """Weight decay of the projections."""
+    dropout: float = setting(0.2, low=0, below=1)
     """Share of the text vectors' numbers that are hidden from the projections in a step."""
-    continued: float = 0.35
+    continued: float = setting(0.35, low=0, high=100)
     """Steps of the second fit, on all up to the test with recent queries preferred, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """How the queries and candidates of a step are drawn."""
+
+    def __post_init__(self) -> None:
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
+        if self.min_steps > self.max_steps:
+            yield f"min_steps: expected at most max_steps ({self.max_steps}), got {self.min_steps}. Lower it."
 
     def steps(self, n_examples: int) -> int:
         """Steps for a log of this many examples."""

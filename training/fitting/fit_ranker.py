@@ -12,6 +12,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.settings import check_settings, setting
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
@@ -23,6 +24,7 @@ from recmem.ranking.ranker_inputs import (
     ranker_inputs,
     z_score_names,
 )
+from recmem.ranking.tree_checks import MAX_LEAVES, MAX_TREES
 from training.fitting.fit_blend import fit_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
@@ -40,28 +42,29 @@ METRIC_AT = 10
 class RankerConfig:
     """How the ranker is fitted."""
 
-    rounds: int = 100
+    rounds: int = setting(100, low=1, high=MAX_TREES, aliases=("num_iterations", "n_estimators", "num_boost_round"))
     """Boosting rounds at most; fewer if the validation queries are ranked best with fewer."""
-    smoothing: int = 21
+    smoothing: int = setting(21, low=1, high=9999, odd=True)
     """Rounds over which the validation figure is averaged before the best number of rounds is chosen; odd."""
-    learning_rate: float = 0.05
-    leaves: int = 7
-    min_rows_in_leaf: int = 300
-    l2: float = 10.0
-    feature_share: float = 0.6
-    """Share of the features that a tree may use."""
-    row_share: float = 0.7
-    """Share of the queries that a tree is fitted on."""
-    blend_l2: float = 1e-3
+    learning_rate: float = setting(0.05, above=0, high=1)
+    """How much each tree adds (LightGBM's `learning_rate`); with a lower one, allow more rounds."""
+    leaves: int = setting(7, low=2, high=MAX_LEAVES, aliases=("num_leaves",))
+    """Leaves of a tree at most (LightGBM's `num_leaves`)."""
+    min_rows_in_leaf: int = setting(300, low=1, high=1_000_000_000, aliases=("min_data_in_leaf", "min_child_samples"))
+    """Fewest pairs of a query and a candidate in a leaf (LightGBM's `min_data_in_leaf`)."""
+    l2: float = setting(10.0, low=0, high=1e9, aliases=("lambda_l2", "reg_lambda"))
+    """L2 regularisation of the leaves' values (LightGBM's `lambda_l2`)."""
+    feature_share: float = setting(0.6, above=0, high=1, aliases=("feature_fraction", "colsample_bytree"))
+    """Share of the features that a tree may use (LightGBM's `feature_fraction`)."""
+    row_share: float = setting(0.7, above=0, high=1, aliases=("bagging_fraction", "subsample"))
+    """Share of the queries that a tree is fitted on (LightGBM's `bagging_fraction`)."""
+    blend_l2: float = setting(1e-3, low=0, high=1e9)
     """Regularisation of the linear blend."""
-    validation_share: float = 0.25
+    validation_share: float = setting(0.25, above=0, below=1)
     """Share of the queries, the latest, that decide on the number of rounds; the final fit uses all queries."""
 
     def __post_init__(self) -> None:
-        if self.rounds < 1:
-            raise ValueError(f"rounds: expected at least 1, got {self.rounds}. Give a number of boosting rounds.")
-        if self.smoothing < 1 or self.smoothing % 2 == 0:
-            raise ValueError(f"smoothing: expected an odd number of rounds, got {self.smoothing}. Try 21.")
+        check_settings(self)
 
 
 @dataclass(frozen=True, eq=False)

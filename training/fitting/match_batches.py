@@ -20,6 +20,7 @@ from feature_store.point_in_time.cancelled_events import CancelledEvents
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
+from feature_store.settings import check_settings, setting
 from recmem.matching.user_memory import MemoryConfig, Slots
 from training.queries import Queries, queries_between
 
@@ -33,19 +34,22 @@ COUNT_PRIOR = 0.1
 
 @dataclass(frozen=True)
 class BatchConfig:
-    """How a training step is drawn."""
+    """How a training step of the match module is drawn."""
 
-    queries: int = 64
+    queries: int = setting(64, low=1, high=100_000)
     """Queries of a step."""
-    negatives: int = 512
+    negatives: int = setting(512, low=1, high=10_000_000)
     """Candidates that are drawn for all queries of a step, beside the queries' own positives. A catalogue with no more
     items that have events is taken whole, without a correction for how often each is drawn."""
-    positives: int = 4
+    positives: int = setting(4, low=1, high=10_000)
     """Positives of one query in a step, at most; the query's others are left out of that step."""
-    popularity_power: float = 0.5
+    popularity_power: float = setting(0.5, low=0, high=10)
     """Negatives are drawn in proportion to (1 + positive events) to this power."""
-    half_life: float = 0.1
-    """If recent queries are preferred: a query weighs half for each such share of all queries that came later."""
+    half_life: float = setting(0.1, above=0, high=1000)
+    """In the second fit, which prefers recent queries, one weighs half for each such share of all that came later."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
 
 
 @dataclass(frozen=True, eq=False)

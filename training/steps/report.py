@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from feature_store import DataError
 from feature_store.atomic_files import write_text_atomically
 from recmem.serving.bundle import copy_bundle, remove_bundle
 from recmem.serving.model import Model
+from training.configuration.config_text import config_toml
+from training.configuration.given_settings import USUAL_NAME
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
@@ -29,14 +32,14 @@ FOLDS = "folds.json"
 
 
 def report(run: Run, step_run: StepRun) -> None:
-    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html` and, if there are folds, `folds.json`.
+    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html`, `recmem.toml` and, with folds, `folds.json`.
 
     Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
     is left never mixes two runs.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
-    for name in (REPORT, LEDGER, FOLDS):
+    for name in (REPORT, LEDGER, FOLDS, USUAL_NAME):
         (run.out / name).unlink(missing_ok=True)
     remove_bundle(run.out / MEASURED_BUNDLE)
     copy_bundle(shipped_bundle(run), run.out / BUNDLE)
@@ -48,6 +51,7 @@ def report(run: Run, step_run: StepRun) -> None:
     )
     if folds is not None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
+    write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(ledger, content))
     _log(run, step_run, ledger, content)
@@ -55,15 +59,21 @@ def report(run: Run, step_run: StepRun) -> None:
 
 def report_outputs(run: Run) -> list[Path]:
     """What the step leaves, in the run's folder."""
-    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT)
+    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT, USUAL_NAME)
     return [run.out / name for name in (*names, FOLDS) if name in names or run.config.folds > 1]
 
 
 def read_folds(run: Run) -> Folds | None:
-    """The figures of the folds; None if the run has none."""
+    """The figures of the folds; None if the run has none. Raises DataError if they were not measured."""
     if run.config.folds == 1:
         return None
-    return Folds.from_json((run.folder("folds") / FOLDS).read_text())
+    path = run.folder("folds") / FOLDS
+    if not path.is_file():
+        expected = f"the figures of {run.config.folds} folds"
+        raise DataError(
+            f"folds: expected {expected} in {path}, got none. Train with all steps at once, or with one fold."
+        )
+    return Folds.from_json(path.read_text())
 
 
 def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) -> None:

@@ -13,6 +13,9 @@ from recmem.ranking.feature_glossary import meanings
 from recmem.ranking.feature_table import TEXT_FEATURES
 from recmem.serving.champions import REGISTERED_NAME
 from recmem.serving.model import Model
+from training.config import TrainingConfig
+from training.configuration.all_settings import all_settings
+from training.configuration.config_text import toml_value, value_of
 from training.evaluation.folds import Folds
 from training.report.charts import Panel
 from training.report.content import ReportContent, Window
@@ -84,6 +87,7 @@ def train_command(run: Run) -> str:
             else []
         ),
         f"--seed {config.seed}",
+        *_settings_without_option(config),
     ]
     return " \\\n  ".join(["recmem train", *options])
 
@@ -95,6 +99,15 @@ def _event_options(signals: SignalConfig) -> list[str]:
         "neutral": signals.neutral_events,
     }
     return [f"--{sign}-events {shlex.quote(','.join(names))}" for sign, names in named.items() if names]
+
+
+def _settings_without_option(config: TrainingConfig) -> list[str]:
+    """`--set NAME=VALUE` for each setting that has no option of its own and is not at its default."""
+    return [
+        f"--set {shlex.quote(f'{each.name}={toml_value(value)}')}"
+        for each in all_settings().values()
+        if not each.option and (value := value_of(config, each)) != each.default
+    ]
 
 
 def _data_facts(run: Run) -> dict[str, str | int | float]:

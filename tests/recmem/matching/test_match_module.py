@@ -212,7 +212,7 @@ def test_heads_lie_side_by_side() -> None:
 
 @pytest.mark.parametrize("name", ["dim", "n_heads", "head_dim"])
 def test_widths_below_one_are_refused(name: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: expected at least 1, got 0. Give a positive number."):
+    with pytest.raises(ValueError, match=rf"{name}: expected (at least 1|1 to 1,024), got 0\."):
         MatchConfig(**{name: 0})
 
 

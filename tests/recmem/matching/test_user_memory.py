@@ -67,7 +67,7 @@ def test_slots_move_to_another_table_without_their_memories_changing() -> None:
 
 
 def test_a_memory_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"recent: expected at least 1, got 0\. Give the number of events"):
+    with pytest.raises(ValueError, match=r"recent: expected 1 to 200, got 0\. Only 200 events"):
         MemoryConfig(recent=0)
 
 
@@ -89,13 +89,13 @@ def test_a_memory_without_retrieval_ends_with_its_newest_events() -> None:
 def test_retrieval_from_less_than_is_retrieved_is_refused() -> None:
     with pytest.raises(ValueError, match=r"retrieved_from: expected at least retrieved \(9\), got 4\. Raise it"):
         MemoryConfig(retrieved=9, retrieved_from=4)
-    with pytest.raises(ValueError, match=r"retrieved: expected 0 or more, got -1"):
+    with pytest.raises(ValueError, match=r"retrieved: expected 0 to 200, got -1"):
         MemoryConfig(retrieved=-1)
 
 
 def test_a_memory_of_more_events_than_are_read_is_refused() -> None:
     assert MemoryConfig(recent=HISTORY).n_events == HISTORY
-    with pytest.raises(ValueError, match=r"recent: expected at most 200, got 201\. Only 200 events are read"):
+    with pytest.raises(ValueError, match=r"recent: expected 1 to 200, got 201\. Only 200 events are read"):
         MemoryConfig(recent=201)
     with pytest.raises(ValueError, match=r"recent \+ retrieved_from: expected at most 200, got 210"):
         MemoryConfig(recent=60, retrieved=1)

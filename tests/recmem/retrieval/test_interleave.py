@@ -85,7 +85,7 @@ def test_scores_are_left_as_they_are() -> None:
 
 def test_no_candidates_are_refused() -> None:
     with pytest.raises(
-        ValueError, match=r"candidates: expected at least 1, got 0\. Give the number of items per query\."
+        ValueError, match=r"candidates: expected 1 to 1,000,000, got 0\. Give the number of items per query\."
     ):
         RetrievalConfig(candidates=0)
 
@@ -93,8 +93,8 @@ def test_no_candidates_are_refused() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"whole_up_to": 0}, r"whole_up_to: expected at least 1, got 0"),
-        ({"search": "near"}, r"search: expected 'exact' or 'faiss', got 'near'"),
+        ({"whole_up_to": 0}, r"whole_up_to: expected 1 to 1,000,000,000,000, got 0"),
+        ({"search": "near"}, r"search: expected one of exact, faiss, got 'near'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change: dict[str, object], message: str) -> None:

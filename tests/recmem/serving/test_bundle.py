@@ -108,7 +108,10 @@ def test_no_pickle_is_in_the_folder() -> None:
             {"memory": {"recent": "many", "retrieved": 0, "retrieved_from": 150}},
             "config.memory.recent: expected int, got 'many'",
         ),
-        ({"memory": {"recent": 0, "retrieved": 0, "retrieved_from": 150}}, "recent: expected at least 1"),
+        (
+            {"memory": {"recent": 0, "retrieved": 0, "retrieved_from": 150}},
+            r"config\.memory\.recent: expected 1 to 200, got 0",
+        ),
         ({"text_columns": "title"}, "config.text_columns: expected a list"),
         (
             {"fingerprint": "../../elsewhere"},
@@ -181,7 +184,7 @@ def test_any_name_in_a_bundle_leaves_the_error_in_its_form(folder: Path, name: s
 
 def test_more_heads_than_memory_is_there_for_are_refused(folder: Path) -> None:
     rewrite(folder, lambda manifest: manifest["config"]["match"].update(n_heads=16_000_000, head_dim=1, dim=1))
-    with pytest.raises(DataError, match=r"bundle\.config\.match\.n_heads: expected 1 to 1024, got 16000000"):
+    with pytest.raises(DataError, match=r"bundle\.config\.match\.n_heads: expected 1 to 1,024, got 16000000"):
         load_bundle(folder)
 
 

@@ -182,7 +182,7 @@ def test_a_changed_or_missing_encoder_is_refused(place: Path) -> None:
         ({"tuned_fingerprint": None}, r"config\.tuning, tuned_fingerprint: expected both or none"),
         ({"tuned_fingerprint": "../up"}, r"config\.tuned_fingerprint: expected at most 64 letters"),
         ({"tuning": {"kind": "magic", "layers": 1, "rank": 4}}, r"config\.tuning\.kind: expected one of"),
-        ({"tuning": {"kind": "lora", "layers": 1, "rank": 10**9}}, r"rank: expected an integer from 1 to 4096"),
+        ({"tuning": {"kind": "lora", "layers": 1, "rank": 10**9}}, r"config\.tuning\.rank: expected 1 to 4,096"),
         ({"match": {"dim": 768, "n_heads": 2, "head_dim": 8, "similarity_dim": 383}}, "similarity_dim: expected half"),
         ({"match": {"dim": 768, "n_heads": 2, "head_dim": 8, "similarity_dim": None}}, "similarity_dim: expected half"),
     ],

@@ -136,10 +136,10 @@ def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"name": ""}, "encoder: expected a folder"),
-        ({"pooling": "max"}, "pooling: expected 'mean', 'cls' or 'last', got 'max'"),
-        ({"max_tokens": 3}, "max_tokens: expected an integer >= 4, got 3"),
-        ({"max_tokens": 8.0}, r"max_tokens: expected an integer >= 4, got 8\.0"),
+        ({"name": ""}, "name: expected a folder or a Hugging Face id, got ''"),
+        ({"pooling": "max"}, "pooling: expected one of mean, cls, last, got 'max'"),
+        ({"max_tokens": 3}, "max_tokens: expected 4 to 1,000,000, got 3"),
+        ({"max_tokens": 8.0}, r"max_tokens: expected a whole number \(4 to 1,000,000\), got 8\.0"),
     ],
 )
 def test_a_wrong_configuration_is_refused(changes: dict[str, object], message: str) -> None:
@@ -182,8 +182,8 @@ def test_a_prefix_gives_the_vector_of_the_text_that_begins_with_it() -> None:
             "sound " * 10,
             r"text_prefix: expected a prefix that leaves room for a text, got 8 of 8 tokens\. Shorten it",
         ),
-        ("x" * 1001, r"text_prefix: expected a text of at most 1000 characters, got 1,001\."),
-        (7, r"text_prefix: expected a text of at most 1000 characters, got 7\."),
+        ("x" * 1001, r"text_prefix: expected text \(0 to 1,000 characters\), got 'x"),
+        (7, r"text_prefix: expected text \(0 to 1,000 characters\), got 7\."),
     ],
 )
 def test_a_prefix_that_leaves_no_room_is_refused(prefix: Any, message: str) -> None:

@@ -117,7 +117,10 @@ def test_a_pooling_that_recmem_lacks_is_warned_of_whatever_is_used(tmp_path: Pat
 def test_an_encoder_that_is_not_there_is_refused_as_data_and_a_wrong_setting_as_a_value(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^encoder: expected a local folder or a Hugging Face id that can be reached"):
         encoder_config(str(tmp_path / "nope"))
-    for settings, message in (({"pooling": "max"}, "pooling: expected 'mean'"), ({"max_tokens": 0}, "max_tokens: exp")):
+    for settings, message in (
+        ({"pooling": "max"}, "pooling: expected one of mean"),
+        ({"max_tokens": 0}, "max_tokens: exp"),
+    ):
         with pytest.raises(ValueError, match=message) as refused:
             encoder_config(str(tiny_folder()), **settings)  # type: ignore[arg-type]
         assert not isinstance(refused.value, DataError)

@@ -162,9 +162,9 @@ def test_an_encoder_without_layers_and_one_with_too_few_are_refused() -> None:
     ("changes", "message"),
     [
         ({"kind": "half"}, "kind: expected one of last, lora, adalora, ia3, prefix, full, got 'half'"),
-        ({"layers": 0}, "layers: expected an integer from 1 to 1000, got 0"),
-        ({"rank": True}, "rank: expected an integer from 1 to 4096, got True"),
-        ({"rank": 2.0}, r"rank: expected an integer from 1 to 4096, got 2\.0"),
+        ({"layers": 0}, "layers: expected 1 to 1,000, got 0"),
+        ({"rank": True}, r"rank: expected a whole number \(1 to 4,096\), got true"),
+        ({"rank": 2.0}, r"rank: expected a whole number \(1 to 4,096\), got 2\.0"),
     ],
 )
 def test_a_wrong_tuning_is_refused(changes: dict[str, Any], message: str) -> None:

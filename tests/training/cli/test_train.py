@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
+import mlflow
 import polars as pl
 import pytest
 
@@ -16,6 +17,9 @@ from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
 from recmem.text.encoder_tuning import TuningKind
 from training.cli.train import how_to_open
+from training.configuration.all_settings import all_settings
+from training.configuration.effective import effective_config
+from training.pipeline import STEPS
 from training.report.labels import row_label
 
 
@@ -130,8 +134,8 @@ def test_train_refuses_tables_that_cannot_be_used_in_words(
     ("options", "code", "message"),
     [
         (["--encoder", "no/such/folder"], REFUSED, "encoder: expected a local folder or a Hugging Face id"),
-        (["--pooling", "max"], WRONG_USE, "--pooling: expected 'mean', 'cls' or 'last', got 'max'"),
-        (["--max-tokens", "3"], WRONG_USE, "--max-tokens: expected an integer >= 4, got 3"),
+        (["--pooling", "max"], WRONG_USE, "--pooling: expected one of mean, cls, last or \"auto\", got 'max'"),
+        (["--max-tokens", "3"], WRONG_USE, '--max-tokens: expected 4 to 1,000,000 or "auto", got 3'),
     ],
 )
 def test_train_refuses_an_encoder_before_it_reads_a_table(
@@ -194,7 +198,7 @@ def test_the_way_to_the_runs_is_shown_without_a_password(
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (("--folds", "0"), "Invalid value for '--folds': Input should be greater than or equal to 1"),
+        (("--folds", "0"), "--folds: expected at least 1, got 0. The default is 1."),
         (("--folds", "8"), "--folds: expected 1 to 7, got 8. Each takes a test period of 10% of the events"),
         (("--folds", "2.5"), "Invalid value for '--folds'"),
         (
@@ -235,3 +239,49 @@ def test_without_a_refit_the_bundle_is_the_measured_one(tmp_path: Path) -> None:
     assert outcome.code == DONE, outcome.err
     for path in (tmp_path / "run" / "measured_bundle").iterdir():
         assert path.read_bytes() == (tmp_path / "run" / "bundle" / path.name).read_bytes(), path.name
+
+
+def test_a_file_set_and_options_are_taken_in_this_order_and_the_run_keeps_all_of_them(
+    tmp_path: Path, isolated_mlflow: IsolatedMlflow
+) -> None:
+    items, events = small_training.write_tables(tmp_path / "tables")
+    (tmp_path / "my.toml").write_text("seed = 1\ntree_members = 1\nrefit = false\n[ranker]\nleaves = 5\nrounds = 20\n")
+    tables = ("--items", items, "--events", events)
+    given = ("--config", tmp_path / "my.toml", "--set", "ranker.leaves=9", "--set", "seed=2", "--seed", "3")
+    outcome = Outcome("train", *tables, "--out", tmp_path / "run", *given)
+    assert outcome.code == DONE, outcome.err
+    kept = tmp_path / "run" / "recmem.toml"
+    config = effective_config(kept)
+    assert (config.seed, config.tree_members, config.refit) == (3, 1, False)
+    assert (config.ranker.leaves, config.ranker.rounds, config.ranker.l2) == (9, 20, 10.0)
+
+    # Fed back, the file is the same configuration: no step has anything to do.
+    again = Outcome("train", *tables, "--out", tmp_path / "run", "--config", kept)
+    assert again.code == DONE, again.err
+    client = mlflow.MlflowClient(isolated_mlflow.tracking_uri)
+    runs = client.search_runs([isolated_mlflow.experiment_id])
+    reused = [run for run in runs if "recmem.reused_from" in run.data.tags]
+    assert {run.data.tags["recmem.step"] for run in reused} == set(STEPS)
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert len(parents) == 2
+    for parent in parents:
+        parameters = parent.data.params
+        assert [parameters[name] for name in ("training.seed", "ranker.leaves", "ranker.l2")] == ["3", "9", "10.0"]
+        assert {name if "." in name else f"training.{name}" for name in all_settings()} <= parameters.keys()
+        logged = client.download_artifacts(parent.info.run_id, "recmem.toml", str(tmp_path))
+        assert Path(logged).read_text() == kept.read_text()
+
+
+def test_all_faults_of_file_set_and_options_are_wrong_use_and_leave_nothing(tmp_path: Path) -> None:
+    items, events = small_training.write_tables(tmp_path)
+    (tmp_path / "my.toml").write_text("[ranker]\nleavs = 5\n[memory]\nrecent = 0\n")
+    given = ("--config", tmp_path / "my.toml", "--set", "folds=many", "--candidates", "0")
+    outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", *given)
+    assert outcome.code == WRONG_USE
+    assert outcome.err.partition("Error: ")[2].splitlines() == [
+        "ranker.leavs (my.toml): expected the name of a setting, got an unknown one. Did you mean ranker.leaves?",
+        "memory.recent (my.toml): expected 1 to 200, got 0. Only 200 events are read for a query.",
+        "folds (--set): expected a whole number (at least 1), got 'many'. The default is 1.",
+        "--candidates: expected 1 to 1,000,000, got 0. Give the number of items per query.",
+    ]
+    assert not (tmp_path / "run").exists()

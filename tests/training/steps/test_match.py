@@ -71,7 +71,7 @@ def test_bundle_has_the_module_of_the_step() -> None:
 
 
 def test_fewer_than_one_member_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^members: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^members: expected 1 to 16, got 0"):
         TrainingConfig(members=0)
-    with pytest.raises(ValueError, match=r"^tree_members: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"^tree_members: expected 1 to 100, got 0"):
         TrainingConfig(tree_members=0)

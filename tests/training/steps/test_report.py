@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import small_training
+from feature_store import DataError
 from training.config import TrainingConfig
+from training.configuration.effective import effective_config
 from training.progress import Silent
 from training.run import Run, open_run
 from training.steps import report as step
-from training.steps.report import report, report_outputs
+from training.steps.report import read_folds, report, report_outputs
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
-WRITTEN = ("bundle", "measured_bundle", "ledger.json", "report.html")
+WRITTEN = ("bundle", "measured_bundle", "ledger.json", "report.html", "recmem.toml")
 
 
 def content_of(path: Path) -> dict[str, bytes]:
@@ -64,3 +67,16 @@ def test_folds_of_an_earlier_run_do_not_stay(run: Run) -> None:
     with Tracker.start(run.out) as tracker:
         report(run, tracker.parent)
     assert not (run.out / "folds.json").exists()
+
+
+def test_the_configuration_is_kept_in_the_runs_folder_and_gives_the_same_one(run: Run) -> None:
+    run.config = replace(run.config, ranker=replace(run.config.ranker, leaves=31))
+    with Tracker.start(run.out) as tracker:
+        report(run, tracker.parent)
+    assert effective_config(run.out / "recmem.toml") == run.config
+
+
+def test_folds_that_were_not_measured_are_refused_in_words(run: Run) -> None:
+    run.config = replace(run.config, folds=3)
+    with pytest.raises(DataError, match=r"folds: expected the figures of 3 folds in .*, got none"):
+        read_folds(run)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,8 @@ from feature_store import SignalConfig
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.text.encoder import EncoderConfig
 from training.config import TrainingConfig
+from training.configuration.effective import effective_config
+from training.fitting.fit_ranker import RankerConfig
 from training.progress import Silent
 from training.run import open_run
 from training.steps.refit import RefitSummary
@@ -93,3 +97,12 @@ def test_the_command_names_folds_and_that_there_is_no_refit(training_data: Train
     command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
     assert "--no-refit" in command
     assert "--folds 3" in command
+
+
+def test_the_command_sets_what_has_no_option_and_is_not_at_its_default(training_data: TrainingData) -> None:
+    config = TrainingConfig(ranker=RankerConfig(leaves=31), signals=SignalConfig(negative_events=("no", "never again")))
+    command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
+    arguments = shlex.split(command.replace("\\\n", ""))
+    assignments = [value for option, value in pairwise(arguments) if option == "--set"]
+    assert assignments == ['signals.negative_events=["no", "never again"]', "ranker.leaves=31"]
+    assert effective_config(assignments=assignments) == config

@@ -1,0 +1,131 @@
+"""Which settings a step reads: what it really reads in a training, and that its key changes with nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import small_training
+from conftest import IsolatedMlflow
+from recorded_config import recorded
+from training.config import TrainingConfig
+from training.configuration.all_settings import all_settings
+from training.configuration.effective import effective_config
+from training.configuration.step_settings import STEP_SETTINGS, settings_of
+from training.pipeline import STEPS, step_key_of
+from training.progress import Silent
+from training.run import Run, open_run
+from training.tables import Tables
+from training.tracking.tracker import Tracker
+
+OTHERS = {
+    "encoder.pooling": "cls",
+    "encoder.text_prefix": "query: ",
+    "signals.rating_events": ["stars"],
+    "signals.positive_from": 3,
+    "signals.negative_events": [],
+    "signals.neutral_events": ["view"],
+    "tuning.kind": "last",
+    "tuning.averages": [0.3],
+    "tuning.learning_rate": 1e-5,
+    "tuning.chunk_tokens": 9,
+    "covisitation.half_lives": [1, 2],
+    "retrieval.search": "faiss",
+    "ranker.smoothing": 5,
+    "refit": False,
+    "retrieval.exclude_seen": False,
+    "split.test_from": 0.8,
+    "split.test_until": 0.95,
+}
+"""Other values of settings that cannot be one more, or half."""
+OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.")
+"""Settings of what all steps read before they begin: the log, its texts, its split and the item-item models."""
+UNREAD_HERE = {
+    "ingest": {"signals.positive_from", "signals.negative_to"},  # this log has no ratings
+    # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
+    "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
+    "rank": {"retrieval.search"},  # for large catalogues
+    "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
+}
+"""Settings of a step's key that this training does not come to."""
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with the outputs of all steps."""
+    from shutil import copytree
+
+    return copytree(small_training.trained(), tmp_path_factory.mktemp("finished") / "copy") / "run"
+
+
+def run_in(folder: Path, config: TrainingConfig) -> Run:
+    return open_run(Tables(), folder, None, config, Silent())
+
+
+def other(name: str) -> TrainingConfig:
+    """The defaults, but for another value of one setting."""
+    defaults = TrainingConfig()
+    if name == "encoder.name":
+        return replace(defaults, encoder=replace(defaults.encoder, name="another"))
+    default = all_settings()[name].field.default
+    value = OTHERS[name] if name in OTHERS else default + 1 if isinstance(default, int) else default / 2
+    return effective_config({name: value})
+
+
+def keys(folder: Path, config: TrainingConfig) -> dict[str, str]:
+    run = run_in(folder, config)
+    run.__dict__["encoder_fingerprint"] = "the same"  # what the encoder's files give is tested in test_run.py
+    return {step: step_key_of(run, step) for step in STEPS}
+
+
+def test_a_changed_setting_changes_the_keys_of_exactly_the_steps_that_read_it(finished: Path) -> None:
+    before = keys(finished, TrainingConfig())
+    assert STEP_SETTINGS.keys() == STEPS.keys()
+    for name in all_settings():
+        after = keys(finished, other(name))
+        changed = {step for step in STEPS if after[step] != before[step]}
+        readers = {step for step in STEPS if name in settings_of(step)}
+        assert changed == readers, name
+        assert "report" in readers
+
+
+def test_settings_of_the_ranker_leave_the_match_module_as_it_is() -> None:
+    assert {step for step in STEPS if "ranker.leaves" in settings_of(step)} == {"rank", "refit", "report"}
+    assert {step for step in STEPS if "split.windows" in settings_of(step)} == {"rank", "evaluate", "refit", "report"}
+    assert {step for step in STEPS if "tuning.pull" in settings_of(step)} == {"tune", "report"}
+    assert {step for step in STEPS if "folds" in settings_of(step)} == {"report"}
+
+
+def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
+    """Runs a step, and gives the settings that it has read.
+
+    The log is read before, as all steps read it: what it follows from counts as read where the step looks at it.
+    """
+    reads: set[str] = set()
+    if step not in ("ingest", "encode"):
+        data = run.training_data
+        dataset = replace(data.dataset, config=recorded(data.dataset.config, reads))
+        run.training_data = replace(data, dataset=dataset, split=recorded(data.split, reads, "split."))
+    run.config = recorded(run.config, reads)
+    with tracker.step(step, f"recorded {step}", [run.out / "nothing"]) as step_run:
+        STEPS[step](run, step_run)
+    follow = {"refresh_every": "split.windows", "split.refresh": "split.windows", "refresh_origin": "split.ranker_from"}
+    return {follow.get(name, name) for name in reads if not name.startswith("counters")}
+
+
+@pytest.mark.timeout(600)
+def test_a_step_reads_the_settings_of_its_key_and_no_others(finished: Path, isolated_mlflow: IsolatedMlflow) -> None:
+    config = effective_config(
+        {"tuning": {"kind": "last", "max_steps": 2, "averages": [1]}, "memory": {"retrieved": 1, "retrieved_from": 9}}
+    )
+    with Tracker.start(finished) as tracker:
+        for step in STEPS:
+            reads = reads_of(step, run_in(finished, config), tracker)
+            own = set(settings_of(step))
+            # `encode` reads the log for its texts only.
+            unknown = {name for name in reads - own if step != "encode" or not name.startswith(OF_THE_LOG)}
+            assert unknown == set(), step
+            unread = {name for name in own - reads if step == "ingest" or not name.startswith(OF_THE_LOG)}
+            assert unread == UNREAD_HERE.get(step, set()), step
