@@ -42,10 +42,11 @@ def serve(
         ),
     ] = 1000,
 ) -> None:
-    """Answer requests over HTTP: /rank, /recommend, /match, /explain, /events.
+    """Answer requests over HTTP.
 
-    Requests that arrive together are answered together. /docs describes them, /healthz and /metrics are for your
-    monitoring. One process uses all cores; several share memories with --online.
+    Endpoints: /rank, /recommend, /match, /explain, /events. Requests that arrive together are answered together. /docs
+    describes them, /healthz and /metrics are for your monitoring. One process uses all cores; several share memories
+    with --online.
     """
     import recmem
 

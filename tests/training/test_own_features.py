@@ -20,7 +20,8 @@ from recmem.dataset.candidate_features import CandidateFeature
 from recmem.serving.model import Model
 from tolerances import close
 from training.api import train
-from training.own_features import check_feature_names, own_features
+from training.config import TrainingConfig
+from training.own_features import own_features
 from training.run import TrainingResult
 from training.tracking.registry import save_pyfunc
 
@@ -129,7 +130,7 @@ def test_frames_files_and_the_pyfunc_give_the_same_scores(tmp_path: Path) -> Non
     bundle = trained(FEATURES).bundle
     ranked = model().rank(candidates())["score"].to_numpy()
     candidates().write_parquet(tmp_path / "candidates.parquet")
-    score(model=str(bundle), candidates=tmp_path / "candidates.parquet", out=tmp_path / "scores.parquet")
+    score(model=str(bundle), candidates=str(tmp_path / "candidates.parquet"), out=str(tmp_path / "scores.parquet"))
     close(pl.read_parquet(tmp_path / "scores.parquet")["score"].to_numpy(), ranked, "exact")
     close(model().rank(candidates().to_pandas())["score"].to_numpy(), ranked, "exact")
     save_pyfunc(bundle, tmp_path / "model", candidates())
@@ -186,7 +187,7 @@ def test_features_that_training_cannot_have_are_refused(tmp_path: Path) -> None:
 )
 def test_names_that_mean_something_else_are_refused(names: list[str], words: str) -> None:
     with pytest.raises(ValueError, match=f"features: .*{words}"):
-        check_feature_names(names)
+        TrainingConfig(features=tuple(names))
 
 
 def test_features_are_fixed_by_the_stored_columns() -> None:

@@ -23,7 +23,10 @@ STEP_SETTINGS = {
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
-    "compare": (*_RANKING, "test_queries", "promote", "registered_name"),
+    "compare": (
+        *("encoder", "signals", *_TIMES, "features"),  # the log and its test queries
+        *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
+    ),
     "report": tuple(all_settings()),  # it shows and writes all of them
 }
 """Step to the names of settings, or of sections of which it reads any. What it gets from earlier steps, such as the

@@ -71,7 +71,7 @@ def test_score_of_the_match_tells_of_rows_that_the_model_has_learned_from(
 ) -> None:
     old = pl.read_parquet(candidates).with_columns(timestamp=pl.lit("2026-02-01"))
     old.write_parquet(tmp_path / "old.parquet")
-    arguments = ["score", "--model", bundle, "--candidates", tmp_path / "old.parquet", "--out", tmp_path / "scores"]
+    arguments = ["score", "--model", bundle, "--candidates", tmp_path / "old.parquet", "--out", tmp_path / "s.parquet"]
     outcome = Outcome(*arguments, "--columns", "match", "--chunk-rows", 25)
     assert outcome.code == DONE
     assert outcome.err.count("in sample") == 1

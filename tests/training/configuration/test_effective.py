@@ -102,8 +102,7 @@ def test_all_faults_of_a_file_are_reported_at_once_with_the_nearest_names(tmp_pa
         "ranker.smoothing (recmem.toml): expected an odd whole number (1 to 9,999), got 4. The default is 21.",
         "rankr.leaves (recmem.toml): expected the name of a setting, got an unknown one. Did you mean ranker.leaves?",
         "memory.recent (recmem.toml): expected 1 to 200, got 0. Only 200 events are read for a query.",
-        "signals.negative_events (recmem.toml): expected a list of texts, got 'skip'. The default is ['skip', "
-        "'return', 'dislike', 'hide'].",
+        "signals.negative_events (recmem.toml): expected a list of names of events, got 'skip'. The default is [].",
         "covisitation.half_lives (recmem.toml): expected a list of 2 numbers, each 1e-06 to 1,000,000,000,000, got "
         "[1.0, 2.0, 3.0]. The default is [3.0, 20.0].",
         "tuning.learning_rate (recmem.toml): expected a number (more than 0 and at most 10) or \"auto\", got 'fast'. "

@@ -25,8 +25,14 @@ OTHERS = {
     "encoder.text_prefix": "query: ",
     "signals.rating_events": ["stars"],
     "signals.positive_from": 3,
-    "signals.negative_events": [],
-    "signals.neutral_events": ["view"],
+    "signals.negative_events": ["abandoned"],
+    "signals.neutral_events": ["shown"],
+    "signals.positive_events": ["installed"],
+    "signals.common_names": False,
+    "signals.unnamed": "neutral",
+    "features": ["ctr_7d"],
+    "promote": "never",
+    "registered_name": "another",
     "tuning.kind": "last",
     "tuning.averages": [0.3],
     "tuning.learning_rate": 1e-5,
@@ -40,14 +46,14 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.")
-"""Settings of what all steps read before they begin: the log, its texts, its split and the item-item models."""
+OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features")
+"""Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features."""
 UNREAD_HERE = {
-    "ingest": {"signals.positive_from", "signals.negative_to"},  # this log has no ratings
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
     "rank": {"retrieval.search"},  # for large catalogues
     "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
+    "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }
 """Settings of a step's key that this training does not come to."""
 
@@ -94,6 +100,7 @@ def test_a_changed_setting_changes_the_keys_of_exactly_the_steps_that_read_it(fi
 def test_settings_of_the_ranker_leave_the_match_module_as_it_is() -> None:
     assert {step for step in STEPS if "ranker.leaves" in settings_of(step)} == {"rank", "refit", "report"}
     assert {step for step in STEPS if "split.windows" in settings_of(step)} == {"rank", "evaluate", "refit", "report"}
+    assert {step for step in STEPS if "promote" in settings_of(step)} == {"compare", "report"}
     assert {step for step in STEPS if "tuning.pull" in settings_of(step)} == {"tune", "report"}
     assert {step for step in STEPS if "folds" in settings_of(step)} == {"report"}
 
@@ -111,7 +118,12 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
     run.config = recorded(run.config, reads)
     with tracker.step(step, f"recorded {step}", [run.out / "nothing"]) as step_run:
         STEPS[step](run, step_run)
-    follow = {"refresh_every": "split.windows", "split.refresh": "split.windows", "refresh_origin": "split.ranker_from"}
+    follow = {
+        "refresh_every": "split.windows",
+        "split.refresh": "split.windows",
+        "refresh_origin": "split.ranker_from",
+        "candidate_features": "features",
+    }
     return {follow.get(name, name) for name in reads if not name.startswith("counters")}
 
 
