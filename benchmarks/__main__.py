@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu|online|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints and writes a table."""
+"""`python -m benchmarks cpu|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints and writes a table."""
 
 from __future__ import annotations
 
@@ -36,6 +36,11 @@ def main() -> None:
 
         print(write(kind, online.online_rows(_demo()), online.METHOD).read_text())
         return
+    elif kind == "serving":
+        from benchmarks import serving
+
+        print(write(kind, serving.serving_rows(_demo()), serving.METHOD).read_text())
+        return
     elif kind == "encoder_step":
         from benchmarks import encoder_step
 
@@ -49,7 +54,7 @@ def main() -> None:
         return
     else:
         raise SystemExit(
-            f"benchmarks: expected cpu, gpu, online, memory or encoder_step, got {kind!r}. "
+            f"benchmarks: expected cpu, gpu, online, serving, memory or encoder_step, got {kind!r}. "
             "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())

@@ -34,16 +34,16 @@ OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
 def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
     """The candidates of each request, the best first."""
     scored = loaded.model.rank_with_report(_candidates(requests))
-    best_first = scored.frame.with_columns(is_known=scored.item_is_known)
+    best_first = scored.frame.with_columns(unknown_item=~scored.item_is_known)
     answers = []
     for request, begin in _begins(requests):
         rows = best_first.slice(begin, len(request.items)).sort("rank", maintain_order=True)
         rows = rows.head(len(rows) if request.k is None else request.k)
-        columns = ("item_id", "match_score", "is_known", "score", "rank")
+        columns = ("item_id", "match_score", "unknown_item", "score", "rank")
         answers.append(
             RankAnswer(
                 user_id=request.user_id,
-                user_is_known=bool(scored.user_is_known[begin]),
+                unknown_user=not scored.user_is_known[begin],
                 model=loaded.name,
                 items=[RankedItem(**row) for row in rows.select(columns).iter_rows(named=True)],
             )
@@ -54,14 +54,14 @@ def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAn
 def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
     """The match of each request's candidates, in the order of the request."""
     scored = loaded.model.match_with_report(_candidates(requests))
-    matched = scored.frame.select("item_id", "match_score", is_known=pl.Series(scored.item_is_known))
+    matched = scored.frame.select("item_id", "match_score", unknown_item=pl.Series(~scored.item_is_known))
     answers = []
     for request, begin in _begins(requests):
         rows = matched.slice(begin, len(request.items))
         answers.append(
             MatchAnswer(
                 user_id=request.user_id,
-                user_is_known=bool(scored.user_is_known[begin]),
+                unknown_user=not scored.user_is_known[begin],
                 model=loaded.name,
                 items=[MatchedItem(**row) for row in rows.iter_rows(named=True)],
             )
@@ -119,7 +119,7 @@ def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> li
         RecommendAnswer(
             model=loaded.name,
             users=[
-                Recommendations(user_id=user, user_is_known=is_known[user], items=items.get(user, []))
+                Recommendations(user_id=user, unknown_user=not is_known[user], items=items.get(user, []))
                 for user in request.user_ids
             ],
         )

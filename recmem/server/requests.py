@@ -116,7 +116,7 @@ class MatchedItem(BaseModel):
 
     item_id: str
     match_score: float = Field(description="Calibrated, 0 to 1.")
-    is_known: bool = Field(description="Whether the store has the item; else only the text in the request counts.")
+    unknown_item: bool = Field(description="Whether the store lacks the item: only its text in the request counts.")
 
 
 class RankedItem(MatchedItem):
@@ -130,7 +130,7 @@ class MatchAnswer(BaseModel):
     """The candidates in the order of the request."""
 
     user_id: str
-    user_is_known: bool = Field(description="Whether the user has events in the store, or brought a history.")
+    unknown_user: bool = Field(description="Whether the user has no events in the store, and brought no history.")
     model: str
     items: list[MatchedItem]
 
@@ -139,7 +139,7 @@ class RankAnswer(BaseModel):
     """The candidates, the best first."""
 
     user_id: str
-    user_is_known: bool = Field(description="Whether the user has events in the store, or brought a history.")
+    unknown_user: bool = Field(description="Whether the user has no events in the store, and brought no history.")
     model: str
     items: list[RankedItem]
 
@@ -158,7 +158,7 @@ class Recommendations(BaseModel):
     """The best items for one user."""
 
     user_id: str
-    user_is_known: bool
+    unknown_user: bool
     items: list[RecommendedItem]
 
 

@@ -98,7 +98,7 @@ def test_a_service_moves_to_the_new_champion_and_takes_its_events_along(isolated
         _until(lambda: ask("/healthz")["model"] == "models:/recmem/2")
         answer = ask("/rank", asked)
     assert answer["model"] == "models:/recmem/2"
-    assert answer["user_is_known"]
+    assert not answer["unknown_user"]
 
 
 def test_a_model_that_is_not_there_is_refused_before_anything_listens(tmp_path: Path) -> None:

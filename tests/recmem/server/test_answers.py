@@ -71,8 +71,8 @@ def test_only_the_best_k_are_answered(loaded: Loaded, requests: list[RankRequest
 def test_unknown_users_and_items_are_flagged(loaded: Loaded, requests: list[RankRequest]) -> None:
     answers = rank_answers(loaded, requests)
     # A history makes a user known.
-    assert [answer.user_is_known for answer in answers] == [True, True, True, True, True, False]
-    unknown = [item.item_id for answer in answers for item in answer.items if not item.is_known]
+    assert [answer.unknown_user for answer in answers] == [False, False, False, False, False, True]
+    unknown = [item.item_id for answer in answers for item in answer.items if item.unknown_item]
     assert unknown == ["not there"]
 
 
@@ -101,7 +101,7 @@ def test_recommendations_of_a_batch_are_those_of_each_request(loaded: Loaded, us
             expected = loaded.model.recommend([user.user_id], k=request.k, timestamp=request.timestamp)
             assert [item.item_id for item in user.items] == expected["item_id"].to_list()
             assert [item.reason for item in user.items] == expected["reason"].to_list()
-    assert [user.user_is_known for user in together[1].users] == [False, True]
+    assert [user.unknown_user for user in together[1].users] == [True, False]
 
 
 def test_an_explanation_adds_up(loaded: Loaded, users: list[str], items: list[str]) -> None:

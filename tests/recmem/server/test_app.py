@@ -70,12 +70,12 @@ def test_every_endpoint_answers(client: TestClient, users: list[str], items: lis
 def test_an_event_counts_from_the_next_request_on(items: list[str]) -> None:
     with client_of() as client:
         asked = {"user_id": "somebody new", "items": items[:2]}
-        assert not client.post("/rank", json=asked).json()["user_is_known"]
+        assert client.post("/rank", json=asked).json()["unknown_user"]
         event = {"user_id": "somebody new", "item_id": items[3], "timestamp": "2027-01-01"}
         told = client.post("/events", json={"events": [event, event | {"timestamp": "soon"}]}).json()
         assert (told["n_new"], told["n_rejected"]) == (1, 1)
         assert "expected a time" in next(iter(told["reasons"]))
-        assert client.post("/rank", json=asked).json()["user_is_known"]
+        assert not client.post("/rank", json=asked).json()["unknown_user"]
 
 
 def test_what_the_model_refuses_is_answered_in_its_words(client: TestClient, users: list[str]) -> None:
