@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures, prints and writes a table."""
+"""`python -m benchmarks cpu|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures and writes a table."""
 
 from __future__ import annotations
 
