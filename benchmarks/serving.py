@@ -27,7 +27,7 @@ N_BODIES = 500
 METHOD = (
     "Clients are threads of a process of its own, each with one connection; each sends a request when the last one is "
     "answered. Time is from sending to the parsed answer. A rate is the median; the ratio is that of the requests per "
-    "second to one client's. One answer is checked equal to `Model.rank`. Clients and service share the machine's cores."
+    "second to one client's. One answer is checked equal to `Model.rank`. Clients and service share the cores."
 )
 
 
