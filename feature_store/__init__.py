@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+# At once, not on first use: it notes before a fork that the parent has used polars.
+import feature_store.forked_process  # noqa: F401
+
 # Imported on first use: an encoder, whose settings are checked by `feature_store.settings`, also runs on machines that
 # have torch but no polars.
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ import os
 import re
 from pathlib import Path
 
-from feature_store.data_errors import DataError
-
 _THREADS = Path("/proc/self/task")
 _OF_POLARS = re.compile(r"polars-\d+\s*")
 """Names of the threads in the pool of polars, which begins with the first query."""
@@ -29,6 +27,8 @@ def refuse_forked() -> None:
     if not _users:
         _users.append(process)
     if _users[0] != process:
+        from feature_store.data_errors import DataError  # brings polars, which this module must not need
+
         raise DataError(
             f"process: expected one that loads recmem's models and stores itself, got process {process}, forked from "
             f"process {_users[0]} after that one had used recmem or polars. A forked process lacks their threads and "
