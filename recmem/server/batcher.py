@@ -84,16 +84,16 @@ class Batcher(Generic[Request, Answer]):
         self._on_batch(len(batch))
         try:
             answers = self._answer([request for request, _ in batch])
-        except Exception as error:  # broad on purpose: whatever it is, the clients must hear of it
+        except BaseException as error:  # broad on purpose: a panic of polars is no Exception
             self._serve_alone(batch, error)
             return
         for (_, future), answer in zip(batch, answers, strict=True):
             future.set_result(answer)
 
-    def _serve_alone(self, batch: list[tuple[Request, Future[Answer]]], error: Exception) -> None:
+    def _serve_alone(self, batch: list[tuple[Request, Future[Answer]]], error: BaseException) -> None:
         """One request in the batch cannot be answered: each alone, so that it fails by itself."""
         if len(batch) == 1:
-            batch[0][1].set_exception(error)
+            batch[0][1].set_exception(_as_exception(error))
             return
         for request, future in batch:
             self._serve_one(request, future)
@@ -101,5 +101,9 @@ class Batcher(Generic[Request, Answer]):
     def _serve_one(self, request: Request, future: Future[Answer]) -> None:
         try:
             future.set_result(self._answer([request])[0])
-        except Exception as error:  # as in `_serve`
-            future.set_exception(error)
+        except BaseException as error:  # as in `_serve`
+            future.set_exception(_as_exception(error))
+
+
+def _as_exception(error: BaseException) -> Exception:
+    return error if isinstance(error, Exception) else RuntimeError(str(error))

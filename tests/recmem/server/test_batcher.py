@@ -101,3 +101,21 @@ def test_what_waits_at_the_end_is_answered() -> None:
     held.go.set()
     batches.close()
     assert [future.result(0) for future in futures] == [2, 4, 6, 8]
+
+
+class Panic(BaseException):
+    """As compiled code raises it, polars for one: no Exception."""
+
+
+def test_thread_outlives_a_panic_and_answers_the_next_request() -> None:
+    def answer(numbers: Sequence[int]) -> list[int]:
+        if 0 in numbers:
+            raise Panic("index out of bounds")
+        return [2 * number for number in numbers]
+
+    batcher = Batcher(answer, size=lambda _: 1, most=1, waiting=5)
+    failed = batcher.submit(0)
+    with pytest.raises(RuntimeError, match="index out of bounds"):
+        failed.result(timeout=2)
+    assert batcher.submit(3).result(timeout=2) == 6
+    batcher.close()
