@@ -53,7 +53,8 @@ def promote(
 ) -> None:
     """Make a version the champion.
 
-    Whatever its verdict was. Processes that load models:/NAME@champion serve it from their next start on.
+    Whatever its verdict was. `recmem serve` follows models:/NAME@champion; other processes serve it from their next
+    load on.
     """
     from recmem.serving.champions import promote_by_hand
     from recmem.serving.registry import registry_at
