@@ -50,6 +50,9 @@ SETTINGS = {
     "text_prefix": EncoderConfig.text_prefix,
     "positive_from": 4.0,
     "negative_to": 2.0,
+    "positive_events": None,
+    "negative_events": None,
+    "neutral_events": None,
     "seed": 0,
 }
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -24,8 +24,8 @@ FLOORS = ["mlflow_projects", "training", "recmem", "feature_store"]
 # the way that data takes. A module that lies directly in the package is a room of its own.
 ROOMS = {
     "training": [
-        "cli",
         "mlflow_project",
+        "cli",
         "event_options",
         "ranker_features",
         "training_features",

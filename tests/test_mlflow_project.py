@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,11 @@ import yaml
 from mlflow.projects import _project_spec
 from typer.testing import CliRunner
 
+import recmem
+import small_training
 from command_line import WIDE, WRONG_USE
 from training import mlflow_project
+from training.report.verdict_text import verdict_sentences
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
 ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "refit", "report", "score"]
@@ -116,6 +120,20 @@ def test_empty_parameters_leave_a_setting_to_the_file_and_all_faults_are_reporte
         "--set: expected SETTING=VALUE, got 'a'. Try ranker.leaves=31.",
         "--refit: expected true or false, got 'no'. The default is true.",
     ]
+
+
+def test_all_steps_together_print_what_the_command_prints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import training.pipeline
+
+    tables = small_training.items(), small_training.events()
+    result = recmem.train(*tables, out=tmp_path, tune_encoder="off", refit=False)
+    monkeypatch.setattr(training.pipeline, "run_training", lambda **_: replace(result, warnings=("items.x: wrong.",)))
+    given = ["--items", "items.parquet", "--events", "events.parquet", "--out", str(tmp_path)]
+    outcome = CliRunner().invoke(mlflow_project.app, ["main", *given], env=WIDE)
+    assert outcome.exit_code == 0
+    assert result.registration in outcome.output
+    assert verdict_sentences(result.verdict)[0] in outcome.output
+    assert "Warning: items.x: wrong." in outcome.output
 
 
 def test_environment_names_what_the_package_declares() -> None:

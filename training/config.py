@@ -63,7 +63,7 @@ class TrainingConfig:
     """Whether the model that ships learns from the test period too, once it is measured."""
     folds: int = setting(1, low=1)
     """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
-    features: tuple[str, ...] = setting((), words="a list of names of columns")
+    features: tuple[str, ...] = setting((), low=1, words="a list of names of columns")
     """Columns of the impressions, and of candidates, that are features of the ranker."""
     promote: PromotionPolicy = setting("not-worse")
     """When the new version takes the champion's place in MLflow's registry: if it is significantly better, unless it is

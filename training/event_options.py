@@ -1,4 +1,4 @@
-"""The options of `recmem train` and the MLflow project that say which events are positive, negative or neutral."""
+"""The options of `train` and `features`, and of the MLflow project, that say which events are positive or negative."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import GuardedCommand, UsageError
 from recmem.cli.ingest import Features
+from training.cli.train import show_result
 from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger, show_verdict
@@ -154,8 +155,7 @@ def main(
         progress=Bars(),
         on_intake=show_intake,
     )
-    show_ledger(result.ledger)
-    remind_of_lost_rows(result.intake, store or out / "store")
+    show_result(result, store or out / "store")
 
 
 @app.command(cls=GuardedCommand)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -64,6 +65,9 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         folds: int = FoldConfig.folds,
         positive_from: float = 4.0,
         negative_to: float = 2.0,
+        positive_events: Sequence[str] | None = None,
+        negative_events: Sequence[str] | None = None,
+        neutral_events: Sequence[str] | None = None,
         seed: int = 0,
     ) -> None:
         self.items = items
@@ -78,6 +82,9 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.folds = folds
         self.positive_from = positive_from
         self.negative_to = negative_to
+        self.positive_events = positive_events
+        self.negative_events = negative_events
+        self.neutral_events = neutral_events
         self.seed = seed
 
     def fit(self, X: Any, y: object = None) -> RecmemFeatures:  # noqa: N803 - scikit-learn's name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
@@ -69,6 +69,9 @@ def training_features(
     folds: int = FoldConfig.folds,
     positive_from: float = 4.0,
     negative_to: float = 2.0,
+    positive_events: Sequence[str] | None = None,
+    negative_events: Sequence[str] | None = None,
+    neutral_events: Sequence[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingFeatures[FrameT]:
@@ -100,6 +103,10 @@ def training_features(
             distinct times has fewer.
         positive_from: Ratings of at least this are positive.
         negative_to: Ratings of at most this are negative; those between are neutral.
+        positive_events: Names of events that are positive, as for `recmem.train`, and so are `negative_events` and
+            `neutral_events`.
+        negative_events: Names of events that are negative.
+        neutral_events: Names of events that are neutral.
         seed: Of every random draw.
         progress: Shows the stages, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
@@ -123,6 +130,9 @@ def training_features(
         folds=folds,
         positive_from=positive_from,
         negative_to=negative_to,
+        positive_events=positive_events,
+        negative_events=negative_events,
+        neutral_events=neutral_events,
         seed=seed,
         progress=progress or Silent(),
     )
@@ -155,10 +165,17 @@ def open_features_run(
     folds: int,
     positive_from: float,
     negative_to: float,
+    positive_events: Sequence[str] | None,
+    negative_events: Sequence[str] | None,
+    neutral_events: Sequence[str] | None,
     seed: int,
     progress: Progress,
+    label: Callable[[str], str] = str,
 ) -> tuple[Run, FoldConfig]:
-    """The run in a folder, and how its log is cut; the arguments, and what is raised, are `training_features`'s."""
+    """The run in a folder, and how its log is cut; the arguments, and what is raised, are `training_features`'s.
+
+    `label` is what an error calls an argument.
+    """
     refuse_forked()
     require_tables_or_store(items, events, store)
     fold_config = FoldConfig(folds=folds)
@@ -170,9 +187,12 @@ def open_features_run(
         "tune_encoder": "off",  # a tuned encoder has learned from the log that it would be cross-fitted on
         "positive_from": positive_from,
         "negative_to": negative_to,
+        "positive_events": positive_events,
+        "negative_events": negative_events,
+        "neutral_events": neutral_events,
         "seed": seed,
     }
-    config = effective_config(options=options)
+    config = effective_config(options=options, label=label)
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
     place = None if store is None else os.fspath(store)

@@ -183,6 +183,7 @@ def test_features_that_training_cannot_have_are_refused(tmp_path: Path) -> None:
         (["label"], "got 'label'"),
         (["ctr_z"], "expected names that do not end in _z"),
         (["ctr", "ctr"], "expected each column once, got ctr, ctr"),
+        ([""], r"expected a list of names of columns, got \[''\]"),
     ],
 )
 def test_names_that_mean_something_else_are_refused(names: list[str], words: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from datetime import timedelta
+from inspect import signature
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.utils.estimator_checks import check_estimator
 
 import cross_fit_log
+import recmem
 from feature_store import DataError
 from recmem.serving.scoring import MATCH_OUTPUTS
 from tolerances import close
@@ -118,6 +120,11 @@ def test_a_pickle_holds_the_path_of_what_was_learned() -> None:
     assert len(pickled) < 2000
     assert str(cross_fit_log.fitted().bundle).encode() in pickled
     close(pickle.loads(pickled).transform(new_rows()), expected, "float32")
+
+
+def test_it_has_every_argument_of_training_features_but_rows_and_progress() -> None:
+    arguments = set(signature(recmem.training_features).parameters)
+    assert set(RecmemFeatures().get_params()) == arguments - {"rows", "progress"}
 
 
 def test_without_a_folder_it_is_refused() -> None:

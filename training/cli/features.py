@@ -10,7 +10,9 @@ import typer
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
+from recmem.cli.options import names_of
 from recmem.cli.score import CHUNK_ROWS
+from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,6 +93,9 @@ def features(
     negative_to: Annotated[
         float, typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral.")
     ] = 2.0,
+    positive_events: PositiveEvents = "",
+    negative_events: NegativeEvents = "",
+    neutral_events: NeutralEvents = "",
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
@@ -114,6 +119,8 @@ def features(
         raise UsageError(f"--run: expected a folder of its own, got {folder}. Name another one.")
     from recmem.batch.candidate_files import CandidateFiles, as_frame
     from recmem.batch.score_file import score_file
+    from training.configuration.all_settings import option_name
+    from training.configuration.given_settings import ConfigError
     from training.cross_fit.row_features import check_rows
     from training.report.intake_text import show_intake
     from training.training_features import fit_in, open_features_run
@@ -121,22 +128,29 @@ def features(
     source = CandidateFiles.open(rows)
     check_rows(as_frame(source.schema.empty_table()))  # columns only; cells are checked as they are read
     progress = Bars()
-    opened, config = open_features_run(
-        items,
-        events,
-        impressions=impressions,
-        out=folder,
-        store=store,
-        encoder=encoder,
-        pooling=pooling,
-        max_tokens=max_tokens,
-        text_prefix=text_prefix,
-        folds=folds,
-        positive_from=positive_from,
-        negative_to=negative_to,
-        seed=seed,
-        progress=progress,
-    )
+    try:
+        opened, config = open_features_run(
+            items,
+            events,
+            impressions=impressions,
+            out=folder,
+            store=store,
+            encoder=encoder,
+            pooling=pooling,
+            max_tokens=max_tokens,
+            text_prefix=text_prefix,
+            folds=folds,
+            positive_from=positive_from,
+            negative_to=negative_to,
+            positive_events=names_of(positive_events),
+            negative_events=names_of(negative_events),
+            neutral_events=names_of(neutral_events),
+            seed=seed,
+            progress=progress,
+            label=option_name,
+        )
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
     fit = fit_in(opened, config, on_intake=show_intake)
     found: list[RowFeatures] = []
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,9 @@ from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
 from training.cli.config import Assignments, Config
 from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
+
+if TYPE_CHECKING:
+    from training.run import TrainingResult
 
 _LISTS = ("positive_events", "negative_events", "neutral_events", "features")
 """Options that hold names with commas between."""
@@ -154,21 +157,28 @@ def train(
     except ConfigError as error:
         raise UsageError(str(error)) from error
     from training.pipeline import run_training
-    from training.report.intake_text import remind_of_lost_rows, show_intake
-    from training.report.terminal import show_folds, show_ledger, show_verdict
+    from training.report.intake_text import show_intake
 
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
+    show_result(result, store or _short(out / "store"))
+    say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
+
+
+def show_result(result: TrainingResult, store: object) -> None:
+    """Prints the figures, what became of the model, and what to know about the data, whose place is `store`."""
+    from training.report.intake_text import remind_of_lost_rows
+    from training.report.terminal import show_folds, show_ledger, show_verdict
+
     show_ledger(result.ledger)
     if result.folds is not None:
         show_folds(result.folds)
     say(result.encoder)
     show_verdict(result.verdict)
     say(result.registration)
-    remind_of_lost_rows(result.intake, store or _short(out / "store"))
+    remind_of_lost_rows(result.intake, store)
     for warning in result.warnings:
         complain(f"Warning: {warning}")
-    say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
 
 
 def _was_given(context: typer.Context, name: str) -> bool:

@@ -39,7 +39,7 @@ OPTIONS = {
     "registered_name": "registered_name",
     "seed": "seed",
 }
-"""Options of `recmem train`, arguments of `recmem.train` and parameters of the MLflow project: the setting of each."""
+"""Options of `recmem train` and arguments of `recmem.train`, most also of the MLflow project: the setting of each."""
 _SIMILAR = 0.6
 
 

@@ -10,6 +10,7 @@ import pytest
 import cross_fit_log
 import recmem
 from command_line import DONE, REFUSED, WRONG_USE, Outcome
+from recmem.serving.manifest import read_manifest
 from recmem.serving.scoring import MATCH_OUTPUTS
 from tolerances import close
 
@@ -83,3 +84,24 @@ def test_rows_without_a_time_are_refused(tables: list[object], tmp_path: Path) -
     assert "rows.timestamp: expected the column, got none" in outcome.err
     assert not (tmp_path / "features.parquet").exists()
     assert not (tmp_path / "features").exists()
+
+
+def test_events_are_taken_as_the_options_name_them(tables: list[object], tmp_path: Path) -> None:
+    is_odd = pl.int_range(pl.len()) % 20 == 1
+    kind = pl.when(is_odd).then(pl.lit("frobbed")).when(pl.int_range(pl.len()) % 20 == 2).then(pl.lit("glanced"))
+    FEW.with_columns(kind.otherwise(pl.lit("built")).alias("event")).write_parquet(tmp_path / "events.parquet")
+    names = ("--positive-events", "built", "--negative-events", "frobbed", "--neutral-events", "glanced")
+    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--folds", 1, *names)
+    assert outcome.code == DONE
+    for name, taken_as in (("built", "positive"), ("frobbed", "negative"), ("glanced", "neutral")):
+        assert f"'{name}' ({taken_as}: named by an option)" in outcome.out
+    signals = read_manifest(tmp_path / "features" / "match_bundle")["config"]["dataset"]["signals"]
+    assert signals["positive_events"] == ["built"]
+    assert signals["negative_events"] == ["frobbed"]
+    assert signals["neutral_events"] == ["glanced"]
+
+
+def test_a_setting_that_cannot_be_is_named_as_its_option(tables: list[object], tmp_path: Path) -> None:
+    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--max-tokens", 1)
+    assert outcome.code == WRONG_USE
+    assert "--max-tokens: expected" in outcome.err
