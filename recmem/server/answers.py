@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import groupby
 from typing import TypeVar
 
@@ -29,60 +29,32 @@ from recmem.server.requests import (
 )
 
 OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
+Asked = TypeVar("Asked")
+Answered = TypeVar("Answered")
 
 
 def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
-    """The candidates of each request, the best first."""
-    scored = loaded.model.rank_with_report(_candidates(requests))
-    best_first = scored.frame.with_columns(unknown_item=~scored.item_is_known)
-    answers = []
-    for request, begin in _begins(requests):
-        rows = best_first.slice(begin, len(request.items)).sort("rank", maintain_order=True)
-        rows = rows.head(len(rows) if request.k is None else request.k)
-        columns = ("item_id", "match_score", "unknown_item", "score", "rank")
-        answers.append(
-            RankAnswer(
-                user_id=request.user_id,
-                unknown_user=not scored.user_is_known[begin],
-                model=loaded.name,
-                items=[RankedItem(**row) for row in rows.select(columns).iter_rows(named=True)],
-            )
-        )
-    return answers
+    """The candidates of each request, the best first; requests with the same columns are one call."""
+    return _in_groups(requests, _columns_of, lambda alike: _rank_alike(loaded, alike))
 
 
 def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
-    """The match of each request's candidates, in the order of the request."""
-    scored = loaded.model.match_with_report(_candidates(requests))
-    matched = scored.frame.select("item_id", "match_score", unknown_item=pl.Series(~scored.item_is_known))
-    answers = []
-    for request, begin in _begins(requests):
-        rows = matched.slice(begin, len(request.items))
-        answers.append(
-            MatchAnswer(
-                user_id=request.user_id,
-                unknown_user=not scored.user_is_known[begin],
-                model=loaded.name,
-                items=[MatchedItem(**row) for row in rows.iter_rows(named=True)],
-            )
-        )
-    return answers
+    """The match of each request's candidates, in the order of the request; as `rank_answers`."""
+    return _in_groups(requests, _columns_of, lambda alike: _match_alike(loaded, alike))
 
 
 def recommend_answers(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
     """The best items for the users of each request; requests with the same `k` and time are one call."""
-    answers: dict[int, RecommendAnswer] = {}
-    settings = [(request.k, request.timestamp) for request in requests]
-    for setting in dict.fromkeys(settings):
-        numbers = [number for number, other in enumerate(settings) if other == setting]
-        same = [requests[number] for number in numbers]
-        answers |= zip(numbers, _recommend_alike(loaded, same), strict=True)
-    return [answers[number] for number in range(len(requests))]
+    return _in_groups(
+        requests, lambda request: (request.k, request.timestamp), lambda alike: _recommend_alike(loaded, alike)
+    )
 
 
 def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
     """What the scores of one item are made of. Raises DataError if the store lacks the item."""
-    explanation = loaded.model.explain(request.user_id, request.item_id, timestamp=request.timestamp)
+    explanation = loaded.model.explain(
+        request.user_id, request.item_id, timestamp=request.timestamp, features=request.features
+    )
     return ExplainAnswer(
         user_id=request.user_id,
         item_id=request.item_id,
@@ -103,6 +75,57 @@ def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
         score=explanation.score,
         features=explanation.features,
     )
+
+
+def _in_groups(
+    requests: Sequence[Asked], key: Callable[[Asked], Hashable], answer: Callable[[Sequence[Asked]], Sequence[Answered]]
+) -> list[Answered]:
+    """The answer to each request, where one call answers all requests of the same key."""
+    answers: dict[int, Answered] = {}
+    keys = [key(request) for request in requests]
+    for one in dict.fromkeys(keys):
+        numbers = [number for number, other in enumerate(keys) if other == one]
+        answers |= zip(numbers, answer([requests[number] for number in numbers]), strict=True)
+    return [answers[number] for number in range(len(requests))]
+
+
+def _columns_of(request: ScoreRequest) -> Hashable:
+    """The further columns of a request's candidates, with their types: what others bring must not change its answer."""
+    given = [item.fields for item in request.items if isinstance(item, Candidate)]
+    return frozenset((name, type(cell)) for fields in given for name, cell in fields.items())
+
+
+def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
+    scored = loaded.model.rank_with_report(_candidates(requests))
+    ranked = scored.frame.with_columns(unknown_item=~scored.item_is_known)
+    answers = []
+    for request, begin in _begins(requests):
+        rows = ranked.slice(begin, len(request.items)).sort("rank", maintain_order=True)
+        if request.k is not None:
+            rows = rows.filter(pl.col("rank") <= request.k)
+        answers.append(
+            RankAnswer(
+                user_id=request.user_id,
+                unknown_user=not scored.user_is_known[begin],
+                model=loaded.name,
+                items=[RankedItem(**row) for row in rows.select(*RankedItem.model_fields).iter_rows(named=True)],
+            )
+        )
+    return answers
+
+
+def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
+    scored = loaded.model.match_with_report(_candidates(requests))
+    matched = scored.frame.with_columns(unknown_item=~scored.item_is_known).select(*MatchedItem.model_fields)
+    return [
+        MatchAnswer(
+            user_id=request.user_id,
+            unknown_user=not scored.user_is_known[begin],
+            model=loaded.name,
+            items=[MatchedItem(**row) for row in matched.slice(begin, len(request.items)).iter_rows(named=True)],
+        )
+        for request, begin in _begins(requests)
+    ]
 
 
 def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:

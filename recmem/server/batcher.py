@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from queue import Empty, Full, Queue
 from threading import Thread
@@ -37,13 +37,16 @@ class Batcher(Generic[Request, Answer]):
         self._most = most
         self._on_batch = on_batch
         self._is_closed = False
+        self._is_closing = False
         self._queue: Queue[tuple[Request, Future[Answer]] | None] = Queue(waiting)
         self._thread = Thread(target=self._run, name="recmem-batches", daemon=True)
         self._thread.start()
 
     def submit(self, request: Request) -> Future[Answer]:
-        """The answer, once it is there. Raises OverloadError if too many requests wait."""
+        """The answer, once it is there. Raises OverloadError if too many requests wait, and after `close`."""
         future: Future[Answer] = Future()
+        if self._is_closing:
+            raise OverloadError
         try:
             self._queue.put_nowait((request, future))
         except Full as error:
@@ -51,9 +54,15 @@ class Batcher(Generic[Request, Answer]):
         return future
 
     def close(self) -> None:
-        """Answers what waits, and ends the thread; requests that come later are not answered."""
+        """Answers what waits, and ends the thread."""
+        self._is_closing = True
         self._queue.put(None)
         self._thread.join()
+        # What came in at the same moment.
+        while not self._queue.empty():
+            late = self._queue.get()
+            if late is not None:
+                late[1].set_exception(OverloadError())
 
     def _run(self) -> None:
         first = self._queue.get()
@@ -81,9 +90,9 @@ class Batcher(Generic[Request, Answer]):
     def _serve(self, batch: list[tuple[Request, Future[Answer]]]) -> None:
         if not batch:
             return
-        self._on_batch(len(batch))
         try:
-            answers = self._answer([request for request, _ in batch])
+            self._on_batch(len(batch))
+            answers = self._answers(request for request, _ in batch)
         except BaseException as error:  # broad on purpose: a panic of polars is no Exception
             self._serve_alone(batch, error)
             return
@@ -100,9 +109,16 @@ class Batcher(Generic[Request, Answer]):
 
     def _serve_one(self, request: Request, future: Future[Answer]) -> None:
         try:
-            future.set_result(self._answer([request])[0])
+            future.set_result(self._answers([request])[0])
         except BaseException as error:  # as in `_serve`
             future.set_exception(_as_exception(error))
+
+    def _answers(self, requests: Iterable[Request]) -> Sequence[Answer]:
+        asked = list(requests)
+        answers = self._answer(asked)
+        if len(answers) != len(asked):
+            raise RuntimeError(f"answers: expected {len(asked)}, got {len(answers)}.")
+        return answers
 
 
 def _as_exception(error: BaseException) -> Exception:

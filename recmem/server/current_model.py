@@ -6,16 +6,18 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import groupby
 from threading import Event, Lock, Thread
 
 import polars as pl
 
-from feature_store import DataError, Receipt
+from feature_store import EVENTS, DataError, Receipt
 from recmem.serving.model import Model
 from recmem.serving.registry import version_at
 
 MOST_KEPT_EVENTS = 1_000_000
 """Observed events that are kept for the next version of the model; the oldest are dropped first."""
+_EVENT_COLUMNS = frozenset(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 
 
@@ -44,10 +46,11 @@ class CurrentModel:
         self._source = source
         self._load = load
         self._kept: list[pl.DataFrame] = []
+        self._n_kept = 0
         # Held while the model changes: an event must not be observed by the old one and missed by the new one.
         self._changing = Lock()
         self._version = version_at(source)
-        self.loaded = self._load_version()
+        self.loaded = self._load_version(self._version)
         self._stopped = Event()
         self._follower: Thread | None = None
 
@@ -70,54 +73,54 @@ class CurrentModel:
             receipt = model.observe(events)
             # Shared memories keep events themselves.
             if receipt.n_new and model.memories is None:
-                self._kept.append(events)
-                self._drop_oldest()
+                self._keep(events.select(name for name in events.columns if name in _EVENT_COLUMNS))
             return receipt
 
     def follow(self) -> bool:
         """Looks at the alias once and loads its version if that is another one; whether it did."""
         try:
             version = version_at(self._source)
-            if version == self._version:
-                self.problem = None
-                return False
-            before = self._version
-            self._version = version
-            try:
-                loaded = self._load_version()
-            except BaseException:
-                self._version = before
+            if version != self._version:
+                self._take_over(version)
+                return True
+        except BaseException as error:  # broad on purpose: even after a panic, the version in use must serve on
+            if isinstance(error, KeyboardInterrupt | SystemExit):
                 raise
-        except Exception as error:  # broad on purpose: whatever is wrong with a new version, the old one must serve on
-            self.problem = str(error)
-            _LOG.warning(f"{self._source}: a newer version was not loaded. {error}")
+            self.problem = str(error) or type(error).__name__
+            _LOG.warning(f"{self._source}: a newer version was not loaded. {self.problem}")
             return False
+        self.problem = None
+        return False
+
+    def _take_over(self, version: str | None) -> None:
+        loaded = self._load_version(version)
         with self._changing:
             self._tell(loaded.model)
             self.loaded = loaded
+            self._version = version
         self.problem = None
         self.on_load(loaded)
-        return True
 
     def _follow(self, seconds: float) -> None:
         while not self._stopped.wait(seconds):
             self.follow()
 
-    def _load_version(self) -> Loaded:
-        name = self._source if self._version is None else self._version
+    def _load_version(self, version: str | None) -> Loaded:
+        name = self._source if version is None else version
         return Loaded(self._load(name), name, datetime.now(UTC))
 
     def _tell(self, model: Model) -> None:
         """Gives a new model the events that were observed; what its store has already counts once."""
-        still_new = []
-        for events in self._kept:
+        for _, alike in groupby(self._kept, key=lambda events: events.schema):
             try:
-                if model.observe(events).n_new:
-                    still_new.append(events)
+                # As few calls as can be: each makes a dataset of its own.
+                model.observe(pl.concat(alike))
             except DataError as error:  # such as ids of another type
                 _LOG.warning(f"{self._source}: observed events were not taken over. {error}")
-        self._kept = still_new
 
-    def _drop_oldest(self) -> None:
-        while len(self._kept) > 1 and sum(map(len, self._kept)) > MOST_KEPT_EVENTS:
-            del self._kept[0]
+    def _keep(self, events: pl.DataFrame) -> None:
+        """Keeps events for all later versions, also for an older one that the alias goes back to."""
+        self._kept.append(events)
+        self._n_kept += len(events)
+        while len(self._kept) > 1 and self._n_kept > MOST_KEPT_EVENTS:
+            self._n_kept -= len(self._kept.pop(0))

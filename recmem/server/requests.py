@@ -86,7 +86,7 @@ class ScoreRequest(Body):
 class RankRequest(ScoreRequest):
     """Candidates to put in order."""
 
-    k: int | None = Field(None, ge=1, description="Only the best k.")
+    k: int | None = Field(None, ge=1, description="Leave out items of a rank beyond k; equal scores share a rank.")
 
 
 class RecommendRequest(Body):
@@ -103,6 +103,7 @@ class ExplainRequest(Body):
     user_id: Id
     item_id: Id
     timestamp: Time = None
+    features: dict[str, Any] | None = Field(None, description="Features of your own of the item, by their columns.")
 
 
 class EventsRequest(Body):
@@ -116,6 +117,7 @@ class MatchedItem(BaseModel):
 
     item_id: str
     match_score: float = Field(description="Calibrated, 0 to 1.")
+    match_raw: float = Field(description="The raw match score, a logit.")
     unknown_item: bool = Field(description="Whether the store lacks the item: only its text in the request counts.")
 
 

@@ -11,6 +11,7 @@ from debian_model import trained_model
 from recmem.server.answers import explain_answer, match_answers, rank_answers, recommend_answers
 from recmem.server.current_model import Loaded
 from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
+from recmem.serving.model import Model, Scored
 from tolerances import close
 
 TIME = datetime(2025, 6, 1, tzinfo=UTC)
@@ -62,6 +63,26 @@ def test_a_ranking_is_the_models_own_best_first(loaded: Loaded, users: list[str]
     assert [item.score for item in answer.items] == expected["score"].to_list()
     assert [item.match_score for item in answer.items] == expected["match_score"].to_list()
     assert answer.model == "here"
+
+
+def test_requests_with_other_columns_are_calls_of_their_own(
+    loaded: Loaded, users: list[str], items: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[list[str]] = []
+    rank = Model.rank_with_report
+
+    def noted(model: Model, candidates: pl.DataFrame) -> Scored[pl.DataFrame]:
+        seen.append(sorted(set(candidates.columns) - {"user_id", "item_id", "impression_id", "timestamp"}))
+        return rank(model, candidates)
+
+    monkeypatch.setattr(Model, "rank_with_report", noted)
+    plain = RankRequest(user_id=users[0], items=items[:3])
+    own = RankRequest(user_id=users[1], items=[{"item_id": items[0], "ctr": 0.5}])
+    text = RankRequest(user_id=users[1], items=[{"item_id": items[1], "ctr": "high"}])
+    answers = rank_answers(loaded, [plain, own, plain, text])
+    assert seen == [[], ["ctr"], ["ctr"]]
+    assert [answer.user_id for answer in answers] == [users[0], users[1], users[0], users[1]]
+    assert answers[0] == answers[2]
 
 
 def test_only_the_best_k_are_answered(loaded: Loaded, requests: list[RankRequest]) -> None:

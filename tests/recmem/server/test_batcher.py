@@ -119,3 +119,20 @@ def test_thread_outlives_a_panic_and_answers_the_next_request() -> None:
         failed.result(timeout=2)
     assert batcher.submit(3).result(timeout=2) == 6
     batcher.close()
+
+
+def test_a_closed_batcher_refuses_requests() -> None:
+    held = Held()
+    held.go.set()
+    batches = batcher(held)
+    batches.close()
+    with pytest.raises(OverloadError):
+        batches.submit(1)
+
+
+def test_a_wrong_number_of_answers_fails_the_requests_and_not_the_batcher() -> None:
+    numbers = iter([[1, 2], [3]])
+    batches: Batcher[int, int] = Batcher(lambda _: next(numbers), size=lambda _: 1, most=1, waiting=9)
+    with pytest.raises(RuntimeError, match="expected 1, got 2"):
+        batches.submit(0).result(SECONDS)
+    assert batches.submit(0).result(SECONDS) == 3

@@ -115,19 +115,52 @@ def test_an_event_that_is_observed_while_a_version_is_loading_is_in_it(registry:
     assert current.loaded.model.memory("in between").height == 1
 
 
-def test_events_that_the_store_has_by_now_are_kept_no_longer(
-    registry: Registry, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_going_back_to_an_older_version_loses_no_event(registry: Registry) -> None:
     current = CurrentModel(ALIAS, registry.load)
     current.observe(event())
     with_event = trained_model().model()
     with_event.observe(event())
-    monkeypatch.setattr(registry, "load", lambda _: with_event)
-    current._load = registry.load
+    load = registry.load
+    # The store of version 2 has the event by then; that of version 1 never will.
+    current._load = lambda source: with_event if source.endswith("/2") else load(source)
+    for version in (2, 1):
+        registry.version = version
+        assert current.follow()
+        assert current.loaded.model.memory("somebody new").height == 1
+
+
+def test_events_of_several_forms_are_all_told(registry: Registry) -> None:
+    current = CurrentModel(ALIAS, registry.load)
+    other = event("another", 2).with_columns(timestamp=pl.lit(1_800_000_000), page=pl.lit("home"))
+    for events in (event(), other, event("a third", 3)):
+        assert current.observe(events).n_new == 1
     registry.version = 2
     assert current.follow()
-    assert current._kept == []
-    assert current.loaded.model.memory("somebody new").height == 1
+    assert [current.loaded.model.memory(user).height for user in ("somebody new", "another", "a third")] == [1, 1, 1]
+
+
+def test_a_failure_after_the_load_leaves_the_version_in_use(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    current = CurrentModel(ALIAS, registry.load)
+    before = current.loaded
+    current.observe(event())
+
+    class Panic(BaseException):
+        pass
+
+    def panic(self: Model, events: object) -> None:
+        raise Panic("torn")
+
+    monkeypatch.setattr(Model, "observe", panic)
+    registry.version = 2
+    assert not current.follow()
+    assert current.loaded is before
+    assert current.problem == "torn"
+    monkeypatch.undo()
+    registry = Registry(monkeypatch)
+    registry.version = 2
+    assert current.follow()
 
 
 def test_the_oldest_observed_events_are_dropped_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
