@@ -83,12 +83,12 @@ def roll_back(client: MlflowClient, name: str) -> Rollback:
 
     Champions that were deleted since are skipped. Called twice, it goes back by two.
     """
-    history = _history(client, name)
-    if not history or champion_of(client, name) is None:
+    if champion_of(client, name) is None:
         raise DataError(
             f"registered-name: expected a model with a champion, got {name!r}, which has none. "
             "See `recmem versions`, and make one champion: `recmem promote VERSION`."
         )
+    history = _history(client, name)
     left = history.pop()
     skipped = []
     while history and not _exists(client, name, history[-1]):

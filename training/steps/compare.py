@@ -66,7 +66,7 @@ def _verdict(run: Run, client: MlflowClient) -> Verdict:
     except TooFewQueriesError as error:
         return incomparable(policy, champion, str(error))
     except Exception as error:  # broad on purpose: whatever is wrong with an earlier model, the new one is there
-        cause = redact(str(error), addresses=[client.tracking_uri]).strip() or type(error).__name__
+        cause = redact(str(error), addresses=[client.tracking_uri, run.store.path]).strip() or type(error).__name__
         why = cause.partition("\n")[0][:_LONGEST_CAUSE].rstrip(".")
         return uncompared(policy, champion, why, lift=ledger.shipped_lift, ships=ledger.ships)
     return verdict_against(policy, champion, comparison)

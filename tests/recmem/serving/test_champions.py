@@ -95,6 +95,11 @@ def test_without_a_champion_there_is_no_way_back(client: MlflowClient) -> None:
         roll_back(client, NAME)
 
 
+def test_a_model_that_nobody_registered_has_no_way_back(client: MlflowClient) -> None:
+    with pytest.raises(DataError, match="expected a model with a champion, got 'nobody'"):
+        roll_back(client, "nobody")
+
+
 @pytest.mark.parametrize(("given", "version"), [("2", "2"), ("challenger", "5")])
 def test_any_version_can_be_promoted_by_its_number_or_alias(client: MlflowClient, given: str, version: str) -> None:
     crown(client, NAME, "1")
