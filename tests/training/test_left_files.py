@@ -48,8 +48,9 @@ def test_everything_that_a_training_leaves_follows_the_umask() -> None:
     umask = os.umask(0)
     os.umask(umask)
     run = small_training.trained() / "run"
-    # Weights are in both bundles, in those of `evaluate` and `refit`, in `match`, and in the registered model.
-    assert len({path.parent for path in run.rglob("*.safetensors")}) == 6
+    # Weights are in both bundles, in those of `evaluate` and `refit`, in `match`, in the registered model, and in the
+    # measured model beside it.
+    assert len({path.parent for path in run.rglob("*.safetensors")}) == 7
     assert wrong(run, umask) == {}
 
 

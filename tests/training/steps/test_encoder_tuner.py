@@ -160,12 +160,15 @@ def test_the_average_that_is_picked_is_carried_on(tmp_path: Path, monkeypatch: p
 
 
 def test_a_tuning_that_diverges_leaves_the_encoder_frozen(tmp_path: Path) -> None:
-    choice, tensors = tuned(tmp_path, small_config("full", learning_rate=1e30))
+    config = small_config("full")
+    # Beyond the bounds of the setting, so that it diverges for sure.
+    object.__setattr__(config.tuning, "learning_rate", 1e30)
+    choice, tensors = tuned(tmp_path, config)
     assert choice.why == "tuning did not converge"
     assert not choice.is_tuned
     assert tensors == {}
     # A resumed run decides the same.
-    assert tuned(tmp_path, small_config("full", learning_rate=1e30))[0] == choice
+    assert tuned(tmp_path, config)[0] == choice
 
 
 @pytest.mark.usefixtures("always_kept")

@@ -100,9 +100,9 @@ def test_the_command_names_folds_and_that_there_is_no_refit(training_data: Train
 
 
 def test_the_command_sets_what_has_no_option_and_is_not_at_its_default(training_data: TrainingData) -> None:
-    config = TrainingConfig(ranker=RankerConfig(leaves=31), signals=SignalConfig(negative_events=("no", "never again")))
+    config = TrainingConfig(ranker=RankerConfig(leaves=31), signals=SignalConfig(rating_events=("stars", "how many")))
     command = train_command(RunOf(training_data, config))  # type: ignore[arg-type]
     arguments = shlex.split(command.replace("\\\n", ""))
     assignments = [value for option, value in pairwise(arguments) if option == "--set"]
-    assert assignments == ['signals.negative_events=["no", "never again"]', "ranker.leaves=31"]
+    assert assignments == ['signals.rating_events=["stars", "how many"]', "ranker.leaves=31"]
     assert effective_config(assignments=assignments) == config
