@@ -140,7 +140,7 @@ def _failures(url: str, argument: str) -> Iterator[None]:
             f"{argument}: expected the Python package obstore for {without_secrets(url)!r}, got none. "
             "Run pip install 'recmem[obstore]'."
         ) from error
-    except Exception as error:
+    except Exception as error:  # what obstore raises is recognised by its module; all else is raised as it is
         if not (isinstance(error, FileNotFoundError) or type(error).__module__.startswith("obstore")):
             raise
         has_no_bucket = "NoSuchBucket" in str(error)

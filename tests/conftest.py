@@ -35,6 +35,8 @@ from services import missing_in_ci  # noqa: E402
 if TYPE_CHECKING:
     import torch
 
+    from s3_server import S3
+
 # The first example of a property pays for imports and caches, so a deadline would measure those. On CI the examples are
 # fixed, elsewhere they are drawn anew and a failure prints how to repeat it.
 settings.register_profile("recmem", deadline=None, derandomize=bool(os.environ.get("CI")), print_blob=True)
@@ -130,6 +132,23 @@ def isolated_mlflow(mlflow_template: Path, tmp_path: Path, monkeypatch: pytest.M
         mlflow.end_run()
     mlflow.set_tracking_uri(None)
     mlflow.set_registry_uri(None)
+
+
+@pytest.fixture(scope="module")
+def s3_of_module() -> Iterator[S3]:
+    """A server that speaks S3, for the tests of one module."""
+    from s3_server import running
+
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(s3_of_module: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
+    """That server, with its address and credentials in the environment."""
+    for name, value in s3_of_module.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_of_module
 
 
 @pytest.fixture(scope="session")

@@ -117,6 +117,7 @@ TESTED_ELSEWHERE = {
     "recmem/cli/forget.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",
     "recmem/server/metrics.py": "recmem/server/test_app.py",
+    "training/cli/encoder_options.py": "training/cli/test_train.py",
     "recmem/dataset/covisitation_models.py": "recmem/ranking/test_feature_computation.py",
     "recmem/kernels/pairs_reference.py": "recmem/kernels/test_pairs.py",
     "recmem/kernels/top_k_numba.py": "recmem/kernels/test_top_k.py",

@@ -8,6 +8,12 @@ import typer
 
 _METAVAR = "NAME,..."
 
+PositiveFrom = Annotated[
+    float, typer.Option(metavar="RATING", help="Lowest positive rating; set it to fit your scale.")
+]
+NegativeTo = Annotated[
+    float, typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral.")
+]
 PositiveEvents = Annotated[
     str,
     typer.Option(

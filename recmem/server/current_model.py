@@ -16,7 +16,7 @@ from recmem.serving.model import Model
 from recmem.serving.registry import version_at
 
 MOST_KEPT_EVENTS = 1_000_000
-"""Observed events that are kept for the next version of the model; the oldest are dropped first."""
+"""Observed events that are kept for later versions of the model; the oldest are dropped first."""
 _EVENT_COLUMNS = frozenset(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 

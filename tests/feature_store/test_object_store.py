@@ -10,7 +10,6 @@ from pathlib import Path
 import obstore
 import pytest
 
-import s3_server
 from feature_store import DataError
 from feature_store.object_store import (
     check_reachable,
@@ -21,19 +20,6 @@ from feature_store.object_store import (
     upload_file,
 )
 from s3_server import S3, SECRET
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 def test_a_url_of_files_is_local_and_others_are_not() -> None:

@@ -12,7 +12,8 @@ from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 from recmem.cli.options import names_of
 from recmem.cli.score import CHUNK_ROWS
-from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
+from training.cli.encoder_options import MaxTokens, Pooling
+from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
 
 if TYPE_CHECKING:
     import polars as pl
@@ -59,22 +60,8 @@ def features(
             show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
         ),
     ] = None,
-    pooling: Annotated[
-        str | None,
-        typer.Option(
-            metavar="mean|cls|last",
-            help="How the encoder pools tokens to a vector: see its model card.",
-            show_default="as sentence-transformers saved it, else mean",
-        ),
-    ] = None,
-    max_tokens: Annotated[
-        int | None,
-        typer.Option(
-            metavar="N",
-            help="Texts are cut to this many tokens.",
-            show_default="256, or fewer if the encoder was saved with fewer",
-        ),
-    ] = None,
+    pooling: Pooling = None,
+    max_tokens: MaxTokens = None,
     text_prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="Put before every text: see docs/encoders.md.", show_default=False)
     ] = "",
@@ -87,12 +74,8 @@ def features(
             "before it. A log of few distinct times has fewer.",
         ),
     ] = 5,
-    positive_from: Annotated[
-        float, typer.Option(metavar="RATING", help="Lowest positive rating; set it to fit your scale.")
-    ] = 4.0,
-    negative_to: Annotated[
-        float, typer.Option(metavar="RATING", help="Highest negative rating; ratings in between are neutral.")
-    ] = 2.0,
+    positive_from: PositiveFrom = 4.0,
+    negative_to: NegativeTo = 2.0,
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +11,6 @@ import numpy as np
 import polars as pl
 import pytest
 
-import s3_server
 from feature_store import DataError
 from feature_store.files import text_blocks
 from recmem.batch.candidate_source import candidates_at
@@ -20,19 +18,6 @@ from recmem.batch.score_file import score_file
 from s3_server import S3
 
 ENDINGS = ["parquet", "arrow", "csv", "tsv.gz", "jsonl", "ndjson.zst"]
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[S3]:
-    with s3_server.running() as server:
-        yield server
-
-
-@pytest.fixture
-def s3(server: S3, monkeypatch: pytest.MonkeyPatch) -> S3:
-    for name, value in server.environment.items():
-        monkeypatch.setenv(name, value)
-    return server
 
 
 @pytest.fixture
