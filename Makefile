@@ -11,6 +11,8 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Each process of the tests uses up to 2 GB of memory; 0 runs them in one, where a debugger can stop.
+TEST_PROCESSES ?= 2
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
@@ -38,7 +40,7 @@ demo: .venv/.installed
 	$(BIN)/python examples/demo.py
 
 test: .venv/.installed-dev
-	$(BIN)/python -m pytest $(SHAPES) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(SHAPES) --numprocesses $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
 month: .venv/.installed-dev
 	RECMEM_NIGHTS=30 $(BIN)/python -m pytest -k month tests/training/test_nightly_retrains.py

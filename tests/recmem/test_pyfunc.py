@@ -4,17 +4,9 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -34,6 +26,7 @@ import recmem
 from changed_bundles import rewrite
 from conftest import IsolatedMlflow
 from feature_store import DataError
+from mlflow_model_server import MLFLOW, model_environment, posted, serving
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.model import Scored
 from recmem.text.encoder_tuning import EncoderTuning, TuningKind
@@ -438,10 +431,6 @@ def test_a_malformed_request_is_refused_in_words(body: object, words: str) -> No
 # MLflow's own commands
 
 
-MLFLOW = [sys.executable, "-m", "mlflow", "models"]
-START_S = 90.0
-
-
 @pytest.fixture
 def moved(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     """A saved model whose store has moved since, and an environment that says where to."""
@@ -451,46 +440,7 @@ def moved(tmp_path: Path) -> tuple[Path, dict[str, str]]:
     rewrite(tmp_path / "bundle", lambda manifest: manifest["config"].update(store=str(tmp_path / "before")))
     save_pyfunc(tmp_path / "bundle", tmp_path / "model", example().drop("note"))
     (tmp_path / "before").rename(tmp_path / "after")
-    environment = {
-        "RECMEM_STORE": str(tmp_path / "after"),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        # MLflow starts uvicorn by its name.
-        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
-    }
-    return tmp_path / "model", {**os.environ, **environment}
-
-
-@contextmanager
-def serving(model: Path, environment: dict[str, str], log: Path) -> Iterator[str]:
-    """`mlflow models serve` in a process group of its own; yields the address of its invocations."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [*MLFLOW, "serve", "-m", str(model), "-p", str(port), "--env-manager", "local"]
-    with log.open("wb") as output:
-        server = subprocess.Popen(command, env=environment, stdout=output, stderr=output, start_new_session=True)
-    try:
-        until = time.monotonic() + START_S
-        while time.monotonic() < until and server.poll() is None:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/ping").close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        else:
-            pytest.fail(f"the server did not start: {log.read_text()[-2000:]}")
-        yield f"http://127.0.0.1:{port}/invocations"
-    finally:
-        with suppress(ProcessLookupError):  # it may not have started
-            os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
-
-
-def posted(address: str, body: object) -> list[dict[str, Any]]:
-    request = urllib.request.Request(address, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request) as response:
-        found: list[dict[str, Any]] = json.loads(response.read(), parse_constant=pytest.fail)["predictions"]
-        return found
+    return tmp_path / "model", model_environment(tmp_path / "after")
 
 
 def test_mlflow_serves_a_model_whose_store_has_moved(moved: tuple[Path, dict[str, str]], tmp_path: Path) -> None:

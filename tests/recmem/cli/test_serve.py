@@ -2,17 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 import pytest
@@ -21,52 +12,8 @@ from mlflow import MlflowClient
 from command_line import REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
 from debian_model import trained_model
-from redis_server import free_port
+from recmem_service import serving, wait_until
 from tolerances import close
-
-COMMAND = "from recmem.cli import main; main()"
-PATIENCE_S = 60
-
-
-@contextmanager
-def serving(*options: object, tracking: str = "") -> Iterator[Callable[..., dict[str, Any]]]:
-    """A running service; gives a function that asks it: a path, and what to post if anything."""
-    port = free_port()
-    command = [sys.executable, "-c", COMMAND, "serve", "--port", str(port), *map(str, options)]
-    environment = os.environ | ({"MLFLOW_TRACKING_URI": tracking} if tracking else {})
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-
-    def ask(path: str, body: object = None) -> dict[str, Any]:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{port}{path}", data, headers={"Content-Type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=PATIENCE_S) as response:
-            answer: dict[str, Any] = json.load(response)
-            return answer
-
-    try:
-        _until(lambda: process.poll() is not None or _answers(ask))
-        assert process.poll() is None, process.communicate()[1]
-        yield ask
-    finally:
-        process.terminate()
-        process.communicate()
-
-
-def _answers(ask: Callable[..., object]) -> bool:
-    try:
-        ask("/healthz")
-    except (urllib.error.URLError, ConnectionError):
-        return False
-    return True
-
-
-def _until(is_so: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not is_so():
-        assert time.monotonic() < deadline, "waited in vain"
-        time.sleep(0.05)
 
 
 def test_a_service_ranks_as_the_model_in_process() -> None:
@@ -95,7 +42,7 @@ def test_a_service_moves_to_the_new_champion_and_takes_its_events_along(isolated
         assert ask("/healthz")["model"] == "models:/recmem/1"
         ask("/events", {"events": [{"user_id": "somebody new", "item_id": item, "timestamp": "2027-01-01"}]})
         client.set_registered_model_alias("recmem", "champion", "2")
-        _until(lambda: ask("/healthz")["model"] == "models:/recmem/2")
+        wait_until(lambda: ask("/healthz")["model"] == "models:/recmem/2")
         answer = ask("/rank", asked)
     assert answer["model"] == "models:/recmem/2"
     assert not answer["unknown_user"]
