@@ -7,7 +7,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import mlflow
-import numpy as np
 import polars as pl
 import pytest
 
@@ -17,10 +16,9 @@ import recmem_service
 from command_line import Outcome
 from debian_model import trained_model
 from services import JAVA, SPARK, has_java, has_spark
+from tolerances import close
 from training.tracking.registry import save_pyfunc
 
-SAME = 1e-6
-"""How far the scores of two ways may lie apart."""
 MATCH = ["match_raw", "match_score"]
 SCORES = [*MATCH, "score"]
 QUERY = ("user_id", "timestamp")
@@ -64,7 +62,7 @@ def pyfunc(tmp_path_factory: pytest.TempPathFactory, rows: pl.DataFrame) -> Path
 
 def same(found: pl.DataFrame, expected: pl.DataFrame, columns: list[str]) -> None:
     for column in columns:
-        np.testing.assert_allclose(found[column], expected[column], rtol=0, atol=SAME, err_msg=column)
+        close(found[column].to_numpy(), expected[column].to_numpy(), "same_rows")
 
 
 def test_recmem_serve(rows: pl.DataFrame, expected: pl.DataFrame) -> None:

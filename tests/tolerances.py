@@ -26,6 +26,9 @@ TOLERANCES = {
     "exact": Tolerance(0.0, 0.0, "the same operations in the same order: integers, counters, reloaded weights"),
     "float64": Tolerance(1e-12, 1e-12, "float64 sums in two orders: metrics, oracles against cases worked by hand"),
     "float32": Tolerance(1e-5, 1e-6, "a float32 scorer against its float64 oracle: sums of some hundred terms"),
+    "same_rows": Tolerance(
+        0.0, 1e-6, "one row scored by another way to the same model: JSON, Spark, batches of other rows"
+    ),
     "explanation": Tolerance(0.0, 1e-5, "prior + contributions against the float32 match score, as users see it"),
     "float16_vectors": Tolerance(0.0, 1e-3, "unit vectors kept as float16: components below 1, errors below 5e-4"),
     "bfloat16_cosine": Tolerance(0.0, 2e-4, "cosine of bf16 and fp32 encodings of a text: 4e-5 measured on MiniLM"),

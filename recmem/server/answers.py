@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from itertools import groupby
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import polars as pl
@@ -27,6 +28,7 @@ from recmem.server.requests import (
     RecommendRequest,
     ScoreRequest,
 )
+from recmem.serving.row_reasons import REASONS
 
 OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
 Asked = TypeVar("Asked")
@@ -34,13 +36,13 @@ Answered = TypeVar("Answered")
 
 
 def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
-    """The candidates of each request, the best first; requests with the same columns are one call."""
-    return _in_groups(requests, _columns_of, lambda alike: _rank_alike(loaded, alike))
+    """The candidates of each request, the best first; requests with the same columns and `explain` are one call."""
+    return _in_groups(requests, _call_of, lambda alike: _rank_alike(loaded, alike))
 
 
 def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
     """The match of each request's candidates, in the order of the request; as `rank_answers`."""
-    return _in_groups(requests, _columns_of, lambda alike: _match_alike(loaded, alike))
+    return _in_groups(requests, _call_of, lambda alike: _match_alike(loaded, alike))
 
 
 def recommend_answers(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
@@ -89,14 +91,18 @@ def _in_groups(
     return [answers[number] for number in range(len(requests))]
 
 
-def _columns_of(request: ScoreRequest) -> Hashable:
-    """The further columns of a request's candidates, with their types: what others bring must not change its answer."""
+def _call_of(request: ScoreRequest) -> Hashable:
+    """What the requests of one call have in common: the number of reasons, and the further columns of candidates.
+
+    The columns with their types: what others bring must not change a request's answer.
+    """
     given = [item.fields for item in request.items if isinstance(item, Candidate)]
-    return frozenset((name, type(cell)) for fields in given for name, cell in fields.items())
+    columns = frozenset((name, type(cell)) for fields in given for name, cell in fields.items())
+    return request.explain, columns
 
 
 def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
-    scored = loaded.model.rank_with_report(_candidates(requests))
+    scored = loaded.model.rank_with_report(_candidates(requests), explain=requests[0].explain)
     ranked = scored.frame.with_columns(unknown_item=~scored.item_is_known)
     answers = []
     for request, begin in _begins(requests):
@@ -108,24 +114,33 @@ def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAns
                 user_id=request.user_id,
                 unknown_user=not scored.user_is_known[begin],
                 model=loaded.name,
-                items=[RankedItem(**row) for row in rows.select(*RankedItem.model_fields).iter_rows(named=True)],
+                items=[RankedItem(**_fields(row, RankedItem)) for row in rows.iter_rows(named=True)],
             )
         )
     return answers
 
 
 def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
-    scored = loaded.model.match_with_report(_candidates(requests))
-    matched = scored.frame.with_columns(unknown_item=~scored.item_is_known).select(*MatchedItem.model_fields)
+    scored = loaded.model.match_with_report(_candidates(requests), explain=requests[0].explain)
+    matched = scored.frame.with_columns(unknown_item=~scored.item_is_known)
     return [
         MatchAnswer(
             user_id=request.user_id,
             unknown_user=not scored.user_is_known[begin],
             model=loaded.name,
-            items=[MatchedItem(**row) for row in matched.slice(begin, len(request.items)).iter_rows(named=True)],
+            items=[
+                MatchedItem(**_fields(row, MatchedItem))
+                for row in matched.slice(begin, len(request.items)).iter_rows(named=True)
+            ],
         )
         for request, begin in _begins(requests)
     ]
+
+
+def _fields(row: dict[str, Any], answered: type[MatchedItem]) -> dict[str, Any]:
+    """The cells of a scored row that the answer has, the reasons read from their JSON."""
+    cells = {name: row[name] for name in answered.model_fields if name != REASONS}
+    return cells | ({REASONS: json.loads(row[REASONS])} if REASONS in row else {})
 
 
 def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:

@@ -172,7 +172,8 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
 
 async def _json(answer: Future[Answered]) -> Response:
     answered = await asyncio.wrap_future(answer)
-    return Response(answered.model_dump_json(), media_type="application/json")
+    # Fields that were not asked for, such as reasons, are left out.
+    return Response(answered.model_dump_json(exclude_unset=True), media_type="application/json")
 
 
 def _frame_of(request: EventsRequest) -> pl.DataFrame:

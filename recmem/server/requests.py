@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from feature_store.timestamps import parse_timestamps
+from recmem.serving.row_reasons import MOST_REASONS
 
 MOST_ITEMS = 10_000
 """Candidates of one request, at most."""
@@ -81,6 +82,7 @@ class ScoreRequest(Body):
     history: list[Id] | None = Field(
         None, description="Item ids, oldest first, that are read instead of the user's events."
     )
+    explain: int = Field(0, ge=0, le=MOST_REASONS, description="The number of reasons to add to each item.")
 
 
 class RankRequest(ScoreRequest):
@@ -112,6 +114,14 @@ class EventsRequest(Body):
     events: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_EVENTS)
 
 
+class Reason(BaseModel):
+    """What one part adds to a score: an item of the memory, a feature, or the sum of several."""
+
+    part: str
+    contribution: float
+    item_id: str | int | None = Field(None, description="Of an item of the memory.")
+
+
 class MatchedItem(BaseModel):
     """Match of one candidate."""
 
@@ -119,6 +129,11 @@ class MatchedItem(BaseModel):
     match_score: float = Field(description="Calibrated, 0 to 1.")
     match_raw: float = Field(description="The raw match score, a logit.")
     unknown_item: bool = Field(description="Whether the store lacks the item: only its text in the request counts.")
+    reasons: dict[str, list[Reason]] | None = Field(
+        None,
+        description="With `explain`: what adds most to `match_raw` and `score` or takes most from them, each with what "
+        "it begins with and the sum of all else, so that each list adds up to its score.",
+    )
 
 
 class RankedItem(MatchedItem):

@@ -71,9 +71,9 @@ def test_requests_with_other_columns_are_calls_of_their_own(
     seen: list[list[str]] = []
     rank = Model.rank_with_report
 
-    def noted(model: Model, candidates: pl.DataFrame) -> Scored[pl.DataFrame]:
+    def noted(model: Model, candidates: pl.DataFrame, *, explain: int) -> Scored[pl.DataFrame]:
         seen.append(sorted(set(candidates.columns) - {"user_id", "item_id", "impression_id", "timestamp"}))
-        return rank(model, candidates)
+        return rank(model, candidates, explain=explain)
 
     monkeypatch.setattr(Model, "rank_with_report", noted)
     plain = RankRequest(user_id=users[0], items=items[:3])

@@ -67,6 +67,21 @@ def test_every_endpoint_answers(client: TestClient, users: list[str], items: lis
     assert (health["status"], health["model"], health["n_items"]) == ("ok", "a folder", len(items))
 
 
+def test_reasons_add_up_to_the_scores_of_their_items(client: TestClient, users: list[str], items: list[str]) -> None:
+    asked = {"user_id": users[0], "items": items[:5]}
+    assert all("reasons" not in item for item in client.post("/rank", json=asked).json()["items"])
+    ranked = client.post("/rank", json=asked | {"explain": 2}).json()["items"]
+    for item in ranked:
+        for score in ("match_raw", "score"):
+            parts = item["reasons"][score]
+            assert len(parts) <= 2 + 2  # what it begins with, two reasons, all others
+            close([sum(part["contribution"] for part in parts)], [item[score]], "explanation")
+    assert any(part.get("item_id") in items for item in ranked for part in item["reasons"]["match_raw"])
+    matched = client.post("/match", json=asked | {"explain": 1}).json()["items"]
+    assert [set(item["reasons"]) for item in matched] == [{"match_raw"}] * 5
+    assert client.post("/rank", json=asked | {"explain": 21}).status_code == 422
+
+
 def test_an_event_counts_from_the_next_request_on(items: list[str]) -> None:
     with client_of() as client:
         asked = {"user_id": "somebody new", "items": items[:2]}
