@@ -35,6 +35,7 @@ from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.embedding import embedding_of
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
+from recmem.serving.match_expression import match_expression
 from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
@@ -171,6 +172,19 @@ class Model:
         calibration = self.bundle.config.calibration
         columns = match_pairs(self._matcher_with(read), read, calibration, n_reasons=n_reasons)
         return _scored(candidates, columns, read, self.bundle.config.learned_until)
+
+    def match_expr(
+        self, user_id: pl.Expr | str = "user_id", item_id: pl.Expr | str = "item_id", **others: pl.Expr | str
+    ) -> pl.Expr:
+        """`match` as a polars expression: a struct of its columns for each row, which `.struct.unnest()` makes columns.
+
+        `others` are further columns that `match` reads: `timestamp`, `history`, and text columns for items that the
+        store lacks. Text is the name of a column, as everywhere in polars. Lazy and streamed frames may be of any
+        length. Rows that `match` refuses raise its DataError once polars computes them.
+
+        >>> log.with_columns(model.match_expr(timestamp="clicked_at").struct.unnest())  # doctest: +SKIP
+        """
+        return match_expression(self, {"user_id": user_id, "item_id": item_id, **others})
 
     def rank(self, candidates: FrameT, *, trees_share: float = 1.0, explain: int = 0) -> FrameT:
         """As `match`, with `score` and `rank` too: 1 for the best of a user at a time, or of an `impression_id`.
