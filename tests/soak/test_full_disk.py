@@ -11,6 +11,8 @@ from tests.soak.full_disk import run, small_disk
 
 JOBS = ("ingest", "encode", "score")
 """A training takes too long for here."""
+pytestmark = pytest.mark.timeout(1200)
+"""On a busy machine the many processes of a soak take their time; each job has a watchdog of its own."""
 
 
 def test_a_full_disk_is_told_in_words_and_leaves_nothing_half_written(tmp_path: Path) -> None:

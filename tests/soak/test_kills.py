@@ -6,8 +6,13 @@ import os
 import time
 from pathlib import Path
 
+import pytest
+
 from feature_store.atomic_files import ABANDONED_S, remove_abandoned
 from tests.soak.kills import JOBS, run
+
+pytestmark = pytest.mark.timeout(1200)
+"""On a busy machine the many processes of a soak take their time; each job has a watchdog of its own."""
 
 
 def test_nothing_is_lost_doubled_or_broken_by_kills(tmp_path: Path) -> None:

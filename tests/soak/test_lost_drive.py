@@ -15,6 +15,8 @@ from tests.soak.lost_drive import MountedDrive, compiled, run
 
 JOBS = ("ingest", "encode", "score")
 """A training takes too long for here."""
+pytestmark = pytest.mark.timeout(1200)
+"""On a busy machine the many processes of a soak take their time; each job has a watchdog of its own."""
 ROOT = Path(__file__).parents[2]
 
 
