@@ -56,11 +56,11 @@ def test_ledger_is_logged_as_figures_and_as_file(client: MlflowClient, tmp_path:
     with Tracker.start(tmp_path) as tracker:
         tracker.parent.log_ledger(LEDGER)
     assert client.get_run(tracker.parent.run_id).data.metrics == {
-        "popularity/ndcg_at_10": 0.1,
+        "ndcg_at_10/popularity": 0.1,
         "lift/ndcg_at_10": 0.1,
         "lift_low/ndcg_at_10": 0.05,
         "lift_high/ndcg_at_10": 0.15,
-        "retrieval/recall_at_200": 0.8,
+        "recall_at_200/retrieval": 0.8,
     }
     assert json.loads(artifact(client, tracker.parent.run_id, "ledger.json"))["protocol"]["queries"] == 2
 
