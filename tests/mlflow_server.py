@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
@@ -33,6 +35,9 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(timeout=30)
+            # Its workers for jobs outlive it otherwise. They are in a session of their own.
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _wait(process: subprocess.Popen[bytes], health: str, log: Path) -> None:

@@ -17,7 +17,7 @@ from training.steps.ingest import RECEIPTS
 from training.steps.report import FIGURES, FOLDS, REPORT
 from training.tracking.parameters import logged_parameters
 from training.tracking.run_name import data_name, run_name
-from training.tracking.step_run import StepRun
+from training.tracking.step_run import StepRun, store_tags
 from training.tracking.tracker import Tracker
 
 RUN_TAG = "recmem.run"
@@ -53,7 +53,12 @@ def log_intake(run: Run, tracker: Tracker, ingest: StepRun) -> None:
     """Logs what was read, whether now or by an earlier run, and the data as the step `ingest` has described them."""
     tracker.parent.log_metrics(run.intake.metrics())
     tracker.parent.log_inputs(ingest.inputs())
-    tracker.parent.set_tags({"recmem.read_at": run.intake.read_at, "recmem.store_digest": run.intake.digest})
+    tracker.parent.set_tags(
+        {
+            "recmem.read_at": run.intake.read_at,
+            **store_tags(run.store.path, run.intake.versions, run.intake.digest),
+        }
+    )
     for name in (INTAKE, RECEIPTS):
         tracker.parent.log_artifact(run.folder("ingest") / name)
 
@@ -79,9 +84,10 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
         "recmem.version": f"{run.config.registered_name} {result.version}",
         "recmem.verdict": result.verdict.words,
         "recmem.ships": result.ledger.ships,
-        "recmem.reused_steps": ", ".join(tracker.reused),
         MLFLOW_RUN_NOTE: description(result, tracker.reused),
     }
+    if tracker.reused:
+        tags["recmem.reused_steps"] = ", ".join(tracker.reused)
     parent.set_tags(tags)
 
 

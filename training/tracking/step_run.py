@@ -109,13 +109,7 @@ class StepRun:
         datasets = [_table(opened, table, versions[table.name], digest) for table in _TABLES if table.name in versions]
         tags = [InputTag("mlflow.data.context", context)]
         self.log_inputs([DatasetInput(dataset, tags) for dataset in datasets])
-        self.set_tags(
-            {
-                "recmem.store": without_secrets(opened.path),
-                "recmem.store_digest": digest,
-                "recmem.store_versions": json.dumps(dict(versions)),
-            }
-        )
+        self.set_tags(store_tags(opened.path, versions, digest))
 
     def log_inputs(self, inputs: Sequence[DatasetInput]) -> None:
         """Logs data that were described before, such as those of another run."""
@@ -138,6 +132,15 @@ class StepRun:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]
         for start in range(0, len(finite), _METRICS_PER_BATCH):
             self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS_PER_BATCH])
+
+
+def store_tags(path: str, versions: Mapping[str, int], digest: str) -> dict[str, str]:
+    """A store and what of it a run reads, as tags."""
+    return {
+        "recmem.store": without_secrets(path),
+        "recmem.store_digest": digest,
+        "recmem.store_versions": json.dumps(dict(versions)),
+    }
 
 
 def ledger_metrics(ledger: Ledger) -> dict[str, float]:

@@ -115,7 +115,7 @@ def test_ingest_into_a_new_store_has_nothing_before_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_unknown", [0, 3])
-def test_events_of_unknown_items_are_counted_once(isolated_mlflow: IsolatedMlflow, tmp_path: Path, n_unknown: int) -> None:
+def test_events_of_unknown_items_count_once(isolated_mlflow: IsolatedMlflow, tmp_path: Path, n_unknown: int) -> None:
     events = small_training.events()
     unknown = events[:n_unknown].with_columns(item_id=pl.lit("no-such-item"))
     run, _ = ingested(tmp_path, pl.concat([events, unknown]))

@@ -1,4 +1,4 @@
-"""Names and values of parameters and metrics: what MLflow takes stays, everything else becomes something that it takes."""
+"""Names and values of parameters and metrics: what MLflow takes stays, the rest becomes something that it takes."""
 
 from __future__ import annotations
 
