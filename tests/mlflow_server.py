@@ -27,15 +27,19 @@ def mlflow_server(folder: Path) -> Iterator[str]:
     command += ["--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
     command += ["--artifacts-destination", str(folder / "artifacts")]
     log = folder / "server.log"
+    # Its workers for traces and the like take half a minute to start, and seven processes.
+    environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with log.open("w") as output:
-        process = subprocess.Popen(command, cwd=folder, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command, cwd=folder, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
         try:
             _wait(process, f"http://127.0.0.1:{port}/health", log)
             yield f"http://127.0.0.1:{port}"
         finally:
             process.terminate()
             process.wait(timeout=30)
-            # Its workers for jobs outlive it otherwise. They are in a session of their own.
+            # What it has started may outlive it; that is in a session of its own.
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
 

@@ -16,6 +16,7 @@ import nightly_log
 from training.pipeline import run_training
 from training.progress import Silent
 
+N_DAYS = nightly_log.FIRST_DAYS + 1
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLFLOW_EXPERIMENT_ID", "MLFLOW_EXPERIMENT_NAME")
 """With one of these set, trainings are tracked elsewhere than in their folder."""
 
@@ -28,7 +29,7 @@ def trained() -> Path:
     tables = {"items": folder / "shop" / "items.parquet", "events": folder / "shop" / "events.parquet"}
     tables["items"].parent.mkdir()
     nightly_log.items().write_parquet(tables["items"])
-    nightly_log.events_of(nightly_log.FIRST_DAYS).write_parquet(tables["events"])
+    nightly_log.events_of(N_DAYS).write_parquet(tables["events"])
     unset = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     before = mlflow.get_tracking_uri() if mlflow.is_tracking_uri_set() else None
     mlflow.set_tracking_uri(None)

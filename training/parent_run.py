@@ -50,8 +50,7 @@ def log_config(run: Run, tracker: Tracker, *, kind: str = TRAINING) -> None:
 
 
 def log_intake(run: Run, tracker: Tracker, ingest: StepRun) -> None:
-    """Logs what was read, whether now or by an earlier run, and the data as the step `ingest` has described them."""
-    tracker.parent.log_metrics(run.intake.metrics())
+    """Logs the data as the step `ingest` has described them, and its receipts, whether it has run or was reused."""
     tracker.parent.log_inputs(ingest.inputs())
     tracker.parent.set_tags(
         {
@@ -80,6 +79,8 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
         parent.log_metrics(result.folds.metrics())
         for name, values in result.folds.series().items():
             parent.log_curve(name, values)
+    # Last, since MLflow shows metrics in this order: what the model is worth comes first.
+    parent.log_metrics(run.intake.metrics())
     tags = {
         "recmem.version": f"{run.config.registered_name} {result.version}",
         "recmem.verdict": result.verdict.words,

@@ -10,9 +10,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.models import Model
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 import nightly_log
-from tracked_training import trained
+from tracked_training import N_DAYS, trained
 from training.pipeline import STEPS
 from training.tracking.experiment import default_tracking_uri
 
@@ -69,7 +70,7 @@ def test_parent_carries_settings_data_figures_report_and_verdict_whether_steps_r
         assert run.data.metrics["lift/ndcg_at_10"] == ledger["lift"]["ndcg@10"]["difference"]
         low_high = [run.data.metrics[f"lift_{end}/ndcg_at_10"] for end in ("low", "high")]
         assert low_high == ledger["lift"]["ndcg@10"]["ci95"]
-        assert run.data.metrics["rows_read/events"] == len(nightly_log.events_of(nightly_log.FIRST_DAYS))
+        assert run.data.metrics["rows_read/events"] == len(nightly_log.events_of(N_DAYS))
         assert {"report.html", "verdict.json", "ledger.json", "recmem.toml", "intake.json"} <= artifacts(client, run)
         assert artifacts(client, run, "figures") == {
             f"figures/{name}.png" for name in ("lift", "slices", "importance", "learning_curves")
@@ -143,7 +144,7 @@ def test_version_carries_data_signature_parameters_flat_tags_and_description(cli
     metric = next(metric for metric in model.metrics if metric.key == "lift/ndcg_at_10")
     assert metric.value == ledger["lift"]["ndcg@10"]["difference"]
     assert (metric.dataset_name, metric.dataset_digest) == ("events", version.tags["data_digest"])
-    described = Model.load(model.artifact_location)
+    described = Model.load(local_file_uri_to_path(model.artifact_location))
     assert described.signature is not None
     assert "item_id" in described.signature.inputs.input_names()
 

@@ -149,13 +149,15 @@ def ledger_metrics(ledger: Ledger) -> dict[str, float]:
     `<metric>/<ranking>` such as `ndcg@10/ranker_with_match`, and `<metric>/retrieval`. Of the lift `lift/<metric>`, the
     ends of its 95% interval as `lift_low/<metric>` and `lift_high/<metric>`, and its parts as `lift_<part>/<metric>`.
     """
-    metrics = {f"{metric}/{row.name}": value for row in ledger.rows for metric, value in row.metrics.items()}
+    metrics = {}
     for metric, lift in ledger.lift.items():
         metrics[f"lift/{metric}"] = lift.difference
         metrics[f"lift_low/{metric}"] = lift.ci95[0]
         metrics[f"lift_high/{metric}"] = lift.ci95[1]
     for name, part in ledger.parts.items():
         metrics[f"lift_{name.replace(' ', '_')}/{HEADLINE_METRIC}"] = part.difference
+    # The rankings that learn the most come last in the ledger, and first where MLflow lists metrics.
+    metrics |= {f"{metric}/{row.name}": value for row in reversed(ledger.rows) for metric, value in row.metrics.items()}
     return metrics | {f"{metric}/retrieval": value for metric, value in ledger.retrieval.items()}
 
 
