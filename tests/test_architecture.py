@@ -32,6 +32,7 @@ ROOMS = {
         "api",
         "pipeline",
         "registration",
+        "parent_run",
         "cross_fit",
         "steps",
         "folds",

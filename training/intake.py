@@ -78,10 +78,10 @@ class Intake:
         counts: dict[str, float] = {"items_without_events": self.n_items_without_events}
         for receipt in self.receipts:
             name = receipt.table
-            counts |= {f"{name}_read": receipt.n_in, f"{name}_new": receipt.n_new}
-            counts |= {f"{name}_duplicate": receipt.n_duplicate, f"{name}_rejected": receipt.n_rejected}
-            counts |= {f"{name}_warnings": len(receipt.warnings)}
-        return counts | {f"{each.column.replace('.', '_')}_unmatched": each.n_unmatched for each in self.unmatched}
+            counts |= {f"rows_read/{name}": receipt.n_in, f"rows_new/{name}": receipt.n_new}
+            counts |= {f"rows_duplicate/{name}": receipt.n_duplicate, f"rows_rejected/{name}": receipt.n_rejected}
+            counts |= {f"warnings/{name}": len(receipt.warnings)}
+        return counts | {f"rows_unmatched/{each.column}": each.n_unmatched for each in self.unmatched}
 
     def n_unmatched(self, column: str) -> int:
         """Unmatched rows of a column such as `events.item_id`."""

@@ -246,7 +246,8 @@ def score(
 def _step(
     step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, str, str] = ("", "", "")
 ) -> None:
-    from training.pipeline import finish, log_config, run_step
+    from training.parent_run import log_config
+    from training.pipeline import finish, run_step
     from training.run import open_run
     from training.run_lock import only_training_in
     from training.tables import Tables
@@ -254,7 +255,7 @@ def _step(
 
     run = open_run(Tables(*(path or None for path in tables)), out, store or None, config, Bars())
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
-        log_config(run, tracker)
+        log_config(run, tracker, kind=step)
         if step == "report":
             result = finish(run, tracker)
             show_ledger(result.ledger)

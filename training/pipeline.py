@@ -17,27 +17,26 @@ import training
 from feature_store.atomic_files import write_text_atomically
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
-from training.configuration.config_text import config_toml
-from training.configuration.given_settings import USUAL_NAME
 from training.configuration.step_settings import step_parameters
 from training.folds import earlier_folds
 from training.intake import Intake
+from training.parent_run import log_config, log_data, log_intake, log_results, name_of_run
 from training.progress import Progress
 from training.registration import champion_to_meet, register_run
-from training.run import INTAKE, Run, TrainingResult, open_run
+from training.run import Run, TrainingResult, open_run
 from training.run_lock import only_training_in
 from training.steps.compare import compare
 from training.steps.encode import encode
 from training.steps.evaluate import evaluate
 from training.steps.fold_figures import fold_figures
-from training.steps.ingest import RECEIPTS, ingest, store_changed_since_ingest
+from training.steps.ingest import ingest, store_changed_since_ingest
 from training.steps.match import match
 from training.steps.rank import rank
 from training.steps.refit import refit
-from training.steps.report import FOLDS, report, report_outputs
+from training.steps.report import FIGURES, FOLDS, report, report_outputs
 from training.steps.tune import tune
 from training.tables import Tables
-from training.tracking.parameters import flat_parameters
+from training.tracking.parameters import logged_parameters
 from training.tracking.step_key import outputs_digest, step_key
 from training.tracking.step_run import StepRun
 from training.tracking.tracker import Tracker
@@ -80,7 +79,7 @@ def run_training(
     """
     refuse_forked()
     run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
-    with only_training_in(run.out), Tracker.start(out=run.out) as tracker:
+    with only_training_in(run.out), Tracker.start(out=run.out, run_name=name_of_run(run)) as tracker:
         log_config(run, tracker)
         run_step(run, "ingest", tracker)
         on_intake(run.intake)
@@ -96,20 +95,13 @@ def run_training(
 
 def finish(run: Run, tracker: Tracker) -> TrainingResult:
     """Compares what was learned with the champion, reports and registers it."""
+    log_data(run, tracker)
     run.champion = champion_to_meet(run, tracker.client)
     run_step(run, "compare", tracker)
     run_step(run, "report", tracker)
-    return register_run(run, tracker)
-
-
-def log_config(run: Run, tracker: Tracker) -> None:
-    """Logs all settings to the parent run, by their names and as a file that `--config` takes.
-
-    Those outside any section have names such as `training.seed`: `mlflow run` has a parameter `seed` of its own.
-    """
-    values = flat_parameters(run.config)
-    tracker.parent.log_params({name if "." in name else f"training.{name}": value for name, value in values.items()})
-    tracker.parent.log_text(config_toml(run.config), USUAL_NAME)
+    result = register_run(run, tracker)
+    log_results(run, tracker, result)
+    return result
 
 
 def _run_folds(run: Run, folds: list[Run], tracker: Tracker) -> None:
@@ -126,6 +118,8 @@ def _run_folds(run: Run, folds: list[Run], tracker: Tracker) -> None:
             figures = fold_figures(runs)
             write_text_atomically(run.folder("folds") / FOLDS, figures.to_json())
             step_run.log_metrics(figures.metrics())
+            for name, values in figures.series().items():
+                step_run.log_curve(name, values)
 
 
 def run_step(run: Run, step: str, tracker: Tracker, *, prefix: str = "") -> None:
@@ -133,23 +127,15 @@ def run_step(run: Run, step: str, tracker: Tracker, *, prefix: str = "") -> None
 
     `prefix` is put before the child run's name.
     """
-    outputs = report_outputs(run) if step == "report" else [run.folder(step)]
+    outputs = [*report_outputs(run), run.folder("report") / FIGURES] if step == "report" else [run.folder(step)]
     with tracker.step(f"{prefix}{step}", step_key_of(run, step), outputs) as step_run:
         if not step_run.reused:
-            step_run.log_params(step_parameters(run.config, step))
+            step_run.log_params(logged_parameters(step_parameters(run.config, step)))
             STEPS[step](run, step_run)
     if step == "ingest":
-        _log_intake(run, tracker, reused=step_run.reused)
-
-
-def _log_intake(run: Run, tracker: Tracker, *, reused: bool) -> None:
-    """Logs what was read to the parent run, whether now or by an earlier run."""
-    if reused:
-        run.intake = run.intake.as_reused()
-    tracker.parent.log_metrics(run.intake.metrics())
-    tracker.parent.set_tags({"recmem.read_at": run.intake.read_at})
-    for name in (INTAKE, RECEIPTS):
-        tracker.parent.log_artifact(run.folder("ingest") / name)
+        if step_run.reused:
+            run.intake = run.intake.as_reused()
+        log_intake(run, tracker, step_run)
 
 
 def step_key_of(run: Run, step: str) -> str:

@@ -17,6 +17,7 @@ from recmem.serving.version_table import DATA_TAG
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.evaluation.verdict import Reigning
+from training.parent_run import name_of_data
 from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
 from training.steps.compare import read_verdict
@@ -36,6 +37,8 @@ REGISTERED = "registered.json"
 """In the folder `work/register`: the version that this folder's model was registered as."""
 CONTENT_TAG = "recmem.content"
 """Tag of a version: digest of its bundles and its ledger."""
+DATASET_TAG = "dataset"
+"""Tag of a version: the name of the data that it has learned from."""
 
 
 def champion_to_meet(run: Run, client: MlflowClient) -> Reigning | None:
@@ -106,7 +109,7 @@ def _tag(run: Run, client: MlflowClient, version: str) -> None:
     log = run.training_data.dataset.log
     data = f"{len(log):,} events to {iso_time(end_of_learning(run))[:DATE_CHARS]}"
     tags = {f"recmem.refit.{tag}": str(value).lower() for tag, value in asdict(RefitSummary.read(run)).items()}
-    tags |= {DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
+    tags |= {DATASET_TAG: name_of_data(run), DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
     for tag, value in tags.items():
         client.set_model_version_tag(name, version, tag, value)
     record = {"name": name, "version": version, "content": content}

@@ -236,6 +236,7 @@ def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfi
     except OSError as error:
         raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another folder.") from error
     place = store or folder / "store"
-    # Without tables there is nothing to put into a new store: a path without one is a mistake.
-    opened = Store.open_or_create(place) if tables.given() else Store.open(place)
+    # A new store is created by the step `ingest`, once its tables were checked: a refused one leaves no empty store.
+    # Without tables there is nothing to put into one, and a path without a store is a mistake.
+    opened = Store(place) if tables.given() else Store.open(place)
     return Run(folder, opened, tables, config, progress)

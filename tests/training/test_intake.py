@@ -36,17 +36,17 @@ def test_intake_is_the_same_after_writing_and_reading(tmp_path: Path) -> None:
 def test_counts_are_metrics(tmp_path: Path) -> None:
     assert intake_of(tmp_path).metrics() == {
         "items_without_events": 1,
-        "items_read": 22,
-        "items_new": 22,
-        "items_duplicate": 0,
-        "items_rejected": 0,
-        "items_warnings": 0,
-        "events_read": 185,
-        "events_new": 183,
-        "events_duplicate": 0,
-        "events_rejected": 2,
-        "events_warnings": 0,
-        "events_item_id_unmatched": 3,
+        "rows_read/items": 22,
+        "rows_new/items": 22,
+        "rows_duplicate/items": 0,
+        "rows_rejected/items": 0,
+        "warnings/items": 0,
+        "rows_read/events": 185,
+        "rows_new/events": 183,
+        "rows_duplicate/events": 0,
+        "rows_rejected/events": 2,
+        "warnings/events": 0,
+        "rows_unmatched/events.item_id": 3,
     }
 
 

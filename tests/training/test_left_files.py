@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mlflow import MlflowClient
 from safetensors.torch import load_file
 
 import small_training
-from command_line import DONE, Outcome, write_candidates
+from command_line import DONE, REFUSED, Outcome, write_candidates
+from conftest import IsolatedMlflow
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from debian_model import trained_model
 from feature_store import Store
@@ -31,6 +33,43 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
     before = os.umask(request.param)
     yield request.param
     os.umask(before)
+
+
+LOOK_UPS = [
+    ("versions",),
+    ("versions", "--tracking", "{folder}/no-run"),
+    ("versions", "--tracking", "sqlite:///{folder}/mlflow.db"),
+    ("promote", "1"),
+    ("rollback", "--tracking", "{folder}/no-run"),
+    ("explain", "--model", "models:/recmem@champion", "--user", "curl", "--item", "libssl-dev"),
+    ("score", "--model", "models:/recmem/1", "--candidates", "{candidates}", "--out", "{folder}/scores.parquet"),
+]
+
+
+@pytest.mark.parametrize("look_up", LOOK_UPS, ids=" ".join)
+def test_a_look_up_where_nothing_was_tracked_leaves_no_database(
+    look_up: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        monkeypatch.delenv(name, raising=False)
+    candidates = write_candidates(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    outcome = Outcome(*(word.format(folder=tmp_path, candidates=candidates) for word in look_up))
+    assert outcome.code == REFUSED, outcome.err
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_a_training_whose_tables_are_refused_leaves_no_store_and_a_run_that_failed(
+    tmp_path: Path, isolated_mlflow: IsolatedMlflow
+) -> None:
+    items, events = small_training.write_tables(tmp_path / "tables")
+    outcome = Outcome("train", "--items", events, "--events", items, "--out", tmp_path / "run")
+    assert outcome.code == REFUSED
+    assert not (tmp_path / "run" / "store").exists()
+    client = MlflowClient(isolated_mlflow.tracking_uri)
+    runs = client.search_runs([isolated_mlflow.experiment_id])
+    assert {run.info.status for run in runs} == {"FAILED"}
 
 
 def wrong(folder: Path, umask: int) -> dict[str, str]:

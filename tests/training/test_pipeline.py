@@ -91,7 +91,7 @@ def test_second_run_reuses_every_step_of_the_first(tmp_path: Path) -> None:
     assert [run.data.tags["recmem.step"] for run in newest if "recmem.reused_from" not in run.data.tags] == []
     parents = [run for run in runs if "recmem.step" not in run.data.tags]
     for run in parents:
-        assert (run.data.metrics["events_read"], run.data.metrics["events_rejected"]) == (180, 0)
+        assert (run.data.metrics["rows_read/events"], run.data.metrics["rows_rejected/events"]) == (180, 0)
         kept = client.download_artifacts(run.info.run_id, "intake.json", str(tmp_path))
         assert [receipt["n_new"] for receipt in json.loads(Path(kept).read_text())["receipts"]] == [21, 180]
     assert len(parents) == 2

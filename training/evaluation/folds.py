@@ -96,15 +96,22 @@ class Folds:
         return cls(tuple(_fold(entry) for entry in json.loads(text)["folds"]))
 
     def metrics(self) -> dict[str, float]:
-        """The figures by the names that they have in MLflow."""
-        metrics = {"folds/mean_lift": self.mean_lift, "folds/deviation": self.deviation}
+        """The figures of all folds together, by the names that they have in MLflow."""
+        metrics = {
+            f"folds_lift_mean/{HEADLINE_METRIC}": self.mean_lift,
+            f"folds_lift_deviation/{HEADLINE_METRIC}": self.deviation,
+        }
         if self.mean_refit_gain is not None:
-            metrics["folds/mean_refit_gain"] = self.mean_refit_gain
-        for number, fold in enumerate(self.folds, start=1):
-            metrics[f"fold_{number}/lift/{HEADLINE_METRIC}"] = fold.lift.difference
-            metrics[f"fold_{number}/lift_low/{HEADLINE_METRIC}"] = fold.lift.ci95[0]
-            metrics[f"fold_{number}/lift_high/{HEADLINE_METRIC}"] = fold.lift.ci95[1]
+            metrics[f"folds_refit_gain_mean/{HEADLINE_METRIC}"] = self.mean_refit_gain
         return metrics
+
+    def series(self) -> dict[str, list[float]]:
+        """Figures of each fold, in order of time, by the names that they have in MLflow: the fold is the step there."""
+        return {
+            f"folds_lift/{HEADLINE_METRIC}": [fold.lift.difference for fold in self.folds],
+            f"folds_lift_low/{HEADLINE_METRIC}": [fold.lift.ci95[0] for fold in self.folds],
+            f"folds_lift_high/{HEADLINE_METRIC}": [fold.lift.ci95[1] for fold in self.folds],
+        }
 
 
 def _fold(entry: Mapping[str, Any]) -> Fold:

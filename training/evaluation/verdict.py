@@ -107,11 +107,17 @@ class Verdict:
             return {}
         lift = self.comparison.lift
         return {
-            "against_champion/ndcg_at_10": lift.difference,
-            "against_champion/low": lift.ci95[0],
-            "against_champion/high": lift.ci95[1],
-            "against_champion/queries": float(self.comparison.queries),
+            f"against_champion/{HEADLINE_METRIC}": lift.difference,
+            f"against_champion_low/{HEADLINE_METRIC}": lift.ci95[0],
+            f"against_champion_high/{HEADLINE_METRIC}": lift.ci95[1],
+            "against_champion_queries": float(self.comparison.queries),
         }
+
+    def figure_tags(self) -> dict[str, str]:
+        """The same figures as tags of the version; none without a comparison."""
+        names = ("ndcg_at_10", "low", "high", "queries")
+        figures = zip(names, self.figures().values(), strict=False)
+        return {f"against_champion_{name}": f"{value:g}" for name, value in figures}
 
 
 def finding_of(comparison: Comparison) -> Literal["better", "not worse", "worse"]:

@@ -255,6 +255,12 @@ def best_round(curve: list[float], width: int) -> int:
     return int(means.argmax()) + 1
 
 
+def lightgbm_parameters(config: RankerConfig) -> dict[str, object]:
+    """What LightGBM is given, by its own names; of the rounds, the most that there may be. Seeds are not among them."""
+    given = {"num_iterations": config.rounds} | _parameters(config, seed=0)
+    return {name: value for name, value in given.items() if name not in ("seed", "verbose")}
+
+
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
     return {
         "objective": "lambdarank",

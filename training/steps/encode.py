@@ -21,6 +21,6 @@ def encode(run: Run, step_run: StepRun) -> None:
         "texts": len(training_data.unit),
         "dim": training_data.unit.shape[1],
     }
-    step_run.log_params(facts)
-    step_run.log_metrics({"events_of_unknown_items": training_data.events_of_unknown_items})
+    step_run.log_params({f"encoder.{name}": facts[name] for name in ("fingerprint", "dim")})
+    step_run.log_metrics({"texts": facts["texts"]})
     (run.folder("encode") / "texts.json").write_text(json.dumps(facts))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feature_store import Store
 from feature_store.ingestion import append_tables, check_tables, require_matching_ids
 from feature_store.warnings.unmatched_ids import require_matches
 from training.intake import Intake
@@ -35,6 +36,7 @@ def append_given(run: Run) -> Intake:
     }
     frames = {table: frame for table, frame in read.items() if frame is not None}
     require_matching_ids(run.store, check_tables(run.store, frames))
+    Store.open_or_create(run.store.path)
     signals = run.config.signals
     receipts = append_tables(run.store, frames, signals=signals)
     intake = Intake.of(run.store, receipts, signals, features)

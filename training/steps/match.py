@@ -65,7 +65,7 @@ def match(run: Run, step_run: StepRun) -> None:
             # Not `save_file`, which gives a file to its owner alone, whatever the umask.
             (folder / member_file(fit.name, member)).write_bytes(save(module.state_dict()))
         curves[fit.name] = _means_of_runs(fitted.losses)
-        step_run.log_curve(f"match_loss_{fit.name}", curves[fit.name])
+        step_run.log_curve(f"match_loss/{fit.name}", curves[fit.name])
     (folder / LOSS_CURVES).write_text(json.dumps(curves))
 
 

@@ -24,7 +24,15 @@ from training.evaluation.ledger import (
     held_out_to_json,
 )
 from training.fitting.fit_calibration import fit_calibration
-from training.fitting.fit_ranker import FittedRanker, RankingData, fit_ranker
+from training.fitting.fit_ranker import (
+    METRIC,
+    METRIC_AT,
+    FittedRanker,
+    RankingData,
+    best_round,
+    fit_ranker,
+    lightgbm_parameters,
+)
 from training.fitting.long_queries import LONGEST_QUERY
 from training.fitting.new_items import with_new_items
 from training.queries import Queries
@@ -70,6 +78,7 @@ def rank(run: Run, step_run: StepRun) -> None:
     run.pairs["rank"] = data
     held_out = _test_on_later_queries(run, queries, data)
     (run.folder("rank") / HELD_OUT).write_text(held_out_to_json(held_out))
+    step_run.log_params(lightgbm_parameters(run.config.ranker))
     fits = _fit_rankers(run, step_run, data)
     pairs = data.pairs
     summary = RankSummary(
@@ -140,7 +149,8 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
         # The second begins while the first one's last trees are grown: a core less waits.
         for name, fitted in zip(names, side_by_side(fit, names.values(), RANKERS_AT_ONCE), strict=True):
             fits[name] = fitted
-            step_run.log_curve(f"ndcg10_{name}", fitted.curve)
+            step_run.log_curve(f"validation_{METRIC}@{METRIC_AT}/{name}", fitted.curve)
+            step_run.log_metrics({f"best_iteration/{name}": best_round(fitted.curve, config.ranker.smoothing)})
             for file, text in fitted.ranker.to_files().items():
                 (folder / f"{name}.{file}").write_text(text)
             advance(1)

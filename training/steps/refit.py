@@ -64,7 +64,7 @@ def refit(run: Run, step_run: StepRun) -> None:
     # Hundreds of MB that no later step reads.
     run.pairs.clear()
     write_text_atomically(folder / SUMMARY, json.dumps(asdict(summary), indent=1))
-    step_run.log_params(asdict(summary))
+    step_run.log_params({f"refit.{name}": value for name, value in asdict(summary).items()})
 
 
 def shipped_bundle(run: Run) -> Path:
@@ -84,7 +84,7 @@ def end_of_learning(run: Run) -> int:
 def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
     until = end_of_learning(run)
     fitted = continue_members(run, "final", name="refit", until=until, seed_offset=SEED_OFFSET)
-    step_run.log_curve("match_loss_refit", fitted.losses)
+    step_run.log_curve("match_loss/refit", fitted.losses)
     data = RankingData.concat([_pairs(run, "rank"), _pairs(run, "evaluate")])  # in order of time
     calibration = fit_calibration(data.pairs.values["match_raw"], data.labels)
     ranker = _refitted_ranker(run, data)

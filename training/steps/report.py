@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from training.tracking.step_run import StepRun
 REPORT = "report.html"
 FOLDS = "folds.json"
 """In the folder `work/folds` and, for readers, in the run's folder."""
+FIGURES = "figures"
+"""In the folder `work/report`: the plots as PNG, for MLflow."""
 
 
 def report(run: Run, step_run: StepRun) -> None:
@@ -54,7 +57,7 @@ def report(run: Run, step_run: StepRun) -> None:
     write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
     write_text_atomically(run.out / REPORT, render_report(ledger, content))
-    _log(run, step_run, ledger, content)
+    _write_figures(run, ledger, content)
 
 
 def report_outputs(run: Run) -> list[Path]:
@@ -76,15 +79,16 @@ def read_folds(run: Run) -> Folds | None:
     return Folds.from_json(path.read_text())
 
 
-def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) -> None:
+def _write_figures(run: Run, ledger: Ledger, content: ReportContent) -> None:
+    """Leaves the plots in a folder, from where every run that uses this step logs them."""
     figures = {
         "lift": lift_figure(ledger),
         "slices": slices_figure(ledger),
         "importance": importance_figure(content.importance, text_features=content.text_features),
         "learning_curves": curves_figure(content.curves),
     }
+    folder = run.folder("report") / FIGURES
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
     for name, figure in figures.items():
-        step_run.log_figure(to_png(figure), f"{name}.png")
-    for path in report_outputs(run):
-        if path.is_file():
-            step_run.log_artifact(path)
+        (folder / f"{name}.png").write_bytes(to_png(figure))

@@ -41,7 +41,7 @@ def tune(run: Run, step_run: StepRun) -> None:
         outcome = TunedEncoders(folder, tuning, choice)
         outcome.write(tensors)
         figures = {name: value for name, value in asdict(choice).items() if not isinstance(value, str)}
-        step_run.log_metrics({f"tuning_{name}": float(value) for name, value in figures.items()})
+        step_run.log_metrics({f"tuning/{name}": float(value) for name, value in figures.items()})
     progress.clear()
     # Read anew: this run may have looked before the step.
     run.tuned = outcome

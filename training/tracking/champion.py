@@ -68,7 +68,7 @@ def apply_verdict(tracker: Tracker, name: str, version: str, verdict: Verdict) -
     tags = {PROMOTED_TAG: str(promotes).lower(), VERDICT_TAG: words, REASON_TAG: verdict.reason}
     if compared is not None:
         tags["against_version"] = compared
-    tags |= {metric.replace("/", "_"): f"{value:g}" for metric, value in verdict.figures().items()}
+    tags |= verdict.figure_tags()
     for tag, value in tags.items():
         client.set_model_version_tag(name, version, tag, value)
     with tempfile.TemporaryDirectory() as folder:

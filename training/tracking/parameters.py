@@ -26,6 +26,15 @@ def flat_parameters(parameters: DataclassInstance | Mapping[str, Any], prefix: s
     return flat
 
 
+def logged_parameters(parameters: DataclassInstance | Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by the names that they have in every run: those outside any section as `training.seed`.
+
+    `mlflow run` has a parameter `seed` of its own, the text that was given.
+    """
+    values = flat_parameters(parameters)
+    return {name if "." in name else f"training.{name}": value for name, value in values.items()}
+
+
 def is_instance_of_dataclass(value: object) -> bool:
     """Whether the value is an instance of a dataclass, and not such a class itself."""
     return is_dataclass(value) and not isinstance(value, type)

@@ -127,7 +127,10 @@ def _logged_model(tracker: Tracker) -> Iterator[tuple[str, Path]]:
     """A new model of the parent run: its id, and a folder into which the block saves it."""
     client = tracker.client
     run_id = tracker.parent.run_id
-    model_id = client.create_logged_model(tracker.experiment_id, name=LOGGED_NAME, source_run_id=run_id).model_id
+    # With the run's parameters, so that models can be compared by them too.
+    params = client.get_run(run_id).data.params
+    created = client.create_logged_model(tracker.experiment_id, name=LOGGED_NAME, source_run_id=run_id, params=params)
+    model_id = created.model_id
     status = LoggedModelStatus.FAILED
     try:
         with tempfile.TemporaryDirectory() as folder:

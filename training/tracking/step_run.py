@@ -19,6 +19,7 @@ from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.addresses import redact, without_secrets
 from feature_store.schema import Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
+from training.tracking.names import mlflow_name, parameter_text, tag_text
 from training.tracking.parameters import flat_parameters
 
 if TYPE_CHECKING:
@@ -33,7 +34,10 @@ _TABLES = (ITEMS, EVENTS, IMPRESSIONS)
 
 @dataclass(frozen=True)
 class StepRun:
-    """A run in MLflow to log to: a step's, or the parent's. An "@" in a name becomes "_at_", as MLflow allows none."""
+    """A run in MLflow to log to: a step's, or the parent's. Names and values become those of `training.tracking.names`.
+
+    So an "@" in a name becomes "_at_", as MLflow allows none.
+    """
 
     run_id: str
     client: MlflowClient
@@ -48,24 +52,40 @@ class StepRun:
         A parameter that the run already has, such as one of `mlflow run`, keeps its value: MLflow allows no change.
         """
         known = self.client.get_run(self.run_id).data.params
-        params = [Param(_name(key), redact(str(value))) for key, value in flat_parameters(parameters).items()]
+        values = {mlflow_name(name): redact(str(value)) for name, value in flat_parameters(parameters).items()}
+        params = [Param(name, parameter_text(value)) for name, value in values.items()]
         new = [param for param in params if param.key not in known]
         for start in range(0, len(new), _PARAMS_PER_BATCH):
             self.client.log_batch(self.run_id, params=new[start : start + _PARAMS_PER_BATCH])
 
-    def log_metrics(self, metrics: Mapping[str, float], *, model_id: str | None = None) -> None:
-        """Logs metrics, except NaN and infinite ones. `model_id` ties them to a logged model."""
+    def log_metrics(
+        self, metrics: Mapping[str, float], *, model_id: str | None = None, dataset: Dataset | None = None
+    ) -> None:
+        """Logs metrics, except NaN and infinite ones. `model_id` and `dataset` tie them to a logged model and to data.
+
+        The data must be an input of the run, see `log_dataset`.
+        """
         now = _now_ms()
-        self._log_metrics([Metric(_name(key), value, now, 0, model_id=model_id) for key, value in metrics.items()])
+        tied = {"model_id": model_id}
+        if dataset is not None:
+            tied |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
+        self._log_metrics([Metric(mlflow_name(name), value, now, 0, **tied) for name, value in metrics.items()])
 
     def log_curve(self, name: str, values: Sequence[float]) -> None:
         """Logs a metric per training step or boosting round, from step 1 on."""
         now = _now_ms()
-        self._log_metrics([Metric(_name(name), float(value), now, step) for step, value in enumerate(values, start=1)])
+        self._log_metrics(
+            [Metric(mlflow_name(name), float(value), now, step) for step, value in enumerate(values, start=1)]
+        )
 
     def log_ledger(self, ledger: Ledger, *, model_id: str | None = None) -> None:
-        """Logs `ledger.json`, and its figures as `ledger_metrics` names them."""
-        self.log_metrics(ledger_metrics(ledger), model_id=model_id)
+        """Logs `ledger.json`, and its figures as `ledger_metrics` names them.
+
+        With `model_id` they are tied to that model and, if the run has logged its data, to the table of the test
+        queries.
+        """
+        dataset = self._test_table(ledger) if model_id else None
+        self.log_metrics(ledger_metrics(ledger), model_id=model_id, dataset=dataset)
         self.log_text(ledger.to_json(), "ledger.json")
 
     def log_text(self, text: str, name: str) -> None:
@@ -88,18 +108,25 @@ class StepRun:
         opened = Store.open(store)
         datasets = [_table(opened, table, versions[table.name], digest) for table in _TABLES if table.name in versions]
         tags = [InputTag("mlflow.data.context", context)]
-        self.client.log_inputs(self.run_id, [DatasetInput(dataset, tags) for dataset in datasets])
-        self.set_tags(
-            {
-                "recmem.store": without_secrets(opened.path),
-                "recmem.store_digest": digest,
-                "recmem.store_versions": json.dumps(dict(versions)),
-            }
-        )
+        self.log_inputs([DatasetInput(dataset, tags) for dataset in datasets])
+        self.set_tags(store_tags(opened.path, versions, digest))
+
+    def log_inputs(self, inputs: Sequence[DatasetInput]) -> None:
+        """Logs data that were described before, such as those of another run."""
+        if inputs:
+            self.client.log_inputs(self.run_id, list(inputs))
+
+    def inputs(self) -> list[DatasetInput]:
+        """The data that the run has logged."""
+        return list(self.client.get_run(self.run_id).inputs.dataset_inputs)
+
+    def _test_table(self, ledger: Ledger) -> Dataset | None:
+        wanted = IMPRESSIONS.name if ledger.protocol.candidates == "impressions" else EVENTS.name
+        return next((entry.dataset for entry in self.inputs() if entry.dataset.name == wanted), None)
 
     def set_tags(self, tags: Mapping[str, str]) -> None:
         """Sets tags of the run; a tag that it already has takes the new value."""
-        self.client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+        self.client.log_batch(self.run_id, tags=[RunTag(key, tag_text(value)) for key, value in tags.items()])
 
     def _log_metrics(self, metrics: Sequence[Metric]) -> None:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]
@@ -107,21 +134,31 @@ class StepRun:
             self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS_PER_BATCH])
 
 
+def store_tags(path: str, versions: Mapping[str, int], digest: str) -> dict[str, str]:
+    """A store and what of it a run reads, as tags."""
+    return {
+        "recmem.store": without_secrets(path),
+        "recmem.store_digest": digest,
+        "recmem.store_versions": json.dumps(dict(versions)),
+    }
+
+
 def ledger_metrics(ledger: Ledger) -> dict[str, float]:
     """A ledger's figures by the names that they have in MLflow.
 
-    `<ranking>/<metric>`, `retrieval/<metric>`, `lift/<metric>`, and the ends of the lift's 95% interval as
-    `lift_low/<metric>` and `lift_high/<metric>`; of its parts, `lift_<part>/<metric>`.
+    `<metric>/<ranking>` such as `ndcg@10/ranker_with_match`, and `<metric>/retrieval`. Of the lift `lift/<metric>`, the
+    ends of its 95% interval as `lift_low/<metric>` and `lift_high/<metric>`, and its parts as `lift_<part>/<metric>`.
     """
-    metrics = {f"{row.name}/{metric}": value for row in ledger.rows for metric, value in row.metrics.items()}
+    metrics = {}
     for metric, lift in ledger.lift.items():
         metrics[f"lift/{metric}"] = lift.difference
         metrics[f"lift_low/{metric}"] = lift.ci95[0]
         metrics[f"lift_high/{metric}"] = lift.ci95[1]
     for name, part in ledger.parts.items():
         metrics[f"lift_{name.replace(' ', '_')}/{HEADLINE_METRIC}"] = part.difference
-    metrics |= {f"retrieval/{metric}": value for metric, value in ledger.retrieval.items()}
-    return metrics
+    # The rankings that learn the most come last in the ledger, and first where MLflow lists metrics.
+    metrics |= {f"{metric}/{row.name}": value for row in reversed(ledger.rows) for metric, value in row.metrics.items()}
+    return metrics | {f"{metric}/retrieval": value for metric, value in ledger.retrieval.items()}
 
 
 def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
@@ -138,10 +175,6 @@ def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
         first = frame[:, :n_columns]
         described["schema"] = from_polars(first, source=source, name=table.name, digest=digest).to_dict()["schema"]
     return Dataset(**described)
-
-
-def _name(name: str) -> str:
-    return name.replace("@", "_at_")
 
 
 def _now_ms() -> int:

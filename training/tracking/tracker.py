@@ -6,18 +6,27 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking.context.registry import resolve_tags
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
+from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID, MLFLOW_RUN_NOTE
 
 from feature_store import DataError
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
-from training.tracking.experiment import EXPERIMENT, experiment_id, opening, usual_tracking_uri
+from training.tracking.experiment import (
+    DEFAULT_EXPERIMENT_ID,
+    EXPERIMENT,
+    experiment_id,
+    named_experiment,
+    opening,
+    usual_tracking_uri,
+)
+from training.tracking.links import link_to_step, run_link
+from training.tracking.run_name import is_generated
 from training.tracking.step_key import outputs_digest
 from training.tracking.step_run import StepRun
 
@@ -25,6 +34,11 @@ STEP_TAG = "recmem.step"
 STEP_KEY_TAG = "recmem.step_key"
 OUTPUTS_TAG = "recmem.outputs"
 REUSED_FROM_TAG = "recmem.reused_from"
+"""Tag of a reused step: the run that did its work."""
+PROJECT_RUN_TAG = "recmem.project_run"
+"""Tag of a parent: the run of `mlflow run` that it was started by, where that is another run."""
+TRAINING_RUN_TAG = "recmem.training_run"
+"""Tag of such a run of `mlflow run`: the parent."""
 
 _LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
 """The least level that each of MLflow's loggers prints. What a database refuses is raised, so it need not be logged."""
@@ -33,6 +47,8 @@ _VARIABLES = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # the address may hold a password
 }
 """MLflow's variables for what it prints."""
+_SOURCE_TAGS = ("mlflow.source.", "mlflow.project.", "mlflow.user")
+"""How the tags begin that say what started a run."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +58,8 @@ class Tracker:
     client: MlflowClient
     experiment_id: str
     parent: StepRun
+    reused: dict[str, str] = field(default_factory=dict, compare=False)
+    """The steps that were reused so far, in order, with Markdown links to the runs that did their work."""
 
     @classmethod
     @contextmanager
@@ -56,14 +74,15 @@ class Tracker:
         """The parent run for a `with` block; it ends as finished, or as failed if the block raises.
 
         `tracking_uri` defaults to that of MLflow's variables, else to a SQLite database in `out`. Within `mlflow run`
-        the parent is the run that MLflow has started. MLflow prints only warnings and errors during the block.
+        the parent is the run that MLflow has started, unless that is in the experiment "Default": then it is one in
+        `experiment`, and the two are linked. MLflow prints only warnings and errors during the block.
         """
         uri = tracking_uri or usual_tracking_uri(Path(out))
         with _quiet():
             registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or uri
             with _reachable(uri), opening(uri):
                 client = MlflowClient(tracking_uri=uri, registry_uri=registry_uri)
-                run = _project_run(client) or _new_run(client, experiment_id(client, uri, experiment), run_name)
+                run = _parent_run(client, uri, experiment, run_name)
             with _reachable(registry_uri), opening(registry_uri):
                 client.search_registered_models(max_results=1)
             tracker = cls(client, run.info.experiment_id, StepRun(run.info.run_id, client))
@@ -76,7 +95,7 @@ class Tracker:
 
         `outputs` are folders or files. If an earlier run of this experiment has finished a step of the same name and
         `key` (see `step_key`), and its outputs are there unchanged, the run is marked as `reused` and gets the earlier
-        run's parameters and metrics.
+        run's parameters, metrics and data, and a link to it.
         """
         paths = [Path(path) for path in ([outputs] if isinstance(outputs, str | Path) else outputs)]
         earlier = self._finished(name, key, outputs_digest(paths))
@@ -85,7 +104,7 @@ class Tracker:
         step_run = StepRun(run.info.run_id, self.client, reused=earlier is not None, key=key)
         with _ending(self.client, step_run.run_id):
             if earlier is not None:
-                _copy_results(step_run, earlier)
+                self.reused[name] = _copy_results(step_run, earlier)
             yield step_run
             # Set before the run counts as finished: a run without this tag is never reused.
             step_run.set_tags({OUTPUTS_TAG: outputs_digest(paths)})
@@ -113,6 +132,32 @@ def _reachable(uri: str) -> Iterator[None]:
             f"tracking: expected a tracking server at {without_secrets(uri)}, got an error ({cause.rstrip('.')}). "
             "Check MLFLOW_TRACKING_URI, and that the server runs and lets you in."
         ) from cause_without_secrets(error, addresses=[uri])
+
+
+def _parent_run(client: MlflowClient, uri: str, experiment: str, name: str | None) -> Run:
+    """The run that all of a training belongs to: that of `mlflow run`, or a new one."""
+    project = _project_run(client)
+    if project is None:
+        return _new_run(client, experiment_id(client, uri, experiment), name)
+    if project.info.experiment_id == DEFAULT_EXPERIMENT_ID:
+        return _run_beside(client, project, named_experiment(client, uri, experiment), name)
+    if name is not None and is_generated(project.info.run_name):
+        client.update_run(project.info.run_id, name=name)
+    return project
+
+
+def _run_beside(client: MlflowClient, project: Run, experiment: str, name: str | None) -> Run:
+    """A new run with the source and the parameters of one in "Default", which nobody has chosen for it.
+
+    So the trainings of `mlflow run` and of `recmem train` are in one list, and share steps.
+    """
+    source = {tag: value for tag, value in project.data.tags.items() if tag.startswith(_SOURCE_TAGS)}
+    run = _new_run(client, experiment, name, source | {PROJECT_RUN_TAG: project.info.run_id})
+    StepRun(run.info.run_id, client).log_params(project.data.params)
+    link = run_link(client, run, run.info.run_name)
+    note = f"Started the training {link}, which is in the experiment {client.get_experiment(experiment).name}."
+    StepRun(project.info.run_id, client).set_tags({TRAINING_RUN_TAG: run.info.run_id, MLFLOW_RUN_NOTE: note})
+    return run
 
 
 def _project_run(client: MlflowClient) -> Run | None:
@@ -149,13 +194,16 @@ def _ending(client: MlflowClient, run_id: str) -> Iterator[None]:
         client.set_terminated(run_id, status)
 
 
-def _copy_results(step_run: StepRun, earlier: Run) -> None:
-    """Gives a reused step the parameters and last metrics of the run that did the work, and that run's id."""
+def _copy_results(step_run: StepRun, earlier: Run) -> str:
+    """Gives a reused step the parameters, last metrics and data of the run that did the work; a link to that run."""
     origin = earlier.data.tags.get(REUSED_FROM_TAG, earlier.info.run_id)
     step_run.log_params(earlier.data.params)
     step_run.log_metrics(earlier.data.metrics)
-    note = f"Reused from the run {origin}: nothing has changed since."
-    step_run.set_tags({REUSED_FROM_TAG: origin, "mlflow.note.content": note})
+    step_run.log_inputs(earlier.inputs.dataset_inputs)
+    link = link_to_step(step_run.client, origin, earlier.info.run_name)
+    note = f"Reused from the run {link}: nothing has changed since."
+    step_run.set_tags({REUSED_FROM_TAG: origin, MLFLOW_RUN_NOTE: note})
+    return link
 
 
 @contextmanager

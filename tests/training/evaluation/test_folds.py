@@ -33,7 +33,7 @@ def test_without_a_refit_there_is_no_gain_of_it() -> None:
     kept = replace(SECOND, earlier=EarlierModel(0.09, None, None, None, 0.105))
     folds = Folds((FIRST, kept))
     assert folds.mean_refit_gain is None
-    assert "folds/mean_refit_gain" not in folds.metrics()
+    assert "folds_refit_gain_mean/ndcg@10" not in folds.metrics()
     assert Folds.from_json(folds.to_json()) == folds
     assert json.loads(folds.to_json())["mean_refit_gain"] is None
 
@@ -46,7 +46,14 @@ def test_figures_come_back_from_the_file_as_they_were() -> None:
     assert written["folds"][0]["lift"] == {"without": 0.1, "with": 0.15, "difference": 0.05, "ci95": [0.02, 0.08]}
 
 
-def test_metrics_number_the_folds_from_one() -> None:
-    metrics = FOLDS.metrics()
-    assert metrics["fold_1/lift/ndcg@10"] == 0.05
-    assert metrics["fold_2/lift_low/ndcg@10"] == -0.01
+def test_figures_of_the_folds_are_series_in_order_of_time_beside_those_of_all() -> None:
+    assert FOLDS.metrics() == pytest.approx(
+        {
+            "folds_lift_mean/ndcg@10": 0.03,
+            "folds_lift_deviation/ndcg@10": 0.04 / 2**0.5,
+            "folds_refit_gain_mean/ndcg@10": 0.01,
+        }
+    )
+    series = FOLDS.series()
+    assert series["folds_lift/ndcg@10"][0] == 0.05
+    assert series["folds_lift_low/ndcg@10"][1] == -0.01

@@ -50,12 +50,19 @@ def test_the_file_names_champion_and_challenger() -> None:
 
 def test_figures_are_flat() -> None:
     assert VERDICT.figures() == {
-        "against_champion/ndcg_at_10": 0.01,
-        "against_champion/low": -0.01,
-        "against_champion/high": 0.03,
-        "against_champion/queries": 1300.0,
+        "against_champion/ndcg@10": 0.01,
+        "against_champion_low/ndcg@10": -0.01,
+        "against_champion_high/ndcg@10": 0.03,
+        "against_champion_queries": 1300.0,
     }
-    assert replace(VERDICT, comparison=None).figures() == {}
+    assert VERDICT.figure_tags() == {
+        "against_champion_ndcg_at_10": "0.01",
+        "against_champion_low": "-0.01",
+        "against_champion_high": "0.03",
+        "against_champion_queries": "1300",
+    }
+    uncompared = replace(VERDICT, comparison=None)
+    assert (uncompared.figures(), uncompared.figure_tags()) == ({}, {})
 
 
 def test_a_slice_that_is_worse_makes_the_challenger_worse() -> None:

@@ -11,7 +11,14 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
-from training.fitting.fit_ranker import RankerConfig, RankingData, best_round, fit_ranker, refit_ranker
+from training.fitting.fit_ranker import (
+    RankerConfig,
+    RankingData,
+    best_round,
+    fit_ranker,
+    lightgbm_parameters,
+    refit_ranker,
+)
 from training.member_seeds import member_seed
 
 FEATURES = ("match_raw", "item_age", "noise")
@@ -292,3 +299,10 @@ def test_a_refit_of_several_members_scores_by_the_mean_of_refits_with_their_seed
     scores = np.stack([part.scores(unseen) for part in parts])
     assert np.abs(scores[0] - scores[1]).max() > 1e-3
     close(mean.scores(unseen), scores.mean(axis=0), "float64")
+
+
+def test_settings_are_told_by_lightgbms_own_names_without_seeds() -> None:
+    told = lightgbm_parameters(RankerConfig(leaves=31, rounds=50, l2=2.0))
+    assert (told["num_leaves"], told["num_iterations"], told["lambda_l2"]) == (31, 50, 2.0)
+    assert (told["objective"], told["bagging_fraction"]) == ("lambdarank", 0.7)
+    assert not {"seed", "verbose"} & told.keys()

@@ -101,7 +101,14 @@ def test_folds_are_written_and_logged_and_shown_in_the_report() -> None:
     runs = client.search_runs([experiment.experiment_id])
     steps = {run.data.tags.get("recmem.step"): run for run in runs}
     assert {"fold 1 match", "fold 1 refit", "folds"} <= set(steps)
-    assert steps["folds"].data.metrics["folds/mean_lift"] == pytest.approx(document["mean_lift"], abs=1e-6)
+    (parent,) = (run for run in runs if run.data.tags.get("recmem.run") == "training")
+    for run in (steps["folds"], parent):
+        mean = run.data.metrics["folds_lift_mean/ndcg_at_10"]
+        assert mean == pytest.approx(document["mean_lift"], abs=1e-6)
+        lifts = client.get_metric_history(run.info.run_id, "folds_lift/ndcg_at_10")
+        expected = [(number, fold["lift"]["difference"]) for number, fold in enumerate(document["folds"], start=1)]
+        assert [(metric.step, metric.value) for metric in lifts] == expected
+    assert "folds.json" in {file.path for file in client.list_artifacts(parent.info.run_id)}
 
 
 def test_a_second_run_with_folds_trains_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,8 +33,8 @@ def test_ingest_counts_new_and_rejected_rows(isolated_mlflow: IsolatedMlflow, tm
     nameless = events[:2].with_columns(user_id=pl.lit(None, pl.String))
     run, run_id = ingested(tmp_path, pl.concat([events, nameless]))
     metrics = MlflowClient(isolated_mlflow.tracking_uri).get_run(run_id).data.metrics
-    assert (metrics["items_new"], metrics["items_rejected"]) == (21, 0)
-    assert (metrics["events_new"], metrics["events_rejected"]) == (180, 2)
+    assert (metrics["rows_new/items"], metrics["rows_rejected/items"]) == (21, 0)
+    assert (metrics["rows_new/events"], metrics["rows_rejected/events"]) == (180, 2)
     receipts = (run.folder("ingest") / "receipts.txt").read_text()
     assert "events: 180 new" in receipts
     assert "2 x user_id: expected an id, got null" in receipts
@@ -52,19 +52,19 @@ def test_receipts_and_unmatched_rows_are_kept_for_later_steps(isolated_mlflow: I
     assert kept.n_items_without_events == 0
     assert kept.versions == run.store.versions()
     metrics = MlflowClient(isolated_mlflow.tracking_uri).get_run(run_id).data.metrics
-    assert (metrics["events_item_id_unmatched"], metrics["items_without_events"]) == (3, 0)
+    assert (metrics["rows_unmatched/events.item_id"], metrics["items_without_events"]) == (3, 0)
 
 
 def test_nothing_is_written_where_one_of_the_tables_is_refused(isolated_mlflow: IsolatedMlflow, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"events\.timestamp: expected the column"):
         ingested(tmp_path, small_training.events().drop("timestamp"))
-    assert Store.open(tmp_path / "out" / "store").versions() == {"rejected": 0}
+    assert not (tmp_path / "out" / "store").exists()
 
 
 def test_nothing_is_written_where_no_event_names_an_item(isolated_mlflow: IsolatedMlflow, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"events\.item_id: expected ids of items.* Likely cause: the prefix 'shop/'"):
         ingested(tmp_path, small_training.events().with_columns(item_id="shop/" + pl.col("item_id")))
-    assert Store.open(tmp_path / "out" / "store").versions() == {"rejected": 0}
+    assert not (tmp_path / "out" / "store").exists()
 
 
 def test_a_store_whose_ids_never_meet_is_refused_without_tables(
@@ -115,12 +115,13 @@ def test_ingest_into_a_new_store_has_nothing_before_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("n_unknown", [0, 3])
-def test_events_of_unknown_items_are_counted(isolated_mlflow: IsolatedMlflow, tmp_path: Path, n_unknown: int) -> None:
+def test_events_of_unknown_items_count_once(isolated_mlflow: IsolatedMlflow, tmp_path: Path, n_unknown: int) -> None:
     events = small_training.events()
     unknown = events[:n_unknown].with_columns(item_id=pl.lit("no-such-item"))
     run, _ = ingested(tmp_path, pl.concat([events, unknown]))
     with Tracker.start(tmp_path) as tracker:
         encode(run, tracker.parent)
     assert run.training_data.events_of_unknown_items == n_unknown
-    metrics = MlflowClient(isolated_mlflow.tracking_uri).get_run(tracker.parent.run_id).data.metrics
-    assert metrics["events_of_unknown_items"] == n_unknown
+    assert run.intake.metrics().get("rows_unmatched/events.item_id", 0) == n_unknown
+    logged = MlflowClient(isolated_mlflow.tracking_uri).get_run(tracker.parent.run_id).data
+    assert (logged.metrics, set(logged.params)) == ({"texts": 21}, {"encoder.fingerprint", "encoder.dim"})

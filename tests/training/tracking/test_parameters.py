@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.tracking.parameters import flat_parameters, is_instance_of_dataclass, plain_parameters
+from training.tracking.parameters import flat_parameters, is_instance_of_dataclass, logged_parameters, plain_parameters
 
 
 @dataclass(frozen=True)
@@ -31,3 +31,7 @@ def test_nested_parameters_are_named_by_their_path() -> None:
 def test_a_dataclass_itself_is_no_instance() -> None:
     assert is_instance_of_dataclass(Inner())
     assert not is_instance_of_dataclass(Inner)
+
+
+def test_settings_outside_any_section_are_logged_as_those_of_the_training() -> None:
+    assert logged_parameters(Outer()) == {"training.seed": 0, "inner.rate": 0.1}

@@ -56,13 +56,45 @@ def test_ledger_is_logged_as_figures_and_as_file(client: MlflowClient, tmp_path:
     with Tracker.start(tmp_path) as tracker:
         tracker.parent.log_ledger(LEDGER)
     assert client.get_run(tracker.parent.run_id).data.metrics == {
-        "popularity/ndcg_at_10": 0.1,
+        "ndcg_at_10/popularity": 0.1,
         "lift/ndcg_at_10": 0.1,
         "lift_low/ndcg_at_10": 0.05,
         "lift_high/ndcg_at_10": 0.15,
-        "retrieval/recall_at_200": 0.8,
+        "recall_at_200/retrieval": 0.8,
     }
     assert json.loads(artifact(client, tracker.parent.run_id, "ledger.json"))["protocol"]["queries"] == 2
+
+
+def test_figures_of_a_model_are_tied_to_it_and_to_the_table_of_the_test_queries(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["a"], "title": ["A"]}))
+    event = {"user_id": ["u"], "item_id": ["a"], "timestamp": [datetime(2024, 1, 1, tzinfo=UTC)]}
+    store.append_events(pl.DataFrame(event))
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_dataset(store.path, store.versions(), store.digest())
+        model = client.create_logged_model(tracker.experiment_id, source_run_id=tracker.parent.run_id)
+        tracker.parent.log_ledger(LEDGER, model_id=model.model_id)
+    tied = {metric.key: metric for metric in client.get_logged_model(model.model_id).metrics}
+    lift = tied["lift/ndcg_at_10"]
+    assert (lift.value, lift.dataset_name, lift.dataset_digest) == (0.1, "events", store.digest())
+
+
+def test_names_and_values_that_mlflow_refuses_are_changed_and_none_is_lost(
+    client: MlflowClient, tmp_path: Path
+) -> None:
+    kinds = {"price €": 1, "price $": 2, "a//b": 3}
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_params({"weights": kinds, "features": tuple(f"column_{n}" for n in range(900))})
+        tracker.parent.log_metrics({f"psi/{kind}": float(weight) for kind, weight in kinds.items()})
+        tracker.parent.set_tags({"note": "x" * 9000})
+    logged = client.get_run(tracker.parent.run_id).data
+    assert sorted(value for name, value in logged.params.items() if name.startswith("weights.")) == ["1", "2", "3"]
+    assert sorted(logged.metrics.values()) == [1.0, 2.0, 3.0]
+    assert logged.params["features"].startswith("('column_0', 'column_1', ")
+    assert logged.params["features"].endswith(" characters)")
+    assert len(logged.tags["note"]) == 8000
 
 
 @pytest.mark.parametrize("name", ["lift", "lift.png"])

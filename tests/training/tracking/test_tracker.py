@@ -85,6 +85,48 @@ def test_parent_is_the_run_that_mlflow_run_has_started(
     assert (ended.info.status, ended.data.params) == ("FINISHED", {"out": "results", "seed": "1"})
 
 
+def started_by_mlflow_run(client: MlflowClient, experiment: str, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """A run as `mlflow run` leaves it for the process that it starts."""
+    tags = {"mlflow.source.type": "PROJECT", "mlflow.source.name": "git@host:recmem", "mlflow.user": "me"}
+    project = client.create_run(experiment, tags=tags)
+    client.log_param(project.info.run_id, "items", "items.parquet")
+    monkeypatch.setenv("MLFLOW_RUN_ID", project.info.run_id)
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_ID", experiment)
+    return project
+
+
+def test_run_of_mlflow_run_in_the_default_experiment_gets_a_training_in_the_usual_one(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MLFLOW_EXPERIMENT_ID")
+    assert not run_once(tmp_path)[0]
+    project = started_by_mlflow_run(client, "0", monkeypatch)
+    reused, step_id = run_once(tmp_path)
+    assert reused
+    training = client.get_run(client.get_run(step_id).data.tags["mlflow.parentRunId"])
+    assert client.get_experiment(training.info.experiment_id).name == "recmem"
+    assert training.data.params == {"items": "items.parquet"}
+    assert training.data.tags["mlflow.source.name"] == "git@host:recmem"
+    assert training.data.tags["recmem.project_run"] == project.info.run_id
+    pointer = client.get_run(project.info.run_id).data.tags
+    assert pointer["recmem.training_run"] == training.info.run_id
+    page = f"(#/experiments/{training.info.experiment_id}/runs/{training.info.run_id})"
+    assert pointer["mlflow.note.content"].endswith(f"{page}, which is in the experiment recmem.")
+
+
+@pytest.mark.parametrize(("given", "name"), [(None, "shop-2026-11-28"), ("weekly", "weekly")])
+def test_run_of_mlflow_run_is_named_unless_somebody_has_named_it(
+    client: MlflowClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str | None, name: str
+) -> None:
+    project = started_by_mlflow_run(client, client.create_experiment("project"), monkeypatch)
+    if given is not None:
+        client.set_tag(project.info.run_id, "mlflow.runName", given)
+    with Tracker.start(tmp_path, run_name="shop-2026-11-28") as tracker:
+        pass
+    assert tracker.parent.run_id == project.info.run_id
+    assert client.get_run(project.info.run_id).info.run_name == name
+
+
 def test_run_of_another_server_is_refused(
     isolated_mlflow: IsolatedMlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,6 +149,8 @@ def test_step_with_the_same_key_is_reused(client: MlflowClient, tmp_path: Path) 
     for reused in (client.get_run(run_id), client.get_run(last_id)):
         assert reused.data.tags["recmem.reused_from"] == origin
         assert (reused.data.params, reused.data.metrics) == ({"seed": "0"}, {"loss": 0.5})
+        page = f"#/experiments/{reused.info.experiment_id}/runs/{origin}"
+        assert f"]({page}): nothing has changed since." in reused.data.tags["mlflow.note.content"]
 
 
 def test_step_with_another_key_is_run_again(isolated_mlflow: IsolatedMlflow, tmp_path: Path) -> None:

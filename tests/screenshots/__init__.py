@@ -1,0 +1,1 @@
+"""Pictures of pages for docs/, made by a headless Chromium."""
