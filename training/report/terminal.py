@@ -21,7 +21,8 @@ from training.evaluation.ledger import (
 )
 from training.evaluation.verdict import Verdict
 from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
-from training.report.labels import metric_label, row_label, slice_label
+from training.report.labels import metric_label, row_label, ships_label, slice_label
+from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
 DATE_CHARS = len("2026-03-01")
@@ -66,7 +67,8 @@ def show_verdict(verdict: Verdict) -> None:
 
 def show_folds(folds: Folds) -> None:
     """Prints a row per fold, and the findings over all of them as sentences."""
-    headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "earlier model", "refitted"]
+    headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "ships"]
+    headings += ["earlier model", "refitted"]
     rows = []
     for number, fold in enumerate(folds.folds, start=1):
         earlier = fold.earlier
@@ -79,6 +81,7 @@ def show_folds(folds: Folds) -> None:
                 _figure(fold.lift.without),
                 _figure(fold.lift.with_),
                 f"{fold.lift.difference:+.3f}, {_interval(fold.lift.ci95)}",
+                ships_label(fold.ships),
                 _figure(math.nan if earlier is None else earlier.measured),
                 _figure(refitted),
             ]
@@ -109,14 +112,14 @@ def _rankings(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
 def _slices(slices: Mapping[str, Slice]) -> list[list[str]]:
     return [
         [
-            slice_label(name),
-            metric_label(part.metric),
-            f"{part.queries:,}",
-            _figure(part.without),
-            _figure(part.with_),
-            _interval(part.ci95),
+            " = ".join(map(slice_label, (row.name, *row.same))),
+            metric_label(row.part.metric),
+            f"{row.part.queries:,}",
+            _figure(row.part.without),
+            _figure(row.part.with_),
+            _interval(row.part.ci95),
         ]
-        for name, part in slices.items()
+        for row in distinct_slices(slices)
     ]
 
 

@@ -1,4 +1,7 @@
-"""The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report."""
+"""The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report.
+
+The report itself takes its place once the model is registered, with the model's version (`publish_report`).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.report.content import ReportContent
 from training.report.figure_files import to_png
 from training.report.html import render_report
-from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
+from training.report.plots import curves_figure, importance_figure, rankings_figure, slices_figures
+from training.report.run_stamp import RunStamp, stamped
 from training.run import Run
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
@@ -32,10 +36,10 @@ FOLDS = "folds.json"
 
 
 def report(run: Run, step_run: StepRun) -> None:
-    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html`, `recmem.toml` and, with folds, `folds.json`.
+    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `recmem.toml` and, with folds, `folds.json`.
 
-    Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
-    is left never mixes two runs.
+    The report is left in `work/report`, for `publish_report`. Each file is written atomically, after all of an earlier
+    run but its bundle has been removed: if this run is killed, what is left never mixes two runs.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
@@ -53,14 +57,21 @@ def report(run: Run, step_run: StepRun) -> None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
     write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
-    write_text_atomically(run.out / REPORT, render_report(ledger, content))
+    write_text_atomically(run.folder("report") / REPORT, render_report(ledger, content))
     _log(run, step_run, ledger, content)
 
 
+def publish_report(run: Run, stamp: RunStamp, parent: StepRun) -> None:
+    """Writes `report.html`: what the step left, with the facts of the run at its top. Logs it to the parent run."""
+    page = (run.folder("report") / REPORT).read_text(encoding="utf-8")
+    write_text_atomically(run.out / REPORT, stamped(page, stamp))
+    parent.log_artifact(run.out / REPORT)
+
+
 def report_outputs(run: Run) -> list[Path]:
-    """What the step leaves, in the run's folder."""
-    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT, USUAL_NAME)
-    return [run.out / name for name in (*names, FOLDS) if name in names or run.config.folds > 1]
+    """What the step leaves."""
+    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, USUAL_NAME, *((FOLDS,) if run.config.folds > 1 else ()))
+    return [*(run.out / name for name in names), run.folder("report") / REPORT]
 
 
 def read_folds(run: Run) -> Folds | None:
@@ -78,13 +89,13 @@ def read_folds(run: Run) -> Folds | None:
 
 def _log(run: Run, step_run: StepRun, ledger: Ledger, content: ReportContent) -> None:
     figures = {
-        "lift": lift_figure(ledger),
-        "slices": slices_figure(ledger),
+        "rankings": rankings_figure(ledger),
+        **{f"slices_{metric}".replace("@", "_at_"): figure for metric, figure in slices_figures(ledger).items()},
         "importance": importance_figure(content.importance, text_features=content.text_features),
         "learning_curves": curves_figure(content.curves),
     }
     for name, figure in figures.items():
         step_run.log_figure(to_png(figure), f"{name}.png")
     for path in report_outputs(run):
-        if path.is_file():
+        if path.is_file() and path.name != REPORT:
             step_run.log_artifact(path)

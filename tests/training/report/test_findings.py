@@ -75,14 +75,14 @@ def test_the_reason_why_the_model_ranks_without_the_text_features_is_told() -> N
         WITHOUT_MATCH, 1200, Lift(0.2, 0.21, 0.01, (0.002, 0.02)), Slice(9, 0.3, 0.1, (-0.3, -0.1), "recall@10", 12)
     )
     assert what_ships_sentence(replace(ledger(), held_out=refused)) == (
-        "The model ranks without the text features: on 1,200 later queries of the ranker's windows they change NDCG@10 "
+        "The model ranks without the text features: on 1,200 held-out queries before the test they change NDCG@10 "
         "by +0.010, 95% interval: +0.002 to +0.020; Recall@10 of cold items there changes by \N{MINUS SIGN}0.200 "
         "(\N{MINUS SIGN}0.300 to \N{MINUS SIGN}0.100). To be used, they must gain more than one standard error, and "
         "cold items must not be found significantly less often."
     )
     passed = HeldOut(WITH_MATCH, 1200, refused.lift, None)
     assert what_ships_sentence(replace(ledger(), held_out=passed)) == (
-        "The model ranks with the text features: on 1,200 later queries of the ranker's windows they change NDCG@10 by "
+        "The model ranks with the text features: on 1,200 held-out queries before the test they change NDCG@10 by "
         "+0.010, 95% interval: +0.002 to +0.020."
     )
     untested = HeldOut(WITHOUT_MATCH, 0, None, None)
