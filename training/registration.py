@@ -71,7 +71,8 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
     warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
     # A report that is there was written when this version was registered.
     if is_new or not (run.out / REPORT).is_file():
-        publish_report(run, _run_stamp(tracker, name, version), tracker.parent)
+        publish_report(run, _run_stamp(tracker, name, version))
+    tracker.parent.log_artifact(run.out / REPORT)
     if warnings:
         tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
     return TrainingResult(

@@ -43,9 +43,7 @@ def _where(ledger: Ledger, best_by_auc: Row, best_by_ndcg: Row) -> list[str]:
 def _why(ledger: Ledger) -> str:
     top = f"{metric_label(HEADLINE_METRIC)} counts the first ten places only, the first ones most"
     if ledger.protocol.candidates == "impressions":
-        return (
-            f"AUC counts every pair of a clicked and another item alike, wherever they stand in the impression; {top}."
-        )
+        return f"AUC counts every pair of a clicked and another item alike, wherever the two stand; {top}."
     return (
         "AUC counts every pair of a positive and another item of the catalogue alike: a positive that rises from rank "
         f"900 to 400 adds fifty times as much as one that rises from 11 to 1. {top}."

@@ -61,11 +61,10 @@ def report(run: Run, step_run: StepRun) -> None:
     _log(run, step_run, ledger, content)
 
 
-def publish_report(run: Run, stamp: RunStamp, parent: StepRun) -> None:
-    """Writes `report.html`: what the step left, with the facts of the run at its top. Logs it to the parent run."""
+def publish_report(run: Run, stamp: RunStamp) -> None:
+    """Writes `report.html`: what the step left, with the facts of the run at its top."""
     page = (run.folder("report") / REPORT).read_text(encoding="utf-8")
     write_text_atomically(run.out / REPORT, stamped(page, stamp))
-    parent.log_artifact(run.out / REPORT)
 
 
 def report_outputs(run: Run) -> list[Path]:

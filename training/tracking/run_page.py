@@ -15,7 +15,7 @@ _SQLITE = "sqlite:///"
 def run_page(tracking_uri: str, experiment_id: str, run_id: str) -> tuple[str, str]:
     """The address of the run's page and the command that serves it, without secrets.
 
-    The command is empty for a server that runs already. Both are empty for Databricks, whose pages have other addresses.
+    The command is empty for a server that runs already. Both are empty for Databricks, whose pages are elsewhere.
     """
     if tracking_uri.startswith(("http://", "https://")):
         return _page(without_secrets(tracking_uri).rstrip("/"), experiment_id, run_id), ""

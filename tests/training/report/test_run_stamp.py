@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
+import mlflow
+
+import small_training
 from training.report.run_stamp import PLACE, RunStamp, stamped
 
 STAMP = RunStamp(
@@ -42,3 +46,18 @@ def test_what_there_is_none_of_is_left_out() -> None:
 
 def test_names_are_escaped() -> None:
     assert "<script" not in stamped(PLACE, replace(STAMP, model="<script>alert(1)</script>", run_url='"><script>'))
+
+
+def test_the_report_of_a_training_names_its_version_its_run_and_its_own_command() -> None:
+    folder = small_training.trained()
+    page = (folder / "run" / "report.html").read_text()
+    assert "recmem, version 1<small>It is the champion.</small>" in page
+    assert "Promoted: first champion" in page
+    assert re.search(r"<dt>Date</dt><dd>20\d\d-\d\d-\d\d", page)
+    assert re.search(r"<dt>Duration</dt><dd>[\d a-z]+ s", page)
+    assert f"--events {folder / 'tables' / 'events.parquet'} \\" in page
+    run_id = re.search(r"runs/([0-9a-f]{32})\"", page)
+    assert run_id is not None
+    client = mlflow.MlflowClient(f"sqlite:///{folder / 'run' / 'mlflow.db'}")
+    assert client.get_model_version("recmem", "1").run_id == run_id[1]
+    assert PLACE not in page
