@@ -26,7 +26,7 @@ def main(report: Path = REPORT, images: Path = IMAGES) -> list[Path]:
     address = report.absolute().as_uri()
     with chromium() as browser:
         written = [
-            _picture(browser, address, images / "report_head.png", until="header .facts.run"),
+            _picture(browser, address, images / "report_head.png", until="header"),
             _section(browser, address, images / "report_results.png", "Results"),
             _section(browser, address, images / "report_slices.png", "Slices"),
             _example(browser, address, images / "report_reasons.png"),
@@ -62,6 +62,7 @@ def _example(browser: Browser, address: str, path: Path) -> Path:
     with tab(browser, width=_NARROW) as shown:
         shown.page.goto(address)
         _keep_first(shown.page, ".items > li")
+        shown.page.add_style_tag(content=f".user {{ border: 0; margin: 0; padding: {_MARGIN}px; }}")
         shown.page.locator(".user").first.screenshot(path=path)
     return path
 

@@ -26,7 +26,7 @@ from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
 from training.steps.refit import RefitSummary, end_of_learning, shipped_bundle
-from training.steps.report import REPORT, publish_report, read_folds
+from training.steps.report import REPORT, is_published, publish_report, read_folds
 from training.tracking.champion import apply_verdict, keep_measured_bundle, reigning_champion
 from training.tracking.registry import register
 from training.tracking.run_page import run_page
@@ -69,8 +69,8 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
             f"{_who_reigns(tracker.client, name, version)}"
         )
     warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
-    # A report that is there was written when this version was registered.
-    if is_new or not (run.out / REPORT).is_file():
+    # A published report is that of the run which registered this version.
+    if is_new or not is_published(run):
         publish_report(run, _run_stamp(tracker, name, version))
     tracker.parent.log_artifact(run.out / REPORT)
     if warnings:

@@ -1,6 +1,6 @@
 """The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report.
 
-The report itself takes its place once the model is registered, with the model's version (`publish_report`).
+The report gets the facts of its run, with the model's version, once the model is registered (`publish_report`).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from training.report.content import ReportContent
 from training.report.figure_files import to_png
 from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, rankings_figure, slices_figures
-from training.report.run_stamp import RunStamp, stamped
+from training.report.run_stamp import PLACE, RunStamp, stamped
 from training.run import Run
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
@@ -36,10 +36,10 @@ FOLDS = "folds.json"
 
 
 def report(run: Run, step_run: StepRun) -> None:
-    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `recmem.toml` and, with folds, `folds.json`.
+    """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html`, `recmem.toml` and, with folds, `folds.json`.
 
-    The report is left in `work/report`, for `publish_report`. Each file is written atomically, after all of an earlier
-    run but its bundle has been removed: if this run is killed, what is left never mixes two runs.
+    Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
+    is left never mixes two runs. `work/report` keeps the report as the step has written it.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
@@ -57,18 +57,26 @@ def report(run: Run, step_run: StepRun) -> None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
     write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
-    write_text_atomically(run.folder("report") / REPORT, render_report(ledger, content))
+    page = render_report(ledger, content)
+    write_text_atomically(run.folder("report") / REPORT, page)
+    write_text_atomically(run.out / REPORT, page)
     _log(run, step_run, ledger, content)
 
 
+def is_published(run: Run) -> bool:
+    """Whether `report.html` is there and has the facts of its run."""
+    path = run.out / REPORT
+    return path.is_file() and PLACE not in path.read_text(encoding="utf-8")
+
+
 def publish_report(run: Run, stamp: RunStamp) -> None:
-    """Writes `report.html`: what the step left, with the facts of the run at its top."""
+    """Writes `report.html` once more: what the step left, with the facts of the run at its top."""
     page = (run.folder("report") / REPORT).read_text(encoding="utf-8")
     write_text_atomically(run.out / REPORT, stamped(page, stamp))
 
 
 def report_outputs(run: Run) -> list[Path]:
-    """What the step leaves."""
+    """What the step leaves and later code does not change: of the report, the page in `work/report`."""
     names = (BUNDLE, MEASURED_BUNDLE, LEDGER, USUAL_NAME, *((FOLDS,) if run.config.folds > 1 else ()))
     return [*(run.out / name for name in names), run.folder("report") / REPORT]
 

@@ -67,10 +67,8 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "items": len(dataset.catalogue),
         "users": len(dataset.users),
         "events": len(dataset.log),
-        "impression rows": len(dataset.impressions),
         "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
         "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
-        "text columns": ", ".join(dataset.catalogue.text_columns),
         "text encoder": run.config.encoder.name,
     }
     if training_data.events_of_unknown_items:

@@ -16,7 +16,7 @@ from training.progress import Silent
 from training.report.run_stamp import PLACE, RunStamp
 from training.run import Run, open_run
 from training.steps import report as step
-from training.steps.report import publish_report, read_folds, report, report_outputs
+from training.steps.report import is_published, publish_report, read_folds, report, report_outputs
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
@@ -54,11 +54,12 @@ def test_bundles_and_ledger_are_those_of_the_steps(run: Run) -> None:
 def test_the_report_takes_its_place_with_the_facts_of_its_run(run: Run) -> None:
     with Tracker.start(run.out) as tracker:
         report(run, tracker.parent)
-        assert not (run.out / "report.html").exists()
+        assert not is_published(run)
         stamp = RunStamp(
             "2026-11-28T14:50:00+00:00", 61, (), "shop, version 7", "It is the champion.", "promoted", "0a1b"
         )
         publish_report(run, stamp)
+    assert is_published(run)
     page = (run.out / "report.html").read_text()
     assert "shop, version 7" in page
     assert "1 min 1 s" in page

@@ -42,7 +42,6 @@ def test_facts_count_the_tables_and_date_the_log(training_data: TrainingData) ->
     assert (facts["items"], facts["users"], facts["events"]) == (21, 30, 180)
     assert facts["first event"] == times.min().strftime("%Y-%m-%d")  # type: ignore[union-attr]
     assert facts["last event"] == times.max().strftime("%Y-%m-%d")  # type: ignore[union-attr]
-    assert facts["text columns"] == "title, section"
     assert facts["text encoder"] == TrainingConfig().encoder.name
     assert "events of unknown items" not in facts
 
