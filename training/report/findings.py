@@ -155,12 +155,7 @@ def folds_sentences(folds: Folds) -> list[str]:
         f"{signed_text(folds.mean_lift)} on average (standard deviation {figure_text(folds.deviation)}); its interval "
         f"lies above zero in {folds.n_above_zero} of {n_folds}."
     ]
-    without = sum(fold.ships == WITHOUT_MATCH for fold in folds.folds)
-    if without:
-        sentences.append(
-            f"The text features did not pass their test in {without} of the {n_folds} trainings, which ship the ranker "
-            "without them: see the column Ships."
-        )
+    sentences.append(_what_folds_ship(folds))
     gain = folds.mean_refit_gain
     if gain is not None:
         sentences.append(
@@ -168,3 +163,15 @@ def folds_sentences(folds: Folds) -> list[str]:
             f"{signed_text(gain)} {metric_label(HEADLINE_METRIC)} on average by having been refitted."
         )
     return sentences
+
+
+def _what_folds_ship(folds: Folds) -> str:
+    """Which ranker the trainings of the folds have chosen."""
+    without = [str(number) for number, fold in enumerate(folds.folds, start=1) if fold.ships == WITHOUT_MATCH]
+    if not without:
+        return "Each fold's training ships the ranker with text features."
+    if len(without) == len(folds.folds):
+        return "Each fold's training ships the ranker without text features, which did not pass their test there."
+    one = len(without) == 1
+    named = f"training of fold {without[0]} ships" if one else f"trainings of folds {', '.join(without)} ship"
+    return f"The {named} the ranker without text features, which did not pass their test there."

@@ -21,7 +21,7 @@ from training.evaluation.ledger import (
 )
 from training.evaluation.verdict import Verdict
 from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
-from training.report.labels import metric_label, row_label, ships_label, slice_label
+from training.report.labels import metric_label, row_label, slice_label
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
@@ -67,8 +67,7 @@ def show_verdict(verdict: Verdict) -> None:
 
 def show_folds(folds: Folds) -> None:
     """Prints a row per fold, and the findings over all of them as sentences."""
-    headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "ships"]
-    headings += ["earlier model", "refitted"]
+    headings = ["fold", "test window", "queries", "without", "with", "lift, 95% interval", "earlier model", "refitted"]
     rows = []
     for number, fold in enumerate(folds.folds, start=1):
         earlier = fold.earlier
@@ -81,7 +80,6 @@ def show_folds(folds: Folds) -> None:
                 _figure(fold.lift.without),
                 _figure(fold.lift.with_),
                 f"{fold.lift.difference:+.3f}, {_interval(fold.lift.ci95)}",
-                ships_label(fold.ships),
                 _figure(math.nan if earlier is None else earlier.measured),
                 _figure(refitted),
             ]

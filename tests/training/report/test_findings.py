@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import ledger
+from training.evaluation.folds import Fold, Folds
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice, Spread
-from training.report.findings import headline, remarks, seeds_sentence, what_ships_sentence
+from training.report.findings import folds_sentences, headline, remarks, seeds_sentence, what_ships_sentence
 
 # The headline
 
@@ -97,3 +98,15 @@ def test_the_spread_over_seeds_is_told() -> None:
         "0.250 on average (standard deviation 0.014) and a lift of +0.150 (0.012)."
     )
     assert seeds_sentence(ledger()) == ""
+
+
+def test_what_each_fold_ships_is_told() -> None:
+    fold = Fold("2026-01-01", "2026-02-01", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), WITH_MATCH)
+    other = replace(fold, ships=WITHOUT_MATCH)
+    told = {
+        (fold, fold): "Each fold's training ships the ranker with text features.",
+        (other, fold, other): "The trainings of folds 1, 3 ship the ranker without text features, which did not pass",
+        (other, other): "Each fold's training ships the ranker without text features, which did not pass",
+    }
+    for folds, sentence in told.items():
+        assert folds_sentences(Folds(folds))[1].startswith(sentence)

@@ -196,7 +196,7 @@ def test_folds_have_a_row_each_and_the_first_no_earlier_model() -> None:
     assert "The same training on earlier test windows" in text
     assert "1 2026-01-01 to 2026-02-01 40 0.100 0.150 +0.050 +0.020 to +0.080 with" in text
     assert "+0.020 to +0.080 without 0.091 0.102 +0.001 to +0.020" in text
-    assert "did not pass their test in 1 of the 2 trainings" in text
+    assert "The training of fold 2 ships the ranker without text features" in text
     assert "The same training on earlier test windows" not in Page(render_report(ledger(), content())).text
 
 

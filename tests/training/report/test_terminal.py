@@ -55,12 +55,12 @@ def test_folds_are_printed_in_a_row_each_with_what_they_say_together(
     show_folds(Folds((first, second)))
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
-    assert "1 2026-01-01 to 2026-02-01 40 0.100 0.150 +0.050, +0.020 to +0.080 with - -" in lines
-    assert "2 2026-01-01 to 2026-02-01 40 0.100 0.090 -0.010, -0.020 to +0.000 without 0.090 0.100" in lines
+    assert "1 2026-01-01 to 2026-02-01 40 0.100 0.150 +0.050, +0.020 to +0.080 - -" in lines
+    assert "2 2026-01-01 to 2026-02-01 40 0.100 0.090 -0.010, -0.020 to +0.000 0.090 0.100" in lines
     said = " ".join(lines)
     assert "Over 2 test windows, one after the other, the lift of NDCG@10 is +0.020 on average" in said
     assert "its interval lies above zero in 1 of 2." in said
-    assert "did not pass their test in 1 of the 2 trainings, which ship the ranker without them" in said
+    assert "The training of fold 2 ships the ranker without text features, which did not pass their test there." in said
     assert "gains +0.010 NDCG@10 on average by having been refitted." in said
     assert said[said.index("Over 2 test windows") :].isascii()
 
