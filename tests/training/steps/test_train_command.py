@@ -85,7 +85,9 @@ def test_the_command_sets_what_has_no_option_and_is_not_at_its_default() -> None
 
 @pytest.mark.parametrize("name", ["buy, later", " spaced", "with 'quotes', too"])
 def test_names_that_commas_would_cut_are_set_as_lists(name: str) -> None:
-    signals = SignalConfig(positive_events=("buy", name), negative_events=(name,), neutral_events=(name, "view"))
+    signals = SignalConfig(
+        positive_events=("buy", name), negative_events=(f"{name} too",), neutral_events=(f"{name} three", "view")
+    )
     config = TrainingConfig(signals=signals, features=(name, "ctr"))
     command = command_of(config)
     assert not {"--positive-events", "--negative-events", "--neutral-events", "--features"} & set(shlex.split(command))
