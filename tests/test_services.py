@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from services import missing_in_ci
+from services import chromium_program, missing_in_ci
 
 TESTS = Path(__file__).parent
 TEST_FILE = """
@@ -72,3 +72,18 @@ def test_in_ci_a_missing_gpu_is_no_failure(tmp_path: Path) -> None:
 def test_reasons_that_nobody_can_remove_are_left_out() -> None:
     skips = Counter({"no CUDA device": 2, "no file system can be mounted here: denied": 1, "fuse3 is missing": 1})
     assert missing_in_ci(skips) == {"fuse3 is missing": 1}
+
+
+def test_a_named_chrome_is_preferred_and_one_that_is_not_there_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("chromium", "my-chrome"):
+        (tmp_path / name).write_text("")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CHROME_BIN", str(tmp_path / "my-chrome"))
+    assert chromium_program() == str(tmp_path / "my-chrome")
+    monkeypatch.setenv("CHROME_BIN", str(tmp_path / "absent"))
+    assert chromium_program() == str(tmp_path / "chromium")
+    monkeypatch.setenv("PATH", "")
+    assert chromium_program() is None

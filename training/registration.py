@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 
 import polars as pl
@@ -13,11 +14,12 @@ from mlflow.exceptions import MlflowException
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.serving.champions import champion_of
-from recmem.serving.version_table import DATA_TAG
+from recmem.serving.version_table import DATA_TAG, VERDICT_TAG
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.evaluation.verdict import Reigning
 from training.parent_run import name_of_data
+from training.report.run_stamp import RunStamp
 from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
 from training.steps.compare import read_verdict
@@ -25,9 +27,11 @@ from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
 from training.steps.refit import RefitSummary, end_of_learning, shipped_bundle
-from training.steps.report import REPORT, read_folds
+from training.steps.report import REPORT, is_published, publish_report, read_folds
 from training.tracking.champion import apply_verdict, keep_measured_bundle, reigning_champion
 from training.tracking.registry import register
+from training.tracking.run_page import run_page
+from training.tracking.run_times import seconds_so_far
 from training.tracking.step_key import outputs_digest
 from training.tracking.tracker import Tracker
 
@@ -54,6 +58,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
     name = run.config.registered_name
     verdict = read_verdict(run)
     version = registered_before(run, tracker.client)
+    is_new = version is None
     if version is None:
         version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run), name=name)
         keep_measured_bundle(tracker, run.out / MEASURED_BUNDLE)
@@ -67,6 +72,9 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
             f"{_who_reigns(tracker.client, name, version)}"
         )
     warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
+    # A published report is that of the run which registered this version.
+    if is_new or not is_published(run):
+        publish_report(run, _run_stamp(tracker, name, version))
     if warnings:
         tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
     return TrainingResult(
@@ -100,6 +108,25 @@ def registered_before(run: Run, client: MlflowClient) -> str | None:
     except MlflowException:
         return None
     return str(kept["version"]) if tags.get(CONTENT_TAG) == kept["content"] else None
+
+
+def _run_stamp(tracker: Tracker, name: str, version: str) -> RunStamp:
+    """The facts of the run as it ends."""
+    client = tracker.client
+    run_id = tracker.parent.run_id
+    url, command = run_page(client.tracking_uri, tracker.experiment_id, run_id)
+    return RunStamp(
+        finished_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        duration_s=seconds_so_far(tracker),
+        reused=tuple(tracker.reused),
+        model=f"{name}, version {version}",
+        registration=_who_reigns(client, name, version),
+        # As it was applied: another version may have become champion meanwhile.
+        verdict=client.get_model_version(name, version).tags.get(VERDICT_TAG, ""),
+        run_id=run_id,
+        run_url=url,
+        server_command=command,
+    )
 
 
 def _tag(run: Run, client: MlflowClient, version: str) -> None:

@@ -95,6 +95,14 @@ def test_second_run_reuses_every_step_of_the_first(tmp_path: Path) -> None:
         kept = client.download_artifacts(run.info.run_id, "intake.json", str(tmp_path))
         assert [receipt["n_new"] for receipt in json.loads(Path(kept).read_text())["receipts"]] == [21, 180]
     assert len(parents) == 2
+    # The report stays that of the run which registered the version, and both runs have it.
+    page = first.report.read_text()
+    assert "recmem, version 1" in page
+    assert parents[1].info.run_id in page
+    assert "reused from an earlier run" not in page
+    for run in parents:
+        kept = client.download_artifacts(run.info.run_id, "report.html", str(tmp_path))
+        assert Path(kept).read_text() == page
     assert (first.version, second.version) == ("1", "1")
     assert [version.version for version in client.search_model_versions("name = 'recmem'")] == [1]
     assert second.registration == (

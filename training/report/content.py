@@ -4,24 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TypedDict
 
 from training.evaluation.folds import Folds
 from training.evaluation.verdict import Verdict
 from training.intake import Intake
 from training.report.charts import Panel
-from training.report.labels import ROW_NOTES
+from training.report.labels import ROW_NOTES, SLICE_NOTES
 
 MOST_IMPORTANT = 20
 """Features in the importance plot and in the glossary, at most."""
 
 
+class ScoreParts(TypedDict):
+    """A score and the parts that add up to it: (text, contribution); all on one scale, that of the score."""
+
+    of: str
+    """The score's name: "ranking score" or "raw match score"."""
+    total: float
+    parts: Sequence[tuple[str, float]]
+    """The largest parts by name, and the sum of all others."""
+
+
 class ExampleItem(TypedDict):
-    """A recommended item, its ranking score, and parts of its raw match score: (text, contribution)."""
+    """A recommended item, and why: each of its scores taken apart, the ranking score first."""
 
     item: str
-    score: float
-    reasons: Sequence[tuple[str, float]]
+    scores: Sequence[ScoreParts]
 
 
 class Example(TypedDict):
@@ -34,12 +43,21 @@ class Example(TypedDict):
 
 @dataclass(frozen=True)
 class Window:
-    """A span of time and what it is used for: "match model", "ranker", "test". Times are ISO 8601."""
+    """A span of time and what it is used for: "match module", "ranker", "test". Times are ISO 8601."""
 
     name: str
     start: str
     end: str
     use: str = ""
+
+
+@dataclass(frozen=True)
+class DataUse:
+    """One kind of data: what of it was used and how, and what was not and why."""
+
+    data: str
+    used: str
+    not_used: str = ""
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,10 @@ class ReportContent:
     title: str
     data: Mapping[str, str | int | float]
     """Facts about the data in reading order: users, items, events, ..."""
+    data_use: Sequence[DataUse] = ()
+    """What of the data was used, and what not."""
+    encoder: str = ""
+    """Whether the text encoder was tuned, and why: a sentence."""
     intake: Intake | None = None
     """What was read of the tables, with the rows that were rejected or unmatched."""
     warnings: Sequence[str] = ()
@@ -60,7 +82,8 @@ class ReportContent:
     """Features that come from texts; the plot sets them apart."""
     curves: Sequence[Panel] = ()
     examples: Sequence[Example] = ()
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    config: str = ""
+    """All settings, as the lines of a TOML file."""
     versions: Mapping[str, str] = field(default_factory=dict)
     data_digest: str = ""
     command: str = ""
@@ -71,6 +94,8 @@ class ReportContent:
     """Whether the new version becomes champion; None if that was not decided."""
     row_notes: Mapping[str, str] = field(default_factory=lambda: ROW_NOTES)
     """Row of the ledger -> what it ranks by, in plain words."""
+    slice_notes: Mapping[str, str] = field(default_factory=lambda: SLICE_NOTES)
+    """Slice of the ledger -> what belongs to it."""
     feature_meanings: Mapping[str, str] = field(default_factory=dict)
     """Feature -> what it means, for the glossary."""
 

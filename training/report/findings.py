@@ -16,8 +16,9 @@ from training.evaluation.ledger import (
     Ledger,
     Row,
 )
-from training.report.labels import metric_label, row_label, slice_label
+from training.report.labels import metric_label, row_label
 from training.report.number_text import figure_text, interval_text, signed_text
+from training.report.slice_rows import distinct_slices
 
 _RANKERS = (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)
 _RULE = (
@@ -89,8 +90,8 @@ def what_ships_sentence(ledger: Ledger) -> str:
     with_or_without = "with" if passed else "without"
     change = f"{signed_text(held_out.lift.difference)}, 95% interval: {interval_text(held_out.lift.ci95)}"
     sentence = (
-        f"The model ranks {with_or_without} the text features: on {held_out.queries:,} later queries of the ranker's "
-        f"windows they change {metric_label(HEADLINE_METRIC)} by {change}"
+        f"The model ranks {with_or_without} the text features: on {held_out.queries:,} held-out queries before "
+        f"the test they change {metric_label(HEADLINE_METRIC)} by {change}"
     )
     cold = held_out.cold
     if cold is not None:
@@ -131,7 +132,7 @@ def _against_best_baseline(ledger: Ledger, metric: str) -> str:
 
 
 def _harmed_slices(ledger: Ledger) -> str:
-    harmed = [slice_label(name) for name, part in ledger.slices.items() if part.ci95[1] < 0]
+    harmed = [row.label for row in distinct_slices(ledger.slices) if row.part.ci95[1] < 0]
     return f"The text features make the ranking worse on: {', '.join(harmed)}." if harmed else ""
 
 
@@ -154,6 +155,7 @@ def folds_sentences(folds: Folds) -> list[str]:
         f"{signed_text(folds.mean_lift)} on average (standard deviation {figure_text(folds.deviation)}); its interval "
         f"lies above zero in {folds.n_above_zero} of {n_folds}."
     ]
+    sentences.append(_what_folds_ship(folds))
     gain = folds.mean_refit_gain
     if gain is not None:
         sentences.append(
@@ -161,3 +163,15 @@ def folds_sentences(folds: Folds) -> list[str]:
             f"{signed_text(gain)} {metric_label(HEADLINE_METRIC)} on average by having been refitted."
         )
     return sentences
+
+
+def _what_folds_ship(folds: Folds) -> str:
+    """Which ranker the trainings of the folds have chosen."""
+    without = [str(number) for number, fold in enumerate(folds.folds, start=1) if fold.ships == WITHOUT_MATCH]
+    if not without:
+        return "Each fold's training ships the ranker with text features."
+    if len(without) == len(folds.folds):
+        return "Each fold's training ships the ranker without text features, which did not pass their test there."
+    one = len(without) == 1
+    named = f"training of fold {without[0]} ships" if one else f"trainings of folds {', '.join(without)} ship"
+    return f"The {named} the ranker without text features, which did not pass their test there."

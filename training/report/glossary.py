@@ -1,4 +1,4 @@
-"""The report's glossary: its terms, and the features in its importance plot."""
+"""The report's glossary: its terms, and the features that it names."""
 
 from __future__ import annotations
 
@@ -53,6 +53,13 @@ def glossary_terms(protocol: Protocol) -> dict[str, str]:
 
 
 def glossary_features(content: ReportContent) -> dict[str, str]:
-    """The features in the importance plot whose meaning is known, most important first."""
+    """The features that the report names and whose meaning is known: most important first, then those of examples."""
     meanings = content.feature_meanings
-    return {name: meanings[name] for name in most_important(content.importance) if name in meanings}
+    in_examples = [
+        name
+        for example in content.examples
+        for item in example["items"]
+        for score in item["scores"]
+        for name, _ in score["parts"]
+    ]
+    return {name: meanings[name] for name in (*most_important(content.importance), *in_examples) if name in meanings}

@@ -1,70 +1,102 @@
 """The report of a run as one HTML page: self-contained, no script, nothing to fetch.
 
-The layout is `report.html.j2`, the style `report.css`, both beside this file.
+The layout is `report.html.j2` with the templates that it includes, the style `report.css`, all beside this file.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from importlib import resources
 
-from jinja2 import Environment, StrictUndefined
-from markupsafe import Markup
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Ledger, Slice
+from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Ledger, Lift, Slice
 from training.report import plots
-from training.report.content import Example, ReportContent
+from training.report.content import Example, ReportContent, most_important
 from training.report.figure_files import to_svg
 from training.report.findings import folds_sentences, headline, remarks
 from training.report.glossary import glossary_features, glossary_terms
+from training.report.html_charts import IntervalMark, bar_lengths, interval_marks
 from training.report.intake_text import lost_rows, when_read
-from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_label
-from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
+from training.report.labels import metric_label, row_label, ships_label
+from training.report.metric_disagreement import disagreement_sentences
+from training.report.number_text import (
+    fact_text,
+    figure_text,
+    interval_text,
+    minute_text,
+    signed_text,
+)
+from training.report.run_stamp import PLACE
+from training.report.slice_rows import SliceRow, slices_by_metric
 from training.report.verdict_text import verdict_sentences
 
 _N_MEMORY_SHOWN = 12
 """Slots of an example's memory that are listed; the rest are counted."""
+_LONGEST_BAR = 100.0
 
 
 def render_report(ledger: Ledger, content: ReportContent) -> str:
-    """The report as one HTML document; every text of the data is escaped."""
-    template = _environment(content.examples).from_string(_package_text("report.html.j2"))
+    """The report as one HTML document, with a place for its `RunStamp`; every text of the data is escaped."""
+    template = _environment(content.examples).get_template("report.html.j2")
+    comparison = content.verdict.comparison if content.verdict else None
+    slices = slices_by_metric(ledger.slices)
+    verdict_slices = slices_by_metric(comparison.slices) if comparison else {}
+    importance = most_important(content.importance)
     return template.render(
         ledger=ledger,
         content=content,
         headline=headline(ledger),
+        headline_metric=HEADLINE_METRIC,
+        place_of_run=Markup(PLACE),
         folds_sentences=folds_sentences(content.folds) if content.folds else [],
         verdict_sentences=verdict_sentences(content.verdict) if content.verdict else [],
         remarks=[*remarks(ledger), *(lost_rows(content.intake) if content.intake else [])],
+        disagreement=disagreement_sentences(ledger),
         metrics=list(ledger.rows[0].metrics) if ledger.rows else [],
         rankers={WITH_MATCH, WITHOUT_MATCH},
         with_match=WITH_MATCH,
-        slice_notes=SLICE_NOTES,
-        figures=_figures(ledger, content),
+        slices=slices,
+        marks=_marks(slices),
+        verdict_slices=verdict_slices,
+        verdict_marks=_marks(verdict_slices),
+        importance=importance,
+        bars={"rankings": _ranking_bars(ledger), "importance": _bars(importance)},
+        # Matplotlib escapes the texts that it writes; the SVG itself is markup.
+        curves=[Markup(to_svg(plots.curve_figure(panel))) for panel in content.curves],
         terms=glossary_terms(ledger.protocol),
         features=glossary_features(content),
         css=Markup(_package_text("report.css")),
         nan=math.nan,
         n_memory_shown=_N_MEMORY_SHOWN,
-        sign_of=_sign_of,
     )
 
 
 def _environment(examples: Sequence[Example]) -> Environment:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    largest = _largest_contribution(examples)
+    environment = Environment(
+        loader=FunctionLoader(_package_text),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    largest = _largest_parts(examples)
     environment.filters |= {
         "row_label": row_label,
-        "slice_label": slice_label,
         "metric_label": metric_label,
+        "ships_label": ships_label,
         "figure": figure_text,
         "signed": signed_text,
         "interval": interval_text,
         "fact": fact_text,
-        "time": time_text,
+        "short_time": minute_text,
         "when_read": when_read,
-        "percent_of_largest": lambda part: f"{100 * abs(part) / largest:.0f}",
+        "sign_of": _sign_of,
+        "with_code": _with_code,
+        "share_of": lambda part, scale: f"{_LONGEST_BAR * abs(part) / largest[scale]:.0f}",
     }
     return environment
 
@@ -73,26 +105,40 @@ def _package_text(name: str) -> str:
     return resources.files("training.report").joinpath(name).read_text(encoding="utf-8")
 
 
-def _figures(ledger: Ledger, content: ReportContent) -> dict[str, Markup]:
-    drawn = {"lift": plots.lift_figure(ledger)}
-    if ledger.slices:
-        drawn["slices"] = plots.slices_figure(ledger)
-    if content.importance:
-        drawn["importance"] = plots.importance_figure(content.importance, text_features=content.text_features)
-    if content.curves:
-        drawn["curves"] = plots.curves_figure(content.curves)
-    # Matplotlib escapes the texts that it writes; the SVG itself is markup.
-    return {name: Markup(to_svg(figure)) for name, figure in drawn.items()}
+def _marks(slices: Mapping[str, Sequence[SliceRow]]) -> dict[str, dict[str, IntervalMark]]:
+    """The marks of each metric's slices, which share an axis."""
+    return {
+        metric: interval_marks({row.name: (row.part.difference, row.part.ci95) for row in rows})
+        for metric, rows in slices.items()
+    }
 
 
-def _largest_contribution(examples: Sequence[Example]) -> float:
-    """The largest part of any reason by size, which has the longest bar; 1 if there is none."""
-    reasons = [reason for example in examples for item in example["items"] for reason in item["reasons"]]
-    return max((abs(part) for _, part in reasons), default=0.0) or 1.0
+def _ranking_bars(ledger: Ledger) -> dict[str, float]:
+    return _bars({row.name: row.metrics.get(HEADLINE_METRIC, math.nan) for row in ledger.rows})
 
 
-def _sign_of(part: Slice) -> str:
-    """The CSS class of a slice's difference: `up`, `down`, or `open` if the interval includes zero."""
+def _bars(values: Mapping[str, float]) -> dict[str, float]:
+    return dict(zip(values, bar_lengths(list(values.values())), strict=True))
+
+
+def _largest_parts(examples: Sequence[Example]) -> dict[str, float]:
+    """Of each score, the largest part by size, which has the longest bar; 1 if all are 0."""
+    largest: dict[str, float] = {}
+    for example in examples:
+        for item in example["items"]:
+            for score in item["scores"]:
+                sizes = [largest.get(score["of"], 0.0), *(abs(part) for _, part in score["parts"])]
+                largest[score["of"]] = max(sizes)
+    return {name: size or 1.0 for name, size in largest.items()}
+
+
+def _with_code(text: str) -> Markup:
+    """The text with names between backticks as code."""
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def _sign_of(part: Lift | Slice) -> str:
+    """The CSS class of a difference: `up`, `down`, or `open` if its interval includes zero."""
     low, high = part.ci95
     if low > 0:
         return "up"

@@ -44,9 +44,9 @@ SLICE_NOTES = {
     "warm items": "at least one event before the test period",
     "item young": "first event less than a twelfth of the log's span before the query",
     "item old": "first event earlier than that",
-    "memory 1-5": "before the query",
-    "memory 6-20": "before the query",
-    "memory 21+": "before the query",
+    "memory 1-5": "1 to 5 events before the query",
+    "memory 6-20": "6 to 20 events before the query",
+    "memory 21+": "21 events or more before the query",
 }
 """Slice of the ledger -> what belongs to it."""
 
@@ -64,3 +64,8 @@ def slice_label(name: str) -> str:
 def metric_label(name: str) -> str:
     """`ndcg@10` as NDCG@10, `recall@10` as Recall@10."""
     return name.replace("recall", "Recall") if name.startswith("recall") else name.upper()
+
+
+def ships_label(name: str) -> str:
+    """Which of the two rankers a training chose: "with" or "without" text features; another name as it is."""
+    return {WITH_MATCH: "with", WITHOUT_MATCH: "without"}.get(name, name)

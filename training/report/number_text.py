@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
 from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import Interval
@@ -38,3 +39,22 @@ def fact_text(value: str | int | float) -> str:
 def time_text(iso: str) -> str:
     """A time in ISO 8601 without the T: `2025-08-09 00:00:00 UTC`."""
     return iso.replace("T", " ").replace("+00:00", " UTC")
+
+
+def minute_text(iso: str) -> str:
+    """A time in ISO 8601 to the minute, as a date alone at midnight: `2025-08-09`, `2025-08-09 12:30 UTC`."""
+    time = datetime.fromisoformat(iso)
+    if time.time() == datetime.min.time():
+        return f"{time:%Y-%m-%d}"
+    zone = "" if time.tzinfo is None else f" {time.tzname()}"
+    return f"{time:%Y-%m-%d %H:%M}{zone}"
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its two largest units: `7 s`, `4 min 12 s`, `2 h 5 min`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

@@ -1,4 +1,4 @@
-"""The figures of a report: lift, slices, feature importance, learning curves, staleness."""
+"""The figures of a run as MLflow gets them: rankings, slices, feature importance, learning curves, staleness."""
 
 from __future__ import annotations
 
@@ -24,53 +24,51 @@ from training.report.charts import (
     set_title,
 )
 from training.report.content import MOST_IMPORTANT, most_important
-from training.report.labels import ROW_LABELS, metric_label, row_label, slice_label
+from training.report.labels import ROW_LABELS, metric_label, row_label
+from training.report.slice_rows import SliceRow, slices_by_metric
 
 _WIDTH_IN = 7.4
+_NARROW_IN = 4.8
 _LONGEST_NAME = 40
 _ROW_IN = 0.3
 """Height of a bar or an interval."""
 _COLOUR_OF_ROW = {WITH_MATCH: MATCH, WITHOUT_MATCH: WITHOUT}
 
 
-def lift_figure(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> Figure:
-    """All rows by `metric`, and below them the lift of each metric with its 95% interval."""
+def rankings_figure(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> Figure:
+    """All rows by `metric`, the best at the top."""
     figures = {row.name: _zero_if_undefined(row.metrics[metric]) for row in ledger.rows if metric in row.metrics}
     # Charts are drawn from the bottom up: the best row last.
     names = sorted(figures, key=lambda name: figures[name])
     values = [figures[name] for name in names]
-    lifts = dict(reversed(list(ledger.lift.items())))
     with mpl.rc_context(STYLE):
-        height = _ROW_IN * (len(names) + len(lifts)) + 1.5
-        figure = Figure(figsize=(_WIDTH_IN, height), layout="constrained")
-        bars, forest = figure.subplots(2, 1, height_ratios=[len(names) + 1, len(lifts) + 1])
+        figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * max(len(names), 1) + 0.7), layout="constrained")
+        axes = figure.subplots()
         bar_chart(
-            bars,
+            axes,
             [row_label(name) for name in names],
             values,
             [_COLOUR_OF_ROW.get(name, BAR) for name in names],
             [f"{value:.3f}" for value in values],
         )
-        set_title(bars, f"{metric_label(metric)} of each ranking")
-        forest_chart(
-            forest, [metric_label(name) for name in lifts], [(lift.difference, lift.ci95) for lift in lifts.values()]
-        )
-        set_title(forest, "Lift: ranker with text features minus without, with 95% intervals")
+        set_title(axes, f"{metric_label(metric)} of each ranking")
     return figure
 
 
-def slices_figure(ledger: Ledger) -> Figure:
-    """The lift on each slice, with its 95% interval; a slice of another metric than NDCG@10 names it."""
-    slices = dict(reversed(list(ledger.slices.items())))
-    labels = []
-    for name, part in slices.items():
-        label = slice_label(name)
-        labels.append(label if part.metric == HEADLINE_METRIC else f"{label} ({metric_label(part.metric)})")
+def slices_figures(ledger: Ledger) -> dict[str, Figure]:
+    """The lift on each slice, with its 95% interval: a figure for each metric."""
+    return {metric: _slices_figure(metric, rows) for metric, rows in slices_by_metric(ledger.slices).items()}
+
+
+def _slices_figure(metric: str, rows: Sequence[SliceRow]) -> Figure:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * max(len(slices), 1) + 0.9), layout="constrained")
+        figure = Figure(figsize=(_WIDTH_IN, _ROW_IN * len(rows) + 0.9), layout="constrained")
         axes = figure.subplots()
-        forest_chart(axes, labels, [(part.difference, part.ci95) for part in slices.values()])
-        set_title(axes, f"Lift by slice, with 95% intervals ({metric_label(HEADLINE_METRIC)} unless noted)")
+        # Charts are drawn from the bottom up.
+        upwards = list(reversed(rows))
+        differences = [(row.part.difference, row.part.ci95) for row in upwards]
+        forest_chart(axes, [row.label for row in upwards], differences)
+        set_title(axes, f"Lift of {metric_label(metric)} by slice, with 95% intervals")
     return figure
 
 
@@ -90,6 +88,14 @@ def importance_figure(
             [f"{share:.1%}" for share in shares.values()],
         )
         set_title(axes, "Feature importance in the ranker with text features")
+    return figure
+
+
+def curve_figure(panel: Panel) -> Figure:
+    """The learning curves of one panel, narrow enough for a phone."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(_NARROW_IN, 2.6), layout="constrained")
+        curve_chart(figure.subplots(), panel, labels=ROW_LABELS, colours=_COLOUR_OF_ROW)
     return figure
 
 

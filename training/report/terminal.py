@@ -22,6 +22,7 @@ from training.evaluation.ledger import (
 from training.evaluation.verdict import Verdict
 from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
 from training.report.labels import metric_label, row_label, slice_label
+from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
 DATE_CHARS = len("2026-03-01")
@@ -109,14 +110,14 @@ def _rankings(ledger: Ledger) -> tuple[list[str], list[list[str]]]:
 def _slices(slices: Mapping[str, Slice]) -> list[list[str]]:
     return [
         [
-            slice_label(name),
-            metric_label(part.metric),
-            f"{part.queries:,}",
-            _figure(part.without),
-            _figure(part.with_),
-            _interval(part.ci95),
+            " = ".join(map(slice_label, (row.name, *row.same))),
+            metric_label(row.part.metric),
+            f"{row.part.queries:,}",
+            _figure(row.part.without),
+            _figure(row.part.with_),
+            _interval(row.part.ci95),
         ]
-        for name, part in slices.items()
+        for row in distinct_slices(slices)
     ]
 
 

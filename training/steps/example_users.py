@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,9 +13,16 @@ from training.report.content import Example, ExampleItem
 from training.run import Run
 
 N_USERS = 3
-N_ITEMS = 5
-N_SLOT_REASONS = 3
-"""Memory slots that are named per item, those that add most."""
+N_ITEMS = 3
+N_REASONS = 4
+"""Features, and slots of the memory, that are named per item: those with the largest parts."""
+CONSTANT = "constant"
+"""The part of a ranking score that is no feature's, as `Explanation.features` names it."""
+RANKING_SCORE = "ranking score"
+MATCH_SCORE = "raw match score"
+OTHER_FEATURES = "other features"
+OTHER_SLOTS = "other slots of the memory"
+SAME_FOR_ALL = "constant, the same for every item"
 CHOSEN_FROM = 20 * N_USERS
 """The examples are spread over this many users, those whose memories are nearest to the median length."""
 
@@ -24,8 +31,8 @@ def example_users(run: Run, model: Model) -> Iterator[Example]:
     """A few users with their memory, their top items and the reasons."""
     for user in example_user_ids(run):
         memory = model.memory(user)
-        recommended = model.recommend([user], k=N_ITEMS).select("item_id", "score")
-        items = [_example_item(model, user, item, score) for item, score in recommended.iter_rows()]
+        recommended = model.recommend([user], k=N_ITEMS)["item_id"].to_list()
+        items = [_example_item(model, user, item) for item in recommended]
         yield {"user": str(user), "memory": memory["title"].to_list(), "items": items}
 
 
@@ -56,8 +63,25 @@ def queries_of_test_period(run: Run) -> Queries:
     )
 
 
-def _example_item(model: Model, user: object, item: object, score: float) -> ExampleItem:
+def _example_item(model: Model, user: object, item: object) -> ExampleItem:
+    """The item with its two scores, each as the sum of its largest parts and of what is left."""
     explanation = model.explain(user, item)
-    reasons = [(slot.title, slot.contribution) for slot in explanation.slots]
-    strongest = sorted(reasons, key=lambda reason: -reason[1])[:N_SLOT_REASONS]
-    return {"item": model.title(item), "score": score, "reasons": [*strongest, (BASE_SCORE, explanation.base_score)]}
+    slots = [(slot.title, slot.contribution) for slot in explanation.slots]
+    features = [(name, part) for name, part in explanation.features.items() if name != CONSTANT]
+    constant = (SAME_FOR_ALL, explanation.features.get(CONSTANT, 0.0))
+    base = (BASE_SCORE, explanation.base_score)
+    return {
+        "item": model.title(item),
+        "scores": [
+            {"of": RANKING_SCORE, "total": explanation.score, "parts": [*_largest(features, OTHER_FEATURES), constant]},
+            {"of": MATCH_SCORE, "total": explanation.match_raw, "parts": [*_largest(slots, OTHER_SLOTS), base]},
+        ],
+    }
+
+
+def _largest(parts: Sequence[tuple[str, float]], others: str) -> list[tuple[str, float]]:
+    """The largest parts by size, the largest first, and the sum of the others under a name of their own."""
+    ordered = sorted(parts, key=lambda part: -abs(part[1]))
+    rest = ordered[N_REASONS:]
+    summed = [(f"{len(rest)} {others}", sum(part for _, part in rest))] if rest else []
+    return [*ordered[:N_REASONS], *summed]

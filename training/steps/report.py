@@ -1,4 +1,7 @@
-"""The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report."""
+"""The step `report`: puts what a run has made where readers look for it: bundles, ledger, folds and report.
+
+The report gets the facts of its run, with the model's version, once the model is registered (`publish_report`).
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,8 @@ from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.report.content import ReportContent
 from training.report.figure_files import to_png
 from training.report.html import render_report
-from training.report.plots import curves_figure, importance_figure, lift_figure, slices_figure
+from training.report.plots import curves_figure, importance_figure, rankings_figure, slices_figures
+from training.report.run_stamp import PLACE, RunStamp, stamped
 from training.run import Run
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
@@ -38,7 +42,7 @@ def report(run: Run, step_run: StepRun) -> None:
     """Writes `bundle/`, `measured_bundle/`, `ledger.json`, `report.html`, `recmem.toml` and, with folds, `folds.json`.
 
     Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
-    is left never mixes two runs.
+    is left never mixes two runs. `work/report` keeps the report as the step has written it.
     """
     ledger = read_ledger(run)
     folds = read_folds(run)
@@ -56,14 +60,28 @@ def report(run: Run, step_run: StepRun) -> None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
     write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
-    write_text_atomically(run.out / REPORT, render_report(ledger, content))
+    page = render_report(ledger, content)
+    write_text_atomically(run.folder("report") / REPORT, page)
+    write_text_atomically(run.out / REPORT, page)
     _write_figures(run, ledger, content)
 
 
+def is_published(run: Run) -> bool:
+    """Whether `report.html` is there and has the facts of its run."""
+    path = run.out / REPORT
+    return path.is_file() and PLACE not in path.read_text(encoding="utf-8")
+
+
+def publish_report(run: Run, stamp: RunStamp) -> None:
+    """Writes `report.html` once more: what the step left, with the facts of the run at its top."""
+    page = (run.folder("report") / REPORT).read_text(encoding="utf-8")
+    write_text_atomically(run.out / REPORT, stamped(page, stamp))
+
+
 def report_outputs(run: Run) -> list[Path]:
-    """What the step leaves, in the run's folder."""
-    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, REPORT, USUAL_NAME)
-    return [run.out / name for name in (*names, FOLDS) if name in names or run.config.folds > 1]
+    """What the step leaves and later code does not change: of the report, the page in `work/report`."""
+    names = (BUNDLE, MEASURED_BUNDLE, LEDGER, USUAL_NAME, *((FOLDS,) if run.config.folds > 1 else ()))
+    return [*(run.out / name for name in names), run.folder("report") / REPORT]
 
 
 def read_folds(run: Run) -> Folds | None:
@@ -82,8 +100,8 @@ def read_folds(run: Run) -> Folds | None:
 def _write_figures(run: Run, ledger: Ledger, content: ReportContent) -> None:
     """Leaves the plots in a folder, from where every run that uses this step logs them."""
     figures = {
-        "lift": lift_figure(ledger),
-        "slices": slices_figure(ledger),
+        "rankings": rankings_figure(ledger),
+        **{f"slices_{metric}".replace("@", "_at_"): figure for metric, figure in slices_figures(ledger).items()},
         "importance": importance_figure(content.importance, text_features=content.text_features),
         "learning_curves": curves_figure(content.curves),
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import ledger
+from training.evaluation.folds import Fold, Folds
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice, Spread
-from training.report.findings import headline, remarks, seeds_sentence, what_ships_sentence
+from training.report.findings import folds_sentences, headline, remarks, seeds_sentence, what_ships_sentence
 
 # The headline
 
@@ -75,14 +76,14 @@ def test_the_reason_why_the_model_ranks_without_the_text_features_is_told() -> N
         WITHOUT_MATCH, 1200, Lift(0.2, 0.21, 0.01, (0.002, 0.02)), Slice(9, 0.3, 0.1, (-0.3, -0.1), "recall@10", 12)
     )
     assert what_ships_sentence(replace(ledger(), held_out=refused)) == (
-        "The model ranks without the text features: on 1,200 later queries of the ranker's windows they change NDCG@10 "
+        "The model ranks without the text features: on 1,200 held-out queries before the test they change NDCG@10 "
         "by +0.010, 95% interval: +0.002 to +0.020; Recall@10 of cold items there changes by \N{MINUS SIGN}0.200 "
         "(\N{MINUS SIGN}0.300 to \N{MINUS SIGN}0.100). To be used, they must gain more than one standard error, and "
         "cold items must not be found significantly less often."
     )
     passed = HeldOut(WITH_MATCH, 1200, refused.lift, None)
     assert what_ships_sentence(replace(ledger(), held_out=passed)) == (
-        "The model ranks with the text features: on 1,200 later queries of the ranker's windows they change NDCG@10 by "
+        "The model ranks with the text features: on 1,200 held-out queries before the test they change NDCG@10 by "
         "+0.010, 95% interval: +0.002 to +0.020."
     )
     untested = HeldOut(WITHOUT_MATCH, 0, None, None)
@@ -97,3 +98,15 @@ def test_the_spread_over_seeds_is_told() -> None:
         "0.250 on average (standard deviation 0.014) and a lift of +0.150 (0.012)."
     )
     assert seeds_sentence(ledger()) == ""
+
+
+def test_what_each_fold_ships_is_told() -> None:
+    fold = Fold("2026-01-01", "2026-02-01", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), WITH_MATCH)
+    other = replace(fold, ships=WITHOUT_MATCH)
+    told = {
+        (fold, fold): "Each fold's training ships the ranker with text features.",
+        (other, fold, other): "The trainings of folds 1, 3 ship the ranker without text features, which did not pass",
+        (other, other): "Each fold's training ships the ranker without text features, which did not pass",
+    }
+    for folds, sentence in told.items():
+        assert folds_sentences(Folds(folds))[1].startswith(sentence)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import content, ledger
+from training.report.content import MOST_IMPORTANT, Example, ScoreParts
 from training.report.glossary import MRR_OF_CATALOGUE, MRR_OF_IMPRESSIONS, glossary_features, glossary_terms
 
 FEATURES = {"a": 0.2, "b": 0.5, "c": 0.3}
@@ -31,3 +32,13 @@ def test_features_with_a_known_meaning_are_listed_by_importance() -> None:
 
 def test_a_report_without_meanings_has_no_features_in_its_glossary() -> None:
     assert glossary_features(replace(content(), importance=FEATURES, feature_meanings={})) == {}
+
+
+def test_features_in_the_reasons_of_examples_are_explained_after_the_most_important_ones() -> None:
+    importance = {f"f{number}": 1.0 / (1 + number) for number in range(MOST_IMPORTANT + 1)}
+    rare = f"f{MOST_IMPORTANT}"
+    score: ScoreParts = {"of": "ranking score", "total": 1.0, "parts": [(rare, 1.0), ("constant", 0.0)]}
+    example: Example = {"user": "u", "memory": [], "items": [{"item": "i", "scores": [score]}]}
+    shown = replace(content(), importance=importance, feature_meanings=dict.fromkeys(importance, "some"), examples=[])
+    assert rare not in glossary_features(shown)
+    assert list(glossary_features(replace(shown, examples=[example])))[-1] == rare

@@ -12,12 +12,13 @@ from example_report import NASTY, content, ledger
 from feature_store import Receipt
 from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.evaluation.folds import EarlierModel, Fold, Folds
-from training.evaluation.ledger import Lift, Row, Slice
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Lift, Row, Slice
 from training.evaluation.verdict import Comparison, Reigning, Verdict
 from training.intake import Intake
 from training.report.content import ReportContent
 from training.report.findings import headline
 from training.report.html import render_report
+from training.report.run_stamp import PLACE
 
 
 class Page(HTMLParser):
@@ -51,6 +52,9 @@ def test_the_page_shows_data_windows_figures_examples_and_how_to_reproduce_the_r
         "linear blend and LightGBM on counters",
         "0.142",
         "277 positives",
+        "Data used and not used",
+        "The text encoder stayed frozen",
+        'note = "libssl-dev"',
         "too few users",
         "builds on libssl-dev",
         "+0.41",
@@ -69,6 +73,7 @@ def test_the_page_shows_data_windows_figures_examples_and_how_to_reproduce_the_r
 def test_the_page_fetches_nothing_and_runs_nothing() -> None:
     page = Page(plain_page())
     assert not {"script", "link", "img", "iframe", "object"} & {tag for tag, _ in page.tags}
+    assert "url(" not in plain_page().replace("url(#", "")
     for _, attributes in page.tags:
         assert not any(name.startswith("on") for name in attributes)
         assert not any((attributes.get(name) or "#").startswith("http") for name in ("src", "href", "xlink:href"))
@@ -86,7 +91,7 @@ def test_a_report_with_nothing_beside_the_ledger_leaves_its_sections_out() -> No
     bare = replace(ledger(), slices={}, retrieval={})
     text = Page(render_report(bare, ReportContent(title="bare", data={}))).text
     assert "Results" in text
-    for absent in ("Slices", "Examples", "Feature importance", "Learning curves", "Parameters", "importance plot"):
+    for absent in ("Slices", "Examples", "Feature importance", "Learning curves", "Configuration", "Features of the"):
         assert absent not in text
 
 
@@ -100,7 +105,7 @@ def test_impressions_are_reported_as_impressions() -> None:
 def test_an_undefined_figure_is_a_dash() -> None:
     rows = (Row("popularity", {"ndcg@10": 0.1, "auc": float("nan")}), *ledger().rows)
     html = render_report(replace(ledger(), rows=rows), content())
-    assert '<td class="n">\N{EN DASH}</td>' in html
+    assert re.search(r'data-label="AUC">\N{EN DASH}\s*</td>', html)
     assert "nan" not in Page(html).text
 
 
@@ -108,15 +113,24 @@ def test_the_same_run_gives_the_same_page() -> None:
     assert render_report(ledger(), content()) == plain_page()
 
 
-def test_parts_of_the_match_score_are_not_said_to_add_up_to_the_ranking_score() -> None:
+def test_each_list_of_reasons_names_the_score_that_it_adds_up_to() -> None:
     text = " ".join(Page(plain_page()).text.split())
-    assert "the parts do not add up to the ranking score" in text
-    assert "ranking score +2.41" in text
+    assert "ranking score +2.41 +2.50 libssl-dev \N{MINUS SIGN}0.09 constant" in text
+    assert "raw match score +0.38 +0.41 builds on libssl-dev \N{MINUS SIGN}0.03 base" in text
+    assert "each list of parts adds up to the score above it" in text
+
+
+def test_bars_of_reasons_are_as_long_as_the_parts_within_one_score() -> None:
+    widths = re.findall(r'class="(less|more)"\s+style="width:(\d+)%"', plain_page())
+    # 2.5 and 0.41 are the largest of their scores.
+    assert widths == [("more", "100"), ("less", "4"), ("more", "100"), ("less", "7")]
 
 
 def test_importance_is_explained_as_the_mean_of_two_shares() -> None:
     text = " ".join(Page(plain_page()).text.split())
     assert "The mean of two shares: a feature's share of the gain of all splits in the trees" in text
+    assert "libssl-dev 75.0%" in text
+    assert "match_score 25.0%" in text
 
 
 def test_the_glossary_explains_terms_and_the_features_in_the_plot() -> None:
@@ -173,13 +187,16 @@ def test_a_run_without_losses_is_reported_as_such() -> None:
 
 
 def test_folds_have_a_row_each_and_the_first_no_earlier_model() -> None:
-    first = Fold("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), "a")
+    times = ("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    first = Fold(*times, 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), WITH_MATCH)
     earlier = EarlierModel(measured=0.091, refitted=0.102, difference=0.011, ci95=(0.001, 0.02), retrained=0.105)
-    page = Page(render_report(ledger(), replace(content(), folds=Folds((first, replace(first, earlier=earlier))))))
+    second = replace(first, earlier=earlier, ships=WITHOUT_MATCH)
+    page = Page(render_report(ledger(), replace(content(), folds=Folds((first, second)))))
     text = " ".join(page.text.split())
     assert "The same training on earlier test windows" in text
-    assert text.count("+0.020 to +0.080") == 2
-    assert text.count("0.091 0.102 +0.001 to +0.020") == 1
+    assert "1 2026-01-01 to 2026-02-01 40 0.100 0.150 +0.050 +0.020 to +0.080 with" in text
+    assert "+0.020 to +0.080 without 0.091 0.102 +0.001 to +0.020" in text
+    assert "The training of fold 2 ships the ranker without text features" in text
     assert "The same training on earlier test windows" not in Page(render_report(ledger(), content())).text
 
 
@@ -190,8 +207,35 @@ def test_verdict_has_its_sentences_and_a_row_per_slice() -> None:
     verdict = Verdict("not-worse", False, "worse", NASTY, Reigning("3", "abc"), comparison)
     text = " ".join(Page(render_report(ledger(), replace(content(), verdict=verdict))).text.split())
     assert "Promotion Not promoted: the new version is significantly worse than the champion, version 3." in text
-    assert "cold items Recall@10 40 0.300 0.200 \N{MINUS SIGN}0.100 \N{MINUS SIGN}0.200 to \N{MINUS SIGN}0.020" in text
+    assert (
+        "cold items 44 positives 40 0.300 0.200 \N{MINUS SIGN}0.100 \N{MINUS SIGN}0.200 to \N{MINUS SIGN}0.020" in text
+    )
     without = render_report(ledger(), replace(content(), verdict=replace(verdict, comparison=None)))
     assert f"Not promoted: {NASTY}." in Page(without).text
     assert "<script>alert" not in without
     assert "Promotion" not in Page(plain_page()).text
+
+
+def test_slices_have_a_table_for_each_metric_and_none_twice() -> None:
+    warm = Slice(1243, 0.2, 0.3, (0.08, 0.11), "recall@10", 3333)
+    shown = replace(
+        ledger(), slices={"warm items": warm, "item old": warm, "memory 21+": Slice(9, 0.1, 0.2, (0.0, 0.2))}
+    )
+    text = " ".join(Page(render_report(shown, content())).text.split())
+    assert text.count("3,333 positives") == 1
+    assert "older items: the same ones in this test" in text
+    assert (
+        text.index("Recall@10 Slice")
+        < text.index("warm items")
+        < text.index("NDCG@10 Slice")
+        < text.index("21+ events")
+    )
+
+
+def test_the_place_of_the_run_is_there_once_whatever_the_data_says() -> None:
+    assert render_report(ledger(), content(f"{PLACE}{PLACE}")).count(PLACE) == 1
+
+
+def test_names_in_backticks_are_code_in_the_glossary_and_still_escaped() -> None:
+    shown = replace(content(), feature_meanings={"match_score": "As `ease<b>`, with recent visits."})
+    assert "As <code>ease&lt;b&gt;</code>, with recent visits." in render_report(ledger(), shown)

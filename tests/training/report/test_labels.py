@@ -12,6 +12,7 @@ from training.report.labels import (
     SLICE_NOTES,
     metric_label,
     row_label,
+    ships_label,
     slice_label,
 )
 
@@ -36,3 +37,7 @@ def test_what_has_no_label_goes_by_its_own_name() -> None:
 )
 def test_metrics_are_written_as_papers_write_them(metric: str, label: str) -> None:
     assert metric_label(metric) == label
+
+
+def test_what_a_training_ships_is_named_by_its_text_features() -> None:
+    assert [ships_label(name) for name in (WITH_MATCH, WITHOUT_MATCH, "my_ranker")] == ["with", "without", "my_ranker"]

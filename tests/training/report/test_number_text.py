@@ -4,7 +4,15 @@ import math
 
 import pytest
 
-from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
+from training.report.number_text import (
+    duration_text,
+    fact_text,
+    figure_text,
+    interval_text,
+    minute_text,
+    signed_text,
+    time_text,
+)
 
 
 def test_a_metric_has_three_digits_and_an_undefined_one_is_a_dash() -> None:
@@ -32,3 +40,31 @@ def test_only_whole_numbers_get_separators_of_thousands(value: str | int | float
 def test_a_time_is_written_without_the_t() -> None:
     assert time_text("2025-08-09T12:30:00+00:00") == "2025-08-09 12:30:00 UTC"
     assert time_text("2025-08-09") == "2025-08-09"
+
+
+@pytest.mark.parametrize(
+    ("iso", "text"),
+    [
+        ("2025-08-09T00:00:00+00:00", "2025-08-09"),
+        ("2025-08-09T12:30:59+00:00", "2025-08-09 12:30 UTC"),
+        ("2025-08-09", "2025-08-09"),
+        ("2025-08-09T12:30:00", "2025-08-09 12:30"),
+    ],
+)
+def test_times_are_written_to_the_minute_and_midnight_as_a_date(iso: str, text: str) -> None:
+    assert minute_text(iso) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.2, "0 s"),
+        (59.4, "59 s"),
+        (59.6, "1 min 0 s"),
+        (252.4, "4 min 12 s"),
+        (3600, "1 h 0 min"),
+        (7530, "2 h 5 min"),
+    ],
+)
+def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
+    assert duration_text(seconds) == text

@@ -17,7 +17,7 @@ def widths(axes: Axes) -> list[float]:
 
 
 def test_bars_are_as_long_as_the_figures_and_in_their_order() -> None:
-    bars = plots.lift_figure(ledger()).axes[0]
+    bars = plots.rankings_figure(ledger()).axes[0]
     assert widths(bars) == [0.095, 0.142, 0.249]
     assert [label.get_text() for label in bars.get_yticklabels()] == [
         "ranker without text features",
@@ -26,8 +26,16 @@ def test_bars_are_as_long_as_the_figures_and_in_their_order() -> None:
     ]
 
 
+def test_each_figure_of_slices_has_one_metric() -> None:
+    figures = plots.slices_figures(ledger())
+    labels = {
+        metric: [text.get_text() for text in figure.axes[0].get_yticklabels()] for metric, figure in figures.items()
+    }
+    assert labels == {"ndcg@10": ["one user", "older items", "users, 1-5 events"], "recall@10": ["cold items"]}
+
+
 def test_a_forest_shows_each_interval_where_it_lies_and_by_its_sign() -> None:
-    axes = plots.slices_figure(ledger()).axes[0]
+    axes = plots.slices_figures(ledger())["ndcg@10"].axes[0]
     spans = {tuple(np.asarray(line.get_xdata()).tolist()): line.get_color() for line in axes.lines}
     assert spans[(0.1, 0.2)] == charts.MATCH
     assert spans[(-0.15, -0.05)] == charts.LOSS

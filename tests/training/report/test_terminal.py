@@ -48,9 +48,10 @@ def test_folds_are_printed_in_a_row_each_with_what_they_say_together(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    first = Fold("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00", 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), "a")
+    times = ("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+    first = Fold(*times, 40, Lift(0.1, 0.15, 0.05, (0.02, 0.08)), WITH_MATCH)
     earlier = EarlierModel(measured=0.09, refitted=0.1, difference=0.01, ci95=(0.001, 0.02), retrained=0.105)
-    second = replace(first, lift=Lift(0.1, 0.09, -0.01, (-0.02, 0.0)), earlier=earlier)
+    second = replace(first, lift=Lift(0.1, 0.09, -0.01, (-0.02, 0.0)), earlier=earlier, ships=WITHOUT_MATCH)
     show_folds(Folds((first, second)))
     text = capsys.readouterr().out
     lines = [" ".join(line.split()) for line in text.splitlines()]
@@ -59,8 +60,19 @@ def test_folds_are_printed_in_a_row_each_with_what_they_say_together(
     said = " ".join(lines)
     assert "Over 2 test windows, one after the other, the lift of NDCG@10 is +0.020 on average" in said
     assert "its interval lies above zero in 1 of 2." in said
+    assert "The training of fold 2 ships the ranker without text features, which did not pass their test there." in said
     assert "gains +0.010 NDCG@10 on average by having been refitted." in said
     assert said[said.index("Over 2 test windows") :].isascii()
+
+
+def test_slices_of_the_same_positives_share_a_row(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    warm = Slice(1243, 0.2, 0.3, (0.08, 0.11), "recall@10", 3333)
+    said = " ".join(printed(capsys, replace(ledger(), slices={"warm items": warm, "item old": warm})).split())
+    assert said.count("warm items = older items Recall@10 1,243 0.200 0.300") == 1
+    assert said.count("1,243") == 1
 
 
 def test_spread_and_what_ships_are_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:

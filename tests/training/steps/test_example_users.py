@@ -1,12 +1,23 @@
 from __future__ import annotations
 
+import pytest
+
 import small_training
 from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
 from training.config import TrainingConfig
 from training.progress import Silent
 from training.run import Run, open_run
-from training.steps.example_users import N_ITEMS, N_SLOT_REASONS, N_USERS, example_users, queries_of_test_period
+from training.steps.example_users import (
+    N_ITEMS,
+    N_REASONS,
+    N_USERS,
+    OTHER_FEATURES,
+    OTHER_SLOTS,
+    SAME_FOR_ALL,
+    example_users,
+    queries_of_test_period,
+)
 from training.tables import Tables
 
 
@@ -35,7 +46,14 @@ def test_examples_are_users_of_the_test_period_with_their_strongest_reasons_firs
         assert example["memory"]
         assert 0 < len(example["items"]) <= N_ITEMS
         for item in example["items"]:
-            slots, (last, _) = item["reasons"][:-1], item["reasons"][-1]
-            assert last == BASE_SCORE
-            assert len(slots) <= N_SLOT_REASONS
-            assert [part for _, part in slots] == sorted((part for _, part in slots), reverse=True)
+            ranking, match = item["scores"]
+            assert ranking["parts"][-1][0] == SAME_FOR_ALL
+            assert match["parts"][-1][0] == BASE_SCORE
+            for score, others in ((ranking, OTHER_FEATURES), (match, OTHER_SLOTS)):
+                assert sum(part for _, part in score["parts"]) == pytest.approx(score["total"], abs=1e-5)
+                named = [part for text, part in score["parts"][:-1] if not text.endswith(others)]
+                assert len(named) <= N_REASONS
+                assert named == sorted(named, key=lambda part: -abs(part))
+        # The ranking score is what orders the items.
+        totals = [item["scores"][0]["total"] for item in example["items"]]
+        assert totals == sorted(totals, reverse=True)

@@ -13,9 +13,10 @@ from feature_store import DataError
 from training.config import TrainingConfig
 from training.configuration.effective import effective_config
 from training.progress import Silent
+from training.report.run_stamp import PLACE, RunStamp
 from training.run import Run, open_run
 from training.steps import report as step
-from training.steps.report import read_folds, report, report_outputs
+from training.steps.report import is_published, publish_report, read_folds, report, report_outputs
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
@@ -44,8 +45,25 @@ def test_bundles_and_ledger_are_those_of_the_steps(run: Run) -> None:
     assert content_of(run.out / "bundle") == content_of(run.folder("refit") / "bundle")
     assert content_of(run.out / "measured_bundle") == content_of(run.folder("evaluate") / "bundle")
     assert content_of(run.out / "ledger.json") == content_of(run.folder("evaluate") / "ledger.json")
-    assert "it was refitted after the figures were measured" in (run.out / "report.html").read_text()
-    assert report_outputs(run) == [run.out / name for name in WRITTEN]
+    left = run.folder("report") / "report.html"
+    assert "it was refitted after the figures were measured" in left.read_text()
+    published = [run.out / name for name in WRITTEN if name != "report.html"]
+    assert report_outputs(run) == [*published, left]
+
+
+def test_the_report_takes_its_place_with_the_facts_of_its_run(run: Run) -> None:
+    with Tracker.start(run.out) as tracker:
+        report(run, tracker.parent)
+        assert not is_published(run)
+        stamp = RunStamp(
+            "2026-11-28T14:50:00+00:00", 61, (), "shop, version 7", "It is the champion.", "promoted", "0a1b"
+        )
+        publish_report(run, stamp)
+    assert is_published(run)
+    page = (run.out / "report.html").read_text()
+    assert "shop, version 7" in page
+    assert "1 min 1 s" in page
+    assert PLACE not in page
 
 
 @pytest.mark.parametrize("killed_in", ["remove_bundle", "copy_bundle", "report_content", "render_report"])

@@ -1,0 +1,40 @@
+"""Where a run is seen in MLflow: the address of its page, and the command that serves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import quote
+
+from feature_store.addresses import without_secrets
+
+LOCAL_SERVER = "http://127.0.0.1:5000"
+"""Where `mlflow ui` serves by default."""
+_SQLITE = "sqlite:///"
+
+
+def run_page(tracking_uri: str, experiment_id: str, run_id: str) -> tuple[str, str]:
+    """The address of the run's page and the command that serves it, without secrets.
+
+    The command is empty for a server that runs already. Both are empty for Databricks, whose pages are elsewhere.
+    """
+    if tracking_uri.startswith(("http://", "https://")):
+        return _page(without_secrets(tracking_uri).rstrip("/"), experiment_id, run_id), ""
+    if tracking_uri.partition(":")[0] in ("databricks", "uc"):
+        return "", ""
+    return _page(LOCAL_SERVER, experiment_id, run_id), server_command(tracking_uri)
+
+
+def server_command(tracking_uri: str) -> str:
+    """The command that serves MLflow's pages from a database or a folder; a password in its address is not shown."""
+    shown = without_secrets(tracking_uri)
+    if shown != tracking_uri:
+        return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
+    path = Path(tracking_uri.removeprefix(_SQLITE))
+    here = Path.cwd()
+    if tracking_uri.startswith(_SQLITE) and path.is_relative_to(here):
+        shown = f"{_SQLITE}{path.relative_to(here)}"
+    return f"mlflow ui --backend-store-uri {shown}"
+
+
+def _page(server: str, experiment_id: str, run_id: str) -> str:
+    return f"{server}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
