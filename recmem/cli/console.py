@@ -88,6 +88,7 @@ def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[i
 
 
 def _bars(*, stay: bool) -> Progress:
+    console = _console(stderr=True)
     return Progress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description:<32}", markup=False),
@@ -95,8 +96,9 @@ def _bars(*, stay: bool) -> Progress:
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=_console(stderr=True),
+        console=console,
         transient=not stay,
+        disable=not stay and not console.is_terminal,  # a file would get an empty line for each
     )
 
 
