@@ -189,9 +189,10 @@ class Study:
         self._study.tell(proposal.begun, state=require_optuna().trial.TrialState.FAIL)
 
     def importances(self) -> dict[str, float]:
-        """How much of the difference between good and other trials each setting makes, largest first; they sum to 1.
+        """Share of the figures' variation that each setting accounts for, largest first; they sum to 1.
 
-        PED-ANOVA (Watanabe et al., 2023), Optuna's default. Empty where there are too few trials to say.
+        fANOVA (Hutter et al., 2014): Optuna's default, PED-ANOVA, is misled by settings that are held for many trials.
+        Empty where there are too few trials to say.
         """
         optuna = require_optuna()
         if len(self.completed()) < RANDOM_TRIALS:
@@ -199,10 +200,11 @@ class Study:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                found: dict[str, float] = optuna.importance.get_param_importances(self._study)
+                evaluator = optuna.importance.FanovaImportanceEvaluator(seed=self._seed)
+                found = optuna.importance.get_param_importances(self._study, evaluator=evaluator)
         except (RuntimeError, ValueError):  # all figures are equal, say
             return {}
-        return found
+        return {name: float(share) for name, share in found.items()}
 
 
 def require_optuna() -> Any:

@@ -42,7 +42,7 @@ class TuningResult:
     gain: Gain
     """The best trial's NDCG@10 on the validation queries minus the base configuration's."""
     importances: dict[str, float]
-    """What share of the difference between good and other trials each setting makes; empty for few trials."""
+    """Share of the figures' variation that each setting accounts for, largest first; empty for few trials."""
     interrupted: bool
     """Whether Ctrl-C ended it."""
     not_searched: tuple[str, ...]
