@@ -55,6 +55,20 @@ def longer_log() -> pl.DataFrame:
     return pl.concat([cross_fit_log.events(), last])
 
 
+def events_of_favourites() -> pl.DataFrame:
+    """The same users and times, but each user takes items of two kinds only: what comes next is plain to see."""
+    random = np.random.default_rng(0)
+    kinds = cross_fit_log.items().group_by(pl.col("item_id").str.replace(r"-[^-]*$", ""), maintain_order=True)
+    items_of_kind = [kind["item_id"].to_list() for _, kind in kinds]
+    chosen: list[str] = []
+    events = cross_fit_log.events().sort("user_id", "timestamp")
+    for _, of_user in events.group_by("user_id", maintain_order=True):
+        first, second = random.choice(len(items_of_kind), 2, replace=False)
+        own = random.permutation([*items_of_kind[first], *items_of_kind[second]])
+        chosen += own[: len(of_user)].tolist()
+    return events.with_columns(item_id=pl.Series(chosen))
+
+
 def search(out: Path, events: pl.DataFrame | None = None, trials: int = TRIALS, **arguments: Any) -> TuningResult:
     """A search in the folder `out`."""
     given: Mapping[str, Any] = {"config": QUICK, "minutes": 60} | arguments

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -115,12 +116,12 @@ def test_mlflow_has_a_parent_with_a_child_per_trial() -> None:
 
 
 def test_search_killed_in_a_trial_goes_on_to_what_one_call_finds(tmp_path: Path) -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)])}
     command = [sys.executable, "-c", BLOCKED_BELOW, str(tmp_path / "tuning")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "in the trial of the match\n"
-    process.kill()
-    process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=TESTS.parent, env=environment) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "in the trial of the match\n"
+        process.kill()
     ended: list[EndedTrial] = []
     resumed = small_search.search(tmp_path / "tuning", on_trial=ended.append)
     assert [each.trial.group for each in ended] == ["match", "ranker"]

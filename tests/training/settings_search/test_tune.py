@@ -17,8 +17,8 @@ from training.settings_search.search import EndedTrial
 from training.settings_search.study import MissingOptunaError
 from training.settings_search.tune import tune
 
-BAD = small_search.QUICK | {"ranker.rounds": 1, "ranker.leaves": 2, "ranker.blend_l2": 1e9}
-"""One split and no blend: nearly all candidates tie."""
+BAD = small_search.QUICK | {"ranker.min_rows_in_leaf": 1_000_000, "ranker.blend_l2": 1e9}
+"""No tree finds a split, and the blend hardly tells features apart."""
 
 
 def test_bad_base_configuration_is_clearly_improved(tmp_path: Path) -> None:
@@ -27,10 +27,11 @@ def test_bad_base_configuration_is_clearly_improved(tmp_path: Path) -> None:
     assert [each.trial for each in ended] == list(result.trials)
     assert {trial.group for trial in result.trials[1:]} == {"ranker"}
     assert result.gain.best.low > 0.05
-    assert result.gain.chosen_elsewhere.low > 0.05
+    assert result.gain.chosen_elsewhere.low > 0.02
     assert not result.gain.is_noise
     assert "Caution" not in result.config.read_text()
-    assert effective_config(result.config).ranker.rounds > 1
+    found = effective_config(result.config).ranker
+    assert found.blend_l2 < 1e4 or found.min_rows_in_leaf < 3000
     assert effective_config(result.config).match == effective_config(BAD).match
 
 
@@ -55,6 +56,6 @@ def test_missing_optuna_is_refused_before_anything_is_written(tmp_path: Path, mo
 
 
 def test_log_with_too_few_queries_to_validate_on_is_refused_in_words(tmp_path: Path) -> None:
-    few = cross_fit_log.events().filter(pl.col("user_id").is_in(["user-0", "user-1"]))
-    with pytest.raises(DataError, match="events: expected"):
+    few = cross_fit_log.events().filter(pl.col("user_id") == "user-0")
+    with pytest.raises(DataError, match=r"events: expected at least two queries .*nothing to tune settings on"):
         small_search.search(tmp_path / "tuning", few, trials=1)
