@@ -20,12 +20,24 @@ if TYPE_CHECKING:
 
     train: Callable[..., Any]
     """Trains a model on items and events; `help(recmem.train)` shows the arguments."""
+    tune: Callable[..., Any]
+    """Searches for settings that rank better on validation queries; `help(recmem.tune)` shows the arguments."""
     training_features: Callable[..., Any]
     """Match features of past rows, for a ranker of one's own; `help(recmem.training_features)` shows the arguments."""
     RecmemFeatures: Callable[..., Any]
     """The same as a scikit-learn transformer."""
 
-__all__ = ["DataError", "Explanation", "Model", "Receipt", "RecmemFeatures", "load", "train", "training_features"]
+__all__ = [
+    "DataError",
+    "Explanation",
+    "Model",
+    "Receipt",
+    "RecmemFeatures",
+    "load",
+    "train",
+    "training_features",
+    "tune",
+]
 
 _MODULES = {
     "DataError": "feature_store",

@@ -29,6 +29,7 @@ ROOMS = {
         "event_options",
         "ranker_features",
         "training_features",
+        "settings_search",
         "api",
         "pipeline",
         "registration",
@@ -97,12 +98,13 @@ PUBLIC = {
         "load",
         "train",
         "training_features",
+        "tune",
     ],
     "training": [],
 }
 N_PUBLIC_MAX = 15
 # Names of recmem that an entry point of another package brings; `tests/recmem/test_public_names.py` loads them.
-REGISTERED_FUNCTIONS = {"RecmemFeatures", "train", "training_features"}
+REGISTERED_FUNCTIONS = {"RecmemFeatures", "train", "training_features", "tune"}
 
 # Modules that a package must not load when it is imported: they cost seconds, or belong to another floor.
 NOT_LOADED = {

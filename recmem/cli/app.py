@@ -37,6 +37,7 @@ COMMAND_GROUP = "recmem.commands"
 
 HELP_ORDER = (
     "train",
+    "tune",
     "config",
     "score",
     "serve",

@@ -57,10 +57,14 @@ def show_table(
 
 
 class Bars:
-    """Progress bars on stderr; a stage started within another gets a bar of its own below it."""
+    """Progress bars on stderr; a stage started within another gets a bar of its own below it.
 
-    def __init__(self) -> None:
+    Without `stay`, a bar goes when its stage is done.
+    """
+
+    def __init__(self, *, stay: bool = True) -> None:
         self._live: Progress | None = None
+        self._stay = stay
 
     @contextmanager
     def stage(self, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -68,7 +72,7 @@ class Bars:
         if self._live is not None:
             yield from _task(self._live, title, total)
             return
-        with _bars() as self._live:
+        with _bars(stay=self._stay) as self._live:
             try:
                 yield from _task(self._live, title, total)
             finally:
@@ -83,7 +87,8 @@ def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[i
     live.update(task, total=done, completed=done)
 
 
-def _bars() -> Progress:
+def _bars(*, stay: bool) -> Progress:
+    console = _console(stderr=True)
     return Progress(
         SpinnerColumn(finished_text=" "),
         TextColumn("{task.description:<32}", markup=False),
@@ -91,7 +96,9 @@ def _bars() -> Progress:
         MofNCompleteColumn(),
         _Rate(),
         TimeRemainingColumn(elapsed_when_finished=True),
-        console=_console(stderr=True),
+        console=console,
+        transient=not stay,
+        disable=not stay and not console.is_terminal,  # a file would get an empty line for each
     )
 
 

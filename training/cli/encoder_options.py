@@ -6,6 +6,22 @@ from typing import Annotated
 
 import typer
 
+Encoder = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH|ID",
+        help="Text encoder: a local folder or a Hugging Face id.",
+        show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
+    ),
+]
+TextPrefix = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT",
+        help='Put before every text, for encoders trained with one, e.g. "query: " for e5: see docs/encoders.md.',
+        show_default=False,
+    ),
+]
 Pooling = Annotated[
     str | None,
     typer.Option(

@@ -13,10 +13,11 @@ from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
 from training.cli.config import Assignments, Config
-from training.cli.encoder_options import MaxTokens, Pooling
+from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
 from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
 
 if TYPE_CHECKING:
+    from training.config import TrainingConfig
     from training.run import TrainingResult
 
 _LISTS = ("positive_events", "negative_events", "neutral_events", "features")
@@ -47,24 +48,10 @@ def train(
     ] = None,
     config: Config = None,
     assignments: Assignments = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|ID",
-            help="Text encoder: a local folder or a Hugging Face id.",
-            show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
-        ),
-    ] = None,
+    encoder: Encoder = None,
     pooling: Pooling = None,
     max_tokens: MaxTokens = None,
-    text_prefix: Annotated[
-        str,
-        typer.Option(
-            metavar="TEXT",
-            help='Put before every text, for encoders trained with one, e.g. "query: " for e5: see docs/encoders.md.',
-            show_default=False,
-        ),
-    ] = "",
+    text_prefix: TextPrefix = "",
     tune_encoder: Annotated[
         str,
         typer.Option(
@@ -127,24 +114,14 @@ def train(
         raise UsageError(
             "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
         )
-    from training.configuration.all_settings import OPTIONS, option_name
-    from training.configuration.effective import effective_config
-    from training.configuration.given_settings import ConfigError
-
-    # Read from the context, which tells an option that was given from one that is left to the file.
-    given = {name: context.params[name] for name in OPTIONS if _was_given(context, name)}
-    given |= {name: names_of(given[name]) for name in _LISTS if name in given}
-    try:
-        settings = effective_config(config, assignments=assignments or (), options=given, label=option_name)
-    except ConfigError as error:
-        raise UsageError(str(error)) from error
+    settings = settings_given(context, config, assignments)
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
     tables = {"items": items, "events": events, "impressions": impressions}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
-    show_result(result, store or _short(out / "store"))
-    say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
+    show_result(result, store or short_path(out / "store"))
+    say(f"Report: {short_path(result.report)}\nModel:  {short_path(result.bundle)}\nMLflow: {how_to_open(out)}")
 
 
 def show_result(result: TrainingResult, store: object) -> None:
@@ -163,6 +140,21 @@ def show_result(result: TrainingResult, store: object) -> None:
         complain(f"Warning: {warning}")
 
 
+def settings_given(context: typer.Context, config: Path | None, assignments: list[str] | None) -> TrainingConfig:
+    """The configuration of the command's options, --set and --config. Raises UsageError with all faults."""
+    from training.configuration.all_settings import OPTIONS, option_name
+    from training.configuration.effective import effective_config
+    from training.configuration.given_settings import ConfigError
+
+    # Read from the context, which tells an option that was given from one that is left to the file.
+    given = {name: context.params[name] for name in OPTIONS if _was_given(context, name)}
+    given |= {name: names_of(given[name]) for name in _LISTS if name in given}
+    try:
+        return effective_config(config, assignments=assignments or (), options=given, label=option_name)
+    except ConfigError as error:
+        raise UsageError(str(error)) from error
+
+
 def _was_given(context: typer.Context, name: str) -> bool:
     """Whether the option of this name was given, and not left at its default."""
     source = context.get_parameter_source(name)
@@ -173,7 +165,7 @@ def how_to_open(out: Path) -> str:
     """How to see a run in MLflow: the command that opens it, or the server's address. Never shows a password."""
     from feature_store.addresses import without_secrets
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{_short(out / 'mlflow.db')}"
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{short_path(out / 'mlflow.db')}"
     shown = without_secrets(uri)
     if uri.startswith("http"):
         return shown
@@ -181,7 +173,7 @@ def how_to_open(out: Path) -> str:
     return f"mlflow ui --backend-store-uri {address}"
 
 
-def _short(path: Path) -> Path:
+def short_path(path: Path) -> Path:
     """The path relative to the working folder, if it is inside it."""
     absolute = path.absolute()
     here = Path.cwd()

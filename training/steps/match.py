@@ -69,6 +69,12 @@ def match(run: Run, step_run: StepRun) -> None:
     (folder / LOSS_CURVES).write_text(json.dumps(curves))
 
 
+def base_members(run: Run) -> FittedMembers:
+    """The members as the step's `base`, fitted on all before the ranker's windows; nothing is written."""
+    modules = [_new_module(run, member) for member in range(run.config.members)]
+    return _fit_members(run, modules, next(_fits(run)))
+
+
 def continue_members(run: Run, from_name: ModuleName, *, name: str, until: int, seed_offset: int) -> FittedMembers:
     """Carries the members that the step `match` left on to a later time, as `final` goes on from `base`.
 

@@ -14,7 +14,7 @@ from recmem.pipelining import side_by_side
 from recmem.ranking.feature_table import IMPRESSION_FEATURES, TEXT_FEATURES
 from recmem.ranking.ranker import Ranker
 from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
-from training.evaluation.held_out import held_out_ranks, what_ships
+from training.evaluation.held_out import HeldOutRanks, held_out_ranks, what_ships
 from training.evaluation.ledger import (
     WITH_MATCH,
     WITH_SIMILARITY,
@@ -102,7 +102,13 @@ def _pairs_of_windows(run: Run) -> tuple[Queries, RankingData]:
 
 
 def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> HeldOut:
-    """Whether the text features pass the test on the ranker's windows, and with what figures.
+    """Whether the text features pass the test on the ranker's windows, and with what figures."""
+    ranks = ranks_on_later_queries(run, queries, data)
+    return what_ships(ranks, run.training_data.dataset.log, generator=np.random.default_rng(run.config.seed))
+
+
+def ranks_on_later_queries(run: Run, queries: Queries, data: RankingData) -> HeldOutRanks | None:
+    """Ranks of the windows' later queries under rankers that are fitted on the earlier ones; None if too few.
 
     One member each: the test compares features, and a mean of seeds would cost it several times as much.
     """
@@ -117,8 +123,7 @@ def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> Hel
             early = with_new_items(early, config.new_item_rate, dataset.config.counters, generator)
             return fit_ranker(early, names, config.ranker, config.seed).ranker
 
-        ranks = held_out_ranks(queries, data, compared, fit, seed=config.seed)
-    return what_ships(ranks, dataset.log, generator=np.random.default_rng(config.seed))
+        return held_out_ranks(queries, data, compared, fit, seed=config.seed)
 
 
 def _cut_warnings(n_cut: int) -> Iterator[str]:

@@ -109,6 +109,13 @@ class Tracker:
             # Set before the run counts as finished: a run without this tag is never reused.
             step_run.set_tags({OUTPUTS_TAG: outputs_digest(paths)})
 
+    @contextmanager
+    def child(self, name: str) -> Iterator[StepRun]:
+        """A run below the parent for a `with` block, which is no step: nothing reuses it."""
+        run = _new_run(self.client, self.experiment_id, name, {MLFLOW_PARENT_RUN_ID: self.parent.run_id})
+        with _ending(self.client, run.info.run_id):
+            yield StepRun(run.info.run_id, self.client)
+
     def _finished(self, name: str, key: str, outputs: str) -> Run | None:
         """The run that has finished this step and left these outputs; None if there is none."""
         if not outputs:

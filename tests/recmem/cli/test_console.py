@@ -49,6 +49,13 @@ def test_a_stage_within_a_stage_gets_a_bar_of_its_own_on_stderr(capsys: pytest.C
     assert "3/3" in printed.err  # the total of a stage without one is what it did
 
 
+def test_bars_that_do_not_stay_leave_nothing_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    with Bars(stay=False).stage("trial", 2) as advance:
+        advance(2)
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("", "")
+
+
 ATTACK = "\x1b[2J\x1b]0;owned\x07 \x9b31m \u202e [bold]x[/bold] [link=http://a]y[/link]"
 SHOWN = r"\x1b[2J\x1b]0;owned\x07 \x9b31m \u202e [bold]x[/bold] [link=http://a]y[/link]"
 

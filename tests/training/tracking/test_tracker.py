@@ -52,6 +52,21 @@ def test_steps_are_children_of_the_parent_and_all_finish(client: MlflowClient, t
     assert {run.info.status for run in [*runs, client.get_run(tracker.parent.run_id)]} == {"FINISHED"}
 
 
+def test_children_that_are_no_steps_are_below_the_parent_and_never_reused(client: MlflowClient, tmp_path: Path) -> None:
+    with Tracker.start(tmp_path) as tracker:
+        for _ in range(2):
+            with tracker.child("trial 0") as child:
+                assert not child.reused
+                child.log_metrics({"figure": 0.5})
+        with pytest.raises(ValueError, match="bad"), tracker.child("trial 1"):
+            raise ValueError("bad")
+    runs = children(client, tracker)
+    assert [run.info.run_name for run in runs] == ["trial 0", "trial 0", "trial 1"]
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED", "FAILED"]
+    assert runs[1].data.metrics == {"figure": 0.5}
+    assert all("recmem.step" not in run.data.tags for run in runs)
+
+
 @pytest.mark.parametrize(("error", "status"), [(ValueError("bad"), "FAILED"), (KeyboardInterrupt(), "KILLED")])
 def test_error_in_a_step_ends_step_and_parent(
     client: MlflowClient, tmp_path: Path, error: BaseException, status: str
