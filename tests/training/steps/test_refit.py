@@ -24,7 +24,7 @@ from training.progress import Silent
 from training.run import Run, open_run
 from training.steps.match import continue_members
 from training.steps.rank import RankSummary
-from training.steps.refit import SEED_OFFSET, RefitSummary, _pairs, end_of_learning, refit, shipped_bundle
+from training.steps.refit import SEED_OFFSET, RefitSummary, _pairs, end_of_learning, learned_bundle, refit
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 from training.training_data import ranking_data
@@ -39,7 +39,7 @@ def trained() -> Run:
     return run_in(small_training.trained() / "run")
 
 
-def test_shipped_bundle_has_learned_until_the_last_event_and_the_measured_one_until_the_test() -> None:
+def test_learned_bundle_has_learned_until_the_last_event_and_the_measured_one_until_the_test() -> None:
     run = trained()
     times = run.training_data.dataset.log.times
     shipped = load_bundle(run.out / "bundle").config
@@ -109,7 +109,7 @@ def refitted_again(tmp_path: Path, *, with_refit: bool) -> Run:
 
 def test_without_a_refit_the_measured_bundle_ships_and_none_is_left_of_an_earlier_refit(tmp_path: Path) -> None:
     run = refitted_again(tmp_path, with_refit=False)
-    assert shipped_bundle(run) == run.folder("evaluate") / "bundle"
+    assert learned_bundle(run) == run.folder("evaluate") / "bundle"
     assert not (run.folder("refit") / "bundle").exists()
     test_from = iso_time(run.training_data.split.test_from)
     assert json.loads((run.folder("refit") / "summary.json").read_text())["learned_until"] == test_from
