@@ -65,10 +65,10 @@ class Distribution:
         return (np.array(self.at, np.float64) - np.array(self.mass, np.float64)) / SHARE_UNIT
 
     @property
-    def edges(self) -> Float64Array:
-        """Upper ends of all bins but the last: ascending float64. At most `BINS` bins, of about equal shares.
+    def edges(self) -> Float32Array:
+        """Upper ends of all bins but the last: ascending float32, as values are.
 
-        A value that many rows have makes a bin of its own.
+        There are at most `BINS` bins, of about equal shares. A value that many rows have ends a bin.
         """
         edges = []
         below = 0.0
@@ -77,11 +77,11 @@ class Distribution:
             if is_full and share < 1 - _SMALLEST_SHARE:
                 edges.append(value)
                 below = share
-        return np.array(edges, np.float64)
+        return np.array(edges, np.float32)
 
     def bin_shares(self) -> Float64Array:
         """Share of all rows in each bin, and behind them the share of rows without a value: float64[bin + 1]."""
-        places = np.searchsorted(self.values, self.edges)
+        places = np.searchsorted(np.array(self.values, np.float32), self.edges)
         upper = np.concatenate([[0.0], self.at_shares[places], [1.0]])
         return np.append(np.diff(upper) * (1 - self.missing), self.missing)
 
@@ -107,7 +107,7 @@ class Distribution:
         return cls(n_rows, effective, kept.missing, points, at, mass)
 
 
-def bin_of(values: Float32Array, edges: Float64Array) -> IntArray:
+def bin_of(values: Float32Array, edges: Float32Array) -> IntArray:
     """The bin of each value: int64[row]; values above the last edge have the bin `len(edges)`, NaN the one after it."""
     bins = np.searchsorted(edges, values, side="left")
     bins[~np.isfinite(values)] = len(edges) + 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -115,12 +116,12 @@ def _distribution_finding(
     current_shares = np.bincount(bins, minlength=len(edges) + 2) / len(values)
     reference_shares = reference.bin_shares()
     effective = effective_rows(bins, users)
-    index = _index_limit(
-        reference_shares, current_shares, reference.rows, reference.effective, len(values), effective, config, level
-    )
-    limits = {"psi": index}
+    limits = {}
     distance = ks_distance(reference, values)
     if not math.isnan(distance):
+        # Of the rows that have a value: a rise of those without one is a figure of its own.
+        sizes = _Sizes(reference.rows, reference.effective, len(values), effective)
+        limits["psi"] = _index_limit(_of_present(reference_shares), _of_present(current_shares), sizes, config, level)
         chance = ks_limit(n_reference=reference.effective, n_current=effective, significance=level)
         limits["ks"] = Limit(distance, chance, config.ks_warn, config.ks_alert)
     present = values[np.isfinite(values)]
@@ -162,9 +163,8 @@ def _categories_finding(
     current_shares = np.bincount(bins, minlength=other + 1) / len(codes)
     reference_shares = np.append(reference.shares, max(1 - sum(reference.shares), 0.0))
     effective = effective_rows(bins, users)
-    limit = _index_limit(
-        reference_shares, current_shares, reference.effective, reference.effective, len(codes), effective, config, level
-    )
+    sizes = _Sizes(reference.effective, reference.effective, len(codes), effective)
+    limit = _index_limit(reference_shares, current_shares, sizes, config, level)
     new = [value for value in names if value not in places][:MAX_CATEGORIES]
     note = ""
     if new and current_shares[other] > 0:
@@ -205,17 +205,27 @@ def _rise_limit(before: Share, share: float, effective: float, config: MonitorCo
     return Limit(share - before.share, chance, config.share_warn, config.share_alert)
 
 
+class _Sizes(NamedTuple):
+    """Rows that shares were counted over, and independent rows that tell as much."""
+
+    reference: float
+    effective_reference: float
+    current: float
+    effective_current: float
+
+
 def _index_limit(
-    reference_shares: Float64Array,
-    current_shares: Float64Array,
-    n_reference: float,
-    effective_reference: float,
-    n_current: float,
-    effective_current: float,
-    config: MonitorConfig,
-    level: float,
+    reference: Float64Array, current: Float64Array, sizes: _Sizes, config: MonitorConfig, level: float
 ) -> Limit:
-    value = stability_index(reference_shares, current_shares, n_reference=n_reference, n_current=n_current)
-    n_bins = int(((reference_shares > 0) | (current_shares > 0)).sum())
-    chance = stability_limit(n_bins, n_reference=effective_reference, n_current=effective_current, significance=level)
+    value = stability_index(reference, current, n_reference=sizes.reference, n_current=sizes.current)
+    n_bins = int(((reference > 0) | (current > 0)).sum())
+    chance = stability_limit(
+        n_bins, n_reference=sizes.effective_reference, n_current=sizes.effective_current, significance=level
+    )
     return Limit(value, chance, config.psi_warn, config.psi_alert)
+
+
+def _of_present(shares: Float64Array) -> Float64Array:
+    """The shares of the bins among the rows with a value; the last is that of the others."""
+    present: Float64Array = shares[:-1] / shares[:-1].sum()
+    return present

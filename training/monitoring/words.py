@@ -53,7 +53,7 @@ def headline(found: Monitoring) -> str:
     if not n_alerts and not n_warnings:
         return "Nothing has moved beyond the limits."
     parts = [_counted(n_alerts, "alert"), _counted(n_warnings, "warning")]
-    return " and ".join(part for part in parts if part) + f" in {len(found.findings)} figures."
+    return " and ".join(part for part in parts if part) + f" in {_counted(len(found.findings), 'figure')}."
 
 
 def advice(found: Monitoring) -> Iterator[str]:

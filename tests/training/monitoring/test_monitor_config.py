@@ -18,7 +18,7 @@ def test_limits_are_changed_by_name() -> None:
 
 
 def test_all_faults_are_told_at_once_with_the_nearest_name() -> None:
-    with pytest.raises(ValueError, match="psi_wran: .* Did you mean psi_warn") as caught:
+    with pytest.raises(ValueError, match=r"psi_wran: .* Did you mean psi_warn") as caught:
         config_with(["psi_wran=0.2", "rows=many"])
     assert "rows: expected a whole number, got 'many'" in str(caught.value)
 
