@@ -5,8 +5,9 @@ and a calibration fitted anew follows every chance of the newest weeks. A caller
 or compares it with a threshold, would meet another number after every training. So the new module's scores are brought
 to the champion's scale: a line gives the log-odds of the same pairs the same quantiles. That keeps the scores' order.
 
-The champion's scale is kept only while it is true: if the newest calibration says that `match_score` is too high or too
-low on average by more than `TOLERANCE`, and by more than chance explains, the scale is renewed.
+The champion's scale is kept only while it is true. If the newest calibration says that `match_score` is too high or too
+low by more than `TOLERANCE` and by more than chance explains, on average or for scores a deviation from the mean, the
+scale is renewed.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ class Scale:
     """A sentence."""
     ratio: float | None = None
     """Mean `match_score` on the champion's scale / on the newest calibration's; None without a champion's."""
+    steepness: float | None = None
+    """How many times more the odds rise on the champion's scale over one standard deviation of the raw scores."""
 
 
 def steady_scale(
@@ -54,14 +57,14 @@ def steady_scale(
     kept = float(line.probability(raw).mean())
     newest = float(fitted.probability(raw).mean())
     ratio = kept / max(newest, _FINEST)
+    steepness = float(np.exp((line.slope - fitted.slope) * float(raw.std(dtype="float64"))))
     allowed = np.log(TOLERANCE) + CHANCE / np.sqrt(max(n_positives, 1))
-    words = (
-        f"on the scale of version {version}, the mean match_score is {ratio:.2f} times that of the newest calibration"
-    )
-    if abs(np.log(max(ratio, _FINEST))) > allowed:
+    words = f"on the scale of version {version}, the mean match_score is {ratio:.2f} times that of the newest labels"
+    words += f" and its odds are {steepness:.2f} times as steep"
+    if max(abs(np.log(max(ratio, _FINEST))), abs(np.log(max(steepness, _FINEST)))) > allowed:
         reason = f"Renewed: {words}. match_score of this version and of earlier ones cannot be compared."
-        return Scale(fitted, "renewed", reason, ratio)
-    return Scale(line, "kept", f"Kept: {words}.", ratio)
+        return Scale(fitted, "renewed", reason, ratio, steepness)
+    return Scale(line, "kept", f"Kept: {words}.", ratio, steepness)
 
 
 def aligned(raw: Float32Array, log_odds: Float64Array) -> Calibration | None:

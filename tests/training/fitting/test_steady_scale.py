@@ -71,6 +71,19 @@ def test_a_true_scale_is_kept_and_a_false_one_renewed() -> None:
     assert "cannot be compared" in renewed.reason
 
 
+def test_a_scale_that_tells_too_little_is_renewed() -> None:
+    values = scores()
+    raw = drifted(values)
+    line = aligned(raw, log_odds(values))
+    assert line is not None
+    # Twice as steep around the mean: the average stays about the same.
+    steep = Calibration(2 * line.slope, line.intercept - line.slope * float(raw.mean()))
+    found = steady_scale(raw, steep, log_odds(values), version="3", n_positives=MANY)
+    assert found.kind == "renewed"
+    assert found.steepness is not None
+    assert found.steepness < 1 / TOLERANCE
+
+
 def test_few_labels_do_not_renew_a_scale() -> None:
     values = scores()
     raw = drifted(values)
