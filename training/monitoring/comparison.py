@@ -12,7 +12,7 @@ from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, FEATURES, Group
 from recmem.reference.distribution import Distribution, bin_of, effective_rows
 from recmem.reference.drift import ks_distance, ks_limit, share_limit, stability_index, stability_limit
-from recmem.reference.reference import MAX_CATEGORIES, Categories, Outcomes, Reference, Share
+from recmem.reference.reference import Categories, Outcomes, Reference, Share
 from recmem.serving.scoring import MATCH_SCORE
 from training.monitoring.event_rows import EVENT, EventRows
 from training.monitoring.findings import Finding, Limit, worst
@@ -165,9 +165,10 @@ def _categories_finding(
     effective = effective_rows(bins, users)
     sizes = _Sizes(reference.effective, reference.effective, len(codes), effective)
     limit = _index_limit(reference_shares, current_shares, sizes, config, level)
-    new = [value for value in names if value not in places][:MAX_CATEGORIES]
+    n_rows_of = np.bincount(codes[codes >= 0], minlength=len(names))
+    new = [value for value, n_rows in zip(names, n_rows_of, strict=True) if n_rows and value not in places]
     note = ""
-    if new and current_shares[other] > 0:
+    if new:
         note = f"Not in the reference: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}."
     return Finding(
         name,

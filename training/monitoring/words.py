@@ -31,7 +31,7 @@ _ADVICE = {
     str(Group.ATTRIBUTE): "The items table has other values than in training. Check the latest ingest of items.",
     SCORES: "Scores follow the features: look at those first. If no feature has moved, check which model is served.",
     ROWS: "What is scored is not what the store knows. Ingest new items and events before candidates are scored.",
-    EVENTS: "The log has changed: see which names are new and how they are taken (`recmem train` prints it), then "
+    EVENTS: "The log has changed: see which names are new and how they are taken (recmem train prints it), then "
     "train again.",
     OUTCOMES: "The ranking or match_score no longer fits what users do. Train again; promotion compares the new "
     "version on the newest queries.",

@@ -50,6 +50,8 @@ def compared(reference: Reference, current: RowFigures, new: EventRows | None = 
 def test_rows_of_the_same_kind_are_fine(reference: Reference) -> None:
     found = compared(reference, rows(800, seed=1), events(3000, seed=1))
     assert {name: each.status for name, each in found.items()} == dict.fromkeys(found, "ok")
+    # Of the vocabulary, "tv" is in neither.
+    assert found["categories.device"].note == ""
     assert set(found) == {
         "memory_size",
         "candidates.price",

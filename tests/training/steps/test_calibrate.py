@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pytest
 
 import small_training
+from changed_bundles import sign_files
+from feature_store import DataError
 from recmem.matching.calibration import Calibration
 from recmem.serving.bundle import copy_completed, load_bundle
 from recmem.serving.manifest import REFERENCE
@@ -71,3 +75,18 @@ def test_a_completed_copy_differs_by_calibration_and_reference_alone(tmp_path: P
     assert after.config == replace(before.config, calibration=Calibration(2.0, -1.0))
     copy_completed(tmp_path / "bundle", tmp_path / "other", Calibration(2.0, -1.0), None)
     assert load_bundle(tmp_path / "other").reference is None
+
+
+def test_a_changed_reference_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "bundle"
+    shutil.copytree(run_folder() / "bundle", folder)
+    text = (folder / REFERENCE).read_text()
+    (folder / REFERENCE).write_text(text.replace('"rows":', '"rose":', 1))
+    with pytest.raises(DataError, match=r"expected an unmodified reference\.json"):
+        load_bundle(folder)
+    sign_files(folder)
+    with pytest.raises(DataError, match=r"bundle\.reference.*: expected the keys of Distribution"):
+        load_bundle(folder)
+    (folder / REFERENCE).unlink()
+    with pytest.raises(DataError, match=r"expected the file reference\.json, got none"):
+        load_bundle(folder)
