@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.file_digest import file_digest
-from recmem.serving.manifest import ENCODER, FILES, MANIFEST, checksum
+from recmem.serving.manifest import ENCODER, FILES, MANIFEST, REFERENCE, checksum
 
 
 def rewrite(folder: Path, change: Callable[[dict[str, Any]], None], *, sign: bool = True) -> None:
@@ -39,7 +39,7 @@ def sign(folder: Path, *, files: bool = True) -> None:
 
 
 def _digests(folder: Path) -> dict[str, str]:
-    return {name: file_digest(folder / name) for name in (*FILES, ENCODER) if (folder / name).is_file()}
+    return {name: file_digest(folder / name) for name in (*FILES, ENCODER, REFERENCE) if (folder / name).is_file()}
 
 
 def in_version_2(folder: Path) -> None:

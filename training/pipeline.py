@@ -1,6 +1,6 @@
 """A training run from tables to a registered model. A step whose inputs have not changed is not run again.
 
-    ingest -> encode -> tune -> match -> rank -> evaluate -> refit -> compare -> report
+    ingest -> encode -> tune -> match -> rank -> evaluate -> refit -> calibrate -> compare -> report
 
 Steps hand over through files under `<out>/work`, so that each can be run in a process of its own.
 """
@@ -25,6 +25,7 @@ from training.progress import Progress
 from training.registration import champion_to_meet, register_run
 from training.run import Run, TrainingResult, open_run
 from training.run_lock import only_training_in
+from training.steps.calibrate import calibrate
 from training.steps.compare import compare
 from training.steps.encode import encode
 from training.steps.evaluate import evaluate
@@ -52,11 +53,12 @@ STEPS: dict[str, Callable[[Run, StepRun], None]] = {
     "rank": rank,
     "evaluate": evaluate,
     "refit": refit,
+    "calibrate": calibrate,
     "compare": compare,
     "report": report,
 }
 """Name to function, in the order in which they run."""
-LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "compare", "report"))
+LEARNING_STEPS = tuple(name for name in STEPS if name not in ("ingest", "calibrate", "compare", "report"))
 """The steps of a fold: it reads what the run has ingested, and is reported with it."""
 
 
@@ -94,9 +96,10 @@ def run_training(
 
 
 def finish(run: Run, tracker: Tracker) -> TrainingResult:
-    """Compares what was learned with the champion, reports and registers it."""
+    """Completes the bundle, compares what was learned with the champion, reports and registers it."""
     log_data(run, tracker)
     run.champion = champion_to_meet(run, tracker.client)
+    run_step(run, "calibrate", tracker)
     run_step(run, "compare", tracker)
     run_step(run, "report", tracker)
     result = register_run(run, tracker)
@@ -155,7 +158,7 @@ def step_key_of(run: Run, step: str) -> str:
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:
         inputs[earlier] = outputs_digest([run.folder(earlier)])
-    if step == "compare":
+    if step in ("calibrate", "compare"):
         inputs["champion"] = "" if run.champion is None else f"{run.champion.version} {run.champion.run_id}"
     if step == "report" and run.config.folds > 1:
         inputs["folds"] = outputs_digest([run.folder("folds")])

@@ -44,11 +44,11 @@ class Queries:
 
     def spread(self, limit: int) -> Queries:
         """At most `limit` queries, evenly spread over their order."""
-        return self if len(self) <= limit else self.take(_evenly(len(self), limit))
+        return self if len(self) <= limit else self.take(evenly(len(self), limit))
 
     def without_spread(self, limit: int) -> Queries:
         """The queries that `spread` leaves out."""
-        chosen = _evenly(len(self), min(limit, len(self)))
+        chosen = evenly(len(self), min(limit, len(self)))
         return self.take(np.setdiff1d(np.arange(len(self)), chosen))
 
     @classmethod
@@ -128,7 +128,7 @@ class ImpressionQueries:
     def spread(self, limit: int) -> ImpressionQueries:
         """At most `limit` impressions, evenly spread over their order."""
         n_impressions = len(self.users)
-        return self if n_impressions <= limit else self.take(_evenly(n_impressions, limit))
+        return self if n_impressions <= limit else self.take(evenly(n_impressions, limit))
 
 
 def _column(impressions: pl.DataFrame, feature: CandidateFeature) -> pl.Series:
@@ -180,8 +180,8 @@ def queries_between(
     return Queries(users[starts], times[starts], Ragged(items, offsets))
 
 
-def _evenly(n: int, limit: int) -> IntArray:
-    """`limit` row numbers from the first to the last of `n` rows."""
+def evenly(n: int, limit: int) -> IntArray:
+    """`limit` row numbers from the first to the last of `n` rows: int64[limit]."""
     rows: IntArray = np.linspace(0, n - 1, limit).astype(np.int64)
     return rows
 

@@ -26,7 +26,7 @@ from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
 from training.steps.rank import RankSummary
-from training.steps.refit import RefitSummary, end_of_learning, shipped_bundle
+from training.steps.refit import RefitSummary, end_of_learning, learned_bundle
 from training.steps.report import REPORT, is_published, publish_report, read_folds
 from training.tracking.champion import apply_verdict, keep_measured_bundle, reigning_champion
 from training.tracking.registry import register
@@ -149,7 +149,7 @@ def _record(run: Run) -> Path:
 
 def _content(run: Run) -> str:
     measured = run.folder("evaluate")
-    return outputs_digest([shipped_bundle(run), measured / BUNDLE, measured / LEDGER])
+    return outputs_digest([learned_bundle(run), measured / BUNDLE, measured / LEDGER])
 
 
 def _who_reigns(client: MlflowClient, name: str, version: str) -> str:

@@ -8,7 +8,7 @@ import shutil
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from glob import escape
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
 from recmem.ranking.tree_checks import check_trees
+from recmem.reference.reference import Reference
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.bundle_files import refused
 from recmem.serving.config_limits import check_limits
@@ -37,6 +38,7 @@ from recmem.serving.manifest import (
     ENCODER,
     MANIFEST,
     RANKER,
+    REFERENCE,
     SELF_TEST,
     WEIGHTS,
     read_files,
@@ -109,6 +111,8 @@ class Bundle:
     ranker: Ranker
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
     """What was learned in tuning the encoder, see `recmem.text.encoder_tuning`: float32; empty if it stayed frozen."""
+    reference: Reference | None = None
+    """What the rows were like that the model was measured on, for `recmem monitor`; None in bundles of before."""
 
 
 def save_bundle(
@@ -131,6 +135,20 @@ def copy_bundle(source: Path, folder: Path) -> None:
     """Copies a bundle, replacing an older one in the folder atomically; raises DataError as `save_bundle` does."""
     with _replacing(folder) as unfinished:
         shutil.copytree(source, unfinished, dirs_exist_ok=True)
+
+
+def copy_completed(source: Path, folder: Path, calibration: Calibration, reference: Reference | None) -> None:
+    """Copies a bundle as `copy_bundle` does, with another calibration and a reference.
+
+    Weights, ranker and self-test stay: none of them depends on the calibration.
+    """
+    config = replace(read_config(source), calibration=calibration)
+    with _replacing(folder) as unfinished:
+        shutil.copytree(source, unfinished, dirs_exist_ok=True)
+        (unfinished / REFERENCE).unlink(missing_ok=True)
+        if reference is not None:
+            (unfinished / REFERENCE).write_text(reference.to_json(), encoding="utf-8", newline="\n")
+        write_manifest(unfinished, asdict(config))
 
 
 def remove_bundle(folder: Path) -> None:
@@ -187,7 +205,8 @@ def load_bundle(folder: str | Path) -> Bundle:
         sample = read_tensors(files[SELF_TEST], SELF_TEST)
         check_sample(sample, config.match, ranker.features, n_steps=n_steps)
         tuned = _read_tuned(files[ENCODER], config, root) if config.tuning is not None else {}
-        bundle = Bundle(config, module.eval(), ranker, tuned)
+        reference = Reference.from_json(files[REFERENCE].decode("utf-8")) if REFERENCE in files else None
+        bundle = Bundle(config, module.eval(), ranker, tuned, reference)
         check_self_test(bundle.module, bundle.ranker, sample, where=str(root))
     except DataError:
         raise

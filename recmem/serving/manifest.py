@@ -20,6 +20,8 @@ SELF_TEST = "self_test.safetensors"
 RANKER = ("ranker.txt", "ranker.json")
 ENCODER = "encoder.safetensors"
 """What was learned in tuning the text encoder; only in bundles whose encoder was tuned."""
+REFERENCE = "reference.json"
+"""What the rows were like that the model was measured on; bundles of before have none. See `recmem.reference`."""
 FILES = (WEIGHTS, *RANKER, SELF_TEST)
 """The files of every bundle under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
 MAX_BYTES = {
@@ -29,6 +31,7 @@ MAX_BYTES = {
     RANKER[1]: 2**22,
     SELF_TEST: 2**27,
     ENCODER: 2**31,
+    REFERENCE: 2**25,
 }
 """Of each file. A few MB are usual, and for a tuned encoder what its weights have; a larger file is not read."""
 _ADDED: dict[str, dict[str, Any]] = {
@@ -46,7 +49,7 @@ def write_manifest(root: Path, config: dict[str, Any]) -> None:
     manifest = {
         "format_version": FORMAT_VERSION,
         "config": config,
-        "sha256": {name: file_digest(root / name) for name in _files_of(config)},
+        "sha256": {name: file_digest(root / name) for name in _files_of(config, (root / REFERENCE).is_file())},
     }
     manifest["checksum"] = checksum(manifest)
     (root / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
@@ -80,13 +83,13 @@ def read_manifest(root: Path) -> dict[str, Any]:
 
 
 def read_files(manifest: dict[str, Any], root: Path) -> dict[str, bytes]:
-    """The content of every file of a bundle but the manifest, each as it was written.
+    """The content of every file of a bundle but the manifest, each as it was written; of a reference if it has one.
 
     What was hashed is what is returned: the files are not read a second time. Raises DataError if one is missing, was
     changed, is no regular file of the folder, or is larger than `MAX_BYTES`.
     """
     listed = manifest.get("sha256")
-    files = _files_of(manifest["config"])
+    files = _files_of(manifest["config"], isinstance(listed, dict) and REFERENCE in listed)
     if not isinstance(listed, dict) or set(listed) != set(files):
         got = f"those of {', '.join(map(repr, listed))[:200] or 'no file'}" if isinstance(listed, dict) else "none"
         raise refused(root, f"checksums of {', '.join(files)} in {MANIFEST}", got)
@@ -105,9 +108,10 @@ def checksum(manifest: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _files_of(config: dict[str, Any]) -> tuple[str, ...]:
+def _files_of(config: dict[str, Any], has_reference: bool) -> tuple[str, ...]:
     """The files under a checksum of a bundle with this configuration."""
-    return FILES if config["tuning"] is None else (*FILES, ENCODER)
+    tuned = () if config["tuning"] is None else (ENCODER,)
+    return (*FILES, *tuned, *((REFERENCE,) if has_reference else ()))
 
 
 def _with_added_settings(config: Any) -> Any:

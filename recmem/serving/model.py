@@ -31,6 +31,8 @@ from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_s
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
+from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
+from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.embedding import embedding_of
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
@@ -40,7 +42,7 @@ from recmem.serving.model_store import open_store, read_tables
 from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
-from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, rank_pairs
+from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, pairs_of, rank_pairs
 from recmem.text.cached_encoder import CachedEncoder
 from recmem.text.text_vectors import TextVectors
 from recmem.text.torch_device import resolve_device
@@ -225,6 +227,17 @@ class Model:
             n_reasons=n_reasons,
         )
         return _scored(candidates, columns, read, self.bundle.config.learned_until)
+
+    def pairs(self, candidates: object) -> tuple[Candidates, PairFeatures]:
+        """The candidates as `rank` reads them, and all features of their pairs, for looking into what is scored.
+
+        Both are in the order of `Candidates.items`. Raises DataError as `rank` does.
+        """
+        refuse_forked()
+        read = self._read(candidates, RANK_OUTPUTS)
+        matcher = self._matcher_with(read)
+        chunks = query_chunks(read.items, CHUNK_PAIRS)
+        return read, PairFeatures.concat([pairs_of(matcher, read, rows) for rows in chunks])
 
     def recommend(self, user_ids: Ids, *, k: int = 10, timestamp: TimeLike | None = None) -> pl.DataFrame:
         """The best `k` items of the store for each user: user_id, item_id, score, rank, match_score, reason.

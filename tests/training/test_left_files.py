@@ -87,9 +87,9 @@ def test_everything_that_a_training_leaves_follows_the_umask() -> None:
     umask = os.umask(0)
     os.umask(umask)
     run = small_training.trained() / "run"
-    # Weights are in both bundles, in those of `evaluate` and `refit`, in `match`, in the registered model, and in the
-    # measured model beside it.
-    assert len({path.parent for path in run.rglob("*.safetensors")}) == 7
+    # Weights are in both bundles, in those of `evaluate`, `refit` and `calibrate`, in `match`, in the registered model,
+    # and in the measured model beside it.
+    assert len({path.parent for path in run.rglob("*.safetensors")}) == 8
     assert wrong(run, umask) == {}
 
 

@@ -23,6 +23,10 @@ STEP_SETTINGS = {
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
+    "calibrate": (
+        *("encoder", "signals", "split", "covisitation", "features"),  # the log and its test queries
+        *("retrieval", "test_queries", "registered_name"),
+    ),
     "compare": (
         *("encoder", "signals", *_TIMES, "features"),  # the log and its test queries
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),

@@ -19,16 +19,15 @@ from feature_store import EventLog
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.dataset.dataset import Dataset
-from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
-from training.cross_fit.scale_line import ScaleLine
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_match import fit_match
 from training.fitting.fit_ranker import RankingData
 from training.fitting.match_batches import MatchBatches
+from training.fitting.scale_line import ScaleLine, scores_as_of
 from training.progress import Progress
 from training.queries import Queries
 from training.training_data import TrainingData, ranking_data
@@ -112,10 +111,8 @@ def _scores_at(
     time: int, module: MatchModule, window: WindowPairs, data: TrainingData, config: TrainingConfig
 ) -> Float32Array:
     """The module's raw scores of the window's candidates, for the same users right after a time: float32[pair]."""
-    users = window.queries.users
-    batch = QueryBatch.of(data.dataset, users, np.full(len(users), time + 1))
     matcher = Matcher.of(module, data.unit, config.memory)
-    return matcher.pair_features(batch.histories, window.data.pairs.candidates)["match_raw"]
+    return scores_as_of(time, matcher, data.dataset, window.queries.users, window.data.pairs.candidates)
 
 
 def calibration_of(windows: Sequence[WindowPairs]) -> Calibration:

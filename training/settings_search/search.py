@@ -19,7 +19,8 @@ from feature_store import DataError
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
 from training.intake import Intake
-from training.pipeline import log_config, run_step
+from training.parent_run import log_config
+from training.pipeline import run_step
 from training.progress import Progress
 from training.run import Run, open_run
 from training.run_lock import only_training_in
@@ -100,7 +101,7 @@ def run_search(
             shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True, exist_ok=True)
         with Tracker.start(out=run.out, run_name="tune") as tracker:
-            log_config(run, tracker)
+            log_config(run, tracker, kind="tune")
             run_step(run, "ingest", tracker)
             require_same(run, study.identity, identity, store=run.intake.digest)
             study.set_identity(identity | {"store": run.intake.digest})

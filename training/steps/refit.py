@@ -16,11 +16,17 @@ import numpy as np
 
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
+from recmem.matching.calibration import Calibration
+from recmem.matching.match_module import MatchModule
+from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
+from training.evaluation.champion_figures import test_queries
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankingData, best_round, refit_ranker
 from training.fitting.new_items import with_new_items
+from training.fitting.scale_line import ScaleLine, scores_as_of
+from training.queries import evenly
 from training.ranker_queries import ranker_data
 from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
@@ -33,6 +39,8 @@ from training.training_data import ranking_data
 SUMMARY = "summary.json"
 SEED_OFFSET = 2
 """Of the match module's third fit; the first two have 0 and 1."""
+SCALE_QUERIES = 600
+"""Test queries whose candidates bring the modules to one scale, at most; evenly spread."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,8 @@ def refit(run: Run, step_run: StepRun) -> None:
     step_run.log_params({f"refit.{name}": value for name, value in asdict(summary).items()})
 
 
-def shipped_bundle(run: Run) -> Path:
-    """The bundle that ships, in the folder of the step that left it."""
+def learned_bundle(run: Run) -> Path:
+    """The bundle with all that was learned, in the folder of the step that left it; `calibrate` completes it."""
     return run.folder("refit" if RefitSummary.read(run).refitted else "evaluate") / BUNDLE
 
 
@@ -85,11 +93,39 @@ def _refit(run: Run, step_run: StepRun, folder: Path) -> RefitSummary:
     until = end_of_learning(run)
     fitted = continue_members(run, "final", name="refit", until=until, seed_offset=SEED_OFFSET)
     step_run.log_curve("match_loss/refit", fitted.losses)
-    data = RankingData.concat([_pairs(run, "rank"), _pairs(run, "evaluate")])  # in order of time
-    calibration = fit_calibration(data.pairs.values["match_raw"], data.labels)
+    module = mean_module(fitted.modules)
+    before = _pairs(run, "rank")
+    tested = _pairs(run, "evaluate")
+    calibration = _calibration(run, module, until, before, tested)
+    data = RankingData.concat([before, tested])  # in order of time
     ranker = _refitted_ranker(run, data)
-    write_bundle(run, Learned(mean_module(fitted.modules), ranker, calibration, until), folder)
+    write_bundle(run, Learned(module, ranker, calibration, until), folder)
     return RefitSummary(refitted=True, learned_until=iso_time(until), queries=len(data.pairs.candidates))
+
+
+def _calibration(run: Run, module: MatchModule, until: int, before: RankingData, tested: RankingData) -> Calibration:
+    """From the refitted module's raw scores, by pairs that the modules before it had not learned from.
+
+    Those of the ranker's windows are scored by `base`, those of the test by `final`. Each module is brought to the
+    scale of the one before, see `ScaleLine`; without that, match scores are off by what a module drifts as it goes on.
+    """
+    queries = test_queries(run.training_data, run.config.test_queries)[0]
+    rows = evenly(len(queries), min(SCALE_QUERIES, len(queries)))
+    users = queries.users[rows]
+    candidates = tested.pairs.candidates.take(rows)
+    dataset = run.training_data.dataset
+    matchers = {"base": run.matcher("base"), "final": run.matcher("final")}
+    matchers["refit"] = Matcher.of(module, run.vectors("final"), run.config.memory)
+    line = ScaleLine()
+    lines = {}
+    test_from = run.training_data.split.test_from
+    for earlier, later, time in (("base", "final", test_from), ("final", "refit", until)):
+        scores = [scores_as_of(time, matchers[name], dataset, users, candidates) for name in (earlier, later)]
+        line = line.after(*scores)
+        lines[later] = line
+    raw = np.concatenate([before.pairs.values["match_raw"], lines["final"].of(tested.pairs.values["match_raw"])])
+    labels = np.concatenate([before.labels, tested.labels])
+    return lines["refit"].calibration(fit_calibration(raw, labels))
 
 
 def _refitted_ranker(run: Run, data: RankingData) -> Ranker:

@@ -24,10 +24,10 @@ from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, rankings_figure, slices_figures
 from training.report.run_stamp import PLACE, RunStamp, stamped
 from training.run import Run
+from training.steps.calibrate import shipped_bundle
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
 from training.steps.rank import RankSummary
-from training.steps.refit import shipped_bundle
 from training.steps.report_content import report_content
 from training.tracking.step_run import StepRun
 

@@ -32,9 +32,14 @@ def champion_bundle(client: MlflowClient, name: str, champion: Reigning, folder:
     """The champion's measured bundle, downloaded into the folder; the one that ships if no other was kept."""
     if _keeps_measured_bundle(client, champion.run_id):
         return Path(client.download_artifacts(champion.run_id, MEASURED_BUNDLE, str(folder))), "measured"
+    return shipped_champion(client, name, champion, folder), "shipped"
+
+
+def shipped_champion(client: MlflowClient, name: str, champion: Reigning, folder: Path) -> Path:
+    """The bundle that the champion ships, downloaded into the folder."""
     with tracking_at(client.tracking_uri), bundle_at(f"{REGISTRY}{name}/{champion.version}") as downloaded:
         copy_bundle(downloaded, folder / "bundle")
-    return folder / "bundle", "shipped"
+    return folder / "bundle"
 
 
 def _keeps_measured_bundle(client: MlflowClient, run_id: str) -> bool:

@@ -15,6 +15,8 @@ import pytest
 import small_training
 from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
+from recmem.serving.bundle import read_config
+from recmem.serving.manifest import MANIFEST
 from recmem.text.encoder_tuning import TuningKind
 from training.cli.train import how_to_open
 from training.configuration.all_settings import all_settings
@@ -237,7 +239,10 @@ def test_without_a_refit_the_bundle_is_the_measured_one(tmp_path: Path) -> None:
     items, events = small_training.write_tables(tmp_path)
     outcome = Outcome("train", "--items", items, "--events", events, "--out", tmp_path / "run", "--no-refit")
     assert outcome.code == DONE, outcome.err
-    for path in (tmp_path / "run" / "measured_bundle").iterdir():
+    measured = tmp_path / "run" / "measured_bundle"
+    assert read_config(measured) == read_config(tmp_path / "run" / "bundle")
+    # The manifest lists the reference too, which the measured bundle has no use for.
+    for path in (path for path in measured.iterdir() if path.name != MANIFEST):
         assert path.read_bytes() == (tmp_path / "run" / "bundle" / path.name).read_bytes(), path.name
 
 

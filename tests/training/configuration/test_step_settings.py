@@ -53,6 +53,7 @@ UNREAD_HERE = {
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
     "rank": {"retrieval.search"},  # for large catalogues
     "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
+    "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }
 """Settings of a step's key that this training does not come to."""
@@ -99,7 +100,13 @@ def test_a_changed_setting_changes_the_keys_of_exactly_the_steps_that_read_it(fi
 
 def test_settings_of_the_ranker_leave_the_match_module_as_it_is() -> None:
     assert {step for step in STEPS if "ranker.leaves" in settings_of(step)} == {"rank", "refit", "report"}
-    assert {step for step in STEPS if "split.windows" in settings_of(step)} == {"rank", "evaluate", "refit", "report"}
+    assert {step for step in STEPS if "split.windows" in settings_of(step)} == {
+        "rank",
+        "evaluate",
+        "refit",
+        "calibrate",
+        "report",
+    }
     assert {step for step in STEPS if "promote" in settings_of(step)} == {"compare", "report"}
     assert {step for step in STEPS if "tuning.pull" in settings_of(step)} == {"tune", "report"}
     assert {step for step in STEPS if "folds" in settings_of(step)} == {"report"}

@@ -12,19 +12,22 @@ import numpy as np
 import pytest
 
 import small_training
+from feature_store.arrays import Float32Array
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.serving.bundle import load_bundle
 from training.config import TrainingConfig
+from training.evaluation.champion_figures import test_queries
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import RankingData
+from training.fitting.scale_line import ScaleLine, scores_as_of
 from training.progress import Silent
 from training.run import Run, open_run
 from training.steps.match import continue_members
 from training.steps.rank import RankSummary
-from training.steps.refit import SEED_OFFSET, RefitSummary, _pairs, end_of_learning, refit, shipped_bundle
+from training.steps.refit import SEED_OFFSET, RefitSummary, _pairs, end_of_learning, learned_bundle, refit
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 from training.training_data import ranking_data
@@ -39,7 +42,7 @@ def trained() -> Run:
     return run_in(small_training.trained() / "run")
 
 
-def test_shipped_bundle_has_learned_until_the_last_event_and_the_measured_one_until_the_test() -> None:
+def test_learned_bundle_has_learned_until_the_last_event_and_the_measured_one_until_the_test() -> None:
     run = trained()
     times = run.training_data.dataset.log.times
     shipped = load_bundle(run.out / "bundle").config
@@ -86,9 +89,28 @@ def test_pairs_of_each_period_are_scored_by_the_module_that_has_not_learned_from
     raw = np.concatenate([windows.pairs.values["match_raw"], test.pairs.values["match_raw"]])
     assert joined.pairs.values["match_raw"].tobytes() == raw.tobytes()
     assert joined.labels.tolist() == [*windows.labels, *test.labels]
-    calibration = fit_calibration(raw, joined.labels)
-    assert load_bundle(run.out / "bundle").config.calibration == calibration
-    assert RankSummary.read(run.folder("rank")).calibration != calibration
+
+
+def test_calibration_is_fitted_on_one_scale_and_brought_to_that_of_the_refitted_module() -> None:
+    run = trained()
+    data = run.training_data
+    refitted = load_bundle(learned_bundle(run))
+    queries, _ = test_queries(data, run.config.test_queries)
+    tested = _pairs(run, "evaluate")
+    matchers = [run.matcher("base"), run.matcher("final"), Matcher.of(refitted.module, data.unit, run.config.memory)]
+
+    def scores(matcher: Matcher, time: int) -> Float32Array:
+        return scores_as_of(time, matcher, data.dataset, queries.users, tested.pairs.candidates)
+
+    test_from = data.split.test_from
+    to_base = ScaleLine().after(*[scores(matcher, test_from) for matcher in matchers[:2]])
+    line = to_base.after(*[scores(matcher, end_of_learning(run)) for matcher in matchers[1:]])
+    windows = _pairs(run, "rank")
+    raw = np.concatenate([windows.pairs.values["match_raw"], to_base.of(tested.pairs.values["match_raw"])])
+    fitted = line.calibration(fit_calibration(raw, np.concatenate([windows.labels, tested.labels])))
+    assert refitted.config.calibration == fitted
+    assert line.factor != 1
+    assert RankSummary.read(run.folder("rank")).calibration != fitted
 
 
 def test_pairs_that_a_step_kept_in_memory_are_taken_as_they_are() -> None:
@@ -109,7 +131,7 @@ def refitted_again(tmp_path: Path, *, with_refit: bool) -> Run:
 
 def test_without_a_refit_the_measured_bundle_ships_and_none_is_left_of_an_earlier_refit(tmp_path: Path) -> None:
     run = refitted_again(tmp_path, with_refit=False)
-    assert shipped_bundle(run) == run.folder("evaluate") / "bundle"
+    assert learned_bundle(run) == run.folder("evaluate") / "bundle"
     assert not (run.folder("refit") / "bundle").exists()
     test_from = iso_time(run.training_data.split.test_from)
     assert json.loads((run.folder("refit") / "summary.json").read_text())["learned_until"] == test_from

@@ -6,7 +6,7 @@ import numpy as np
 
 from recmem.matching.calibration import Calibration
 from tolerances import close
-from training.cross_fit.scale_line import ScaleLine
+from training.fitting.scale_line import ScaleLine
 
 RAW = np.random.default_rng(0).normal(3, 2, 500).astype(np.float32)
 

@@ -1,4 +1,4 @@
-"""The scale of raw scores: a line from the scores of each module of the chain to those of the first.
+"""The scale of raw scores: a line from the scores of each module of a chain to those of the first.
 
 The match module learns to order a query's candidates, which says nothing about a constant that all of them share, and
 little about a factor. So both drift as a module goes on to learn. They are read off pairs that both modules score as of
@@ -9,8 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from feature_store.arrays import Float32Array
+import numpy as np
+
+from feature_store.arrays import Float32Array, IntArray
+from feature_store.ragged import Ragged
+from recmem.dataset.dataset import Dataset
+from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.calibration import Calibration
+from recmem.matching.matcher import Matcher
 
 
 @dataclass(frozen=True)
@@ -42,3 +48,9 @@ class ScaleLine:
     def calibration(self, of_chain: Calibration) -> Calibration:
         """The calibration of the module's raw scores, given that of the scores on the scale of the chain."""
         return Calibration(of_chain.slope * self.factor, of_chain.slope * self.shift + of_chain.intercept)
+
+
+def scores_as_of(time: int, matcher: Matcher, dataset: Dataset, users: IntArray, candidates: Ragged) -> Float32Array:
+    """The raw scores of each user's candidates, right after a time in microseconds: float32[pair]."""
+    batch = QueryBatch.of(dataset, users, np.full(len(users), time + 1))
+    return matcher.pair_features(batch.histories, candidates)["match_raw"]

@@ -1,0 +1,151 @@
+"""`recmem monitor` on a small training: exit codes, files, MLflow, and the commands of docs/monitoring.md."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import polars as pl
+import pytest
+from mlflow import MlflowClient
+
+import small_training
+from command_line import DONE, REFUSED, WRONG_USE, Outcome, write_candidates
+from recmem.serving.bundle import copy_completed, load_bundle
+from training.cli.monitor import ALERTED, WARNED
+
+PAGE = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text()
+
+
+def bundle() -> Path:
+    return small_training.trained() / "run" / "bundle"
+
+
+def result(folder: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads((folder / "monitor.json").read_text())
+    return found
+
+
+def strangers(folder: Path, n: int = 400) -> Path:
+    """Candidates of users whom nobody knows."""
+    users = pl.DataFrame({"user_id": [f"stranger-{number}" for number in range(n)]})
+    users.join(small_training.items().select("item_id"), how="cross").write_parquet(folder / "strangers.parquet")
+    return folder / "strangers.parquet"
+
+
+def test_strangers_alert_and_what_to_do_is_said(tmp_path: Path) -> None:
+    called = Outcome("monitor", "--model", bundle(), "--candidates", strangers(tmp_path), "--out", tmp_path / "found")
+    assert called.code == ALERTED
+    assert "unknown users" in called.out
+    assert "Ingest new items and events before candidates are scored." in called.out
+    assert "rise 1.000 (alert from 0.2" in called.out
+    found = result(tmp_path / "found")
+    assert found["status"] == "alert"
+    assert "unknown users" in (tmp_path / "found" / "monitor.html").read_text()
+
+
+def test_fail_on_says_from_which_status_on_the_command_fails(tmp_path: Path) -> None:
+    rows = strangers(tmp_path)
+    arguments = ("monitor", "--model", bundle(), "--candidates", rows, "--reference", rows, "--out", tmp_path / "found")
+    assert Outcome(*arguments).code == DONE
+    assert result(tmp_path / "found")["status"] == "ok"
+    alerts = ("monitor", "--model", bundle(), "--candidates", rows, "--out", tmp_path / "found")
+    assert Outcome(*alerts, "--fail-on", "never").code == DONE
+    no_alerts = [value for name in ("psi_alert", "ratio_alert") for value in ("--set", f"{name}=1000000")] + [
+        value for name in ("ks_alert", "share_alert") for value in ("--set", f"{name}=1")
+    ]
+    # A share that rises to all rows reaches even a limit of 1, and the distances of two different kinds of users.
+    warned = Outcome(*alerts, *no_alerts, "--fail-on", "warn")
+    assert warned.code in (WARNED, ALERTED)
+
+
+def test_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shutil.copytree(bundle(), tmp_path / "run" / "bundle")
+    write_candidates(tmp_path)
+    labels = pl.read_parquet(tmp_path / "candidates.parquet").with_columns(
+        label=pl.col("item_id").str.contains("curl").cast(pl.Int8)
+    )
+    labels.select("user_id", "item_id", "label").write_parquet(tmp_path / "outcomes.parquet")
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^    recmem (.*)$", PAGE, re.MULTILINE)
+    assert len(commands) == 3
+    for command in commands:
+        called = Outcome(*command.split())
+        assert called.code in (DONE, WARNED, ALERTED), called.err
+    found = result(tmp_path / "monitoring")
+    outcomes = found["current_outcomes"]
+    assert isinstance(outcomes, dict)
+    assert outcomes["queries"] == 4
+    assert "NDCG was not compared: the reference ranks the whole catalogue" in called.err
+
+
+def test_options_of_the_page_exist() -> None:
+    shown = Outcome("monitor", "--help").out
+    named = set(re.findall(r"`(--[a-z-]+)", PAGE))
+    assert named
+    assert [option for option in named if option not in shown] == []
+
+
+def test_later_events_are_outcomes_and_new_events_are_compared(tmp_path: Path) -> None:
+    candidates = write_candidates(tmp_path)
+    dated = pl.read_parquet(candidates).with_columns(timestamp=pl.lit("2026-07-01T00:00:00Z"))
+    dated.write_parquet(candidates)
+    new = pl.DataFrame(
+        {"user_id": ["curl", "vlc"], "item_id": ["libgtk-3-dev", "libpng-dev"], "timestamp": ["2026-06-30"] * 2}
+    ).with_columns(event=pl.lit("depends"))
+    new.write_parquet(tmp_path / "events.parquet")
+    new.with_columns(timestamp=pl.lit("2026-07-05"), item_id=pl.lit("librsvg2-dev")).write_parquet(
+        tmp_path / "later.parquet"
+    )
+    called = Outcome(
+        *("monitor", "--model", bundle(), "--candidates", candidates, "--events", tmp_path / "events.parquet"),
+        *("--outcomes", tmp_path / "later.parquet", "--out", tmp_path / "found", "--fail-on", "never"),
+    )
+    assert called.code == DONE, called.err
+    found = result(tmp_path / "found")
+    names = {each["name"] for each in found["findings"]}  # type: ignore[attr-defined]
+    assert {"event", "events.first_of_user", "ndcg_at_10", "observed_to_expected"} <= names
+    assert found["current"]["events"] == 2  # type: ignore[index]
+    assert found["current_outcomes"]["queries"] == 2  # type: ignore[index]
+
+
+def test_a_run_is_logged_where_tracking_says_so(tmp_path: Path) -> None:
+    run = small_training.trained() / "run"
+    arguments = ("--candidates", write_candidates(tmp_path), "--out", tmp_path / "found", "--fail-on", "never")
+    shutil.copy(run / "mlflow.db", tmp_path / "mlflow.db")
+    called = Outcome("monitor", "--model", bundle(), *arguments, "--tracking", tmp_path)
+    assert called.code == DONE, called.err
+    run_id = re.search(r"MLflow run: (\w+)", called.out)
+    assert run_id is not None
+    logged = MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}").get_run(run_id[1])
+    assert logged.info.run_name == "monitor-bundle"
+    assert "psi/match_raw" in logged.data.metrics
+    assert not (tmp_path / "found" / "mlflow.db").exists()
+
+
+def test_a_bundle_without_a_reference_says_what_to_do(tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    copy_completed(bundle(), old, load_bundle(bundle()).config.calibration, None)
+    arguments = ("--candidates", write_candidates(tmp_path), "--out", tmp_path / "found")
+    called = Outcome("monitor", "--model", old, *arguments)
+    assert called.code == REFUSED
+    assert "expected a bundle with a reference, got one without" in called.err
+    assert "give --reference" in called.err
+    assert not (tmp_path / "found").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "--candidates, --scored: expected one of them, got neither"),
+        (("--candidates", "a", "--scored", "b"), "got both"),
+        (("--scored", "a", "--events", "b"), "--scored: expected no --events with it"),
+        (("--candidates", "a", "--set", "psi=1"), "--set: psi: expected the name of a setting"),
+    ],
+)
+def test_wrong_use_is_told(options: tuple[str, ...], words: str, tmp_path: Path) -> None:
+    called = Outcome("monitor", "--model", bundle(), "--out", tmp_path / "found", *options)
+    assert called.code == WRONG_USE
+    assert words in " ".join(called.err.replace("│", " ").split())

@@ -1,0 +1,151 @@
+"""Rows against a reference: the same rows are fine, planted changes are found, small samples are not taken for one."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recmem.reference.reference import Outcomes, Reference
+from training.monitoring.comparison import compared_outcomes, compared_rows, group_of
+from training.monitoring.event_rows import EventRows
+from training.monitoring.findings import Finding, overall
+from training.monitoring.monitor_config import MonitorConfig
+from training.monitoring.row_figures import RowFigures
+
+NAMES = ("web", "app", "tv")
+TIMES = ("2026-01-01T00:00:00+00:00", "2026-02-01T00:00:00+00:00")
+
+
+def rows(n_users: int, *, seed: int, shift: float = 0.0, missing: float = 0.0, unknown: float = 0.02) -> RowFigures:
+    """Twenty rows a user; a feature that is the user's alone, one of each row, and what else a row has."""
+    random = np.random.default_rng(seed)
+    users = np.repeat(np.arange(n_users), 20)
+    n_rows = len(users)
+    price = random.normal(size=n_rows) + shift
+    price[random.random(n_rows) < missing] = np.nan
+    figures = {
+        "memory_size": np.log1p(random.poisson(8, n_users)).astype(np.float32)[users],
+        "candidates.price": price.astype(np.float32),
+    }
+    shares = {"unknown_items": random.random(n_rows) < unknown}
+    categories = {"categories.device": (random.choice([0, 0, 0, 1, -1], n_rows), NAMES)}
+    return RowFigures(users, users, figures, shares, categories)
+
+
+def events(n: int, *, seed: int, names: tuple[str, ...] = ("click", "view")) -> EventRows:
+    random = np.random.default_rng(seed)
+    shares = {"events.first_of_user": random.random(n) < 0.1}
+    return EventRows(np.arange(n), shares, (random.integers(0, len(names), n), names))
+
+
+@pytest.fixture(scope="module")
+def reference() -> Reference:
+    return rows(1000, seed=0).reference("catalogue", TIMES, events=events(5000, seed=0))
+
+
+def compared(reference: Reference, current: RowFigures, new: EventRows | None = None) -> dict[str, Finding]:
+    return {each.name: each for each in compared_rows(reference, current, new, MonitorConfig())}
+
+
+def test_rows_of_the_same_kind_are_fine(reference: Reference) -> None:
+    found = compared(reference, rows(800, seed=1), events(3000, seed=1))
+    assert {name: each.status for name, each in found.items()} == dict.fromkeys(found, "ok")
+    # Of the vocabulary, "tv" is in neither.
+    assert found["categories.device"].note == ""
+    assert set(found) == {
+        "memory_size",
+        "candidates.price",
+        "unknown_items",
+        "categories.device",
+        "events.first_of_user",
+        "event",
+    }
+
+
+def test_false_alarms_are_as_rare_as_they_are_meant_to_be(reference: Reference) -> None:
+    """With limits of nothing, what is left is chance: its share of calls is about the level of significance."""
+    config = MonitorConfig(
+        psi_warn=1e-9, psi_alert=1e-9, ks_warn=1e-9, ks_alert=1e-9, share_warn=1e-9, share_alert=1e-9, significance=0.05
+    )
+    current = [rows(60, seed=seed) for seed in range(100, 200)]
+    alarms = [
+        any(
+            limit.value > limit.chance
+            for each in compared_rows(reference, some, None, config)
+            for limit in each.limits.values()
+        )
+        for some in current
+    ]
+    assert np.mean(alarms) < 0.12
+
+
+def test_a_shift_alerts_and_names_its_bins(reference: Reference) -> None:
+    found = compared(reference, rows(800, seed=1, shift=1.0))
+    price = found["candidates.price"]
+    assert (price.status, price.group) == ("alert", "candidates' own")
+    assert price.limits["psi"].value > 0.5
+    assert abs(price.limits["ks"].value - 0.38) < 0.03  # 2 Phi(1 / 2) - 1
+    assert len(price.reference_bins) == len(price.current_bins) == len(price.edges) + 2
+    assert found["memory_size"].status == "ok"
+
+
+def test_a_small_shift_warns(reference: Reference) -> None:
+    assert compared(reference, rows(800, seed=1, shift=0.36))["candidates.price"].status == "warn"
+
+
+def test_missing_values_and_unknown_items_are_held_against_the_references_share(reference: Reference) -> None:
+    found = compared(reference, rows(800, seed=1, missing=0.1, unknown=0.3))
+    assert found["candidates.price"].status == "warn"
+    assert found["candidates.price"].note == "Missing: 9.8%, in the reference 0.0%."
+    assert found["unknown_items"].status == "alert"
+
+
+def test_few_users_are_too_few_even_if_their_rows_are_many(reference: Reference) -> None:
+    found = compared(reference, rows(10, seed=1, unknown=0.0))
+    assert found["memory_size"].status == "too few"
+    assert found["memory_size"].rows == 200
+    assert found["memory_size"].effective < 20
+
+
+def test_new_names_of_events_and_another_mix_are_told(reference: Reference) -> None:
+    found = compared(reference, rows(800, seed=1), events(3000, seed=1, names=("click", "view", "refund")))
+    assert found["event"].status == "alert"
+    assert found["event"].note == "Not in the reference: refund."
+
+
+def test_a_share_that_training_did_not_have_counts_from_nothing(reference: Reference) -> None:
+    current = rows(800, seed=1)
+    current.shares["new_categories.device"] = np.arange(len(current)) % 4 == 0
+    assert compared(reference, current)["new_categories.device"].status == "alert"
+
+
+def outcomes(ndcg: float, observed: float, *, width: float = 0.01) -> Outcomes:
+    ratio = observed / 0.01
+    interval = (ndcg - width, ndcg + width)
+    return Outcomes(500, 400, ndcg, interval, 0.8, 0.01, observed, (ratio / 1.1, ratio * 1.1))
+
+
+@pytest.mark.parametrize(
+    ("current", "ndcg", "ratio"),
+    [
+        (outcomes(0.30, 0.010), "ok", "ok"),
+        (outcomes(0.26, 0.014), "warn", "warn"),
+        (outcomes(0.20, 0.004), "alert", "alert"),
+        (outcomes(0.40, 0.010), "ok", "ok"),
+        (outcomes(0.20, 0.010, width=0.2), "too few", "ok"),
+    ],
+)
+def test_outcomes_warn_of_a_loss_beyond_the_intervals(current: Outcomes, ndcg: str, ratio: str) -> None:
+    found = {each.name: each.status for each in compared_outcomes(outcomes(0.30, 0.01), current, MonitorConfig())}
+    assert found == {"ndcg_at_10": ndcg, "observed_to_expected": ratio}
+
+
+def test_without_a_comparable_reference_only_the_calibration_is_judged() -> None:
+    found = list(compared_outcomes(None, outcomes(0.3, 0.01), MonitorConfig()))
+    assert [each.name for each in found] == ["observed_to_expected"]
+    assert overall(each.status for each in found) == "ok"
+
+
+def test_figures_are_grouped_by_what_they_are_about() -> None:
+    names = ("match_raw", "score", "items.price", "candidates.ctr", "memory_size", "text_length")
+    assert list(map(group_of, names)) == ["match", "scores", "item attribute", "candidates' own", "user", "rows"]

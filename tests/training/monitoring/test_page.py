@@ -1,0 +1,79 @@
+"""`monitor.html`: what it shows, that it fetches nothing, and that texts of the data are escaped."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+from training.monitoring.findings import Finding, Limit, Monitoring, Status
+from training.monitoring.page import moved_most, ordered, render_page
+
+NASTY = "<script>alert('1')</script>"
+WHEN = "2026-01-01T00:00:00+00:00"
+
+
+def finding(name: str, status: Status, *, note: str = "") -> Finding:
+    value = {"alert": 0.31, "warn": 0.12}.get(status, 0.01)
+    bins = (0.5, 0.5, 0.0)
+    limits = {"psi": Limit(value, 0.04, 0.1, 0.25)}
+    return Finding(name, "candidates' own", status, 1.5, 2.5, 100, 50.0, limits, note, bins, (0.2, 0.7, 0.1), (1.0,))
+
+
+def monitoring(*findings: Finding) -> Monitoring:
+    current = {"queries": 1234, "users": 5, "rows": 100, "since": WHEN, "until": WHEN, "rows_in_file": 100, "events": 7}
+    reference = current | {"asked": "catalogue", "source": "bundle"}
+    return Monitoring("run/bundle", "models:/shop/3", WHEN, reference, current, findings, notes=(f"A note {NASTY}.",))
+
+
+class Page(HTMLParser):
+    """The tags of a page, and its visible text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        assert not any(name in ("src", "href") and str(value).startswith("http") for name, value in attrs)
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_page_shows_status_figures_advice_and_what_was_compared() -> None:
+    found = monitoring(finding("candidates.price", "alert"), finding("candidates.ctr", "ok"))
+    text = Page(render_page(found)).text
+    for shown in (
+        "Monitoring of models:/shop/3",
+        "1 alert in 2 figures.",
+        "Candidates' own: The column comes from your own pipeline",
+        "1,234",
+        "and 7 events",
+        "candidates.price",
+        "0.310",
+        "alert",
+        "fine",
+        "What has moved most",
+        "2026-01-01 00:00:00 UTC",
+    ):
+        assert shown in text, shown
+
+
+def test_page_runs_nothing_and_escapes_texts_of_the_data() -> None:
+    html = render_page(monitoring(finding(NASTY, "alert", note=NASTY)))
+    assert "<script" not in html
+    page = Page(html)
+    assert NASTY in page.text
+    assert not {"script", "link", "img", "iframe"} & page.tags
+    assert "svg" in page.tags
+
+
+def test_without_changes_nothing_is_drawn() -> None:
+    assert "svg" not in Page(render_page(monitoring(finding("a", "ok")))).tags
+
+
+def test_the_worst_stands_first_and_only_what_has_moved_is_drawn() -> None:
+    found = monitoring(finding("a", "ok"), finding("b", "warn"), finding("c", "alert"), finding("d", "too few"))
+    assert [each.name for each in ordered(found)] == ["c", "b", "a", "d"]
+    assert [each.name for each in moved_most(found)] == ["c", "b"]

@@ -1,0 +1,45 @@
+"""What a person reads of a monitoring."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from recmem.ranking.feature_table import FEATURES
+from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
+from training.monitoring.findings import Finding, Limit, Monitoring, Status
+from training.monitoring.words import advice, distance_text, figure_name, headline
+
+
+def finding(name: str, group: str, status: Status) -> Finding:
+    value = {"alert": 0.31, "warn": 0.12}.get(status, 0.01)
+    return Finding(name, group, status, 0.0, 1.0, 100, 50.0, {"psi": Limit(value, 0.04, 0.1, 0.25)})
+
+
+def monitoring(*findings: Finding) -> Monitoring:
+    return Monitoring("bundle", "", "", {}, {}, findings)
+
+
+def test_headline_counts_what_has_moved() -> None:
+    assert headline(monitoring(finding("a", ROWS, "ok"))) == "Nothing has moved beyond the limits."
+    moved = monitoring(finding("a", ROWS, "alert"), finding("b", ROWS, "warn"), finding("c", ROWS, "warn"))
+    assert headline(moved) == "1 alert and 2 warnings in 3 figures."
+    assert headline(monitoring(finding("a", ROWS, "too few"))).startswith("Too few rows to tell")
+
+
+def test_every_group_has_advice_and_each_is_given_once() -> None:
+    groups = {str(feature.group) for feature in FEATURES} | {"item attribute", "candidates' own"}
+    for group in (*groups, SCORES, ROWS, EVENTS, OUTCOMES):
+        found = monitoring(finding("a", group, "alert"), finding("b", group, "warn"))
+        assert len(list(advice(found))) == 1, group
+
+
+def test_the_deciding_distance_is_named_with_its_limit_and_what_chance_does() -> None:
+    assert distance_text(finding("a", ROWS, "alert")) == "PSI 0.310 (alert from 0.25, chance 0.040)"
+    two = replace(finding("a", ROWS, "warn"), limits={"psi": Limit(0.0, 0, 0.1, 0.25), "ks": Limit(0.2, 0, 0.1, 0.3)})
+    assert distance_text(two).startswith("KS 0.200 (warning from 0.1")
+
+
+def test_what_is_no_column_is_named_in_words() -> None:
+    assert figure_name(finding("unknown_users", ROWS, "ok")) == "unknown users"
+    assert figure_name(finding("match_raw", "match", "ok")) == "match_raw"
+    assert figure_name(finding("event", EVENTS, "ok")) == "names of events"

@@ -1,0 +1,232 @@
+"""Compares rows, events and outcomes with a reference, figure by figure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
+from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, FEATURES, Group
+from recmem.reference.distribution import Distribution, bin_of, effective_rows
+from recmem.reference.drift import ks_distance, ks_limit, share_limit, stability_index, stability_limit
+from recmem.reference.reference import Categories, Outcomes, Reference, Share
+from recmem.serving.scoring import MATCH_SCORE
+from training.monitoring.event_rows import EVENT, EventRows
+from training.monitoring.findings import Finding, Limit, worst
+from training.monitoring.monitor_config import MonitorConfig
+from training.monitoring.row_figures import SCORE, TEXT_LENGTH, RowFigures
+
+SCORES = "scores"
+ROWS = "rows"
+EVENTS = "events"
+OUTCOMES = "outcomes"
+_GROUPS: dict[str, str] = {feature.name: feature.group for feature in FEATURES} | {
+    MATCH_SCORE: SCORES,
+    SCORE: SCORES,
+    TEXT_LENGTH: ROWS,
+}
+_MEDIAN = 0.5
+_TESTS_OF_A_FIGURE = 2
+"""The index and the distance of each figure, both held against chance."""
+
+
+def compared_rows(
+    reference: Reference, rows: RowFigures, events: EventRows | None, config: MonitorConfig
+) -> list[Finding]:
+    """The findings of all figures that both have."""
+    names = [name for name in reference.figures if name in rows.figures]
+    columns = [name for name in reference.categories if name in rows.categories]
+    n_figures = len(names) + len(columns) + len(rows.shares) + (0 if events is None else len(events.shares) + 1)
+    level = config.significance / max(_TESTS_OF_A_FIGURE * n_figures, 1)
+    found = [
+        _distribution_finding(name, reference.figures[name], rows.figures[name], rows.users, config, level)
+        for name in names
+    ]
+    for name in columns:
+        found.append(
+            _categories_finding(name, reference.categories[name], *rows.categories[name], rows.users, config, level)
+        )
+    found += _share_findings(reference, rows.shares, rows.users, ROWS, config, level)
+    if events is not None and len(events):
+        found += _share_findings(reference, events.shares, events.users, EVENTS, config, level)
+        if EVENT in reference.categories:
+            found.append(
+                _categories_finding(EVENT, reference.categories[EVENT], *events.kinds, events.users, config, level)
+            )
+    return found
+
+
+def compared_outcomes(reference: Outcomes | None, current: Outcomes, config: MonitorConfig) -> Iterator[Finding]:
+    """NDCG@10 against the reference's, if that is comparable, and the positives against `match_score`."""
+    if reference is not None:
+        # Of two independent means: the half widths of 95% intervals add up as variances do.
+        half_widths = [(high - low) / 2 for low, high in (reference.ndcg_ci95, current.ndcg_ci95)]
+        chance = math.hypot(*half_widths) / max(reference.ndcg, 1e-9)
+        loss = (reference.ndcg - current.ndcg) / max(reference.ndcg, 1e-9)
+        limits = {"loss": Limit(loss, chance, config.ndcg_warn, config.ndcg_alert)}
+        yield Finding(
+            "ndcg_at_10",
+            OUTCOMES,
+            worst(limits.values()),
+            reference.ndcg,
+            current.ndcg,
+            current.queries,
+            float(current.users),
+            limits,
+        )
+    low, high = current.ratio_ci95
+    ratio = current.observed / max(current.expected, 1e-9)
+    times = max(ratio, 1 / max(ratio, 1e-9))
+    # From 1 to where the interval would have to be for 1 to lie outside: its own half width.
+    chance = max(high / max(ratio, 1e-9), ratio / max(low, 1e-9)) if low > 0 else math.inf
+    ratio_limits = {"ratio": Limit(times, chance, config.ratio_warn, config.ratio_alert)}
+    yield Finding(
+        "observed_to_expected",
+        OUTCOMES,
+        worst(ratio_limits.values()),
+        1.0,
+        ratio,
+        current.queries,
+        float(current.users),
+        ratio_limits,
+        note="Share of positives divided by the mean match_score.",
+    )
+
+
+def group_of(name: str) -> str:
+    """What a figure is about."""
+    if name in _GROUPS:
+        return str(_GROUPS[name])
+    return str(Group.ATTRIBUTE if name.startswith(ATTRIBUTE_PREFIX) else Group.CANDIDATE)
+
+
+def _distribution_finding(
+    name: str,
+    reference: Distribution,
+    values: Float32Array,
+    users: IntArray,
+    config: MonitorConfig,
+    level: float,
+) -> Finding:
+    edges = reference.edges
+    bins = bin_of(values, edges)
+    current_shares = np.bincount(bins, minlength=len(edges) + 2) / len(values)
+    reference_shares = reference.bin_shares()
+    effective = effective_rows(bins, users)
+    limits = {}
+    distance = ks_distance(reference, values)
+    if not math.isnan(distance):
+        # Of the rows that have a value: a rise of those without one is a figure of its own.
+        sizes = _Sizes(reference.rows, reference.effective, len(values), effective)
+        limits["psi"] = _index_limit(_of_present(reference_shares), _of_present(current_shares), sizes, config, level)
+        chance = ks_limit(n_reference=reference.effective, n_current=effective, significance=level)
+        limits["ks"] = Limit(distance, chance, config.ks_warn, config.ks_alert)
+    present = values[np.isfinite(values)]
+    missing = float(1 - len(present) / len(values))
+    note = ""
+    if missing or reference.missing:
+        note = f"Missing: {missing:.1%}, in the reference {reference.missing:.1%}."
+        limits["rise"] = _rise_limit(Share(reference.missing, reference.effective), missing, effective, config, level)
+    return Finding(
+        name,
+        group_of(name),
+        worst(limits.values()),
+        reference.quantile(_MEDIAN),
+        float(np.median(present)) if len(present) else math.nan,
+        len(values),
+        effective,
+        limits,
+        note,
+        tuple(reference_shares.tolist()),
+        tuple(current_shares.tolist()),
+        tuple(edges.tolist()),
+    )
+
+
+def _categories_finding(
+    name: str,
+    reference: Categories,
+    codes: IntArray,
+    names: tuple[str, ...],
+    users: IntArray,
+    config: MonitorConfig,
+    level: float,
+) -> Finding:
+    places = {value: place for place, value in enumerate(reference.names)}
+    other = len(places)
+    # Per name of the current rows, the place among the reference's; the last entry is that of rows without a text.
+    place_of = np.array([*(places.get(value, other) for value in names), other], np.int64)
+    bins = place_of[codes]
+    current_shares = np.bincount(bins, minlength=other + 1) / len(codes)
+    reference_shares = np.append(reference.shares, max(1 - sum(reference.shares), 0.0))
+    effective = effective_rows(bins, users)
+    sizes = _Sizes(reference.effective, reference.effective, len(codes), effective)
+    limit = _index_limit(reference_shares, current_shares, sizes, config, level)
+    n_rows_of = np.bincount(codes[codes >= 0], minlength=len(names))
+    new = [value for value, n_rows in zip(names, n_rows_of, strict=True) if n_rows and value not in places]
+    note = ""
+    if new:
+        note = f"Not in the reference: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}."
+    return Finding(
+        name,
+        EVENTS if name == EVENT else group_of(name),
+        limit.status,
+        float(reference_shares[:-1].max(initial=0.0)),
+        float(current_shares[int(np.argmax(reference_shares[:-1]))]) if other else 0.0,
+        len(codes),
+        effective,
+        {"psi": limit},
+        note,
+    )
+
+
+def _share_findings(
+    reference: Reference,
+    shares: dict[str, BoolArray],
+    users: IntArray,
+    group: str,
+    config: MonitorConfig,
+    level: float,
+) -> Iterator[Finding]:
+    for name, has in shares.items():
+        # Of a share that the reference does not have, such as new categories, training had none.
+        before = reference.shares.get(name) or Share(0.0, float(max(reference.users, 1)))
+        share = float(has.mean())
+        effective = effective_rows(has.astype(np.int64), users)
+        limit = _rise_limit(before, share, effective, config, level)
+        yield Finding(name, group, limit.status, before.share, share, len(has), effective, {"rise": limit})
+
+
+def _rise_limit(before: Share, share: float, effective: float, config: MonitorConfig, level: float) -> Limit:
+    both = (before.share * before.effective + share * effective) / (before.effective + effective)
+    chance = share_limit(both, n_reference=before.effective, n_current=effective, significance=level)
+    return Limit(share - before.share, chance, config.share_warn, config.share_alert)
+
+
+class _Sizes(NamedTuple):
+    """Rows that shares were counted over, and independent rows that tell as much."""
+
+    reference: float
+    effective_reference: float
+    current: float
+    effective_current: float
+
+
+def _index_limit(
+    reference: Float64Array, current: Float64Array, sizes: _Sizes, config: MonitorConfig, level: float
+) -> Limit:
+    value = stability_index(reference, current, n_reference=sizes.reference, n_current=sizes.current)
+    n_bins = int(((reference > 0) | (current > 0)).sum())
+    chance = stability_limit(
+        n_bins, n_reference=sizes.effective_reference, n_current=sizes.effective_current, significance=level
+    )
+    return Limit(value, chance, config.psi_warn, config.psi_alert)
+
+
+def _of_present(shares: Float64Array) -> Float64Array:
+    """The shares of the bins among the rows with a value; the last is that of the others."""
+    present: Float64Array = shares[:-1] / shares[:-1].sum()
+    return present

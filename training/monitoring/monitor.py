@@ -1,0 +1,213 @@
+"""`recmem monitor`: scores what is new, and compares it with the reference that the bundle carries."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+import recmem
+from feature_store import DataError
+from feature_store.addresses import without_secrets
+from feature_store.schema import EVENTS as EVENTS_TABLE
+from feature_store.schema import check_table
+from feature_store.timestamps import iso_time
+from recmem.batch.candidate_files import as_frame
+from recmem.batch.candidate_source import candidates_at
+from recmem.reference.reference import Outcomes, Reference
+from recmem.serving.bundle import Bundle, load_bundle
+from recmem.serving.model import Model
+from recmem.serving.registry import REGISTRY, bundle_at, version_at
+from training.monitoring.comparison import compared_outcomes, compared_rows
+from training.monitoring.event_rows import EventRows, event_rows
+from training.monitoring.findings import Finding, Monitoring
+from training.monitoring.judged_rows import LABEL, judged
+from training.monitoring.monitor_config import MonitorConfig
+from training.monitoring.watched_rows import WatchedRows, sampled, watched_candidates, watched_scores
+
+_NO_REFERENCE = (
+    "model: expected a bundle with a reference, got one without (an earlier recmem wrote it, or `recmem features`). "
+    "Train again, or give --reference with candidates of a time when all was well."
+)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What to compare. One of `candidates` and `scored`."""
+
+    model: str
+    """A bundle folder, its URL, or a model in MLflow's registry."""
+    candidates: str | None = None
+    """Candidates to score, see `recmem score`."""
+    scored: str | None = None
+    """Candidates that were scored before: neither the store nor an encoder is needed."""
+    events: str | None = None
+    outcomes: str | None = None
+    reference: str | None = None
+    """Candidates to compare with, in place of the bundle's reference."""
+    store: str | None = None
+
+
+def monitor(
+    watched: Watched,
+    config: MonitorConfig,
+    *,
+    device: str = "auto",
+    warn: Callable[[str], None] = lambda warning: None,
+) -> Monitoring:
+    """Compares what is new with the reference.
+
+    Raises DataError if something cannot be read, or there is no reference.
+    """
+    # An alias may move while this runs: what is compared is the version that it stands for now.
+    source = version_at(watched.model) or watched.model
+    if watched.scored is not None:
+        with bundle_at(source) as folder:
+            bundle = load_bundle(folder)
+        model = None
+    else:
+        model = recmem.load(source, store=watched.store, device=device)
+        bundle = model.bundle
+    reader = _Reader(bundle, model, config, warn)
+    events = None if watched.events is None else reader.events(watched.events)
+    reference = reader.reference(watched.reference)
+    rows = reader.rows(reference, watched.candidates, watched.scored)
+    findings = compared_rows(reference, rows.rows, events, config)
+    outcomes = None
+    notes = list(_notes(reference, rows, events))
+    if watched.outcomes is not None:
+        outcomes, found, more = reader.outcomes(watched.outcomes, rows, reference)
+        findings += found
+        notes += more
+    return Monitoring(
+        model=without_secrets(watched.model),
+        model_version=source if source.startswith(REGISTRY) else "",
+        learned_until=iso_time(bundle.config.learned_until),
+        reference=_described(reference) | {"source": without_secrets(watched.reference or "bundle")},
+        current={
+            "queries": rows.rows.n_queries,
+            "users": len(np.unique(rows.rows.users)),
+            "rows": len(rows.rows),
+            "since": rows.times[0],
+            "until": rows.times[1],
+            "rows_in_file": rows.n_rows,
+            "events": 0 if events is None else len(events),
+        },
+        findings=tuple(findings),
+        reference_outcomes=reference.outcomes,
+        current_outcomes=outcomes,
+        notes=tuple(notes),
+    )
+
+
+class _Reader:
+    """Reads the files of one call."""
+
+    def __init__(self, bundle: Bundle, model: Model | None, config: MonitorConfig, warn: Callable[[str], None]) -> None:
+        self._bundle = bundle
+        self._model = model
+        self._config = config
+        self._warn = warn
+
+    def reference(self, address: str | None) -> Reference:
+        if address is None:
+            if self._bundle.reference is None:
+                raise DataError(_NO_REFERENCE)
+            return self._bundle.reference
+        model = self._need_model("--reference")
+        rows = self._candidates(address, model)
+        return rows.rows.reference("given", rows.times)
+
+    def rows(self, reference: Reference, candidates: str | None, scored: str | None) -> WatchedRows:
+        if scored is None:
+            assert candidates is not None
+            return self._candidates(candidates, self._need_model("--candidates"))
+        with candidates_at(scored, warn=self._warn) as source:
+            return watched_scores(self._bundle, reference, sampled(source, self._config.rows), source.n_rows)
+
+    def events(self, address: str) -> EventRows:
+        model = self._need_model("--events")
+        frame = _table(address, self._warn)
+        receipt = model.observe(frame)
+        for warning in receipt.warnings:
+            self._warn(f"events: {warning}")
+        if receipt.n_rejected:
+            reason = next(iter(receipt.reasons))
+            self._warn(f"events: {receipt.n_rejected:,} rows are not used, such as: {reason}.")
+        dataset = model.dataset
+        stored = {name: dataset.events.schema[name] for name in ("user_id", "item_id")}
+        kept = check_table(frame, EVENTS_TABLE, stored=stored, signals=dataset.config.signals).kept
+        return event_rows(kept, dataset.events, dataset.catalogue.ids)
+
+    def outcomes(
+        self, address: str, rows: WatchedRows, reference: Reference
+    ) -> tuple[Outcomes | None, list[Finding], list[str]]:
+        given = _table(address, self._warn)
+        earlier = None if self._model is None else self._model.dataset.events
+        generator = np.random.default_rng(self._config.seed)
+        found = judged(self._bundle, rows, given, earlier, generator)
+        if found is None:
+            return None, [], ["No row has a positive outcome yet: NDCG and calibration were not compared."]
+        notes = []
+        comparable = reference.outcomes
+        by = "impressions" if LABEL in given.columns else "catalogue"
+        if comparable is not None and reference.asked != by:
+            notes.append(_incomparable(reference.asked))
+            comparable = None
+        if comparable is not None and found.found < comparable.found / 2:
+            notes.append(
+                f"Only {found.found:.0%} of the positives are among the candidates, {comparable.found:.0%} in the "
+                "reference: most of a difference in NDCG is due to which candidates were chosen."
+            )
+        return found, list(compared_outcomes(comparable, found, self._config)), notes
+
+    def _candidates(self, address: str, model: Model) -> WatchedRows:
+        with candidates_at(address, warn=self._warn) as source:
+            return watched_candidates(model, sampled(source, self._config.rows), source.n_rows)
+
+    def _need_model(self, option: str) -> Model:
+        if self._model is None:
+            raise DataError(f"{option}: expected no --scored with it, got both. Give --candidates to have them scored.")
+        return self._model
+
+
+def _table(address: str, warn: Callable[[str], None]) -> pl.DataFrame:
+    """A file of events or outcomes, in any format that candidates may have."""
+    with candidates_at(address, warn=warn) as source:
+        return as_frame(source.table())
+
+
+def _described(reference: Reference) -> dict[str, object]:
+    names = ("asked", "queries", "users", "rows", "since", "until")
+    return {name: getattr(reference, name) for name in names}
+
+
+def _notes(reference: Reference, rows: WatchedRows, events: EventRows | None) -> list[str]:
+    missing = [name for name in reference.figures if name not in rows.rows.figures]
+    notes = []
+    if missing:
+        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
+        notes.append(f"{len(missing)} figures of the reference were not compared, since the rows have none: {shown}.")
+    if len(rows.rows) < rows.n_rows:
+        notes.append(
+            f"{len(rows.rows):,} of {rows.n_rows:,} rows were compared, in whole queries (--set rows=N for more)."
+        )
+    if reference.asked == "catalogue":
+        notes.append(
+            "The reference has the candidates that recmem retrieves. Candidates that were chosen in another way differ "
+            "from these on purpose: then give --reference with earlier candidates of the same kind."
+        )
+    if events is not None and not len(events):
+        notes.append("No event could be read: events were not compared.")
+    return notes
+
+
+def _incomparable(asked: str) -> str:
+    what = {
+        "catalogue": "ranks the whole catalogue, and these outcomes are labels of what was shown",
+        "impressions": "is of labelled impressions, and these outcomes are later events",
+        "given": "has no outcomes",
+    }[asked]
+    return f"NDCG was not compared: the reference {what}."

@@ -1,0 +1,100 @@
+"""What a monitoring found, as sentences: what has moved, by how much, and what to do about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from recmem.ranking.feature_table import Group
+from recmem.serving.scoring import MATCH_SCORE
+from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
+from training.monitoring.findings import Finding, Limit, Monitoring, Status
+
+STATUS_WORDS: dict[Status, str] = {"ok": "fine", "warn": "warning", "alert": "alert", "too few": "too few rows"}
+_KINDS = {
+    "psi": "PSI",
+    "ks": "KS",
+    "rise": "rise",
+    "loss": "loss",
+    "ratio": "times",
+}
+_ADVICE = {
+    str(Group.MATCH): "The texts of candidates or memories differ from those of the training. Check that texts arrive "
+    "whole and in the same columns; if catalogue or taste have truly changed, train again.",
+    str(
+        Group.POPULARITY
+    ): "Counters grow with the log, so that they move within weeks even if all is well: train again. If "
+    "they have dropped, check that new events reach the store.",
+    str(Group.USER): "Other users are scored, or their events do not reach the store. Compare the newest event of the "
+    "store with the time of the candidates.",
+    str(Group.CANDIDATE): "The column comes from your own pipeline: compare it with the impressions that the model was "
+    "trained on, its unit and its missing values above all.",
+    str(Group.ATTRIBUTE): "The items table has other values than in training. Check the latest ingest of items.",
+    SCORES: "Scores follow the features: look at those first. If no feature has moved, check which model is served.",
+    ROWS: "What is scored is not what the store knows. Ingest new items and events before candidates are scored.",
+    EVENTS: "The log has changed: see which names are new and how they are taken (recmem train prints it), then "
+    "train again.",
+    OUTCOMES: "The ranking or match_score no longer fits what users do. Train again; promotion compares the new "
+    "version on the newest queries.",
+}
+_SAME_ADVICE = {
+    str(Group.SIMILARITY): str(Group.MATCH),
+    str(Group.TEXT_COVISITATION): str(Group.POPULARITY),
+    str(Group.COVISITATION): str(Group.POPULARITY),
+    str(Group.IMPRESSIONS): str(Group.POPULARITY),
+}
+
+
+def headline(found: Monitoring) -> str:
+    """The result in a sentence."""
+    n_alerts = len(found.with_status("alert"))
+    n_warnings = len(found.with_status("warn"))
+    if found.status == "too few":
+        return "Too few rows to tell: even a large change could be chance."
+    if not n_alerts and not n_warnings:
+        return "Nothing has moved beyond the limits."
+    parts = [_counted(n_alerts, "alert"), _counted(n_warnings, "warning")]
+    return " and ".join(part for part in parts if part) + f" in {_counted(len(found.findings), 'figure')}."
+
+
+def advice(found: Monitoring) -> Iterator[str]:
+    """What to do, a sentence or two for each group of figures that have moved, the worst first."""
+    told = set()
+    for finding in (*found.with_status("alert"), *found.with_status("warn")):
+        group = _SAME_ADVICE.get(finding.group, finding.group)
+        if group in _ADVICE and group not in told:
+            told.add(group)
+            yield f"{finding.group.capitalize()}: {_ADVICE[group]}"
+
+
+def distance_text(finding: Finding) -> str:
+    """The distance that decides how the figure stands: `PSI 0.31 (alert from 0.25, chance 0.04)`."""
+    kind, limit = deciding(finding)
+    return f"{_KINDS[kind]} {limit.value:.3f} ({_bound(limit)}, chance {limit.chance:.3f})"
+
+
+def deciding(finding: Finding) -> tuple[str, Limit]:
+    """The distance with the worst status, and of these the largest beside its alert."""
+    order: dict[Status, int] = {"ok": 0, "too few": 1, "warn": 2, "alert": 3}
+    return max(finding.limits.items(), key=lambda each: (order[each[1].status], each[1].value / each[1].alert))
+
+
+def figure_name(finding: Finding) -> str:
+    """The figure's name as a column or a feature has it; what is no column in words."""
+    names = {
+        "observed_to_expected": f"positives beside {MATCH_SCORE}",
+        "ndcg_at_10": "NDCG@10",
+        "event": "names of events",
+        "events.first_of_user": "first events of a user",
+        "events.first_of_item": "first events of an item",
+        "events.unknown_item": "events of unknown items",
+        "text_length": "length of texts",
+    }
+    return names.get(finding.name, finding.name.replace("_", " ") if finding.group == ROWS else finding.name)
+
+
+def _bound(limit: Limit) -> str:
+    return f"alert from {limit.alert:g}" if limit.value >= limit.alert else f"warning from {limit.warn:g}"
+
+
+def _counted(n: int, word: str) -> str:
+    return "" if not n else f"1 {word}" if n == 1 else f"{n} {word}s"
