@@ -28,9 +28,10 @@ from recmem.ranking.tree_checks import MAX_LEAVES, MAX_TREES
 from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
-from training.fitting.position_bias import UNKNOWN_POSITION, position_groups
+from training.fitting.position_bias import position_groups
 from training.fitting.tree_pairs import TreePairs
 from training.member_seeds import member_seed
+from training.queries import UNKNOWN_POSITION
 
 T = TypeVar("T")
 

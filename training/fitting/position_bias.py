@@ -10,9 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from feature_store.arrays import BoolArray, IntArray
+from training.queries import UNKNOWN_POSITION
 
-UNKNOWN_POSITION = np.iinfo(np.int64).min
-"""Of an item that was shown without a position: these share a group of their own."""
 FEWEST_ROWS = 200
 """A group of positions has so many rows, or some more: neighbouring positions that are rarer are taken together."""
 FEWEST_CLICKS = 10
@@ -23,7 +22,7 @@ def position_groups(positions: IntArray, is_clicked: BoolArray) -> IntArray:
     """The group of each row's position, numbered from 0: int64[row].
 
     Neighbouring positions are taken together until there are `FEWEST_ROWS` rows and `FEWEST_CLICKS` clicks. What is
-    left at the end joins the group before it.
+    left at the end joins the group before it. Rows without a position are a group of their own.
     """
     known = positions != UNKNOWN_POSITION
     distinct, place = np.unique(positions[known], return_inverse=True)
