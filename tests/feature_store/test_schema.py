@@ -84,7 +84,7 @@ def test_a_row_with_several_problems_is_reported_once_with_all_of_them() -> None
 def test_events_get_every_column_of_the_table_and_lose_other_columns() -> None:
     kept = valid(events(colour=["red"], value=[3]), EVENTS)
     assert kept.schema == pl.Schema(EVENTS.schema())
-    assert kept.rows() == [("u", "i", DAY, None, 3.0, None, None, None, None)]
+    assert kept.rows() == [("u", "i", DAY, None, 3.0, None, None, None, None, None)]
 
 
 @pytest.mark.parametrize(
