@@ -30,6 +30,16 @@ def used_inputs(
         )
 
 
+def require_weights(impressions: pl.DataFrame) -> None:
+    """Raises DataError if impressions have clicks, and all of them weigh nothing."""
+    clicked = impressions.filter(pl.col("label") > 0)
+    if "weight" in clicked.columns and len(clicked) and (clicked["weight"].fill_null(1.0) == 0).all():
+        raise DataError(
+            "impressions.weight: expected a weight above 0 for some clicked item, got 0 for all. Without one there is "
+            "nothing to learn from. Leave the column empty to weigh all alike."
+        )
+
+
 def require_positions(impressions: pl.DataFrame, config: RankerConfig) -> None:
     """Raises DataError if clicks are to be debiased by positions, and the store's impressions have not two of them."""
     if config.position_debiasing and impressions["position"].drop_nulls().n_unique() < 2:

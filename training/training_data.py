@@ -30,7 +30,7 @@ from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
-from training.optional_inputs import require_positions
+from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
@@ -89,6 +89,7 @@ def read_training_data(
     split = split_of(log, impressions, config.split)
     own = own_features(impressions, config.features)
     require_positions(impressions, config.ranker)
+    require_weights(impressions)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)

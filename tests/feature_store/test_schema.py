@@ -181,6 +181,19 @@ def test_positions_are_whole_numbers_or_missing() -> None:
     assert checked.kept["position"].to_list() == [1, None]
 
 
+@pytest.mark.parametrize("table", [EVENTS, IMPRESSIONS], ids=["events", "impressions"])
+def test_weights_are_0_or_more_or_missing_and_other_rows_are_rejected_with_the_reason(table: Table) -> None:
+    cells = [0.0, None, 2.5, -0.1, float("inf"), float("nan")]
+    frame = events(weight=cells) if table is EVENTS else impressions(weight=cells)
+    checked = check_table(frame, table)
+    assert checked.kept["weight"].to_list() == [0, None, 2.5]
+    assert checked.reasons()["reason"].to_list() == [
+        "weight: expected a weight of 0 or more, got a negative number",
+        *["weight: expected a finite number, got NaN or infinity"] * 2,
+    ]
+    assert "Give 0 to leave the row out of training" in describe(checked.problems, table=table.name)
+
+
 def test_items_keep_every_column_as_text_or_number() -> None:
     frame = items(
         price=pl.Series([1.5, float("nan")], dtype=pl.Float32),

@@ -7,7 +7,7 @@ import pytest
 
 from feature_store import DataError
 from training.fitting.fit_ranker import RankerConfig
-from training.optional_inputs import require_positions, used_inputs
+from training.optional_inputs import require_positions, require_weights, used_inputs
 
 EVENTS = pl.DataFrame({"weight": [None, 0.5, 2.0]}, schema={"weight": pl.Float64})
 IMPRESSIONS = pl.DataFrame({"weight": [None, None], "position": [1, 3]}, schema_overrides={"weight": pl.Float64})
@@ -24,6 +24,14 @@ def test_each_input_that_is_used_has_a_sentence() -> None:
 
 def test_what_is_not_given_is_not_mentioned() -> None:
     assert list(used_inputs(EVENTS.clear(), IMPRESSIONS, [], debiases=False)) == []
+
+
+def test_clicks_of_which_none_weighs_anything_are_refused() -> None:
+    impressions = pl.DataFrame({"label": [1, 0, 1], "weight": [0.0, 3.0, None]})
+    require_weights(impressions)
+    require_weights(impressions.filter(pl.col("label") == 0))
+    with pytest.raises(DataError, match=r"impressions\.weight: expected a weight above 0 for some clicked item, got 0"):
+        require_weights(impressions.head(2))
 
 
 @pytest.mark.parametrize(

@@ -141,11 +141,11 @@ class _Softmax:
 def _odds(weights: Float32Array, labels: Int8Array, query: IntArray, n_queries: int) -> Float32Array:
     """float32[pair]: 1 for positives, and for others their weight relative to the mean of their query's others.
 
-    0 for a pair that weighs nothing.
+    0 for a pair that weighs nothing, which does not count in the mean either.
     """
-    is_other = labels <= 0
-    total = np.bincount(query[is_other], weights[is_other], n_queries)
-    mean = total / np.maximum(np.bincount(query[is_other], minlength=n_queries), 1)
+    counts = (labels <= 0) & (weights > 0)
+    total = np.bincount(query[counts], weights[counts], n_queries)
+    mean = total / np.maximum(np.bincount(query[counts], minlength=n_queries), 1)
     relative = weights / np.where(mean > 0, mean, 1)[query]
-    odds: Float32Array = np.where(is_other, relative, weights > 0).astype(np.float32)
+    odds: Float32Array = np.where(labels <= 0, relative, weights > 0).astype(np.float32)
     return odds

@@ -115,10 +115,13 @@ class RankingData:
         return RankingData(self.pairs.take(rows), self.labels[index], weights, positions)
 
     def relative_weights(self) -> Float32Array | None:
-        """The weights over their mean, so that LightGBM's regularisation means the same on any scale; None if equal."""
+        """The weights over the mean of those above 0; None if all are equal.
+
+        So the regularisation of blend and trees means the same whatever the scale of the weights.
+        """
         if self.weights is None or not len(self.weights) or np.ptp(self.weights) == 0:
             return None
-        relative: Float32Array = self.weights / self.weights.mean(dtype=np.float64)
+        relative: Float32Array = self.weights / self.weights[self.weights > 0].mean(dtype=np.float64)
         return relative.astype(np.float32)
 
 
@@ -193,7 +196,8 @@ class _Fit:
     def of(cls, data: RankingData, features: tuple[str, ...], inputs: tuple[str, ...], config: RankerConfig) -> _Fit:
         groups = None
         if config.position_debiasing and data.positions is not None:
-            groups = position_groups(data.positions, data.labels > 0)
+            is_clicked = data.labels > 0 if data.weights is None else (data.labels > 0) & (data.weights > 0)
+            groups = position_groups(data.positions, is_clicked)
         values = ranker_inputs(data.pairs, features)
         matrix = input_matrix(values, inputs)
         return cls(data, features, inputs, config, values, matrix, data.relative_weights(), groups)
@@ -223,7 +227,9 @@ class _Fit:
         lengths = self.data.pairs.candidates.lengths
         categorical = category_positions(self.inputs)
         pairs = TreePairs(self.matrix, self.data.labels, lengths, start, categorical, self.weights, self.groups)
-        return pairs.take(pairs_to_fit(self.data.labels, lengths, seed))
+        kept = pairs_to_fit(self.data.labels, lengths, seed)
+        # LightGBM would go on comparing others with a pair that weighs nothing.
+        return pairs.take(kept if self.weights is None else kept & (self.weights > 0))
 
     def ranker(self, n_rounds: int, seeds: list[int], seed: int) -> Ranker:
         """Blend and trees on all queries; the trees are the mean of a model per seed."""

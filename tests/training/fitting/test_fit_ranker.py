@@ -303,26 +303,45 @@ def weighted(ranking: RankingData, weights: np.ndarray) -> RankingData:
 
 
 def two_tastes(n_queries: int = 200) -> RankingData:
-    """Queries that want the best match, and twice as many others, which want the worst."""
+    """Queries that want a good match and an age near 0, which only trees can tell, and twice as many that do not."""
     ranking = data(n_queries, seed=7)
-    match = ranking.pairs.values["match_raw"].reshape(n_queries, 12)
-    wanted = np.where((np.arange(n_queries) % 3 == 0)[:, None], match, -match)
+    values = ranking.pairs.values
+    utility = (values["match_raw"] - 2 * np.abs(values["item_age"])).reshape(n_queries, 12)
+    wanted = np.where((np.arange(n_queries) % 3 == 0)[:, None], utility, -utility)
     labels = (wanted == wanted.max(1, keepdims=True)).astype(np.int8).ravel()
     return replace(ranking, labels=labels)
 
 
 def test_blend_and_trees_follow_the_queries_that_weigh_most() -> None:
     ranking = two_tastes()
-    match = ranking.pairs.values["match_raw"]
     weights = np.repeat(np.where(np.arange(200) % 3 == 0, 1, 0.05), 12)
     plain = fit_ranker(ranking, FEATURES, CONFIG, seed=0).ranker
     fitted = fit_ranker(weighted(ranking, weights), FEATURES, CONFIG, seed=0).ranker
     refitted = refit_ranker(fitted, weighted(ranking, weights), CONFIG, 0, n_rounds=20)
-    assert np.corrcoef(plain.scores(ranking.pairs), match)[0, 1] < -0.5
-    for ranker in (fitted, refitted):
-        assert ranker.blend.weights["match_raw_z"] > 0.5
+
+    def trees_like_young(ranker: Ranker) -> float:
         trees = ranker.scores(ranking.pairs) - ranker.blend.scores(ranker_inputs(ranking.pairs, FEATURES))
-        assert np.corrcoef(trees, match)[0, 1] > 0.3
+        return float(np.corrcoef(trees, -np.abs(ranking.pairs.values["item_age"]))[0, 1])
+
+    assert plain.blend.weights["match_raw_z"] < -0.05
+    assert trees_like_young(plain) < -0.3
+    for ranker in (fitted, refitted):
+        assert ranker.blend.weights["match_raw_z"] > 0.3
+        assert trees_like_young(ranker) > 0.3
+
+
+def test_clicks_that_weigh_nothing_teach_neither_blend_nor_trees() -> None:
+    whole = data(200)
+    is_false = whole.pairs.values["match_raw"] < -1
+    assert not whole.labels[is_false].any()
+    clicked = replace(whole, labels=np.maximum(whole.labels, is_false).astype(np.int8))
+    unseen = data(seed=1)
+    ranks = {}
+    for name, ranking in {"true": whole, "all": clicked, "weighted": weighted(clicked, ~is_false)}.items():
+        fitted = fit_ranker(ranking, FEATURES, CONFIG, seed=0).ranker
+        ranks[name] = mean_rank(unseen, fitted.scores(unseen.pairs))
+    assert ranks["weighted"] < ranks["true"] + 0.1
+    assert ranks["all"] > ranks["true"] + 0.3
 
 
 def test_only_the_ratios_of_weights_matter_and_equal_weights_are_none() -> None:
@@ -397,12 +416,12 @@ def test_with_debiasing_relevant_items_come_first_although_clicks_fall_with_the_
     learned_from, unseen = (renamed(each, dict(zip(SHOWN, names, strict=True))) for each in (learned_from, unseen))
     figures = {}
     for debiases in (False, True):
-        fitted = fit_ranker(learned_from, names, replace(config, position_debiasing=debiases), seed=0, members=2)
+        fitted = fit_ranker(learned_from, names, replace(config, position_debiasing=debiases), seed=0)
         figures[debiases] = ndcg_of_relevance(fitted.ranker.scores(unseen.pairs), relevance)
     again = refit_ranker(fitted.ranker, learned_from, replace(config, position_debiasing=True), 0, n_rounds=20)
-    assert figures[False] < 0.87
-    assert figures[True] > 0.91
-    assert ndcg_of_relevance(again.scores(unseen.pairs), relevance) > 0.91
+    assert figures[False] < 0.84
+    assert figures[True] > 0.89
+    assert ndcg_of_relevance(again.scores(unseen.pairs), relevance) > 0.89
     # What was learned of positions is in no file: scoring does not need them.
     loaded = Ranker.from_files(fitted.ranker.to_files())
     close(loaded.scores(unseen.pairs), fitted.ranker.scores(unseen.pairs), "exact")
