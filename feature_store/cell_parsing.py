@@ -95,6 +95,15 @@ def parse_numbers(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     return numbers, bad_cells(column, numbers, expected="a finite number", got=kind, remedy=remedy)
 
 
+def parse_weights(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    """Float64, 0 or more, from numbers, booleans or their text."""
+    numbers, problems = parse_numbers(column)
+    weights = numbers.set((numbers < 0).fill_null(value=False), None)
+    remedy = "Give 0 to leave the row out of training, or null for a weight of 1."
+    problems += bad_cells(numbers, weights, expected="a weight of 0 or more", got="a negative number", remedy=remedy)
+    return weights, problems
+
+
 def parse_labels(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """Int8, 0 (shown only) or 1 (chosen), from numbers, booleans or their text."""
     plain = column.cast(pl.String).str.to_lowercase().replace(_TRUTH) if column.dtype in _TEXT else column

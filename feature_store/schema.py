@@ -14,6 +14,7 @@ from feature_store.cell_parsing import (
     parse_names,
     parse_numbers,
     parse_positions,
+    parse_weights,
 )
 from feature_store.data_errors import ColumnProblem, DataError, describe
 from feature_store.signals import SignalConfig
@@ -92,6 +93,7 @@ EVENTS = Table(
         _time("available_at", required=False),
         Column("event_id", pl.String(), parse_names),
         Column("cancels", pl.String(), parse_names),  # the event_id of the event that this row cancels
+        Column("weight", pl.Float64(), parse_weights),  # in training
     ),
     identity=("user_id", "item_id", "timestamp", "event", "cancels"),  # rows with an event_id: that alone
 )
@@ -104,6 +106,7 @@ IMPRESSIONS = Table(
         _id("item_id"),
         Column("label", pl.Int8(), parse_labels, required=True),
         Column("position", pl.Int32(), parse_positions),
+        Column("weight", pl.Float64(), parse_weights),  # in training
     ),
     identity=("user_id", "timestamp", "impression_id", "item_id"),
     keeps_features=True,

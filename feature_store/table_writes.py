@@ -24,6 +24,10 @@ MANY_COLUMNS = 1_000
 with the square of the number of columns, to minutes for 20,000."""
 
 
+FILLED_IN = ("position", "weight")
+"""Columns of impressions that stored rows which have none get from a later append, as they do features."""
+
+
 @dataclass(frozen=True)
 class TableChange:
     """What one attempt did to a table."""
@@ -65,10 +69,11 @@ def write_events(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
 
 
 def write_impressions(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
-    """Adds the shown items that are not stored yet, and features of stored ones that have none yet."""
+    """Adds the shown items that are not stored yet, and features, positions and weights that stored ones lack."""
     stored = pl.scan_delta(table)
     new = not_stored(rows, stored, IMPRESSIONS.identity, within="impression_id")
-    features = [name for name in rows.columns if name not in IMPRESSIONS.schema()]
+    known = IMPRESSIONS.schema()
+    features = [name for name in rows.columns if name not in known or (name in FILLED_IN and rows[name].count())]
     if new.height == rows.height or not features:
         return _append(table, new)
     completed, n_completed = _with_features(stored.collect(), rows, features)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
 from training.configuration.effective import effective_config
+from training.event_weights import weight_texts
 from training.progress import Progress, Silent
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def train(
     positive_events: Sequence[str] | None = None,
     negative_events: Sequence[str] | None = None,
     neutral_events: Sequence[str] | None = None,
+    weight: Mapping[str, float] | None = None,
     features: Sequence[str] | None = None,
+    position_debiasing: bool | None = None,
     refit: bool | None = None,
     folds: int | None = None,
     promote: str | None = None,
@@ -65,9 +68,10 @@ def train(
         items: `item_id` and texts (title, description, ...): a path (Parquet, CSV, JSON lines, Arrow, Delta), or a
             polars, pandas or Arrow frame. None if `store` already has them.
         events: `user_id`, `item_id`, `timestamp`, and optionally `event`, `value`, `event_id`, `available_at`,
-            `cancels`; given as `items` are.
-        impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
-            clicked. Where there are any, they are the queries that are learned from and measured.
+            `cancels`, `weight`; given as `items` are.
+        impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`, and optionally `position` and
+            `weight`: what was shown and whether it was clicked. Where there are any, they are the queries that are
+            learned from and measured.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),
@@ -90,8 +94,12 @@ def train(
             the result says how each is taken.
         negative_events: Names of events that are negative, beside the common ones (skip, return, refund, ...).
         neutral_events: Names of events that are neutral: remembered, but nothing to be ranked first.
+        weight: How much events of a name count as training targets, such as `{"click": 0.2}`; 1 where nothing is said.
+            A column `weight` of events or impressions multiplies it. Memories, counters and metrics are not weighted.
         features: Columns of the impressions that become features of the ranker: numbers (raw, and as z-scores within
             the query), or text (categories). Candidates must bring them, see `recmem.Model.rank`.
+        position_debiasing: Learn what the `position` of shown items adds to their clicks, and leave it out of the
+            scores; False by default. Candidates need no positions.
         refit: Let the model that ships learn from the whole log once it is measured; True by default. `measured_bundle`
             of the result is the one that was measured.
         folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
@@ -124,7 +132,9 @@ def train(
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
+        "weight": weight_texts(weight),
         "features": features,
+        "position_debiasing": position_debiasing,
         "refit": refit,
         "folds": folds,
         "promote": promote,

@@ -17,6 +17,7 @@ from recmem.ranking.tree_checks import MAX_TREES
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.champions import REGISTERED_NAME
 from recmem.text.encoder import EncoderConfig
+from training.event_weights import event_weights_faults
 from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
@@ -65,6 +66,9 @@ class TrainingConfig:
     """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
     features: tuple[str, ...] = setting((), low=1, words="a list of names of columns")
     """Columns of the impressions, and of candidates, that are features of the ranker."""
+    event_weights: tuple[str, ...] = setting((), low=1, words='a list of NAME=WEIGHT, such as ["click=0.2"]')
+    """How much events of a name count when they are what is to be ranked first, such as "click=0.2": 1 where nothing is
+    said. Memories, counters and metrics are not weighted."""
     promote: PromotionPolicy = setting("not-worse")
     """When the new version takes the champion's place in MLflow's registry: if it is significantly better, unless it is
     significantly worse, always or never."""
@@ -82,6 +86,7 @@ class TrainingConfig:
             yield fault
         if fault := feature_names_fault(self.features):
             yield fault
+        yield from event_weights_faults(self.event_weights)
         name = self.registered_name
         if not name.strip() or set(name) & set(_NOT_IN_NAMES):
             yield (

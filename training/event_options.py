@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from recmem.cli.options import names_of
+
 _METAVAR = "NAME,..."
 
 PositiveFrom = Annotated[
@@ -33,6 +35,14 @@ NegativeEvents = Annotated[
         show_default=False,
     ),
 ]
+WEIGHT_HELP = (
+    "How much events of a name count as training targets, such as click=0.2; 1 where nothing is said. Memories, "
+    "counters and metrics are not weighted."
+)
+Weight = Annotated[
+    list[str] | None,
+    typer.Option("--weight", metavar="NAME=WEIGHT", help=f"{WEIGHT_HELP} May be repeated.", show_default=False),
+]
 NeutralEvents = Annotated[
     str,
     typer.Option(
@@ -42,3 +52,8 @@ NeutralEvents = Annotated[
         show_default=False,
     ),
 ]
+
+
+def weights_of(options: list[str] | None) -> list[str]:
+    """The weights of all uses of `--weight`, of which each may name several with commas between."""
+    return [text for option in options or () for text in names_of(option)]

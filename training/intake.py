@@ -21,6 +21,9 @@ from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warn
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 from recmem.text.item_text import text_columns
+from training.config import TrainingConfig
+from training.event_weights import weight_warnings
+from training.optional_inputs import used_inputs
 
 
 @dataclass(frozen=True)
@@ -48,19 +51,32 @@ class Intake:
     """The events of the whole store by their names, and how they are taken."""
     unused: tuple[str, ...] = ()
     """Columns that the store holds and the training does not read, such as `items.url`."""
+    used: tuple[str, ...] = ()
+    """Sentences about optional columns and settings that change what is learned, see `training.optional_inputs`."""
 
     @classmethod
     def of(
-        cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig, features: Sequence[str] = ()
+        cls,
+        store: Store,
+        receipts: tuple[Receipt, ...],
+        signals: SignalConfig,
+        features: Sequence[str] = (),
+        *,
+        weights: Sequence[str] = (),
+        debiases: bool = False,
     ) -> Intake:
-        """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions."""
+        """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions.
+
+        `weights` are the setting `event_weights`; `debiases` says whether positions are read.
+        """
         pinned = PinnedStore.newest(store)
         items = pinned.items()
         events = pinned.events()
         impressions = pinned.impressions()
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
-        warnings = kind_warnings(kinds) + ([] if were_given else rating_warnings(events, signals))
+        warnings = [*kind_warnings(kinds), *weight_warnings(kinds, weights, signals)]
+        warnings += [] if were_given else rating_warnings(events, signals)
         return cls(
             receipts=receipts,
             unmatched=unmatched_rows(items, events, impressions),
@@ -68,7 +84,8 @@ class Intake:
             versions=pinned.versions(),
             digest=pinned.digest(),
             kinds=kinds,
-            unused=tuple(_unused(items, events, impressions, features)),
+            unused=tuple(_unused(items, events, impressions, (*features, *(("position",) if debiases else ())))),
+            used=tuple(used_inputs(events, impressions, weights, debiases=debiases)),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -111,7 +128,19 @@ class Intake:
         kinds = tuple(EventKind(**kind) for kind in fields.get("kinds", ()))
         unused = tuple(fields.get("unused", ()))
         read = {"receipts": receipts, "unmatched": unmatched, "warnings": warnings, "kinds": kinds, "unused": unused}
-        return cls(**fields | read)
+        return cls(**fields | read | {"used": tuple(fields.get("used", ()))})
+
+
+def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfig) -> Intake:
+    """The store as it is now, as a training with these settings reads it; see `Intake.of`."""
+    return Intake.of(
+        store,
+        receipts,
+        config.signals,
+        config.features,
+        weights=config.event_weights,
+        debiases=config.ranker.position_debiasing,
+    )
 
 
 def _unused(

@@ -14,7 +14,7 @@ from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import GuardedCommand, UsageError
 from recmem.cli.ingest import Features
 from training.cli.train import show_result
-from training.event_options import NegativeEvents, NeutralEvents, PositiveEvents
+from training.event_options import WEIGHT_HELP, NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
 from training.report.terminal import show_ledger, show_verdict
 
@@ -64,6 +64,17 @@ Tuning = Annotated[
         "--tune_encoder",  # MLflow's parameters have names without hyphens
         metavar="auto|off|last|full|lora|adalora|ia3|prefix",
         help="What of the text encoder learns; empty or auto: full with a CUDA device, else off.",
+    ),
+]
+Weight = Annotated[str, typer.Option("--weight", metavar="NAME=WEIGHT,...", help=f"{WEIGHT_HELP} Empty: all count 1.")]
+PositionDebiasing = Annotated[
+    str,
+    typer.Option(
+        "--position-debiasing",
+        "--position_debiasing",
+        metavar="true|false",
+        help="Whether what the position of shown items adds to their clicks is learned and left out of the scores; "
+        "empty: false.",
     ),
 ]
 Refit = Annotated[
@@ -119,7 +130,9 @@ def main(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    weight: Weight = "",
     features: Features = "",
+    position_debiasing: PositionDebiasing = "",
     refit: Refit = "",
     folds: Folds = "",
     promote: Promote = "",
@@ -136,7 +149,9 @@ def main(
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
+        "weight": weight,
         "features": features,
+        "position_debiasing": position_debiasing,
         "refit": refit,
         "folds": folds,
         "promote": promote,
@@ -170,14 +185,18 @@ def ingest(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    weight: Weight = "",
     features: Features = "",
+    position_debiasing: PositionDebiasing = "",
 ) -> None:
     """Add tables to the store."""
     options = {
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
+        "weight": weight,
         "features": features,
+        "position_debiasing": position_debiasing,
     }
     _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions))
 
@@ -199,7 +218,9 @@ def _step_command(step: str) -> Callable[..., None]:
         positive_events: PositiveEvents = "",
         negative_events: NegativeEvents = "",
         neutral_events: NeutralEvents = "",
+        weight: Weight = "",
         features: Features = "",
+        position_debiasing: PositionDebiasing = "",
         refit: Refit = "",
         promote: Promote = "",
         registered_name: RegisteredName = "",
@@ -214,7 +235,9 @@ def _step_command(step: str) -> Callable[..., None]:
             "positive_events": positive_events,
             "negative_events": negative_events,
             "neutral_events": neutral_events,
+            "weight": weight,
             "features": features,
+            "position_debiasing": position_debiasing,
             "refit": refit,
             "promote": promote,
             "registered_name": registered_name,

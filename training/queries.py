@@ -22,6 +22,8 @@ from recmem.dataset.dataset import Dataset
 from recmem.dataset.row_groups import group_rows, query_keys
 
 NO_EVENT_YET = np.iinfo(np.int64).max
+UNKNOWN_POSITION = np.iinfo(np.int64).min
+"""Of an item that was shown without a position."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +80,10 @@ class ImpressionQueries:
     """1 for a click; one entry per value of `candidates`."""
     given_features: dict[str, Float32Array] = field(default_factory=dict)
     """What the candidates bring along for the ranker, by the name of the column: an entry per value of `candidates`."""
+    weights: Float32Array | None = None
+    """How much each shown item counts in the ranker's fit; None where all count the same."""
+    positions: IntArray | None = None
+    """Where each item was shown, `UNKNOWN_POSITION` where that is not known; None where it is of none."""
 
     @classmethod
     def of(cls, dataset: Dataset) -> ImpressionQueries | None:
@@ -96,8 +102,16 @@ class ImpressionQueries:
         ordered = ordered.with_columns(
             pl.Series(names[name], feature.values(_column(ordered, feature))) for name, feature in own.items()
         )
-        impressions = ordered.group_by("query", maintain_order=True).agg("item", "label", *names.values(), first)
+        columns = [name for name in ("weight", "position") if name in ordered.columns and ordered[name].count()]
+        of_rows = ("item", "label", *columns, *names.values())
+        impressions = ordered.group_by("query", maintain_order=True).agg(*of_rows, first)
         impressions = impressions.rename({"timestamp": "time"}).sort("time", "impression_id", "user")
+        weights = None
+        if "weight" in columns:
+            weights = impressions["weight"].explode().fill_null(1.0).to_numpy().astype(np.float32)
+        positions = None
+        if "position" in columns:
+            positions = impressions["position"].explode().cast(pl.Int64).fill_null(UNKNOWN_POSITION).to_numpy().copy()
         return cls(
             users=impressions["user"].to_numpy().copy(),
             times=impressions["time"].dt.epoch("us").to_numpy().copy(),
@@ -106,6 +120,8 @@ class ImpressionQueries:
             given_features={
                 name: impressions[values].explode().to_numpy().astype(np.float32) for name, values in names.items()
             },
+            weights=weights,
+            positions=positions,
         )
 
     def between(self, begin: int, end: int) -> ImpressionQueries:
@@ -123,7 +139,11 @@ class ImpressionQueries:
         index = self.candidates.index_of(rows)
         given = {name: column[index] for name, column in self.given_features.items()}
         candidates = self.candidates.take(rows)
-        return ImpressionQueries(self.users[rows], self.times[rows], candidates, self.labels[index], given)
+        weights = None if self.weights is None else self.weights[index]
+        positions = None if self.positions is None else self.positions[index]
+        return ImpressionQueries(
+            self.users[rows], self.times[rows], candidates, self.labels[index], given, weights, positions
+        )
 
     def spread(self, limit: int) -> ImpressionQueries:
         """At most `limit` impressions, evenly spread over their order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -68,6 +68,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         positive_events: Sequence[str] | None = None,
         negative_events: Sequence[str] | None = None,
         neutral_events: Sequence[str] | None = None,
+        weight: Mapping[str, float] | None = None,
         seed: int = 0,
     ) -> None:
         self.items = items
@@ -85,6 +86,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.positive_events = positive_events
         self.negative_events = negative_events
         self.neutral_events = neutral_events
+        self.weight = weight
         self.seed = seed
 
     def fit(self, X: Any, y: object = None) -> RecmemFeatures:  # noqa: N803 - scikit-learn's name

@@ -28,7 +28,7 @@ from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
 from training.evaluation.verdict import Reigning, Verdict
 from training.fitting.fit_ranker import RankingData
-from training.intake import Intake
+from training.intake import Intake, intake_of
 from training.progress import Progress
 from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
@@ -103,7 +103,7 @@ class Run:
         """What the step `ingest` left; if it was never run here, the store as it is now, kept for the other steps."""
         kept = self.kept_intake()
         if kept is None:
-            kept = Intake.of(self.store, (), self.config.signals, self.config.features)
+            kept = intake_of(self.store, (), self.config)
             kept.write(self.folder("ingest") / INTAKE)
         return kept
 

@@ -30,10 +30,12 @@ from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
+from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
+from training.target_weights import TargetWeights, weights_of_candidates
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +54,8 @@ class TrainingData:
     """Events that were left out because their item is not among the items."""
     warnings: tuple[str, ...] = ()
     """What is used but looks wrong, see `training.data_warnings`."""
+    weights: TargetWeights | None = None
+    """What positives of the log weigh in a fit; None where all weigh the same."""
 
 
 def read_training_data(
@@ -84,6 +88,8 @@ def read_training_data(
         require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
     own = own_features(impressions, config.features)
+    require_positions(impressions, config.ranker)
+    require_weights(impressions)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
@@ -97,6 +103,7 @@ def read_training_data(
         split=split,
         fingerprint=encoder.fingerprint,
         shown=ImpressionQueries.of(dataset),
+        weights=TargetWeights.of(dataset, config.event_weights),
         events_of_unknown_items=log.n_unknown_items,
         warnings=(
             *item_warnings(catalogue),
@@ -124,7 +131,7 @@ def ranking_data(
         shown = training_data.shown.between(begin, end).spread(limit)
         batch = QueryBatch.of(dataset, shown.users, shown.times)
         pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query, shown.given_features)
-        return shown.queries(), RankingData(pairs, shown.labels)
+        return shown.queries(), RankingData(pairs, shown.labels, shown.weights, shown.positions)
     queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
     return queries, retrieved_data(training_data, matcher, queries, config, on_query)
 
@@ -140,7 +147,12 @@ def retrieved_data(
     """The retrieved candidates of the queries, with features and labels."""
     batch = QueryBatch.of(training_data.dataset, queries.users, queries.times)
     pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_scores)
-    return RankingData(pairs, labels_of(pairs, queries))
+    labels = labels_of(pairs, queries)
+    weights = training_data.weights
+    if weights is None:
+        return RankingData(pairs, labels)
+    of_positives = weights.of_positives(queries.users, queries.times, queries.positives)
+    return RankingData(pairs, labels, weights_of_candidates(of_positives, queries.positives, pairs.candidates, labels))
 
 
 def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
@@ -19,6 +19,7 @@ from training.cross_fit.chain import Fold
 from training.cross_fit.fit import Fit, fit_folds
 from training.cross_fit.row_features import check_rows
 from training.cross_fit.windows import FoldConfig
+from training.event_weights import weight_texts
 from training.intake import Intake
 from training.progress import Progress, Silent
 from training.run import Run, open_run
@@ -72,6 +73,7 @@ def training_features(
     positive_events: Sequence[str] | None = None,
     negative_events: Sequence[str] | None = None,
     neutral_events: Sequence[str] | None = None,
+    weight: Mapping[str, float] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> TrainingFeatures[FrameT]:
@@ -107,6 +109,7 @@ def training_features(
             `neutral_events`.
         negative_events: Names of events that are negative.
         neutral_events: Names of events that are neutral.
+        weight: How much events of a name count as training targets, as for `recmem.train`.
         seed: Of every random draw.
         progress: Shows the stages, such as `recmem.cli.console.Bars()`; nothing is shown by default.
 
@@ -133,6 +136,7 @@ def training_features(
         positive_events=positive_events,
         negative_events=negative_events,
         neutral_events=neutral_events,
+        weight=weight,
         seed=seed,
         progress=progress or Silent(),
     )
@@ -168,6 +172,7 @@ def open_features_run(
     positive_events: Sequence[str] | None,
     negative_events: Sequence[str] | None,
     neutral_events: Sequence[str] | None,
+    weight: Mapping[str, float] | Sequence[str] | None,
     seed: int,
     progress: Progress,
     label: Callable[[str], str] = str,
@@ -190,6 +195,7 @@ def open_features_run(
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
+        "weight": weight_texts(weight),
         "seed": seed,
     }
     config = effective_config(options=options, label=label)

@@ -25,10 +25,11 @@ Events = Annotated[
     str | None,
     typer.Option(
         metavar="PATH|URL",
-        help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels]. "
+        help="Events table: user_id, item_id, timestamp [event, value, session_id, available_at, event_id, cancels, "
+        "weight]. "
         "event: a name such as click, purchase or return; rating (or no name) is judged by its value; see the events "
         "options of train. value: the rating. available_at: when the event reached you. cancels: the event_id "
-        "of an earlier event that this row cancels.",
+        "of an earlier event that this row cancels. weight: how much the event counts in training.",
     ),
 ]
 Impressions = Annotated[
@@ -36,7 +37,8 @@ Impressions = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Impressions table, one row per item shown: impression_id, user_id, timestamp, item_id, "
-        "label (1 if clicked) [position], and columns that --features names.",
+        "label (1 if clicked) [position, weight], and columns that --features names. weight: how much the row counts "
+        "in training.",
     ),
 ]
 Features = Annotated[

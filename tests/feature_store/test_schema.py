@@ -84,7 +84,7 @@ def test_a_row_with_several_problems_is_reported_once_with_all_of_them() -> None
 def test_events_get_every_column_of_the_table_and_lose_other_columns() -> None:
     kept = valid(events(colour=["red"], value=[3]), EVENTS)
     assert kept.schema == pl.Schema(EVENTS.schema())
-    assert kept.rows() == [("u", "i", DAY, None, 3.0, None, None, None, None)]
+    assert kept.rows() == [("u", "i", DAY, None, 3.0, None, None, None, None, None)]
 
 
 @pytest.mark.parametrize(
@@ -179,6 +179,19 @@ def test_labels_are_zero_or_one(cells: list[Any], kept: list[int]) -> None:
 def test_positions_are_whole_numbers_or_missing() -> None:
     checked = check_table(impressions(position=[1.0, None, 1.5, 2.0**40]), IMPRESSIONS)
     assert checked.kept["position"].to_list() == [1, None]
+
+
+@pytest.mark.parametrize("table", [EVENTS, IMPRESSIONS], ids=["events", "impressions"])
+def test_weights_are_0_or_more_or_missing_and_other_rows_are_rejected_with_the_reason(table: Table) -> None:
+    cells = [0.0, None, 2.5, -0.1, float("inf"), float("nan")]
+    frame = events(weight=cells) if table is EVENTS else impressions(weight=cells)
+    checked = check_table(frame, table)
+    assert checked.kept["weight"].to_list() == [0, None, 2.5]
+    assert checked.reasons()["reason"].to_list() == [
+        "weight: expected a weight of 0 or more, got a negative number",
+        *["weight: expected a finite number, got NaN or infinity"] * 2,
+    ]
+    assert "Give 0 to leave the row out of training" in describe(checked.problems, table=table.name)
 
 
 def test_items_keep_every_column_as_text_or_number() -> None:

@@ -240,6 +240,24 @@ def test_features_of_stored_impressions_are_filled_in_and_never_changed(store: S
     assert store.impressions().sort("item_id")["label"].to_list() == [0, 1]
 
 
+def test_positions_and_weights_of_stored_impressions_are_filled_in_and_never_changed(store: Store) -> None:
+    store.append_impressions(shown())
+    assert counts(store.append_impressions(shown(position=[2, 1]))) == (2, 2, 0, 0)
+    assert counts(store.append_impressions(shown(position=[8, 9], weight=[0.5, None]))) == (2, 1, 1, 0)
+    assert counts(store.append_impressions(shown(weight=[0.1, 3]))) == (2, 1, 1, 0)
+    assert counts(store.append_impressions(shown())) == (2, 0, 2, 0)
+    stored = store.impressions().sort("item_id").select("position", "weight", "label")
+    assert stored.rows() == [(2, 0.5, 0), (1, 3.0, 1)]
+
+
+def test_events_keep_their_weights_and_a_table_of_before_has_none(store: Store) -> None:
+    store.append_events(event_rows(("u", "i", 1), ("u", "j", 1), weight=[0.5, None]))
+    assert store.events().sort("item_id")["weight"].to_list() == [0.5, None]
+    # A weight is no part of what an event is: the same event is stored once.
+    assert counts(store.append_events(event_rows(("u", "j", 1), weight=[7]))) == (1, 0, 1, 0)
+    assert store.events().sort("item_id")["weight"].to_list() == [0.5, None]
+
+
 def test_a_feature_that_the_impressions_lack_is_refused_and_one_of_another_type_is_rejected(store: Store) -> None:
     with pytest.raises(DataError, match=r"impressions.ctr: expected the column, got only .*Rename 'CTR' to 'ctr'"):
         store.append(IMPRESSIONS.with_features(["ctr"]), shown(CTR=[0.1, 0.2]))

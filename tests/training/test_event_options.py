@@ -7,8 +7,16 @@ import typer
 
 from training import mlflow_project
 from training.cli.train import train
+from training.event_options import weights_of
 
-OPTIONS = {"--positive-events", "--negative-events", "--neutral-events", "--features"}
+OPTIONS = {
+    "--positive-events",
+    "--negative-events",
+    "--neutral-events",
+    "--weight",
+    "--features",
+    "--position-debiasing",
+}
 
 
 @pytest.mark.parametrize("step", ["main", "ingest", "match", "rank", "evaluate", "refit", "report"])
@@ -19,3 +27,8 @@ def test_every_step_of_the_project_takes_the_options_of_the_command(step: str) -
     steps = typer.main.get_command(mlflow_project.app).commands  # type: ignore[attr-defined]
     for taker in (command, steps[step]):
         assert {option for parameter in taker.params for option in parameter.opts} >= OPTIONS
+
+
+def test_weights_may_be_given_one_by_one_or_with_commas() -> None:
+    assert weights_of(["click=0.2, view=0.1", "buy=3"]) == ["click=0.2", "view=0.1", "buy=3"]
+    assert weights_of(None) == []

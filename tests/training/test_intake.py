@@ -123,3 +123,24 @@ def test_how_events_are_taken_is_kept_with_the_run(tmp_path: Path) -> None:
     assert warning.startswith("events.event: 'pondered' (1 row) is taken as neutral")
     taken.write(tmp_path / "intake.json")
     assert Intake.read(tmp_path / "intake.json") == taken
+
+
+def test_weights_and_positions_that_a_training_uses_are_kept_with_the_run(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["u"] * 2, "item_id": ["i"] * 2, "timestamp": ["2026-01-01", "2026-01-02"]}
+    store.append_events(pl.DataFrame(rows | {"event": ["click", "return"]}))
+    shown = {"impression_id": ["a", "b"], "label": [1, 0], "position": [1, 2], "weight": [0.5, None]}
+    store.append(IMPRESSIONS, pl.DataFrame(rows | shown))
+    weights = ("click=0.2", "return=2")
+    intake = Intake.of(store, (), SignalConfig(), weights=weights, debiases=True)
+    assert [sentence.partition(":")[0] for sentence in intake.used] == [
+        "events.event",
+        "impressions.weight",
+        "impressions.position",
+    ]
+    (warning,) = intake.warnings
+    assert warning.startswith("events.event: 'return' is negative, and only positive events are targets")
+    assert intake.unused == ()
+    assert Intake.of(store, (), SignalConfig()).unused == ("impressions.position",)
+    intake.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == intake

@@ -17,7 +17,7 @@ from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
 from strategies import LAST_TIME, event_log, impression_frame, logs, times
 from tolerances import close
-from training.queries import ImpressionQueries, Queries, queries_between
+from training.queries import UNKNOWN_POSITION, ImpressionQueries, Queries, queries_between
 
 Row = tuple[int, int, list[int]]
 
@@ -151,6 +151,25 @@ def test_what_shown_items_bring_along_stays_with_them() -> None:
     assert np.isnan(queries.given_features["added_later"]).all()
     later = queries.take(np.array([1]))
     close(later.given_features["ctr"], np.array([0.1, np.nan], np.float32), "exact")
+
+
+def test_weights_and_positions_of_shown_items_stay_with_them() -> None:
+    shown = [Showing(1, 0, 1, 5, 1), Showing(1, 0, 2, 5, 0), Showing(2, 1, 3, 2, 0), Showing(2, 1, 4, 2, 1)]
+    dataset = dataset_of([Event(user, 0, 0) for user in range(3)], shown)
+    plain = ImpressionQueries.of(dataset)
+    assert plain is not None
+    assert plain.weights is None
+    position = pl.Series("position", [2, 1, 7, None], dtype=pl.Int32)
+    impressions = dataset.impressions.with_columns(position, weight=pl.Series([0.5, None, 2.0, 0.0]))
+    queries = ImpressionQueries.of(replace(dataset, impressions=impressions))
+    assert queries is not None
+    # In order of time, and of the position; nulls last.
+    assert queries.candidates.to_lists() == [[3, 4], [2, 1]]
+    close(queries.weights, np.array([2, 0, 1, 0.5], np.float32), "exact")
+    close(queries.positions, np.array([7, UNKNOWN_POSITION, 1, 2]), "exact")
+    later = queries.take(np.array([1]))
+    close(later.weights, np.array([1, 0.5], np.float32), "exact")
+    close(later.positions, np.array([1, 2]), "exact")
 
 
 @given(

@@ -13,7 +13,15 @@ from recmem.cli.ingest import Events, Impressions, Items
 from recmem.cli.options import names_of
 from recmem.cli.score import CHUNK_ROWS
 from training.cli.encoder_options import MaxTokens, Pooling
-from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
+from training.event_options import (
+    NegativeEvents,
+    NegativeTo,
+    NeutralEvents,
+    PositiveEvents,
+    PositiveFrom,
+    Weight,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     import polars as pl
@@ -79,6 +87,7 @@ def features(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    weight: Weight = None,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
@@ -128,6 +137,7 @@ def features(
             positive_events=names_of(positive_events),
             negative_events=names_of(negative_events),
             neutral_events=names_of(neutral_events),
+            weight=weights_of(weight),
             seed=seed,
             progress=progress,
             label=option_name,

@@ -14,7 +14,15 @@ from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
 from training.cli.config import Assignments, Config
 from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
-from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
+from training.event_options import (
+    NegativeEvents,
+    NegativeTo,
+    NeutralEvents,
+    PositiveEvents,
+    PositiveFrom,
+    Weight,
+    weights_of,
+)
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig
@@ -70,7 +78,15 @@ def train(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    weight: Weight = None,
     features: Features = "",
+    position_debiasing: Annotated[
+        bool,
+        typer.Option(
+            help="Learn what the position of shown items adds to their clicks, and leave it out of the scores. "
+            "Impressions need the column position, candidates do not."
+        ),
+    ] = False,
     refit: Annotated[
         bool,
         typer.Option(
@@ -149,6 +165,8 @@ def settings_given(context: typer.Context, config: Path | None, assignments: lis
     # Read from the context, which tells an option that was given from one that is left to the file.
     given = {name: context.params[name] for name in OPTIONS if _was_given(context, name)}
     given |= {name: names_of(given[name]) for name in _LISTS if name in given}
+    if "weight" in given:
+        given["weight"] = weights_of(given["weight"])
     try:
         return effective_config(config, assignments=assignments or (), options=given, label=option_name)
     except ConfigError as error:

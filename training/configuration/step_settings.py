@@ -10,13 +10,13 @@ from training.configuration.all_settings import all_settings
 
 _TIMES = ("split.ranker_from", "split.test_from", "split.test_until")
 """Where the log is cut. The windows of `split` lie between two of these; only the ranker and what follows read them."""
-_MODULE = ("encoder", "signals", "memory", "n_heads", "head_dim", "seed")
-"""What the match module is, and what it remembers."""
+_MODULE = ("encoder", "signals", "event_weights", "memory", "n_heads", "head_dim", "seed")
+"""What the match module is, what it learns from, and what it remembers."""
 _RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features")
 """What candidates are retrieved, and their features."""
 
 STEP_SETTINGS = {
-    "ingest": ("signals", "features"),
+    "ingest": ("signals", "features", "event_weights", "ranker.position_debiasing"),
     "encode": ("encoder",),
     "tune": (*_MODULE, *_TIMES, "match", "tuning"),
     "match": (*_MODULE, *_TIMES, "match", "members"),

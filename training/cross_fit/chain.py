@@ -152,6 +152,7 @@ def _learn(
         prefers_recent=number > 1,
         reads=dataset.reads,
         cancelled=dataset.cancelled,
+        weights=data.weights,
     )
     share = 1.0 if number == 1 else config.match.continued
     n_steps = 0  # without examples the module stays as it is

@@ -163,8 +163,9 @@ class EncoderFit:
         keep = torch.rand(vectors.shape, generator=self._generator) >= self._match.dropout
         dropped = vectors * keep.to(device) / (1 - self._match.dropout)
         scores = self.module(self.module.tables(vectors, dropped=dropped), slots, rows[n_slots:].to(device))
+        weights = None if batch.weights is None else batch.weights.to(device)
         loss = sampled_softmax(
-            scores, batch.positives.to(device), batch.excluded.to(device), batch.log_draws.to(device)
+            scores, batch.positives.to(device), batch.excluded.to(device), batch.log_draws.to(device), weights
         )
         loss = loss + self._config.pull * pull
         return loss if self._budget is None else loss + self._budget.penalty()

@@ -89,7 +89,7 @@ def fit_match(
         dropped = unit * keep / (1 - config.dropout)
         tables = module.tables(unit, dropped=dropped)
         scores = module(tables, slots, candidates)  # [query, cand]
-        loss = sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws)
+        loss = sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws, batch.weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

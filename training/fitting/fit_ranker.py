@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 
 from feature_store import DataError
-from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.settings import check_settings, setting
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
@@ -25,10 +25,13 @@ from recmem.ranking.ranker_inputs import (
     z_score_names,
 )
 from recmem.ranking.tree_checks import MAX_LEAVES, MAX_TREES
-from training.fitting.fit_blend import fit_blend
+from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
+from training.fitting.position_bias import position_groups
+from training.fitting.tree_pairs import TreePairs
 from training.member_seeds import member_seed
+from training.queries import UNKNOWN_POSITION
 
 T = TypeVar("T")
 
@@ -62,6 +65,13 @@ class RankerConfig:
     """Regularisation of the linear blend."""
     validation_share: float = setting(0.25, above=0, below=1)
     """Share of the queries, the latest, that decide on the number of rounds; the final fit uses all queries."""
+    position_debiasing: bool = setting(False)
+    """Whether what the positions of shown items add to their clicks is learned beside the ranker, and left out of its
+    scores. The impressions must have positions."""
+    position_bias_regularization: float = setting(
+        0.0, low=0, high=1e9, aliases=("lambdarank_position_bias_regularization",)
+    )
+    """L2 regularisation of what the positions add (LightGBM's `lambdarank_position_bias_regularization`)."""
 
     def __post_init__(self) -> None:
         check_settings(self)
@@ -74,21 +84,45 @@ class RankingData:
     pairs: PairFeatures
     labels: Int8Array
     """1 for a positive; one entry per pair."""
+    weights: Float32Array | None = None
+    """How much each pair counts in a fit, 0 or more; None where all count the same."""
+    positions: IntArray | None = None
+    """Where each pair's item was shown, `UNKNOWN_POSITION` if that is not known; None if it is of none."""
 
     @classmethod
     def concat(cls, parts: Sequence[RankingData]) -> RankingData:
         """The queries of all parts, one part after the other."""
         pairs = PairFeatures.concat([part.pairs for part in parts])
-        return cls(pairs, np.concatenate([part.labels for part in parts]))
+        weights = None
+        if any(part.weights is not None for part in parts):
+            weights = np.concatenate([_or_ones(part.weights, len(part.labels)) for part in parts])
+        positions = None
+        if any(part.positions is not None for part in parts):
+            positions = np.concatenate([_or_unknown(part.positions, len(part.labels)) for part in parts])
+        return cls(pairs, np.concatenate([part.labels for part in parts]), weights, positions)
 
     def with_positives(self) -> RankingData:
-        """The queries that have at least one positive among their candidates."""
-        n_positives = np.bincount(self.pairs.candidates.row_index, self.labels, len(self.pairs.candidates))
+        """The queries that have at least one positive, which weighs something, among their candidates."""
+        counts = self.labels if self.weights is None else self.labels * (self.weights > 0)
+        n_positives = np.bincount(self.pairs.candidates.row_index, counts, len(self.pairs.candidates))
         return self.take(np.flatnonzero(n_positives > 0))
 
     def take(self, rows: IntArray) -> RankingData:
         """The given queries, in the given order."""
-        return RankingData(self.pairs.take(rows), self.labels[self.pairs.candidates.index_of(rows)])
+        index = self.pairs.candidates.index_of(rows)
+        weights = None if self.weights is None else self.weights[index]
+        positions = None if self.positions is None else self.positions[index]
+        return RankingData(self.pairs.take(rows), self.labels[index], weights, positions)
+
+    def relative_weights(self) -> Float32Array | None:
+        """The weights over the mean of those above 0; None if all are equal.
+
+        So the regularisation of blend and trees means the same whatever the scale of the weights.
+        """
+        if self.weights is None or not len(self.weights) or np.ptp(self.weights) == 0:
+            return None
+        relative: Float32Array = self.weights / self.weights[self.weights > 0].mean(dtype=np.float64)
+        return relative.astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -100,50 +134,6 @@ class FittedRanker:
     """NDCG@10 of the validation queries after each boosting round."""
     n_cut: int = 0
     """Queries of which the trees were fitted on a part, see `training.fitting.long_queries`."""
-
-
-@dataclass(frozen=True, eq=False)
-class TreePairs:
-    """Pairs as the trees are fitted on them; the queries are in order of time."""
-
-    matrix: Float32Array
-    """[pair, input of the trees]"""
-    labels: Int8Array
-    lengths: IntArray
-    """Pairs of each query."""
-    start: Float32Array
-    """The blend's score of each pair: the trees learn what to add to it."""
-    categorical: tuple[int, ...] = ()
-    """The inputs whose values are categories, see `category_positions`."""
-
-    def split(self, n_queries: int) -> tuple[TreePairs, TreePairs]:
-        """The first `n_queries` queries, and the others."""
-        n_pairs = int(self.lengths[:n_queries].sum())
-        matrix, labels, lengths, start = self.matrix, self.labels, self.lengths, self.start
-        early = TreePairs(matrix[:n_pairs], labels[:n_pairs], lengths[:n_queries], start[:n_pairs], self.categorical)
-        late = TreePairs(matrix[n_pairs:], labels[n_pairs:], lengths[n_queries:], start[n_pairs:], self.categorical)
-        return early, late
-
-    def take(self, kept: BoolArray) -> TreePairs:
-        """The pairs where `kept`, an entry per pair, is true."""
-        if kept.all():
-            return self
-        query_of_pair = np.repeat(np.arange(len(self.lengths)), self.lengths)
-        lengths = np.bincount(query_of_pair[kept], minlength=len(self.lengths))
-        return TreePairs(self.matrix[kept], self.labels[kept], lengths, self.start[kept], self.categorical)
-
-    def dataset(self, names: list[str], reference: lgb.Dataset | None = None) -> lgb.Dataset:
-        """The pairs for LightGBM; a validation set takes its bins from `reference`."""
-        return lgb.Dataset(
-            self.matrix,
-            label=self.labels,
-            group=self.lengths,
-            init_score=self.start.astype(np.float64),
-            feature_name=names,
-            categorical_feature=list(self.categorical),
-            reference=reference,
-            params={"verbose": -1, "deterministic": True, "force_row_wise": True},
-        )
 
 
 def fit_ranker(
@@ -164,54 +154,93 @@ def fit_ranker(
             f"events: expected at least {FEWEST_QUERIES} queries with a retrieved positive between the match module's "
             f"period and the test, got {n_queries}. Give more events, or more candidates per query."
         )
-    inputs = input_names(features)
-    names = neutral_names(inputs)
-    values = ranker_inputs(usable.pairs, features)
-    compared = {name: values[name] for name in z_score_names(features)}
-    matrix = input_matrix(values, inputs)
-    lengths = usable.pairs.candidates.lengths
-    kept = pairs_to_fit(usable.labels, lengths, seed)
+    fit = _Fit.of(usable, features, input_names(features), config)
     n_early = max(int(n_queries * (1 - config.validation_share)), 1)
-    n_early_pairs = int(lengths[:n_early].sum())
     # The blend that the rounds are chosen on top of must not have seen the validation queries either.
-    early_values = {name: column[:n_early_pairs] for name, column in compared.items()}
-    early_blend = fit_blend(early_values, usable.labels[:n_early_pairs], lengths[:n_early], config.blend_l2)
-    categorical = category_positions(inputs)
-    early_pairs = TreePairs(matrix, usable.labels, lengths, early_blend.scores(values), categorical)
-    early, late = early_pairs.take(kept).split(n_early)
+    early, late = fit.tree_pairs(fit.blend(n_early)[1], seed).split(n_early)
+    names = neutral_names(fit.inputs)
     seeds = [member_seed(seed, member) for member in range(members)]
     curves = _in_threads(lambda member: _validation_curve(early, late, names, config, member), seeds)
     curve = curves[0] if members == 1 else np.mean(curves, axis=0).tolist()
     # The final fit: blend and trees on all queries.
-    blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
-    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values), categorical).take(kept)
-    n_rounds = best_round(curve, config.smoothing)
-    boosters = _in_threads(
-        lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
-    )
-    n_cut = int((lengths > LONGEST_QUERY).sum())
-    return FittedRanker(Ranker(_mean(boosters), blend, features, inputs), curve, n_cut)
+    ranker = fit.ranker(best_round(curve, config.smoothing), seeds, seed)
+    n_cut = int((usable.pairs.candidates.lengths > LONGEST_QUERY).sum())
+    return FittedRanker(ranker, curve, n_cut)
 
 
 def refit_ranker(
     fitted: Ranker, data: RankingData, config: RankerConfig, seed: int, *, n_rounds: int, members: int = 1
 ) -> Ranker:
     """Blend and trees of the same features as the fitted ranker's, on other pairs: so many rounds, on all queries."""
-    usable = data.with_positives()
-    values = ranker_inputs(usable.pairs, fitted.features)
-    compared = {name: values[name] for name in z_score_names(fitted.features)}
-    matrix = input_matrix(values, fitted.inputs)
-    lengths = usable.pairs.candidates.lengths
-    blend = fit_blend(compared, usable.labels, lengths, config.blend_l2)
-    kept = pairs_to_fit(usable.labels, lengths, seed)
-    categorical = category_positions(fitted.inputs)
-    pairs = TreePairs(matrix, usable.labels, lengths, blend.scores(values), categorical).take(kept)
-    names = neutral_names(fitted.inputs)
-    seeds = [member_seed(seed, member) for member in range(members)]
-    boosters = _in_threads(
-        lambda member: lgb.train(_parameters(config, member), pairs.dataset(names), num_boost_round=n_rounds), seeds
-    )
-    return Ranker(_mean(boosters), blend, fitted.features, fitted.inputs)
+    fit = _Fit.of(data.with_positives(), fitted.features, fitted.inputs, config)
+    return fit.ranker(n_rounds, [member_seed(seed, member) for member in range(members)], seed)
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Queries with a positive each, and what is read of them to fit blend and trees."""
+
+    data: RankingData
+    features: tuple[str, ...]
+    inputs: tuple[str, ...]
+    config: RankerConfig
+    values: dict[str, Float32Array]
+    """Features and z-scores by name."""
+    matrix: Float32Array
+    """[pair, input of the trees]"""
+    weights: Float32Array | None
+    groups: IntArray | None
+    """The group of each pair's position; None without debiasing."""
+
+    @classmethod
+    def of(cls, data: RankingData, features: tuple[str, ...], inputs: tuple[str, ...], config: RankerConfig) -> _Fit:
+        groups = None
+        if config.position_debiasing and data.positions is not None:
+            is_clicked = data.labels > 0 if data.weights is None else (data.labels > 0) & (data.weights > 0)
+            groups = position_groups(data.positions, is_clicked)
+        values = ranker_inputs(data.pairs, features)
+        matrix = input_matrix(values, inputs)
+        return cls(data, features, inputs, config, values, matrix, data.relative_weights(), groups)
+
+    def blend(self, n_queries: int | None = None) -> tuple[Blend, Float32Array]:
+        """The blend of the first queries, all by default, and what the trees start from: float32[pair] of all queries.
+
+        That is the blend and, with debiasing, what each position adds. Without the latter the first trees would be
+        grown to explain positions by the features that go with them.
+        """
+        lengths = self.data.pairs.candidates.lengths[:n_queries]
+        n_pairs = int(lengths.sum())
+        names = z_score_names(self.features)
+        compared = {name: self.values[name][:n_pairs] for name in names}
+        labels = self.data.labels[:n_pairs]
+        weights = None if self.weights is None else self.weights[:n_pairs]
+        if self.groups is None:
+            blend = fit_blend(compared, labels, lengths, self.config.blend_l2, weights)
+            return blend, blend.scores(self.values)
+        n_groups = int(self.groups.max()) + 1
+        bias = PositionBias(self.groups[:n_pairs], n_groups, self.config.position_bias_regularization)
+        blend, biases = fit_debiased_blend(compared, labels, lengths, self.config.blend_l2, bias, weights)
+        return blend, blend.scores(self.values) + biases[self.groups]
+
+    def tree_pairs(self, start: Float32Array, seed: int) -> TreePairs:
+        """The pairs that the trees are fitted on, cut where queries are too long."""
+        lengths = self.data.pairs.candidates.lengths
+        categorical = category_positions(self.inputs)
+        pairs = TreePairs(self.matrix, self.data.labels, lengths, start, categorical, self.weights, self.groups)
+        kept = pairs_to_fit(self.data.labels, lengths, seed)
+        # LightGBM would go on comparing others with a pair that weighs nothing.
+        return pairs.take(kept if self.weights is None else kept & (self.weights > 0))
+
+    def ranker(self, n_rounds: int, seeds: list[int], seed: int) -> Ranker:
+        """Blend and trees on all queries; the trees are the mean of a model per seed."""
+        blend, start = self.blend()
+        pairs = self.tree_pairs(start, seed)
+        names = neutral_names(self.inputs)
+        boosters = _in_threads(
+            lambda member: lgb.train(_parameters(self.config, member), pairs.dataset(names), num_boost_round=n_rounds),
+            seeds,
+        )
+        return Ranker(_mean(boosters), blend, self.features, self.inputs)
 
 
 def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
@@ -261,7 +290,17 @@ def lightgbm_parameters(config: RankerConfig) -> dict[str, object]:
     return {name: value for name, value in given.items() if name not in ("seed", "verbose")}
 
 
+def _or_ones(weights: Float32Array | None, n_pairs: int) -> Float32Array:
+    return np.ones(n_pairs, np.float32) if weights is None else weights
+
+
+def _or_unknown(positions: IntArray | None, n_pairs: int) -> IntArray:
+    return np.full(n_pairs, UNKNOWN_POSITION) if positions is None else positions
+
+
 def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
+    # Named only where it is used: a model's text lists it, and would differ from that of earlier versions.
+    of_positions = {"lambdarank_position_bias_regularization": config.position_bias_regularization}
     return {
         "objective": "lambdarank",
         "metric": METRIC,
@@ -280,4 +319,5 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "num_threads": 1,
         "force_row_wise": True,
         "verbose": -1,
+        **(of_positions if config.position_debiasing else {}),
     }

@@ -7,6 +7,7 @@ a log of few large baskets these are most of what there is to learn from. Only t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,7 @@ from feature_store.ragged import Ragged
 from feature_store.settings import check_settings, setting
 from recmem.matching.user_memory import MemoryConfig, Slots
 from training.queries import Queries, queries_between
+from training.target_weights import TargetWeights
 
 SMALLEST_FIRST_BASKET = 2
 """Items: one to hold out, one to remember."""
@@ -65,6 +67,8 @@ class Batch:
     """Items in the query's memory, and its positives that this step leaves out: neither is a negative."""
     log_draws: Float[Tensor, " cand"]
     """Log of how often each candidate was expected among those of a step."""
+    weights: Float[Tensor, "query cand"] | None = None
+    """What each positive weighs, 1 on average over the log; None where all weigh the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +80,10 @@ class _Examples:
     """The positives of this step: item rows."""
     left_out: Ragged
     """The query's other positives."""
+    users: IntArray
+    """User row of each query."""
+    times: IntArray
+    """Microseconds."""
 
 
 class MatchBatches:
@@ -83,7 +91,8 @@ class MatchBatches:
 
     If events were cancelled, `log` holds those that stood at that time, from which the positives come; memories are
     read from `reads`, as they were at each query, and `cancelled` has the events that a user had at the time and that
-    were cancelled later.
+    were cancelled later. `weights` are those of the positives, of which only the ratios matter; how often a query or
+    an item is drawn does not depend on them.
     """
 
     def __init__(
@@ -98,6 +107,7 @@ class MatchBatches:
         prefers_recent: bool = False,
         reads: AsOf | None = None,
         cancelled: CancelledEvents | None = None,
+        weights: TargetWeights | None = None,
     ) -> None:
         self._reads = log if reads is None else reads
         self._memory = memory
@@ -113,6 +123,8 @@ class MatchBatches:
         self._weight_up_to = np.cumsum(recency_weights(self._warm.times, half_life))
         self._draw, self._positive_share = _item_shares(log, n_items, until, config.popularity_power)
         self._takes_all = np.count_nonzero(self._draw) <= config.negatives
+        self._weights = weights
+        self._mean_weight = _mean_weight(weights, [self._warm, self._first])
 
     @property
     def generator(self) -> np.random.Generator:
@@ -130,13 +142,15 @@ class MatchBatches:
         # Both kinds of example in the log's proportion, on average.
         n_first = int(self._rng.binomial(size, len(self._first) / self.n_examples))
         warm = self._draw_warm(size - n_first)
-        memories, held_out = self._draw_first(n_first)
+        first, memories, held_out = self._draw_first(n_first)
         nothing = Ragged.from_lengths(held_out.values[:0], np.zeros(n_first, np.int64))
         examples = _Examples(
             memories=Past.concat([warm.memories, *memories]),
             wanted=Ragged.concat([warm.wanted, held_out]),
             # The rest of a first basket is its memory, and excluded as such.
             left_out=Ragged.concat([warm.left_out, nothing]),
+            users=np.concatenate([warm.users, first.users]),
+            times=np.concatenate([warm.times, first.times]),
         )
         return self._batch(examples)
 
@@ -145,7 +159,7 @@ class MatchBatches:
         if not size:
             nobody = np.empty(0, np.int64)
             empty = Ragged.from_lists([])
-            return _Examples(self._reads.past(nobody, nobody), empty, empty)
+            return _Examples(self._reads.past(nobody, nobody), empty, empty, nobody, nobody)
         # A query is drawn where a uniform number falls among the cumulated weights.
         drawn = self._rng.random(size) * self._weight_up_to[-1]
         queries = self._warm.take(np.searchsorted(self._weight_up_to[:-1], drawn, side="right"))
@@ -155,13 +169,16 @@ class MatchBatches:
             memories=self._reads.past(queries.users, queries.times, self._memory.n_events),
             wanted=Ragged.from_lists([items[:limit] for items in shuffled]),
             left_out=Ragged.from_lists([items[limit:] for items in shuffled]),
+            users=queries.users,
+            times=queries.times,
         )
 
-    def _draw_first(self, size: int) -> tuple[list[Past], Ragged]:
-        """Parts of first baskets: a memory of one row each, and the held-out items."""
+    def _draw_first(self, size: int) -> tuple[Queries, list[Past], Ragged]:
+        """Parts of first baskets: their queries, a memory of one row each, and the held-out items."""
+        rows = self._rng.integers(max(len(self._first), 1), size=size)
         memories = []
         held_out = []
-        for row in self._rng.integers(max(len(self._first), 1), size=size):
+        for row in rows:
             basket = self._reads.past(self._first.users[row : row + 1], self._first.times[row : row + 1] + 1)
             items = self._first.positives.row(int(row))
             most = min(self._config.positives, len(items) // 2)
@@ -173,7 +190,7 @@ class MatchBatches:
                 remembered = np.sort(self._rng.choice(remembered, length, replace=False))
             memories.append(basket.only(remembered[-self._memory.n_events :]))
             held_out.append(wanted)
-        return memories, Ragged.from_lists(held_out)
+        return self._first.take(rows), memories, Ragged.from_lists(held_out)
 
     def _batch(self, examples: _Examples) -> Batch:
         histories = Histories.of(examples.memories)
@@ -187,7 +204,17 @@ class MatchBatches:
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(is_no_negative & ~positives),
             log_draws=torch.from_numpy(self._log_draws(len(wanted.values))[candidates]),
+            weights=self._weights_of(examples, candidates),
         )
+
+    def _weights_of(self, examples: _Examples, candidates: IntArray) -> Float[Tensor, "query cand"] | None:
+        if self._weights is None:
+            return None
+        wanted = examples.wanted
+        weights = np.zeros((len(wanted), len(candidates)), np.float32)
+        given = self._weights.of_positives(examples.users, examples.times, wanted)
+        weights[wanted.row_index, np.searchsorted(candidates, wanted.values)] = given / self._mean_weight
+        return torch.from_numpy(weights)
 
     def _negatives(self) -> IntArray:
         """The negatives of a step: item rows, some of them more than once."""
@@ -209,6 +236,15 @@ def recency_weights(times: IntArray, half_life: float) -> Float64Array:
     n_later = len(times) - np.searchsorted(times, times, side="right")
     weights: Float64Array = np.exp2(-n_later / max(len(times), 1) / half_life)
     return weights
+
+
+def _mean_weight(weights: TargetWeights | None, parts: Sequence[Queries]) -> float:
+    """Of all positives; 1 where none weighs anything."""
+    if weights is None:
+        return 1.0
+    of_parts = [weights.of_positives(part.users, part.times, part.positives) for part in parts]
+    together = np.concatenate(of_parts)
+    return float(together.mean(dtype=np.float64)) if together.any() else 1.0
 
 
 def _item_shares(log: EventLog, n_items: int, until: int, power: float) -> tuple[Float64Array, Float64Array]:

@@ -17,6 +17,8 @@ def show_intake(intake: Intake) -> None:
         say(str(receipt))
     if intake.kinds:
         say(f"Events by name: {kinds_text(intake)}.")
+    for sentence in intake.used:
+        say(f"Used: {sentence}")
     if intake.unused:
         say(f"Stored but not used: {', '.join(intake.unused)}.")
     for warning in intake.warnings:

@@ -240,6 +240,7 @@ class EncoderTuner:
             prefers_recent=prefers_recent,
             reads=dataset.reads,
             cancelled=dataset.cancelled,
+            weights=self.data.weights,
         )
 
 

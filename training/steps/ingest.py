@@ -5,7 +5,7 @@ from __future__ import annotations
 from feature_store import Store
 from feature_store.ingestion import append_tables, check_tables, require_matching_ids
 from feature_store.warnings.unmatched_ids import require_matches
-from training.intake import Intake
+from training.intake import Intake, intake_of
 from training.run import INTAKE, Run
 from training.tables import STORE_TABLES
 from training.tracking.step_run import StepRun
@@ -17,7 +17,7 @@ def ingest(run: Run, step_run: StepRun) -> None:
     """Appends the tables that were given, and leaves what was read."""
     intake = append_given(run)
     folder = run.folder("ingest")
-    lines = [*intake.receipts, *intake.kinds, *intake.warnings, *intake.unmatched]
+    lines = [*intake.receipts, *intake.kinds, *intake.used, *intake.warnings, *intake.unmatched]
     (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
     intake.write(folder / INTAKE)
     step_run.log_metrics(intake.metrics())
@@ -37,9 +37,8 @@ def append_given(run: Run) -> Intake:
     frames = {table: frame for table, frame in read.items() if frame is not None}
     require_matching_ids(run.store, check_tables(run.store, frames))
     Store.open_or_create(run.store.path)
-    signals = run.config.signals
-    receipts = append_tables(run.store, frames, signals=signals)
-    intake = Intake.of(run.store, receipts, signals, features)
+    receipts = append_tables(run.store, frames, signals=run.config.signals)
+    intake = intake_of(run.store, receipts, run.config)
     require_matches(intake.unmatched)
     return intake
 

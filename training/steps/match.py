@@ -132,6 +132,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
         prefers_recent=fit.prefers_recent,
         reads=dataset.reads,
         cancelled=dataset.cancelled,
+        weights=run.training_data.weights,
     )
     n_steps = 0  # without examples the module keeps its initial weights, which score by text similarity
     if batches.n_examples:

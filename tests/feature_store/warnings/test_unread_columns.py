@@ -22,7 +22,7 @@ def events(**columns: Any) -> pl.DataFrame:
     return pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": [DAY], **columns})
 
 
-@pytest.mark.parametrize("name", ["rating", "Rating", "stars", "score", "user_rating", "weight", "grade"])
+@pytest.mark.parametrize("name", ["rating", "Rating", "stars", "score", "user_rating", "user_weight", "grade"])
 def test_a_rating_that_is_not_read_gets_a_warning_with_what_makes_it_count(name: str) -> None:
     (warning,) = check_table(events(**{name: [1]}), EVENTS).warnings
     assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `value` and add a column `event`")

@@ -31,6 +31,9 @@ OTHERS = {
     "signals.common_names": False,
     "signals.unnamed": "neutral",
     "features": ["ctr_7d"],
+    "event_weights": ["click=0.2"],
+    "ranker.position_debiasing": True,
+    "ranker.position_bias_regularization": 0.1,
     "promote": "never",
     "registered_name": "another",
     "tuning.kind": "last",
@@ -46,13 +49,16 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features")
-"""Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features."""
+OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features", "event_weights")
+"""Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
+weights of events."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
-    "rank": {"retrieval.search"},  # for large catalogues
-    "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
+    # For large catalogues, and for positions.
+    "rank": {"retrieval.search", "ranker.position_bias_regularization"},
+    # Until the number of rounds is known, and for positions.
+    "refit": {"ranker.rounds", "ranker.validation_share", "ranker.position_bias_regularization"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }

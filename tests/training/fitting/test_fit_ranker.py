@@ -20,6 +20,7 @@ from training.fitting.fit_ranker import (
     refit_ranker,
 )
 from training.member_seeds import member_seed
+from training.queries import UNKNOWN_POSITION
 
 FEATURES = ("match_raw", "item_age", "noise")
 CONFIG = RankerConfig(rounds=30, smoothing=5, min_rows_in_leaf=20)
@@ -306,3 +307,151 @@ def test_settings_are_told_by_lightgbms_own_names_without_seeds() -> None:
     assert (told["num_leaves"], told["num_iterations"], told["lambda_l2"]) == (31, 50, 2.0)
     assert (told["objective"], told["bagging_fraction"]) == ("lambdarank", 0.7)
     assert not {"seed", "verbose"} & told.keys()
+
+
+# Weights
+
+
+def weighted(ranking: RankingData, weights: np.ndarray) -> RankingData:
+    return replace(ranking, weights=weights.astype(np.float32))
+
+
+def two_tastes(n_queries: int = 200) -> RankingData:
+    """Queries that want a good match and an age near 0, which only trees can tell, and twice as many that do not."""
+    ranking = data(n_queries, seed=7)
+    values = ranking.pairs.values
+    utility = (values["match_raw"] - 2 * np.abs(values["item_age"])).reshape(n_queries, 12)
+    wanted = np.where((np.arange(n_queries) % 3 == 0)[:, None], utility, -utility)
+    labels = (wanted == wanted.max(1, keepdims=True)).astype(np.int8).ravel()
+    return replace(ranking, labels=labels)
+
+
+def test_blend_and_trees_follow_the_queries_that_weigh_most() -> None:
+    ranking = two_tastes()
+    weights = np.repeat(np.where(np.arange(200) % 3 == 0, 1, 0.05), 12)
+    plain = fit_ranker(ranking, FEATURES, CONFIG, seed=0).ranker
+    fitted = fit_ranker(weighted(ranking, weights), FEATURES, CONFIG, seed=0).ranker
+    refitted = refit_ranker(fitted, weighted(ranking, weights), CONFIG, 0, n_rounds=20)
+
+    def trees_like_young(ranker: Ranker) -> float:
+        trees = ranker.scores(ranking.pairs) - ranker.blend.scores(ranker_inputs(ranking.pairs, FEATURES))
+        return float(np.corrcoef(trees, -np.abs(ranking.pairs.values["item_age"]))[0, 1])
+
+    assert plain.blend.weights["match_raw_z"] < -0.05
+    assert trees_like_young(plain) < -0.3
+    for ranker in (fitted, refitted):
+        assert ranker.blend.weights["match_raw_z"] > 0.3
+        assert trees_like_young(ranker) > 0.3
+
+
+def test_clicks_that_weigh_nothing_teach_neither_blend_nor_trees() -> None:
+    whole = data(200)
+    is_false = whole.pairs.values["match_raw"] < -1
+    assert not whole.labels[is_false].any()
+    clicked = replace(whole, labels=np.maximum(whole.labels, is_false).astype(np.int8))
+    unseen = data(seed=1)
+    ranks = {}
+    for name, ranking in {"true": whole, "all": clicked, "weighted": weighted(clicked, ~is_false)}.items():
+        fitted = fit_ranker(ranking, FEATURES, CONFIG, seed=0).ranker
+        ranks[name] = mean_rank(unseen, fitted.scores(unseen.pairs))
+    assert ranks["weighted"] < ranks["true"] + 0.1
+    assert ranks["all"] > ranks["true"] + 0.3
+
+
+def test_only_the_ratios_of_weights_matter_and_equal_weights_are_none() -> None:
+    ranking = data()
+    weights = np.random.default_rng(0).uniform(0, 2, len(ranking.labels))
+    # A power of two, which rounds nothing.
+    once, again = (fit_ranker(weighted(ranking, scale * weights), FEATURES, CONFIG, 0).ranker for scale in (1, 4096))
+    assert once.to_files() == again.to_files()
+    plain = fit_ranker(ranking, FEATURES, CONFIG, 0).ranker
+    assert once.to_files() != plain.to_files()
+    equal = fit_ranker(weighted(ranking, np.full(len(weights), 0.2)), FEATURES, CONFIG, 0).ranker
+    assert equal.to_files() == plain.to_files()
+
+
+def test_a_query_whose_positives_weigh_nothing_is_one_without_positives() -> None:
+    ranking = data()
+    weights = np.ones(len(ranking.labels))
+    weights[: 20 * 12][ranking.labels[: 20 * 12] > 0] = 0
+    found = fit_ranker(weighted(ranking, weights), FEATURES, CONFIG, 0).ranker
+    later = fit_ranker(ranking.take(np.arange(20, 60)), FEATURES, CONFIG, 0).ranker
+    assert found.to_files() == later.to_files()
+
+
+def test_weights_and_positions_go_with_the_queries_that_are_taken_and_joined() -> None:
+    whole = replace(data(3, 4), weights=np.arange(12, dtype=np.float32), positions=np.arange(12))
+    taken = whole.take(np.array([2, 0]))
+    close(taken.weights, [8, 9, 10, 11, 0, 1, 2, 3], "exact")
+    close(taken.positions, [8, 9, 10, 11, 0, 1, 2, 3], "exact")
+    joined = RankingData.concat([taken, data(1, 2)])
+    close(joined.weights, [8, 9, 10, 11, 0, 1, 2, 3, 1, 1], "exact")
+    close(joined.positions, [8, 9, 10, 11, 0, 1, 2, 3, UNKNOWN_POSITION, UNKNOWN_POSITION], "exact")
+    assert RankingData.concat([data(1, 2), data(1, 2)]).weights is None
+
+
+# Positions
+
+SHOWN = ("quality", "level", "old")
+N_SHOWN = 10
+
+
+def shown(n_queries: int, seed: int) -> tuple[RankingData, np.ndarray]:
+    """What an old ranker showed, and the relevance of each pair: [query, pair].
+
+    Relevant are pairs of high quality, which is known with some noise, and of a level near 0, a rule for the trees. The
+    old ranker's score has nothing to do with relevance, but places the items, and clicks fall with the position.
+    """
+    random = np.random.default_rng(seed)
+    quality, level, old = (random.normal(size=(n_queries, N_SHOWN)) for _ in range(3))
+    positions = (-old + 0.5 * random.normal(size=old.shape)).argsort(1).argsort(1)
+    relevance = 1 / (1 + np.exp(-(1.5 * quality + 1.5 * (np.abs(level) < 0.6) - 2)))
+    labels = random.random(relevance.shape) < relevance / (1 + positions)
+    columns = (quality + random.normal(size=quality.shape), level, old)
+    values = {name: column.astype(np.float32).ravel() for name, column in zip(SHOWN, columns, strict=True)}
+    lengths = np.full(n_queries, N_SHOWN)
+    pairs = PairFeatures(Ragged.from_lengths(np.arange(n_queries * N_SHOWN), lengths), values)
+    return RankingData(pairs, labels.astype(np.int8).ravel(), positions=positions.ravel()), relevance
+
+
+def ndcg_of_relevance(scores: np.ndarray, relevance: np.ndarray) -> float:
+    """Of all that was shown, with the true relevance as gain."""
+    discount = 1 / np.log2(np.arange(N_SHOWN) + 2)
+    order = (-scores.reshape(relevance.shape)).argsort(1)
+    best = -np.sort(-relevance, 1)
+    return float(((np.take_along_axis(relevance, order, 1) * discount).sum(1) / (best * discount).sum(1)).mean())
+
+
+def test_with_debiasing_relevant_items_come_first_although_clicks_fall_with_the_position() -> None:
+    learned_from, _ = shown(2000, 0)
+    unseen, relevance = shown(2000, 1)
+    config = RankerConfig(rounds=60)
+    names = tuple(f"items.{name}" for name in SHOWN)
+    learned_from, unseen = (renamed(each, dict(zip(SHOWN, names, strict=True))) for each in (learned_from, unseen))
+    figures = {}
+    for debiases in (False, True):
+        fitted = fit_ranker(learned_from, names, replace(config, position_debiasing=debiases), seed=0)
+        figures[debiases] = ndcg_of_relevance(fitted.ranker.scores(unseen.pairs), relevance)
+    again = refit_ranker(fitted.ranker, learned_from, replace(config, position_debiasing=True), 0, n_rounds=20)
+    assert figures[False] < 0.84
+    assert figures[True] > 0.89
+    assert ndcg_of_relevance(again.scores(unseen.pairs), relevance) > 0.89
+    # What was learned of positions is in no file: scoring does not need them.
+    loaded = Ranker.from_files(fitted.ranker.to_files())
+    close(loaded.scores(unseen.pairs), fitted.ranker.scores(unseen.pairs), "exact")
+
+
+def test_a_debiased_fit_is_the_same_every_time() -> None:
+    learned_from = renamed(shown(300, 0)[0], {name: f"items.{name}" for name in SHOWN})
+    config = replace(CONFIG, position_debiasing=True)
+    names = tuple(f"items.{name}" for name in SHOWN)
+    first, second = (fit_ranker(learned_from, names, config, seed=0).ranker.to_files() for _ in range(2))
+    assert first == second
+
+
+def test_positions_change_nothing_without_debiasing_and_debiasing_nothing_without_positions() -> None:
+    placed = replace(data(), positions=np.tile(np.arange(12), 60))
+    plain = fit_ranker(data(), FEATURES, CONFIG, seed=0).ranker
+    assert fit_ranker(placed, FEATURES, CONFIG, seed=0).ranker.to_files() == plain.to_files()
+    debiased = fit_ranker(data(), FEATURES, replace(CONFIG, position_debiasing=True), seed=0).ranker
+    close(debiased.scores(data().pairs), plain.scores(data().pairs), "exact")

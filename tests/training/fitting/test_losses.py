@@ -73,6 +73,19 @@ def test_excluded_candidates_change_neither_loss_nor_gradient(seed: int) -> None
     close(sampled_softmax(scores + 1000.0 * excluded, positives, excluded, draws), loss, "float64")
 
 
+@given(SEEDS)
+def test_a_weight_multiplies_the_log_probability_of_its_positive(seed: int) -> None:
+    scores, positives, excluded, draws = case(seed)
+    weights = torch.from_numpy(np.random.default_rng(seed).uniform(0, 3, positives.shape))
+    corrected = (scores - draws).masked_fill(excluded, -torch.inf)
+    log_probability = corrected.log_softmax(1)
+    parts = [-(weights[row] * log_probability[row])[positives[row]].mean() for row in range(len(positives))]
+    weighted = sampled_softmax(scores, positives, excluded, draws, weights)
+    close(weighted, torch.stack(parts).mean(), "float64")
+    twice = torch.full(positives.shape, 2.0, dtype=torch.float64)
+    close(sampled_softmax(*case(seed), twice), 2 * sampled_softmax(*case(seed)), "float64")
+
+
 def test_candidates_that_are_drawn_often_count_less() -> None:
     positives = torch.tensor([[True, False]])
     nothing = torch.zeros(1, 2, dtype=torch.bool)

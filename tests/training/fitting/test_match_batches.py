@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from cancelled_logs import Cancellation, cancellations, expected_queries, frame_of, without
 from feature_store import EventLog
 from feature_store.point_in_time.online_log import OnlineLog
+from feature_store.ragged import Ragged
 from five_item_dataset import CONFIG as DATASET_CONFIG
 from five_item_dataset import catalogue
 from recmem.dataset.dataset import Dataset
@@ -17,6 +18,8 @@ from slow_reference import Event, is_known
 from strategies import ITEMS, LAST_TIME, N_ITEMS, USERS, event_log, impression_frame, logs
 from tolerances import close
 from training.fitting.match_batches import Batch, BatchConfig, MatchBatches, recency_weights
+from training.queries import queries_between
+from training.target_weights import TargetWeights
 
 FEWER = settings(max_examples=40)  # each draws several steps
 CONFIG = BatchConfig(queries=6, negatives=3, positives=2)
@@ -252,3 +255,36 @@ def test_the_generators_state_says_which_steps_come_next() -> None:
     assert not same(first.draw(), second.draw())
     second.generator.bit_generator.state = first.generator.bit_generator.state
     assert all(same(first.draw(), second.draw()) for _ in range(3))
+
+
+class _ByItem(TargetWeights):
+    """Weighs a positive by its item's row + 1."""
+
+    def __init__(self) -> None:
+        pass
+
+    def of_positives(self, users: np.ndarray, times: np.ndarray, positives: Ragged) -> np.ndarray:
+        assert len(users) == len(times) == len(positives)
+        return (positives.values + 1).astype(np.float32)
+
+
+@FEWER
+@given(logs(min_size=4, max_size=24), st.integers(0, 3))
+def test_positives_carry_their_weights_over_the_mean_and_nothing_else_changes(log: list[Event], seed: int) -> None:
+    events = event_log(log)
+    until = 3 * LAST_TIME
+    plain = batches(events, seed=seed)
+    memory = MemoryConfig(recent=3)
+    weighted = MatchBatches(events, N_ITEMS, until=until, memory=memory, config=CONFIG, seed=seed, weights=_ByItem())
+    warm, first = (queries_between(events, -1, until, with_history=with_history) for with_history in (True, False))
+    for _ in range(3 if plain.n_examples else 0):
+        before = plain.draw()
+        batch = weighted.draw()
+        assert same(batch, before)
+        assert before.weights is None
+        assert batch.weights is not None
+        assert ((batch.weights > 0) == batch.positives).all()
+        scale = (batch.weights / (batch.candidates + 1))[batch.positives]
+        close(scale.max(), scale.min(), "float32")
+        if not len(first):
+            close(1 / scale.max(), (warm.positives.values + 1).mean(), "float32")
