@@ -84,7 +84,8 @@ def read_training_data(
         require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
     own = own_features(impressions, config.features)
-    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
+    dataset_config = _dataset_config(log, split, signals, own, config)
+    dataset = Dataset.of(catalogue, events, impressions, dataset_config, item_changes=store.item_changes())
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
