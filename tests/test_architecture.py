@@ -45,6 +45,7 @@ ROOMS = {
         "ranker_queries",
         "training_data",
         "data_warnings",
+        "item_columns",
         "intake",
         "configuration",
         "config",

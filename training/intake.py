@@ -17,9 +17,11 @@ import polars as pl
 from feature_store import EVENTS, IMPRESSIONS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
+from feature_store.point_in_time.item_history import dated_columns
 from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
+from recmem.dataset.catalogue import numeric_columns
 from recmem.text.item_text import text_columns
 
 
@@ -48,6 +50,8 @@ class Intake:
     """The events of the whole store by their names, and how they are taken."""
     unused: tuple[str, ...] = ()
     """Columns that the store holds and the training does not read, such as `items.url`."""
+    undated: tuple[str, ...] = ()
+    """Numeric columns of items that came without times, and are read as they are now for all past queries."""
 
     @classmethod
     def of(
@@ -69,6 +73,7 @@ class Intake:
             digest=pinned.digest(),
             kinds=kinds,
             unused=tuple(_unused(items, events, impressions, features)),
+            undated=tuple(_undated(items, pinned.item_changes())),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -110,8 +115,24 @@ class Intake:
         # Runs of an earlier version noted no kinds.
         kinds = tuple(EventKind(**kind) for kind in fields.get("kinds", ()))
         unused = tuple(fields.get("unused", ()))
-        read = {"receipts": receipts, "unmatched": unmatched, "warnings": warnings, "kinds": kinds, "unused": unused}
+        undated = tuple(fields.get("undated", ()))
+        read = {
+            "undated": undated,
+            "receipts": receipts,
+            "unmatched": unmatched,
+            "warnings": warnings,
+            "kinds": kinds,
+            "unused": unused,
+        }
         return cls(**fields | read)
+
+
+def _undated(items: pl.DataFrame, changes: pl.DataFrame) -> Iterator[str]:
+    """The numeric columns of items that came without times."""
+    dated = dated_columns(changes)
+    for name in numeric_columns(items):
+        if name not in dated:
+            yield f"items.{name}"
 
 
 def _unused(

@@ -30,6 +30,7 @@ from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
+from training.item_columns import column_warnings
 from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
@@ -101,6 +102,7 @@ def read_training_data(
         events_of_unknown_items=log.n_unknown_items,
         warnings=(
             *item_warnings(catalogue),
+            *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
         ),

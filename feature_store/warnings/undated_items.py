@@ -45,8 +45,8 @@ def changed_numbers(given: pl.DataFrame, stored: pl.DataFrame) -> Iterator[str]:
             found.append(f"{name} ({n_changed:,} items)")
     if found:
         yield (
-            f"Stored numbers have changed: {_some(found)}. Without times, past queries read the new ones too, which leaks "
-            "where they tell what has happened since. Give the table a `timestamp` and a row for each change."
+            f"Stored numbers have changed: {_some(found)}. Without times, past queries read the new ones too, which "
+            "leaks where they tell what has happened since. Give the table a `timestamp` and a row for each change."
         )
 
 

@@ -18,7 +18,7 @@ from training.report.content import Example, ReportContent
 from training.report.figure_files import to_svg
 from training.report.findings import folds_sentences, headline, remarks
 from training.report.glossary import glossary_features, glossary_terms
-from training.report.intake_text import lost_rows, when_read
+from training.report.intake_text import lost_rows, undated_text, when_read
 from training.report.labels import SLICE_NOTES, metric_label, row_label, slice_label
 from training.report.number_text import fact_text, figure_text, interval_text, signed_text, time_text
 from training.report.verdict_text import verdict_sentences
@@ -64,6 +64,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "fact": fact_text,
         "time": time_text,
         "when_read": when_read,
+        "undated_text": undated_text,
         "percent_of_largest": lambda part: f"{100 * abs(part) / largest:.0f}",
     }
     return environment
