@@ -15,9 +15,7 @@ from deltalake import DeltaTable
 from feature_store._delta import append, replace, scan
 from feature_store.schema import DATED_ITEMS, ITEM_CHANGES
 from feature_store.table_writes import TableChange, not_stored, write_items
-
-_GIVEN = "\n"
-"""A name that no column of a table has."""
+from feature_store.warnings.undated_items import other_numbers
 
 
 def number_columns(rows: pl.DataFrame) -> list[str]:
@@ -62,12 +60,15 @@ def write_changes(table: DeltaTable, changes: pl.DataFrame) -> TableChange:
     with_id = not_stored(changes.filter(has_id), stored, ("event_id",), within="event_id")
     without = not_stored(changes.filter(~has_id), stored.filter(~has_id), ITEM_CHANGES.identity, within="timestamp")
     new = pl.concat([with_id, without]).sort("timestamp", maintain_order=True)
-    completed, n_completed = _completed(stored, changes) if new.height < changes.height else (None, 0)
-    if completed is not None and n_completed:
+    if new.height == changes.height:
+        append(table, new)
+        return TableChange(new.height, table.version())
+    completed, n_completed, n_other = _completed(stored.collect(), changes)
+    if n_completed:
         replace(table, pl.concat([completed, new], how="diagonal_relaxed"))
     elif new.height:
         append(table, new)
-    return TableChange(new.height + n_completed, table.version())
+    return TableChange(new.height + n_completed, table.version(), other_numbers(n_other))
 
 
 def write_descriptions(table: DeltaTable, described: pl.DataFrame, changes: pl.DataFrame) -> TableChange:
@@ -100,20 +101,19 @@ def _either(given: pl.Series, old: pl.Series, is_newest: pl.Series) -> pl.Series
     return given.zip_with(is_newest & given.is_not_null() | old.is_null(), old)
 
 
-def _completed(table: pl.LazyFrame, changes: pl.DataFrame) -> tuple[pl.DataFrame, int]:
-    """The stored rows with numbers that they said nothing about, and how many rows changed."""
-    stored = table.collect()
+def _completed(stored: pl.DataFrame, changes: pl.DataFrame) -> tuple[pl.DataFrame, int, int]:
+    """The stored rows with numbers that they said nothing about; how many changed, and how many say other numbers."""
     keys = list(ITEM_CHANGES.identity)
     numbers = [name for name in changes.columns if name not in ITEM_CHANGES.schema()]
-    given = changes.with_columns(pl.lit(value=True).alias(_GIVEN)).unique(keys, keep="first", maintain_order=True)
+    given = changes.unique(keys, keep="first", maintain_order=True)
     found = stored.select(keys).join(given, on=keys, how="left", nulls_equal=True, maintain_order="left")
-    if not found[_GIVEN].any():
-        return stored, 0
     filled = []
-    is_new = []
+    is_new = [pl.repeat(value=False, n=len(stored), eager=True)]
+    is_other = [is_new[0]]
     for name in numbers:
         old = stored[name] if name in stored.columns else pl.Series(name, [None] * len(stored), dtype=pl.Float64)
         is_new.append(old.is_null() & found[name].is_not_null())
+        is_other.append((old != found[name]).fill_null(value=False))
         filled.append(old.zip_with(~is_new[-1], found[name]))
-    n_changed = int(pl.select(pl.any_horizontal(is_new)).to_series().sum()) if is_new else 0
-    return stored.with_columns(filled), n_changed
+    n_changed, n_other = (int(pl.select(pl.any_horizontal(each)).to_series().sum()) for each in (is_new, is_other))
+    return stored.with_columns(filled), n_changed, n_other

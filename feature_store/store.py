@@ -393,7 +393,8 @@ class Store:
         changes = self.item_changes()
         described = descriptions_of(checked.kept)
         change = self._commit(ITEMS, lambda delta: write_descriptions(delta, described, changes), rewrites=True)
-        return TableChange(max(changed.n_rows, change.n_rows), change.version, several_texts(checked.kept))
+        warnings = (*changed.warnings, *several_texts(checked.kept))
+        return TableChange(max(changed.n_rows, change.n_rows), change.version, warnings)
 
     def _dated_columns(self) -> list[str]:
         """The columns of items that came with times."""

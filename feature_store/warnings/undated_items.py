@@ -50,6 +50,17 @@ def changed_numbers(given: pl.DataFrame, stored: pl.DataFrame) -> Iterator[str]:
         )
 
 
+def other_numbers(n_rows: int) -> tuple[str, ...]:
+    """What to say about rows with the item and time of a stored row, but other numbers; nothing if there are none."""
+    if not n_rows:
+        return ()
+    rows = "1 row has" if n_rows == 1 else f"{n_rows:,} rows have"
+    return (
+        f"{rows} the item and timestamp of a stored row, but other numbers: the stored ones count. To correct a row, "
+        "give one of a later time, or cancel it: see `cancels`.",
+    )
+
+
 def several_texts(rows: pl.DataFrame) -> tuple[str, ...]:
     """What to say about checked rows with times in which the texts of items change; nothing where none do."""
     texts = [name for name, dtype in rows.schema.items() if dtype == pl.String and name not in ("item_id", *_TIMES)]

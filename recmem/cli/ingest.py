@@ -18,7 +18,8 @@ Items = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Items table: item_id and text columns (title, description, ...); numeric columns become ranking "
-        "features. An item that has changed is updated.",
+        "features. An item that has changed is updated. With a timestamp [available_at, event_id, cancels] each row is "
+        "a change, and numbers are read as of the query's time.",
     ),
 ]
 Events = Annotated[

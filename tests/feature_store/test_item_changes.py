@@ -79,6 +79,10 @@ def test_of_equal_times_the_first_counts_as_for_events(store: Store) -> None:
     receipt = store.append(ITEMS, frame({"item": "a", "on": 5, "title": "blue pen", "price": 99.0}))
     assert history(store, "a", "price") == [(1, 1.0), (5, 2.0)]
     assert receipt.n_duplicate == 0  # it changed the description
+    assert receipt.warnings == (
+        "1 row has the item and timestamp of a stored row, but other numbers: the stored ones count. To correct a row, "
+        "give one of a later time, or cancel it: see `cancels`.",
+    )
     twice = frame(
         {"item": "c", "on": 2, "title": "c", "price": 1.0}, {"item": "c", "on": 2, "title": "c", "price": 7.0}
     )
