@@ -13,6 +13,7 @@ import polars as pl
 from deltalake import DeltaTable
 
 from feature_store._delta import append, replace, scan
+from feature_store.cancellations import n_waiting
 from feature_store.schema import DATED_ITEMS, ITEM_CHANGES
 from feature_store.table_writes import TableChange, not_stored, write_items
 from feature_store.warnings.undated_items import other_numbers
@@ -51,6 +52,11 @@ def descriptions_of(rows: pl.DataFrame) -> pl.DataFrame:
     )
     newest.columns = ["item_id", "timestamp", *names]
     return newest
+
+
+def n_waiting_changes(changes: pl.DataFrame) -> int:
+    """How many cancellations in a store's `item_changes` name no row of their item."""
+    return n_waiting(changes.select("item_id", "timestamp", "available_at", "event_id", "cancels", user_id=0))
 
 
 def write_changes(table: DeltaTable, changes: pl.DataFrame) -> TableChange:

@@ -1,4 +1,4 @@
-"""The store: items, events, impressions and rejected rows, as Delta tables in one folder."""
+"""The store: items with their changes, events, impressions and rejected rows, as Delta tables in one folder."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Store:
 
         Raises:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.
-            ValueError: the table is REJECTED, which the store alone writes to.
+            ValueError: the table is REJECTED or ITEM_CHANGES, which the store alone writes to.
         """
         if not isinstance(table, Table):
             raise ValueError(f"table: expected a table such as feature_store.EVENTS, got {table!r}. Import its name.")

@@ -21,7 +21,7 @@ def repeated_items(rows: pl.DataFrame) -> Iterator[str]:
         of_item = pl.DataFrame({"item": rows["item_id"], "number": cells}).drop_nulls()
         n_items = of_item.group_by("item").agg(pl.col("number").n_unique()).filter(pl.col("number") > 1).height
         if n_items:
-            found.append(f"{cells.name} ({n_items:,} items)")
+            found.append(_counted(cells.name, n_items))
     if found:
         yield (
             f"Several rows of an item have different numbers: {_some(found)}. The last row counts. If each row is a "
@@ -42,7 +42,7 @@ def changed_numbers(given: pl.DataFrame, stored: pl.DataFrame) -> Iterator[str]:
             continue
         n_changed = int((both[name].is_not_null() & given[name].ne_missing(both[name])).sum())
         if n_changed:
-            found.append(f"{name} ({n_changed:,} items)")
+            found.append(_counted(name, n_changed))
     if found:
         yield (
             f"Stored numbers have changed: {_some(found)}. Without times, past queries read the new ones too, which "
@@ -69,8 +69,12 @@ def several_texts(rows: pl.DataFrame) -> tuple[str, ...]:
         cells = pl.DataFrame({"item": rows["item_id"], "text": rows[name]}).drop_nulls()
         n_items = cells.group_by("item").agg(pl.col("text").n_unique()).filter(pl.col("text") > 1).height
         if n_items:
-            found.append(f"{name} ({n_items:,} items)")
+            found.append(_counted(name, n_items))
     return (f"Texts change: {_some(found)}. {TEXTS_ARE_NEWEST}",) if found else ()
+
+
+def _counted(name: str, n_items: int) -> str:
+    return f"{name} (1 item)" if n_items == 1 else f"{name} ({n_items:,} items)"
 
 
 def _some(found: list[str]) -> str:

@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from feature_store import ITEMS, DataError, Store
-from feature_store.item_changes import write_descriptions
+from feature_store.item_changes import n_waiting_changes, write_descriptions
 from feature_store.resubmission import read_corrected, resubmit, write_rejected
 from feature_store.schema import ITEM_CHANGES
 
@@ -143,7 +143,9 @@ def test_rejected_rows_are_corrected_and_resubmitted(store: Store, tmp_path: Pat
 def test_a_cancellation_is_a_row_of_its_own_and_leaves_the_description(store: Store) -> None:
     store.append(ITEMS, frame(*FIRST).with_columns(event_id=pl.Series(["typo", None, None])))
     cancel = frame({"item": "a", "on": 8, "cancels": "typo"})
-    assert store.append(ITEMS, cancel).n_new == 1
+    waiting = frame({"item": "b", "on": 8, "cancels": "typo"})
+    assert store.append(ITEMS, pl.concat([cancel, waiting])).n_new == 2
+    assert n_waiting_changes(store.item_changes()) == 1
     assert history(store, "a", "price") == [(1, 1.0), (5, 2.0), (8, None)]
     assert description(store, "a")["title"] == "blue pen"
     assert store.append(ITEMS, cancel).n_new == 0
@@ -178,7 +180,7 @@ def test_stored_numbers_that_change_without_times_are_a_warning(store: Store) ->
     assert same.warnings == ()
     changed = store.append(ITEMS, pl.DataFrame({"item_id": ["a", "b"], "title": ["pen", "ink"], "sales": [5, 2]}))
     assert changed.warnings == (
-        "Stored numbers have changed: sales (1 items). Without times, past queries read the new ones too, which leaks "
+        "Stored numbers have changed: sales (1 item). Without times, past queries read the new ones too, which leaks "
         "where they tell what has happened since. Give the table a `timestamp` and a row for each change.",
     )
 
@@ -186,7 +188,7 @@ def test_stored_numbers_that_change_without_times_are_a_warning(store: Store) ->
 def test_texts_that_change_are_a_warning(store: Store) -> None:
     receipt = store.append(ITEMS, frame(*FIRST))
     expected = (
-        "Texts change: title (1 items). For all times the newest text is read: only numbers are read as of a time."
+        "Texts change: title (1 item). For all times the newest text is read: only numbers are read as of a time."
     )
     assert receipt.warnings == (expected,)
 
