@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from feature_store._delta import append, replace, scan
 from feature_store.cancellations import n_waiting
-from feature_store.schema import DATED_ITEMS, ITEM_CHANGES
+from feature_store.schema import DATED_ITEMS, ITEM_CHANGES, ITEMS, Checked, Table
 from feature_store.table_writes import TableChange, not_stored, write_items
 from feature_store.warnings.undated_items import other_numbers
 
@@ -57,6 +57,13 @@ def descriptions_of(rows: pl.DataFrame) -> pl.DataFrame:
 def n_waiting_changes(changes: pl.DataFrame) -> int:
     """How many cancellations in a store's `item_changes` name no row of their item."""
     return n_waiting(changes.select("item_id", "timestamp", "available_at", "event_id", "cancels", user_id=0))
+
+
+def tables_of(checked: Checked) -> dict[Table, pl.DataFrame]:
+    """The tables that a checked frame goes to, with its rows there."""
+    if checked.table is not DATED_ITEMS:
+        return {checked.table: checked.kept}
+    return {ITEMS: descriptions_of(checked.kept).drop("timestamp"), ITEM_CHANGES: changes_of(checked.kept)}
 
 
 def write_changes(table: DeltaTable, changes: pl.DataFrame) -> TableChange:

@@ -32,6 +32,7 @@ from feature_store.forgetting.forget import Forgetting
 from feature_store.item_changes import (
     changes_of,
     descriptions_of,
+    tables_of,
     write_changes,
     write_descriptions,
 )
@@ -366,7 +367,7 @@ class Store:
 
     def _checked(self, frame: pl.DataFrame, table: Table, signals: SignalConfig | None) -> Checked:
         checked = self.check(table, frame, signals=signals)
-        new = {each: rows for each, rows in _tables_of(checked).items() if self._delta(each) is None}
+        new = {each: rows for each, rows in tables_of(checked).items() if self._delta(each) is None}
         if checked.kept.height and new:
             for each, rows in new.items():
                 with failures(self._uri(each)):
@@ -388,8 +389,8 @@ class Store:
 
     def _write_dated(self, checked: Checked) -> TableChange:
         """Commits the changes, then the descriptions; a call that was killed in between can be repeated."""
-        rows = _tables_of(checked)
-        changed = self._commit(ITEM_CHANGES, lambda delta: write_changes(delta, rows[ITEM_CHANGES]), rewrites=True)
+        given = changes_of(checked.kept)
+        changed = self._commit(ITEM_CHANGES, lambda delta: write_changes(delta, given), rewrites=True)
         changes = self.item_changes()
         described = descriptions_of(checked.kept)
         change = self._commit(ITEMS, lambda delta: write_descriptions(delta, described, changes), rewrites=True)
@@ -430,13 +431,6 @@ class Store:
             return change
 
         return self._steadily(table, attempt)
-
-
-def _tables_of(checked: Checked) -> dict[Table, pl.DataFrame]:
-    """The tables that a checked frame goes to, with its rows there."""
-    if checked.table is not DATED_ITEMS:
-        return {checked.table: checked.kept}
-    return {ITEMS: descriptions_of(checked.kept).drop("timestamp"), ITEM_CHANGES: changes_of(checked.kept)}
 
 
 def digest_of(tables: Mapping[str, DeltaTable]) -> str:
