@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 import polars as pl
@@ -81,6 +81,17 @@ ITEMS = Table(
     identity=("item_id",),
     keeps_extra=True,
 )
+_ITEM_TIMES = (
+    _id("item_id"),
+    _time("timestamp", required=True),  # from when on the row holds
+    _time("available_at", required=False),
+    Column("event_id", pl.String(), parse_names),
+    Column("cancels", pl.String(), parse_names),  # the event_id of the row that this one cancels
+)
+DATED_ITEMS = Table("items", _ITEM_TIMES, identity=("item_id", "timestamp", "event_id", "cancels"), keeps_extra=True)
+"""What a frame of items with a `timestamp` is read as: a row a change. See `feature_store.item_changes`."""
+ITEM_CHANGES = Table("item_changes", _ITEM_TIMES, identity=DATED_ITEMS.identity, keeps_extra=True)
+"""The numbers of these rows, as of their times. Written with the items, never appended to by itself."""
 EVENTS = Table(
     "events",
     (
@@ -123,7 +134,7 @@ REJECTED = Table(
     ),
     identity=("content_hash",),
 )
-TABLES = (ITEMS, EVENTS, IMPRESSIONS, REJECTED)
+TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, REJECTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,11 +171,13 @@ def check_table(
     *,
     stored: Mapping[str, pl.DataType] | None = None,
     signals: SignalConfig | None = None,
+    dated: Collection[str] = (),
 ) -> Checked:
     """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
     `stored` gives the dtypes that are already decided: those of ids, and of the columns of items. `signals` says how
-    events will be judged, for warnings; by default as a training does.
+    events will be judged, for warnings; by default as a training does. Items with a `timestamp` are `DATED_ITEMS`;
+    `dated` are the columns of items that are stored with times, which later rows need too.
 
     Raises:
         DataError: the table as a whole is invalid. It is no polars DataFrame or has no rows, a required column is
@@ -173,6 +186,8 @@ def check_table(
     """
     _require_polars(frame, table)
     stored = stored or {}
+    if table is ITEMS and "timestamp" in frame.columns:
+        table = DATED_ITEMS
     problems = _shape_problems(frame, table)
     columns: dict[str, pl.Series] = {}
     for column in table.columns:
@@ -181,12 +196,14 @@ def check_table(
     if table.keeps_extra:
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
-        problems += found + _text_problems(columns, table)
+        problems += found + _text_problems(columns, table, stored)
+    if table is ITEMS:
+        problems += _undated_problems(frame, dated)
     if table.keeps_features:
         features, found = _read_features(frame, table, stored)
         columns |= features
         problems += found
-    if table is EVENTS:
+    if "cancels" in table.schema():
         problems += _cancels_problems(columns)
     if any(problem.rows is None for problem in problems):
         raise DataError(describe(problems, table=table.name))
@@ -208,8 +225,8 @@ def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table:
         times = columns.get(name)
         if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
             # Only of items it is known beforehand when they will be there.
-            warnings += time_warnings(frame[name], times, is_past=table is not ITEMS)
-    if table is EVENTS and "available_at" in frame.columns:
+            warnings += time_warnings(frame[name], times, is_past=table != ITEMS)
+    if {"timestamp", "available_at"} <= columns.keys() and "available_at" in frame.columns:
         warnings += arrival_warnings(columns["timestamp"], columns["available_at"])
     return warnings
 
@@ -339,9 +356,24 @@ def _cancels_problems(columns: Mapping[str, pl.Series]) -> list[ColumnProblem]:
     ]
 
 
-def _text_problems(columns: Mapping[str, pl.Series], table: Table) -> list[ColumnProblem]:
+def _text_problems(
+    columns: Mapping[str, pl.Series], table: Table, stored: Mapping[str, pl.DataType]
+) -> list[ColumnProblem]:
     names = {column.name for column in table.columns}
     if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
+    # Changes of numbers alone, of items whose texts are stored.
+    if table is DATED_ITEMS and any(dtype == pl.String and name != "item_id" for name, dtype in stored.items()):
+        return []
     remedy = "Add a text column such as title or description: recmem matches items by their text."
     return [ColumnProblem("", "at least one text column", f"only {_some(list(columns))}", remedy)]
+
+
+def _undated_problems(frame: pl.DataFrame, dated: Collection[str]) -> list[ColumnProblem]:
+    """Values without times of columns that have come with times: nobody could tell from when on they hold."""
+    names = [name for name in dated if name in frame.columns]
+    if not names:
+        return []
+    expected = f"the column, because {_some(names)} came with times before"
+    remedy = f"Add from when on each row holds, or leave out {_some(names)}."
+    return [ColumnProblem("timestamp", expected, "none", remedy)]

@@ -1,4 +1,4 @@
-"""The store: items, events, impressions and rejected rows, as Delta tables in one folder."""
+"""The store: items with their changes, events, impressions and rejected rows, as Delta tables in one folder."""
 
 from __future__ import annotations
 
@@ -29,10 +29,28 @@ from feature_store.data_errors import DataError
 from feature_store.files.file_rows import FileRows
 from feature_store.forgetting.erasure import refuse_stray_commit
 from feature_store.forgetting.forget import Forgetting
+from feature_store.item_changes import (
+    changes_of,
+    descriptions_of,
+    tables_of,
+    write_changes,
+    write_descriptions,
+)
 from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+from feature_store.schema import (
+    DATED_ITEMS,
+    EVENTS,
+    IMPRESSIONS,
+    ITEM_CHANGES,
+    ITEMS,
+    REJECTED,
+    TABLES,
+    Checked,
+    Table,
+    check_table,
+)
 from feature_store.signals import SignalConfig
 from feature_store.table_writes import (
     TableChange,
@@ -43,6 +61,7 @@ from feature_store.table_writes import (
     write_items,
     write_rejected,
 )
+from feature_store.warnings.undated_items import several_texts
 
 Result = TypeVar("Result")
 
@@ -107,7 +126,7 @@ class Store:
 
         Raises:
             DataError: the frame as a whole is invalid, see `check_table`; nothing is written then.
-            ValueError: the table is REJECTED, which the store alone writes to.
+            ValueError: the table is REJECTED or ITEM_CHANGES, which the store alone writes to.
         """
         if not isinstance(table, Table):
             raise ValueError(f"table: expected a table such as feature_store.EVENTS, got {table!r}. Import its name.")
@@ -128,7 +147,7 @@ class Store:
             n_rejected=rejected.height,
             version=change.version if change else None,
             reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
-            warnings=(*given.warnings, *checked.warnings),
+            warnings=(*given.warnings, *checked.warnings, *(change.warnings if change else ())),
             examples=first_lines(given.unreadable) | examples_of(checked, given.lines),
         )
 
@@ -137,6 +156,9 @@ class Store:
 
         The newest description wins; within a frame that is the last row of an item, and earlier rows count as
         duplicates. A column that the frame lacks keeps its stored value. A row that changes nothing is a duplicate.
+
+        A frame with a `timestamp` has a row a change, and its numbers are read as of their times:
+        `feature_store.item_changes`.
         """
         return self.append(ITEMS, frame)
 
@@ -171,7 +193,8 @@ class Store:
         `decided` gives the dtypes of ids that other tables will have decided by then; `signals` as for `append`.
         """
         stored = {**(decided or {}), **self._decided_dtypes(table)}
-        return check_table(frame, table, stored=stored, signals=signals)
+        dated = self._dated_columns() if table == ITEMS else ()
+        return check_table(frame, table, stored=stored, signals=signals, dated=dated)
 
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows of a table, by default of its newest version, in no particular order; empty if there is no table.
@@ -184,6 +207,10 @@ class Store:
     def items(self, version: int | None = None) -> pl.DataFrame:
         """`read(ITEMS)`: `item_id` and every column that items were appended with."""
         return self.read(ITEMS, version=version)
+
+    def item_changes(self, version: int | None = None) -> pl.DataFrame:
+        """`read(ITEM_CHANGES)`: the numbers of items that came with times, a row a change; empty without such items."""
+        return self.read(ITEM_CHANGES, version=version)
 
     def events(self, version: int | None = None) -> pl.DataFrame:
         """`read(EVENTS)`: all columns of the table, null where the appended frame had none."""
@@ -340,21 +367,39 @@ class Store:
 
     def _checked(self, frame: pl.DataFrame, table: Table, signals: SignalConfig | None) -> Checked:
         checked = self.check(table, frame, signals=signals)
-        if checked.kept.height and self._delta(table) is None:
-            with failures(self._uri(table)):
-                self._create_table(table, dict(checked.kept.schema))
+        new = {each: rows for each, rows in tables_of(checked).items() if self._delta(each) is None}
+        if checked.kept.height and new:
+            for each, rows in new.items():
+                with failures(self._uri(each)):
+                    self._create_table(each, dict(rows.schema))
             # Another writer may have created it first, with ids of another dtype.
             checked = self.check(table, frame, signals=signals)
         return checked
 
     def _write_valid(self, checked: Checked) -> TableChange | None:
         """Commits the valid rows; None if the table does not exist yet and there is nothing to write."""
+        if checked.kept.height and checked.table is DATED_ITEMS:
+            return self._write_dated(checked)
         if checked.kept.height:
             write = _WRITES[checked.table]
             rewrites = checked.table is ITEMS
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())
+
+    def _write_dated(self, checked: Checked) -> TableChange:
+        """Commits the changes, then the descriptions; a call that was killed in between can be repeated."""
+        given = changes_of(checked.kept)
+        changed = self._commit(ITEM_CHANGES, lambda delta: write_changes(delta, given), rewrites=True)
+        changes = self.item_changes()
+        described = descriptions_of(checked.kept)
+        change = self._commit(ITEMS, lambda delta: write_descriptions(delta, described, changes), rewrites=True)
+        warnings = (*changed.warnings, *several_texts(checked.kept))
+        return TableChange(max(changed.n_rows, change.n_rows), change.version, warnings)
+
+    def _dated_columns(self) -> list[str]:
+        """The columns of items that came with times."""
+        return [name for name in self._stored_schema(ITEM_CHANGES) or {} if name not in ITEM_CHANGES.schema()]
 
     def _forgetting(self) -> Forgetting:
         return Forgetting(

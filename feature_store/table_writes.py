@@ -18,6 +18,7 @@ from feature_store.data_errors import DataError
 from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
 from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
+from feature_store.warnings.undated_items import changed_numbers, repeated_items
 
 MANY_COLUMNS = 1_000
 """From here on items are written as a whole table: the time that Delta Lake takes to plan an append or a merge grows
@@ -35,6 +36,8 @@ class TableChange:
     n_rows: int
     """Rows written or, by a removal, rows removed."""
     version: int
+    warnings: tuple[str, ...] = ()
+    """What is written but looks wrong; a sentence or two each."""
 
 
 def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
@@ -56,7 +59,7 @@ def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
         upsert(table, changed, key="item_id")
     else:
         append(table, changed)
-    return TableChange(changed.height, table.version())
+    return TableChange(changed.height, table.version(), (*repeated_items(rows), *changed_numbers(newest, stored)))
 
 
 def write_events(table: DeltaTable, rows: pl.DataFrame) -> TableChange:

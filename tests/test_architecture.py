@@ -48,6 +48,7 @@ ROOMS = {
         "ranker_queries",
         "training_data",
         "data_warnings",
+        "item_columns",
         "intake",
         "optional_inputs",
         "configuration",

@@ -66,7 +66,8 @@ def train(
 
     Args:
         items: `item_id` and texts (title, description, ...): a path (Parquet, CSV, JSON lines, Arrow, Delta), or a
-            polars, pandas or Arrow frame. None if `store` already has them.
+            polars, pandas or Arrow frame. With a `timestamp`, each row is a change, and numbers are read as of the
+            query's time. None if `store` already has them.
         events: `user_id`, `item_id`, `timestamp`, and optionally `event`, `value`, `event_id`, `available_at`,
             `cancels`, `weight`; given as `items` are.
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`, and optionally `position` and

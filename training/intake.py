@@ -17,9 +17,11 @@ import polars as pl
 from feature_store import EVENTS, IMPRESSIONS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
+from feature_store.point_in_time.item_history import dated_columns
 from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
+from recmem.dataset.catalogue import numeric_columns
 from recmem.text.item_text import text_columns
 from training.config import TrainingConfig
 from training.event_weights import weight_warnings
@@ -53,6 +55,8 @@ class Intake:
     """Columns that the store holds and the training does not read, such as `items.url`."""
     used: tuple[str, ...] = ()
     """Sentences about optional columns and settings that change what is learned, see `training.optional_inputs`."""
+    undated: tuple[str, ...] = ()
+    """Numeric columns of items that came without times, and are read as they are now for all past queries."""
 
     @classmethod
     def of(
@@ -86,6 +90,7 @@ class Intake:
             kinds=kinds,
             unused=tuple(_unused(items, events, impressions, (*features, *(("position",) if debiases else ())))),
             used=tuple(used_inputs(events, impressions, weights, debiases=debiases)),
+            undated=tuple(_undated(items, pinned.item_changes())),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -127,8 +132,16 @@ class Intake:
         # Runs of an earlier version noted no kinds.
         kinds = tuple(EventKind(**kind) for kind in fields.get("kinds", ()))
         unused = tuple(fields.get("unused", ()))
-        read = {"receipts": receipts, "unmatched": unmatched, "warnings": warnings, "kinds": kinds, "unused": unused}
-        return cls(**fields | read | {"used": tuple(fields.get("used", ()))})
+        read = {
+            "receipts": receipts,
+            "unmatched": unmatched,
+            "warnings": warnings,
+            "kinds": kinds,
+            "unused": unused,
+            "used": tuple(fields.get("used", ())),
+            "undated": tuple(fields.get("undated", ())),
+        }
+        return cls(**fields | read)
 
 
 def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfig) -> Intake:
@@ -141,6 +154,14 @@ def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfi
         weights=config.event_weights,
         debiases=config.ranker.position_debiasing,
     )
+
+
+def _undated(items: pl.DataFrame, changes: pl.DataFrame) -> Iterator[str]:
+    """The numeric columns of items that came without times."""
+    dated = dated_columns(changes)
+    for name in numeric_columns(items):
+        if name not in dated:
+            yield f"items.{name}"
 
 
 def _unused(

@@ -30,6 +30,7 @@ from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
+from training.item_columns import column_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
@@ -90,7 +91,8 @@ def read_training_data(
     own = own_features(impressions, config.features)
     require_positions(impressions, config.ranker)
     require_weights(impressions)
-    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
+    dataset_config = _dataset_config(log, split, signals, own, config)
+    dataset = Dataset.of(catalogue, events, impressions, dataset_config, item_changes=store.item_changes())
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
@@ -107,6 +109,7 @@ def read_training_data(
         events_of_unknown_items=log.n_unknown_items,
         warnings=(
             *item_warnings(catalogue),
+            *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
         ),

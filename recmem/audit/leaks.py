@@ -86,6 +86,7 @@ def _changed(dataset: Dataset, change: Change, time: int) -> Dataset:
         change(dataset.events, ~_known_before(dataset.events, time)),
         change(dataset.impressions, ~_known_before(dataset.impressions, time)),
         dataset.config,
+        item_changes=change(dataset.item_changes, ~_known_before(dataset.item_changes, time)),
     )
 
 
@@ -97,7 +98,9 @@ def _never_cancelled(dataset: Dataset, time: int) -> Dataset:
     cancelling_keys = ["cancels", "user_id", "item_id"]
     left = dataset.events.join(cancellations, left_on=cancelled_keys, right_on=cancelling_keys, how="anti")
     left = left.filter(~known | pl.col("cancels").is_null())
-    without = Dataset.of(dataset.catalogue, left, dataset.impressions, dataset.config)
+    without = Dataset.of(
+        dataset.catalogue, left, dataset.impressions, dataset.config, item_changes=dataset.item_changes
+    )
     # Co-visitation is as of its last refresh, when an event that is cancelled by now may still have counted.
     return replace(without, timeline=dataset.timeline)
 

@@ -14,6 +14,7 @@ import polars as pl
 
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_join import when_known
+from feature_store.point_in_time.item_history import ItemHistory
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
@@ -24,6 +25,10 @@ from recmem.serving.model import Model
 
 PARITY_SIDES = ("batch", "online")
 """Columns of the two values in the audit's frame."""
+
+
+_KNOWN = "\n"
+"""A name that no column of a table has."""
 
 
 class Feed(Protocol):
@@ -73,6 +78,24 @@ class Shared:
         return with_shared_memories(self._dataset, self._memories, users, queries.times, items, item_times)[0]
 
 
+class _ItemsSoFar:
+    """What had become known of the items' changes by the time of each query; times ascend."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._changes = dataset.item_changes.with_columns(when_known().alias(_KNOWN)).sort(_KNOWN)
+        self._known = self._changes[_KNOWN].to_numpy()
+        self._history = dataset.item_history
+        self._n_known = -1
+
+    def known_at(self, time: int, dataset: Dataset) -> Dataset:
+        """The dataset without the changes that became known after the time."""
+        n_known = int(np.searchsorted(self._known, time, side="right"))
+        if n_known != self._n_known:
+            self._n_known = n_known
+            self._history = ItemHistory.of(self._changes[:n_known].drop(_KNOWN), dataset.catalogue.ids)
+        return replace(dataset, item_history=self._history)
+
+
 def replay_audit(
     model: Model,
     queries: PastQueries,
@@ -98,7 +121,10 @@ def replay_audit(
     events = events.drop("known")
     first = int(queries.times[0]) if len(queries) else 0
     n_fed = int(np.searchsorted(known, first, side="right"))
-    begin = Dataset.of(dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config)
+    begin = Dataset.of(
+        dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config, item_changes=dataset.item_changes
+    )
+    items = _ItemsSoFar(dataset)
     feed: Feed = InProcess(begin) if online is None else Shared(begin, online, dataset, first)
     nothing = np.arange(0)
     found = [
@@ -111,7 +137,7 @@ def replay_audit(
             n_fed = n_known
         row = np.array([number])
         query = queries.take(row)
-        observed = feed.dataset(dataset.users.gather(query.users), query)
+        observed = items.known_at(int(query.times[0]), feed.dataset(dataset.users.gather(query.users), query))
         online_side = FeatureSnapshot.of(observed, matcher, ranker, query.within(dataset, observed))
         alone = FeatureSnapshot.of(dataset, matcher, ranker, query)
         found.append(differences(dataset, query, alone, online_side, names=PARITY_SIDES))

@@ -18,7 +18,8 @@ Items = Annotated[
     typer.Option(
         metavar="PATH|URL",
         help="Items table: item_id and text columns (title, description, ...); numeric columns become ranking "
-        "features. An item that has changed is updated.",
+        "features. An item that has changed is updated. With a timestamp [available_at, event_id, cancels] each row is "
+        "a change, and numbers are read as of the query's time.",
     ),
 ]
 Events = Annotated[
@@ -104,11 +105,14 @@ def ingest(
 def _report_rows_without_effect(store: Store) -> None:
     """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
     from feature_store.cancellations import n_waiting
+    from feature_store.item_changes import n_waiting_changes
     from feature_store.warnings.unmatched_ids import unmatched_rows
 
     events = store.events()
     if n := n_waiting(events):
         complain(f"{n:,} cancellations in the store match no event of their user and item yet: they have no effect.")
+    if n := n_waiting_changes(store.item_changes()):
+        complain(f"{n:,} cancellations of items in the store match no row of their item yet: they have no effect.")
     items = store.items()
     if events.height and not items.height:
         complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")

@@ -77,7 +77,7 @@ class Catalogue:
         return f"{item_id} ({title})" if title else item_id
 
     def numbers(self) -> dict[str, Float32Array]:
-        """The numeric columns, missing and infinite values as NaN: float32[item]."""
+        """The numeric columns as they are now, missing and infinite values as NaN: float32[item]."""
         return {name: _finite(self.items[name]) for name in self.number_columns}
 
 

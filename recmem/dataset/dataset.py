@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import EventLog, SignalConfig
-from feature_store.arrays import IntArray
+from feature_store.arrays import Float32Array, IntArray
 from feature_store.cancellations import involves_cancellations
 from feature_store.point_in_time.as_of_join import when_known
 from feature_store.point_in_time.cancelled_events import CancelledEvents
@@ -17,10 +17,11 @@ from feature_store.point_in_time.counters import CounterConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig, CovisitationTimeline
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.histories import Histories
+from feature_store.point_in_time.item_history import ItemHistory
 from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.fetched_log import FetchedLog
-from feature_store.schema import EVENTS
+from feature_store.schema import EVENTS, ITEM_CHANGES
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 
@@ -64,6 +65,10 @@ class Dataset:
     """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame
     config: DatasetConfig
+    item_changes: pl.DataFrame
+    """The numbers of items that came with times, a row a change: a store's `item_changes`."""
+    item_history: ItemHistory
+    """The same, as of any time."""
     store: str = ""
     """`Store.identity` of the tables; empty if they are of none."""
 
@@ -75,9 +80,11 @@ class Dataset:
         impressions: pl.DataFrame,
         config: DatasetConfig,
         *,
+        item_changes: pl.DataFrame | None = None,
         store: str = "",
     ) -> Dataset:
         """The dataset of a store's tables; the order of their rows does not matter."""
+        changes = pl.DataFrame(schema=ITEM_CHANGES.schema()) if item_changes is None else item_changes
         users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
@@ -98,6 +105,8 @@ class Dataset:
             events=events,
             impressions=impressions,
             config=config,
+            item_changes=changes,
+            item_history=ItemHistory.of(changes, catalogue.ids),
             store=store,
         )
 
@@ -136,6 +145,17 @@ class Dataset:
             rows = np.where((rows < 0) & (observed >= 0), observed + self.n_first_users, rows)
         return rows
 
+    def item_numbers(self, items: IntArray, times: IntArray) -> dict[str, Float32Array]:
+        """The numeric columns of item rows as of times (microseconds): float32, one per item; NaN for a missing value.
+
+        Columns that came without times are read as they are now.
+        """
+        dated = self.item_history.columns
+        return {
+            name: self.item_history.values(name, items, times) if name in dated else numbers[items]
+            for name, numbers in self.catalogue.numbers().items()
+        }
+
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""
         return Histories.as_of(self.reads, users, times, limit)
@@ -150,7 +170,14 @@ class Dataset:
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
         if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or involves_cancellations(new, self.events):
-            dataset = Dataset.of(self.catalogue, together, self.impressions, self.config, store=self.store)
+            dataset = Dataset.of(
+                self.catalogue,
+                together,
+                self.impressions,
+                self.config,
+                item_changes=self.item_changes,
+                store=self.store,
+            )
         else:
             dataset = self._extended(new, together)
         # Models of refreshes before the first new event was known stay as they are.

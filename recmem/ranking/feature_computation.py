@@ -123,14 +123,17 @@ def compute_memory_size(context: FeatureContext) -> Float32Array:
 
 
 def compute_item_attributes(context: FeatureContext) -> FeatureColumns:
-    """`items.<name>` for every numeric column of the items table, NaN for texts that are not in the catalogue."""
-    catalogue = context.dataset.catalogue
+    """`items.<name>` for every numeric column of the items table, as of each query's time where it came with times.
+
+    NaN for texts that are not in the catalogue.
+    """
+    dataset = context.dataset
     items = context.candidates.values
-    in_catalogue = items < len(catalogue)
+    in_catalogue = items < len(dataset.catalogue)
     columns: dict[str, Float32Array] = {}
-    for name, numbers in catalogue.numbers().items():
+    for name, numbers in dataset.item_numbers(items[in_catalogue], context.pair_times[in_catalogue]).items():
         column = np.full(len(items), np.nan, np.float32)
-        column[in_catalogue] = numbers[items[in_catalogue]]
+        column[in_catalogue] = numbers
         columns[f"items.{name}"] = column
     return columns
 

@@ -293,7 +293,10 @@ FEATURES: tuple[Feature, ...] = (
 
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
-    meaning = f"The item's `{name}`, as the items table gives it. Missing if the table has none."
+    meaning = (
+        f"The item's `{name}`, as the items table gives it: as of the query's time if its rows have times. Missing if "
+        "the table has none."
+    )
     feature_name = ATTRIBUTE_PREFIX + name
     return Feature(name=feature_name, group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
 

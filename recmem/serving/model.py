@@ -138,9 +138,9 @@ class Model:
         opened = open_store(store, trained=config.store)
         identity = "" if opened is None else opened.identity()
         memories = None if online is None else connected(online, config.dataset, store=identity)
-        items, events, impressions = read_tables(opened)
+        items, events, impressions, changes = read_tables(opened)
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
-        dataset = Dataset.of(catalogue, events, impressions, config.dataset, store=identity)
+        dataset = Dataset.of(catalogue, events, impressions, config.dataset, item_changes=changes, store=identity)
         _warn_of_clock(dataset)
         return cls(bundle, dataset, embedding_of(bundle, opened, device=device), memories=memories, device=device)
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from feature_store import DataError, Store
 from feature_store.addresses import without_secrets
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS
 
 
 def open_store(given: str | Path | Store | None, *, trained: str | None) -> Store | None:
@@ -30,9 +30,10 @@ def open_store(given: str | Path | Store | None, *, trained: str | None) -> Stor
         raise DataError(f"store: expected {expected}, got none at {without_secrets(trained)!r}. {remedy}") from error
 
 
-def read_tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame]:
-    """Items, events and impressions at their newest versions; empty tables without a store."""
+def read_tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.DataFrame, pl.DataFrame]:
+    """Items, events, impressions and changes of items at their newest versions; empty tables without a store."""
     if store is not None:
-        return store.items(), store.events(), store.impressions()
-    items, events, impressions = (pl.DataFrame(schema=table.schema()) for table in (ITEMS, EVENTS, IMPRESSIONS))
-    return items, events, impressions
+        return store.items(), store.events(), store.impressions(), store.item_changes()
+    tables = (ITEMS, EVENTS, IMPRESSIONS, ITEM_CHANGES)
+    items, events, impressions, changes = (pl.DataFrame(schema=table.schema()) for table in tables)
+    return items, events, impressions, changes

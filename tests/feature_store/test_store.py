@@ -16,10 +16,10 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store import _delta, table_writes
+from feature_store import _delta, item_changes, table_writes
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, Table
 from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -422,12 +422,15 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     shown = event_rows(("u", "i", 1), ("u", "j", 1), impression_id=["p", "p"], label=[0, 1])
     refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
     items = item_rows(item_id=["a", "b"], title=["a", "b"])
-    frame = {ITEMS: items, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+    dated = items.with_columns(timestamp=pl.lit("2026-01-01"))
+    frame = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+    appended_to = {REJECTED: EVENTS, ITEM_CHANGES: ITEMS}.get(table, table)
 
     def add() -> Receipt:
-        return store.append(EVENTS if table is REJECTED else table, frame)
+        return store.append(appended_to, frame)
 
-    commit = table_writes.append
+    writes = item_changes if table is ITEM_CHANGES else table_writes
+    commit = writes.append
     met = []
 
     def slow_commit(delta: Any, rows: pl.DataFrame) -> None:
@@ -436,7 +439,7 @@ def test_an_append_that_loses_against_another_writer_reads_again(
             assert counts(add())[0] == 2
         commit(delta, rows)
 
-    monkeypatch.setattr(table_writes, "append", slow_commit)
+    monkeypatch.setattr(writes, "append", slow_commit)
     receipt = add()
     assert met
     assert counts(receipt) == ((2, 0, 0, 2) if table is REJECTED else (2, 0, 2, 0))

@@ -50,6 +50,18 @@ def test_counts_are_metrics(tmp_path: Path) -> None:
     }
 
 
+def test_numeric_columns_of_items_without_times_are_listed(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["i1"], "title": ["A library"], "weight": [3.5], "size": [2]}))
+    store.append_events(rated(5.0))
+    assert Intake.of(store, (), SignalConfig()).undated == ("items.size", "items.weight")
+    store.append_items(pl.DataFrame({"item_id": ["i1"], "timestamp": ["2026-01-01"], "size": [3]}))
+    intake = Intake.of(store, (), SignalConfig())
+    assert intake.undated == ("items.weight",)
+    intake.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == intake
+
+
 def test_versions_and_digest_are_those_of_the_store(tmp_path: Path) -> None:
     intake = intake_of(tmp_path)
     store = Store.open(tmp_path / "store")

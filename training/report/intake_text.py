@@ -6,6 +6,8 @@ from recmem.cli.console import complain, say
 from training.intake import Intake
 from training.report.number_text import time_text
 
+_MAX_COLUMNS = 20
+"""Columns that are named."""
 _MAX_KINDS = 12
 """Names of events that are printed."""
 
@@ -21,6 +23,8 @@ def show_intake(intake: Intake) -> None:
         say(f"Used: {sentence}")
     if intake.unused:
         say(f"Stored but not used: {', '.join(intake.unused)}.")
+    if intake.undated:
+        say(undated_text(intake))
     for warning in intake.warnings:
         complain(f"Warning: {warning}")
     for unmatched in intake.unmatched:
@@ -28,6 +32,12 @@ def show_intake(intake: Intake) -> None:
             complain(f"Warning: {unmatched}")
         else:
             say(str(unmatched))
+
+
+def undated_text(intake: Intake) -> str:
+    """Which columns of items past queries read as they are now."""
+    names = f"{', '.join(intake.undated[:_MAX_COLUMNS])}{', ...' if len(intake.undated) > _MAX_COLUMNS else ''}"
+    return f"Without times, so read as they are now for all past queries: {names}."
 
 
 def kinds_text(intake: Intake) -> str:

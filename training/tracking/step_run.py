@@ -17,7 +17,7 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
 from feature_store.addresses import redact, without_secrets
-from feature_store.schema import Table
+from feature_store.schema import ITEM_CHANGES, Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.tracking.names import mlflow_name, parameter_text, tag_text
 from training.tracking.parameters import flat_parameters
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _PARAMS_PER_BATCH = 100
 _METRICS_PER_BATCH = 1000
 
-_TABLES = (ITEMS, EVENTS, IMPRESSIONS)
+_TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS)
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dated_items import with_item_changes
 from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.as_of_join import AsOfIndex, IntArray
+from feature_store.point_in_time.item_history import ItemHistory
 from recmem.audit.leaks import leak_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
@@ -48,6 +50,19 @@ def test_nothing_leaks_here() -> None:
     found = leak_audit(model, queries, n_cuts=4, generator=generator, on_cut=progress.append)
     assert found.is_empty()
     assert progress == [1] * 4
+
+
+def test_numbers_of_items_do_not_leak() -> None:
+    model = with_item_changes(a_model())
+    numbers = model.dataset.item_numbers(np.arange(9), np.full(9, model.dataset.clock))
+    assert np.isfinite(numbers["size_kb"]).any()
+    assert audited(model).is_empty()
+
+
+def test_a_change_of_an_item_that_is_read_too_early_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = ItemHistory.values
+    monkeypatch.setattr(ItemHistory, "values", lambda self, name, items, times: values(self, name, items, times + DAY))
+    assert set(audited(with_item_changes(a_model()))["what"]) - {SCORE} == {"items.size_kb"}
 
 
 def test_an_event_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

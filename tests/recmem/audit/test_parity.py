@@ -8,8 +8,10 @@ import numpy as np
 import polars as pl
 import pytest
 
+from dated_items import with_item_changes
 from debian_model import model_of, trained_model, with_cancellations
 from feature_store.point_in_time.event_log import EventLog
+from feature_store.point_in_time.item_history import ItemHistory
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.redis import RedisMemories
 from recmem.audit.parity import replay_audit
@@ -51,6 +53,17 @@ def test_an_event_that_never_reaches_the_process_is_found(model: Model, monkeypa
     assert {MEMORY, SCORE, "popularity", "match_raw"} <= set(found["what"])
     row = found.filter(pl.col("what") == "popularity").row(0, named=True)
     assert float(row["batch"]) > float(row["online"])
+
+
+def test_numbers_of_items_agree_with_those_known_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = with_item_changes(model_of(trained_model().events))
+    assert replayed(model).is_empty()
+    values = ItemHistory.values
+    later = 10**12
+    monkeypatch.setattr(
+        ItemHistory, "values", lambda self, name, items, times: values(self, name, items, times + later)
+    )
+    assert set(replayed(model)["what"]) - {SCORE} == {"items.size_kb"}
 
 
 def test_cancelled_events_are_cancelled_online_too() -> None:

@@ -9,12 +9,14 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store.point_in_time.covisitation import WEIGHTINGS
 from feature_store.point_in_time.online_log import OnlineLog
+from feature_store.schema import ITEM_CHANGES
 from five_item_dataset import CONFIG, dataset_of
 from recmem.dataset import dataset as dataset_module
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
-from strategies import ITEMS, N_USERS, USERS, event_frame, impression_frame, logs, showings, times
+from strategies import ITEMS, N_USERS, USERS, as_datetime, event_frame, impression_frame, logs, showings, times
+from tolerances import close
 
 FEWER = settings(max_examples=30)  # each builds several datasets
 
@@ -85,6 +87,31 @@ def test_the_catalogues_texts_link_an_item_without_an_event_also_once_events_are
         links = each.timeline.at(period).ease_text.toarray()
         assert links[0, 2] > 0  # both are wines
         assert not links[:2, 3:].any()
+
+
+def test_numbers_with_times_are_as_of_the_time_and_others_as_they_are_now_also_once_events_are_observed() -> None:
+    table = pl.DataFrame({"item_id": ITEMS, "title": ITEMS, "price": [7.0] * 5, "weight": [1.0, 2.0, None, 4.0, 5.0]})
+    changes = pl.DataFrame(
+        {
+            "item_id": ["i1", "i1"],
+            "timestamp": [as_datetime(3), as_datetime(8)],
+            "available_at": [None, as_datetime(11)],
+            "event_id": None,
+            "cancels": None,
+            "price": [30.0, 80.0],
+        },
+        schema_overrides=ITEM_CHANGES.schema(),
+    )
+    dataset = Dataset.of(
+        Catalogue.of(table, ("title",)), event_frame([]), impression_frame([]), CONFIG, item_changes=changes
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dataset_module, "LONGEST_TAIL", 1)
+        anew = dataset.with_events(event_frame([Event(0, 1, 5), Event(0, 2, 6)]))
+    for each in (dataset, anew, anew.with_events(event_frame([Event(0, 1, 7)]))):
+        numbers = each.item_numbers(np.array([1, 1, 1, 1, 2]), np.array([3, 4, 10, 11, 11]))
+        close(numbers["price"], [np.nan, 30, 30, 80, np.nan], "exact")
+        close(numbers["weight"], [2, 2, 2, 2, np.nan], "exact")
 
 
 def test_an_event_observed_twice_counts_once() -> None:

@@ -38,6 +38,16 @@ def test_receipts_are_printed_with_reasons_examples_and_warnings(capsys: pytest.
     assert "Warning: odd times" in out
 
 
+def test_columns_of_items_without_times_are_named_up_to_a_limit(capsys: pytest.CaptureFixture[str]) -> None:
+    show_intake(replace(intake(ITEMS), undated=("items.price", "items.weight")))
+    expected = "Without times, so read as they are now for all past queries: items.price, items.weight."
+    assert expected in capsys.readouterr().out
+    show_intake(replace(intake(ITEMS), undated=tuple(f"items.n{number}" for number in range(21))))
+    assert "items.n19, ...." in capsys.readouterr().out
+    show_intake(intake(ITEMS))
+    assert "Without times" not in capsys.readouterr().out
+
+
 def test_unmatched_rows_that_look_like_a_mistake_are_a_warning_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     show_intake(intake(EVENTS, unmatched=(SPACES,)))
     assert "Warning: events.item_id: 34 of 240 rows (14%) are unmatched" in capsys.readouterr().err
