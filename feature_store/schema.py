@@ -52,6 +52,8 @@ class Table:
     identity: tuple[str, ...] = field(compare=False)
     keeps_extra: bool = field(default=False, compare=False)
     """Whether all additional columns are stored too; otherwise they are dropped."""
+    needs_text: bool = field(default=False, compare=False)
+    """Whether a frame without any text column is refused."""
     keeps_features: bool = field(default=False, compare=False)
     """Whether additional columns are stored if they are asked for, see `with_features`, or were before."""
     features: tuple[str, ...] = field(default=(), compare=False)
@@ -60,6 +62,10 @@ class Table:
     def with_features(self, names: Sequence[str]) -> Table:
         """The table with these additional columns; itself if it keeps none."""
         return replace(self, features=tuple(names)) if self.keeps_features else self
+
+    def without_texts(self) -> Table:
+        """The table that takes rows without any text: items that are matched by vectors of their own."""
+        return replace(self, needs_text=False)
 
     def schema(self, ids: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:
         """Maps each column to its stored dtype; `ids` gives the dtypes of native ids that are already decided."""
@@ -74,11 +80,16 @@ def _time(name: str, *, required: bool) -> Column:
     return Column(name, TIMESTAMP, parse_timestamps, required)
 
 
+def _as_they_are(cells: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    return cells, []
+
+
 ITEMS = Table(
     "items",
     (_id("item_id"),),
     identity=("item_id",),
     keeps_extra=True,
+    needs_text=True,
 )
 EVENTS = Table(
     "events",
@@ -120,7 +131,17 @@ REJECTED = Table(
     ),
     identity=("content_hash",),
 )
-TABLES = (ITEMS, EVENTS, IMPRESSIONS, REJECTED)
+ITEM_VECTORS = Table(
+    "item_vectors",
+    (
+        _id("item_id"),
+        Column("space", pl.String(), parse_names, required=True),  # the name of the vectors
+        Column("vector", pl.List(pl.Float32()), _as_they_are, required=True),
+    ),
+    identity=("space", "item_id"),
+)
+"""Only `feature_store.item_vectors` appends to it, which checks the vectors."""
+TABLES = (ITEMS, EVENTS, IMPRESSIONS, REJECTED, ITEM_VECTORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,7 +226,7 @@ def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table:
         times = columns.get(name)
         if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
             # Only of items it is known beforehand when they will be there.
-            warnings += time_warnings(frame[name], times, is_past=table is not ITEMS)
+            warnings += time_warnings(frame[name], times, is_past=table != ITEMS)
     if table is EVENTS and "available_at" in frame.columns:
         warnings += arrival_warnings(columns["timestamp"], columns["available_at"])
     return warnings
@@ -338,7 +359,10 @@ def _cancels_problems(columns: Mapping[str, pl.Series]) -> list[ColumnProblem]:
 
 def _text_problems(columns: Mapping[str, pl.Series], table: Table) -> list[ColumnProblem]:
     names = {column.name for column in table.columns}
-    if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
+    if not table.needs_text or any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
-    remedy = "Add a text column such as title or description: recmem matches items by their text."
+    remedy = (
+        "Add a text column such as title or description: recmem matches items by their text. Or give vectors of your "
+        "own: --vectors."
+    )
     return [ColumnProblem("", "at least one text column", f"only {_some(list(columns))}", remedy)]

@@ -32,7 +32,7 @@ from feature_store.forgetting.forget import Forgetting
 from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_VECTORS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
 from feature_store.signals import SignalConfig
 from feature_store.table_writes import (
     TableChange,
@@ -42,6 +42,7 @@ from feature_store.table_writes import (
     write_impressions,
     write_items,
     write_rejected,
+    write_vectors,
 )
 
 Result = TypeVar("Result")
@@ -51,6 +52,7 @@ _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
     IMPRESSIONS: write_impressions,
+    ITEM_VECTORS: write_vectors,
 }
 
 
@@ -351,7 +353,7 @@ class Store:
         """Commits the valid rows; None if the table does not exist yet and there is nothing to write."""
         if checked.kept.height:
             write = _WRITES[checked.table]
-            rewrites = checked.table is ITEMS
+            rewrites = checked.table in (ITEMS, ITEM_VECTORS)
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())
