@@ -22,7 +22,7 @@ from feature_store.point_in_time.event_log import rows_of
 from feature_store.receipts import Receipt
 from feature_store.schema import ITEM_VECTORS
 from feature_store.store import Store
-from feature_store.vector_checks import COLUMNS, TABLE, VectorRows, check_vectors
+from feature_store.vector_checks import COLUMNS, OTHER_SPACE, TABLE, VectorRows, check_vectors
 from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
 from feature_store.warnings.unread_columns import unread_columns
 
@@ -136,18 +136,12 @@ def append_vectors(store: Store, checked: CheckedVectors) -> Receipt:
 
 
 def require_same_space(rows: VectorRows, known_ids: pl.Series, known: Float32Array, name: str) -> None:
-    """Raises DataError if the vectors are of another length than the known ones, or unlike them where both are there.
+    """Raises DataError if the vectors are unlike the known ones where an item has both.
 
-    `known_ids` and `known` are the vectors of this name: unit vectors, float32[item, dim].
+    `known_ids` and `known` are the vectors of this name: unit vectors of the same length, float32[item, dim].
     """
     if not len(known):
         return
-    dim = rows.units.shape[1]
-    if dim != known.shape[1]:
-        raise DataError(
-            f"{TABLE}.vector: expected {known.shape[1]:,} numbers, as the vectors of {name!r} have, got {dim:,}. "
-            "Vectors of two models cannot be mixed: give another --vectors-name."
-        )
     places = rows_of(rows.ids, known_ids).to_numpy()
     is_known = places >= 0
     if is_known.sum() < FEWEST_COMPARED:
@@ -158,7 +152,7 @@ def require_same_space(rows: VectorRows, known_ids: pl.Series, known: Float32Arr
         raise DataError(
             f"{TABLE}.vector: expected vectors of {name!r}, like those that are there, got ones of another model: "
             f"the median cosine of the new and the old vector is {median:.2f} over {len(cosines):,} items that have "
-            "both. Vectors of two models cannot be mixed: give another --vectors-name."
+            f"both. {OTHER_SPACE}"
         )
 
 

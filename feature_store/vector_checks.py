@@ -20,6 +20,9 @@ UNIT_TOLERANCE = 1e-3
 """A vector whose length is this close to 1 stays as it is. What float16 can hold of a unit vector is no farther from
 it, so vectors that an encoder has made stay exactly its own."""
 
+OTHER_SPACE = "Vectors of two models cannot be mixed: give those of one, or another --vectors-name."
+"""What to do with vectors that are not of the named space."""
+
 _SLICE_ROWS = 65_536
 """Vectors that are brought to unit length at a time."""
 _REMEDY = "Correct or remove the row."
@@ -112,7 +115,8 @@ def _lists(cells: pl.Series, dim: int | None, like: str) -> tuple[_Lists | None,
     if is_other.any():
         first = int(lengths.filter(is_other)[0])
         expected = f"{dim:,} numbers, as {like}" if dim else "at least one number"
-        problems.append(_problem(expected, f"another count, such as {first:,}", is_other))
+        remedy = _REMEDY if is_of_length.any() or not dim else OTHER_SPACE
+        problems.append(_problem(expected, f"another count, such as {first:,}", is_other, remedy))
     rows = is_of_length.arg_true().to_numpy().astype(np.int64)
     units = np.empty((len(rows), dim), np.float32)
     is_finite = np.zeros(len(rows), bool)
@@ -178,8 +182,8 @@ def _repeated(item_ids: pl.Series, lists: _Lists) -> tuple[BoolArray, list[Colum
     return is_repeated, [ColumnProblem("vector", "one vector per item", got, remedy, mask)]
 
 
-def _problem(expected: str, got: str, rows: pl.Series) -> ColumnProblem:
-    return ColumnProblem("vector", expected, got, _REMEDY, rows)
+def _problem(expected: str, got: str, rows: pl.Series, remedy: str = _REMEDY) -> ColumnProblem:
+    return ColumnProblem("vector", expected, got, remedy, rows)
 
 
 def _mask(rows: IntArray, n_rows: int) -> pl.Series:

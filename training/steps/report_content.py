@@ -67,11 +67,7 @@ def train_command(run: Run) -> str:
     options = [
         *tables,
         "--out OUT",
-        f"--encoder {shlex.quote(config.encoder.name)}",
-        f"--pooling {config.encoder.pooling}",
-        f"--max-tokens {config.encoder.max_tokens}",
-        *([f"--text-prefix {shlex.quote(config.encoder.text_prefix)}"] if config.encoder.text_prefix else []),
-        f"--tune-encoder {config.tuning.kind}",
+        *_encoder_options(config),
         f"--candidates {config.retrieval.candidates}",
         "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen",
         f"--positive-from {config.signals.positive_from:g}",
@@ -90,6 +86,18 @@ def train_command(run: Run) -> str:
         *_settings_without_option(config),
     ]
     return " \\\n  ".join(["recmem train", *options])
+
+
+def _encoder_options(config: TrainingConfig) -> list[str]:
+    if config.vectors_name:
+        return ["--vectors VECTORS", f"--vectors-name {shlex.quote(config.vectors_name)}"]
+    return [
+        f"--encoder {shlex.quote(config.encoder.name)}",
+        f"--pooling {config.encoder.pooling}",
+        f"--max-tokens {config.encoder.max_tokens}",
+        *([f"--text-prefix {shlex.quote(config.encoder.text_prefix)}"] if config.encoder.text_prefix else []),
+        f"--tune-encoder {config.tuning.kind}",
+    ]
 
 
 def _event_options(signals: SignalConfig) -> list[str]:
@@ -120,8 +128,8 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "impression rows": len(dataset.impressions),
         "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
         "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
-        "text columns": ", ".join(dataset.catalogue.text_columns),
-        "text encoder": run.tuned.sentence,
+        "text columns": ", ".join(dataset.catalogue.text_columns) or "none",
+        "text encoder": run.encoder_sentence,
     }
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items
