@@ -141,7 +141,7 @@ def _nothing_valid(checked: Checked, items: Checked | None, store: Store) -> str
 def _likely_cause(checked: Checked, items: Checked | None, store: Store) -> str:
     """How the item ids that the table could not take probably differ from those of the items; mostly nothing."""
     refused = next((p for p in checked.problems if p.column == "item_id" and p.rows is not None), None)
-    if refused is None or checked.table is ITEMS or "item_id" not in checked.frame.columns:
+    if refused is None or checked.table == ITEMS or "item_id" not in checked.frame.columns:
         return ""
     known = (store.items() if items is None else items.kept)["item_id"].unique().cast(pl.String)
     cells = checked.frame["item_id"]

@@ -15,7 +15,6 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array
-from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
 from feature_store.files.file_rows import FileRows
 from feature_store.point_in_time.event_log import rows_of

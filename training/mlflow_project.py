@@ -79,6 +79,15 @@ Promote = Annotated[
         help="When the new version takes the champion's place; empty: not-worse.",
     ),
 ]
+VectorsName = Annotated[
+    str,
+    typer.Option(
+        "--vectors-name",
+        "--vectors_name",
+        metavar="NAME",
+        help="Vectors of the items in place of a text encoder, by their name; empty: those of --vectors, if given.",
+    ),
+]
 RegisteredName = Annotated[
     str,
     typer.Option(
@@ -107,6 +116,8 @@ def main(
     events: File,
     out: Out,
     impressions: File = "",
+    vectors: File = "",
+    vectors_name: VectorsName = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -133,6 +144,7 @@ def main(
         "max_tokens": max_tokens,
         "text_prefix": text_prefix,
         "tune_encoder": tune_encoder,
+        "vectors_name": vectors_name,
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
@@ -149,6 +161,7 @@ def main(
         items=items or None,
         events=events or None,
         impressions=impressions or None,
+        vectors=vectors or None,
         out=out,
         store=store or None,
         config=settings,
@@ -164,6 +177,8 @@ def ingest(
     items: File = "",
     events: File = "",
     impressions: File = "",
+    vectors: File = "",
+    vectors_name: VectorsName = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -178,8 +193,9 @@ def ingest(
         "negative_events": negative_events,
         "neutral_events": neutral_events,
         "features": features,
+        "vectors_name": vectors_name,
     }
-    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions))
+    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, vectors))
 
 
 def _step_command(step: str) -> Callable[..., None]:
@@ -195,6 +211,7 @@ def _step_command(step: str) -> Callable[..., None]:
         pooling: Pooling = "",
         max_tokens: MaxTokens = "",
         text_prefix: TextPrefix = "",
+        vectors_name: VectorsName = "",
         tune_encoder: Tuning = "",
         positive_events: PositiveEvents = "",
         negative_events: NegativeEvents = "",
@@ -211,6 +228,7 @@ def _step_command(step: str) -> Callable[..., None]:
             "max_tokens": max_tokens,
             "text_prefix": text_prefix,
             "tune_encoder": tune_encoder,
+            "vectors_name": vectors_name,
             "positive_events": positive_events,
             "negative_events": negative_events,
             "neutral_events": neutral_events,
@@ -243,9 +261,7 @@ def score(
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)
 
 
-def _step(
-    step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, str, str] = ("", "", "")
-) -> None:
+def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, ...] = ()) -> None:
     from training.pipeline import finish, log_config, run_step
     from training.run import open_run
     from training.run_lock import only_training_in

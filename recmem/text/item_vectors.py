@@ -104,11 +104,14 @@ class ItemVectors:
 
 
 def given_rows(frame: pl.DataFrame, vectors: ItemVectors, name: str | None) -> VectorRows:
-    """The vectors of a frame that are to be added to these. Raises DataError for another name, and as `check_vectors`."""
+    """The vectors of a frame that are to be added to these.
+
+    Raises DataError for another name than theirs, and as `check_vectors` does.
+    """
     if name is not None and name != vectors.name:
         raise DataError(
-            f"vectors_name: expected {vectors.name!r}, whose vectors the model was trained on, got {name!r}. Vectors of "
-            "two models cannot be mixed: give those, or train again."
+            f"vectors_name: expected {vectors.name!r}, whose vectors the model was trained on, got {name!r}. "
+            "Vectors of two models cannot be mixed: give those, or train again."
         )
     ids = vectors.ids.dtype if len(vectors.ids) else None
     return check_vectors(frame, ids=ids, dim=vectors.dim, like=f"the model's vectors of {vectors.name!r} have")

@@ -12,6 +12,7 @@ from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
+from recmem.cli.vector_options import Vectors, VectorsName
 from training.cli.config import Assignments, Config
 from training.cli.encoder_options import MaxTokens, Pooling
 from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
@@ -65,6 +66,8 @@ def train(
             show_default=False,
         ),
     ] = "",
+    vectors: Vectors = None,
+    vectors_name: VectorsName = "",
     tune_encoder: Annotated[
         str,
         typer.Option(
@@ -141,7 +144,7 @@ def train(
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
-    tables = {"items": items, "events": events, "impressions": impressions}
+    tables = {"items": items, "events": events, "impressions": impressions, "vectors": vectors}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
     show_result(result, store or _short(out / "store"))
     say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")
