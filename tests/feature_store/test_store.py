@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from feature_store import _delta, table_writes
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_VECTORS, ITEMS, REJECTED, TABLES, Table
 from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -404,7 +404,9 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     shown = event_rows(("u", "i", 1), ("u", "j", 1), impression_id=["p", "p"], label=[0, 1])
     refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
     items = item_rows(item_id=["a", "b"], title=["a", "b"])
-    frame = {ITEMS: items, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+    vectors = pl.DataFrame({"item_id": ["a", "b"], "space": "clip", "vector": [[1.0], [-1.0]]})
+    frames = {ITEMS: items, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused, ITEM_VECTORS: vectors}
+    frame = frames[table]
 
     def add() -> Receipt:
         return store.append(EVENTS if table is REJECTED else table, frame)
