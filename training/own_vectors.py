@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 
 from feature_store import DataError, Store
+from feature_store.item_vectors import stored_spaces
+from feature_store.schema import ITEM_VECTORS
 from recmem.dataset.catalogue import Catalogue
 from recmem.text.encoder import EncoderConfig
 from recmem.text.item_vectors import ItemVectors
@@ -49,6 +51,17 @@ def training_vectors(store: Store, name: str, catalogue: Catalogue) -> tuple[Ite
             "both tables write item ids in the same way."
         )
     return vectors, n_without
+
+
+def unread_sentence(store: Store) -> str:
+    """A warning about vectors in the store that a training with a text encoder does not read; empty if it has none."""
+    if ITEM_VECTORS.name not in store.versions():
+        return ""
+    names = ", ".join(map(repr, stored_spaces(store)))
+    return (
+        f"item_vectors: the store has vectors of items, named {names}, which are not read: a text encoder reads the "
+        "items' texts. To train on vectors, name them: --vectors-name."
+    )
 
 
 def missing_sentence(name: str, n_without: int, n_items: int) -> str:

@@ -32,7 +32,7 @@ from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.own_features import own_features
-from training.own_vectors import missing_sentence, training_vectors
+from training.own_vectors import missing_sentence, training_vectors, unread_sentence
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
@@ -91,16 +91,16 @@ def read_training_data(
     own = own_features(impressions, config.features)
     dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
     vectors = None
-    missing = ""
     if config.vectors_name:
         vectors, n_without = training_vectors(store, config.vectors_name, catalogue)
-        missing = missing_sentence(vectors.name, n_without, len(catalogue))
+        about_vectors = missing_sentence(vectors.name, n_without, len(catalogue))
         unit = vectors.of_ids(catalogue.ids)
         fingerprint = vectors.fingerprint
     else:
         encoder = encoder or TextEncoder.load(config.encoder)
         unit = _encoded(store, catalogue.texts, encoder, on_text)
         fingerprint = encoder.fingerprint
+        about_vectors = unread_sentence(store)
     return TrainingData(
         dataset=dataset,
         unit=unit,
@@ -110,7 +110,7 @@ def read_training_data(
         events_of_unknown_items=log.n_unknown_items,
         vectors=vectors,
         warnings=(
-            *([missing] if missing else []),
+            *([about_vectors] if about_vectors else []),
             *item_warnings(catalogue),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),

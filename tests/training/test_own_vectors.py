@@ -24,14 +24,17 @@ from feature_store.item_vectors import append_vectors, checked_vectors, space_fi
 from recmem.cli.app import app
 from recmem.dataset.catalogue import Catalogue
 from recmem.serving.model import Model
+from recmem.serving.scoring import MATCH_OUTPUTS
 from recmem.text.encoder import EncoderConfig, TextEncoder
 from recmem.text.item_text import item_text, text_columns
 from tolerances import close
 from training.api import train
 from training.evaluation.ledger import Ledger
-from training.own_vectors import training_vectors
+from training.own_vectors import training_vectors, unread_sentence
+from training.ranker_features import RecmemFeatures
 from training.run import TrainingResult
 from training.tracking.registry import save_pyfunc
+from training.training_features import training_features
 
 NAME = "minilm-exported"
 
@@ -233,6 +236,31 @@ def test_vectors_for_fewer_than_half_of_the_items_are_refused(tmp_path: Path) ->
 def test_a_training_takes_the_stores_vectors_by_their_name_alone() -> None:
     again = train(store=trained().out / "store", vectors_name=NAME, out=tempfile.mkdtemp(prefix="recmem-own-vectors-"))
     assert json.loads(again.ledger.to_json())["rows"] == json.loads(trained().ledger.to_json())["rows"]
+
+
+def test_vectors_in_the_store_that_a_text_encoder_passes_over_are_named(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    assert unread_sentence(store) == ""
+    append_vectors(store, checked_vectors(store, random_vectors(8), "clip"))
+    assert unread_sentence(store).startswith(
+        "item_vectors: the store has vectors of items, named 'clip', which are not"
+    )
+
+
+def test_cross_fitted_features_of_the_encoders_vectors_are_those_of_the_encoder(tmp_path: Path) -> None:
+    items = small_training.items()
+    events = small_training.events()
+    rows = events.select("user_id", "item_id", "timestamp")
+    with_encoder = training_features(rows, items, events, out=tmp_path / "encoder", folds=2)
+    own = RecmemFeatures(
+        items.select("item_id"), events, vectors=exported(), vectors_name=NAME, out=tmp_path / "own", folds=2
+    )
+    features = own.fit_transform(rows)
+    expected = with_encoder.frame.select(MATCH_OUTPUTS).fill_null(np.nan).to_numpy()
+    close(features, expected, "exact")
+    assert own.model().bundle.config.vectors == NAME
+    new = pl.DataFrame({"user_id": ["vlc"], "item_id": ["new"]})
+    assert own.model().match_with_report(new).unmatched.items_without_vector == 1
 
 
 def test_a_file_of_new_vectors_goes_into_the_store_and_into_scoring_under_the_models_name(tmp_path: Path) -> None:
