@@ -199,4 +199,6 @@ def _text_columns(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
             columns[name] = parse_attribute(frame[name], pl.String())[0]
         else:
             columns[name] = pl.Series([None] * frame.height, dtype=pl.String)
-    return pl.DataFrame(columns)
+    return (
+        pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
+    )  # items may have vectors and no texts

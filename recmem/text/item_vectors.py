@@ -125,4 +125,4 @@ def _in_order(name: str, ids: pl.Series, units: Float[Tensor, "item dim"]) -> It
 
 def _on_the_grid(units: Float32Array) -> Float[Tensor, "item dim"]:
     """float16[item, dim], equal to what an encoder's vectors of these numbers are."""
-    return exact_units(torch.from_numpy(np.ascontiguousarray(units))).half()
+    return exact_units(torch.from_numpy(np.array(units))).half()
