@@ -100,8 +100,8 @@ def checked_vectors(
 
     `items` are the ids of the items that will be there; by default those of the store.
 
-    Raises DataError with all faults of `check_vectors`, or if no item has any of these ids, or if the vectors of items
-    that have one already show that they are another model's.
+    Raises DataError with all faults of `check_vectors`, or if no item has any of these ids and they are the first of
+    this name, or if the vectors of items that have one already show that they are another model's.
     """
     read = given if isinstance(given, FileRows) else FileRows(given)
     known_ids, known = stored_vectors(store, name)
@@ -109,7 +109,8 @@ def checked_vectors(
     decided = known_ids.dtype if len(known_ids) else (item_ids.dtype if len(item_ids) else None)
     dim = known.shape[1] if len(known) else None
     rows = check_vectors(read.frame, ids=decided, dim=dim, like=f"the store's vectors of {name!r} have")
-    _require_items(rows.ids, item_ids)
+    if not len(known_ids):  # later ones may be of new items alone
+        _require_items(rows.ids, item_ids)
     require_same_space(rows, known_ids, known, name)
     warnings = (*read.warnings, *unread_columns(read.frame.columns, COLUMNS, TABLE))
     return CheckedVectors(name, rows, read.n_rows, warnings)

@@ -92,29 +92,34 @@ def ingest(
     progress = Bars()
     frames = {}
     faults = []
-    with progress.stage("Reading files", len(given)) as advance:
+    rows = None
+    n_tables = len(given) + (vectors is not None)
+    with progress.stage("Reading files", n_tables) as advance:
         for table, path in given.items():
             try:
                 frames[table] = read_table(path, table=table.name, features=table.features)
             except DataError as error:
                 faults.append(str(error))
             advance(1)
+        if vectors is not None:
+            try:
+                rows = read_table(vectors, table=ITEM_VECTORS.name)
+            except DataError as error:
+                faults.append(str(error))
+            advance(1)
     checked = None
-    if vectors is not None:
-        try:
-            rows = read_table(vectors, table=ITEM_VECTORS.name)
-            name = space_name(Store(store), vectors_name, vectors)
-            checked, found = vectors_of(Store(store), rows, name, frames)
-            faults += found
-        except DataError as error:
-            faults.append(str(error))
+    if rows is not None:
+        name = space_name(Store(store), vectors_name, vectors)
+        checked, found = vectors_of(Store(store), rows, name, frames)
+        faults += found
     # Before the store is created: where a table is refused, nothing is written.
     check_tables(Store(store), frames, faults=faults)
     opened = Store.open_or_create(store)
-    with progress.stage("Adding rows to the store", len(frames)) as advance:
+    with progress.stage("Adding rows to the store", n_tables) as advance:
         receipts = append_tables(opened, frames, on_table=advance)
-    if checked is not None:
-        receipts = (*receipts, append_vectors(opened, checked))
+        if checked is not None:
+            receipts = (*receipts, append_vectors(opened, checked))
+            advance(1)
     for receipt in receipts:
         say(str(receipt))
     if checked is not None:

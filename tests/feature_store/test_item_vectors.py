@@ -108,6 +108,13 @@ def test_vectors_of_none_of_the_items_are_refused_with_the_likely_cause(store: S
         checked_vectors(store, vectors(), "clip")
 
 
+def test_later_vectors_may_be_of_new_items_alone(store: Store) -> None:
+    store.append(ITEMS, pl.DataFrame({"item_id": ["i00", "i01"], "title": ["a", "b"]}))
+    add(store, vectors())
+    new = vectors(n=2).with_columns(item_id=pl.Series(["new", "newer"]))
+    assert counts(add(store, new)) == (2, 2, 0)
+
+
 def test_ids_follow_the_type_of_the_items(store: Store) -> None:
     store.append(ITEMS, pl.DataFrame({"item_id": ["1", "2"], "title": ["a", "b"]}))
     add(store, pl.DataFrame({"item_id": [1, 2], "vector": [[1.0], [2.0]]}))
