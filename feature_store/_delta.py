@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -157,11 +157,11 @@ def replace(table: DeltaTable, rows: pl.DataFrame) -> None:
     write_deltalake(table, rows, mode="overwrite", schema_mode="overwrite", commit_properties=ONLY_NEXT_VERSION)
 
 
-def upsert(table: DeltaTable, rows: pl.DataFrame, *, key: str) -> None:
-    """Replaces rows with an equal key and adds the others, in one commit. Raises as `append` does."""
+def upsert(table: DeltaTable, rows: pl.DataFrame, *, keys: Sequence[str]) -> None:
+    """Replaces rows with equal keys and adds the others, in one commit. Raises as `append` does."""
     merge = table.merge(
         rows,
-        predicate=f"stored.{key} = given.{key}",
+        predicate=" AND ".join(f"stored.{key} = given.{key}" for key in keys),
         source_alias="given",
         target_alias="stored",
         merge_schema=True,

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import polars as pl
 
+from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError, describe
 from feature_store.files.file_rows import FileRows
+from feature_store.item_vectors import CheckedVectors, checked_vectors
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
 from feature_store.signals import SignalConfig
@@ -68,6 +70,23 @@ def append_tables(
     return tuple(receipts)
 
 
+def vectors_of(
+    store: Store, given: TableRows, name: str, tables: Mapping[Table, TableRows]
+) -> tuple[CheckedVectors | None, list[str]]:
+    """Vectors that are given along with these tables, checked but not written; or their faults, for `check_tables`."""
+    ids = [store.items()["item_id"]] if store.items().height else []
+    items = tables.get(ITEMS)
+    frame = items.frame if isinstance(items, FileRows) else items
+    if frame is not None and "item_id" in frame.columns:
+        decided = ids[0].dtype if ids else None
+        ids.append(parse_ids(frame["item_id"], decided)[0].drop_nulls())
+    known = pl.concat(ids) if ids else pl.Series("item_id", [], dtype=pl.String)
+    try:
+        return checked_vectors(store, given, name, items=known), []
+    except DataError as error:
+        return None, [str(error)]
+
+
 def _ordered(tables: Iterable[Table]) -> list[Table]:
     """Items first, as given: impressions may be those with features, see `Table.with_features`."""
     return sorted(tables, key=_IN_ORDER.index)
@@ -122,7 +141,7 @@ def _nothing_valid(checked: Checked, items: Checked | None, store: Store) -> str
 def _likely_cause(checked: Checked, items: Checked | None, store: Store) -> str:
     """How the item ids that the table could not take probably differ from those of the items; mostly nothing."""
     refused = next((p for p in checked.problems if p.column == "item_id" and p.rows is not None), None)
-    if refused is None or checked.table is ITEMS or "item_id" not in checked.frame.columns:
+    if refused is None or checked.table == ITEMS or "item_id" not in checked.frame.columns:
         return ""
     known = (store.items() if items is None else items.kept)["item_id"].unique().cast(pl.String)
     cells = checked.frame["item_id"]

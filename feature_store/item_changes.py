@@ -14,7 +14,7 @@ from deltalake import DeltaTable
 
 from feature_store._delta import append, replace, scan
 from feature_store.cancellations import n_waiting
-from feature_store.schema import DATED_ITEMS, ITEM_CHANGES, ITEMS, Checked, Table
+from feature_store.schema import DATED_ITEMS, ITEM_CHANGES, ITEMS, Checked, Table, are_dated_items
 from feature_store.table_writes import TableChange, not_stored, write_items
 from feature_store.warnings.undated_items import other_numbers
 
@@ -61,7 +61,7 @@ def n_waiting_changes(changes: pl.DataFrame) -> int:
 
 def tables_of(checked: Checked) -> dict[Table, pl.DataFrame]:
     """The tables that a checked frame goes to, with its rows there."""
-    if checked.table is not DATED_ITEMS:
+    if not are_dated_items(checked.table):
         return {checked.table: checked.kept}
     return {ITEMS: descriptions_of(checked.kept).drop("timestamp"), ITEM_CHANGES: changes_of(checked.kept)}
 

@@ -53,6 +53,8 @@ class Table:
     identity: tuple[str, ...] = field(compare=False)
     keeps_extra: bool = field(default=False, compare=False)
     """Whether all additional columns are stored too; otherwise they are dropped."""
+    needs_text: bool = field(default=False, compare=False)
+    """Whether a frame without any text column is refused."""
     keeps_features: bool = field(default=False, compare=False)
     """Whether additional columns are stored if they are asked for, see `with_features`, or were before."""
     features: tuple[str, ...] = field(default=(), compare=False)
@@ -61,6 +63,10 @@ class Table:
     def with_features(self, names: Sequence[str]) -> Table:
         """The table with these additional columns; itself if it keeps none."""
         return replace(self, features=tuple(names)) if self.keeps_features else self
+
+    def without_texts(self) -> Table:
+        """The table that takes rows without any text: items that are matched by vectors of their own."""
+        return replace(self, needs_text=False)
 
     def schema(self, ids: Mapping[str, pl.DataType] | None = None) -> dict[str, pl.DataType]:
         """Maps each column to its stored dtype; `ids` gives the dtypes of native ids that are already decided."""
@@ -75,11 +81,16 @@ def _time(name: str, *, required: bool) -> Column:
     return Column(name, TIMESTAMP, parse_timestamps, required)
 
 
+def _as_they_are(cells: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    return cells, []
+
+
 ITEMS = Table(
     "items",
     (_id("item_id"),),
     identity=("item_id",),
     keeps_extra=True,
+    needs_text=True,
 )
 _ITEM_TIMES = (
     _id("item_id"),
@@ -88,7 +99,13 @@ _ITEM_TIMES = (
     Column("event_id", pl.String(), parse_names),
     Column("cancels", pl.String(), parse_names),  # the event_id of the row that this one cancels
 )
-DATED_ITEMS = Table("items", _ITEM_TIMES, identity=("item_id", "timestamp", "event_id", "cancels"), keeps_extra=True)
+DATED_ITEMS = Table(
+    "items",
+    _ITEM_TIMES,
+    identity=("item_id", "timestamp", "event_id", "cancels"),
+    keeps_extra=True,
+    needs_text=True,
+)
 """What a frame of items with a `timestamp` is read as: a row a change. See `feature_store.item_changes`."""
 ITEM_CHANGES = Table("item_changes", _ITEM_TIMES, identity=DATED_ITEMS.identity, keeps_extra=True)
 """The numbers of these rows, as of their times. Written with the items, never appended to by itself."""
@@ -134,7 +151,17 @@ REJECTED = Table(
     ),
     identity=("content_hash",),
 )
-TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, REJECTED)
+ITEM_VECTORS = Table(
+    "item_vectors",
+    (
+        _id("item_id"),
+        Column("space", pl.String(), parse_names, required=True),  # the name of the vectors
+        Column("vector", pl.List(pl.Float32()), _as_they_are, required=True),
+    ),
+    identity=("space", "item_id"),
+)
+"""Only `feature_store.item_vectors` appends to it, which checks the vectors."""
+TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, REJECTED, ITEM_VECTORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,6 +192,11 @@ class Checked:
         )
 
 
+def are_dated_items(table: Table) -> bool:
+    """Whether this is `DATED_ITEMS`, or the same `without_texts`."""
+    return table.identity == DATED_ITEMS.identity and table.name == DATED_ITEMS.name
+
+
 def check_table(
     frame: pl.DataFrame,
     table: Table,
@@ -186,8 +218,8 @@ def check_table(
     """
     _require_polars(frame, table)
     stored = stored or {}
-    if table is ITEMS and "timestamp" in frame.columns:
-        table = DATED_ITEMS
+    if table == ITEMS and "timestamp" in frame.columns:
+        table = replace(DATED_ITEMS, needs_text=table.needs_text)
     problems = _shape_problems(frame, table)
     columns: dict[str, pl.Series] = {}
     for column in table.columns:
@@ -197,7 +229,7 @@ def check_table(
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
         problems += found + _text_problems(columns, table, stored)
-    if table is ITEMS:
+    if table == ITEMS and not are_dated_items(table):
         problems += _undated_problems(frame, dated)
     if table.keeps_features:
         features, found = _read_features(frame, table, stored)
@@ -360,12 +392,15 @@ def _text_problems(
     columns: Mapping[str, pl.Series], table: Table, stored: Mapping[str, pl.DataType]
 ) -> list[ColumnProblem]:
     names = {column.name for column in table.columns}
-    if any(values.dtype == pl.String for name, values in columns.items() if name not in names):
+    if not table.needs_text or any(values.dtype == pl.String for name, values in columns.items() if name not in names):
         return []
     # Changes of numbers alone, of items whose texts are stored.
-    if table is DATED_ITEMS and any(dtype == pl.String and name != "item_id" for name, dtype in stored.items()):
+    if are_dated_items(table) and any(dtype == pl.String and name != "item_id" for name, dtype in stored.items()):
         return []
-    remedy = "Add a text column such as title or description: recmem matches items by their text."
+    remedy = (
+        "Add a text column such as title or description: recmem matches items by their text. Or give vectors of your "
+        "own: --vectors."
+    )
     return [ColumnProblem("", "at least one text column", f"only {_some(list(columns))}", remedy)]
 
 

@@ -40,15 +40,16 @@ from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import (
-    DATED_ITEMS,
     EVENTS,
     IMPRESSIONS,
     ITEM_CHANGES,
+    ITEM_VECTORS,
     ITEMS,
     REJECTED,
     TABLES,
     Checked,
     Table,
+    are_dated_items,
     check_table,
 )
 from feature_store.signals import SignalConfig
@@ -60,6 +61,7 @@ from feature_store.table_writes import (
     write_impressions,
     write_items,
     write_rejected,
+    write_vectors,
 )
 from feature_store.warnings.undated_items import several_texts
 
@@ -70,6 +72,7 @@ _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
     IMPRESSIONS: write_impressions,
+    ITEM_VECTORS: write_vectors,
 }
 
 
@@ -378,11 +381,11 @@ class Store:
 
     def _write_valid(self, checked: Checked) -> TableChange | None:
         """Commits the valid rows; None if the table does not exist yet and there is nothing to write."""
-        if checked.kept.height and checked.table is DATED_ITEMS:
+        if checked.kept.height and are_dated_items(checked.table):
             return self._write_dated(checked)
         if checked.kept.height:
             write = _WRITES[checked.table]
-            rewrites = checked.table is ITEMS
+            rewrites = checked.table in (ITEMS, ITEM_VECTORS)
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())

@@ -17,7 +17,7 @@ from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
 from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
-from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_VECTORS, REJECTED, Table
 from feature_store.warnings.undated_items import changed_numbers, repeated_items
 
 MANY_COLUMNS = 1_000
@@ -56,7 +56,7 @@ def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
         unchanged = pl.scan_delta(table).join(changed.lazy(), on="item_id", how="anti").collect()
         replace(table, pl.concat([unchanged, changed], how="diagonal_relaxed"))
     elif changed["item_id"].is_in(stored["item_id"].implode()).any():
-        upsert(table, changed, key="item_id")
+        upsert(table, changed, keys=("item_id",))
     else:
         append(table, changed)
     return TableChange(changed.height, table.version(), (*repeated_items(rows), *changed_numbers(newest, stored)))
@@ -84,6 +84,20 @@ def write_impressions(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
         return _append(table, new)
     replace(table, pl.concat([completed, new], how="diagonal_relaxed"))
     return TableChange(new.height + n_completed, table.version())
+
+
+def write_vectors(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    """Adds vectors of items, and puts those that differ in the place of the item's stored vector of the same name."""
+    keys = list(ITEM_VECTORS.identity)
+    newest = rows.unique(subset=keys, keep="last", maintain_order=True)
+    stored = pl.scan_delta(table).join(newest.lazy().select(keys), on=keys, how="semi").collect()
+    old = newest.select(keys).join(stored, on=keys, how="left", maintain_order="left")["vector"]
+    changed = newest.filter(newest["vector"].ne_missing(old))
+    if stored.is_empty():
+        return _append(table, changed)
+    if changed.height:
+        upsert(table, changed, keys=keys)
+    return TableChange(changed.height, table.version())
 
 
 def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:

@@ -80,6 +80,8 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--items": str(items),
         "--events": str(events),
         "--impressions": "",
+        "--vectors": "",
+        "--vectors-name": "",
         "--out": "runs/x y",
         "--store": "",
         "--config": "",

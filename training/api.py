@@ -27,6 +27,8 @@ def train(
     events: TableInput | None = None,
     *,
     impressions: TableInput | None = None,
+    vectors: TableInput | None = None,
+    vectors_name: str | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     config: ConfigInput | None = None,
@@ -73,6 +75,10 @@ def train(
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`, and optionally `position` and
             `weight`: what was shown and whether it was clicked. Where there are any, they are the queries that are
             learned from and measured.
+        vectors: Vectors of your own in place of a text encoder, which is not loaded then: a Parquet or Arrow file, or a
+            frame, with `item_id` and `vector`, lists of numbers of one length. Items need no text then.
+        vectors_name: Names the model that made them, such as "clip-v1"; by default that of the store's vectors or, in a
+            store without any, the name of the file. Without `vectors`: which of the store's to take.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),
@@ -126,6 +132,7 @@ def train(
         "max_tokens": max_tokens,
         "text_prefix": text_prefix,
         "tune_encoder": tune_encoder,
+        "vectors_name": vectors_name,
         "candidates": candidates,
         "exclude_seen": exclude_seen,
         "positive_from": positive_from,
@@ -151,6 +158,7 @@ def train(
         items=items,
         events=events,
         impressions=impressions,
+        vectors=vectors,
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from feature_store import SignalConfig
+from feature_store.item_vectors import MAX_NAME
 from feature_store.point_in_time.covisitation import CovisitationConfig
 from feature_store.settings import check_settings, setting, setting_like
 from recmem.matching.match_module import MatchConfig
@@ -22,6 +23,7 @@ from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
 from training.own_features import feature_names_fault
+from training.own_vectors import vectors_faults
 from training.splits import SplitConfig, folds_fault
 
 PromotionPolicy = Literal["better", "not-worse", "always", "never"]
@@ -35,6 +37,10 @@ class TrainingConfig:
     """What is trained, how the log is split in time, and how the result is measured."""
 
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    vectors_name: str = setting("", low=0, high=MAX_NAME, remedy="Give one such as 'clip-v1'.")
+    """Which of the store's vectors of items (`--vectors`) stand in for a text encoder, by their name: no encoder is
+    loaded then. Empty for a text encoder, unless `--vectors` is given: then they have the name of the store's vectors
+    or, if it has none yet, that of the file."""
     signals: SignalConfig = field(default_factory=SignalConfig)
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
@@ -87,6 +93,8 @@ class TrainingConfig:
         if fault := feature_names_fault(self.features):
             yield fault
         yield from event_weights_faults(self.event_weights)
+        if self.vectors_name:
+            yield from vectors_faults(self.encoder, self.tuning)
         name = self.registered_name
         if not name.strip() or set(name) & set(_NOT_IN_NAMES):
             yield (

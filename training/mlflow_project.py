@@ -90,6 +90,15 @@ Promote = Annotated[
         help="When the new version takes the champion's place; empty: not-worse.",
     ),
 ]
+VectorsName = Annotated[
+    str,
+    typer.Option(
+        "--vectors-name",
+        "--vectors_name",
+        metavar="NAME",
+        help="Vectors of the items in place of a text encoder, by their name; empty: those of --vectors, if given.",
+    ),
+]
 RegisteredName = Annotated[
     str,
     typer.Option(
@@ -118,6 +127,8 @@ def main(
     events: File,
     out: Out,
     impressions: File = "",
+    vectors: File = "",
+    vectors_name: VectorsName = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -146,6 +157,7 @@ def main(
         "max_tokens": max_tokens,
         "text_prefix": text_prefix,
         "tune_encoder": tune_encoder,
+        "vectors_name": vectors_name,
         "positive_events": positive_events,
         "negative_events": negative_events,
         "neutral_events": neutral_events,
@@ -164,6 +176,7 @@ def main(
         items=items or None,
         events=events or None,
         impressions=impressions or None,
+        vectors=vectors or None,
         out=out,
         store=store or None,
         config=settings,
@@ -179,6 +192,8 @@ def ingest(
     items: File = "",
     events: File = "",
     impressions: File = "",
+    vectors: File = "",
+    vectors_name: VectorsName = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -197,8 +212,9 @@ def ingest(
         "weight": weight,
         "features": features,
         "position_debiasing": position_debiasing,
+        "vectors_name": vectors_name,
     }
-    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions))
+    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, vectors))
 
 
 def _step_command(step: str) -> Callable[..., None]:
@@ -214,6 +230,7 @@ def _step_command(step: str) -> Callable[..., None]:
         pooling: Pooling = "",
         max_tokens: MaxTokens = "",
         text_prefix: TextPrefix = "",
+        vectors_name: VectorsName = "",
         tune_encoder: Tuning = "",
         positive_events: PositiveEvents = "",
         negative_events: NegativeEvents = "",
@@ -232,6 +249,7 @@ def _step_command(step: str) -> Callable[..., None]:
             "max_tokens": max_tokens,
             "text_prefix": text_prefix,
             "tune_encoder": tune_encoder,
+            "vectors_name": vectors_name,
             "positive_events": positive_events,
             "negative_events": negative_events,
             "neutral_events": neutral_events,
@@ -266,9 +284,7 @@ def score(
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)
 
 
-def _step(
-    step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, str, str] = ("", "", "")
-) -> None:
+def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, ...] = ()) -> None:
     from training.parent_run import log_config
     from training.pipeline import finish, run_step
     from training.run import open_run

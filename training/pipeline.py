@@ -67,6 +67,7 @@ def run_training(
     items: TableInput | None,
     events: TableInput | None,
     impressions: TableInput | None,
+    vectors: TableInput | None = None,
     out: Path,
     store: str | None,
     config: TrainingConfig,
@@ -80,7 +81,7 @@ def run_training(
     Raises DataError if the tables cannot be used, or if another training runs in `out`.
     """
     refuse_forked()
-    run = open_run(Tables.of(items, events, impressions), out, store, config, progress)
+    run = open_run(Tables.of(items, events, impressions, vectors), out, store, config, progress)
     with only_training_in(run.out), Tracker.start(out=run.out, run_name=name_of_run(run)) as tracker:
         log_config(run, tracker)
         run_step(run, "ingest", tracker)
@@ -153,7 +154,7 @@ def step_key_of(run: Run, step: str) -> str:
         inputs["encoder"] = run.encoder_fingerprint
     if step == "tune":
         # 'auto' depends on the machine.
-        inputs["kind"] = run.config.tuning.resolved() or "off"
+        inputs["kind"] = (not run.config.vectors_name and run.config.tuning.resolved()) or "off"
     # What ingest leaves is in the store, whose digest is there already.
     names = list(STEPS)
     for earlier in names[1 : names.index(step)]:

@@ -56,6 +56,8 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         events: TableInput | None = None,
         *,
         impressions: TableInput | None = None,
+        vectors: TableInput | None = None,
+        vectors_name: str | None = None,
         out: str | os.PathLike[str] | None = None,
         store: str | os.PathLike[str] | None = None,
         encoder: str | os.PathLike[str] | None = None,
@@ -74,6 +76,8 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.items = items
         self.events = events
         self.impressions = impressions
+        self.vectors = vectors
+        self.vectors_name = vectors_name
         self.out = out
         self.store = store
         self.encoder = encoder

@@ -88,7 +88,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
         registration=registration,
         intake=run.intake,
         warnings=warnings,
-        encoder=run.tuned.sentence,
+        encoder=run.encoder_sentence,
         folds=read_folds(run),
     )
 

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from feature_store import DataError, Receipt, Store
+from feature_store.item_vectors import space_name
 from feature_store.pinned_store import PinnedStore
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
@@ -29,6 +30,7 @@ from training.evaluation.ledger import Ledger
 from training.evaluation.verdict import Reigning, Verdict
 from training.fitting.fit_ranker import RankingData
 from training.intake import Intake, intake_of
+from training.own_vectors import vectors_sentence
 from training.progress import Progress
 from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
@@ -133,7 +135,12 @@ class Run:
 
     @cached_property
     def encoder_fingerprint(self) -> str:
-        """The text encoder's fingerprint, from its files alone. Raises DataError if it cannot be found or read."""
+        """The text encoder's fingerprint, from its files alone. Raises DataError if it cannot be found or read.
+
+        With vectors in its place, what identifies these beside the store's digest: their name.
+        """
+        if self.config.vectors_name:
+            return f"vectors {self.config.vectors_name}"
         try:
             return encoder_fingerprint(self.config.encoder)
         except (OSError, ValueError) as error:
@@ -142,6 +149,8 @@ class Run:
     @cached_property
     def training_data(self) -> TrainingData:
         """The store as this run reads it; texts that are not cached are encoded on first use."""
+        if self.config.vectors_name:
+            return read_training_data(self.pinned, self.config, encoder=None)
         encoder = self.encoder  # an error in words is easier to read without a bar before it
         with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
             data = read_training_data(self.pinned, self.config, encoder=encoder, on_text=advance)
@@ -151,6 +160,12 @@ class Run:
     def tuned(self) -> TunedEncoders:
         """What the step `tune` left."""
         return TunedEncoders.read(self.folder("tune"))
+
+    @property
+    def encoder_sentence(self) -> str:
+        """What reads the items' texts, and whether it was tuned."""
+        vectors = self.training_data.vectors
+        return self.tuned.sentence if vectors is None else vectors_sentence(vectors.name, vectors.dim)
 
     def tuned_encoder(self, name: ModuleName) -> TextEncoder | None:
         """The encoder tuned on the same part of the log as the match module of this name; None if it stayed frozen."""
@@ -239,4 +254,16 @@ def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfi
     # A new store is created by the step `ingest`, once its tables were checked: a refused one leaves no empty store.
     # Without tables there is nothing to put into one, and a path without a store is a mistake.
     opened = Store(place) if tables.given() else Store.open(place)
-    return Run(folder, opened, tables, config, progress)
+    return Run(folder, opened, tables, with_vectors_name(config, opened, tables), progress)
+
+
+def with_vectors_name(config: TrainingConfig, store: Store, tables: Tables) -> TrainingConfig:
+    """The settings with the name of the vectors that are given. Raises DataError if other settings do not fit them."""
+    if tables.vectors is None:
+        return config
+    try:
+        return replace(config, vectors_name=space_name(store, config.vectors_name, tables.vectors))
+    except DataError:
+        raise
+    except ValueError as error:
+        raise DataError(str(error)) from error

@@ -17,7 +17,7 @@ from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
 from feature_store.file_digest import file_digest
 from feature_store.files.file_rows import FileRows
 from feature_store.files.table_files import read_table
-from feature_store.schema import Table
+from feature_store.schema import ITEM_VECTORS, Table
 from recmem.serving.frames import to_polars
 
 if TYPE_CHECKING:
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
     """A file's path, or a frame of polars, pandas or Arrow."""
 
-TableName = Literal["items", "events", "impressions"]
+TableName = Literal["items", "events", "impressions", "vectors"]
+VECTORS: TableName = "vectors"
 STORE_TABLES: dict[TableName, Table] = {"items": ITEMS, "events": EVENTS, "impressions": IMPRESSIONS}
 """The store's table for each."""
 
@@ -45,19 +46,28 @@ class Tables:
     items: str | pl.DataFrame | None = None
     events: str | pl.DataFrame | None = None
     impressions: str | pl.DataFrame | None = None
+    vectors: str | pl.DataFrame | None = None
+    """Vectors of the items, in place of a text encoder."""
 
     @classmethod
-    def of(cls, items: TableInput | None, events: TableInput | None, impressions: TableInput | None) -> Tables:
+    def of(
+        cls,
+        items: TableInput | None,
+        events: TableInput | None,
+        impressions: TableInput | None,
+        vectors: TableInput | None = None,
+    ) -> Tables:
         """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
         return cls(
             items=_path_or_frame(items, "items"),
             events=_path_or_frame(events, "events"),
             impressions=_path_or_frame(impressions, "impressions"),
+            vectors=_path_or_frame(vectors, "vectors"),
         )
 
     def given(self) -> dict[TableName, str | pl.DataFrame]:
         """The tables that were given, by name."""
-        tables = {name: getattr(self, name) for name in STORE_TABLES}
+        tables = {name: getattr(self, name) for name in (*STORE_TABLES, VECTORS)}
         return {name: table for name, table in tables.items() if table is not None}
 
     def read(self, name: TableName, features: Sequence[str] = ()) -> pl.DataFrame | FileRows | None:
@@ -67,6 +77,10 @@ class Tables:
         """
         table: str | pl.DataFrame | None = getattr(self, name)
         return read_table(table, table=name, features=features) if isinstance(table, str) else table
+
+    def read_vectors(self) -> pl.DataFrame | FileRows | None:
+        """The rows of the vectors, None if they were not given; DataError if their file cannot be read."""
+        return read_table(self.vectors, table=ITEM_VECTORS.name) if isinstance(self.vectors, str) else self.vectors
 
     def digests(self) -> dict[str, str]:
         """A digest of the content of each given table, by name; for a URL, whose content may change, always another."""

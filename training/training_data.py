@@ -25,6 +25,7 @@ from recmem.ranking.retrieved_features import retrieved_features
 from recmem.retrieval.retrieve import CatalogueScores
 from recmem.text.encoder import TextEncoder
 from recmem.text.item_text import text_columns
+from recmem.text.item_vectors import ItemVectors
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
@@ -33,6 +34,7 @@ from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
+from training.own_vectors import missing_sentence, training_vectors, unread_sentence
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
@@ -53,6 +55,8 @@ class TrainingData:
     """The impressions, if there are any: then they are the queries."""
     events_of_unknown_items: int = 0
     """Events that were left out because their item is not among the items."""
+    vectors: ItemVectors | None = None
+    """What stands in for an encoder: the store's vectors of items; None with a text encoder."""
     warnings: tuple[str, ...] = ()
     """What is used but looks wrong, see `training.data_warnings`."""
     weights: TargetWeights | None = None
@@ -62,7 +66,7 @@ class TrainingData:
 def read_training_data(
     store: Store, config: TrainingConfig, *, encoder: TextEncoder | None, on_text: Callable[[int], None] | None = None
 ) -> TrainingData:
-    """Reads the store, and encodes the texts that its cache lacks.
+    """Reads the store, and encodes the texts that its cache lacks; with `vectors_name`, no encoder is asked.
 
     Raises DataError if the store has no items, events or texts, no event is positive, there are too few timestamps to
     split, or the encoder cannot encode.
@@ -79,9 +83,10 @@ def read_training_data(
     if not (impressions["label"] == 1).any():
         check_positives(events, signals)
     texts = tuple(text_columns(items))
-    if not texts:
+    if not texts and not config.vectors_name:
         raise DataError(
-            "items: expected at least one text column, got none. Add a column such as title or description."
+            "items: expected at least one text column, got none. Add a column such as title or description, or name "
+            "vectors of the items: --vectors-name."
         )
     catalogue = Catalogue.of(items, texts, numeric_columns(items))
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, signals)
@@ -93,27 +98,45 @@ def read_training_data(
     require_weights(impressions)
     dataset_config = _dataset_config(log, split, signals, own, config)
     dataset = Dataset.of(catalogue, events, impressions, dataset_config, item_changes=store.item_changes())
-    encoder = encoder or TextEncoder.load(config.encoder)
-    cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
-    try:
-        vectors = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
-    except (FloatingPointError, ValueError) as error:  # an encoder that gives NaN, or whose tokenizer is another one's
-        raise DataError(str(error)) from error
+    vectors = None
+    if config.vectors_name:
+        vectors, n_without = training_vectors(store, config.vectors_name, catalogue)
+        about_vectors = missing_sentence(vectors.name, n_without, len(catalogue))
+        unit = vectors.of_ids(catalogue.ids)
+        fingerprint = vectors.fingerprint
+    else:
+        encoder = encoder or TextEncoder.load(config.encoder)
+        unit = _encoded(store, catalogue.texts, encoder, on_text)
+        fingerprint = encoder.fingerprint
+        about_vectors = unread_sentence(store)
     return TrainingData(
         dataset=dataset,
-        unit=exact_units(vectors),
+        unit=unit,
         split=split,
-        fingerprint=encoder.fingerprint,
+        fingerprint=fingerprint,
         shown=ImpressionQueries.of(dataset),
         weights=TargetWeights.of(dataset, config.event_weights),
         events_of_unknown_items=log.n_unknown_items,
+        vectors=vectors,
         warnings=(
+            *([about_vectors] if about_vectors else []),
             *item_warnings(catalogue),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
         ),
     )
+
+
+def _encoded(
+    store: Store, texts: list[str], encoder: TextEncoder, on_text: Callable[[int], None] | None
+) -> Float[Tensor, "text dim"]:
+    """Unit vectors of the texts; those that the store's cache lacks are encoded."""
+    cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
+    try:
+        return exact_units(cache.get_or_encode(texts, encoder, on_progress=on_text))
+    except (FloatingPointError, ValueError) as error:  # an encoder that gives NaN, or whose tokenizer is another one's
+        raise DataError(str(error)) from error
 
 
 def ranking_data(

@@ -61,6 +61,8 @@ def training_features(
     events: TableInput | None = None,
     *,
     impressions: TableInput | None = None,
+    vectors: TableInput | None = None,
+    vectors_name: str | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     encoder: str | os.PathLike[str] | None = None,
@@ -95,6 +97,8 @@ def training_features(
         items: `item_id` and texts, as for `recmem.train`. None if `store` already has them.
         events: `user_id`, `item_id`, `timestamp`, as for `recmem.train`.
         impressions: What was shown and clicked, as for `recmem.train`: then the scores are calibrated on these.
+        vectors: Vectors of the items in place of a text encoder, as for `recmem.train`, and so is `vectors_name`.
+        vectors_name: Names the model that made them.
         out: Folder for `match_bundle/`, `match_folds/` and, by default, `store/`. It may be that of `recmem.train`.
         store: The store to add the tables to and to learn from; `out`/store by default.
         encoder: As for `recmem.train`, and so are `pooling`, `max_tokens` and `text_prefix`. It is not tuned.
@@ -124,6 +128,8 @@ def training_features(
         items,
         events,
         impressions=impressions,
+        vectors=vectors,
+        vectors_name=vectors_name,
         out=Path(out),
         store=store,
         encoder=encoder,
@@ -160,6 +166,8 @@ def open_features_run(
     events: TableInput | None,
     *,
     impressions: TableInput | None,
+    vectors: TableInput | None,
+    vectors_name: str | None,
     out: Path,
     store: str | os.PathLike[str] | None,
     encoder: str | os.PathLike[str] | None,
@@ -185,6 +193,7 @@ def open_features_run(
     require_tables_or_store(items, events, store)
     fold_config = FoldConfig(folds=folds)
     options = {
+        "vectors_name": vectors_name,
         "encoder": encoder,
         "pooling": pooling,
         "max_tokens": max_tokens,
@@ -202,7 +211,7 @@ def open_features_run(
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
     place = None if store is None else os.fspath(store)
-    return open_run(Tables.of(items, events, impressions), out, place, config, progress), fold_config
+    return open_run(Tables.of(items, events, impressions, vectors), out, place, config, progress), fold_config
 
 
 def fit_in(run: Run, config: FoldConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:

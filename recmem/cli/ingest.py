@@ -9,6 +9,7 @@ import typer
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.options import names_of
+from recmem.cli.vector_options import Vectors, VectorsName
 
 if TYPE_CHECKING:
     from feature_store import Store
@@ -62,8 +63,10 @@ def ingest(
     events: Events = None,
     impressions: Impressions = None,
     features: Features = "",
+    vectors: Vectors = None,
+    vectors_name: VectorsName = "",
 ) -> None:
-    """Add items, events or impressions to a store.
+    """Add items, events, impressions or vectors of items to a store.
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
@@ -71,32 +74,59 @@ def ingest(
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
     """
-    if items is None and events is None and impressions is None:
-        raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
+    if items is None and events is None and impressions is None and vectors is None:
+        raise UsageError(
+            "--items, --events, --impressions, --vectors: expected at least one of them, got none. Give a table."
+        )
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
     from feature_store.files.table_files import read_table
-    from feature_store.ingestion import append_tables, check_tables
+    from feature_store.ingestion import append_tables, check_tables, vectors_of
+    from feature_store.item_vectors import append_vectors, space_name, stored_spaces
+    from feature_store.schema import ITEM_VECTORS
 
     names = names_of(features)
-    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS.with_features(names): impressions}
+    has_vectors = vectors is not None or bool(stored_spaces(Store(store)))
+    paths = {
+        ITEMS.without_texts() if has_vectors else ITEMS: items,
+        EVENTS: events,
+        IMPRESSIONS.with_features(names): impressions,
+    }
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
     frames = {}
     faults = []
-    with progress.stage("Reading files", len(given)) as advance:
+    rows = None
+    n_tables = len(given) + (vectors is not None)
+    with progress.stage("Reading files", n_tables) as advance:
         for table, path in given.items():
             try:
                 frames[table] = read_table(path, table=table.name, features=table.features)
             except DataError as error:
                 faults.append(str(error))
             advance(1)
+        if vectors is not None:
+            try:
+                rows = read_table(vectors, table=ITEM_VECTORS.name)
+            except DataError as error:
+                faults.append(str(error))
+            advance(1)
+    checked = None
+    if rows is not None:
+        name = space_name(Store(store), vectors_name, vectors)
+        checked, found = vectors_of(Store(store), rows, name, frames)
+        faults += found
     # Before the store is created: where a table is refused, nothing is written.
     check_tables(Store(store), frames, faults=faults)
     opened = Store.open_or_create(store)
-    with progress.stage("Adding rows to the store", len(frames)) as advance:
+    with progress.stage("Adding rows to the store", n_tables) as advance:
         receipts = append_tables(opened, frames, on_table=advance)
+        if checked is not None:
+            receipts = (*receipts, append_vectors(opened, checked))
+            advance(1)
     for receipt in receipts:
         say(str(receipt))
+    if checked is not None:
+        say(f"The vectors are named {checked.name!r} and have {checked.rows.units.shape[1]:,} numbers.")
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
     _report_rows_without_effect(opened)

@@ -12,6 +12,7 @@ import typer
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.options import Device, ModelSource, OnlineUrl, StorePath
+from recmem.cli.vector_options import Vectors
 
 if TYPE_CHECKING:
     import polars as pl
@@ -49,6 +50,15 @@ def score(
     ],
     store: StorePath = None,
     online: OnlineUrl = None,
+    vectors: Vectors = None,
+    vectors_name: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="The name of these vectors, which must be that of the model's.",
+            show_default="the name of the model's vectors",
+        ),
+    ] = "",
     columns: Annotated[
         Columns,
         typer.Option(
@@ -95,6 +105,8 @@ def score(
     if explain and trees_share < 1:
         raise UsageError("--explain: expected no --trees-share with it, got one below 1. Drop one of the two options.")
     import recmem
+    from feature_store.files.table_files import read_table
+    from feature_store.schema import ITEM_VECTORS
     from recmem.batch.candidate_source import candidates_at
     from recmem.batch.file_formats import output_format
     from recmem.batch.score_file import score_file
@@ -106,6 +118,9 @@ def score(
     n_in_sample: list[int] = []
     with candidates_at(candidates, warn=complain) as source:
         loaded = recmem.load(model, store=store, online=online, device=device.value)
+        if vectors is not None:
+            rows = read_table(vectors, table=ITEM_VECTORS.name)
+            loaded.add_vectors(rows.frame, name=vectors_name or None)
         call = partial(loaded.match_with_report, explain=explain)
         if columns is Columns.RANK:
             call = partial(loaded.rank_with_report, trees_share=trees_share, explain=explain)

@@ -12,6 +12,7 @@ from feature_store.cell_parsing import parse_attribute, parse_ids
 from feature_store.ragged import Ragged
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
 from recmem.dataset.candidate_features import CandidateFeature, distinct_rows, read_features
+from recmem.dataset.candidate_vectors import CandidateVectors
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.given_histories import NOT_GIVEN, GivenHistories, history_lists
@@ -36,7 +37,9 @@ class Candidates:
     """Per query its distinct candidates: rows of the catalogue, followed by those of `texts`. An item that comes with
     different features is as many candidates."""
     texts: list[str]
-    """Texts of candidates that the catalogue lacks."""
+    """Texts of candidates that the catalogue lacks; all empty for a model that reads vectors of items."""
+    new_ids: pl.Series
+    """Their ids as the catalogue writes ids; null for one that it could not have."""
     query_of_row: IntArray
     """Query of each row of the frame."""
     pair_of_row: IntArray
@@ -61,10 +64,12 @@ def read_candidates(
     memories: RedisMemories | None = None,
     *,
     features: tuple[CandidateFeature, ...] = (),
+    vectors: CandidateVectors | None = None,
 ) -> Candidates:
     """Reads a frame's queries and their candidates. `output_names`: columns that will be added to the frame.
 
-    `features`: those that the candidates bring along, and that will be read.
+    `features`: those that the candidates bring along, and that will be read. `vectors`: of a model that reads these in
+    place of texts.
 
     A query is a user at a time, with its impression and its own history where the frame has such columns. Raises
     DataError with all faults of the frame, see `check_candidates`.
@@ -73,7 +78,7 @@ def read_candidates(
     timestamps = check_candidates(frame, output_names, faults)
     item_ids = parse_ids(frame["item_id"], dataset.catalogue.ids.dtype)[0]
     user_ids = parse_ids(frame["user_id"], dataset.users.dtype)[0]
-    item_rows, texts = _item_rows(frame, item_ids, dataset.catalogue)
+    item_rows, texts, new_ids = _item_rows(frame, item_ids, dataset.catalogue, vectors)
     requested = timestamps.to_physical().fill_null(NOW).to_numpy()
     dataset, n_unanswered = with_shared_memories(dataset, memories, user_ids, requested, item_rows, requested)
     times = np.where(requested == NOW, dataset.clock, requested)
@@ -87,13 +92,19 @@ def read_candidates(
     row_of_pair = np.zeros(len(items.values), np.int64)
     row_of_pair[pair_of_row] = np.arange(frame.height)
     is_unknown_user = (user_rows < 0) & (history_lengths[query_of_row] == NOT_GIVEN)
-    n_with_text, n_without_text = _count_unknown_items(item_rows, len(dataset.catalogue), texts)
+    n_with_text, n_without_text = (0, 0)
+    n_with_vector, n_without_vector = (0, 0)
+    if vectors is None:
+        n_with_text, n_without_text = _count_unknown_items(item_rows, len(dataset.catalogue), texts)
+    else:
+        n_with_vector, n_without_vector = vectors.without_vector(item_rows, new_ids)
     return Candidates(
         dataset=dataset,
         queries=queries,
         given_history_lengths=history_lengths,
         items=items,
         texts=texts,
+        new_ids=new_ids,
         query_of_row=query_of_row,
         pair_of_row=pair_of_row,
         user_is_known=~is_unknown_user,
@@ -105,6 +116,8 @@ def read_candidates(
             unknown_history_items=0 if given is None else given.n_unknown_items,
             unanswered=n_unanswered,
             unreadable_ids=int((item_ids.is_null() | user_ids.is_null()).sum()),
+            unknown_items_with_vector=n_with_vector,
+            items_without_vector=n_without_vector,
         ),
     )
 
@@ -144,8 +157,10 @@ def _pairs(
     return items, pair_of_row.astype(np.int64, copy=False)
 
 
-def _item_rows(frame: pl.DataFrame, ids: pl.Series, catalogue: Catalogue) -> tuple[IntArray, list[str]]:
-    """int64[row], the candidate of each row, and the texts of those that the catalogue lacks.
+def _item_rows(
+    frame: pl.DataFrame, ids: pl.Series, catalogue: Catalogue, vectors: CandidateVectors | None
+) -> tuple[IntArray, list[str], pl.Series]:
+    """int64[row], the candidate of each row, and the texts and ids of those that the catalogue lacks.
 
     `ids` are the frame's items as the catalogue writes ids. Items that it lacks follow its rows, one for each distinct
     id and text.
@@ -153,12 +168,16 @@ def _item_rows(frame: pl.DataFrame, ids: pl.Series, catalogue: Catalogue) -> tup
     rows = catalogue.rows(ids)
     unknown = np.flatnonzero(rows < 0)
     if not len(unknown):
-        return rows, []
+        return rows, [], ids.clear()
     unknown_items = frame[unknown]
+    unknown_ids = ids.gather(unknown)
     texts = item_text(_text_columns(unknown_items, catalogue.text_columns), catalogue.text_columns)
+    if vectors is not None:
+        vectors.refuse_texts(unknown_items, unknown_ids, texts, catalogue.text_columns)
+        texts = pl.Series("text", [""], dtype=pl.String).new_from_index(0, len(texts))
     group, first = group_rows(pl.DataFrame({"item": unknown_items["item_id"].cast(pl.String), "text": texts}))
     rows[unknown] = len(catalogue) + group
-    return rows, texts.gather(first).to_list()
+    return rows, texts.gather(first).to_list(), unknown_ids.gather(first)
 
 
 def _count_unknown_items(item_rows: IntArray, n_items: int, texts: list[str]) -> tuple[int, int]:
@@ -180,4 +199,6 @@ def _text_columns(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
             columns[name] = parse_attribute(frame[name], pl.String())[0]
         else:
             columns[name] = pl.Series([None] * frame.height, dtype=pl.String)
-    return pl.DataFrame(columns)
+    return (
+        pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
+    )  # items may have vectors and no texts

@@ -31,6 +31,10 @@ class UnmatchedRows:
     """Rows scored from the loaded tables because the shared memories did not answer."""
     unreadable_ids: int = 0
     """Rows whose user or item id cannot be one of the store's; the user or item counts as unknown."""
+    unknown_items_with_vector: int = 0
+    """Rows of items that the store lacks; scored by their vector, in a model that reads vectors of items."""
+    items_without_vector: int = 0
+    """Rows of items without a vector, in such a model; scored as items that are like no other."""
 
     def __add__(self, other: UnmatchedRows) -> UnmatchedRows:
         sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
@@ -65,5 +69,10 @@ _REASONS = {
         "row",
         "the user or item id cannot be one of the store's, and counts as unknown: a fraction, a number too large to be "
         "exact, empty text, or text where the store has integers. Give ids as the store has them.",
+    ),
+    "unknown_items_with_vector": ("row", "the item is not in the store and was scored by its vector."),
+    "items_without_vector": (
+        "row",
+        "the item has no vector, so nothing in a memory is like it. Add its vector with `recmem ingest --vectors`.",
     ),
 }

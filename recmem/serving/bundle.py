@@ -22,6 +22,7 @@ from torch import Tensor
 
 from feature_store import DataError
 from feature_store.atomic_files import remove_abandoned
+from feature_store.item_vectors import space_fingerprint
 from recmem.config_json import from_json
 from recmem.dataset.dataset import DatasetConfig
 from recmem.matching.calibration import Calibration
@@ -100,6 +101,8 @@ class BundleConfig:
     """Which weights of the encoder were tuned; None if the match module reads the frozen encoder's vectors alone."""
     tuned_fingerprint: str | None = None
     """Identifies the tuned encoder's embedding space, whose vectors the module reads beside the frozen ones."""
+    vectors: str | None = None
+    """The name of the items' vectors in the store, which stand in for an encoder's; None with a text encoder."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +260,7 @@ def _put_in_place(unfinished: Path, target: Path) -> None:
 def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
     try:
         config: BundleConfig = from_json(BundleConfig, manifest.get("config"))
-        if not config.text_columns:
+        if not config.text_columns and config.vectors is None:
             raise ValueError("config.text_columns: expected at least one column, got none")
         for name in ("fingerprint", "tuned_fingerprint"):
             fingerprint = getattr(config, name)
@@ -265,10 +268,22 @@ def _read_config(manifest: dict[str, Any], root: Path) -> BundleConfig:
                 raise ValueError(
                     f"config.{name}: expected at most 64 letters, digits, - and _, got {fingerprint[:80]!r}"
                 )
+        _check_vectors(config)
         check_limits(config)
     except _UNREADABLE as error:
         raise _misfit(root, "a configuration of this version of recmem", error) from error
     return config
+
+
+def _check_vectors(config: BundleConfig) -> None:
+    """Raises ValueError unless the vectors in place of an encoder are those that the fingerprint names."""
+    if config.vectors is None:
+        return
+    if config.tuning is not None:
+        raise ValueError(f"config.tuning: expected none with vectors {config.vectors!r}, got {config.tuning.kind}")
+    expected = space_fingerprint(config.vectors, config.match.dim)
+    if config.fingerprint != expected:
+        raise ValueError(f"config.fingerprint: expected {expected} of vectors, got {config.fingerprint}")
 
 
 def _misfit(root: Path, expected: str, error: Exception) -> DataError:

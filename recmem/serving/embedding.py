@@ -1,22 +1,62 @@
-"""From a bundle and a store to the vectors of texts that its match module reads."""
+"""From a bundle and a store to the vectors that its match module reads: of texts, or of items."""
 
 from __future__ import annotations
 
-from feature_store import Store
-from recmem.serving.bundle import Bundle
+from typing import TypeAlias
+
+from jaxtyping import Float
+from torch import Tensor
+
+from feature_store import DataError, Store
+from recmem.dataset.candidate_frame import Candidates
+from recmem.dataset.catalogue import Catalogue
+from recmem.serving.bundle import Bundle, BundleConfig
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder, LazyTunedEncoder
+from recmem.text.item_vectors import ItemVectors
 from recmem.text.text_vectors import TextVectors
 
+Embedding: TypeAlias = CachedEncoder | TextVectors | ItemVectors
 
-def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> CachedEncoder | TextVectors:
+
+def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> Embedding:
     """The bundle's encoder with the store's cache; if it was tuned, both encoders, each with a cache of its own.
 
-    Their weights are read when the first text must be encoded.
+    Their weights are read when the first text must be encoded. A model without an encoder gets the store's vectors of
+    its items; DataError if the store has none of that name, or of another length.
     """
     config = bundle.config
+    if config.vectors is not None:
+        return _item_vectors(config, config.vectors, store)
     dim = config.match.similarity_dim or config.match.dim
     frozen = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=dim, device=device)
     if config.tuning is None or config.tuned_fingerprint is None:
         return CachedEncoder.of(frozen, store)
     tuned = LazyTunedEncoder(frozen, config.tuning, bundle.tuned, fingerprint=config.tuned_fingerprint)
     return TextVectors([CachedEncoder.of(frozen, store), CachedEncoder.of(tuned, store)])
+
+
+def item_units(embedding: Embedding, catalogue: Catalogue) -> Float[Tensor, "item width"]:
+    """What the match module reads of each item of the catalogue."""
+    if isinstance(embedding, ItemVectors):
+        return embedding.of_ids(catalogue.ids)
+    return embedding.of_items(catalogue.texts)
+
+
+def new_item_units(embedding: Embedding, read: Candidates) -> Float[Tensor, "new width"]:
+    """What it reads of candidates that the catalogue lacks, in the order of `read.texts`."""
+    if isinstance(embedding, ItemVectors):
+        return embedding.of_ids(read.new_ids)
+    return embedding.of_texts(read.texts)
+
+
+def _item_vectors(config: BundleConfig, name: str, store: Store | None) -> ItemVectors:
+    if store is None:
+        return ItemVectors.empty(name, config.match.dim)
+    vectors = ItemVectors.read(store, name)
+    if vectors.fingerprint != config.fingerprint:
+        raise DataError(
+            f"vectors: expected vectors of {name!r} with {config.match.dim:,} numbers, which the model was trained on, "
+            f"got {vectors.dim:,} in the store. Give the store that it was trained on, or train again: vectors of two "
+            "models cannot be mixed."
+        )
+    return vectors

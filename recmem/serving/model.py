@@ -18,12 +18,14 @@ from feature_store.arrays import BoolArray
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.schema import EVENTS, check_table
+from feature_store.schema import EVENTS, ITEM_VECTORS, check_table
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
+from feature_store.vector_checks import COLUMNS as VECTOR_COLUMNS
 from feature_store.warnings.time_warnings import LOGS_BEGIN, time_warnings
 from feature_store.warnings.unread_columns import unread_columns
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.dataset.candidate_frame import Candidates, read_candidates
+from recmem.dataset.candidate_vectors import CandidateVectors
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
@@ -34,7 +36,7 @@ from recmem.matching.memory_kinds import kind_names
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import Bundle, load_bundle
-from recmem.serving.embedding import embedding_of
+from recmem.serving.embedding import Embedding, embedding_of, item_units, new_item_units
 from recmem.serving.explain import Explanation, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.match_expression import match_expression
@@ -43,8 +45,7 @@ from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, pairs_of, rank_pairs
-from recmem.text.cached_encoder import CachedEncoder
-from recmem.text.text_vectors import TextVectors
+from recmem.text.item_vectors import ItemVectors, given_rows
 from recmem.text.torch_device import resolve_device
 
 __all__ = ["Explanation", "Model", "Scored", "load"]
@@ -106,7 +107,7 @@ class Model:
         self,
         bundle: Bundle,
         dataset: Dataset,
-        embedding: CachedEncoder | TextVectors,
+        embedding: Embedding,
         *,
         memories: RedisMemories | None = None,
         device: str = "auto",
@@ -117,10 +118,10 @@ class Model:
         self.memories = memories
         self._encoder = embedding
         self._observing = Lock()
-        target = resolve_device(device)
-        unit = embedding.of_items(dataset.catalogue.texts).to(target)
-        self.matcher = Matcher.of(bundle.module.to(target), unit, bundle.config.memory)
-        """The match module over the catalogue's texts."""
+        self._device = resolve_device(device)
+        self._vectors = self._candidate_vectors()
+        self.matcher = self._new_matcher()
+        """The match module over the catalogue's texts, or the vectors of its items."""
 
     @classmethod
     def load(
@@ -357,6 +358,35 @@ class Model:
             warnings=(*checked.warnings, *_unread(events), *self._unmatched(checked.kept)),
         )
 
+    def add_vectors(self, vectors: object, *, name: str | None = None) -> Receipt:
+        """Adds vectors of items to a model that reads these in place of texts (`recmem train --vectors`).
+
+        `vectors` is a polars or pandas DataFrame or an Arrow table with `item_id` and `vector`, lists of as many
+        numbers as the model's. From now on candidates of these items are scored by them, whether or not the store has
+        the items. They are added in this process only: `recmem ingest --vectors` adds them to the store. `name`: that
+        of the model's vectors, if given.
+
+        Raises DataError for a model with a text encoder, for another name, and with all faults of the vectors: another
+        length, nulls, NaN, zeros alone, different ones of one item, or those of another model.
+        """
+        refuse_forked()
+        if not isinstance(self._encoder, ItemVectors):
+            raise DataError(
+                "vectors: expected a model that was trained with vectors, got one with a text encoder, which reads the "
+                "items' texts. Leave the vectors out, or train with --vectors."
+            )
+        frame = to_polars(vectors, ITEM_VECTORS.name, wanted=VECTOR_COLUMNS)
+        rows = given_rows(frame, self._encoder, name)
+        # Only one thread at a time may add to the last ones, or the vectors of another would be lost.
+        with self._observing:
+            before = self._encoder
+            n_new = before.n_changed(rows)
+            self._encoder = before.with_added(rows)
+            self._vectors = self._candidate_vectors()
+            if (self.dataset.catalogue.rows(rows.ids) >= 0).any():
+                self.matcher = self._new_matcher()
+        return Receipt(ITEM_VECTORS.name, len(frame), n_new, len(frame) - n_new, 0, version=None, reasons={})
+
     def _unmatched(self, events: pl.DataFrame) -> list[str]:
         """What to say about observed events of items that the store lacks; shared memories refuse those."""
         ids = events["item_id"]
@@ -387,11 +417,20 @@ class Model:
         wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *own, *outputs}
         frame = to_polars(candidates, "candidates", wanted=wanted)
         _warn_of_number_times(frame)
-        return read_candidates(frame, dataset, outputs, self.memories, features=features)
+        return read_candidates(frame, dataset, outputs, self.memories, features=features, vectors=self._vectors)
+
+    def _new_matcher(self) -> Matcher:
+        unit = item_units(self._encoder, self.dataset.catalogue).to(self._device)
+        return Matcher.of(self.bundle.module.to(self._device), unit, self.bundle.config.memory)
 
     def _matcher_with(self, read: Candidates) -> Matcher:
         """The matcher over the catalogue's texts, followed by the texts that came with the candidates."""
-        return self.matcher.with_texts(self._encoder.of_texts(read.texts)) if read.texts else self.matcher
+        return self.matcher.with_texts(new_item_units(self._encoder, read)) if read.texts else self.matcher
+
+    def _candidate_vectors(self) -> CandidateVectors | None:
+        if not isinstance(self._encoder, ItemVectors):
+            return None
+        return CandidateVectors.of(self._encoder, self.dataset.catalogue)
 
     def _queries(
         self, users: pl.Series, timestamp: TimeLike | None, *, with_items: bool = True

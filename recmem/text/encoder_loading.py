@@ -1,4 +1,8 @@
-"""Tokenizer and model of an encoder's folder, as transformers reads them: whole, or refused in words."""
+"""Tokenizer and model of an encoder's folder, as transformers reads them: whole, or refused in words.
+
+transformers takes seconds to import, and a model whose items have vectors, or whose texts are all cached, does without
+it: so it is imported where an encoder is loaded.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 _POOLER = "pooler."
 _LONGEST_CAUSE = 300
@@ -18,6 +20,8 @@ _LONGEST_CAUSE = 300
 
 def load_tokenizer(folder: Path) -> Any:
     """The tokenizer. Raises ValueError if transformers cannot load it, or it knows no words."""
+    from transformers import AutoTokenizer
+
     try:
         with _quiet():
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
@@ -34,6 +38,8 @@ def load_tokenizer(folder: Path) -> Any:
 
 def load_model(folder: Path, *, dtype: torch.dtype) -> Any:
     """The transformer without a head. Raises ValueError if the weights are not those of its configuration."""
+    from transformers import AutoModel
+
     try:
         with _quiet():
             model, found = AutoModel.from_pretrained(
@@ -77,6 +83,8 @@ def _quiet() -> Iterator[None]:
 
     The bar would overwrite the caller's output, and what the tables report is checked here.
     """
+    from transformers.utils import logging as transformers_logging
+
     switch: Any = transformers_logging  # its functions carry no types
     was_on = switch.is_progress_bar_enabled()
     verbosity = switch.get_verbosity()

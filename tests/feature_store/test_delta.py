@@ -48,7 +48,7 @@ def test_a_scan_has_the_columns_that_the_stored_table_lacks(uri: str) -> None:
 
 def test_an_upsert_replaces_rows_by_key_and_adds_the_others(uri: str) -> None:
     _delta.append(opened(uri), ROWS)
-    _delta.upsert(opened(uri), pl.DataFrame({"item_id": ["b", "c"], "pages": [20, 30]}), key="item_id")
+    _delta.upsert(opened(uri), pl.DataFrame({"item_id": ["b", "c"], "pages": [20, 30]}), keys=("item_id",))
     found = _delta.scan(opened(uri), SCHEMA).collect()
     assert sorted(found.rows()) == [("a", 1), ("b", 20), ("c", 30)]
 

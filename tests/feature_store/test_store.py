@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from feature_store import _delta, item_changes, table_writes
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEM_VECTORS, ITEMS, REJECTED, TABLES, Table
 from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -423,7 +423,9 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     refused = shown.with_columns(pl.lit(None, dtype=pl.String).alias("user_id"))
     items = item_rows(item_id=["a", "b"], title=["a", "b"])
     dated = items.with_columns(timestamp=pl.lit("2026-01-01"))
-    frame = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown, REJECTED: refused}[table]
+    vectors = pl.DataFrame({"item_id": ["a", "b"], "space": "clip", "vector": [[1.0], [-1.0]]})
+    frames = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown}
+    frame = (frames | {REJECTED: refused, ITEM_VECTORS: vectors})[table]
     appended_to = {REJECTED: EVENTS, ITEM_CHANGES: ITEMS}.get(table, table)
 
     def add() -> Receipt:

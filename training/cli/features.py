@@ -12,6 +12,7 @@ from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 from recmem.cli.options import names_of
 from recmem.cli.score import CHUNK_ROWS
+from recmem.cli.vector_options import Vectors, VectorsName
 from training.cli.encoder_options import MaxTokens, Pooling
 from training.event_options import (
     NegativeEvents,
@@ -43,6 +44,8 @@ def features(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    vectors: Vectors = None,
+    vectors_name: VectorsName = "",
     run: Annotated[
         Path | None,
         typer.Option(
@@ -125,6 +128,8 @@ def features(
             items,
             events,
             impressions=impressions,
+            vectors=vectors,
+            vectors_name=vectors_name or None,
             out=folder,
             store=store,
             encoder=encoder,

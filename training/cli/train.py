@@ -12,6 +12,7 @@ from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Features, Impressions, Items
 from recmem.cli.options import names_of
+from recmem.cli.vector_options import Vectors, VectorsName
 from training.cli.config import Assignments, Config
 from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
 from training.event_options import (
@@ -60,6 +61,8 @@ def train(
     pooling: Pooling = None,
     max_tokens: MaxTokens = None,
     text_prefix: TextPrefix = "",
+    vectors: Vectors = None,
+    vectors_name: VectorsName = "",
     tune_encoder: Annotated[
         str,
         typer.Option(
@@ -134,7 +137,7 @@ def train(
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
-    tables = {"items": items, "events": events, "impressions": impressions}
+    tables = {"items": items, "events": events, "impressions": impressions, "vectors": vectors}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
     show_result(result, store or short_path(out / "store"))
     say(f"Report: {short_path(result.report)}\nModel:  {short_path(result.bundle)}\nMLflow: {how_to_open(out)}")

@@ -25,6 +25,7 @@ OPTIONS = {
     "max_tokens": "encoder.max_tokens",
     "text_prefix": "encoder.text_prefix",
     "tune_encoder": "tuning.kind",
+    "vectors_name": "vectors_name",
     "candidates": "retrieval.candidates",
     "exclude_seen": "retrieval.exclude_seen",
     "positive_from": "signals.positive_from",

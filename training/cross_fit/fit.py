@@ -13,6 +13,7 @@ from feature_store.arrays import IntArray
 from recmem.dataset.dataset import Dataset
 from recmem.matching.matcher import Matcher
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
+from recmem.text.item_vectors import ItemVectors
 from training.cross_fit.borders import Border, borders
 from training.cross_fit.chain import Fold, fit_chain
 from training.cross_fit.fold_files import KeptFolds, read_folds, write_folds
@@ -93,8 +94,15 @@ def _refreshed_at(dataset: Dataset, cuts: IntArray) -> Dataset:
 
 def _crossfitted(run: Run, data: TrainingData, folds: tuple[Fold, ...]) -> CrossFitted:
     matchers = tuple(Matcher.of(fold.module, data.unit, run.config.memory) for fold in folds)
+    return CrossFitted(folds, data.dataset, matchers, _embedding(run, data))
+
+
+def _embedding(run: Run, data: TrainingData) -> CachedEncoder | ItemVectors:
+    """For items that come with the rows and that the store lacks."""
+    if data.vectors is not None:
+        return data.vectors
     encoder = LazyEncoder(run.config.encoder, fingerprint=data.fingerprint, dim=data.unit.shape[1], device="auto")
-    return CrossFitted(folds, data.dataset, matchers, CachedEncoder.of(encoder, run.store))
+    return CachedEncoder.of(encoder, run.store)
 
 
 def _key(run: Run, config: FoldConfig) -> str:

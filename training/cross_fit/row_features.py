@@ -7,6 +7,7 @@ log-odds, and their raw scores are moved and stretched to where the newest calib
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -15,13 +16,15 @@ from feature_store import DataError
 from feature_store.arrays import Float32Array, IntArray
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS, check_candidates
 from recmem.dataset.candidate_frame import Candidates, read_candidates
+from recmem.dataset.candidate_vectors import CandidateVectors
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
+from recmem.serving.embedding import Embedding, new_item_units
 from recmem.serving.frames import FrameT, to_polars, with_added
 from recmem.serving.scoring import MATCH_OUTPUTS, MATCH_SCORE
-from recmem.text.cached_encoder import CachedEncoder
+from recmem.text.item_vectors import ItemVectors
 from training.cross_fit.chain import Fold
 
 CHUNK_ROWS = 100_000
@@ -50,8 +53,8 @@ class CrossFitted:
     dataset: Dataset
     matchers: tuple[Matcher, ...]
     """One per fold, over the catalogue's texts."""
-    encoder: CachedEncoder
-    """For texts that come with the rows."""
+    embedding: Embedding
+    """For texts that come with the rows; or the vectors of items."""
 
     def added_to(self, rows: FrameT) -> tuple[FrameT, RowFeatures]:
         """The caller's frame with `MATCH_OUTPUTS` after its own columns, and the counts. Raises as `features` does."""
@@ -75,8 +78,8 @@ class CrossFitted:
         )
 
     def _part(self, frame: pl.DataFrame) -> RowFeatures:
-        read = read_candidates(frame, self.dataset, MATCH_OUTPUTS)
-        matchers = self._with_texts(read.texts)
+        read = read_candidates(frame, self.dataset, MATCH_OUTPUTS, vectors=self._vectors)
+        matchers = self._with_new_items(read)
         fold_of_query = self._fold_at(read.queries.times)
         values = {name: np.full(len(read.items.values), np.nan, np.float32) for name in MATCH_OUTPUTS}
         for number in np.unique(fold_of_query):
@@ -95,11 +98,17 @@ class CrossFitted:
         fold: IntArray = np.searchsorted(begins, times, side="left") - 1
         return fold
 
-    def _with_texts(self, texts: list[str]) -> tuple[Matcher, ...]:
+    @cached_property
+    def _vectors(self) -> CandidateVectors | None:
+        if not isinstance(self.embedding, ItemVectors):
+            return None
+        return CandidateVectors.of(self.embedding, self.dataset.catalogue)
+
+    def _with_new_items(self, read: Candidates) -> tuple[Matcher, ...]:
         """The matchers over the catalogue's texts, followed by those that came with the rows."""
-        if not texts:
+        if not read.texts:
             return self.matchers
-        unit = self.encoder.of_texts(texts)
+        unit = new_item_units(self.embedding, read)
         return tuple(matcher.with_texts(unit) for matcher in self.matchers)
 
     def _of_fold(

@@ -59,6 +59,7 @@ def write_serving_bundle(
         recmem_version=version("recmem"),
         # Not the wall clock: the same fit writes the same bundle.
         created=iso_time(dataset.clock),
+        vectors=None if data.vectors is None else data.vectors.name,
     )
     save_bundle(
         Bundle(bundle_config, newest.module, ranker),

@@ -73,5 +73,6 @@ def _bundle_config(run: Run, learned: Learned, match: MatchConfig) -> BundleConf
         # Not the wall clock: the same training writes the same bundle.
         created=iso_time(dataset.clock),
         tuning=None if tuned is None else tuned[0],
+        vectors=None if training_data.vectors is None else training_data.vectors.name,
         tuned_fingerprint=None if tuned is None else tuned_fingerprint(training_data.fingerprint, *tuned),
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from feature_store import Store
-from feature_store.ingestion import append_tables, check_tables, require_matching_ids
+from feature_store.ingestion import append_tables, check_tables, require_matching_ids, vectors_of
+from feature_store.item_vectors import append_vectors
 from feature_store.warnings.unmatched_ids import require_matches
 from training.intake import Intake, intake_of
 from training.run import INTAKE, Run
@@ -30,14 +31,21 @@ def append_given(run: Run) -> Intake:
     All tables are checked first, and that their ids meet: if one is refused, nothing is written.
     """
     features = run.config.features
+    name = run.config.vectors_name
     read = {
-        table.with_features(features): run.tables.read(name, features if table.keeps_features else ())
-        for name, table in STORE_TABLES.items()
+        (table.without_texts() if name else table).with_features(features): run.tables.read(
+            key, features if table.keeps_features else ()
+        )
+        for key, table in STORE_TABLES.items()
     }
     frames = {table: frame for table, frame in read.items() if frame is not None}
-    require_matching_ids(run.store, check_tables(run.store, frames))
+    given = run.tables.read_vectors()
+    vectors, faults = (None, []) if given is None else vectors_of(run.store, given, name, frames)
+    require_matching_ids(run.store, check_tables(run.store, frames, faults=faults))
     Store.open_or_create(run.store.path)
     receipts = append_tables(run.store, frames, signals=run.config.signals)
+    if vectors is not None:
+        receipts = (*receipts, append_vectors(run.store, vectors))
     intake = intake_of(run.store, receipts, run.config)
     require_matches(intake.unmatched)
     return intake

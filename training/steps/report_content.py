@@ -48,7 +48,7 @@ def report_content(
         ],
         examples=list(example_users(run, model)),
         data_use=data_use(run),
-        encoder=run.tuned.sentence,
+        encoder=run.encoder_sentence,
         slice_notes=_slice_notes(run),
         config=_settings(run.config),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
@@ -69,11 +69,15 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "events": len(dataset.log),
         "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
         "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
-        "text encoder": run.config.encoder.name,
+        **_texts_read_by(run.config),
     }
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items
     return facts
+
+
+def _texts_read_by(config: TrainingConfig) -> dict[str, str]:
+    return {"vectors of items": config.vectors_name} if config.vectors_name else {"text encoder": config.encoder.name}
 
 
 def _slice_notes(run: Run) -> dict[str, str]:

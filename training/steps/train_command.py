@@ -39,14 +39,8 @@ def _file_of_frame(name: str) -> str:
 
 
 def _options(config: TrainingConfig) -> Iterator[str]:
-    encoder = config.encoder
     signals = config.signals
-    yield f"--encoder {shlex.quote(encoder.name)}"
-    yield f"--pooling {encoder.pooling}"
-    yield f"--max-tokens {encoder.max_tokens}"
-    if encoder.text_prefix:
-        yield f"--text-prefix {shlex.quote(encoder.text_prefix)}"
-    yield f"--tune-encoder {config.tuning.kind}"
+    yield from _text_options(config)
     yield f"--candidates {config.retrieval.candidates}"
     yield "--exclude-seen" if config.retrieval.exclude_seen else "--no-exclude-seen"
     yield f"--positive-from {signals.positive_from:g}"
@@ -65,6 +59,20 @@ def _options(config: TrainingConfig) -> Iterator[str]:
         yield f"--registered-name {shlex.quote(config.registered_name)}"
     yield f"--seed {config.seed}"
     yield from _settings_without_option(config)
+
+
+def _text_options(config: TrainingConfig) -> Iterator[str]:
+    """What encodes texts, or the name of the vectors in its place."""
+    if config.vectors_name:
+        yield f"--vectors-name {shlex.quote(config.vectors_name)}"
+        return
+    encoder = config.encoder
+    yield f"--encoder {shlex.quote(encoder.name)}"
+    yield f"--pooling {encoder.pooling}"
+    yield f"--max-tokens {encoder.max_tokens}"
+    if encoder.text_prefix:
+        yield f"--text-prefix {shlex.quote(encoder.text_prefix)}"
+    yield f"--tune-encoder {config.tuning.kind}"
 
 
 def _names(option: str, setting: str, names: Sequence[str]) -> Iterator[str]:

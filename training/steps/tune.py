@@ -23,7 +23,7 @@ def tune(run: Run, step_run: StepRun) -> None:
     Raises DataError if the encoder cannot be tuned in the way that was asked for.
     """
     settings = run.config.tuning
-    kind = settings.resolved()
+    kind = None if run.config.vectors_name else settings.resolved()  # vectors of items have no encoder to tune
     folder = run.folder("tune")
     progress = TuningProgress(run.out / "work" / PROGRESS, step_run.key)
     if kind is None:
@@ -45,4 +45,4 @@ def tune(run: Run, step_run: StepRun) -> None:
     progress.clear()
     # Read anew: this run may have looked before the step.
     run.tuned = outcome
-    step_run.log_text(outcome.sentence + "\n", "encoder.txt")
+    step_run.log_text(run.encoder_sentence + "\n", "encoder.txt")

@@ -83,7 +83,7 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
         mlflow_model=described,
         python_model=str(Path(recmem.__file__).with_name("pyfunc.py")),
         artifacts={"bundle": str(bundle)},
-        signature=_signature(answered, [*own, *text_inputs(config.text_columns)]),
+        signature=_signature(answered, [*own, *(text_inputs(config.text_columns) if config.vectors is None else ())]),
         input_example=example.to_pandas(),
         pip_requirements=_requirements(config),
         model_config={"device": "auto", "store": "", "stores": []},
@@ -166,7 +166,7 @@ def _signature(scored: pl.DataFrame, columns: Sequence[str]) -> ModelSignature:
 
 def _requirements(config: BundleConfig) -> list[str]:
     """What a server installs: this version of recmem, with the extras that the bundle's encoder needs."""
-    extras = ["minilm"] if config.encoder.name == DEFAULT_ENCODER else []
+    extras = ["minilm"] if config.encoder.name == DEFAULT_ENCODER and config.vectors is None else []
     if config.tuning is not None and config.tuning.kind in _SERVED_BY_PEFT:
         extras.append("peft")
     named = f"[{','.join(extras)}]" if extras else ""

@@ -20,7 +20,7 @@ from training.tracking.parameters import flat_parameters
 
 
 def changed() -> TrainingConfig:
-    """A configuration in which every setting has another value than its default."""
+    """A configuration in which every setting has another value than its default, but for two."""
     others: dict[str, Any] = {
         "encoder.pooling": "cls",
         "encoder.text_prefix": 'Instruct: "find"\n\tQuery: \\ ',
@@ -40,6 +40,7 @@ def changed() -> TrainingConfig:
         "covisitation.half_lives": [0.1, 1e12],
         "retrieval.search": "faiss",
         "encoder.name": "all-MiniLM-L6-v2",
+        "vectors_name": "",  # it goes with no other setting of an encoder
         "ranker.smoothing": 5,
         "memory.recent": 40,
         "split.ranker_from": 0.6,
@@ -59,8 +60,9 @@ def test_the_file_gives_the_configuration_that_it_was_written_from(tmp_path: Pat
     config = changed()
     before = flat_parameters(TrainingConfig())
     same = [name for name, value in flat_parameters(config).items() if value == before[name]]
-    assert same == ["encoder.name"]
-    for each in (config, TrainingConfig(), replace(TrainingConfig(), refit=False)):
+    assert same == ["encoder.name", "vectors_name"]
+    own_vectors = replace(TrainingConfig(), vectors_name='clip "v1" ä')
+    for each in (config, TrainingConfig(), replace(TrainingConfig(), refit=False), own_vectors):
         path = tmp_path / "recmem.toml"
         path.write_text(config_toml(each), encoding="utf-8")
         assert effective_config(path) == each

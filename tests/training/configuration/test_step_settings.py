@@ -23,6 +23,7 @@ from training.tracking.tracker import Tracker
 OTHERS = {
     "encoder.pooling": "cls",
     "encoder.text_prefix": "query: ",
+    "vectors_name": "clip",
     "signals.rating_events": ["stars"],
     "signals.positive_from": 3,
     "signals.negative_events": ["abandoned"],
@@ -49,7 +50,7 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features", "event_weights")
+OF_THE_LOG = ("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights")
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
 weights of events."""
 UNREAD_HERE = {

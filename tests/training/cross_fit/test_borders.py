@@ -45,7 +45,7 @@ def test_rows_of_the_same_kind_have_close_mean_scores_before_and_after_a_border(
 def test_a_fold_on_another_scale_would_show_as_a_jump() -> None:
     fitted = cross_fit_log.cross_fitted()
     wrong = replace(fitted.folds[1], calibration=Calibration(1.0, 3.0))
-    broken = CrossFitted((fitted.folds[0], wrong, *fitted.folds[2:]), fitted.dataset, fitted.matchers, fitted.encoder)
+    broken = CrossFitted((fitted.folds[0], wrong, *fitted.folds[2:]), fitted.dataset, fitted.matchers, fitted.embedding)
     border = borders(_chain(fitted), broken)[0]
     assert border.jump > 0.3
     close([border.before], [borders(_chain(fitted), fitted)[0].before], "float32")

@@ -33,7 +33,7 @@ def at(time: int) -> pl.DataFrame:
 
 def by_fold(fitted: CrossFitted, number: int, rows: pl.DataFrame) -> float:
     """The calibrated score that a fold gives a row, whatever its time."""
-    alone = CrossFitted((fitted.folds[number],), fitted.dataset, (fitted.matchers[number],), fitted.encoder)
+    alone = CrossFitted((fitted.folds[number],), fitted.dataset, (fitted.matchers[number],), fitted.embedding)
     return float(alone.features(rows).columns["match_score"][0])
 
 
@@ -44,7 +44,7 @@ def test_a_row_is_scored_by_the_newest_module_that_has_not_learned_from_its_time
     # At the time up to which a module has learned, the one before it scores.
     last = at(fitted.folds[-1].until)
     score = float(fitted.features(last).columns["match_score"][0])
-    own = CrossFitted(fitted.folds[:-1], fitted.dataset, fitted.matchers[:-1], fitted.encoder)
+    own = CrossFitted(fitted.folds[:-1], fitted.dataset, fitted.matchers[:-1], fitted.embedding)
     assert score == float(own.features(last).columns["match_score"][0])
 
 
