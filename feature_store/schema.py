@@ -108,6 +108,16 @@ IMPRESSIONS = Table(
     identity=("user_id", "timestamp", "impression_id", "item_id"),
     keeps_features=True,
 )
+USERS = Table(
+    "users",
+    (
+        _id("user_id"),
+        _time("timestamp", required=False),  # from when on the row holds; null if it always did
+        _time("available_at", required=False),
+    ),
+    identity=("user_id", "timestamp"),
+    keeps_extra=True,
+)
 REJECTED = Table(
     "rejected",
     (
@@ -120,7 +130,7 @@ REJECTED = Table(
     ),
     identity=("content_hash",),
 )
-TABLES = (ITEMS, EVENTS, IMPRESSIONS, REJECTED)
+TABLES = (ITEMS, EVENTS, IMPRESSIONS, USERS, REJECTED)
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,8 +170,8 @@ def check_table(
 ) -> Checked:
     """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
-    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items. `signals` says how
-    events will be judged, for warnings; by default as a training does.
+    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items and users. `signals`
+    says how events will be judged, for warnings; by default as a training does.
 
     Raises:
         DataError: the table as a whole is invalid. It is no polars DataFrame or has no rows, a required column is
@@ -178,7 +188,9 @@ def check_table(
     if table.keeps_extra:
         extra, found = _read_extra(frame, table, stored)
         columns |= extra
-        problems += found + _text_problems(columns, table)
+        problems += found
+    if table is ITEMS:
+        problems += _text_problems(columns, table)
     if table.keeps_features:
         features, found = _read_features(frame, table, stored)
         columns |= features
@@ -204,8 +216,9 @@ def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table:
     for name in ("timestamp", "available_at", "available_from"):
         times = columns.get(name)
         if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
-            # Only of items it is known beforehand when they will be there.
-            warnings += time_warnings(frame[name], times, is_past=table is not ITEMS)
+            # Of items and users it may be known beforehand when something will hold.
+            is_log = table in (EVENTS, IMPRESSIONS)
+            warnings += time_warnings(frame[name], times, is_past=is_log, is_log=is_log)
     if table is EVENTS and "available_at" in frame.columns:
         warnings += arrival_warnings(columns["timestamp"], columns["available_at"])
     return warnings

@@ -1,4 +1,4 @@
-"""The store: items, events, impressions and rejected rows, as Delta tables in one folder."""
+"""The store: items, events, impressions, users and rejected rows, as Delta tables in one folder."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from feature_store.forgetting.forget import Forgetting
 from feature_store.noted_digests import TableDigests, written_files
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, Checked, Table, check_table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, TABLES, USERS, Checked, Table, check_table
 from feature_store.signals import SignalConfig
 from feature_store.table_writes import (
     TableChange,
@@ -43,6 +43,7 @@ from feature_store.table_writes import (
     write_items,
     write_rejected,
 )
+from feature_store.user_rows import write_users
 
 Result = TypeVar("Result")
 
@@ -51,6 +52,7 @@ _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     ITEMS: write_items,
     EVENTS: write_events,
     IMPRESSIONS: write_impressions,
+    USERS: write_users,
 }
 
 
@@ -100,7 +102,7 @@ class Store:
         return store
 
     def append(self, table: Table, frame: pl.DataFrame | FileRows, *, signals: SignalConfig | None = None) -> Receipt:
-        """Appends rows to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
+        """Appends rows to ITEMS, EVENTS, IMPRESSIONS or USERS; the methods named after them describe the rules.
 
         Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings go into the
         receipt. `signals` says how events will be judged, for warnings about ratings; by default as `SignalConfig()`.
@@ -158,6 +160,15 @@ class Store:
         """
         return self.append(IMPRESSIONS, frame)
 
+    def append_users(self, frame: pl.DataFrame) -> Receipt:
+        """Adds what is known of users: attributes and interests, a row a change.
+
+        A row holds from its `timestamp` on, until the user's next one; without a timestamp it always did. It is whole:
+        what a later row leaves out is missing from then on. A row with the user and timestamp of a stored one replaces
+        it, but for columns that the frame lacks; one that changes nothing is a duplicate.
+        """
+        return self.append(USERS, frame)
+
     def check(
         self,
         table: Table,
@@ -192,6 +203,10 @@ class Store:
     def impressions(self, version: int | None = None) -> pl.DataFrame:
         """`read(IMPRESSIONS)`: the shown items with their labels."""
         return self.read(IMPRESSIONS, version=version)
+
+    def users(self, version: int | None = None) -> pl.DataFrame:
+        """`read(USERS)`: `user_id`, `timestamp`, `available_at` and every column that users were appended with."""
+        return self.read(USERS, version=version)
 
     def rejected(self, version: int | None = None) -> pl.DataFrame:
         """`read(REJECTED)`: the invalid rows as `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
@@ -325,7 +340,7 @@ class Store:
             return own
         # A table's own ids only: items may have a column `user_id` that is no user's id.
         decided: dict[str, pl.DataType] = {}
-        for other in (ITEMS, EVENTS, IMPRESSIONS):
+        for other in (ITEMS, EVENTS, IMPRESSIONS, USERS):
             stored = self._stored_schema(other)
             if stored is not None:
                 decided |= {column.name: stored[column.name] for column in other.columns if column.parse is None}
@@ -351,7 +366,7 @@ class Store:
         """Commits the valid rows; None if the table does not exist yet and there is nothing to write."""
         if checked.kept.height:
             write = _WRITES[checked.table]
-            rewrites = checked.table is ITEMS
+            rewrites = checked.table in (ITEMS, USERS)
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())

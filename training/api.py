@@ -26,6 +26,7 @@ def train(
     events: TableInput | None = None,
     *,
     impressions: TableInput | None = None,
+    users: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     config: ConfigInput | None = None,
@@ -68,6 +69,8 @@ def train(
             `cancels`; given as `items` are.
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
             clicked. Where there are any, they are the queries that are learned from and measured.
+        users: `user_id`, optionally `timestamp`, and attributes: what is known of users, a row a change. Numbers, and
+            texts of few different values, become features of the ranker, as of each query's time.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),
@@ -140,6 +143,7 @@ def train(
         items=items,
         events=events,
         impressions=impressions,
+        users=users,
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,

@@ -14,13 +14,14 @@ from typing import Any
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, Receipt, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, USERS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
 from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 from recmem.text.item_text import text_columns
+from training.user_features import UsersConfig, user_feature_names
 
 
 @dataclass(frozen=True)
@@ -51,24 +52,31 @@ class Intake:
 
     @classmethod
     def of(
-        cls, store: Store, receipts: tuple[Receipt, ...], signals: SignalConfig, features: Sequence[str] = ()
+        cls,
+        store: Store,
+        receipts: tuple[Receipt, ...],
+        signals: SignalConfig,
+        features: Sequence[str] = (),
+        of_users: UsersConfig | None = None,
     ) -> Intake:
         """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions."""
         pinned = PinnedStore.newest(store)
         items = pinned.items()
         events = pinned.events()
         impressions = pinned.impressions()
+        users = pinned.users()
+        unused = [*_unused(items, events, impressions, features), *_unused_of_users(users, of_users or UsersConfig())]
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
         warnings = kind_warnings(kinds) + ([] if were_given else rating_warnings(events, signals))
         return cls(
             receipts=receipts,
-            unmatched=unmatched_rows(items, events, impressions),
+            unmatched=unmatched_rows(items, events, impressions, users),
             n_items_without_events=n_items_without_events(items, events),
             versions=pinned.versions(),
             digest=pinned.digest(),
             kinds=kinds,
-            unused=tuple(_unused(items, events, impressions, features)),
+            unused=tuple(unused),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
         )
@@ -128,3 +136,11 @@ def _unused(
         is_read = name in IMPRESSIONS.schema() and name != "position"
         if not is_read and name not in features and impressions[name].count():
             yield f"impressions.{name}"
+
+
+def _unused_of_users(users: pl.DataFrame, config: UsersConfig) -> Iterator[str]:
+    """The columns of the users table with values that no step reads."""
+    read = {*USERS.schema(), *(config.features or user_feature_names(users))}
+    for name in users.columns:
+        if name not in read and users[name].count():
+            yield f"users.{name}"

@@ -107,6 +107,7 @@ def main(
     events: File,
     out: Out,
     impressions: File = "",
+    users: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -149,6 +150,7 @@ def main(
         items=items or None,
         events=events or None,
         impressions=impressions or None,
+        users=users or None,
         out=out,
         store=store or None,
         config=settings,
@@ -164,6 +166,7 @@ def ingest(
     items: File = "",
     events: File = "",
     impressions: File = "",
+    users: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -179,7 +182,7 @@ def ingest(
         "neutral_events": neutral_events,
         "features": features,
     }
-    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions))
+    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, users))
 
 
 def _step_command(step: str) -> Callable[..., None]:
@@ -243,9 +246,7 @@ def score(
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)
 
 
-def _step(
-    step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, str, str] = ("", "", "")
-) -> None:
+def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, ...] = ()) -> None:
     from training.pipeline import finish, log_config, run_step
     from training.run import open_run
     from training.run_lock import only_training_in

@@ -103,7 +103,7 @@ class Run:
         """What the step `ingest` left; if it was never run here, the store as it is now, kept for the other steps."""
         kept = self.kept_intake()
         if kept is None:
-            kept = Intake.of(self.store, (), self.config.signals, self.config.features)
+            kept = Intake.of(self.store, (), self.config.signals, self.config.features, self.config.users)
             kept.write(self.folder("ingest") / INTAKE)
         return kept
 

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError
 from feature_store.file_digest import file_digest
 from feature_store.files.file_rows import FileRows
 from feature_store.files.table_files import read_table
@@ -28,8 +28,13 @@ if TYPE_CHECKING:
     TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
     """A file's path, or a frame of polars, pandas or Arrow."""
 
-TableName = Literal["items", "events", "impressions"]
-STORE_TABLES: dict[TableName, Table] = {"items": ITEMS, "events": EVENTS, "impressions": IMPRESSIONS}
+TableName = Literal["items", "events", "impressions", "users"]
+STORE_TABLES: dict[TableName, Table] = {
+    "items": ITEMS,
+    "events": EVENTS,
+    "impressions": IMPRESSIONS,
+    "users": USERS,
+}
 """The store's table for each."""
 
 DELTA_LOG = "_delta_log"
@@ -45,14 +50,22 @@ class Tables:
     items: str | pl.DataFrame | None = None
     events: str | pl.DataFrame | None = None
     impressions: str | pl.DataFrame | None = None
+    users: str | pl.DataFrame | None = None
 
     @classmethod
-    def of(cls, items: TableInput | None, events: TableInput | None, impressions: TableInput | None) -> Tables:
+    def of(
+        cls,
+        items: TableInput | None,
+        events: TableInput | None,
+        impressions: TableInput | None,
+        users: TableInput | None = None,
+    ) -> Tables:
         """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
         return cls(
             items=_path_or_frame(items, "items"),
             events=_path_or_frame(events, "events"),
             impressions=_path_or_frame(impressions, "impressions"),
+            users=_path_or_frame(users, "users"),
         )
 
     def given(self) -> dict[TableName, str | pl.DataFrame]:

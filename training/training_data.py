@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -18,6 +18,7 @@ from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.user_profiles import UserProfiles
 from recmem.matching.matcher import Matcher
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
@@ -34,6 +35,7 @@ from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
+from training.user_features import user_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +86,10 @@ def read_training_data(
         require_matches(unmatched_rows(items, events, impressions))
     split = split_of(log, impressions, config.split)
     own = own_features(impressions, config.features)
-    dataset = Dataset.of(catalogue, events, impressions, _dataset_config(log, split, signals, own, config))
+    profiles = UserProfiles.of(store.users())
+    of_users = user_features(profiles.table, config.users)
+    dataset_config = replace(_dataset_config(log, split, signals, own, config), user_features=of_users)
+    dataset = Dataset.of(catalogue, events, impressions, dataset_config, profiles=profiles)
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
@@ -102,6 +107,7 @@ def read_training_data(
             *item_warnings(catalogue),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
+            *feature_warnings(profiles.table, of_users, "users"),
         ),
     )
 

@@ -16,6 +16,7 @@ from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_join import when_known
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import FeatureSnapshot, differences
+from recmem.audit.user_changes import UserChanges
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
@@ -33,6 +34,10 @@ class Feed(Protocol):
         """Takes events in."""
         ...
 
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """Takes rows of the users table in."""
+        ...
+
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """What is known by now, ready for these queries of these users."""
         ...
@@ -48,13 +53,20 @@ class InProcess:
         """See `Feed`."""
         self._dataset = self._dataset.with_events(events)
 
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """See `Feed`."""
+        self._dataset = self._dataset.with_user_rows(rows)
+
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
         return self._dataset
 
 
 class Shared:
-    """Events kept in shared memories. Co-visitation is that of `whole`: processes load it from the tables anew."""
+    """Events kept in shared memories. Co-visitation is that of `whole`: processes load it from the tables anew.
+
+    What is known of users is no part of shared memories: each process keeps it.
+    """
 
     def __init__(self, dataset: Dataset, memories: RedisMemories, whole: Dataset, first: int) -> None:
         """`dataset`: what was known at the time `first`; `whole`: all events."""
@@ -65,6 +77,10 @@ class Shared:
     def observe(self, events: pl.DataFrame) -> None:
         """See `Feed`."""
         write(self._dataset, self._memories, events)
+
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """See `Feed`."""
+        self._dataset = self._dataset.with_user_rows(rows)
 
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
@@ -82,9 +98,9 @@ def replay_audit(
 ) -> pl.DataFrame:
     """Where batch and online features differ in any bit: the rows of `differences`; there should be none.
 
-    The online side begins with what was known at the first query and observes the later events one by one, in this
-    process or through `online` (shared memories under a name that holds nothing). It knows nothing that became known
-    after the query it is read for.
+    The online side begins with what was known at the first query and observes the later events one by one, and the
+    later rows of the users table, in this process or through `online` (shared memories under a name that holds
+    nothing). It knows nothing that became known after the query it is read for.
 
     The last bits of the match and of the ranking score depend on how many queries are scored together. These are
     compared with the batch side read for one query alone; everything else also with all queries read at once.
@@ -98,7 +114,10 @@ def replay_audit(
     events = events.drop("known")
     first = int(queries.times[0]) if len(queries) else 0
     n_fed = int(np.searchsorted(known, first, side="right"))
-    begin = Dataset.of(dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config)
+    changes = UserChanges.of(dataset)
+    begin = Dataset.of(
+        dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config, profiles=changes.known_at_first(first)
+    )
     feed: Feed = InProcess(begin) if online is None else Shared(begin, online, dataset, first)
     nothing = np.arange(0)
     found = [
@@ -109,6 +128,8 @@ def replay_audit(
         if n_known > n_fed:
             feed.observe(events[n_fed:n_known])
             n_fed = n_known
+        if len(rows := changes.since_last(int(queries.times[number]))):
+            feed.observe_users(rows)
         row = np.array([number])
         query = queries.take(row)
         observed = feed.dataset(dataset.users.gather(query.users), query)

@@ -39,6 +39,14 @@ Impressions = Annotated[
         "label (1 if clicked) [position], and columns that --features names.",
     ),
 ]
+Users = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH|URL",
+        help="Users table, a row a change: user_id [timestamp: when it began to hold; available_at] and attributes. "
+        "Numbers, and texts of few different values, become features of the ranker.",
+    ),
+]
 Features = Annotated[
     str,
     typer.Option(
@@ -58,9 +66,10 @@ def ingest(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    users: Users = None,
     features: Features = "",
 ) -> None:
-    """Add items, events or impressions to a store.
+    """Add items, events, impressions or users to a store.
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
@@ -68,14 +77,16 @@ def ingest(
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
     """
-    if items is None and events is None and impressions is None:
-        raise UsageError("--items, --events, --impressions: expected at least one of them, got none. Give a table.")
-    from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
+    if items is None and events is None and impressions is None and users is None:
+        raise UsageError(
+            "--items, --events, --impressions, --users: expected at least one of them, got none. Give a table."
+        )
+    from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, Store
     from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables
 
     names = names_of(features)
-    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS.with_features(names): impressions}
+    paths = {ITEMS: items, EVENTS: events, IMPRESSIONS.with_features(names): impressions, USERS: users}
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
     frames = {}
@@ -110,7 +121,7 @@ def _report_rows_without_effect(store: Store) -> None:
     items = store.items()
     if events.height and not items.height:
         complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")
-    for unmatched in unmatched_rows(items, events, store.impressions()):
+    for unmatched in unmatched_rows(items, events, store.impressions(), store.users()):
         if unmatched.column.endswith("item_id"):
             if items.height:
                 complain(f"{unmatched} They count once the items table has their items.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -23,6 +23,7 @@ from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.user_profiles import UserProfiles
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class DatasetConfig:
     """... and again after every so many microseconds."""
     candidate_features: tuple[CandidateFeature, ...] = ()
     """Columns of candidates and impressions that are features of the ranker."""
+    user_features: tuple[CandidateFeature, ...] = ()
+    """Columns of the users table that are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +67,8 @@ class Dataset:
     """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame
     config: DatasetConfig
+    profiles: UserProfiles = field(default_factory=UserProfiles.none)
+    """What the users table says of users."""
     store: str = ""
     """`Store.identity` of the tables; empty if they are of none."""
 
@@ -75,10 +80,14 @@ class Dataset:
         impressions: pl.DataFrame,
         config: DatasetConfig,
         *,
+        profiles: UserProfiles | None = None,
         store: str = "",
     ) -> Dataset:
         """The dataset of a store's tables; the order of their rows does not matter."""
-        users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
+        profiles = profiles or UserProfiles.none()
+        id_type = events["user_id"].dtype
+        ids = [events["user_id"], impressions["user_id"].cast(id_type), profiles.ids.cast(id_type)]
+        users = pl.concat(ids).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
             reads,
@@ -98,6 +107,7 @@ class Dataset:
             events=events,
             impressions=impressions,
             config=config,
+            profiles=profiles,
             store=store,
         )
 
@@ -136,6 +146,15 @@ class Dataset:
             rows = np.where((rows < 0) & (observed >= 0), observed + self.n_first_users, rows)
         return rows
 
+    def profile_rows(self, users: IntArray, times: IntArray) -> IntArray:
+        """The row of `profiles` that holds for each user at its time, -1 for none.
+
+        At the log clock, which is the present of requests that name no time, the present of the users table counts: a
+        change after the last event is known then.
+        """
+        present = max(self.clock, self.profiles.clock)
+        return self.profiles.rows_at(users, np.where(times == self.clock, present, times), self.users)
+
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""
         return Histories.as_of(self.reads, users, times, limit)
@@ -150,17 +169,24 @@ class Dataset:
         together = pl.concat([self.events, new], how="vertical_relaxed", rechunk=False)
         n_tail = len(self.tables.tail) if isinstance(self.tables, OnlineLog) else 0
         if n_tail + len(new) > LONGEST_TAIL or not len(self.tables) or involves_cancellations(new, self.events):
-            dataset = Dataset.of(self.catalogue, together, self.impressions, self.config, store=self.store)
+            dataset = Dataset.of(
+                self.catalogue, together, self.impressions, self.config, profiles=self.profiles, store=self.store
+            )
         else:
-            dataset = self._extended(new, together)
+            dataset = self._extended(new, together, new["user_id"])
         # Models of refreshes before the first new event was known stay as they are.
         first_known = int(new.select(when_known()).to_numpy().min()) if len(new) else END_OF_TIME
         dataset.timeline.take_over(self.timeline, before=first_known)
         return dataset
 
-    def _extended(self, new: pl.DataFrame, together: pl.DataFrame) -> Dataset:
-        """The dataset with a longer tail of observed events; `together` are all events."""
-        user_ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
+    def with_user_rows(self, rows: pl.DataFrame) -> Dataset:
+        """The dataset after these checked rows of the users table."""
+        profiles = self.profiles.with_rows(rows)
+        return replace(self._extended(self.events.clear(), self.events, rows["user_id"]), profiles=profiles)
+
+    def _extended(self, new: pl.DataFrame, together: pl.DataFrame, user_ids: pl.Series) -> Dataset:
+        """The dataset with a longer tail of observed events, and these users; `together` are all events."""
+        user_ids = user_ids.cast(self.users.dtype).unique(maintain_order=True)
         users = pl.concat([self.users, user_ids.filter(pl.Series(self.user_rows(user_ids) < 0))])
         extended = replace(self, users=users)
         rows = EventLog.from_rows(

@@ -29,6 +29,10 @@ CANDIDATE_PREFIX = "candidates."
 """Begins the name of a feature that is a column of numbers of the candidates, and of no other."""
 CATEGORY_PREFIX = "categories."
 """Likewise for a column of text: LightGBM reads the places of its values in a vocabulary as categories."""
+USER_PREFIX = "users."
+"""Likewise for a column of numbers of the users table."""
+USER_CATEGORY_PREFIX = "user_categories."
+"""Likewise for a column of text of the users table, whose values are categories."""
 FeatureColumns = Mapping[str, Float32Array]
 """Several columns by the name of their feature."""
 
@@ -143,6 +147,18 @@ def compute_candidate_features(context: FeatureContext) -> FeatureColumns:
         values = context.given[feature.name] if context.given else feature.typical_values(n_pairs)
         columns[feature_name(feature)] = values
     return columns
+
+
+def compute_user_attributes(context: FeatureContext) -> FeatureColumns:
+    """What the users table says of each query's user as of its time: float32[query] by the names of the features."""
+    dataset = context.dataset
+    rows = dataset.profile_rows(context.queries.described_users, context.queries.times)
+    return {user_feature_name(each): dataset.profiles.values(each, rows) for each in dataset.config.user_features}
+
+
+def user_feature_name(feature: CandidateFeature) -> str:
+    """What the ranker calls a column of the users table: `users.<name>`, or `user_categories.<name>` if it is text."""
+    return (USER_PREFIX if feature.categories is None else USER_CATEGORY_PREFIX) + feature.name
 
 
 def feature_name(feature: CandidateFeature) -> str:

@@ -7,13 +7,19 @@ from typing import NamedTuple
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking import feature_table
-from recmem.ranking.feature_computation import CANDIDATE_PREFIX, CATEGORY_PREFIX
+from recmem.ranking.feature_computation import (
+    CANDIDATE_PREFIX,
+    CATEGORY_PREFIX,
+    USER_CATEGORY_PREFIX,
+    USER_PREFIX,
+)
 from recmem.ranking.feature_table import (
     ATTRIBUTE_PREFIX,
     Feature,
     candidate_feature,
     is_category,
     item_attribute,
+    user_attribute,
 )
 
 _HEAD = """\
@@ -64,10 +70,15 @@ def _of_column(name: str) -> Feature:
         return candidate_feature(CandidateFeature(name.removeprefix(CANDIDATE_PREFIX)))
     if name.startswith(CATEGORY_PREFIX):
         return candidate_feature(CandidateFeature(name.removeprefix(CATEGORY_PREFIX), ()))
+    if name.startswith(USER_PREFIX):
+        return user_attribute(CandidateFeature(name.removeprefix(USER_PREFIX)))
+    if name.startswith(USER_CATEGORY_PREFIX):
+        return user_attribute(CandidateFeature(name.removeprefix(USER_CATEGORY_PREFIX), ()))
     return item_attribute(name.removeprefix(ATTRIBUTE_PREFIX))
 
 
-_OF_COLUMNS = tuple(_of_column(f"{prefix}<name>") for prefix in (ATTRIBUTE_PREFIX, CANDIDATE_PREFIX, CATEGORY_PREFIX))
+_PREFIXES = (ATTRIBUTE_PREFIX, CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
+_OF_COLUMNS = tuple(_of_column(f"{prefix}<name>") for prefix in _PREFIXES)
 
 
 def _row(feature: Feature) -> str:

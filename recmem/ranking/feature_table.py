@@ -21,6 +21,8 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.feature_computation import (
     CANDIDATE_PREFIX,
     CATEGORY_PREFIX,
+    USER_CATEGORY_PREFIX,
+    USER_PREFIX,
     FeatureColumns,
     FeatureContext,
     compute_candidate_features,
@@ -30,8 +32,10 @@ from recmem.ranking.feature_computation import (
     compute_item_counters,
     compute_match,
     compute_memory_size,
+    compute_user_attributes,
     compute_user_counters,
     feature_name,
+    user_feature_name,
 )
 
 
@@ -47,6 +51,7 @@ class Group(StrEnum):
     USER = "user"
     ATTRIBUTE = "item attribute"
     CANDIDATE = "candidates' own"
+    USER_ATTRIBUTE = "user attribute"
 
 
 @dataclass(frozen=True)
@@ -82,8 +87,15 @@ RELATIVE_SUFFIX = "_z"
 ATTRIBUTE_PREFIX = "items."
 """Begins the name of an item attribute, and of no other feature: a column of any name can replace none of the table."""
 
-_PREFIXES = {ATTRIBUTE_PREFIX: "the items table", CANDIDATE_PREFIX: "candidates", CATEGORY_PREFIX: "candidates"}
+_PREFIXES = {
+    ATTRIBUTE_PREFIX: "the items table",
+    CANDIDATE_PREFIX: "candidates",
+    CATEGORY_PREFIX: "candidates",
+    USER_PREFIX: "the users table",
+    USER_CATEGORY_PREFIX: "the users table",
+}
 """What the columns belong to whose features have names that begin so."""
+_RAW_PREFIXES = (CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -311,14 +323,32 @@ def candidate_feature(feature: CandidateFeature) -> Feature:
     )
 
 
-def features_of(catalogue: Catalogue, own: Iterable[CandidateFeature] = ()) -> tuple[Feature, ...]:
+def user_attribute(feature: CandidateFeature) -> Feature:
+    """The feature of one column of the users table."""
+    is_text = feature.categories is not None
+    meaning = f"The user's `{feature.name}`, as the users table has it at the time of the query. Missing if it has none"
+    return Feature(
+        name=user_feature_name(feature),
+        group=Group.USER_ATTRIBUTE,
+        meaning=meaning + (", and for a text that training did not have." if is_text else "."),
+        compute=compute_user_attributes,
+        per_query=True,
+        raw=True,
+    )
+
+
+def features_of(
+    catalogue: Catalogue, own: Iterable[CandidateFeature] = (), of_users: Iterable[CandidateFeature] = ()
+) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
-    Those of the table, then its item attributes, then the columns that its candidates bring along.
+    Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
+    users table.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
-    return FEATURES + attributes + tuple(candidate_feature(feature) for feature in own)
+    brought = tuple(candidate_feature(feature) for feature in own)
+    return FEATURES + attributes + brought + tuple(user_attribute(feature) for feature in of_users)
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -366,18 +396,20 @@ def is_in_table(name: str) -> bool:
 def compared_features(names: Iterable[str]) -> list[str]:
     """Those of the features that have a z-score: numbers that differ between the candidates of a query."""
     per_query = {feature.name for feature in FEATURES if feature.per_query}
-    return [name for name in names if name not in per_query and not is_category(name)]
+    return [
+        name for name in names if name not in per_query and not is_category(name) and not name.startswith(USER_PREFIX)
+    ]
 
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
     raw = {feature.name for feature in FEATURES if feature.raw}
-    return [name for name in names if name in raw or name.startswith((CANDIDATE_PREFIX, CATEGORY_PREFIX))]
+    return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
 def is_category(name: str) -> bool:
     """Whether a feature's values are numbers of categories, which the trees do not compare as numbers."""
-    return name.startswith(CATEGORY_PREFIX)
+    return name.startswith((CATEGORY_PREFIX, USER_CATEGORY_PREFIX))
 
 
 def features_in(*groups: Group) -> tuple[str, ...]:

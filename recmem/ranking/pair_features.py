@@ -41,7 +41,8 @@ def compute_features(
 ) -> PairFeatures:
     """All features of the pairs: those `computed` already, then the others in the order of the table."""
     values = dict(computed)
-    for feature in features_of(context.dataset.catalogue, context.dataset.config.candidate_features):
+    config = context.dataset.config
+    for feature in features_of(context.dataset.catalogue, config.candidate_features, config.user_features):
         if feature.name not in computed:
             values[feature.name] = column_of(feature, context)
     return PairFeatures(context.candidates, values)

@@ -10,7 +10,7 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Features, Impressions, Items
+from recmem.cli.ingest import Events, Features, Impressions, Items, Users
 from recmem.cli.options import names_of
 from training.cli.config import Assignments, Config
 from training.cli.encoder_options import MaxTokens, Pooling
@@ -37,6 +37,7 @@ def train(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    users: Users = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -141,7 +142,7 @@ def train(
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
-    tables = {"items": items, "events": events, "impressions": impressions}
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
     show_result(result, store or _short(out / "store"))
     say(f"Report: {_short(result.report)}\nModel:  {_short(result.bundle)}\nMLflow: {how_to_open(out)}")

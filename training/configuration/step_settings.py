@@ -12,11 +12,11 @@ _TIMES = ("split.ranker_from", "split.test_from", "split.test_until")
 """Where the log is cut. The windows of `split` lie between two of these; only the ranker and what follows read them."""
 _MODULE = ("encoder", "signals", "memory", "n_heads", "head_dim", "seed")
 """What the match module is, and what it remembers."""
-_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features")
+_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features", "users")
 """What candidates are retrieved, and their features."""
 
 STEP_SETTINGS = {
-    "ingest": ("signals", "features"),
+    "ingest": ("signals", "features", "users"),
     "encode": ("encoder",),
     "tune": (*_MODULE, *_TIMES, "match", "tuning"),
     "match": (*_MODULE, *_TIMES, "match", "members"),
@@ -24,7 +24,7 @@ STEP_SETTINGS = {
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
     "compare": (
-        *("encoder", "signals", *_TIMES, "features"),  # the log and its test queries
+        *("encoder", "signals", *_TIMES, "features", "users"),  # the log and its test queries
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
     ),
     "report": tuple(all_settings()),  # it shows and writes all of them

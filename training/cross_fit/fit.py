@@ -81,7 +81,14 @@ def _refreshed_at(dataset: Dataset, cuts: IntArray) -> Dataset:
     lengths = [end - begin for begin, end in pairwise(cuts.tolist())]
     refresh = max(-(-sum(lengths) // len(lengths)), 1)
     config = replace(dataset.config, refresh_origin=int(cuts[0]), refresh_every=refresh)
-    return Dataset.of(dataset.catalogue, dataset.events, dataset.impressions, config, store=dataset.store)
+    return Dataset.of(
+        dataset.catalogue,
+        dataset.events,
+        dataset.impressions,
+        config,
+        profiles=dataset.profiles,
+        store=dataset.store,
+    )
 
 
 def _crossfitted(run: Run, data: TrainingData, folds: tuple[Fold, ...]) -> CrossFitted:

@@ -37,7 +37,7 @@ def append_given(run: Run) -> Intake:
     require_matching_ids(run.store, check_tables(run.store, frames))
     signals = run.config.signals
     receipts = append_tables(run.store, frames, signals=signals)
-    intake = Intake.of(run.store, receipts, signals, features)
+    intake = Intake.of(run.store, receipts, signals, features, run.config.users)
     require_matches(intake.unmatched)
     return intake
 

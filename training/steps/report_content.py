@@ -64,6 +64,8 @@ def train_command(run: Run) -> str:
     tables = ["--items ITEMS", "--events EVENTS"]
     if len(run.training_data.dataset.impressions):
         tables.append("--impressions IMPRESSIONS")
+    if len(run.training_data.dataset.profiles):
+        tables.append("--users USERS")
     options = [
         *tables,
         "--out OUT",
@@ -123,6 +125,9 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "text columns": ", ".join(dataset.catalogue.text_columns),
         "text encoder": run.tuned.sentence,
     }
+    if len(dataset.profiles):
+        facts["users in the users table"] = len(dataset.profiles)
+        facts["attributes of users"] = ", ".join(feature.name for feature in dataset.config.user_features)
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items
     return facts
