@@ -69,8 +69,9 @@ def train(
             `cancels`; given as `items` are.
         impressions: `impression_id`, `user_id`, `timestamp`, `item_id`, `label`: what was shown and whether it was
             clicked. Where there are any, they are the queries that are learned from and measured.
-        users: `user_id`, optionally `timestamp`, and attributes: what is known of users, a row a change. Numbers, and
-            texts of few different values, become features of the ranker, as of each query's time.
+        users: `user_id`, and optionally `timestamp`, attributes, and `interests` that were declared, as text: what is
+            known of users, a row a change. Numbers, and texts of few different values, become features of the ranker,
+            and so does how well an item's text fits the interests; all as of each query's time.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),

@@ -140,7 +140,7 @@ def _unused(
 
 def _unused_of_users(users: pl.DataFrame, config: UsersConfig) -> Iterator[str]:
     """The columns of the users table with values that no step reads."""
-    read = {*USERS.schema(), *(config.features or user_feature_names(users))}
+    read = {*USERS.schema(), config.interests, *(config.features or user_feature_names(users, config.interests))}
     for name in users.columns:
         if name not in read and users[name].count():
             yield f"users.{name}"

@@ -35,7 +35,7 @@ from training.own_features import own_features
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
-from training.user_features import user_features
+from training.user_features import interests_column, user_features
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,15 +89,19 @@ def read_training_data(
     profiles = UserProfiles.of(store.users())
     of_users = user_features(profiles.table, config.users)
     dataset_config = replace(_dataset_config(log, split, signals, own, config), user_features=of_users)
+    dataset_config = replace(dataset_config, interests=interests_column(profiles.table, config.users))
     dataset = Dataset.of(catalogue, events, impressions, dataset_config, profiles=profiles)
     encoder = encoder or TextEncoder.load(config.encoder)
     cache = VectorCache(f"{store.path}/{VECTORS_FOLDER}", encoder.fingerprint, encoder.dim)
     try:
         vectors = cache.get_or_encode(catalogue.texts, encoder, on_progress=on_text)
+        profiles = profiles.encoded(
+            dataset_config.interests, lambda texts: exact_units(cache.get_or_encode(texts, encoder)).numpy()
+        )
     except (FloatingPointError, ValueError) as error:  # an encoder that gives NaN, or whose tokenizer is another one's
         raise DataError(str(error)) from error
     return TrainingData(
-        dataset=dataset,
+        dataset=replace(dataset, profiles=profiles),
         unit=exact_units(vectors),
         split=split,
         fingerprint=encoder.fingerprint,

@@ -23,6 +23,10 @@ class UsersConfig:
     """Columns of the users table that are features of the ranker. An empty list: all columns of numbers, and those of
     text with at most 100 different values, which at least two users share on average."""
 
+    interests: str = setting("interests", low=0, high=10_000)
+    """The column of the users table that holds what users have declared to be interested in, as text. An empty name:
+    none is read."""
+
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
 
@@ -39,13 +43,31 @@ def user_features(users: pl.DataFrame, config: UsersConfig) -> tuple[CandidateFe
 
     Raises DataError if a column that is named is missing, or holds neither numbers nor text.
     """
-    names = config.features or user_feature_names(users)
+    names = config.features or user_feature_names(users, config.interests)
     return tuple(_feature(users, name) for name in names)
 
 
-def user_feature_names(users: pl.DataFrame) -> tuple[str, ...]:
-    """The columns that are features where none is named, in order of their names."""
-    own = [name for name in users.columns if name not in USERS.schema()]
+def interests_column(users: pl.DataFrame, config: UsersConfig) -> str:
+    """The column that holds declared interests; "" if there is none.
+
+    Raises DataError if it is named and missing, or holds no text.
+    """
+    name = config.interests
+    if not name or (name not in users.columns and name == UsersConfig.interests):
+        return ""
+    dtype = users.schema.get(name)
+    if dtype != pl.String:
+        got = "none in the store" if dtype is None else f"a column of {dtype}"
+        raise DataError(
+            f"users.{name}: expected a column of text, which holds declared interests, got {got}. Give one, or name "
+            "another in the setting users.interests."
+        )
+    return name if users[name].count() else ""
+
+
+def user_feature_names(users: pl.DataFrame, interests: str) -> tuple[str, ...]:
+    """The columns that are features where none is named, in order of their names; not the one of interests."""
+    own = [name for name in users.columns if name not in (*USERS.schema(), interests)]
     return tuple(sorted(name for name in own if users.schema[name].is_numeric() or _is_category(users, name)))
 
 

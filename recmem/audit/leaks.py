@@ -87,7 +87,9 @@ def _changed(dataset: Dataset, change: Change, time: int) -> Dataset:
         change(dataset.events, ~_known_before(dataset.events, time)),
         change(dataset.impressions, ~_known_before(dataset.impressions, time)),
         dataset.config,
-        profiles=UserProfiles.of(change(dataset.profiles.table, ~_known_before(dataset.profiles.table, time))),
+        profiles=UserProfiles.of(
+            change(dataset.profiles.table, ~_known_before(dataset.profiles.table, time)), dataset.profiles.interests
+        ),
     )
 
 

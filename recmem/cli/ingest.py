@@ -43,8 +43,9 @@ Users = Annotated[
     str | None,
     typer.Option(
         metavar="PATH|URL",
-        help="Users table, a row a change: user_id [timestamp: when it began to hold; available_at] and attributes. "
-        "Numbers, and texts of few different values, become features of the ranker.",
+        help="Users table, a row a change: user_id [timestamp, available_at, interests] and attributes. timestamp: "
+        "when the row began to hold. interests: what the user has declared to be interested in, as text. Numbers, and "
+        "texts of few different values, become features of the ranker.",
     ),
 ]
 Features = Annotated[

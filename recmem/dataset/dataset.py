@@ -41,6 +41,8 @@ class DatasetConfig:
     """Columns of candidates and impressions that are features of the ranker."""
     user_features: tuple[CandidateFeature, ...] = ()
     """Columns of the users table that are."""
+    interests: str = ""
+    """The column of the users table that holds declared interests; "" if there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,6 +156,10 @@ class Dataset:
         """
         present = max(self.clock, self.profiles.clock)
         return self.profiles.rows_at(users, np.where(times == self.clock, present, times), self.users)
+
+    def interest_rows(self, users: IntArray, times: IntArray) -> IntArray:
+        """Where each user's interests at its time stand in `profiles.interests.vectors`, -1 for none: int64."""
+        return self.profiles.interest_rows(self.config.interests, self.profile_rows(users, times))
 
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""

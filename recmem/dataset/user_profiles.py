@@ -1,8 +1,8 @@
-"""What the users table says of users, as of any time: their attributes."""
+"""What the users table says of users, as of any time: their attributes and declared interests."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -14,6 +14,7 @@ from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.newest_rows import ALWAYS, NewestRows, when_change_known, when_changed
 from feature_store.schema import USERS
 from recmem.dataset.candidate_features import CandidateFeature
+from recmem.dataset.interests import Encode, InterestVectors, interest_texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +25,16 @@ class UserProfiles:
     """Checked rows of the users table; of a user and timestamp, the last one counts."""
     ids: pl.Series
     """The distinct user ids, sorted."""
+    interests: InterestVectors = field(default_factory=InterestVectors, repr=False)
+    """Of all texts that `encoded` was called for."""
     _columns: dict[CandidateFeature, Float32Array] = field(default_factory=dict, repr=False)
+    _texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, table: pl.DataFrame) -> UserProfiles:
-        """The profiles of a store's `users` table."""
+    def of(cls, table: pl.DataFrame, interests: InterestVectors | None = None) -> UserProfiles:
+        """The profiles of a store's `users` table, with the vectors of interests that are known already."""
         rows = table.unique(list(USERS.identity), keep="last", maintain_order=True)
-        return cls(rows, rows["user_id"].unique().sort())
+        return cls(rows, rows["user_id"].unique().sort(), interests or InterestVectors())
 
     @classmethod
     def none(cls) -> UserProfiles:
@@ -43,7 +47,24 @@ class UserProfiles:
 
     def with_rows(self, rows: pl.DataFrame) -> UserProfiles:
         """The profiles after these checked rows of the users table, of which the last of a user and time counts."""
-        return UserProfiles.of(pl.concat([self.table, rows], how="diagonal_relaxed"))
+        return UserProfiles.of(pl.concat([self.table, rows], how="diagonal_relaxed"), self.interests)
+
+    def encoded(self, column: str, encode: Encode) -> UserProfiles:
+        """The profiles with the vectors of all interests in this column; "" is no column."""
+        return replace(self, interests=self.interests.with_texts(self._texts_of(column), encode)) if column else self
+
+    def interest_rows(self, column: str, rows: IntArray) -> IntArray:
+        """Where the interests in these rows of the table stand in `interests.vectors`, -1 for none: int64."""
+        texts = self._texts_of(column)
+        return self.interests.rows_of(texts[row] if row >= 0 else "" for row in rows.tolist())
+
+    def _texts_of(self, column: str) -> list[str]:
+        """The interests in each row of the table."""
+        if column not in self._texts:
+            has_column = self.table.schema.get(column) == pl.String
+            # Two threads may both compute it, and get the same.
+            self._texts[column] = interest_texts(self.table[column]) if has_column else [""] * len(self.table)
+        return self._texts[column]
 
     def rows_at(self, users: IntArray, times: IntArray, user_ids: pl.Series) -> IntArray:
         """The row of the table that holds for each user at its time, strictly before it; -1 for none: int64[query].

@@ -22,6 +22,7 @@ from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.interests_similarity import interest_pair_scores
 from recmem.matching.matcher import Matcher
 
 T = TypeVar("T")
@@ -154,6 +155,13 @@ def compute_user_attributes(context: FeatureContext) -> FeatureColumns:
     dataset = context.dataset
     rows = dataset.profile_rows(context.queries.described_users, context.queries.times)
     return {user_feature_name(each): dataset.profiles.values(each, rows) for each in dataset.config.user_features}
+
+
+def compute_interests_similarity(context: FeatureContext) -> Float32Array:
+    """Cosine of each pair's candidate and the interests that its query's user has declared, NaN without any."""
+    dataset = context.dataset
+    interests = dataset.interest_rows(context.queries.described_users, context.queries.times)
+    return interest_pair_scores(context.matcher, dataset.profiles.interests.vectors, interests, context.candidates)
 
 
 def user_feature_name(feature: CandidateFeature) -> str:

@@ -28,6 +28,7 @@ from recmem.ranking.feature_computation import (
     compute_candidate_features,
     compute_click_through,
     compute_covisitation,
+    compute_interests_similarity,
     compute_item_attributes,
     compute_item_counters,
     compute_match,
@@ -303,6 +304,17 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
+INTERESTS = Feature(
+    name="interests_similarity",
+    group=Group.SIMILARITY,
+    meaning="Cosine between the item's text and the interests that the user has declared in the users table, as of the "
+    "time of the query. -1 to 1; missing without any.",
+    compute=compute_interests_similarity,
+    raw=True,
+)
+"""The feature of a users table with declared interests."""
+
+
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
     meaning = f"The item's `{name}`, as the items table gives it. Missing if the table has none."
@@ -338,17 +350,22 @@ def user_attribute(feature: CandidateFeature) -> Feature:
 
 
 def features_of(
-    catalogue: Catalogue, own: Iterable[CandidateFeature] = (), of_users: Iterable[CandidateFeature] = ()
+    catalogue: Catalogue,
+    own: Iterable[CandidateFeature] = (),
+    of_users: Iterable[CandidateFeature] = (),
+    *,
+    with_interests: bool = False,
 ) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
     Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table.
+    users table, and its interests.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
     brought = tuple(candidate_feature(feature) for feature in own)
-    return FEATURES + attributes + brought + tuple(user_attribute(feature) for feature in of_users)
+    users = tuple(user_attribute(feature) for feature in of_users)
+    return FEATURES + attributes + brought + users + ((INTERESTS,) if with_interests else ())
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -358,7 +375,7 @@ def check_names(features: Iterable[Feature]) -> None:
     """
     seen: set[str] = set()
     for feature in features:
-        if feature.name in seen:
+        if feature.name in (*seen, INTERESTS.name):
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
         prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
         if prefix is not None:
@@ -403,7 +420,7 @@ def compared_features(names: Iterable[str]) -> list[str]:
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in FEATURES if feature.raw}
+    raw = {feature.name for feature in (*FEATURES, INTERESTS) if feature.raw}
     return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
@@ -426,7 +443,7 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-TEXT_FEATURES = features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION)
+TEXT_FEATURES = (*features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION), INTERESTS.name)
 """The features that read texts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)

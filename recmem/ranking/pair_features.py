@@ -42,7 +42,13 @@ def compute_features(
     """All features of the pairs: those `computed` already, then the others in the order of the table."""
     values = dict(computed)
     config = context.dataset.config
-    for feature in features_of(context.dataset.catalogue, config.candidate_features, config.user_features):
+    features = features_of(
+        context.dataset.catalogue,
+        config.candidate_features,
+        config.user_features,
+        with_interests=bool(config.interests),
+    )
+    for feature in features:
         if feature.name not in computed:
             values[feature.name] = column_of(feature, context)
     return PairFeatures(context.candidates, values)

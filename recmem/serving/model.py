@@ -34,10 +34,10 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.embedding import embedding_of
-from recmem.serving.explain import Explanation, match_parts, slot_reasons
+from recmem.serving.explain import Explanation, fitting_interests, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.model_store import open_store, read_tables
-from recmem.serving.observed_users import checked_users, new_rows, receipt_of
+from recmem.serving.observed_users import checked_users, new_rows, receipt_of, with_interests
 from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
@@ -111,7 +111,7 @@ class Model:
         device: str = "auto",
     ) -> None:
         self.bundle = bundle
-        self.dataset = dataset
+        self.dataset = with_interests(dataset, embedding.frozen.of_items)
         """Never changed in place: `observe` puts a new one here. Read it once per call."""
         self.memories = memories
         self._encoder = embedding
@@ -275,6 +275,7 @@ class Model:
             already_in_memory=any(slot.item_id == stored_id for slot in slots),
             features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
             score=float(self.bundle.ranker.scores(pairs)[pair]),
+            interests=fitting_interests(pairs)[pair],
         )
 
     def memory(self, user_id: object, timestamp: TimeLike | None = None) -> pl.DataFrame:
@@ -347,7 +348,7 @@ class Model:
             checked = checked_users(frame, self.dataset)
             rows = new_rows(checked, self.dataset)
             if len(rows):
-                self.dataset = self.dataset.with_user_rows(rows)
+                self.dataset = with_interests(self.dataset.with_user_rows(rows), self._encoder.frozen.of_texts)
         return receipt_of(checked, len(rows))
 
     def _unmatched(self, events: pl.DataFrame) -> list[str]:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import polars as pl
+from torch import Tensor
 
 from feature_store import USERS, Receipt
 from feature_store.schema import Checked, check_table
@@ -19,6 +23,12 @@ def checked_users(frame: pl.DataFrame, dataset: Dataset) -> Checked:
 def new_rows(checked: Checked, dataset: Dataset) -> pl.DataFrame:
     """The rows that change what the dataset knows of users."""
     return changed_users(checked.kept, dataset.profiles.table)
+
+
+def with_interests(dataset: Dataset, encode: Callable[[Sequence[str]], Tensor]) -> Dataset:
+    """The dataset with the vectors of all interests that it reads; `encode` gives those that it lacks."""
+    profiles = dataset.profiles.encoded(dataset.config.interests, lambda texts: encode(texts).cpu().numpy())
+    return replace(dataset, profiles=profiles)
 
 
 def receipt_of(checked: Checked, n_new: int) -> Receipt:

@@ -10,7 +10,9 @@ import polars as pl
 import pytest
 
 from debian_model import model_of, trained_model, with_cancellations
+from described_users import READ, describe_users
 from feature_store.point_in_time.as_of_join import AsOfIndex, IntArray
+from feature_store.point_in_time.newest_rows import NewestRows
 from recmem.audit.leaks import leak_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
@@ -48,6 +50,24 @@ def test_nothing_leaks_here() -> None:
     found = leak_audit(model, queries, n_cuts=4, generator=generator, on_cut=progress.append)
     assert found.is_empty()
     assert progress == [1] * 4
+
+
+def described() -> Model:
+    model = trained_model().model()
+    describe_users(model, trained_model().events)
+    return model
+
+
+def test_what_is_known_of_users_does_not_leak() -> None:
+    assert audited(described(), n_cuts=4).is_empty()
+
+
+def test_a_change_of_a_user_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = NewestRows.at
+    monkeypatch.setattr(NewestRows, "at", lambda rows, keys, times: at(rows, keys, times + 86_400_000_000))
+    found = audited(described(), n_cuts=8)
+    assert set(found["what"]) == set(READ)
+    assert set(found["change"]) == {"dropped", "moved"}
 
 
 def test_an_event_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
