@@ -12,6 +12,7 @@ from feature_store.schema import USERS, check_table
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.user_profiles import UserProfiles
 from recmem.serving.model import Model
+from recmem.text.unit_vectors import exact_units
 
 WORDS = ("network", "graphics", "sound", "compression", "database")
 FEATURES = (CandidateFeature("age"), CandidateFeature("plan", ("free", "paid")))
@@ -43,6 +44,8 @@ def describe_users(model: Model, events: pl.DataFrame) -> None:
     """Makes a model read the table: its features are computed, and its ranker uses none of them."""
     checked = check_table(users_table(events), USERS)
     assert not checked.problems
-    profiles = UserProfiles.of(checked.kept).encoded("interests", lambda texts: encoder().encode(texts).numpy())
+    profiles = UserProfiles.of(checked.kept).encoded(
+        "interests", lambda texts: exact_units(encoder().encode(texts)).numpy()
+    )
     config = replace(model.dataset.config, user_features=FEATURES, interests="interests")
     model.dataset = replace(model.dataset, config=config, profiles=profiles)

@@ -38,6 +38,7 @@ from recmem.ranking.feature_table import (
     raw_features,
 )
 from recmem.ranking.given_features import candidate_features
+from recmem.retrieval import interleave
 from slow_reference import Event
 from tolerances import close
 
