@@ -80,6 +80,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--items": str(items),
         "--events": str(events),
         "--impressions": "",
+        "--users": "",
         "--out": "runs/x y",
         "--store": "",
         "--config": "",

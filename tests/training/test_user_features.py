@@ -5,8 +5,11 @@ from __future__ import annotations
 import functools
 import tempfile
 from datetime import datetime, timedelta
+from pathlib import Path
 
+import mlflow
 import numpy as np
+import pandas as pd
 import polars as pl
 import pytest
 
@@ -19,7 +22,8 @@ from recmem.serving.model import Model
 from tolerances import close
 from training.api import train
 from training.run import TrainingResult
-from training.user_features import UsersConfig, user_feature_names, user_features
+from training.tracking.registry import save_pyfunc
+from training.user_features import UsersConfig, interests_column, user_feature_names, user_features
 
 BUDGETS = ("low", "high")
 
@@ -43,7 +47,7 @@ def users() -> pl.DataFrame:
     rows = [(user, None, BUDGETS[budget], 20 + budget) for user, budget in zip(ids, first, strict=True)]
     rows += [(user, change, BUDGETS[1 - budget], 30 + budget) for user, budget in zip(ids, first, strict=True)]
     schema = {"user_id": pl.String, "timestamp": pl.Datetime("us", "UTC"), "budget": pl.String, "age": pl.Int64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row").with_columns(signed_up=pl.lit(datetime(2020, 1, 1)))
 
 
 @functools.cache
@@ -51,7 +55,7 @@ def impressions() -> pl.DataFrame:
     """What each project was shown at each date: three cheap and three dear items; it chose one that it could afford."""
     random = np.random.default_rng(3)
     by_price = [items().filter(pl.col("price") == price)["item_id"].to_list() for price in (1.0, 2.0)]
-    afford = {(user, time is not None): BUDGETS.index(budget) for user, time, budget, _ in users().iter_rows()}
+    afford = {(user, time is not None): BUDGETS.index(budget) for user, time, budget, *_ in users().iter_rows()}
     visits = small_training.events().select("user_id", "timestamp").unique().sort("timestamp", "user_id")
     rows = []
     for user, time in visits.iter_rows():
@@ -179,6 +183,33 @@ def test_the_store_serves_what_a_model_observes_and_a_given_history_leaves_the_a
     assert dear_first(one.rank(with_history))[0] > 0.2
 
 
+def test_frames_files_and_the_pyfunc_give_the_same_scores(tmp_path: Path) -> None:
+    from recmem.cli.score import score
+
+    bundle = trained(with_users=True).bundle
+    candidates = every_item(sorted(set(users()["user_id"]))[:5])
+    ranked = model().rank(candidates)["score"].to_numpy()
+    candidates.write_parquet(tmp_path / "candidates.parquet")
+    score(model=str(bundle), candidates=str(tmp_path / "candidates.parquet"), out=str(tmp_path / "scores.parquet"))
+    close(pl.read_parquet(tmp_path / "scores.parquet")["score"].to_numpy(), ranked, "exact")
+    save_pyfunc(bundle, tmp_path / "model", candidates)
+    served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
+    assert served.metadata.signature.inputs.input_names() == ["user_id", "item_id"]
+    result: pd.DataFrame = served.predict(candidates.to_pandas())
+    close(result["score"].to_numpy(), ranked, "exact")
+
+
+def test_what_was_read_of_the_table_and_what_was_not_is_told() -> None:
+    result = trained(with_users=True)
+    (receipt,) = [receipt for receipt in result.receipts if receipt.table == "users"]
+    assert (receipt.n_new, receipt.n_rejected) == (len(users()), 0)
+    assert [name for name in result.intake.unused if name.startswith("users.")] == ["users.signed_up"]
+    page = result.report.read_text()
+    assert "attributes of users" in page
+    assert "age, budget" in page
+    assert "--users USERS" in page
+
+
 def test_explanations_have_a_part_for_each_attribute() -> None:
     explained = model().explain("curl", "libldap-dev")
     assert {"users.age", "user_categories.budget"} <= set(explained.features)
@@ -195,9 +226,16 @@ def test_columns_that_are_features_without_being_named_are_numbers_and_texts_of_
             "age": [1, 2, 3, None],
         }
     )
-    assert user_feature_names(table) == ("age", "plan")
+    assert user_feature_names(table, "") == ("age", "plan")
+    assert user_feature_names(table, "plan") == ("age",)
     assert user_features(table, UsersConfig()) == (CandidateFeature("age"), CandidateFeature("plan", ("x", "y")))
     assert user_features(table.head(0).select("user_id"), UsersConfig()) == ()
+    assert interests_column(table, UsersConfig()) == ""
+    assert interests_column(table, UsersConfig(interests="email")) == "email"
+    with pytest.raises(DataError, match=r"users.hobbies: expected a column of text, .*, got none in the store"):
+        interests_column(table, UsersConfig(interests="hobbies"))
+    with pytest.raises(DataError, match=r"users.age: expected a column of text, .*, got a column of Int64"):
+        interests_column(table, UsersConfig(interests="age"))
     (email,) = user_features(table, UsersConfig(features=("email",)))
     assert email.categories == ("a@b.de", "b@b.de", "c@b.de", "d@b.de")
     with pytest.raises(DataError, match=r"users.born: expected numbers or text for a feature, got Datetime"):

@@ -127,7 +127,8 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
     }
     if len(dataset.profiles):
         facts["users in the users table"] = len(dataset.profiles)
-        facts["attributes of users"] = ", ".join(feature.name for feature in dataset.config.user_features)
+        facts["attributes of users"] = ", ".join(each.name for each in dataset.config.user_features) or "none"
+        facts["declared interests"] = dataset.config.interests or "none"
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items
     return facts

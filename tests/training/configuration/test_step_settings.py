@@ -31,6 +31,8 @@ OTHERS = {
     "signals.common_names": False,
     "signals.unnamed": "neutral",
     "features": ["ctr_7d"],
+    "users.features": ["plan"],
+    "users.interests": "hobbies",
     "promote": "never",
     "registered_name": "another",
     "tuning.kind": "last",
@@ -46,8 +48,9 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features")
-"""Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features."""
+OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features", "users.")
+"""Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
+users."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
