@@ -188,7 +188,9 @@ class Dataset:
     def with_user_rows(self, rows: pl.DataFrame) -> Dataset:
         """The dataset after these checked rows of the users table."""
         profiles = self.profiles.with_rows(rows)
-        return replace(self._extended(self.events.clear(), self.events, rows["user_id"]), profiles=profiles)
+        extended = self._extended(self.events.clear(), self.events, rows["user_id"])
+        # No event is new: the item-item models stay as they are.
+        return replace(extended, timeline=self.timeline, profiles=profiles)
 
     def _extended(self, new: pl.DataFrame, together: pl.DataFrame, user_ids: pl.Series) -> Dataset:
         """The dataset with a longer tail of observed events, and these users; `together` are all events."""
