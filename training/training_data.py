@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from feature_store import DataError, EventLog, SignalConfig, Store
-from feature_store.arrays import Int8Array
+from feature_store.arrays import Int8Array, IntArray
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.warnings.rating_scale import check_positives
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
@@ -36,6 +36,9 @@ from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
 from training.user_features import interests_column, user_features
+
+BatchOf = Callable[[Dataset, IntArray, IntArray], QueryBatch]
+"""Makes queries of user rows and times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,19 +127,21 @@ def ranking_data(
     limit: int,
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
+    batch_of: BatchOf = QueryBatch.of,
 ) -> tuple[Queries, RankingData]:
     """At most `limit` queries with `begin < timestamp <= end`, evenly spread, and their pairs.
 
-    The candidates are what was shown if there are impressions, else what is retrieved.
+    The candidates are what was shown if there are impressions, else what is retrieved. `batch_of` may take events from
+    some users.
     """
     dataset = training_data.dataset
     if training_data.shown is not None:
         shown = training_data.shown.between(begin, end).spread(limit)
-        batch = QueryBatch.of(dataset, shown.users, shown.times)
+        batch = batch_of(dataset, shown.users, shown.times)
         pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query, shown.given_features)
         return shown.queries(), RankingData(pairs, shown.labels)
     queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
-    return queries, retrieved_data(training_data, matcher, queries, config, on_query)
+    return queries, retrieved_data(training_data, matcher, queries, config, on_query, batch_of=batch_of)
 
 
 def retrieved_data(
@@ -146,9 +151,10 @@ def retrieved_data(
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
     on_scores: Callable[[QueryBatch, CatalogueScores], None] | None = None,
+    batch_of: BatchOf = QueryBatch.of,
 ) -> RankingData:
     """The retrieved candidates of the queries, with features and labels."""
-    batch = QueryBatch.of(training_data.dataset, queries.users, queries.times)
+    batch = batch_of(training_data.dataset, queries.users, queries.times)
     pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_scores)
     return RankingData(pairs, labels_of(pairs, queries))
 

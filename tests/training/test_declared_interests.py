@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import tempfile
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pytest
 
@@ -29,29 +31,42 @@ NEW = {"network": "secure internet connections", "drawing": "vector images", "so
 """What new users declare, in words that nobody else has used."""
 
 
+N_USERS_PER_THEME = 20
+N_EVENTS = 6
+"""Of a user, each at a time of its own."""
+N_HOURS = 1440
+
+
 def theme_of_item() -> dict[str, str]:
     return {item: theme for theme, libraries in small_training.THEMES.items() for item, _ in libraries}
 
 
 @functools.cache
 def users() -> pl.DataFrame:
-    """Each project of the log, with the interests of the theme that it stays with; one has declared none."""
-    themes = theme_of_item()
-    first = (
-        small_training.events()
-        .sort("timestamp")
-        .group_by("user_id", maintain_order=True)
-        .agg(pl.col("item_id").first())
-    )
-    rows = [(user, DECLARED[themes[item]]) for user, item in first.sort("user_id").iter_rows()]
+    """Users with the interests of the theme that they stay with; one has declared none."""
+    rows = [(f"{theme} {n}", DECLARED[theme]) for theme in DECLARED for n in range(N_USERS_PER_THEME)]
     return pl.DataFrame([*rows[:-1], (rows[-1][0], None)], schema=["user_id", "interests"], orient="row")
+
+
+@functools.cache
+def events() -> pl.DataFrame:
+    """Each user takes libraries of one theme in an order of chance: none is new, and none is more popular."""
+    random = np.random.default_rng(4)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = []
+    for user in users()["user_id"]:
+        libraries = [item for item, _ in small_training.THEMES[user.split()[0]]]
+        hours = sorted(random.choice(N_HOURS, N_EVENTS, replace=False).tolist())
+        for item, hour in zip(random.permutation(libraries).tolist(), hours, strict=False):
+            rows.append((user, item, begin + timedelta(hours=hour)))
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
 
 
 @functools.cache
 def trained() -> TrainingResult:
     """A training with the table, made once per process."""
     out = tempfile.mkdtemp(prefix="recmem-interests-")
-    return train(small_training.items(), small_training.events(), users=users(), out=out, tune_encoder="off")
+    return train(small_training.items(), events(), users=users(), out=out, tune_encoder="off")
 
 
 @pytest.fixture(autouse=True)
@@ -89,7 +104,7 @@ def test_interests_of_the_store_are_read_as_those_that_are_observed() -> None:
     text = users()["interests"][0]
     pairs = small_training.items().select(pl.lit(user).alias("user_id"), "item_id")
     one.observe_users(pl.DataFrame({"user_id": ["twin"], "interests": [text]}))
-    history = small_training.events().filter(pl.col("user_id") == user).sort("timestamp")
+    history = events().filter(pl.col("user_id") == user).sort("timestamp")
     twin = history.with_columns(user_id=pl.lit("twin"))
     one.observe(twin)
     ranked = one.rank(pairs)["score"]
@@ -114,7 +129,7 @@ def test_an_explanation_names_the_interests_with_their_similarity() -> None:
 def test_a_forgotten_user_is_a_stranger_and_the_vector_of_the_interests_is_gone(tmp_path: Path) -> None:
     store = Store.open_or_create(tmp_path / "store")
     store.append_items(small_training.items())
-    store.append_events(small_training.events())
+    store.append_events(events())
     store.append_users(pl.DataFrame({"user_id": ["newcomer"], "interests": [NEW["sound"]]}))
     before = recmem.load(trained().bundle, store=store)
     assert share_of_theme(before.recommend(["newcomer"], k=5), "sound") >= 0.8
