@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from feature_store.data_errors import DataError
     from feature_store.point_in_time.event_log import EventLog
     from feature_store.receipts import Receipt
-    from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED
+    from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS
     from feature_store.signals import SignalConfig
     from feature_store.store import Store
 
@@ -22,6 +22,7 @@ __all__ = [
     "IMPRESSIONS",
     "ITEMS",
     "REJECTED",
+    "USERS",
     "DataError",
     "EventLog",
     "Receipt",
@@ -37,6 +38,7 @@ _MODULES = {
     "IMPRESSIONS": "schema",
     "ITEMS": "schema",
     "REJECTED": "schema",
+    "USERS": "schema",
     "SignalConfig": "signals",
     "Store": "store",
 }

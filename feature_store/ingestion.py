@@ -11,13 +11,15 @@ from feature_store.data_errors import DataError, describe
 from feature_store.files.file_rows import FileRows
 from feature_store.item_vectors import CheckedVectors, checked_vectors
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Checked, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Checked, Table
 from feature_store.signals import SignalConfig
 from feature_store.store import Store
 from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 
-_IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS)
+_IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS, USERS)
+_WITH_ITEMS = (ITEMS, EVENTS, IMPRESSIONS)
+"""The tables whose rows name items."""
 _ID_COLUMNS = ("item_id", "user_id")
 
 
@@ -94,12 +96,12 @@ def _ordered(tables: Iterable[Table]) -> list[Table]:
 
 def require_matching_ids(store: Store, checked: Mapping[Table, Checked]) -> None:
     """Raises DataError if, after these tables were appended, no event or no impression would name a stored item."""
-    stored = {table: store.read(table) for table in _IN_ORDER}
-    ids = {table: _item_ids(stored[table], checked.get(table)) for table in _IN_ORDER}
+    stored = {table: store.read(table) for table in _WITH_ITEMS}
+    ids = {table: _item_ids(stored[table], checked.get(table)) for table in _WITH_ITEMS}
     if _have_matches(ids[EVENTS], ids[ITEMS]) and _have_matches(ids[IMPRESSIONS], ids[ITEMS]):
         return
     # Only for the message: its search for the cause also looks at other columns.
-    items, events, impressions = (_with(stored[table], checked.get(table)) for table in _IN_ORDER)
+    items, events, impressions = (_with(stored[table], checked.get(table)) for table in _WITH_ITEMS)
     require_matches(unmatched_rows(items, events, impressions))
 
 
@@ -123,7 +125,8 @@ def _with(stored: pl.DataFrame, checked: Checked | None) -> pl.DataFrame:
 def _swapped_with(table: Table, frames: Mapping[Table, pl.DataFrame]) -> str:
     """A sentence that names another given table, if that has all the columns that this one lacks."""
     required = {column.name for column in table.columns if column.required}
-    if required <= set(frames[table].columns):
+    # Nearly every table has ids of users.
+    if table is USERS or required <= set(frames[table].columns):
         return ""
     other = next((name for name, frame in frames.items() if name != table and required <= set(frame.columns)), None)
     if other is None:

@@ -14,10 +14,10 @@ from feature_store.data_errors import DataError
 from feature_store.files.file_rows import UNREADABLE
 from feature_store.receipts import ResubmitReceipt
 from feature_store.rejected_rows import rejected_rows
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS
 from feature_store.store import Store
 
-_TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS)}
+_TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS)}
 _KEYS = ("content_hash", "table", "row")
 _WRITE_OUT = "Write the rows out with `recmem rejected --out`, and change only the contents of `row`."
 _MAX_LINES_NAMED = 5

@@ -139,6 +139,16 @@ IMPRESSIONS = Table(
     identity=("user_id", "timestamp", "impression_id", "item_id"),
     keeps_features=True,
 )
+USERS = Table(
+    "users",
+    (
+        _id("user_id"),
+        _time("timestamp", required=False),  # from when on the row holds; null if it always did
+        _time("available_at", required=False),
+    ),
+    identity=("user_id", "timestamp"),
+    keeps_extra=True,
+)
 REJECTED = Table(
     "rejected",
     (
@@ -161,7 +171,7 @@ ITEM_VECTORS = Table(
     identity=("space", "item_id"),
 )
 """Only `feature_store.item_vectors` appends to it, which checks the vectors."""
-TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, REJECTED, ITEM_VECTORS)
+TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, REJECTED, ITEM_VECTORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -207,8 +217,8 @@ def check_table(
 ) -> Checked:
     """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
-    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items. `signals` says how
-    events will be judged, for warnings; by default as a training does. Items with a `timestamp` are `DATED_ITEMS`;
+    `stored` gives the dtypes that are already decided: those of ids, and of the columns of items and users. `signals`
+    says how events will be judged, for warnings; by default as a training does. Items with a `timestamp` are `DATED_ITEMS`;
     `dated` are the columns of items that are stored with times, which later rows need too.
 
     Raises:
@@ -256,8 +266,9 @@ def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table:
     for name in ("timestamp", "available_at", "available_from"):
         times = columns.get(name)
         if name in frame.columns and times is not None and times.dtype == TIMESTAMP:
-            # Only of items it is known beforehand when they will be there.
-            warnings += time_warnings(frame[name], times, is_past=table != ITEMS)
+            # Of items and users it may be known beforehand when something will hold.
+            is_log = table in (EVENTS, IMPRESSIONS)
+            warnings += time_warnings(frame[name], times, is_past=is_log, is_log=is_log)
     if {"timestamp", "available_at"} <= columns.keys() and "available_at" in frame.columns:
         warnings += arrival_warnings(columns["timestamp"], columns["available_at"])
     return warnings

@@ -1,4 +1,4 @@
-"""The store: items with their changes, events, impressions and rejected rows, as Delta tables in one folder."""
+"""The store: items with their changes, events, impressions, users and rejected rows, as Delta tables in one folder."""
 
 from __future__ import annotations
 
@@ -47,6 +47,7 @@ from feature_store.schema import (
     ITEMS,
     REJECTED,
     TABLES,
+    USERS,
     Checked,
     Table,
     are_dated_items,
@@ -63,6 +64,7 @@ from feature_store.table_writes import (
     write_rejected,
     write_vectors,
 )
+from feature_store.user_rows import write_users
 from feature_store.warnings.undated_items import several_texts
 
 Result = TypeVar("Result")
@@ -73,6 +75,7 @@ _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     EVENTS: write_events,
     IMPRESSIONS: write_impressions,
     ITEM_VECTORS: write_vectors,
+    USERS: write_users,
 }
 
 
@@ -122,7 +125,7 @@ class Store:
         return store
 
     def append(self, table: Table, frame: pl.DataFrame | FileRows, *, signals: SignalConfig | None = None) -> Receipt:
-        """Appends rows to ITEMS, EVENTS or IMPRESSIONS; the methods named after them describe the rules.
+        """Appends rows to ITEMS, EVENTS, IMPRESSIONS or USERS; the methods named after them describe the rules.
 
         Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings go into the
         receipt. `signals` says how events will be judged, for warnings about ratings; by default as `SignalConfig()`.
@@ -183,6 +186,15 @@ class Store:
         """
         return self.append(IMPRESSIONS, frame)
 
+    def append_users(self, frame: pl.DataFrame) -> Receipt:
+        """Adds what is known of users: attributes and interests, a row a change.
+
+        A row holds from its `timestamp` on, until the user's next one; without a timestamp it always did. It is whole:
+        what a later row leaves out is missing from then on. A row with the user and timestamp of a stored one replaces
+        it, but for columns that the frame lacks; one that changes nothing is a duplicate.
+        """
+        return self.append(USERS, frame)
+
     def check(
         self,
         table: Table,
@@ -222,6 +234,10 @@ class Store:
     def impressions(self, version: int | None = None) -> pl.DataFrame:
         """`read(IMPRESSIONS)`: the shown items with their labels."""
         return self.read(IMPRESSIONS, version=version)
+
+    def users(self, version: int | None = None) -> pl.DataFrame:
+        """`read(USERS)`: `user_id`, `timestamp`, `available_at` and every column that users were appended with."""
+        return self.read(USERS, version=version)
 
     def rejected(self, version: int | None = None) -> pl.DataFrame:
         """`read(REJECTED)`: the invalid rows as `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
@@ -355,7 +371,7 @@ class Store:
             return own
         # A table's own ids only: items may have a column `user_id` that is no user's id.
         decided: dict[str, pl.DataType] = {}
-        for other in (ITEMS, EVENTS, IMPRESSIONS):
+        for other in (ITEMS, EVENTS, IMPRESSIONS, USERS):
             stored = self._stored_schema(other)
             if stored is not None:
                 decided |= {column.name: stored[column.name] for column in other.columns if column.parse is None}
@@ -385,7 +401,7 @@ class Store:
             return self._write_dated(checked)
         if checked.kept.height:
             write = _WRITES[checked.table]
-            rewrites = checked.table in (ITEMS, ITEM_VECTORS)
+            rewrites = checked.table in (ITEMS, ITEM_VECTORS, USERS)
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())

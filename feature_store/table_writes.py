@@ -44,7 +44,7 @@ def write_items(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
     """Inserts new items and rewrites those whose description changed. The last row of an item wins."""
     dtypes = stored_schema(table)
     newest = rows.unique(subset=["item_id"], keep="last", maintain_order=True)
-    newest = _in_stored_dtypes(newest, dtypes)
+    newest = in_stored_dtypes(newest, dtypes, "items")
     ids = newest.lazy().select("item_id")
     stored = pl.scan_delta(table).join(ids, on="item_id", how="semi").collect()
     changed = _changed_items(newest, stored)
@@ -173,8 +173,8 @@ def _remove(delta: DeltaTable, rows: pl.DataFrame, is_removed: pl.Series) -> Tab
     return TableChange(int(is_removed.sum()), delta.version())
 
 
-def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.DataFrame:
-    """The items in the stored dtypes, except that fractions stay fractions: they widen a column of whole numbers."""
+def in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType], table: str) -> pl.DataFrame:
+    """Rows in the stored dtypes, except that fractions stay fractions: they widen a column of whole numbers."""
     clashes = {name: dtypes[name] for name, dtype in newest.schema.items() if dtypes.get(name, dtype) != dtype}
     for name, stored in clashes.items():
         given = newest.schema[name]
@@ -182,7 +182,7 @@ def _in_stored_dtypes(newest: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -
         if {stored, given} != {pl.Int64(), pl.Float64()}:
             expected = f"{stored} as another writer has just stored it"
             remedy = "Repeat the append: it will read the column as it is now."
-            raise DataError(f"items.{name}: expected {expected}, got {given}. {remedy}")
+            raise DataError(f"{table}.{name}: expected {expected}, got {given}. {remedy}")
     return newest.with_columns(newest[name].cast(pl.Float64) for name in clashes)
 
 

@@ -82,6 +82,7 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--impressions": "",
         "--vectors": "",
         "--vectors-name": "",
+        "--users": "",
         "--out": "runs/x y",
         "--store": "",
         "--config": "",

@@ -29,6 +29,7 @@ def train(
     impressions: TableInput | None = None,
     vectors: TableInput | None = None,
     vectors_name: str | None = None,
+    users: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     config: ConfigInput | None = None,
@@ -79,6 +80,9 @@ def train(
             frame, with `item_id` and `vector`, lists of numbers of one length. Items need no text then.
         vectors_name: Names the model that made them, such as "clip-v1"; by default that of the store's vectors or, in a
             store without any, the name of the file. Without `vectors`: which of the store's to take.
+        users: `user_id`, and optionally `timestamp`, attributes, and `interests` that were declared, as text: what is
+            known of users, a row a change. Numbers, and texts of few different values, become features of the ranker,
+            and so does how well an item's text fits the interests; all as of each query's time.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),
@@ -159,6 +163,7 @@ def train(
         events=events,
         impressions=impressions,
         vectors=vectors,
+        users=users,
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,

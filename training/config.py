@@ -25,6 +25,7 @@ from training.fitting.fit_ranker import RankerConfig
 from training.own_features import feature_names_fault
 from training.own_vectors import vectors_faults
 from training.splits import SplitConfig, folds_fault
+from training.user_features import UsersConfig
 
 PromotionPolicy = Literal["better", "not-worse", "always", "never"]
 """When a new version takes the champion's place, see `training.evaluation.promotion`."""
@@ -45,6 +46,7 @@ class TrainingConfig:
     memory: MemoryConfig = field(default_factory=MemoryConfig)
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
+    users: UsersConfig = field(default_factory=UsersConfig)
     tuning: EncoderTuningConfig = field(default_factory=EncoderTuningConfig)
     match: MatchTrainingConfig = field(default_factory=MatchTrainingConfig)
     n_heads: int = setting_like(MatchConfig, "n_heads", MatchConfig.n_heads, high=64)

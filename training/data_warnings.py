@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import polars as pl
 
+from feature_store import IMPRESSIONS
 from recmem.dataset.candidate_features import MAX_CATEGORIES, CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.normalise import SMALLEST_SPREAD
@@ -57,10 +58,12 @@ def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:
         )
 
 
-def feature_warnings(impressions: pl.DataFrame, features: Sequence[CandidateFeature]) -> Iterator[str]:
-    """A sentence or two about each column of the impressions that does less as a feature than one would expect."""
+def feature_warnings(
+    rows: pl.DataFrame, features: Sequence[CandidateFeature], table: str = IMPRESSIONS.name
+) -> Iterator[str]:
+    """A sentence or two about each column of a table that does less as a feature than one would expect."""
     for feature in features:
-        column = impressions[feature.name]
+        column = rows[feature.name]
         if feature.categories is None:
             problem = _number_problem(column)
         else:
@@ -74,7 +77,7 @@ def feature_warnings(impressions: pl.DataFrame, features: Sequence[CandidateFeat
                     "the others count as missing. Group them if that is too few."
                 )
         if problem:
-            yield f"impressions.{feature.name}: {problem}"
+            yield f"{table}.{feature.name}: {problem}"
 
 
 def _number_problem(column: pl.Series) -> str:

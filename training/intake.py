@@ -14,7 +14,7 @@ from typing import Any
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, Receipt, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, USERS, Receipt, SignalConfig, Store
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
 from feature_store.point_in_time.item_history import dated_columns
@@ -26,6 +26,7 @@ from recmem.text.item_text import text_columns
 from training.config import TrainingConfig
 from training.event_weights import weight_warnings
 from training.optional_inputs import used_inputs
+from training.user_features import UsersConfig, user_feature_names
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class Intake:
         receipts: tuple[Receipt, ...],
         signals: SignalConfig,
         features: Sequence[str] = (),
+        of_users: UsersConfig | None = None,
         *,
         weights: Sequence[str] = (),
         debiases: bool = False,
@@ -77,18 +79,21 @@ class Intake:
         items = pinned.items()
         events = pinned.events()
         impressions = pinned.impressions()
+        users = pinned.users()
+        read = (*features, *(("position",) if debiases else ()))
+        unused = [*_unused(items, events, impressions, read), *_unused_of_users(users, of_users or UsersConfig())]
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
         warnings = [*kind_warnings(kinds), *weight_warnings(kinds, weights, signals)]
         warnings += [] if were_given else rating_warnings(events, signals)
         return cls(
             receipts=receipts,
-            unmatched=unmatched_rows(items, events, impressions),
+            unmatched=unmatched_rows(items, events, impressions, users),
             n_items_without_events=n_items_without_events(items, events),
             versions=pinned.versions(),
             digest=pinned.digest(),
             kinds=kinds,
-            unused=tuple(_unused(items, events, impressions, (*features, *(("position",) if debiases else ())))),
+            unused=tuple(unused),
             used=tuple(used_inputs(events, impressions, weights, debiases=debiases)),
             undated=tuple(_undated(items, pinned.item_changes())),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
@@ -151,6 +156,7 @@ def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfi
         receipts,
         config.signals,
         config.features,
+        config.users,
         weights=config.event_weights,
         debiases=config.ranker.position_debiasing,
     )
@@ -178,3 +184,11 @@ def _unused(
         is_read = name in IMPRESSIONS.schema() and name != "position"
         if not is_read and name not in features and impressions[name].count():
             yield f"impressions.{name}"
+
+
+def _unused_of_users(users: pl.DataFrame, config: UsersConfig) -> Iterator[str]:
+    """The columns of the users table with values that no step reads."""
+    read = {*USERS.schema(), config.interests, *(config.features or user_feature_names(users, config.interests))}
+    for name in users.columns:
+        if name not in read and users[name].count():
+            yield f"users.{name}"

@@ -129,6 +129,7 @@ def main(
     impressions: File = "",
     vectors: File = "",
     vectors_name: VectorsName = "",
+    users: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -177,6 +178,7 @@ def main(
         events=events or None,
         impressions=impressions or None,
         vectors=vectors or None,
+        users=users or None,
         out=out,
         store=store or None,
         config=settings,
@@ -194,6 +196,7 @@ def ingest(
     impressions: File = "",
     vectors: File = "",
     vectors_name: VectorsName = "",
+    users: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -214,7 +217,7 @@ def ingest(
         "position_debiasing": position_debiasing,
         "vectors_name": vectors_name,
     }
-    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, vectors))
+    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, users, vectors))
 
 
 def _step_command(step: str) -> Callable[..., None]:

@@ -53,26 +53,33 @@ def training_vectors(store: Store, name: str, catalogue: Catalogue) -> tuple[Ite
     return vectors, n_without
 
 
-def unread_sentence(store: Store) -> str:
-    """A warning about vectors in the store that a training with a text encoder does not read; empty if it has none."""
-    if ITEM_VECTORS.name not in store.versions():
-        return ""
-    names = ", ".join(map(repr, stored_spaces(store)))
-    return (
-        f"item_vectors: the store has vectors of items, named {names}, which are not read: a text encoder reads the "
-        "items' texts. To train on vectors, name them: --vectors-name."
-    )
+def unread_sentences(store: Store) -> Iterator[str]:
+    """A warning about vectors in the store that a training with a text encoder does not read, if it has any."""
+    if ITEM_VECTORS.name in store.versions():
+        names = ", ".join(map(repr, stored_spaces(store)))
+        yield (
+            f"item_vectors: the store has vectors of items, named {names}, which are not read: a text encoder reads "
+            "the items' texts. To train on vectors, name them: --vectors-name."
+        )
 
 
-def missing_sentence(name: str, n_without: int, n_items: int) -> str:
-    """A warning about items without a vector; empty if all have one."""
-    if not n_without:
-        return ""
-    has = "1 has" if n_without == 1 else f"{n_without:,} have"
-    return (
-        f"item_vectors: {has} none of {n_items:,} items. Nothing in a memory is like these: they are matched as items "
-        f"without a text are. Add their vectors, named {name!r}."
-    )
+def unread_interests_sentences(column: str) -> Iterator[str]:
+    """A warning about declared interests, which vectors of items cannot be compared with; `column` is "" for none."""
+    if column:
+        yield (
+            f"users.{column}: declared interests are not read, as vectors of the items stand in for a text encoder. "
+            "Leave out the vectors to have interests read."
+        )
+
+
+def missing_sentences(name: str, n_without: int, n_items: int) -> Iterator[str]:
+    """A warning about items without a vector, if there are any."""
+    if n_without:
+        has = "1 has" if n_without == 1 else f"{n_without:,} have"
+        yield (
+            f"item_vectors: {has} none of {n_items:,} items. Nothing in a memory is like these: they are matched as "
+            f"items without a text are. Add their vectors, named {name!r}."
+        )
 
 
 def vectors_sentence(name: str, dim: int) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankingData
+from training.fitting.new_users import with_new_users
 from training.queries import Queries, queries_between
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
@@ -31,17 +32,19 @@ def ranker_data(
 
     There are `config.ranker_queries` queries with a retrieved positive, or fewer if the windows have no more or if that
     takes more than `MOST_DRAWN` times as many queries. Both draws are evenly spread over the windows. Where there are
-    impressions, they are the queries, `config.ranker_queries` at most.
+    impressions, they are the queries, `config.ranker_queries` at most. Where interests are read, some queries are asked
+    as if their users had no events yet: `with_new_users`.
     """
     split = training_data.split
     limit = config.ranker_queries
-    first, data = ranking_data(training_data, matcher, split.ranker_from, split.test_from, limit, config, on_query)
+    window = (split.ranker_from, split.test_from)
+    first, data = ranking_data(training_data, matcher, *window, limit, config, on_query, batch_of=with_new_users)
     if training_data.shown is not None:
         return first, data
     more = _more_queries(training_data, len(first), len(data.with_positives().pairs.candidates), limit)
     if not len(more):
         return first, data
-    more_data = retrieved_data(training_data, matcher, more, config, on_query)
+    more_data = retrieved_data(training_data, matcher, more, config, on_query, batch_of=with_new_users)
     queries = Queries.concat([first, more])
     in_time = np.lexsort((queries.users, queries.times))
     return queries.take(in_time), RankingData.concat([data, more_data]).take(in_time)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError
 from feature_store.file_digest import file_digest
 from feature_store.files.file_rows import FileRows
 from feature_store.files.table_files import read_table
@@ -28,9 +28,14 @@ if TYPE_CHECKING:
     TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
     """A file's path, or a frame of polars, pandas or Arrow."""
 
-TableName = Literal["items", "events", "impressions", "vectors"]
+TableName = Literal["items", "events", "impressions", "users", "vectors"]
 VECTORS: TableName = "vectors"
-STORE_TABLES: dict[TableName, Table] = {"items": ITEMS, "events": EVENTS, "impressions": IMPRESSIONS}
+STORE_TABLES: dict[TableName, Table] = {
+    "items": ITEMS,
+    "events": EVENTS,
+    "impressions": IMPRESSIONS,
+    "users": USERS,
+}
 """The store's table for each."""
 
 DELTA_LOG = "_delta_log"
@@ -48,6 +53,7 @@ class Tables:
     impressions: str | pl.DataFrame | None = None
     vectors: str | pl.DataFrame | None = None
     """Vectors of the items, in place of a text encoder."""
+    users: str | pl.DataFrame | None = None
 
     @classmethod
     def of(
@@ -55,6 +61,7 @@ class Tables:
         items: TableInput | None,
         events: TableInput | None,
         impressions: TableInput | None,
+        users: TableInput | None = None,
         vectors: TableInput | None = None,
     ) -> Tables:
         """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
@@ -63,6 +70,7 @@ class Tables:
             events=_path_or_frame(events, "events"),
             impressions=_path_or_frame(impressions, "impressions"),
             vectors=_path_or_frame(vectors, "vectors"),
+            users=_path_or_frame(users, "users"),
         )
 
     def given(self) -> dict[TableName, str | pl.DataFrame]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
 from feature_store import DataError, EventLog, SignalConfig, Store
-from feature_store.arrays import Int8Array
+from feature_store.arrays import Float32Array, Int8Array, IntArray
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.warnings.rating_scale import check_positives
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
@@ -18,6 +19,7 @@ from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.user_profiles import UserProfiles
 from recmem.matching.matcher import Matcher
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
@@ -34,11 +36,15 @@ from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
-from training.own_vectors import missing_sentence, training_vectors, unread_sentence
+from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
 from training.queries import ImpressionQueries, Queries, queries_between
 from training.query_split import split_of
 from training.splits import Split
 from training.target_weights import TargetWeights, weights_of_candidates
+from training.user_features import interests_column, user_features
+
+BatchOf = Callable[[Dataset, IntArray, IntArray], QueryBatch]
+"""Makes queries of user rows and times."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,19 +102,34 @@ def read_training_data(
     own = own_features(impressions, config.features)
     require_positions(impressions, config.ranker)
     require_weights(impressions)
-    dataset_config = _dataset_config(log, split, signals, own, config)
-    dataset = Dataset.of(catalogue, events, impressions, dataset_config, item_changes=store.item_changes())
+    profiles = UserProfiles.of(store.users())
+    of_users = user_features(profiles.table, config.users)
+    interests = interests_column(profiles.table, config.users)
     vectors = None
+    about_vectors: Iterable[str]
     if config.vectors_name:
         vectors, n_without = training_vectors(store, config.vectors_name, catalogue)
-        about_vectors = missing_sentence(vectors.name, n_without, len(catalogue))
+        about_vectors = [
+            *missing_sentences(vectors.name, n_without, len(catalogue)),
+            *unread_interests_sentences(interests),
+        ]
+        interests = ""
         unit = vectors.of_ids(catalogue.ids)
         fingerprint = vectors.fingerprint
     else:
         encoder = encoder or TextEncoder.load(config.encoder)
         unit = _encoded(store, catalogue.texts, encoder, on_text)
+        profiles = profiles.encoded(interests, partial(_encoded_interests, store, encoder))
         fingerprint = encoder.fingerprint
-        about_vectors = unread_sentence(store)
+        about_vectors = unread_sentences(store)
+    dataset = Dataset.of(
+        catalogue,
+        events,
+        impressions,
+        replace(_dataset_config(log, split, signals, own, config), user_features=of_users, interests=interests),
+        item_changes=store.item_changes(),
+        profiles=profiles,
+    )
     return TrainingData(
         dataset=dataset,
         unit=unit,
@@ -119,11 +140,12 @@ def read_training_data(
         events_of_unknown_items=log.n_unknown_items,
         vectors=vectors,
         warnings=(
-            *([about_vectors] if about_vectors else []),
+            *about_vectors,
             *item_warnings(catalogue),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
+            *feature_warnings(profiles.table, of_users, "users"),
         ),
     )
 
@@ -139,6 +161,12 @@ def _encoded(
         raise DataError(str(error)) from error
 
 
+def _encoded_interests(store: Store, encoder: TextEncoder, texts: list[str]) -> Float32Array:
+    """Unit vectors of declared interests: float32[text, dim]."""
+    vectors: Float32Array = _encoded(store, texts, encoder, None).numpy()
+    return vectors
+
+
 def ranking_data(
     training_data: TrainingData,
     matcher: Matcher,
@@ -147,19 +175,21 @@ def ranking_data(
     limit: int,
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
+    batch_of: BatchOf = QueryBatch.of,
 ) -> tuple[Queries, RankingData]:
     """At most `limit` queries with `begin < timestamp <= end`, evenly spread, and their pairs.
 
-    The candidates are what was shown if there are impressions, else what is retrieved.
+    The candidates are what was shown if there are impressions, else what is retrieved. `batch_of` may take events from
+    some users.
     """
     dataset = training_data.dataset
     if training_data.shown is not None:
         shown = training_data.shown.between(begin, end).spread(limit)
-        batch = QueryBatch.of(dataset, shown.users, shown.times)
+        batch = batch_of(dataset, shown.users, shown.times)
         pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query, shown.given_features)
         return shown.queries(), RankingData(pairs, shown.labels, shown.weights, shown.positions)
     queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
-    return queries, retrieved_data(training_data, matcher, queries, config, on_query)
+    return queries, retrieved_data(training_data, matcher, queries, config, on_query, batch_of=batch_of)
 
 
 def retrieved_data(
@@ -169,9 +199,10 @@ def retrieved_data(
     config: TrainingConfig,
     on_query: Callable[[int], None] | None = None,
     on_scores: Callable[[QueryBatch, CatalogueScores], None] | None = None,
+    batch_of: BatchOf = QueryBatch.of,
 ) -> RankingData:
     """The retrieved candidates of the queries, with features and labels."""
-    batch = QueryBatch.of(training_data.dataset, queries.users, queries.times)
+    batch = batch_of(training_data.dataset, queries.users, queries.times)
     pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_scores)
     labels = labels_of(pairs, queries)
     weights = training_data.weights

@@ -17,7 +17,7 @@ from feature_store.forgetting.erasure import refuse_links
 from feature_store.forgetting.id_search import IdSearch, obsolete_files_with
 from feature_store.noted_digests import log_versions
 from feature_store.receipts import Forgotten
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, USERS, Table
 from feature_store.table_writes import TableChange, has_id, remove_id
 
 _SEARCH_ROUNDS = 5
@@ -62,7 +62,7 @@ class Forgetting:
     def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
         """Rows of others that mention the id, by table.column."""
         mentions: dict[str, int] = {}
-        for table in (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS):
+        for table in (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS):
             rows = self.read(table)
             if column in rows.columns:
                 rows = rows.filter(~has_id(rows, column, value))

@@ -47,11 +47,12 @@ def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
     ]
 
 
-def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[str]:
+def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool, is_log: bool = True) -> list[str]:
     """What looks wrong about a column of times, a sentence or two each, with an example.
 
     `cells` are the column as given and `times` what `parse_timestamps` made of it. `is_past`: whether times after the
-    present are wrong, as those of events are.
+    present are wrong, as those of events are. `is_log`: whether the rows happened, as events do; otherwise they hold
+    from their times on, as what is known of users does.
     """
     micros = times.to_physical()
     first = micros.min()
@@ -75,10 +76,12 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool) -> list[
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(column, usual)
     if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
-        warnings.append(
-            f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. Rows of one time are not in "
-            "each other's history. Check that the column holds when each row happened."
+        consequence = (
+            "Rows of one time are not in each other's history. Check that the column holds when each row happened."
+            if is_log
+            else "No query before that time reads them. If they always held, leave the column out."
         )
+        warnings.append(f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. {consequence}")
     return warnings
 
 

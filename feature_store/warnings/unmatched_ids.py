@@ -57,7 +57,8 @@ class UnmatchedIds:
     def is_warning(self) -> bool:
         """Whether this looks like a mistake. Users without events are common; ids written in two ways are not."""
         if self.column.endswith("user_id"):
-            return bool(self.n_unmatched and self.cause)
+            # A users table of which no row is read is that of another shop, or its ids are written otherwise.
+            return bool(self.n_unmatched and self.cause) or (self.is_all and self.column == "users.user_id")
         return self.share > MANY or bool(self.n_unmatched and self.cause)
 
     def __str__(self) -> str:
@@ -85,8 +86,10 @@ def _percent(share: float) -> str:
     return "under 1%" if 0 < share < 0.01 else f"{share:.0%}"
 
 
-def unmatched_rows(items: pl.DataFrame, events: pl.DataFrame, impressions: pl.DataFrame) -> tuple[UnmatchedIds, ...]:
-    """Events and impressions whose items the items table lacks, and impressions whose users have no event.
+def unmatched_rows(
+    items: pl.DataFrame, events: pl.DataFrame, impressions: pl.DataFrame, users: pl.DataFrame | None = None
+) -> tuple[UnmatchedIds, ...]:
+    """Events and impressions whose items the items table lacks, and impressions and rows of users without events.
 
     Only columns that have unmatched rows are listed.
     """
@@ -98,6 +101,8 @@ def unmatched_rows(items: pl.DataFrame, events: pl.DataFrame, impressions: pl.Da
             unmatched_ids(impressions, "impressions.item_id", items, "items.item_id", others | columns),
             unmatched_ids(impressions, "impressions.user_id", events, "events.user_id", others),
         ]
+    if users is not None and users.height:
+        found.append(unmatched_ids(users, "users.user_id", events, "events.user_id", _columns_of(users, "users")))
     return tuple(each for each in found if each.n_unmatched)
 
 

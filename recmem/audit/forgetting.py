@@ -9,13 +9,14 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, DataError, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, USERS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import id_text, parse_ids
 from feature_store.forgetting.erasure import refuse_links
 from feature_store.receipts import Forgotten
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
+from recmem.audit.interest_texts import cached_interests_of
 from recmem.audit.item_texts import cached_texts_of
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import NoRegistryError, bundle_at, registered_versions, tracking_at
@@ -31,7 +32,7 @@ class ForgetReceipt:
     rows: dict[str, int]
     """Number of removed rows, by table."""
     vectors: int
-    """Number of removed text vectors: of the item's texts, earlier ones too, unless another item has the same text."""
+    """Number of removed text vectors: of the item's or user's texts, earlier ones too, unless another has the same."""
     models: tuple[str, ...]
     """Registered models that were trained on these rows, or may have been."""
     note: str = ""
@@ -53,7 +54,8 @@ def forget_user(
 ) -> ForgetReceipt:
     """Removes the user from the store, see `Store.forget_user`, and from shared memories.
 
-    Nothing else under a store is about users: text vectors belong to items, and scores are written elsewhere. The
+    The vectors of declared interests, earlier ones too, are removed as well, unless somebody else has the same text.
+    Nothing else under a store is about users: other vectors belong to items, and scores are written elsewhere. The
     models that were trained on the user are looked up at `tracking_uri`, by default where MLflow is set to track.
     """
     with tracking_at(tracking_uri):
@@ -63,9 +65,14 @@ def forget_user(
     if online is not None:
         rows = _rows_of(store.events(), store.items(), "user_id", user_id, online)
         n_online = online.forget_user(id_text(user_id), rows)
+    if "://" not in store.path:
+        refuse_links(Path(store.path))
+    texts = cached_interests_of(store, user_id)
+    n_vectors = _forget_texts(store, texts)
     forgotten = store.forget_user(user_id)
+    n_vectors += _forget_texts(store, texts)
     _republish(store, online)
-    return _receipt("user", forgotten, 0, looked_up, n_online)
+    return _receipt("user", forgotten, n_vectors, looked_up, n_online)
 
 
 def forget_item(
@@ -164,10 +171,10 @@ def _trained_on(store: Store, column: str, value: object) -> _LookedUp:
 
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
     """The model's name if one of its tables held the id; with a remark if these versions can no longer be read."""
+    tables_with = (EVENTS, IMPRESSIONS, USERS)
+    of_users = [table for table in tables_with if column in table.schema()]
     try:
-        tables = [
-            store.read(table, version=versions[table.name]) for table in (EVENTS, IMPRESSIONS) if table.name in versions
-        ]
+        tables = [store.read(table, version=versions[table.name]) for table in of_users if table.name in versions]
     except DataError:
         return [f"{name}, perhaps (the table versions that it was trained on are gone)"]
     for table in tables:

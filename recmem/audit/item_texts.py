@@ -30,7 +30,7 @@ def cached_texts_of(store: Store, item_id: object) -> list[str]:
     textual = dict.fromkeys(_textual(items))
     choices = {tuple(text_columns(items))}
     described = []
-    for rows in (items, *_stored_rows(Path(store.path) / ITEMS.name)):
+    for rows in (items, *stored_rows(Path(store.path) / ITEMS.name, "item_id")):
         own = rows.filter(has_id(rows, "item_id", item_id))
         if not own.is_empty():
             described.append(own.select(_textual(rows)))
@@ -59,8 +59,8 @@ def _needed(others: pl.DataFrame, texts: dict[tuple[str, ...], set[str]]) -> set
     return needed
 
 
-def _stored_rows(folder: Path) -> Iterator[pl.DataFrame]:
-    """The rows of every Parquet file of the table, whichever version it belongs to."""
+def stored_rows(folder: Path, id_column: str) -> Iterator[pl.DataFrame]:
+    """The rows of every Parquet file of a table with these ids, whichever version it belongs to."""
     for path in sorted(folder.glob("*.parquet")):
         try:
             rows = pl.read_parquet(path, glob=False)
@@ -68,7 +68,7 @@ def _stored_rows(folder: Path) -> Iterator[pl.DataFrame]:
             if not is_library_failure(error):
                 raise
             continue  # unfinished: what a killed writer left, or a running one has not written yet
-        if "item_id" in rows.columns:
+        if id_column in rows.columns:
             yield rows
 
 

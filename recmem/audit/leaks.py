@@ -1,4 +1,4 @@
-"""Checks for leaks: events after a time are dropped or changed, and nothing read as of that time may change.
+"""Checks for leaks: what comes after a time is dropped or changed, and nothing read as of that time may change.
 
 Cancelled events are removed as well, as if they had never been: nothing may change after their cancellation either.
 
@@ -18,6 +18,7 @@ from feature_store.cancellations import has_cancellations
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import FeatureSnapshot, differences
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.user_profiles import UserProfiles
 from recmem.serving.model import Model
 
 LEAK_SIDES = ("as_is", "changed")
@@ -87,6 +88,9 @@ def _changed(dataset: Dataset, change: Change, time: int) -> Dataset:
         change(dataset.impressions, ~_known_before(dataset.impressions, time)),
         dataset.config,
         item_changes=change(dataset.item_changes, ~_known_before(dataset.item_changes, time)),
+        profiles=UserProfiles.of(
+            change(dataset.profiles.table, ~_known_before(dataset.profiles.table, time)), dataset.profiles.interests
+        ),
     )
 
 
@@ -99,7 +103,12 @@ def _never_cancelled(dataset: Dataset, time: int) -> Dataset:
     left = dataset.events.join(cancellations, left_on=cancelled_keys, right_on=cancelling_keys, how="anti")
     left = left.filter(~known | pl.col("cancels").is_null())
     without = Dataset.of(
-        dataset.catalogue, left, dataset.impressions, dataset.config, item_changes=dataset.item_changes
+        dataset.catalogue,
+        left,
+        dataset.impressions,
+        dataset.config,
+        item_changes=dataset.item_changes,
+        profiles=dataset.profiles,
     )
     # Co-visitation is as of its last refresh, when an event that is cancelled by now may still have counted.
     return replace(without, timeline=dataset.timeline)
@@ -107,7 +116,8 @@ def _never_cancelled(dataset: Dataset, time: int) -> Dataset:
 
 def _known_before(table: pl.DataFrame, time: int) -> pl.Expr:
     """Rows that happened before a time and had arrived by then."""
-    before = pl.col("timestamp").dt.epoch("us") < time
+    # What is known of users may have no timestamp: then it always held.
+    before = pl.col("timestamp").is_null() | (pl.col("timestamp").dt.epoch("us") < time)
     if "available_at" not in table.columns:
         return before
     return before & (pl.col("available_at").is_null() | (pl.col("available_at").dt.epoch("us") <= time))
@@ -118,12 +128,12 @@ def _changes(time: int, generator: np.random.Generator) -> dict[str, Change]:
         return table.filter(~later)
 
     def moved(table: pl.DataFrame, later: pl.Expr) -> pl.DataFrame:
-        """Later rows at other times after the cut, with exchanged items and inverted labels."""
+        """Later rows at other times after the cut, with exchanged items or users and inverted labels."""
         rows = table.filter(later)
         micros = pl.Series(time + generator.integers(0, MOVED_WITHIN, len(rows)), dtype=pl.Int64)
         times = micros.cast(pl.Datetime("us", "UTC")).cast(table.schema["timestamp"])
-        items = rows["item_id"].gather(generator.permutation(len(rows)))
-        changed = rows.with_columns(times.alias("timestamp"), items)
+        exchanged = rows["item_id" if "item_id" in table.columns else "user_id"]
+        changed = rows.with_columns(times.alias("timestamp"), exchanged.gather(generator.permutation(len(rows))))
         if "label" in table.columns:
             changed = changed.with_columns((1 - pl.col("label")).cast(table.schema["label"]).alias("label"))
         return pl.concat([table.filter(~later), changed])

@@ -17,6 +17,7 @@ from feature_store.point_in_time.as_of_join import when_known
 from feature_store.point_in_time.item_history import ItemHistory
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import FeatureSnapshot, differences
+from recmem.audit.user_changes import UserChanges
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories, publish, with_shared_memories, write
 from recmem.matching.matcher import MATCH_FEATURES
@@ -38,6 +39,10 @@ class Feed(Protocol):
         """Takes events in."""
         ...
 
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """Takes rows of the users table in."""
+        ...
+
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """What is known by now, ready for these queries of these users."""
         ...
@@ -53,13 +58,20 @@ class InProcess:
         """See `Feed`."""
         self._dataset = self._dataset.with_events(events)
 
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """See `Feed`."""
+        self._dataset = self._dataset.with_user_rows(rows)
+
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
         return self._dataset
 
 
 class Shared:
-    """Events kept in shared memories. Co-visitation is that of `whole`: processes load it from the tables anew."""
+    """Events kept in shared memories. Co-visitation is that of `whole`: processes load it from the tables anew.
+
+    What is known of users is no part of shared memories: each process keeps it.
+    """
 
     def __init__(self, dataset: Dataset, memories: RedisMemories, whole: Dataset, first: int) -> None:
         """`dataset`: what was known at the time `first`; `whole`: all events."""
@@ -70,6 +82,10 @@ class Shared:
     def observe(self, events: pl.DataFrame) -> None:
         """See `Feed`."""
         write(self._dataset, self._memories, events)
+
+    def observe_users(self, rows: pl.DataFrame) -> None:
+        """See `Feed`."""
+        self._dataset = self._dataset.with_user_rows(rows)
 
     def dataset(self, users: pl.Series, queries: PastQueries) -> Dataset:
         """See `Feed`."""
@@ -105,9 +121,9 @@ def replay_audit(
 ) -> pl.DataFrame:
     """Where batch and online features differ in any bit: the rows of `differences`; there should be none.
 
-    The online side begins with what was known at the first query and observes the later events one by one, in this
-    process or through `online` (shared memories under a name that holds nothing). It knows nothing that became known
-    after the query it is read for.
+    The online side begins with what was known at the first query and observes the later events one by one, and the
+    later rows of the users table, in this process or through `online` (shared memories under a name that holds
+    nothing). It knows nothing that became known after the query it is read for.
 
     The last bits of the match and of the ranking score depend on how many queries are scored together. These are
     compared with the batch side read for one query alone; everything else also with all queries read at once.
@@ -121,8 +137,14 @@ def replay_audit(
     events = events.drop("known")
     first = int(queries.times[0]) if len(queries) else 0
     n_fed = int(np.searchsorted(known, first, side="right"))
+    changes = UserChanges.of(dataset)
     begin = Dataset.of(
-        dataset.catalogue, events[:n_fed], dataset.impressions, dataset.config, item_changes=dataset.item_changes
+        dataset.catalogue,
+        events[:n_fed],
+        dataset.impressions,
+        dataset.config,
+        item_changes=dataset.item_changes,
+        profiles=changes.known_at_first(first),
     )
     items = _ItemsSoFar(dataset)
     feed: Feed = InProcess(begin) if online is None else Shared(begin, online, dataset, first)
@@ -135,6 +157,8 @@ def replay_audit(
         if n_known > n_fed:
             feed.observe(events[n_fed:n_known])
             n_fed = n_known
+        if len(rows := changes.since_last(int(queries.times[number]))):
+            feed.observe_users(rows)
         row = np.array([number])
         query = queries.take(row)
         observed = items.known_at(int(query.times[0]), feed.dataset(dataset.users.gather(query.users), query))

@@ -43,6 +43,15 @@ Impressions = Annotated[
         "in training.",
     ),
 ]
+Users = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH|URL",
+        help="Users table, a row a change: user_id [timestamp, available_at, interests] and attributes. timestamp: "
+        "when the row began to hold. interests: what the user has declared to be interested in, as text. Numbers, and "
+        "texts of few different values, become features of the ranker.",
+    ),
+]
 Features = Annotated[
     str,
     typer.Option(
@@ -62,11 +71,12 @@ def ingest(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    users: Users = None,
     features: Features = "",
     vectors: Vectors = None,
     vectors_name: VectorsName = "",
 ) -> None:
-    """Add items, events, impressions or vectors of items to a store.
+    """Add items, events, impressions, users or vectors of items to a store.
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
@@ -74,11 +84,11 @@ def ingest(
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
     """
-    if items is None and events is None and impressions is None and vectors is None:
+    if all(table is None for table in (items, events, impressions, users, vectors)):
         raise UsageError(
-            "--items, --events, --impressions, --vectors: expected at least one of them, got none. Give a table."
+            "--items, --events, --impressions, --users, --vectors: expected at least one of them, got none. Give a table."
         )
-    from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError, Store
+    from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, Store
     from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables, vectors_of
     from feature_store.item_vectors import append_vectors, space_name, stored_spaces
@@ -90,6 +100,7 @@ def ingest(
         ITEMS.without_texts() if has_vectors else ITEMS: items,
         EVENTS: events,
         IMPRESSIONS.with_features(names): impressions,
+        USERS: users,
     }
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()
@@ -146,7 +157,7 @@ def _report_rows_without_effect(store: Store) -> None:
     items = store.items()
     if events.height and not items.height:
         complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")
-    for unmatched in unmatched_rows(items, events, store.impressions()):
+    for unmatched in unmatched_rows(items, events, store.impressions(), store.users()):
         if unmatched.column.endswith("item_id"):
             if items.height:
                 complain(f"{unmatched} They count once the items table has their items.")

@@ -45,7 +45,7 @@ class Candidates:
     pair_of_row: IntArray
     """Position in `items.values` of each row of the frame."""
     user_is_known: BoolArray
-    """bool[row]: the user has events, or a history came with the row."""
+    """bool[row]: the store knows the user, or a history came with the row."""
     given_features: dict[str, Float32Array]
     """What the candidates bring along for the ranker: an entry per value of `items`, by the name of the column."""
     unmatched: UnmatchedRows
@@ -137,7 +137,7 @@ def _queries(dataset: Dataset, users: IntArray, times: IntArray, given: GivenHis
     # A user whose history is given has no events in the log, as far as this query is concerned.
     logged_users = np.where(given.is_given, -1, users)
     logged = dataset.histories(logged_users, times, HISTORY)
-    return QueryBatch(logged_users, times, given.in_place_of(logged, times))
+    return QueryBatch(logged_users, times, given.in_place_of(logged, times), described=users)
 
 
 def _pairs(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import polars as pl
@@ -24,6 +24,7 @@ from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS, ITEM_CHANGES
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.user_profiles import UserProfiles
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ class DatasetConfig:
     """... and again after every so many microseconds."""
     candidate_features: tuple[CandidateFeature, ...] = ()
     """Columns of candidates and impressions that are features of the ranker."""
+    user_features: tuple[CandidateFeature, ...] = ()
+    """Columns of the users table that are."""
+    interests: str = ""
+    """The column of the users table that holds declared interests; "" if there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +74,8 @@ class Dataset:
     """The numbers of items that came with times, a row a change: a store's `item_changes`."""
     item_history: ItemHistory
     """The same, as of any time."""
+    profiles: UserProfiles = field(default_factory=UserProfiles.none)
+    """What the users table says of users."""
     store: str = ""
     """`Store.identity` of the tables; empty if they are of none."""
 
@@ -81,11 +88,15 @@ class Dataset:
         config: DatasetConfig,
         *,
         item_changes: pl.DataFrame | None = None,
+        profiles: UserProfiles | None = None,
         store: str = "",
     ) -> Dataset:
         """The dataset of a store's tables; the order of their rows does not matter."""
         changes = pl.DataFrame(schema=ITEM_CHANGES.schema()) if item_changes is None else item_changes
-        users = pl.concat([events["user_id"], impressions["user_id"].cast(events["user_id"].dtype)]).unique().sort()
+        profiles = profiles or UserProfiles.none()
+        id_type = events["user_id"].dtype
+        ids = [events["user_id"], impressions["user_id"].cast(id_type), profiles.ids.cast(id_type)]
+        users = pl.concat(ids).unique().sort()
         reads = log_of(events, users, catalogue.ids, config.signals)
         timeline = CovisitationTimeline(
             reads,
@@ -107,6 +118,7 @@ class Dataset:
             config=config,
             item_changes=changes,
             item_history=ItemHistory.of(changes, catalogue.ids),
+            profiles=profiles,
             store=store,
         )
 
@@ -156,6 +168,19 @@ class Dataset:
             for name, numbers in self.catalogue.numbers().items()
         }
 
+    def profile_rows(self, users: IntArray, times: IntArray) -> IntArray:
+        """The row of `profiles` that holds for each user at its time, -1 for none.
+
+        At the log clock, which is the present of requests that name no time, the present of the users table counts: a
+        change after the last event is known then.
+        """
+        present = max(self.clock, self.profiles.clock)
+        return self.profiles.rows_at(users, np.where(times == self.clock, present, times), self.users)
+
+    def interest_rows(self, users: IntArray, times: IntArray) -> IntArray:
+        """Where each user's interests at its time stand in `profiles.interests.vectors`, -1 for none: int64."""
+        return self.profiles.interest_rows(self.config.interests, self.profile_rows(users, times))
+
     def histories(self, users: IntArray, times: IntArray, limit: int) -> Histories:
         """The last `limit` events of each user, strictly before each time."""
         return Histories.as_of(self.reads, users, times, limit)
@@ -176,18 +201,26 @@ class Dataset:
                 self.impressions,
                 self.config,
                 item_changes=self.item_changes,
+                profiles=self.profiles,
                 store=self.store,
             )
         else:
-            dataset = self._extended(new, together)
+            dataset = self._extended(new, together, new["user_id"])
         # Models of refreshes before the first new event was known stay as they are.
         first_known = int(new.select(when_known()).to_numpy().min()) if len(new) else END_OF_TIME
         dataset.timeline.take_over(self.timeline, before=first_known)
         return dataset
 
-    def _extended(self, new: pl.DataFrame, together: pl.DataFrame) -> Dataset:
-        """The dataset with a longer tail of observed events; `together` are all events."""
-        user_ids = new["user_id"].cast(self.users.dtype).unique(maintain_order=True)
+    def with_user_rows(self, rows: pl.DataFrame) -> Dataset:
+        """The dataset after these checked rows of the users table."""
+        profiles = self.profiles.with_rows(rows)
+        extended = self._extended(self.events.clear(), self.events, rows["user_id"])
+        # No event is new: the item-item models stay as they are.
+        return replace(extended, timeline=self.timeline, profiles=profiles)
+
+    def _extended(self, new: pl.DataFrame, together: pl.DataFrame, user_ids: pl.Series) -> Dataset:
+        """The dataset with a longer tail of observed events, and these users; `together` are all events."""
+        user_ids = user_ids.cast(self.users.dtype).unique(maintain_order=True)
         users = pl.concat([self.users, user_ids.filter(pl.Series(self.user_rows(user_ids) < 0))])
         extended = replace(self, users=users)
         rows = EventLog.from_rows(

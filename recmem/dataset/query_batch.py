@@ -20,15 +20,24 @@ class QueryBatch:
     """Microseconds."""
     histories: Histories
     """The newest `HISTORY` events of each user before the query's time, or the given history."""
+    described: IntArray | None = None
+    """Whose attributes are read: user rows, -1 for unknown ones; None for `users`. A user whose history was given is
+    none of `users`, and has attributes all the same."""
 
     @classmethod
     def of(cls, dataset: Dataset, users: IntArray, times: IntArray) -> QueryBatch:
         """Queries whose histories are read from the log, strictly before each time."""
         return cls(users, times, dataset.histories(users, times, HISTORY))
 
+    @property
+    def described_users(self) -> IntArray:
+        """User rows whose attributes are read, -1 for unknown users."""
+        return self.users if self.described is None else self.described
+
     def __len__(self) -> int:
         return len(self.users)
 
     def take(self, rows: IntArray) -> QueryBatch:
         """The given queries, in the given order."""
-        return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows))
+        described = None if self.described is None else self.described[rows]
+        return QueryBatch(self.users[rows], self.times[rows], self.histories.take(rows), described)

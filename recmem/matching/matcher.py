@@ -113,11 +113,17 @@ class Matcher:
 
     def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts most similar to each of the texts `rows`, best first: int64[row, k], -1 if fewer are found."""
+        return self.nearest_to(self.tables.unit[torch.from_numpy(rows).to(self.device)], k, backend)
+
+    def nearest_to(self, vectors: Float[Tensor, "query dim"], k: int, backend: SearchBackend) -> IntArray:
+        """The same for unit vectors: int64[query, k]."""
+        if not len(vectors):
+            return np.empty((0, k), np.int64)
         search = self._searches.get(backend)
         if search is None:
             # Two threads may both build it: the first one kept is used by all.
             search = self._searches.setdefault(backend, text_search(self.tables.unit, backend))
-        return search.nearest(self.tables.unit[torch.from_numpy(rows).to(self.device)], k)
+        return search.nearest(vectors.to(self.device), k)
 
     def slots(self, histories: Histories) -> Slots:
         """The memories of the histories: their newest events."""

@@ -22,6 +22,7 @@ from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.interests_similarity import interest_pair_scores
 from recmem.matching.matcher import Matcher
 
 T = TypeVar("T")
@@ -29,6 +30,10 @@ CANDIDATE_PREFIX = "candidates."
 """Begins the name of a feature that is a column of numbers of the candidates, and of no other."""
 CATEGORY_PREFIX = "categories."
 """Likewise for a column of text: LightGBM reads the places of its values in a vocabulary as categories."""
+USER_PREFIX = "users."
+"""Likewise for a column of numbers of the users table."""
+USER_CATEGORY_PREFIX = "user_categories."
+"""Likewise for a column of text of the users table, whose values are categories."""
 FeatureColumns = Mapping[str, Float32Array]
 """Several columns by the name of their feature."""
 
@@ -146,6 +151,25 @@ def compute_candidate_features(context: FeatureContext) -> FeatureColumns:
         values = context.given[feature.name] if context.given else feature.typical_values(n_pairs)
         columns[feature_name(feature)] = values
     return columns
+
+
+def compute_user_attributes(context: FeatureContext) -> FeatureColumns:
+    """What the users table says of each query's user as of its time: float32[query] by the names of the features."""
+    dataset = context.dataset
+    rows = dataset.profile_rows(context.queries.described_users, context.queries.times)
+    return {user_feature_name(each): dataset.profiles.values(each, rows) for each in dataset.config.user_features}
+
+
+def compute_interests_similarity(context: FeatureContext) -> Float32Array:
+    """Cosine of each pair's candidate and the interests that its query's user has declared, NaN without any."""
+    dataset = context.dataset
+    interests = dataset.interest_rows(context.queries.described_users, context.queries.times)
+    return interest_pair_scores(context.matcher, dataset.profiles.interests.vectors, interests, context.candidates)
+
+
+def user_feature_name(feature: CandidateFeature) -> str:
+    """What the ranker calls a column of the users table: `users.<name>`, or `user_categories.<name>` if it is text."""
+    return (USER_PREFIX if feature.categories is None else USER_CATEGORY_PREFIX) + feature.name
 
 
 def feature_name(feature: CandidateFeature) -> str:

@@ -7,13 +7,19 @@ from typing import NamedTuple
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking import feature_table
-from recmem.ranking.feature_computation import CANDIDATE_PREFIX, CATEGORY_PREFIX
+from recmem.ranking.feature_computation import (
+    CANDIDATE_PREFIX,
+    CATEGORY_PREFIX,
+    USER_CATEGORY_PREFIX,
+    USER_PREFIX,
+)
 from recmem.ranking.feature_table import (
     ATTRIBUTE_PREFIX,
     Feature,
     candidate_feature,
     is_category,
     item_attribute,
+    user_attribute,
 )
 
 _HEAD = """\
@@ -42,20 +48,20 @@ class GlossaryEntry(NamedTuple):
 
 def glossary() -> list[GlossaryEntry]:
     """All features of the table in order, and `items.<name>` and the like, which stand for columns of any name."""
-    features = [*feature_table.FEATURES, *_OF_COLUMNS]
+    features = [*feature_table.FEATURES, feature_table.INTERESTS, *_OF_COLUMNS]
     return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:
     """The meaning of each of these features of a ranker; those that the table lacks are columns."""
-    in_table = {feature.name: feature.meaning for feature in feature_table.FEATURES}
+    in_table = {each.name: each.meaning for each in (*feature_table.FEATURES, feature_table.INTERESTS)}
     return {name: in_table.get(name) or _of_column(name).meaning for name in names}
 
 
 def glossary_markdown() -> str:
     """The glossary as a Markdown document with one table."""
     lines = ["| feature | group | raw | meaning |", "|---|---|---|---|"]
-    lines += [_row(feature) for feature in (*feature_table.FEATURES, *_OF_COLUMNS)]
+    lines += [_row(feature) for feature in (*feature_table.FEATURES, feature_table.INTERESTS, *_OF_COLUMNS)]
     return "\n".join([_HEAD, *lines, ""])
 
 
@@ -64,10 +70,15 @@ def _of_column(name: str) -> Feature:
         return candidate_feature(CandidateFeature(name.removeprefix(CANDIDATE_PREFIX)))
     if name.startswith(CATEGORY_PREFIX):
         return candidate_feature(CandidateFeature(name.removeprefix(CATEGORY_PREFIX), ()))
+    if name.startswith(USER_PREFIX):
+        return user_attribute(CandidateFeature(name.removeprefix(USER_PREFIX)))
+    if name.startswith(USER_CATEGORY_PREFIX):
+        return user_attribute(CandidateFeature(name.removeprefix(USER_CATEGORY_PREFIX), ()))
     return item_attribute(name.removeprefix(ATTRIBUTE_PREFIX))
 
 
-_OF_COLUMNS = tuple(_of_column(f"{prefix}<name>") for prefix in (ATTRIBUTE_PREFIX, CANDIDATE_PREFIX, CATEGORY_PREFIX))
+_PREFIXES = (ATTRIBUTE_PREFIX, CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
+_OF_COLUMNS = tuple(_of_column(f"{prefix}<name>") for prefix in _PREFIXES)
 
 
 def _row(feature: Feature) -> str:

@@ -21,17 +21,22 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.feature_computation import (
     CANDIDATE_PREFIX,
     CATEGORY_PREFIX,
+    USER_CATEGORY_PREFIX,
+    USER_PREFIX,
     FeatureColumns,
     FeatureContext,
     compute_candidate_features,
     compute_click_through,
     compute_covisitation,
+    compute_interests_similarity,
     compute_item_attributes,
     compute_item_counters,
     compute_match,
     compute_memory_size,
+    compute_user_attributes,
     compute_user_counters,
     feature_name,
+    user_feature_name,
 )
 
 
@@ -47,6 +52,7 @@ class Group(StrEnum):
     USER = "user"
     ATTRIBUTE = "item attribute"
     CANDIDATE = "candidates' own"
+    USER_ATTRIBUTE = "user attribute"
 
 
 @dataclass(frozen=True)
@@ -82,8 +88,15 @@ RELATIVE_SUFFIX = "_z"
 ATTRIBUTE_PREFIX = "items."
 """Begins the name of an item attribute, and of no other feature: a column of any name can replace none of the table."""
 
-_PREFIXES = {ATTRIBUTE_PREFIX: "the items table", CANDIDATE_PREFIX: "candidates", CATEGORY_PREFIX: "candidates"}
+_PREFIXES = {
+    ATTRIBUTE_PREFIX: "the items table",
+    CANDIDATE_PREFIX: "candidates",
+    CATEGORY_PREFIX: "candidates",
+    USER_PREFIX: "the users table",
+    USER_CATEGORY_PREFIX: "the users table",
+}
 """What the columns belong to whose features have names that begin so."""
+_RAW_PREFIXES = (CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -291,6 +304,17 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
+INTERESTS = Feature(
+    name="interests_similarity",
+    group=Group.SIMILARITY,
+    meaning="Cosine between the item's text and the interests that the user has declared in the users table, as of the "
+    "time of the query. -1 to 1; missing without any.",
+    compute=compute_interests_similarity,
+    raw=True,
+)
+"""The feature of a users table with declared interests."""
+
+
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
     meaning = (
@@ -314,14 +338,37 @@ def candidate_feature(feature: CandidateFeature) -> Feature:
     )
 
 
-def features_of(catalogue: Catalogue, own: Iterable[CandidateFeature] = ()) -> tuple[Feature, ...]:
+def user_attribute(feature: CandidateFeature) -> Feature:
+    """The feature of one column of the users table."""
+    is_text = feature.categories is not None
+    meaning = f"The user's `{feature.name}`, as the users table has it at the time of the query. Missing if it has none"
+    return Feature(
+        name=user_feature_name(feature),
+        group=Group.USER_ATTRIBUTE,
+        meaning=meaning + (", and for a text that training did not have." if is_text else "."),
+        compute=compute_user_attributes,
+        per_query=True,
+        raw=True,
+    )
+
+
+def features_of(
+    catalogue: Catalogue,
+    own: Iterable[CandidateFeature] = (),
+    of_users: Iterable[CandidateFeature] = (),
+    *,
+    with_interests: bool = False,
+) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
-    Those of the table, then its item attributes, then the columns that its candidates bring along.
+    Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
+    users table, and its interests.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
-    return FEATURES + attributes + tuple(candidate_feature(feature) for feature in own)
+    brought = tuple(candidate_feature(feature) for feature in own)
+    users = tuple(user_attribute(feature) for feature in of_users)
+    return FEATURES + attributes + brought + users + ((INTERESTS,) if with_interests else ())
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -331,7 +378,7 @@ def check_names(features: Iterable[Feature]) -> None:
     """
     seen: set[str] = set()
     for feature in features:
-        if feature.name in seen:
+        if feature.name in (*seen, INTERESTS.name):
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
         prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
         if prefix is not None:
@@ -369,18 +416,20 @@ def is_in_table(name: str) -> bool:
 def compared_features(names: Iterable[str]) -> list[str]:
     """Those of the features that have a z-score: numbers that differ between the candidates of a query."""
     per_query = {feature.name for feature in FEATURES if feature.per_query}
-    return [name for name in names if name not in per_query and not is_category(name)]
+    return [
+        name for name in names if name not in per_query and not is_category(name) and not name.startswith(USER_PREFIX)
+    ]
 
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in FEATURES if feature.raw}
-    return [name for name in names if name in raw or name.startswith((CANDIDATE_PREFIX, CATEGORY_PREFIX))]
+    raw = {feature.name for feature in (*FEATURES, INTERESTS) if feature.raw}
+    return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
 def is_category(name: str) -> bool:
     """Whether a feature's values are numbers of categories, which the trees do not compare as numbers."""
-    return name.startswith(CATEGORY_PREFIX)
+    return name.startswith((CATEGORY_PREFIX, USER_CATEGORY_PREFIX))
 
 
 def features_in(*groups: Group) -> tuple[str, ...]:
@@ -397,7 +446,7 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-TEXT_FEATURES = features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION)
+TEXT_FEATURES = (*features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION), INTERESTS.name)
 """The features that read texts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)

@@ -41,7 +41,14 @@ def compute_features(
 ) -> PairFeatures:
     """All features of the pairs: those `computed` already, then the others in the order of the table."""
     values = dict(computed)
-    for feature in features_of(context.dataset.catalogue, context.dataset.config.candidate_features):
+    config = context.dataset.config
+    features = features_of(
+        context.dataset.catalogue,
+        config.candidate_features,
+        config.user_features,
+        with_interests=bool(config.interests),
+    )
+    for feature in features:
         if feature.name not in computed:
             values[feature.name] = column_of(feature, context)
     return PairFeatures(context.candidates, values)

@@ -24,6 +24,8 @@ SOURCES = (
 )
 """Candidate sources: features that items are retrieved by. The match leads: items without any event are found by texts
 alone."""
+INTERESTS = "interests_similarity"
+"""One more source if the users table has declared interests."""
 NOT_RETRIEVED = np.iinfo(np.int32).max
 """Rank of an item that no source retrieves."""
 

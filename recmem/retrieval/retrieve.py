@@ -14,8 +14,9 @@ from feature_store.ragged import Ragged
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.matching.interests_similarity import interest_scores
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.retrieval.interleave import SOURCES, RetrievalConfig, interleave
+from recmem.retrieval.interleave import INTERESTS, SOURCES, RetrievalConfig, interleave
 from recmem.retrieval.shortlist import shortlist
 
 CHUNK_CELLS = 600_000
@@ -33,7 +34,7 @@ class Retrieved:
     candidates: Ragged
     """Per query the rows of its candidates in the catalogue, the best first."""
     features: dict[str, Float32Array]
-    """Match and co-visitation features of the candidates: float32[pair] by name."""
+    """Match and co-visitation features of the candidates, and that of interests: float32[pair] by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +77,7 @@ def retrieve(
 
 
 def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> CatalogueScores:
-    """Match and co-visitation features of the given items for every query, and `popularity_medium`."""
+    """Match and co-visitation features of the given items for every query, `popularity_medium`, and `INTERESTS`."""
     scores = matcher.features(queries.histories, items) | _covisitation_scores(dataset, queries, items)
     n_queries = len(queries)
     # One row of counts per (query, item), all items of a query in turn.
@@ -84,6 +85,9 @@ def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, it
         dataset.reads, np.tile(items, n_queries), np.repeat(queries.times, len(items)), dataset.config.counters
     )
     scores["popularity_medium"] = counters["popularity_medium"].reshape(n_queries, len(items))
+    if dataset.config.interests:
+        interests = dataset.interest_rows(queries.described_users, queries.times)
+        scores[INTERESTS] = interest_scores(matcher, dataset.profiles.interests.vectors, interests, items)
     return scores
 
 
@@ -123,9 +127,12 @@ def _halved(shortlists: Ragged, rows: IntArray) -> Iterator[IntArray]:
 
 def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candidates: int) -> Retrieved:
     sources = {name: scores[name] for name in SOURCES}
+    if INTERESTS in scores:
+        # Who has declared none gets what the match retrieves a second time, which adds nothing.
+        sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), scores["match_raw"], scores[INTERESTS])
     best = interleave(sources, scored.excluded, n_candidates)
     # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
-    kept = (*COVISITATION_FEATURES, *MATCH_FEATURES)
+    kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS) if name in scores]
     features = {name: scores[name][best.row_index, best.values] for name in kept}
     return Retrieved(queries, Ragged(scored.items[best.values], best.offsets), features)
 

@@ -1,9 +1,10 @@
 """The candidates that are scored for a query if the catalogue is too large to be scored whole.
 
-They are the texts nearest to each slot of the memory, every item that an item-item model connects with the history,
-and the items that were popular at the time and the user does not have. With exact search, each item that would be
-retrieved by similarity, co-visitation or popularity is among them, except that items which the user already has take
-up places among the nearest texts. The match has no search of its own: it orders what these three bring.
+They are the texts nearest to each slot of the memory and to the interests that the user has declared, every item that
+an item-item model connects with the history, and the items that were popular at the time and the user does not have.
+With exact search, each item that would be retrieved by similarity, co-visitation or popularity is among them, except
+that items which the user already has take up places among the nearest texts. The match has no search of its own: it
+orders what these bring.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def shortlist(dataset: Dataset, matcher: Matcher, queries: QueryBatch, seen: Rag
         _covisited(dataset, queries),
         _popular(dataset, queries, seen, config),
     ]
+    if dataset.config.interests:
+        parts.append(_nearest_to_interests(dataset, matcher, queries, config))
     # (query, item) as one number: its distinct values, in order, are the union of the parts.
     n_items = len(dataset.catalogue)
     pairs = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
@@ -52,6 +55,18 @@ def _nearest_texts(dataset: Dataset, matcher: Matcher, queries: QueryBatch, conf
     # -1 where fewer than k were found; rows behind the catalogue's are texts that came with the request.
     is_item = (rows >= 0) & (rows < len(dataset.catalogue))
     return Ragged.from_lengths(rows[is_item], np.bincount(query[is_item], minlength=len(queries)))
+
+
+def _nearest_to_interests(dataset: Dataset, matcher: Matcher, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
+    """The items whose texts are nearest to what each query's user has declared."""
+    interests = dataset.interest_rows(queries.described_users, queries.times)
+    has_interests = interests >= 0
+    vectors = dataset.profiles.interests.vectors[interests[has_interests]]
+    nearest = matcher.nearest_to(torch.from_numpy(vectors), config.candidates, config.search)
+    is_item = (nearest >= 0) & (nearest < len(dataset.catalogue))
+    lengths = np.zeros(len(queries), np.int64)
+    lengths[has_interests] = is_item.sum(axis=1)
+    return Ragged.from_lengths(nearest[is_item], lengths)
 
 
 def _covisited(dataset: Dataset, queries: QueryBatch) -> Ragged:

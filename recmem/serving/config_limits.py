@@ -47,12 +47,12 @@ def check_limits(config: Any) -> None:
             raise ValueError(
                 f"config.{name}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(columns):,}."
             )
-    names = [feature.name for feature in config.dataset.candidate_features]
-    if len(names) > MAX_COLUMNS or len(set(names)) < len(names):
-        raise ValueError(
-            f"config.dataset.candidate_features: expected at most {MAX_COLUMNS:,} columns, each once, "
-            f"got {len(names):,}."
-        )
+    for place in ("candidate_features", "user_features"):
+        names = [feature.name for feature in getattr(config.dataset, place)]
+        if len(names) > MAX_COLUMNS or len(set(names)) < len(names):
+            raise ValueError(
+                f"config.dataset.{place}: expected at most {MAX_COLUMNS:,} columns, each once, got {len(names):,}."
+            )
     _check_spaces(config)
     every = config.dataset.refresh_every
     span = config.dataset.counters.span

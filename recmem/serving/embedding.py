@@ -35,6 +35,11 @@ def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> Embeddi
     return TextVectors([CachedEncoder.of(frozen, store), CachedEncoder.of(tuned, store)])
 
 
+def text_space(embedding: Embedding) -> CachedEncoder | None:
+    """The frozen encoder's space, in which declared interests are read; None for vectors of items, which read no texts."""
+    return None if isinstance(embedding, ItemVectors) else embedding.frozen
+
+
 def item_units(embedding: Embedding, catalogue: Catalogue) -> Float[Tensor, "item width"]:
     """What the match module reads of each item of the catalogue."""
     if isinstance(embedding, ItemVectors):

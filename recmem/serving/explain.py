@@ -15,8 +15,10 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
-from recmem.ranking.feature_table import TEXT_FEATURES
+from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
+from recmem.ranking.pair_features import PairFeatures
 
+_BECAUSE = "because"
 N_REASONS = 2
 """How many memories a sentence names at most."""
 ADDS_UP_TO = 1e-5
@@ -64,6 +66,9 @@ class Explanation:
     """What each feature of the ranker adds to `score`, and its `constant`."""
     score: float
     """The ranking score, among the candidates that `Model.recommend` ranks for this user."""
+    interests: float | None = None
+    """Cosine of the item's text and the interests that the user has declared, if it is higher than the mean of the
+    candidates; None if it is not, or the user has declared none."""
 
     def __post_init__(self) -> None:
         _check_sum("match_raw", [self.prior, self.null, *(slot.contribution for slot in self.slots)], self.match_raw)
@@ -83,7 +88,8 @@ class Explanation:
         """The reason alone; its numbers are parts of the raw match score."""
         titles = [slot.title for slot in self.slots]
         contributions = [slot.contribution for slot in self.slots]
-        return in_words(titles, contributions, numbers=True, ranks_by_text=reads_texts(self.features))
+        by_text = reads_texts(self.features)
+        return in_words(titles, contributions, numbers=True, ranks_by_text=by_text, interests=self.interests)
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
@@ -99,12 +105,40 @@ def reads_texts(features: Iterable[str]) -> bool:
 
 
 def in_words(
-    titles: Sequence[str], contributions: Sequence[float], *, numbers: bool = False, ranks_by_text: bool = True
+    titles: Sequence[str],
+    contributions: Sequence[float],
+    *,
+    numbers: bool = False,
+    ranks_by_text: bool = True,
+    interests: float | None = None,
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
-    They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so.
+    They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
+    the similarity to what the user has declared, if that is a reason too.
     """
+    memories = _memories_in_words(titles, contributions, numbers=numbers, ranks_by_text=ranks_by_text)
+    if interests is None or not ranks_by_text:
+        return memories
+    fits = "fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else "")
+    return f"{memories}, and {fits}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {fits}"
+
+
+def fitting_interests(pairs: PairFeatures) -> list[float | None]:
+    """Of each pair: its similarity to the declared interests, if that is higher than the mean of its query."""
+    if INTERESTS.name not in pairs.values:
+        return [None] * len(pairs.candidates.values)
+    values = pairs.values[INTERESTS.name].astype(np.float64)
+    query = pairs.candidates.row_index
+    # A query has interests or has none: all of its values are NaN, or none is.
+    totals = np.bincount(query, values, minlength=len(pairs.candidates))
+    is_higher = values > (totals / np.maximum(pairs.candidates.lengths, 1))[query]
+    return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
+
+
+def _memories_in_words(
+    titles: Sequence[str], contributions: Sequence[float], *, numbers: bool, ranks_by_text: bool
+) -> str:
     if not titles:
         return "no reason from memory: the user's memory is empty"
     total: dict[str, float] = {}
@@ -118,7 +152,7 @@ def in_words(
     of_what = " in the raw match score" if numbers else ""
     if not ranks_by_text:
         return f"no reason from memory: its text matches {' and '.join(named)}{of_what}, but the ranker reads no texts"
-    return f"because it builds on {' and '.join(named)}{of_what}"
+    return f"{_BECAUSE} it builds on {' and '.join(named)}{of_what}"
 
 
 def match_parts(

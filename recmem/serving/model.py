@@ -18,7 +18,7 @@ from feature_store.arrays import BoolArray
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.schema import EVENTS, ITEM_VECTORS, check_table
+from feature_store.schema import EVENTS, ITEM_VECTORS, USERS, check_table
 from feature_store.timestamps import TIMESTAMP, iso_time, parse_timestamps
 from feature_store.vector_checks import COLUMNS as VECTOR_COLUMNS
 from feature_store.warnings.time_warnings import LOGS_BEGIN, time_warnings
@@ -31,16 +31,18 @@ from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, RedisMemories, connected, with_shared_memories, write
 from recmem.dataset.unmatched_rows import UnmatchedRows
+from recmem.dataset.user_profiles import UserProfiles
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import Bundle, load_bundle
-from recmem.serving.embedding import Embedding, embedding_of, item_units, new_item_units
-from recmem.serving.explain import Explanation, match_parts, slot_reasons
+from recmem.serving.embedding import Embedding, embedding_of, item_units, new_item_units, text_space
+from recmem.serving.explain import Explanation, fitting_interests, match_parts, slot_reasons
 from recmem.serving.frames import FrameT, Ids, column_names, to_ids, to_polars, with_added
 from recmem.serving.match_expression import match_expression
 from recmem.serving.model_store import open_store, read_tables
+from recmem.serving.observed_users import checked_users, new_rows, receipt_of, with_interests
 from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
@@ -63,7 +65,7 @@ class Scored(Generic[FrameT]):
     unmatched: UnmatchedRows
     """Rows that were scored with less than the full information: unknown users and items, and the like."""
     user_is_known: BoolArray
-    """bool[row], of `recommend` bool[user]: the user has events, or a history came with the row."""
+    """bool[row], of `recommend` bool[user]: the store knows the user, or a history came with the row."""
     item_is_known: BoolArray
     """bool[row]: the store has the item."""
     n_in_sample: int = 0
@@ -113,7 +115,8 @@ class Model:
         device: str = "auto",
     ) -> None:
         self.bundle = bundle
-        self.dataset = dataset
+        space = text_space(embedding)
+        self.dataset = dataset if space is None else with_interests(dataset, space.of_items)
         """Never changed in place: `observe` puts a new one here. Read it once per call."""
         self.memories = memories
         self._encoder = embedding
@@ -140,8 +143,17 @@ class Model:
         identity = "" if opened is None else opened.identity()
         memories = None if online is None else connected(online, config.dataset, store=identity)
         items, events, impressions, changes = read_tables(opened)
+        profiles = UserProfiles.none() if opened is None else UserProfiles.of(opened.users())
         catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
-        dataset = Dataset.of(catalogue, events, impressions, config.dataset, item_changes=changes, store=identity)
+        dataset = Dataset.of(
+            catalogue,
+            events,
+            impressions,
+            config.dataset,
+            item_changes=changes,
+            profiles=profiles,
+            store=identity,
+        )
         _warn_of_clock(dataset)
         return cls(bundle, dataset, embedding_of(bundle, opened, device=device), memories=memories, device=device)
 
@@ -300,6 +312,7 @@ class Model:
             already_in_memory=any(slot.item_id == stored_id for slot in slots),
             features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
             score=float(self.bundle.ranker.scores(pairs)[pair]),
+            interests=fitting_interests(pairs)[pair],
         )
 
     def memory(self, user_id: object, timestamp: TimeLike | None = None) -> pl.DataFrame:
@@ -386,6 +399,25 @@ class Model:
             if (self.dataset.catalogue.rows(rows.ids) >= 0).any():
                 self.matcher = self._new_matcher()
         return Receipt(ITEM_VECTORS.name, len(frame), n_new, len(frame) - n_new, 0, version=None, reasons={})
+
+    def observe_users(self, users: object) -> Receipt:
+        """Adds rows of the users table: from now on all answers of this process are as if the store held them too.
+
+        `users` is a polars or pandas DataFrame or a pyarrow Table or RecordBatch. The rules are those of
+        `Store.append_users`: a row holds from its `timestamp` on, always if it has none, and replaces the one of the
+        same user and timestamp. The store's tables stay as they are: append the rows to the store as well.
+        """
+        refuse_forked()
+        frame = to_polars(users, USERS.name)
+        # As for events: only one thread at a time may derive a dataset from the last one.
+        with self._observing:
+            checked = checked_users(frame, self.dataset)
+            rows = new_rows(checked, self.dataset)
+            if len(rows):
+                dataset = self.dataset.with_user_rows(rows)
+                space = text_space(self._encoder)
+                self.dataset = dataset if space is None else with_interests(dataset, space.of_texts)
+        return receipt_of(checked, len(rows))
 
     def _unmatched(self, events: pl.DataFrame) -> list[str]:
         """What to say about observed events of items that the store lacks; shared memories refuse those."""

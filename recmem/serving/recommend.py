@@ -21,7 +21,7 @@ from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
-from recmem.serving.explain import in_words, match_parts, reads_texts
+from recmem.serving.explain import fitting_interests, in_words, match_parts, reads_texts
 from recmem.serving.scoring import MATCH_SCORE, ranked
 
 CHUNK_QUERIES = 1000
@@ -94,8 +94,12 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     items = Ragged.from_lengths(pairs.candidates.values[best], np.bincount(query[best], minlength=len(queries)))
     by_text = reads_texts(bundle.ranker.features)
     reasons: list[str] = []
+    all_interests = fitting_interests(pairs)
+    interests = [all_interests[pair] for pair in best]
     for row in range(len(queries)):
-        reasons += _reasons(dataset, matcher, queries.take(np.array([row])), items.row(row), ranks_by_text=by_text)
+        own = interests[items.offsets[row] : items.offsets[row + 1]]
+        query_row = queries.take(np.array([row]))
+        reasons += _reasons(dataset, matcher, query_row, items.row(row), own, ranks_by_text=by_text)
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -109,10 +113,19 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
 
 
 def _reasons(
-    dataset: Dataset, matcher: Matcher, query: QueryBatch, items: IntArray, *, ranks_by_text: bool
+    dataset: Dataset,
+    matcher: Matcher,
+    query: QueryBatch,
+    items: IntArray,
+    interests: list[float | None],
+    *,
+    ranks_by_text: bool,
 ) -> list[str]:
     """The reason for each of the items, for one query."""
     _, _, parts = match_parts(matcher, query.histories, items)
     remembered = query.histories.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
-    return [in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text) for contributions in parts.T]
+    return [
+        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity)
+        for contributions, similarity in zip(parts.T, interests, strict=True)
+    ]

@@ -153,6 +153,11 @@ class CachedEncoder:
             return cls(encoder, None)
         return cls(encoder, VectorCache(Path(store.path) / VECTORS_FOLDER, encoder.fingerprint, encoder.dim))
 
+    @property
+    def frozen(self) -> CachedEncoder:
+        """Itself: the space that cosines are of, as in `TextVectors`."""
+        return self
+
     def of_items(self, texts: Sequence[str]) -> Float[Tensor, "text dim"]:
         """Vectors of the store's item texts. Those that its cache lacks are encoded and, if it is writable, added."""
         if self._cache is None:

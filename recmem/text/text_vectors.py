@@ -17,6 +17,11 @@ class TextVectors:
     def __init__(self, spaces: Sequence[CachedEncoder]) -> None:
         self._spaces = tuple(spaces)
 
+    @property
+    def frozen(self) -> CachedEncoder:
+        """The space of the frozen encoder, which cosines are of."""
+        return self._spaces[0]
+
     def of_items(self, texts: Sequence[str]) -> Float[Tensor, "text width"]:
         """Vectors of the store's item texts, see `CachedEncoder.of_items`."""
         return torch.cat([space.of_items(texts) for space in self._spaces], dim=1)

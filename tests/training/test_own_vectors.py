@@ -30,7 +30,7 @@ from recmem.text.item_text import item_text, text_columns
 from tolerances import close
 from training.api import train
 from training.evaluation.ledger import Ledger
-from training.own_vectors import training_vectors, unread_sentence
+from training.own_vectors import training_vectors, unread_sentences
 from training.ranker_features import RecmemFeatures
 from training.run import TrainingResult
 from training.tracking.registry import save_pyfunc
@@ -241,9 +241,9 @@ def test_a_training_takes_the_stores_vectors_by_their_name_alone() -> None:
 
 def test_vectors_in_the_store_that_a_text_encoder_passes_over_are_named(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
-    assert unread_sentence(store) == ""
+    assert list(unread_sentences(store)) == []
     append_vectors(store, checked_vectors(store, random_vectors(8), "clip"))
-    assert unread_sentence(store).startswith(
+    assert next(unread_sentences(store)).startswith(
         "item_vectors: the store has vectors of items, named 'clip', which are not"
     )
 

@@ -10,7 +10,7 @@ import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Features, Impressions, Items
+from recmem.cli.ingest import Events, Features, Impressions, Items, Users
 from recmem.cli.options import names_of
 from recmem.cli.vector_options import Vectors, VectorsName
 from training.cli.config import Assignments, Config
@@ -47,6 +47,7 @@ def train(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    users: Users = None,
     store: Annotated[
         str | None,
         typer.Option(
@@ -137,7 +138,7 @@ def train(
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
-    tables = {"items": items, "events": events, "impressions": impressions, "vectors": vectors}
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
     result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
     show_result(result, store or short_path(out / "store"))
     say(f"Report: {short_path(result.report)}\nModel:  {short_path(result.bundle)}\nMLflow: {how_to_open(out)}")

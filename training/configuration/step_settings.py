@@ -12,11 +12,11 @@ _TIMES = ("split.ranker_from", "split.test_from", "split.test_until")
 """Where the log is cut. The windows of `split` lie between two of these; only the ranker and what follows read them."""
 _MODULE = ("encoder", "vectors_name", "signals", "event_weights", "memory", "n_heads", "head_dim", "seed")
 """What the match module is, what it learns from, and what it remembers."""
-_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features")
+_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features", "users")
 """What candidates are retrieved, and their features."""
 
 STEP_SETTINGS = {
-    "ingest": ("signals", "features", "vectors_name", "event_weights", "ranker.position_debiasing"),
+    "ingest": ("signals", "features", "users", "vectors_name", "event_weights", "ranker.position_debiasing"),
     "encode": ("encoder", "vectors_name"),
     "tune": (*_MODULE, *_TIMES, "match", "tuning"),
     "match": (*_MODULE, *_TIMES, "match", "members"),
@@ -24,11 +24,19 @@ STEP_SETTINGS = {
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
     "calibrate": (
-        *("encoder", "vectors_name", "signals", "split", "covisitation", "features"),  # the log and its test queries
+        *(
+            "encoder",
+            "vectors_name",
+            "signals",
+            "split",
+            "covisitation",
+            "features",
+            "users",
+        ),  # the log and its test queries
         *("retrieval", "test_queries", "registered_name"),
     ),
     "compare": (
-        *("encoder", "vectors_name", "signals", *_TIMES, "features"),  # the log and its test queries
+        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users"),  # the log and its test queries
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
     ),
     "report": tuple(all_settings()),  # it shows and writes all of them

@@ -88,6 +88,7 @@ def _refreshed_at(dataset: Dataset, cuts: IntArray) -> Dataset:
         dataset.impressions,
         config,
         item_changes=dataset.item_changes,
+        profiles=dataset.profiles,
         store=dataset.store,
     )
 

@@ -71,6 +71,10 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
         **_texts_read_by(run.config),
     }
+    if len(dataset.profiles):
+        facts["users in the users table"] = len(dataset.profiles)
+        facts["attributes of users"] = ", ".join(each.name for each in dataset.config.user_features) or "none"
+        facts["declared interests"] = dataset.config.interests or "none"
     if training_data.events_of_unknown_items:
         facts["events of unknown items"] = training_data.events_of_unknown_items
     return facts

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
-from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, Store
 from feature_store.addresses import redact, without_secrets
 from feature_store.schema import ITEM_CHANGES, Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _PARAMS_PER_BATCH = 100
 _METRICS_PER_BATCH = 1000
 
-_TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS)
+_TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS)
 
 
 @dataclass(frozen=True)

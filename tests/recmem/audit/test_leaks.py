@@ -11,8 +11,10 @@ import pytest
 
 from dated_items import with_item_changes
 from debian_model import model_of, trained_model, with_cancellations
+from described_users import READ, describe_users
 from feature_store.point_in_time.as_of_join import AsOfIndex, IntArray
 from feature_store.point_in_time.item_history import ItemHistory
+from feature_store.point_in_time.newest_rows import NewestRows
 from recmem.audit.leaks import leak_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.audit.snapshots import MEMORY, SCORE
@@ -63,6 +65,24 @@ def test_a_change_of_an_item_that_is_read_too_early_is_found(monkeypatch: pytest
     values = ItemHistory.values
     monkeypatch.setattr(ItemHistory, "values", lambda self, name, items, times: values(self, name, items, times + DAY))
     assert set(audited(with_item_changes(a_model()))["what"]) - {SCORE} == {"items.size_kb"}
+
+
+def described() -> Model:
+    model = trained_model().model()
+    describe_users(model, trained_model().events)
+    return model
+
+
+def test_what_is_known_of_users_does_not_leak() -> None:
+    assert audited(described(), n_cuts=4).is_empty()
+
+
+def test_a_change_of_a_user_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    at = NewestRows.at
+    monkeypatch.setattr(NewestRows, "at", lambda rows, keys, times: at(rows, keys, times + 86_400_000_000))
+    found = audited(described(), n_cuts=8)
+    assert set(found["what"]) == set(READ)
+    assert set(found["change"]) == {"dropped", "moved"}
 
 
 def test_an_event_at_the_query_time_itself_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

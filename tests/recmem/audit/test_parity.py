@@ -10,6 +10,7 @@ import pytest
 
 from dated_items import with_item_changes
 from debian_model import model_of, trained_model, with_cancellations
+from described_users import READ, describe_users
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.item_history import ItemHistory
 from feature_store.point_in_time.online_log import OnlineLog
@@ -90,6 +91,29 @@ def test_a_counter_that_stays_as_it_was_is_found_and_nothing_else(
 ) -> None:
     monkeypatch.setattr(OnlineLog, "user_counts", lambda log, users, times: log.base.user_counts(users, times))
     assert {"user_events", "user_gap"} <= set(replayed(model)["what"]) <= {"user_events", "user_gap", SCORE}
+
+
+def described() -> Model:
+    model = trained_model().model()
+    describe_users(model, trained_model().events)
+    return model
+
+
+def test_attributes_and_interests_of_users_agree_to_the_bit() -> None:
+    assert replayed(described(), 60).is_empty()
+
+
+def test_a_change_of_a_user_that_never_reaches_the_process_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dataset, "with_user_rows", lambda dataset, rows: dataset)
+    assert set(replayed(described(), 60)["what"]) == set(READ)
+
+
+def test_attributes_of_users_are_kept_beside_shared_memories(redis_url: str) -> None:
+    model = described()
+    memories = RedisMemories(f"{redis_url}#described", timeout=5)
+    queries = PastQueries.sample(model.dataset, 40, np.random.default_rng(0))
+    assert replay_audit(model, queries, online=memories).is_empty()
+    memories.clear()
 
 
 def test_online_memories_agree_to_the_bit(model: Model, redis_url: str) -> None:

@@ -10,10 +10,12 @@ import slow_reference
 from feature_store.point_in_time.covisitation import WEIGHTINGS
 from feature_store.point_in_time.online_log import OnlineLog
 from feature_store.schema import ITEM_CHANGES
-from five_item_dataset import CONFIG, dataset_of
+from five_item_dataset import CONFIG, catalogue, dataset_of
 from recmem.dataset import dataset as dataset_module
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.user_profiles import UserProfiles
 from slow_reference import Event, Showing
 from strategies import ITEMS, N_USERS, USERS, as_datetime, event_frame, impression_frame, logs, showings, times
 from tolerances import close
@@ -78,9 +80,9 @@ def test_dataset_after_new_events_is_the_dataset_of_all_events(
 
 def test_the_catalogues_texts_link_an_item_without_an_event_also_once_events_are_observed() -> None:
     titles = ["red wine", "red shoes", "blue wine", "green tea", "black tea"]
-    catalogue = Catalogue.of(pl.DataFrame({"item_id": ITEMS, "title": titles}), ("title",))
+    titled = Catalogue.of(pl.DataFrame({"item_id": ITEMS, "title": titles}), ("title",))
     log = [Event(user, item, 1) for user in range(N_USERS) for item in (0, 1)]
-    dataset = Dataset.of(catalogue, event_frame(log), impression_frame([]), CONFIG)
+    dataset = Dataset.of(titled, event_frame(log), impression_frame([]), CONFIG)
     observed = dataset.with_events(event_frame([Event(0, 0, 9)]))
     assert isinstance(observed.tables, OnlineLog)
     for each, period in ((dataset, 0), (observed, 3)):
@@ -129,3 +131,56 @@ def test_events_with_ids_are_equal_if_their_ids_are() -> None:
 
 def test_clock_is_the_microsecond_after_the_newest_event() -> None:
     assert dataset_of([Event(0, 1, 5), Event(1, 1, 3)]).clock == 6
+
+
+def users_table(*rows: tuple[str, int | None, int]) -> pl.DataFrame:
+    """Rows of the users table: a user's age from a time on, microseconds."""
+    table = pl.DataFrame(rows, schema=["user_id", "timestamp", "age"], orient="row")
+    at = pl.col("timestamp").cast(pl.Int64).cast(pl.Datetime("us", "UTC"))
+    return table.with_columns(at, available_at=pl.lit(None, pl.Datetime("us", "UTC")))
+
+
+def described(log: list[Event], *rows: tuple[str, int | None, int]) -> Dataset:
+    profiles = UserProfiles.of(users_table(*rows))
+    return Dataset.of(catalogue(), event_frame(log), impression_frame([]), CONFIG, profiles=profiles)
+
+
+def ages(dataset: Dataset, *queries: tuple[str, int]) -> list[float | None]:
+    users = dataset.user_rows(pl.Series([user for user, _ in queries]))
+    rows = dataset.profile_rows(users, np.array([time for _, time in queries]))
+    values = dataset.profiles.values(CandidateFeature("age"), rows)
+    return [None if np.isnan(value) else float(value) for value in values]
+
+
+def test_users_of_the_users_table_are_known_and_read_as_of_a_time() -> None:
+    dataset = described([Event(1, 0, 30)], ("user1", None, 20), ("user1", 5, 21), ("user9", 7, 50))
+    assert dataset.users.to_list() == ["user1", "user9"]
+    assert ages(dataset, ("user1", 5), ("user1", 6), ("user9", 7), ("user9", 8), ("nobody", 8)) == [
+        20,
+        21,
+        None,
+        50,
+        None,
+    ]
+
+
+def test_at_the_log_clock_a_change_after_the_last_event_is_known_and_at_no_earlier_time() -> None:
+    dataset = described([Event(1, 0, 30)], ("user1", 5, 21), ("user1", 40, 22))
+    assert dataset.clock == 31
+    assert ages(dataset, ("user1", 30), ("user1", 31), ("user1", 32), ("user1", 41)) == [21, 22, 21, 22]
+
+
+def test_rows_of_users_are_added_without_changing_what_is_read_of_events() -> None:
+    log = [Event(0, 1, 5), Event(1, 2, 6)]
+    before = described(log, ("user1", None, 20))
+    after = before.with_user_rows(users_table(("user9", None, 50), ("user1", 3, 21)))
+    assert after.users.to_list() == ["user0", "user1", "user9"]
+    assert after.timeline is before.timeline
+    assert ages(after, ("user1", 3), ("user1", 4), ("user9", 4)) == [20, 21, 50]
+    assert ages(before, ("user1", 4), ("user9", 4)) == [20, None]
+    for time in (5, 6, 7):
+        assert read(after, time) == read(before, time)
+    grown = after.with_events(event_frame([Event(2, 3, 8)]))
+    assert grown.users.to_list() == ["user0", "user1", "user9", "user2"]
+    assert ages(grown, ("user9", 9), ("user2", 9)) == [50, None]
+    assert read(grown, 9)[2] == [(3, 8)]

@@ -17,14 +17,23 @@ def test_the_document_is_what_the_table_gives() -> None:
 
 def test_every_feature_has_an_entry_and_columns_of_any_name_one_together() -> None:
     entries = glossary()
-    columns = ["items.<name>", "candidates.<name>", "categories.<name>"]
-    assert [entry.name for entry in entries] == [*(feature.name for feature in FEATURES), *columns]
+    columns = ["items.<name>", "candidates.<name>", "categories.<name>", "users.<name>", "user_categories.<name>"]
+    assert [entry.name for entry in entries] == [
+        *(feature.name for feature in FEATURES),
+        "interests_similarity",
+        *columns,
+    ]
     assert entries[0].group == "match"
 
 
 def test_meanings_of_a_rankers_features_include_its_item_attributes() -> None:
-    found = meanings(["item_age", "items.price", "candidates.ctr", "categories.device"])
-    assert list(found) == ["item_age", "items.price", "candidates.ctr", "categories.device"]
+    names = ["item_age", "items.price", "candidates.ctr", "categories.device", "users.age", "user_categories.plan"]
+    found = meanings(names)
+    assert list(found) == names
+    assert found["users.age"] == (
+        "The user's `age`, as the users table has it at the time of the query. Missing if it has none."
+    )
+    assert found["user_categories.plan"].endswith("Missing if it has none, and for a text that training did not have.")
     assert "value in the column `ctr`" in found["candidates.ctr"]
     assert "category in the column `device`" in found["categories.device"]
     assert "first event" in found["item_age"]

@@ -24,6 +24,7 @@ from recmem.ranking.feature_table import (
     COVISITATION_FEATURES,
     FEATURES,
     IMPRESSION_FEATURES,
+    INTERESTS,
     TEXT_FEATURES,
     Feature,
     Group,
@@ -37,6 +38,7 @@ from recmem.ranking.feature_table import (
     raw_features,
 )
 from recmem.ranking.given_features import candidate_features
+from recmem.retrieval import interleave
 from slow_reference import Event
 from tolerances import close
 
@@ -68,7 +70,8 @@ def test_names_are_unique() -> None:
 def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
     assert features_in(Group.MATCH, Group.SIMILARITY) == MATCH_FEATURES
     assert COVISITATION_FEATURES == covisitation.FEATURES
-    assert (*MATCH_FEATURES, *TEXT_COVISITATION) == TEXT_FEATURES
+    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name) == TEXT_FEATURES
+    assert INTERESTS.name == interleave.INTERESTS
     assert IMPRESSION_FEATURES == click_through.CLICK_FEATURES
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from feature_store.ragged import Ragged
 from five_item_dataset import dataset_of, matcher
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.user_profiles import UserProfiles
 from recmem.matching.text_search import SearchBackend
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.retrieval import retrieve
@@ -122,3 +124,48 @@ def test_events_at_or_after_the_query_change_nothing(time: int) -> None:
         for dataset in (dataset_of(log), dataset_of(later))
     )
     assert before.to_lists() == after.to_lists()
+
+
+def declared(item: int) -> Dataset:
+    """A log in which only the first item was chosen; the second user has declared what the text of `item` says."""
+    table = pl.DataFrame({"user_id": [USERS[1]], "timestamp": [None], "available_at": [None], "interests": ["own"]})
+    times = {name: pl.Datetime("us", "UTC") for name in ("timestamp", "available_at")}
+    vector = matcher().tables.unit[[item]].numpy()
+    profiles = UserProfiles.of(table.cast(times)).encoded("interests", lambda texts: vector)
+    dataset = dataset_of([Event(0, 0, 1)])
+    config = replace(dataset.config, interests="interests")
+    return Dataset.of(dataset.catalogue, dataset.events, dataset.impressions, config, profiles=profiles)
+
+
+@pytest.mark.parametrize("backend", ["exact", "faiss"])
+def test_what_fits_declared_interests_is_retrieved_first_from_small_and_large_catalogues(
+    backend: SearchBackend,
+) -> None:
+    config = RetrievalConfig(candidates=1, exclude_seen=False, search=backend)
+    for item in range(N_ITEMS):
+        dataset = declared(item)
+        # The second user has no event, the third one is unknown.
+        queries = everyone(dataset)
+        seen = seen_items(dataset, queries)
+        assert item in shortlist(dataset, matcher(), queries, seen, config).row(1)
+        wide = replace(config, candidates=N_ITEMS)
+        for whole_up_to in (1, 100):
+            pairs = retrieved_features(dataset, matcher(), queries, replace(wide, whole_up_to=whole_up_to))
+            similarity = pairs.values["interests_similarity"]
+            begin, end = pairs.candidates.offsets[1:3]
+            assert pairs.candidates.row(1)[similarity[begin:end].argmax()] == item
+            assert np.isnan(similarity[end:]).all()
+
+
+def test_interests_bring_in_what_no_other_source_has_and_nothing_for_who_has_declared_none() -> None:
+    for item in range(N_ITEMS):
+        dataset = declared(item)
+        queries = everyone(dataset)
+        few = replace(WHOLE, candidates=3)
+        pairs = retrieved_features(dataset, matcher(), queries, few)
+        assert item in pairs.candidates.row(1)
+        without = retrieved_features(
+            replace(dataset, config=replace(dataset.config, interests="")), matcher(), queries, few
+        )
+        for user in (0, 2):
+            assert pairs.candidates.row(user).tolist() == without.candidates.row(user).tolist()

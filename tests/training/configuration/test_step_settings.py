@@ -35,6 +35,8 @@ OTHERS = {
     "event_weights": ["click=0.2"],
     "ranker.position_debiasing": True,
     "ranker.position_bias_regularization": 0.1,
+    "users.features": ["plan"],
+    "users.interests": "hobbies",
     "promote": "never",
     "registered_name": "another",
     "tuning.kind": "last",
@@ -50,9 +52,9 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights")
+OF_THE_LOG = ("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users.")
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
-weights of events."""
+weights of events, users."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},

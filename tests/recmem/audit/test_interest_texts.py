@@ -1,0 +1,52 @@
+"""The texts under which a user's vectors may be cached: interests of now and of before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from counting_encoder import DIM, FINGERPRINT, CountingEncoder
+from feature_store import Store
+from recmem.audit import forgetting as forgetting_module
+from recmem.audit.forgetting import forget_user
+from recmem.audit.interest_texts import cached_interests_of
+from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
+
+TEXTS = ["jazz", "tea", "opera", "a pen", "rock"]
+
+
+@pytest.fixture(autouse=True)
+def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+
+
+def declared(folder: Path) -> tuple[Store, VectorCache]:
+    """A store in which "u" has declared jazz, then tea, then a pen, which an item is too; "v" tea as well, and rock."""
+    store = Store.create(folder / "store")
+    store.append_items(pl.DataFrame({"item_id": ["pen"], "title": ["a pen"]}))
+    store.append_users(pl.DataFrame({"user_id": ["u", "v"], "interests": ["jazz.", "tea"]}))
+    store.append_users(pl.DataFrame({"user_id": ["u"], "interests": ["opera"]}))
+    more = {"user_id": ["u", "u", "v"], "timestamp": ["2026-01-01", "2026-01-02", "2026-01-01"]}
+    store.append_users(pl.DataFrame(more | {"interests": ["tea", "a  pen", "rock"]}))
+    cache = VectorCache(Path(store.path) / VECTORS_FOLDER, FINGERPRINT, DIM)
+    cache.fill(TEXTS, CountingEncoder())
+    return store, cache
+
+
+def test_vectors_of_present_and_earlier_interests_are_removed_with_the_user(tmp_path: Path) -> None:
+    store, cache = declared(tmp_path)
+    assert cached_interests_of(store, "u") == ["jazz", "opera"]
+    receipt = forget_user(store, "u")
+    assert receipt.vectors == 2
+    assert receipt.rows["users"] == 3
+    assert sorted(cache.known(TEXTS)) == ["a pen", "rock", "tea"]
+    assert store.users()["user_id"].unique().to_list() == ["v"]
+
+
+def test_a_user_without_a_row_takes_nothing_along(tmp_path: Path) -> None:
+    store, cache = declared(tmp_path)
+    assert cached_interests_of(store, "stranger") == []
+    assert forget_user(store, "stranger").vectors == 0
+    assert len(cache) == len(TEXTS)

@@ -1,0 +1,143 @@
+"""Declared interests, end to end: a user without any event is ranked by what they have declared."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import recmem
+import small_training
+from conftest import IsolatedMlflow
+from feature_store import Store
+from recmem.audit.forgetting import forget_user
+from recmem.serving.model import Model
+from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
+from training.api import train
+from training.run import TrainingResult
+
+DECLARED = {
+    "network": "network protocols, HTTP and TLS",
+    "drawing": "drawing, graphics and user interfaces",
+    "sound": "sound, music and audio codecs",
+}
+"""What the users of each theme of the log have declared."""
+NEW = {"network": "secure internet connections", "drawing": "vector images", "sound": "audio playback"}
+"""What new users declare, in words that nobody else has used."""
+
+
+N_USERS_PER_THEME = 20
+N_EVENTS = 6
+"""Of a user, each at a time of its own."""
+N_HOURS = 1440
+
+
+def theme_of_item() -> dict[str, str]:
+    return {item: theme for theme, libraries in small_training.THEMES.items() for item, _ in libraries}
+
+
+@functools.cache
+def users() -> pl.DataFrame:
+    """Users with the interests of the theme that they stay with; one has declared none."""
+    rows = [(f"{theme} {n}", DECLARED[theme]) for theme in DECLARED for n in range(N_USERS_PER_THEME)]
+    return pl.DataFrame([*rows[:-1], (rows[-1][0], None)], schema=["user_id", "interests"], orient="row")
+
+
+@functools.cache
+def events() -> pl.DataFrame:
+    """Each user takes libraries of one theme in an order of chance: none is new, and none is more popular."""
+    random = np.random.default_rng(4)
+    begin = datetime(2026, 1, 1, tzinfo=UTC)
+    rows = []
+    for user in users()["user_id"]:
+        libraries = [item for item, _ in small_training.THEMES[user.split()[0]]]
+        hours = sorted(random.choice(N_HOURS, N_EVENTS, replace=False).tolist())
+        for item, hour in zip(random.permutation(libraries).tolist(), hours, strict=False):
+            rows.append((user, item, begin + timedelta(hours=hour)))
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
+
+
+@functools.cache
+def trained() -> TrainingResult:
+    """A training with the table, made once per process."""
+    out = tempfile.mkdtemp(prefix="recmem-interests-")
+    return train(small_training.items(), events(), users=users(), out=out, tune_encoder="off")
+
+
+@pytest.fixture(autouse=True)
+def tracked(isolated_mlflow: IsolatedMlflow) -> None:
+    """Trainings of this file are tracked in a database of their own."""
+
+
+def model() -> Model:
+    return recmem.load(trained().bundle)
+
+
+def share_of_theme(best: pl.DataFrame, theme: str) -> float:
+    themes = theme_of_item()
+    return sum(themes[item] == theme for item in best["item_id"]) / len(best)
+
+
+def test_a_new_user_without_any_event_gets_the_items_of_the_declared_interests() -> None:
+    one = model()
+    assert one.dataset.config.interests == "interests"
+    assert "interests_similarity" in one.bundle.ranker.features
+    receipt = one.observe_users(pl.DataFrame({"user_id": list(NEW), "interests": list(NEW.values())}))
+    assert receipt.n_new == 3
+    stranger = one.recommend(["stranger"], k=5)
+    for theme in NEW:
+        best = one.recommend([theme], k=5)
+        assert share_of_theme(best, theme) >= 0.8, theme
+        assert share_of_theme(stranger, theme) < 0.8
+        assert all(reason == "because it fits the declared interests" for reason in best["reason"][:3])
+    assert stranger["reason"].unique().to_list() == ["no reason from memory: the user's memory is empty"]
+
+
+def test_interests_of_the_store_are_read_as_those_that_are_observed() -> None:
+    one = model()
+    user = users()["user_id"][0]
+    text = users()["interests"][0]
+    pairs = small_training.items().select(pl.lit(user).alias("user_id"), "item_id")
+    one.observe_users(pl.DataFrame({"user_id": ["twin"], "interests": [text]}))
+    history = events().filter(pl.col("user_id") == user).sort("timestamp")
+    twin = history.with_columns(user_id=pl.lit("twin"))
+    one.observe(twin)
+    ranked = one.rank(pairs)["score"]
+    assert ranked.equals(one.rank(pairs.with_columns(user_id=pl.lit("twin")))["score"])
+
+
+def test_an_explanation_names_the_interests_with_their_similarity() -> None:
+    one = model()
+    one.observe_users(pl.DataFrame({"user_id": ["new"], "interests": [NEW["sound"]]}))
+    explained = one.explain("new", "libmp3lame-dev")
+    assert explained.interests is not None
+    assert explained.reason() == f"because it fits the declared interests (similarity {explained.interests:.2f})"
+    assert explained.features["interests_similarity"] > 0
+    assert one.explain("new", "libcairo2-dev").interests is None
+    known = users()["user_id"][0]
+    own = next(item for item, theme in theme_of_item().items() if DECLARED[theme] == users()["interests"][0])
+    both = one.explain(known, own)
+    assert both.reason().startswith("because it builds on ")
+    assert ", and fits the declared interests (similarity 0." in both.reason()
+
+
+def test_a_forgotten_user_is_a_stranger_and_the_vector_of_the_interests_is_gone(tmp_path: Path) -> None:
+    store = Store.open_or_create(tmp_path / "store")
+    store.append_items(small_training.items())
+    store.append_events(events())
+    store.append_users(pl.DataFrame({"user_id": ["newcomer"], "interests": [NEW["sound"]]}))
+    before = recmem.load(trained().bundle, store=store)
+    assert share_of_theme(before.recommend(["newcomer"], k=5), "sound") >= 0.8
+    vectors = Path(store.path) / VECTORS_FOLDER
+    assert cached_texts(vectors, [NEW["sound"]]) == [NEW["sound"]]
+    receipt = forget_user(store, "newcomer")
+    assert receipt.vectors == 1
+    assert cached_texts(vectors, [NEW["sound"]]) == []
+    after = recmem.load(trained().bundle, store=store)
+    forgotten = after.recommend(["newcomer"], k=5).drop("user_id")
+    assert forgotten.equals(after.recommend(["stranger"], k=5).drop("user_id"))
