@@ -21,7 +21,9 @@ def used_inputs(
         yield f"events.event: as training targets, {listed}; other events weigh 1."
     for name, table in (("events", events), ("impressions", impressions)):
         if "weight" in table.columns and (n_rows := table["weight"].count()):
-            low, high = (number_text(bound) for bound in (table["weight"].min(), table["weight"].max()))
+            weights = table["weight"].drop_nulls().to_numpy()
+            low = number_text(float(weights.min()))
+            high = number_text(float(weights.max()))
             yield f"{name}.weight: {n_rows:,} of {len(table):,} rows weigh {low} to {high} in training; others 1."
     if debiases and "position" in impressions.columns:
         yield (

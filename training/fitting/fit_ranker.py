@@ -15,7 +15,7 @@ from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.settings import check_settings, setting
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
-from recmem.ranking.ranker import Ranker
+from recmem.ranking.ranker import Blend, Ranker
 from recmem.ranking.ranker_inputs import (
     category_positions,
     input_matrix,
