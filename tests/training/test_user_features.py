@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import mlflow
@@ -26,6 +26,13 @@ from training.tracking.registry import save_pyfunc
 from training.user_features import UsersConfig, interests_column, user_feature_names, user_features
 
 BUDGETS = ("low", "high")
+N_USERS = 60
+N_LISTS = 20
+"""Impression lists of a user."""
+N_HOURS = 2000
+BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
+END = BEGIN + timedelta(hours=N_HOURS)
+USERS = [f"user {n:02}" for n in range(N_USERS)]
 
 
 def items() -> pl.DataFrame:
@@ -33,37 +40,55 @@ def items() -> pl.DataFrame:
     return small_training.items().with_columns(price=1.0 + pl.int_range(pl.len()) % 2)
 
 
-def dates() -> list[datetime]:
-    return small_training.events()["timestamp"].unique().sort().to_list()
-
-
 @functools.cache
 def users() -> pl.DataFrame:
-    """What each project can afford: at first by chance, from the day before the fourth date on the opposite."""
+    """What each user can afford: at first by chance, from a time of chance on the opposite."""
     random = np.random.default_rng(2)
-    ids = small_training.events()["user_id"].unique().sort().to_list()
-    first = (random.permutation(len(ids)) % 2).tolist()
-    change = dates()[3] - timedelta(days=1)
-    rows = [(user, None, BUDGETS[budget], 20 + budget) for user, budget in zip(ids, first, strict=True)]
-    rows += [(user, change, BUDGETS[1 - budget], 30 + budget) for user, budget in zip(ids, first, strict=True)]
+    first = (random.permutation(N_USERS) % 2).tolist()
+    changes = [BEGIN + timedelta(hours=int(hour)) for hour in random.integers(500, N_HOURS - 100, N_USERS)]
+    rows = [(user, None, BUDGETS[budget], 20 + budget) for user, budget in zip(USERS, first, strict=True)]
+    rows += [
+        (user, change, BUDGETS[1 - budget], 30 + budget)
+        for user, change, budget in zip(USERS, changes, first, strict=True)
+    ]
     schema = {"user_id": pl.String, "timestamp": pl.Datetime("us", "UTC"), "budget": pl.String, "age": pl.Int64}
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(signed_up=pl.lit(datetime(2020, 1, 1)))
 
 
+def changes() -> dict[str, tuple[datetime, str]]:
+    """By user: when the budget changed, and to what."""
+    dated = users().filter(pl.col("timestamp").is_not_null()).sort("user_id")
+    return {user: (time, budget) for user, time, budget in dated.select("user_id", "timestamp", "budget").iter_rows()}
+
+
 @functools.cache
 def impressions() -> pl.DataFrame:
-    """What each project was shown at each date: three cheap and three dear items; it chose one that it could afford."""
+    """What each user was shown: three cheap and three dear items, of which they chose one that they could afford."""
     random = np.random.default_rng(3)
     by_price = [items().filter(pl.col("price") == price)["item_id"].to_list() for price in (1.0, 2.0)]
-    afford = {(user, time is not None): BUDGETS.index(budget) for user, time, budget, *_ in users().iter_rows()}
-    visits = small_training.events().select("user_id", "timestamp").unique().sort("timestamp", "user_id")
     rows = []
-    for user, time in visits.iter_rows():
-        shown = [random.choice(some, 3, replace=False).tolist() for some in by_price]
-        chosen = shown[afford[user, time >= dates()[3]]][0]
-        rows += [(f"{user} {time}", user, time, item, int(item == chosen)) for item in shown[0] + shown[1]]
+    for user, (change, budget) in changes().items():
+        for hour in random.choice(N_HOURS, N_LISTS, replace=False).tolist():
+            time = BEGIN + timedelta(hours=hour, seconds=1)
+            shown = [random.choice(some, 3, replace=False).tolist() for some in by_price]
+            affordable = BUDGETS.index(budget) if time > change else 1 - BUDGETS.index(budget)
+            chosen = shown[affordable][0]
+            rows += [(f"{user} {time}", user, time, item, int(item == chosen)) for item in shown[0] + shown[1]]
     names = ["impression_id", "user_id", "timestamp", "item_id", "label"]
     return pl.DataFrame(rows, schema=names, orient="row")
+
+
+@functools.cache
+def events() -> pl.DataFrame:
+    """What each user took for reasons of chance, before and after the budget changed: it tells nothing of prices."""
+    random = np.random.default_rng(5)
+    every = items()["item_id"].to_list()
+    rows = [
+        (user, str(random.choice(every)), BEGIN + timedelta(hours=int(hour)))
+        for user in USERS
+        for hour in random.choice(N_HOURS, 6, replace=False)
+    ]
+    return pl.DataFrame(rows, schema=["user_id", "item_id", "timestamp"], orient="row")
 
 
 @functools.cache
@@ -72,11 +97,12 @@ def trained(*, with_users: bool) -> TrainingResult:
     out = tempfile.mkdtemp(prefix="recmem-user-features-")
     return train(
         items(),
-        small_training.events(),
+        events(),
         impressions=impressions(),
         users=users() if with_users else None,
         out=out,
         tune_encoder="off",
+        config={"ranker.min_rows_in_leaf": 50},
     )
 
 
@@ -131,23 +157,21 @@ def every_item(user_ids: list[str], **columns: object) -> pl.DataFrame:
 
 def test_the_newest_row_known_at_the_time_of_a_query_is_read() -> None:
     one = model()
-    ids = sorted(set(users()["user_id"]))
-    wants_dear = users().filter(pl.col("timestamp").is_not_null()).sort("user_id")["budget"] == "high"
-    change = dates()[3] - timedelta(days=1)
-    after = dear_first(one.rank(every_item(ids))) > 0
-    assert (after == wants_dear).mean() > 0.9
-    at_the_change = dear_first(one.rank(every_item(ids, timestamp=change))) > 0
+    wants_dear = pl.Series([budget == "high" for _, budget in changes().values()])
+    now = dear_first(one.rank(every_item(USERS))) > 0
+    assert (now == wants_dear).mean() > 0.9
+    times = pl.DataFrame({"user_id": USERS, "timestamp": [time for time, _ in changes().values()]})
+    at_the_change = dear_first(one.rank(every_item(USERS).join(times, on="user_id"))) > 0
     assert (at_the_change != wants_dear).mean() > 0.9
-    just_after = dear_first(one.rank(every_item(ids, timestamp=change + timedelta(microseconds=1)))) > 0
+    later = times.with_columns(pl.col("timestamp") + timedelta(microseconds=1))
+    just_after = dear_first(one.rank(every_item(USERS).join(later, on="user_id"))) > 0
     assert (just_after == wants_dear).mean() > 0.9
 
 
 def test_a_user_without_events_is_ranked_by_the_attributes_and_one_without_a_row_by_none() -> None:
     one = model()
     receipt = one.observe_users(
-        pl.DataFrame(
-            {"user_id": ["rich", "poor", "odd"], "budget": ["high", "low", "never seen"], "age": [25, 25, None]}
-        )
+        pl.DataFrame({"user_id": ["rich", "poor", "odd"], "budget": ["high", "low", "never seen"], "age": [None] * 3})
     )
     assert (receipt.n_new, receipt.n_duplicate, receipt.n_rejected) == (3, 0, 0)
     poor, rich = dear_first(one.rank(every_item(["rich", "poor"])))
@@ -161,19 +185,20 @@ def test_a_user_without_events_is_ranked_by_the_attributes_and_one_without_a_row
 
 def test_a_change_that_is_observed_holds_from_its_time_on_and_the_same_again_is_a_duplicate() -> None:
     one = model()
-    before = one.rank(every_item(["curl"]))["score"]
-    now = users().filter(pl.col("user_id") == "curl", pl.col("timestamp").is_not_null())["budget"][0]
+    user = USERS[0]
+    before = one.rank(every_item([user]))["score"]
+    now = changes()[user][1]
     other = BUDGETS[1 - BUDGETS.index(now)]
     # After the last event: what is ranked without a time is ranked as of now, which knows it.
-    change = pl.DataFrame({"user_id": ["curl"], "timestamp": [dates()[-1] + timedelta(days=40)], "budget": [other]})
+    change = pl.DataFrame({"user_id": [user], "timestamp": [END + timedelta(days=9)], "budget": [other]})
     assert one.observe_users(change).n_new == 1
     assert one.observe_users(change.to_pandas()).n_duplicate == 1
-    changed = one.rank(every_item(["curl"]))
+    changed = one.rank(every_item([user]))
     assert (dear_first(changed)[0] > 0) == (other == "high")
-    earlier = one.rank(every_item(["curl"], timestamp=dates()[-1] + timedelta(days=30)))
+    earlier = one.rank(every_item([user], timestamp=END))
     assert (dear_first(earlier)[0] > 0) == (now == "high")
-    assert one.observe_users(pl.DataFrame({"user_id": ["curl"], "timestamp": ["soon"]})).n_rejected == 1
-    close(recmem.load(trained(with_users=True).bundle).rank(every_item(["curl"]))["score"].to_numpy(), before, "exact")
+    assert one.observe_users(pl.DataFrame({"user_id": [user], "timestamp": ["soon"]})).n_rejected == 1
+    close(recmem.load(trained(with_users=True).bundle).rank(every_item([user]))["score"].to_numpy(), before, "exact")
 
 
 def test_the_store_serves_what_a_model_observes_and_a_given_history_leaves_the_attributes() -> None:
@@ -187,14 +212,14 @@ def test_frames_files_and_the_pyfunc_give_the_same_scores(tmp_path: Path) -> Non
     from recmem.cli.score import score
 
     bundle = trained(with_users=True).bundle
-    candidates = every_item(sorted(set(users()["user_id"]))[:5])
+    candidates = every_item(USERS[:5])
     ranked = model().rank(candidates)["score"].to_numpy()
     candidates.write_parquet(tmp_path / "candidates.parquet")
     score(model=str(bundle), candidates=str(tmp_path / "candidates.parquet"), out=str(tmp_path / "scores.parquet"))
     close(pl.read_parquet(tmp_path / "scores.parquet")["score"].to_numpy(), ranked, "exact")
     save_pyfunc(bundle, tmp_path / "model", candidates)
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
-    assert served.metadata.signature.inputs.input_names() == ["user_id", "item_id"]
+    assert not {"budget", "age"} & set(served.metadata.signature.inputs.input_names())
     result: pd.DataFrame = served.predict(candidates.to_pandas())
     close(result["score"].to_numpy(), ranked, "exact")
 
@@ -202,7 +227,7 @@ def test_frames_files_and_the_pyfunc_give_the_same_scores(tmp_path: Path) -> Non
 def test_what_was_read_of_the_table_and_what_was_not_is_told() -> None:
     result = trained(with_users=True)
     (receipt,) = [receipt for receipt in result.receipts if receipt.table == "users"]
-    assert (receipt.n_new, receipt.n_rejected) == (len(users()), 0)
+    assert (receipt.n_new, receipt.n_rejected) == (2 * N_USERS, 0)
     assert [name for name in result.intake.unused if name.startswith("users.")] == ["users.signed_up"]
     page = result.report.read_text()
     assert "attributes of users" in page
@@ -211,7 +236,7 @@ def test_what_was_read_of_the_table_and_what_was_not_is_told() -> None:
 
 
 def test_explanations_have_a_part_for_each_attribute() -> None:
-    explained = model().explain("curl", "libldap-dev")
+    explained = model().explain(USERS[0], "libldap-dev")
     assert {"users.age", "user_categories.budget"} <= set(explained.features)
 
 
