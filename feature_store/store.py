@@ -137,7 +137,7 @@ class Store:
         if not isinstance(table, Table):
             raise ValueError(f"table: expected a table such as feature_store.EVENTS, got {table!r}. Import its name.")
         if table not in _WRITES:
-            names = ", ".join(table.name for table in _WRITES)
+            names = ", ".join(each.name for each in (ITEMS, EVENTS, IMPRESSIONS))
             raise ValueError(f"table: expected one of {names}, got {table.name}. Append to one of these tables.")
         given = frame if isinstance(frame, FileRows) else FileRows(frame)
         checked = self._checked(given.frame, table, signals)
