@@ -14,7 +14,7 @@ import cross_fit_log
 import recmem
 from conftest import IsolatedMlflow
 from recmem.retrieval.interleave import RetrievalConfig
-from recmem.serving.manifest import REFERENCE
+from tolerances import close
 from training.config import TrainingConfig
 from training.fitting.fit_encoder import EncoderTuningConfig
 from training.fitting.fit_match import MatchTrainingConfig
@@ -68,18 +68,18 @@ def test_match_score_moves_by_less_than_two_hundredths_within_a_week(
     store = tmp_path / "run" / "store"
     before, after = (recmem.load(f"models:/steady/{result.version}", store=store) for result in results)
     learned = recmem.load(tmp_path / "run" / "work" / "refit" / "bundle", store=store)
-    scores = {
-        name: model.match(reference_rows())["match_score"].to_numpy()
+    matches = {
+        name: model.match(reference_rows())
         for name, model in (("before", before), ("after", after), ("fitted anew", learned))
     }
+    scores = {name: match["match_score"].to_numpy() for name, match in matches.items()}
     scale = json.loads((tmp_path / "run" / "work" / "calibrate" / "scale.json").read_text())
-    print(scale, {name: ks_2samp(scores["before"], values).statistic for name, values in scores.items()})
-    print({name: (values.mean(), values.std()) for name, values in scores.items()})
     assert scale["kind"] == "kept"
     assert ks_2samp(scores["before"], scores["after"]).statistic < MOST
-    # Without the step the scale would have moved, and with it single scores still do.
-    assert ks_2samp(scores["before"], scores["fitted anew"]).statistic > MOST
-    assert np.abs(scores["before"] - scores["after"]).max() > MOST
-    # Only the scale: the order of the scores is the learned module's.
-    assert np.array_equal(np.argsort(scores["after"], kind="stable"), np.argsort(scores["fitted anew"], kind="stable"))
-    print((tmp_path / "run" / "bundle" / REFERENCE).stat().st_size)
+    # Without the step the scale would have moved; single scores still do, by more than half of the mean score.
+    assert ks_2samp(scores["before"], scores["fitted anew"]).statistic > 5 * MOST
+    assert np.abs(scores["before"] - scores["after"]).max() > scores["before"].mean() / 2
+    # It is the scale alone: raw scores are the learned module's, and none changes its place.
+    raw = matches["after"]["match_raw"].to_numpy()
+    close(raw, matches["fitted anew"]["match_raw"].to_numpy(), "exact")
+    assert (np.diff(scores["after"][np.argsort(raw, kind="stable")]) >= 0).all()

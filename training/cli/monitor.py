@@ -104,9 +104,8 @@ def monitor(
         got = "neither" if candidates is None else "both"
         raise UsageError(f"--candidates, --scored: expected one of them, got {got}. Give the rows to compare.")
     if scored is not None and (events is not None or reference is not None):
-        raise UsageError(
-            "--scored: expected no --events and no --reference with it, got one. Give --candidates instead."
-        )
+        got = "--events" if events is not None else "--reference"
+        raise UsageError(f"--scored: expected no {got} with it, got both. Give --candidates instead.")
     from feature_store.atomic_files import write_text_atomically
     from recmem.serving.registry import tracking_at
     from training.monitoring.mlflow_run import log_monitoring

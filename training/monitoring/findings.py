@@ -14,6 +14,7 @@ MONITOR_VERSION = 1
 """Of the layout of `monitor.json`."""
 Status = Literal["ok", "warn", "alert", "too few"]
 """`too few`: with so few independent rows even a change as large as an alert's could be chance."""
+_FIRST = ("outcomes", "rows", "events")
 _ORDER: tuple[Status, ...] = ("ok", "too few", "warn", "alert")
 
 
@@ -88,7 +89,7 @@ class Monitoring:
         return overall(finding.status for finding in self.findings)
 
     def with_status(self, status: Status) -> tuple[Finding, ...]:
-        """The findings of this status, the largest distance first."""
+        """The findings of this status: outcomes, rows and events first, then features; the largest distance first."""
         found = [finding for finding in self.findings if finding.status == status]
         return tuple(sorted(found, key=_severity, reverse=True))
 
@@ -117,10 +118,10 @@ def worst(limits: Iterable[Limit]) -> Status:
     return max((limit.status for limit in limits), key=_ORDER.index, default="too few")
 
 
-def _severity(finding: Finding) -> float:
-    return max(
-        (limit.value / limit.alert for limit in finding.limits.values() if limit.value == limit.value), default=0
-    )
+def _severity(finding: Finding) -> tuple[bool, float]:
+    """What decides the order. An unknown user moves many features, so what rows lack stands before features."""
+    distances = [limit.value / limit.alert for limit in finding.limits.values() if not math.isnan(limit.value)]
+    return finding.group in _FIRST, max(distances, default=0.0)
 
 
 def _without_nan(value: Any) -> Any:

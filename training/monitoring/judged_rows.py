@@ -39,8 +39,9 @@ def judged(
     keys = watched.keys.with_columns(
         row=pl.int_range(pl.len()), query=pl.Series(watched.rows.queries), user=pl.Series(watched.rows.users)
     ).unique(["query", "item_id"], keep="first", maintain_order=True)
+    missed: dict[int, int] = {}
     if LABEL in given.columns:
-        found, missed = _by_labels(keys, given), {}
+        found = _by_labels(keys, given)
     else:
         found, missed = _by_events(bundle, keys, given, earlier)
     if not len(found):

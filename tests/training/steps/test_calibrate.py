@@ -85,7 +85,7 @@ def test_a_changed_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"expected an unmodified reference\.json"):
         load_bundle(folder)
     sign_files(folder)
-    with pytest.raises(DataError, match=r"bundle\.reference.*: expected the keys of Distribution"):
+    with pytest.raises(DataError, match=r"bundle\.reference.*: expected the keys of Reference"):
         load_bundle(folder)
     (folder / REFERENCE).unlink()
     with pytest.raises(DataError, match=r"expected the file reference\.json, got none"):
