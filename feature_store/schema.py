@@ -218,8 +218,8 @@ def check_table(
     """The frame's valid rows in the store's dtypes, and its invalid rows with their reasons.
 
     `stored` gives the dtypes that are already decided: those of ids, and of the columns of items and users. `signals`
-    says how events will be judged, for warnings; by default as a training does. Items with a `timestamp` are `DATED_ITEMS`;
-    `dated` are the columns of items that are stored with times, which later rows need too.
+    says how events will be judged, for warnings; by default as a training does. Items with a `timestamp` are
+    `DATED_ITEMS`; `dated` are the columns of items that are stored with times, which later rows need too.
 
     Raises:
         DataError: the table as a whole is invalid. It is no polars DataFrame or has no rows, a required column is

@@ -86,7 +86,8 @@ def ingest(
     """
     if all(table is None for table in (items, events, impressions, users, vectors)):
         raise UsageError(
-            "--items, --events, --impressions, --users, --vectors: expected at least one of them, got none. Give a table."
+            "--items, --events, --impressions, --users, --vectors: expected at least one of them, got none. "
+            "Give a table."
         )
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, Store
     from feature_store.files.table_files import read_table

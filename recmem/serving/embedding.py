@@ -36,7 +36,7 @@ def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> Embeddi
 
 
 def text_space(embedding: Embedding) -> CachedEncoder | None:
-    """The frozen encoder's space, in which declared interests are read; None for vectors of items, which read no texts."""
+    """The frozen encoder's space, in which declared interests are read; None for vectors of items."""
     return None if isinstance(embedding, ItemVectors) else embedding.frozen
 
 

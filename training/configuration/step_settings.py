@@ -24,15 +24,8 @@ STEP_SETTINGS = {
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
     "calibrate": (
-        *(
-            "encoder",
-            "vectors_name",
-            "signals",
-            "split",
-            "covisitation",
-            "features",
-            "users",
-        ),  # the log and its test queries
+        # The log and its test queries.
+        *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users"),
         *("retrieval", "test_queries", "registered_name"),
     ),
     "compare": (

@@ -27,7 +27,7 @@ def identity_of(run: Run) -> dict[str, Any]:
     A table at a URL is left out, as its content may change unseen: the store tells whether it brought anything new.
     """
     names = {name for step in LEARNING_STEPS for name in settings_of(step)}
-    given = run.tables.given()
+    given = {str(name): table for name, table in run.tables.given().items()}
     identity = {
         "settings": {name: attrgetter(name)(run.config) for name in sorted(names)},
         "tables": {

@@ -16,11 +16,9 @@ def encode(run: Run, step_run: StepRun) -> None:
     """
     training_data = run.training_data
     require_queries(training_data.dataset, training_data.shown, training_data.split)
-    facts = {
-        "fingerprint": training_data.fingerprint,
-        "texts": len(training_data.unit),
-        "dim": training_data.unit.shape[1],
-    }
-    step_run.log_params({f"encoder.{name}": facts[name] for name in ("fingerprint", "dim")})
-    step_run.log_metrics({"texts": facts["texts"]})
+    n_texts, dim = training_data.unit.shape
+    encoder = {"fingerprint": training_data.fingerprint, "dim": dim}
+    step_run.log_params({f"encoder.{name}": value for name, value in encoder.items()})
+    step_run.log_metrics({"texts": n_texts})
+    facts = encoder | {"texts": n_texts}
     (run.folder("encode") / "texts.json").write_text(json.dumps(facts))

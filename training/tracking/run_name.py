@@ -29,7 +29,7 @@ def run_name(data: str) -> str:
     return f"{data}-{datetime.now(UTC).date().isoformat()}"
 
 
-def data_name(tables: Mapping[str, Any], store: str, out: Path) -> str:
+def data_name(tables: Mapping[Any, object], store: str, out: Path) -> str:
     """What the data of a run are called: retrains on the same data should have the same name.
 
     A store of its own names them, `shop` for `s3://bucket/shop/store`. Else it is the file of the events (or
