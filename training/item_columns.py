@@ -10,11 +10,14 @@ from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from feature_store.arrays import Float64Array, IntArray
+from feature_store.arrays import IntArray
 from feature_store.point_in_time.event_log import rows_of
 from recmem.dataset.dataset import Dataset
+
+AnyArray = NDArray[np.floating] | NDArray[np.integer]
 
 FEWEST_ITEMS = 30
 """Items with events before the split and a number; of fewer nothing is said."""
@@ -95,7 +98,7 @@ def _choices(dataset: Dataset) -> tuple[IntArray, IntArray]:
     return items, np.concatenate([dataset.log.times, clicked_at[rows >= 0]])
 
 
-def _partial_correlation(first: Float64Array, second: Float64Array, given: list[Float64Array]) -> float:
+def _partial_correlation(first: AnyArray, second: AnyArray, given: list[AnyArray]) -> float:
     """Of the ranks of two columns, less what those of the given ones tell by least squares; 0 where nothing is left."""
     known = np.stack([np.ones(len(first)), *map(rankdata, given)], axis=1)
     left, right = (ranks - known @ np.linalg.lstsq(known, ranks)[0] for ranks in map(rankdata, (first, second)))
