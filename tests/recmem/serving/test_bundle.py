@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from changed_bundles import rewrite, sign_files
 from debian_model import trained_model
 from feature_store import DataError
+from feature_store.item_vectors import space_fingerprint
 from feature_store.ragged import Ragged
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import load_bundle, save_bundle
@@ -67,6 +68,19 @@ def test_the_same_bundle_is_written_byte_for_byte(tmp_path: Path) -> None:
         save_bundle(bundle, tmp_path / name, sample_vectors=vectors, sample_pairs=pairs)
     for name in (MANIFEST, *FILES):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_bundle_of_vectors_is_held_to_their_fingerprint_and_needs_no_texts(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    vectors, pairs = a_sample()
+    right = space_fingerprint("clip", bundle.config.match.dim)
+    config = replace(bundle.config, vectors="clip", fingerprint=right, text_columns=())
+    save_bundle(replace(bundle, config=config), folder, sample_vectors=vectors, sample_pairs=pairs)
+    assert load_bundle(folder).config.vectors == "clip"
+    wrong = replace(config, vectors="dino")
+    save_bundle(replace(bundle, config=wrong), folder, sample_vectors=vectors, sample_pairs=pairs)
+    with pytest.raises(DataError, match=rf"config.fingerprint: expected [0-9a-f]{{16}} of vectors, got {right}"):
+        load_bundle(folder)
 
 
 def test_a_bundle_takes_an_older_ones_place_and_leaves_nothing_beside_it(folder: Path) -> None:
