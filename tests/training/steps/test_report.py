@@ -42,7 +42,7 @@ def run(tmp_path: Path) -> Run:
 def test_bundles_and_ledger_are_those_of_the_steps(run: Run) -> None:
     with Tracker.start(run.out) as tracker:
         report(run, tracker.parent)
-    assert content_of(run.out / "bundle") == content_of(run.folder("refit") / "bundle")
+    assert content_of(run.out / "bundle") == content_of(run.folder("calibrate") / "bundle")
     assert content_of(run.out / "measured_bundle") == content_of(run.folder("evaluate") / "bundle")
     assert content_of(run.out / "ledger.json") == content_of(run.folder("evaluate") / "ledger.json")
     left = run.folder("report") / "report.html"
