@@ -1,4 +1,4 @@
-"""`python -m tests.screenshots.mlflow_pages`: the pictures of MLflow in docs/; PYTHONPATH=.:tests.
+"""Pictures of MLflow's pages for the documentation: `PYTHONPATH=.:tests python docs/mlflow_screenshots.py`.
 
 Trains three times on a part of the sample data, tracked by an MLflow server that it starts: takes some minutes.
 """
@@ -24,8 +24,8 @@ import recmem
 from mlflow_server import mlflow_server
 from recmem.serving.champions import REGISTERED_NAME
 
-ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+ROOT = Path(__file__).parents[1]
+IMAGES = ROOT / "docs" / "images"
 DATA = ROOT / "examples" / "debian_dependencies"
 SHARE_OF_USERS = 4
 """Every so manieth."""
@@ -115,13 +115,13 @@ def browser_page(experiment: str) -> Iterator[Page]:
 
 
 def save(page: Page, name: str) -> None:
-    """The visible part of the page as `docs/<name>`, with few colours."""
+    """The visible part of the page as `docs/images/<name>`, with few colours."""
     page.wait_for_timeout(SETTLED_MS)
     # The button of MLflow's assistant lies over what is below it.
     page.add_style_tag(content="button:has(svg linearGradient) { visibility: hidden }")
     picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(DOCS / name, optimize=True)
-    print(f"docs/{name}: {(DOCS / name).stat().st_size / 1000:.0f} kB")
+    picture.quantize(COLOURS, dither=Image.Dither.NONE).save(IMAGES / name, optimize=True)
+    print(f"docs/images/{name}: {(IMAGES / name).stat().st_size / 1000:.0f} kB")
 
 
 def widen(page: Page) -> None:
