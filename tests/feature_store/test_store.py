@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from feature_store import _delta, item_changes, table_writes
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEM_VECTORS, ITEMS, REJECTED, TABLES, Table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEM_VECTORS, ITEMS, REJECTED, TABLES, USERS, Table
 from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -424,7 +424,8 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     items = item_rows(item_id=["a", "b"], title=["a", "b"])
     dated = items.with_columns(timestamp=pl.lit("2026-01-01"))
     vectors = pl.DataFrame({"item_id": ["a", "b"], "space": "clip", "vector": [[1.0], [-1.0]]})
-    frames = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown}
+    users = pl.DataFrame({"user_id": ["u", "v"], "age": [30, 40]})
+    frames = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown, USERS: users}
     frame = (frames | {REJECTED: refused, ITEM_VECTORS: vectors})[table]
     appended_to = {REJECTED: EVENTS, ITEM_CHANGES: ITEMS}.get(table, table)
 

@@ -30,6 +30,8 @@ def changed() -> TrainingConfig:
         "signals.positive_events": ["kauf", "a, b"],
         "signals.unnamed": "neutral",
         "features": ["ctr_7d", "device"],
+        "users.features": ["plan"],
+        "users.interests": "hobbies",
         "event_weights": ["view=0.2", "a=b=3"],
         "ranker.position_bias_regularization": 0.1,
         "promote": "never",

@@ -52,7 +52,10 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users.")
+OF_THE_LOG = (
+    *("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users."),
+    "ranker.position_debiasing",  # whether impressions need positions
+)
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
 weights of events, users."""
 UNREAD_HERE = {

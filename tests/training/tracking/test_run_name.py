@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from conftest import IsolatedMlflow
 from training.tracking.run_name import data_name, is_generated, run_name
 
-OUT = Path("/home/me/runs/demo")
+OUT = Path("/data/me/runs/demo")
 FRAME = pl.DataFrame({"user_id": ["u"]})
 
 

@@ -1,1 +1,0 @@
-"""Pictures of pages for docs/, made by a headless Chromium."""
