@@ -13,7 +13,7 @@ _MAX_STEPS = 1000
 
 def seconds_so_far(tracker: Tracker) -> float:
     """Seconds since the parent run was started."""
-    started_ms = tracker.client.get_run(tracker.parent.run_id).info.start_time
+    started_ms: int = tracker.client.get_run(tracker.parent.run_id).info.start_time
     return datetime.now(UTC).timestamp() - started_ms / 1000
 
 
