@@ -16,7 +16,7 @@ from deltalake.exceptions import CommitFailedError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feature_store import _delta, item_changes, table_writes
+from feature_store import _delta, item_changes, table_writes, user_rows
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEM_VECTORS, ITEMS, REJECTED, TABLES, USERS, Table
@@ -432,7 +432,7 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     def add() -> Receipt:
         return store.append(appended_to, frame)
 
-    writes = item_changes if table is ITEM_CHANGES else table_writes
+    writes = {ITEM_CHANGES: item_changes, USERS: user_rows}.get(table, table_writes)
     commit = writes.append
     met = []
 
@@ -512,10 +512,10 @@ def test_two_processes_that_append_the_same_rows_at_once_add_each_once(tmp_path:
 
 # Properties
 
-USERS = st.sampled_from(["u", "v", None])
+USER_IDS = st.sampled_from(["u", "v", None])
 TIMES = st.sampled_from(["2024-01-01", "2024-01-02T00:00:00Z", "never", None])
 EVENT_ROWS = st.lists(
-    st.tuples(USERS, st.sampled_from(["i", "j"]), TIMES, st.sampled_from([None, "e1", "e2"])), min_size=1
+    st.tuples(USER_IDS, st.sampled_from(["i", "j"]), TIMES, st.sampled_from([None, "e1", "e2"])), min_size=1
 )
 EVENT_SCHEMA = {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.String, "event_id": pl.String}
 
