@@ -26,17 +26,22 @@ def script() -> ModuleType:
     return module
 
 
+def picture(path: Path) -> Image.Image:
+    with Image.open(path) as opened:
+        return opened.convert("RGB")
+
+
 def test_each_picture_is_written_and_small_enough_for_a_page(tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     stamp = RunStamp("2026-11-28T14:50:00+00:00", 61, (), "recmem, version 1", "", "promoted", "0a1b")
     report.write_text(stamped(render_report(ledger(), content()), stamp), encoding="utf-8")
     written = script().main(report, tmp_path / "images")
-    sizes = {path.name: Image.open(path).size for path in written}
+    pictures = {path.name: picture(path) for path in written}
+    sizes = {name: shown.size for name, shown in pictures.items()}
     assert set(sizes) == {f"report_{name}.png" for name in ("head", "results", "slices", "reasons", "phone_dark")}
     assert sizes["report_phone_dark.png"] == (PHONE, 844)
     assert all(width > 300 and height > 100 for width, height in sizes.values())
-    phone = Image.open(tmp_path / "images" / "report_phone_dark.png").convert("RGB")
-    assert phone.getpixel((2, 2)) == (18, 21, 27)
+    assert pictures["report_phone_dark.png"].getpixel((2, 2)) == (18, 21, 27)
 
 
 def test_the_pictures_of_the_documentation_are_those_that_the_script_writes() -> None:
