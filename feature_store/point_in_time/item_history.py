@@ -12,7 +12,7 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.cancellations import cancellation_times
 from feature_store.point_in_time.as_of_join import when_known
 from feature_store.point_in_time.event_log import rows_of
-from feature_store.point_in_time.newest_known import NewestRows
+from feature_store.point_in_time.newest_rows import NewestRows
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import ITEM_CHANGES
 

@@ -1,13 +1,17 @@
-"""The newest row of each key as of a time, where a key has a row a change, as of a user's attributes."""
+"""The newest row of each key as of a time, where a key has a row for each change: a user's plan, an item's price."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import numpy as np
 import polars as pl
 
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.as_of_join import AsOfIndex
+from feature_store.point_in_time.read_protocol import END_OF_TIME
 
+NO_ROW = -1
 ALWAYS = -(2**62)
 """When a row without any time happened and became known, microseconds."""
 
@@ -27,29 +31,66 @@ def when_change_known() -> pl.Expr:
 class NewestRows:
     """Rows by key, of which each holds from its time on, until the key's next one.
 
-    As of a time, it is the one that happened last of those known then, see `as_of_join`. A row that arrives late, when
-    a later one is known already, changes nothing from then on.
+    As of a time, it is the one that happened last of those known then, see `as_of_join`; of several, the one known
+    last. A row that arrives late, when a later one is known already, changes nothing from then on.
     """
 
-    def __init__(self, keys: IntArray, times: IntArray, known: IntArray) -> None:
-        """`keys` (0 or more), `times` at which the rows happened and at which they are `known`: int64[row] each."""
-        self._index = AsOfIndex(keys, known)
-        order = self._index.order
-        # Each row's place by when it happened, among the rows of all keys; of equal times, the one known later counts.
-        place = np.empty(len(order), np.int64)
-        place[np.argsort(times[order], kind="stable")] = np.arange(len(order))
-        # A key's places are made larger than those of all keys before it, so that one running maximum serves all.
-        begins = keys[order] * len(order)
-        newest_place = np.maximum.accumulate(begins + place) - begins
-        row_at_place = np.empty(len(order), np.int64)
-        row_at_place[place] = order
-        # Of each row of `order`: the one that happened last of its key's rows known so far.
-        self._newest = row_at_place[newest_place]
+    def __init__(self, keys: IntArray, times: IntArray, known: IntArray, until: IntArray | None = None) -> None:
+        """`keys` (0 or more), `times` at which the rows happened and at which they are `known`: int64[row] each.
+
+        `until`: when each row is cancelled, later than it is known, END_OF_TIME if never; None if no row is.
+        """
+        index = AsOfIndex(keys, known)
+        order = index.order
+        newest = _newest_so_far(keys[order], times[order], order)
+        if until is None or bool((until == END_OF_TIME).all()):
+            self._index = index
+            self._row_at = newest
+            return
+        is_cancelled = np.zeros(int(keys.max(initial=0)) + 1, bool)
+        is_cancelled[keys[until < END_OF_TIME]] = True
+        # A cancelled row gives way to an earlier one, so these keys need every time at which their row changes.
+        plain = ~is_cancelled[keys[order]]
+        changes = list(_changes(keys, times, known, until, np.flatnonzero(is_cancelled[keys])))
+        changed_keys, changed_at, changed_to = np.array(changes, np.int64).T
+        all_rows = np.concatenate([newest[plain], changed_to])
+        self._index = AsOfIndex(
+            np.concatenate([keys[order][plain], changed_keys]), np.concatenate([known[order][plain], changed_at])
+        )
+        self._row_at = all_rows[self._index.order]
 
     def at(self, keys: IntArray, times: IntArray) -> IntArray:
-        """The row of each key that holds at its time (microseconds), -1 where none is known: int64, one per key."""
+        """The row of each key that holds at its time (microseconds), `NO_ROW` where none does: int64, one per key."""
         ends = self._index.ends(keys, times)
         is_found = ends > self._index.starts(keys)
-        rows = np.full(len(keys), -1, np.int64)
-        rows[is_found] = self._newest[ends[is_found] - 1]
+        rows = np.full(len(keys), NO_ROW, np.int64)
+        rows[is_found] = self._row_at[ends[is_found] - 1]
         return rows
+
+
+def _newest_so_far(keys: IntArray, times: IntArray, rows: IntArray) -> IntArray:
+    """Of each of the rows, which are sorted by key and by when they are known: the newest of its key up to it."""
+    n = len(keys)
+    # Each row's place by when it happened, among the rows of all keys; of equal times, the one known later counts.
+    place = np.empty(n, np.int64)
+    place[np.argsort(times, kind="stable")] = np.arange(n)
+    # A key's places are made larger than those of all keys before it, so that one running maximum serves all.
+    begins = keys * n
+    newest_place = np.maximum.accumulate(begins + place) - begins
+    row_at_place = np.empty(n, np.int64)
+    row_at_place[place] = rows
+    return row_at_place[newest_place]
+
+
+def _changes(
+    keys: IntArray, times: IntArray, known: IntArray, until: IntArray, rows: IntArray
+) -> Iterator[tuple[int, int, int]]:
+    """(key, from when on, row) whenever the row that holds may change, of the keys that the given rows have."""
+    for key in np.unique(keys[rows]):
+        own = rows[keys[rows] == key]
+        # Ascending by what makes a row the newest.
+        own = own[np.lexsort((known[own], times[own]))]
+        ends = until[own]
+        for time in np.unique(np.concatenate([known[own], ends[ends < END_OF_TIME]])):
+            holds = own[(known[own] <= time) & (time < ends)]
+            yield int(key), int(time), int(holds[-1]) if len(holds) else NO_ROW
