@@ -22,5 +22,5 @@ def encode(run: Run, step_run: StepRun) -> None:
         "dim": training_data.unit.shape[1],
     }
     step_run.log_params({f"encoder.{name}": facts[name] for name in ("fingerprint", "dim")})
-    step_run.log_metrics({"texts": facts["texts"]})
+    step_run.log_metrics({"texts": float(len(training_data.unit))})
     (run.folder("encode") / "texts.json").write_text(json.dumps(facts))
