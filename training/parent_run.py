@@ -34,7 +34,7 @@ def name_of_run(run: Run) -> str:
 
 def name_of_data(run: Run) -> str:
     """What the run's data are called, see `training.tracking.run_name`."""
-    return data_name(run.tables.given(), run.store.path, run.out)
+    return data_name({str(name): table for name, table in run.tables.given().items()}, run.store.path, run.out)
 
 
 def log_config(run: Run, tracker: Tracker, *, kind: str = TRAINING) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from urllib.parse import quote
 
 from feature_store.addresses import without_secrets
+from training.tracking.links import run_url
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
@@ -17,11 +17,10 @@ def run_page(tracking_uri: str, experiment_id: str, run_id: str) -> tuple[str, s
 
     The command is empty for a server that runs already. Both are empty for Databricks, whose pages are elsewhere.
     """
-    if tracking_uri.startswith(("http://", "https://")):
-        return _page(without_secrets(tracking_uri).rstrip("/"), experiment_id, run_id), ""
-    if tracking_uri.partition(":")[0] in ("databricks", "uc"):
-        return "", ""
-    return _page(LOCAL_SERVER, experiment_id, run_id), server_command(tracking_uri)
+    page = run_url(tracking_uri, experiment_id, run_id)
+    if not page or page.startswith("http"):
+        return page, ""
+    return f"{LOCAL_SERVER}/{page}", server_command(tracking_uri)
 
 
 def server_command(tracking_uri: str) -> str:
@@ -34,7 +33,3 @@ def server_command(tracking_uri: str) -> str:
     if tracking_uri.startswith(_SQLITE) and path.is_relative_to(here):
         shown = f"{_SQLITE}{path.relative_to(here)}"
     return f"mlflow ui --backend-store-uri {shown}"
-
-
-def _page(server: str, experiment_id: str, run_id: str) -> str:
-    return f"{server}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"

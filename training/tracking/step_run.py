@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, Store
@@ -118,7 +118,7 @@ class StepRun:
 
     def inputs(self) -> list[DatasetInput]:
         """The data that the run has logged."""
-        return list(self.client.get_run(self.run_id).inputs.dataset_inputs)
+        return dataset_inputs(self.client.get_run(self.run_id))
 
     def _test_table(self, ledger: Ledger) -> Dataset | None:
         wanted = IMPRESSIONS.name if ledger.protocol.candidates == "impressions" else EVENTS.name
@@ -132,6 +132,11 @@ class StepRun:
         finite = [metric for metric in metrics if math.isfinite(metric.value)]
         for start in range(0, len(finite), _METRICS_PER_BATCH):
             self.client.log_batch(self.run_id, metrics=finite[start : start + _METRICS_PER_BATCH])
+
+
+def dataset_inputs(run: Run) -> list[DatasetInput]:
+    """The data that a run has logged."""
+    return list(run.inputs.dataset_inputs) if run.inputs else []
 
 
 def store_tags(path: str, versions: Mapping[str, int], digest: str) -> dict[str, str]:

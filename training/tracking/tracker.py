@@ -28,7 +28,7 @@ from training.tracking.experiment import (
 from training.tracking.links import link_to_step, run_link
 from training.tracking.run_name import is_generated
 from training.tracking.step_key import outputs_digest
-from training.tracking.step_run import StepRun
+from training.tracking.step_run import StepRun, dataset_inputs
 
 STEP_TAG = "recmem.step"
 STEP_KEY_TAG = "recmem.step_key"
@@ -206,7 +206,7 @@ def _copy_results(step_run: StepRun, earlier: Run) -> str:
     origin = earlier.data.tags.get(REUSED_FROM_TAG, earlier.info.run_id)
     step_run.log_params(earlier.data.params)
     step_run.log_metrics(earlier.data.metrics)
-    step_run.log_inputs(earlier.inputs.dataset_inputs)
+    step_run.log_inputs(dataset_inputs(earlier))
     link = link_to_step(step_run.client, origin, earlier.info.run_name)
     note = f"Reused from the run {link}: nothing has changed since."
     step_run.set_tags({REUSED_FROM_TAG: origin, MLFLOW_RUN_NOTE: note})
