@@ -49,7 +49,10 @@ OTHERS = {
     "split.test_until": 0.95,
 }
 """Other values of settings that cannot be one more, or half."""
-OF_THE_LOG = ("encoder.", "signals.", "split.", "covisitation.", "features", "event_weights")
+OF_THE_LOG = (
+    *("encoder.", "signals.", "split.", "covisitation.", "features", "event_weights"),
+    "ranker.position_debiasing",  # whether there must be positions
+)
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
 weights of events."""
 UNREAD_HERE = {
