@@ -4,7 +4,7 @@
 # make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
 #               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
 # make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (10 minutes)
-# make screenshots   pictures of the demo's report for the documentation (after make demo; needs Chromium)
+# make screenshots   pictures of the demo's report and of MLflow for the documentation (after make demo; needs Chromium)
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #
 # Each creates .venv first if it is missing or older than pyproject.toml or constraints.txt. PYTHON names another
@@ -57,6 +57,7 @@ format: .venv/.installed-dev
 
 screenshots: .venv/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python docs/report_screenshots.py
+	PYTHONPATH=.:tests $(BIN)/python docs/mlflow_screenshots.py
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks cpu

@@ -1,4 +1,4 @@
-"""Pictures of MLflow's pages for the documentation: `PYTHONPATH=.:tests python docs/mlflow_screenshots.py`.
+"""Pictures of MLflow's pages for the documentation: `make screenshots`.
 
 Trains three times on a part of the sample data, tracked by an MLflow server that it starts: takes some minutes.
 """
@@ -18,9 +18,10 @@ from tempfile import TemporaryDirectory
 import polars as pl
 from mlflow import MlflowClient
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 import recmem
+from chromium import chromium
 from mlflow_server import mlflow_server
 from recmem.serving.champions import REGISTERED_NAME
 
@@ -94,24 +95,17 @@ def train(folder: Path) -> None:
 @contextmanager
 def browser_page(experiment: str) -> Iterator[Page]:
     """An empty page of the system's Chromium, set up as somebody would who looks at this experiment's trainings."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
-        sys.exit("chromium: expected one on the path, got none. On Debian: apt-get install chromium")
     kept = {
         f'MLflowLocalStorage-1.1-ExperimentPage-["{experiment}"]-ReactComponentState': json.dumps(LIST),
         "mlflow.workflowType_v1": json.dumps("machine_learning"),
         "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
         "mlflow.assistant.panelOpen_v1": "false",
     }
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
-        try:
-            page = browser.new_page()
-            page.set_default_timeout(120_000)
-            page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([k, v]) => localStorage.setItem(k, v))")
-            yield page
-        finally:
-            browser.close()
+    with chromium() as browser:
+        page = browser.new_page()
+        page.set_default_timeout(120_000)
+        page.add_init_script(f"Object.entries({json.dumps(kept)}).forEach(([k, v]) => localStorage.setItem(k, v))")
+        yield page
 
 
 def save(page: Page, name: str) -> None:
