@@ -20,7 +20,11 @@ from training.configuration.config_text import config_toml
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 DAYS = 14
-TRAINING = ("recmem", "train")
+LONGEST_PAGE = 130
+"""Lines."""
+USER_PAGES = ("your_data.md", "your_features.md", "weights_and_positions.md", "production.md", "troubleshooting.md")
+QUICK = {"train": ["--config", "quick.toml"], "tune": ["--config", "quick.toml", "--trials", "2"]}
+"""What the tests add to the pages' commands, so that they take seconds."""
 PAGE_REDIS = "redis://localhost:6379/0"
 
 
@@ -34,11 +38,13 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     pl.concat([times, untimed]).write_parquet("events.parquet")
     nightly_log.events_of(DAYS + 1).write_parquet("new_events.parquet")
     nightly_log.items().write_parquet("items.parquet")
-    features = {"ctr_7d": pl.col("label") * 0.1, "device": pl.lit("app")}
+    position = pl.int_range(pl.len()).over("impression_id")
+    features = {"ctr_7d": pl.col("label") * 0.1, "device": pl.lit("app"), "position": position}
     nightly_log.impressions_of(DAYS).with_columns(**features).write_parquet("impressions.parquet")
+    users = events.select(pl.col("user_id").unique().sort())
+    users.with_columns(interests=pl.lit("curl http"), age=pl.int_range(pl.len())).write_parquet("users.parquet")
     readers = events.select(pl.col("user_id").unique().sort().head(3))
     readers.join(nightly_log.items().select("item_id"), how="cross").write_parquet("candidates.parquet")
-    # The one difference from the page: a training of seconds.
     Path("quick.toml").write_text(config_toml(nightly_log.settings()))
     return tmp_path
 
@@ -52,8 +58,7 @@ def commands(page: str) -> list[list[str]]:
 
 def run(words: list[str]) -> Outcome:
     """Runs a command of recmem, which has to succeed."""
-    quick = ["--config", "quick.toml"] if tuple(words[:2]) == TRAINING else []
-    outcome = Outcome(*words[1:], *quick)
+    outcome = Outcome(*words[1:], *QUICK.get(words[1], []))
     assert outcome.code == DONE, f"{shlex.join(words)}\n{outcome.err}"
     return outcome
 
@@ -87,11 +92,13 @@ def test_your_data(tables: Path) -> None:
     assert (tables / "run" / "report.html").is_file()
 
 
-def test_your_features(tables: Path) -> None:
-    trained = [words for words in commands("your_features.md") if words[1] == "train"]
-    assert trained
+@pytest.mark.parametrize("page", ["your_features.md", "weights_and_positions.md"])
+def test_trainings_with_features_weights_and_positions(page: str, tables: Path) -> None:
+    trained = [words for words in commands(page) if words[1] == "train"]
+    assert len(trained) == 2
     for words in trained:
         run(words)
+        assert (tables / "run" / "report.html").is_file()
 
 
 def test_production(tables: Path, redis_url: str) -> None:
@@ -110,6 +117,8 @@ def test_production(tables: Path, redis_url: str) -> None:
             assert words == ["pip", "install", ".[serve]"]
         else:
             assert words[0] == "curl"
+    assert json.loads(Path("watch/monitor.json").read_text())
+    assert Path("tuning/best.toml").is_file()
     assert "champion" in run(["recmem", "versions", "--tracking", "run"]).out
     assert len(pl.read_parquet("scores.parquet")) == len(pl.read_parquet("candidates.parquet"))
 
@@ -135,7 +144,7 @@ def _texts_of_the_code() -> Iterator[str]:
                     yield node.value
 
 
-@pytest.mark.parametrize("page", ["your_data.md", "your_features.md", "production.md", "troubleshooting.md"])
+@pytest.mark.parametrize("page", USER_PAGES)
 def test_options_in_the_text_exist(page: str) -> None:
     text = (DOCS / page).read_text()
     for command in re.findall(r"`(recmem [a-z]+ [^`]*--[^`]*)`", text):
@@ -146,5 +155,5 @@ def test_options_in_the_text_exist(page: str) -> None:
 
 
 def test_pages_are_short() -> None:
-    for page in ("your_data.md", "your_ranker.md", "your_features.md", "production.md", "troubleshooting.md"):
-        assert len((DOCS / page).read_text().splitlines()) <= 110, page
+    for page in ("your_ranker.md", *USER_PAGES):
+        assert len((DOCS / page).read_text().splitlines()) <= LONGEST_PAGE, page
