@@ -102,7 +102,7 @@ def test_a_column_of_weights_turns_the_match_alone_too() -> None:
         scored = recmem.load(result.bundle).match(pairs)
         of_tools = scored.filter(is_tool(scored["item_id"]))["match_raw"]
         of_others = scored.filter(~is_tool(scored["item_id"]))["match_raw"]
-        gaps.append(float(np.mean(of_tools) - np.mean(of_others)))
+        gaps.append(float(of_tools.to_numpy().mean() - of_others.to_numpy().mean()))
     assert gaps[0] < -0.5
     assert gaps[1] > 0.5
     assert weighted.intake.used == ("events.weight: 600 of 600 rows weigh 0.02 to 1 in training; others 1.",)

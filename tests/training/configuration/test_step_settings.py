@@ -61,10 +61,8 @@ weights of events, users."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
-    # For large catalogues, and for positions.
-    "rank": {"retrieval.search", "ranker.position_bias_regularization"},
-    # Until the number of rounds is known, and for positions.
-    "refit": {"ranker.rounds", "ranker.validation_share", "ranker.position_bias_regularization"},
+    "rank": {"retrieval.search"},  # for large catalogues
+    "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }
