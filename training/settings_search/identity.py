@@ -27,14 +27,10 @@ def identity_of(run: Run) -> dict[str, Any]:
     A table at a URL is left out, as its content may change unseen: the store tells whether it brought anything new.
     """
     names = {name for step in LEARNING_STEPS for name in settings_of(step)}
-    given = {str(name): table for name, table in run.tables.given().items()}
+    at_urls = {str(name) for name, table in run.tables.given().items() if isinstance(table, str) and "://" in table}
     identity = {
         "settings": {name: attrgetter(name)(run.config) for name in sorted(names)},
-        "tables": {
-            name: digest
-            for name, digest in run.tables.digests().items()
-            if not (isinstance(given[name], str) and "://" in str(given[name]))
-        },
+        "tables": {name: digest for name, digest in run.tables.digests().items() if name not in at_urls},
         "code": "".join(code_digest(package) for package in (feature_store, recmem, training)),
     }
     plain: dict[str, Any] = json.loads(json.dumps(identity))

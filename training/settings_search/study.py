@@ -142,7 +142,7 @@ class Study:
 
     def best(self) -> Trial | None:
         """The completed trial with the highest figure, the first of equals; None if there is none."""
-        return max(self.completed(), key=lambda trial: (trial.value, -trial.number), default=None)
+        return max(self.completed(), key=lambda trial: (trial.value or 0.0, -trial.number), default=None)
 
     def next_group(self) -> str:
         """What the next trial changes."""
