@@ -180,7 +180,7 @@ def open_features_run(
     positive_events: Sequence[str] | None,
     negative_events: Sequence[str] | None,
     neutral_events: Sequence[str] | None,
-    weight: Mapping[str, float] | Sequence[str] | None,
+    weight: Mapping[str, float] | Sequence[str] | None = None,
     seed: int,
     progress: Progress,
     label: Callable[[str], str] = str,
