@@ -30,9 +30,10 @@ def test_a_store_that_has_moved_is_reported_with_what_to_do(tmp_path: Path) -> N
 
 def test_without_a_store_the_tables_are_empty() -> None:
     assert open_store(None, trained=None) is None
-    items, events, impressions = read_tables(None)
+    items, events, impressions, changes = read_tables(None)
     assert "item_id" in items.columns
     assert {"user_id", "item_id", "timestamp"} <= set(events.columns) & set(impressions.columns)
     assert items.is_empty()
     assert events.is_empty()
     assert impressions.is_empty()
+    assert changes.is_empty()
