@@ -47,6 +47,7 @@ HELP_ORDER = (
     "versions",
     "promote",
     "rollback",
+    "monitor",
     "ingest",
     "rejected",
     "resubmit",

@@ -76,7 +76,7 @@ def ingest(
     vectors: Vectors = None,
     vectors_name: VectorsName = "",
 ) -> None:
-    """Add items, events, impressions, users or vectors of items to a store.
+    """Add items, events, impressions or users to a store.
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).

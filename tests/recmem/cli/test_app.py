@@ -71,8 +71,8 @@ def test_help_of_a_command_describes_each_option_in_words(command: str) -> None:
 @pytest.mark.parametrize("command", ["train", "ingest"])
 def test_help_shows_the_optional_columns_in_their_brackets(command: str) -> None:
     shown = " ".join(Outcome(command, "--help").out.split())
-    assert "timestamp [event, value, session_id, available_at, event_id, cancels]" in shown
-    assert "label (1 if clicked) [position]" in shown
+    assert "timestamp [event, value, session_id, available_at, event_id, cancels, weight]" in shown
+    assert "label (1 if clicked) [position, weight]" in shown
 
 
 def test_help_of_score_shows_the_optional_columns_in_their_brackets() -> None:
