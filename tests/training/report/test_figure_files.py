@@ -11,13 +11,14 @@ import pytest
 from matplotlib.figure import Figure
 
 from example_report import NASTY, ledger
+from training.evaluation.ledger import HEADLINE_METRIC
 from training.report import plots
 from training.report.charts import Panel
 from training.report.figure_files import to_png, to_svg
 
 FIGURES: dict[str, Callable[[], Figure]] = {
-    "lift": lambda: plots.lift_figure(ledger()),
-    "slices": lambda: plots.slices_figure(ledger()),
+    "rankings": lambda: plots.rankings_figure(ledger()),
+    "slices": lambda: plots.slices_figures(ledger())[HEADLINE_METRIC],
     "importance": lambda: plots.importance_figure({NASTY: 3.0, "match_score": 1.0}, text_features={"match_score"}),
     "curves": lambda: plots.curves_figure([Panel(NASTY, "epoch", "loss", {NASTY: [3.0, 2.0]})]),
 }

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import small_training
-from feature_store import DataError
+from feature_store import DataError, Store
 from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankerConfig
 from training.progress import Silent
@@ -63,6 +63,7 @@ def test_settings_of_later_steps_are_no_difference(tmp_path: Path) -> None:
 
 def test_store_alone_stands_for_the_tables_and_its_other_rows_are_told(tmp_path: Path) -> None:
     noted = identity(tmp_path, TrainingConfig(), items=small_training.items())
+    Store.create(tmp_path / "store")  # as the step `ingest` does
     now = identity(tmp_path, TrainingConfig())
     assert message(tmp_path, noted=noted, now=now) == ""
     assert "the store had other rows" in message(tmp_path, noted=noted, now=now, store="fedcba9876543210")
