@@ -16,8 +16,10 @@ from typer.testing import CliRunner
 import recmem
 import small_training
 from command_line import WIDE, WRONG_USE
+from feature_store import DataError
 from training import mlflow_project
 from training.report.verdict_text import verdict_sentences
+from training.tables import Tables
 
 PROJECT = Path(__file__).parents[1] / "mlflow_projects"
 ENTRY_POINTS = ["main", "ingest", "encode", "tune", "match", "rank", "evaluate", "refit", "report", "score"]
@@ -144,3 +146,18 @@ def test_all_steps_together_print_what_the_command_prints(tmp_path: Path, monkey
 def test_environment_names_what_the_package_declares() -> None:
     environment = yaml.safe_load((PROJECT / "python_env.yaml").read_text())
     assert environment["dependencies"] == ["recmem[minilm,faiss]"]
+
+
+def test_ingest_gives_each_table_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[Tables] = []
+
+    def opens(tables: Tables, *_: object) -> None:
+        opened.append(tables)
+        raise DataError("opened")
+
+    monkeypatch.setattr("training.run.open_run", opens)
+    names = ("items", "events", "impressions", "users", "vectors")
+    files = [word for name in names for word in (f"--{name}", f"{name}.parquet")]
+    CliRunner().invoke(mlflow_project.app, ["ingest", "--out", str(tmp_path), *files])
+    CliRunner().invoke(mlflow_project.app, ["match", "--out", str(tmp_path)])
+    assert [tables.given() for tables in opened] == [{name: f"{name}.parquet" for name in names}, {}]

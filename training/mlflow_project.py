@@ -217,7 +217,8 @@ def ingest(
         "position_debiasing": position_debiasing,
         "vectors_name": vectors_name,
     }
-    _step("ingest", out, store, _config(config, assignments, options), (items, events, impressions, users, vectors))
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
+    _step("ingest", out, store, _config(config, assignments, options), tables)
 
 
 def _step_command(step: str) -> Callable[..., None]:
@@ -287,7 +288,7 @@ def score(
     score_candidates(model=model, candidates=candidates, out=out, store=store or None)
 
 
-def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: tuple[str, ...] = ()) -> None:
+def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: dict[str, str] | None = None) -> None:
     from training.parent_run import log_config
     from training.pipeline import finish, run_step
     from training.run import open_run
@@ -295,7 +296,8 @@ def _step(step: str, out: Path, store: str, config: TrainingConfig, tables: tupl
     from training.tables import Tables
     from training.tracking.tracker import Tracker
 
-    run = open_run(Tables(*(path or None for path in tables)), out, store or None, config, Bars())
+    given = {name: path for name, path in (tables or {}).items() if path}
+    run = open_run(Tables(**given), out, store or None, config, Bars())
     with only_training_in(run.out), Tracker.start(run.out, run_name=step) as tracker:
         log_config(run, tracker, kind=step)
         if step == "report":

@@ -211,7 +211,8 @@ def open_features_run(
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
     place = None if store is None else os.fspath(store)
-    return open_run(Tables.of(items, events, impressions, vectors), out, place, config, progress), fold_config
+    tables = Tables.of(items, events, impressions, vectors=vectors)
+    return open_run(tables, out, place, config, progress), fold_config
 
 
 def fit_in(run: Run, config: FoldConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:

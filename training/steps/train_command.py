@@ -48,7 +48,10 @@ def _options(config: TrainingConfig) -> Iterator[str]:
     yield from _names("--positive-events", "signals.positive_events", signals.positive_events)
     yield from _names("--negative-events", "signals.negative_events", signals.negative_events)
     yield from _names("--neutral-events", "signals.neutral_events", signals.neutral_events)
+    yield from _names("--weight", "event_weights", config.event_weights)
     yield from _names("--features", "features", config.features)
+    if config.ranker.position_debiasing:
+        yield "--position-debiasing"
     if not config.refit:
         yield "--no-refit"
     if config.folds > 1:

@@ -84,7 +84,9 @@ def test_a_bundle_of_before_judges_events_as_it_was_trained(folder: Path) -> Non
         signals = manifest["config"]["dataset"]["signals"]
         for name in ("positive_events", "common_names", "unnamed"):
             del signals[name]
-        del manifest["config"]["dataset"]["candidate_features"]
+        for name in ("candidate_features", "user_features", "interests"):
+            del manifest["config"]["dataset"][name]
+        del manifest["config"]["vectors"]
         signals["negative_events"] = ["skip", "return", "dislike", "hide"]
 
     candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(20)

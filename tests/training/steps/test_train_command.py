@@ -76,6 +76,15 @@ def test_the_command_names_folds_and_that_there_is_no_refit() -> None:
     assert "--folds 3" in command
 
 
+def test_the_command_names_weights_and_position_debiasing() -> None:
+    config = TrainingConfig(event_weights=("click=0.2", "add to cart=2"), ranker=RankerConfig(position_debiasing=True))
+    command = command_of(config)
+    assert "--weight 'click=0.2,add to cart=2'" in command
+    assert "--position-debiasing" in command
+    assert "--weight" not in command_of(TrainingConfig())
+    assert "--position-debiasing" not in command_of(TrainingConfig())
+
+
 def test_the_command_sets_what_has_no_option_and_is_not_at_its_default() -> None:
     config = TrainingConfig(ranker=RankerConfig(leaves=31), signals=SignalConfig(rating_events=("stars", "how many")))
     assignments = assignments_in(command_of(config))
@@ -88,7 +97,9 @@ def test_names_that_commas_would_cut_are_set_as_lists(name: str) -> None:
     signals = SignalConfig(
         positive_events=("buy", name), negative_events=(f"{name} too",), neutral_events=(f"{name} three", "view")
     )
-    config = TrainingConfig(signals=signals, features=(name, "ctr"))
+    config = TrainingConfig(signals=signals, features=(name, "ctr"), event_weights=(f"{name}=2",))
     command = command_of(config)
-    assert not {"--positive-events", "--negative-events", "--neutral-events", "--features"} & set(shlex.split(command))
+    assert not {"--positive-events", "--negative-events", "--neutral-events", "--features", "--weight"} & set(
+        shlex.split(command)
+    )
     assert effective_config(assignments=assignments_in(command)) == config
