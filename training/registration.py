@@ -22,6 +22,7 @@ from training.parent_run import name_of_data
 from training.report.run_stamp import RunStamp
 from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
+from training.steps.calibrate import scale_warnings
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
@@ -71,7 +72,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
             f"Nothing has changed since version {version} of {name} was registered: there is no new version. "
             f"{_who_reigns(tracker.client, name, version)}"
         )
-    warnings = run.training_data.warnings + RankSummary.read(run.folder("rank")).warnings
+    warnings = (*run.training_data.warnings, *RankSummary.read(run.folder("rank")).warnings, *scale_warnings(run))
     # A published report is that of the run which registered this version.
     if is_new or not is_published(run):
         publish_report(run, _run_stamp(tracker, name, version))

@@ -29,7 +29,7 @@ First run:
   recmem train --items items.parquet --events events.parquet --out run
   recmem score --model run/bundle --candidates candidates.parquet --out scores.parquet
 
-Exit codes: 0 success; 1 an error, or differences found by `audit`; 2 a usage error.
+Exit codes: 0 success; 1 an error, or differences found by `audit`; 2 a usage error; 3 and 4 see `monitor --help`.
 """
 
 COMMAND_GROUP = "recmem.commands"

@@ -51,9 +51,11 @@ def steady_scale(
 
     `champion`: log-odds of the same pairs by the champion, float64[pair]. `n_positives`: how many `fitted` rests on.
     """
+    if fitted.slope <= 0:
+        return Scale(fitted, "fitted", "Items with a higher raw score were not chosen more often: no scale is true.")
     line = aligned(raw, champion)
-    if line is None or fitted.slope <= 0:
-        return Scale(fitted, "fitted", f"The raw scores of version {version} or of this one do not vary.")
+    if line is None:
+        return Scale(fitted, "fitted", f"The scores of version {version} or of this one do not vary.")
     kept = float(line.probability(raw).mean())
     newest = float(fitted.probability(raw).mean())
     ratio = kept / max(newest, _FINEST)

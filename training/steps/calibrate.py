@@ -34,6 +34,10 @@ from training.tracking.step_run import StepRun
 SCALE = "scale.json"
 """In the folder of the step: which scale `match_score` has, and why."""
 _LONGEST_CAUSE = 300
+_FLAT = (
+    "match_score: the same for all candidates, because on held-out queries the items with a higher raw match score were "
+    "not chosen more often. It says nothing here: leave it out, or see docs/troubleshooting.md, 'The lift is small'."
+)
 
 
 def calibrate(run: Run, step_run: StepRun) -> None:
@@ -58,6 +62,12 @@ def calibrate(run: Run, step_run: StepRun) -> None:
 def shipped_bundle(run: Run) -> Path:
     """The bundle that ships, as the step left it."""
     return run.folder("calibrate") / BUNDLE
+
+
+def scale_warnings(run: Run) -> tuple[str, ...]:
+    """A warning if `match_score` of the bundle that ships does not vary; empty if it does."""
+    scale = json.loads((run.folder("calibrate") / SCALE).read_text())
+    return () if scale["calibration"]["slope"] > 0 else (_FLAT,)
 
 
 def _scale(run: Run, client: MlflowClient, rows: ReferenceRows, fitted: Calibration) -> Scale:

@@ -24,7 +24,7 @@ from training.report.html import render_report
 from training.report.plots import curves_figure, importance_figure, rankings_figure, slices_figures
 from training.report.run_stamp import PLACE, RunStamp, stamped
 from training.run import Run
-from training.steps.calibrate import shipped_bundle
+from training.steps.calibrate import scale_warnings, shipped_bundle
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
 from training.steps.rank import RankSummary
@@ -53,9 +53,8 @@ def report(run: Run, step_run: StepRun) -> None:
     copy_bundle(run.folder("evaluate") / BUNDLE, run.out / MEASURED_BUNDLE)
     summary = RankSummary.read(run.folder("rank"))
     model = Model.load(run.out / BUNDLE, store=run.pinned)
-    content = replace(
-        report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds), verdict=read_verdict(run)
-    )
+    content = report_content(run, model, run.ranker(ledger.ships).importance(), summary, folds)
+    content = replace(content, verdict=read_verdict(run), warnings=(*content.warnings, *scale_warnings(run)))
     if folds is not None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
     write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))

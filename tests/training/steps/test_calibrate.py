@@ -18,7 +18,7 @@ from recmem.matching.calibration import Calibration
 from recmem.serving.bundle import copy_completed, load_bundle
 from recmem.serving.manifest import REFERENCE
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
-from training.steps.calibrate import SCALE
+from training.steps.calibrate import SCALE, scale_warnings
 
 
 def run_folder() -> Path:
@@ -55,6 +55,21 @@ def test_the_reference_holds_no_id() -> None:
     assert len(text) < 200_000
     ids = pl.concat([small_training.items()["item_id"], small_training.events()["user_id"].unique()])
     assert [value for value in ids if value in text] == []
+
+
+def test_a_match_score_that_does_not_vary_is_warned_of(tmp_path: Path) -> None:
+    class RunIn:
+        def folder(self, step: str) -> Path:
+            assert step == "calibrate"
+            return tmp_path
+
+    def warnings_of(slope: float) -> tuple[str, ...]:
+        (tmp_path / SCALE).write_text(json.dumps({"calibration": {"slope": slope, "intercept": -1.0}}))
+        return scale_warnings(RunIn())  # type: ignore[arg-type]
+
+    assert warnings_of(0.3) == ()
+    (warning,) = warnings_of(0.0)
+    assert warning.startswith("match_score: the same for all candidates")
 
 
 def test_without_a_champion_the_scale_is_the_fitted_one() -> None:
