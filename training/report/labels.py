@@ -22,7 +22,7 @@ ROW_NOTES = {
     "covisitation": "by how many users an item shares with the items in this user's history; no text",
     "text_similarity": "by the encoder's cosine similarity to the texts in the user's memory; nothing is trained",
     "match_score": "by the trained match score alone: the user's text memory, no counters and no co-visitation",
-    WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation, attributes and own features; no text features",
+    WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation, attributes, own features; no text features",
     WITH_SIMILARITY: "the same ranker with text similarities and EASE with texts (ease_text), without the match",
     WITH_MATCH: "the same ranker with all text features: the match, text similarities and EASE with texts (ease_text)",
 }

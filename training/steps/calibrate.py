@@ -35,8 +35,8 @@ SCALE = "scale.json"
 """In the folder of the step: which scale `match_score` has, and why."""
 _LONGEST_CAUSE = 300
 _FLAT = (
-    "match_score: the same for all candidates, because on held-out queries the items with a higher raw match score were "
-    "not chosen more often. It says nothing here: leave it out, or see docs/troubleshooting.md, 'The lift is small'."
+    "match_score: the same for all candidates, because on held-out queries the items with a higher raw match score were"
+    " not chosen more often. It says nothing here: leave it out, or see docs/troubleshooting.md, 'The lift is small'."
 )
 
 
