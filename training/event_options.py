@@ -43,6 +43,13 @@ Weight = Annotated[
     list[str] | None,
     typer.Option("--weight", metavar="NAME=WEIGHT", help=f"{WEIGHT_HELP} May be repeated.", show_default=False),
 ]
+PositionDebiasing = Annotated[
+    bool,
+    typer.Option(
+        help="Learn what the position of shown items adds to their clicks, and leave it out of the scores. "
+        "Impressions need the column position, candidates do not."
+    ),
+]
 NeutralEvents = Annotated[
     str,
     typer.Option(

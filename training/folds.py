@@ -28,7 +28,8 @@ def earlier_folds(run: Run) -> list[Run]:
         fold = Run(run.out / "folds" / str(number), run.store, Tables(), config, run.progress)
         # What this run has read, whatever an earlier one has left there.
         fold.intake = run.intake
-        fold.encoder = run.encoder
+        if not config.vectors_name:
+            fold.encoder = run.encoder
         folds.append(fold)
     _require_queries([*folds, run])
     return folds

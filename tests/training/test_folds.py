@@ -18,6 +18,7 @@ from training.config import TrainingConfig
 from training.folds import earlier_folds
 from training.progress import Silent
 from training.run import Run, open_run
+from training.steps.ingest import append_given
 from training.tables import Tables
 
 
@@ -110,3 +111,18 @@ def test_a_refused_log_has_learned_nothing(tmp_path: Path) -> None:
 def test_a_number_of_folds_that_leaves_nothing_to_learn_from_is_refused(n_folds: int) -> None:
     with pytest.raises(ValueError, match=r"folds: expected (1 to 7|at least 1), got "):
         TrainingConfig(folds=n_folds)
+
+
+def test_folds_on_vectors_load_no_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("training.run.TextEncoder.load", never)
+    ids = small_training.items()["item_id"]
+    numbers = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
+    vectors = pl.DataFrame({"item_id": ids, "vector": pl.Series(numbers, dtype=pl.Array(pl.Float32, 8))})
+    tables = Tables(small_training.items(), at_dates(FIVE_DATES), vectors=vectors)
+    config = TrainingConfig(folds=2, vectors_name="random")
+    run = open_run(tables, tmp_path / "run", None, config, Silent())
+    run.intake = append_given(run)
+    assert len(earlier_folds(run)) == 1

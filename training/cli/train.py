@@ -19,6 +19,7 @@ from training.event_options import (
     NegativeEvents,
     NegativeTo,
     NeutralEvents,
+    PositionDebiasing,
     PositiveEvents,
     PositiveFrom,
     Weight,
@@ -84,13 +85,7 @@ def train(
     neutral_events: NeutralEvents = "",
     weight: Weight = None,
     features: Features = "",
-    position_debiasing: Annotated[
-        bool,
-        typer.Option(
-            help="Learn what the position of shown items adds to their clicks, and leave it out of the scores. "
-            "Impressions need the column position, candidates do not."
-        ),
-    ] = False,
+    position_debiasing: PositionDebiasing = False,
     refit: Annotated[
         bool,
         typer.Option(

@@ -9,12 +9,21 @@ import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Features, Impressions, Items
+from recmem.cli.ingest import Events, Features, Impressions, Items, Users
 from recmem.cli.options import names_of
+from recmem.cli.vector_options import Vectors, VectorsName
 from training.cli.config import Assignments, Config
 from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
 from training.cli.train import how_to_open, settings_given, short_path
-from training.event_options import NegativeEvents, NegativeTo, NeutralEvents, PositiveEvents, PositiveFrom
+from training.event_options import (
+    NegativeEvents,
+    NegativeTo,
+    NeutralEvents,
+    PositionDebiasing,
+    PositiveEvents,
+    PositiveFrom,
+    Weight,
+)
 
 if TYPE_CHECKING:
     from training.settings_search.search import EndedTrial
@@ -38,6 +47,9 @@ def tune(
     items: Items = None,
     events: Events = None,
     impressions: Impressions = None,
+    users: Users = None,
+    vectors: Vectors = None,
+    vectors_name: VectorsName = "",
     store: Annotated[
         str | None,
         typer.Option(
@@ -80,7 +92,9 @@ def tune(
     positive_events: PositiveEvents = "",
     negative_events: NegativeEvents = "",
     neutral_events: NeutralEvents = "",
+    weight: Weight = None,
     features: Features = "",
+    position_debiasing: PositionDebiasing = False,
     seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the trainings and of the search.")] = 0,
 ) -> None:
     """Search for settings that rank better.
@@ -111,6 +125,8 @@ def tune(
         items=items,
         events=events,
         impressions=impressions,
+        users=users,
+        vectors=vectors,
         out=out,
         store=store,
         config=settings,

@@ -27,6 +27,8 @@ def tune(
     events: TableInput | None = None,
     *,
     impressions: TableInput | None = None,
+    users: TableInput | None = None,
+    vectors: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     config: ConfigInput | None = None,
@@ -50,6 +52,8 @@ def tune(
         items: As `recmem.train` takes them; None if `store` already has them.
         events: As `recmem.train` takes them.
         impressions: As `recmem.train` takes them.
+        users: As `recmem.train` takes them.
+        vectors: As `recmem.train` takes them; `config` may name them by `vectors_name`.
         out: Folder for `best.toml`, `trials.parquet`, `tuning.db` (the search itself) and intermediate files.
         store: The store to add the tables to and to read; `out`/store by default.
         config: The base configuration, as `recmem.train` takes it; what is not searched stays as it says.
@@ -78,6 +82,8 @@ def tune(
         items=items,
         events=events,
         impressions=impressions,
+        users=users,
+        vectors=vectors,
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,

@@ -28,6 +28,7 @@ from training.config import TrainingConfig
 from training.evaluation.held_out import K, what_ships
 from training.evaluation.metrics import ndcg
 from training.fitting.fit_ranker import RankingData
+from training.fitting.new_users import with_new_users
 from training.queries import Queries
 from training.ranker_queries import ranker_data
 from training.run import Run, member_file
@@ -105,7 +106,8 @@ class ValidationQueries:
         run = self._run
         trial = replace(run, config=config, tables=Tables(), pairs={})
         trial.intake = run.intake
-        trial.encoder = run.encoder
+        if not config.vectors_name:
+            trial.encoder = run.encoder
         trial.training_data = run.training_data
         trial.tuned = run.tuned
         return trial
@@ -121,7 +123,7 @@ class ValidationQueries:
             if training_data.shown is None and path.is_file():
                 # Another match retrieves other items, and a training would draw other queries then.
                 queries = _read_queries(path)
-                data = retrieved_data(training_data, matcher, queries, trial.config, advance)
+                data = retrieved_data(training_data, matcher, queries, trial.config, advance, batch_of=with_new_users)
             else:
                 queries, data = ranker_data(training_data, matcher, trial.config, advance)
                 _write_queries(queries, path)

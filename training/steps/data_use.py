@@ -25,8 +25,14 @@ def data_use(run: Run) -> list[DataUse]:
 def _items(run: Run) -> Iterator[DataUse]:
     catalogue = run.training_data.dataset.catalogue
     yield DataUse("items", f"{len(catalogue):,}, all of which can be ranked", _sentences(_rejected(run, "items")))
-    texts = f"{', '.join(catalogue.text_columns)}: read as the item's text"
-    yield DataUse("item texts", texts, _sentences(_unused(run, "items", "no words to read: links, dates or codes")))
+    columns = ", ".join(catalogue.text_columns)
+    links = _unused(run, "items", "no words to read: links, dates or codes")
+    if (vectors := run.training_data.vectors) is None:
+        yield DataUse("item texts", f"{columns}: read as the item's text", _sentences(links))
+    else:
+        instead = f"{columns}: vectors stand in for texts" if columns else ""
+        yield DataUse("item vectors", f"{vectors.name}, of {vectors.dim:,} numbers: what the match reads")
+        yield DataUse("item texts", "none", _sentences([instead, *links]))
     numbers = ", ".join(catalogue.number_columns)
     yield DataUse("item attributes", f"{numbers}: features of the ranker" if numbers else "none: no numeric column")
 
@@ -66,6 +72,20 @@ def _impressions(run: Run) -> Iterator[DataUse]:
     yield DataUse("own features", f"{features} (--features)" if features else "none: --features was not given")
 
 
+def _users(run: Run) -> Iterator[DataUse]:
+    dataset = run.training_data.dataset
+    if not len(dataset.profiles):
+        return
+    config = dataset.config
+    attributes = ", ".join(feature.name for feature in config.user_features)
+    used = [
+        f"{attributes}: features of the ranker" if attributes else "",
+        f"{config.interests}: compared with the items' texts" if config.interests else "",
+    ]
+    not_used = [*_rejected(run, "users"), *_unused(run, "users", "no step reads it")]
+    yield DataUse("users", _sentences([f"{len(dataset.profiles):,}", *used]), _sentences(not_used))
+
+
 def _queries(run: Run) -> Iterator[DataUse]:
     n_queries = len(queries_of_test_period(run))
     n_used = min(n_queries, run.config.test_queries)
@@ -73,7 +93,7 @@ def _queries(run: Run) -> Iterator[DataUse]:
     yield DataUse("queries of the test period", f"{n_used:,}", left_out)
 
 
-USES: tuple[Callable[[Run], Iterator[DataUse]], ...] = (_items, _events, _impressions, _queries)
+USES: tuple[Callable[[Run], Iterator[DataUse]], ...] = (_items, _events, _impressions, _users, _queries)
 """Each yields the rows of one kind of data, in the order of the table. A new kind of data is one more function."""
 
 

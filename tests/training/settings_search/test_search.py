@@ -9,12 +9,14 @@ import sys
 from pathlib import Path
 
 import mlflow
+import numpy as np
 import polars as pl
 import pytest
 
 import cross_fit_log
 import small_search
 from feature_store import DataError
+from training.configuration.effective import effective_config
 from training.settings_search import search as search_module
 from training.settings_search.search import EndedTrial, check_limits
 from training.settings_search.study import Trial
@@ -248,3 +250,21 @@ def test_limits_without_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         check_limits(minutes, trials, groups)
+
+
+def test_a_search_reads_users_and_vectors_and_loads_no_encoder_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr("training.run.TextEncoder.load", never)
+    ids = cross_fit_log.items()["item_id"]
+    numbers = np.random.default_rng(0).normal(size=(len(ids), 8)).astype(np.float32)
+    vectors = pl.DataFrame({"item_id": ids, "vector": pl.Series(numbers, dtype=pl.Array(pl.Float32, 8))})
+    users = cross_fit_log.events().select("user_id").unique("user_id", maintain_order=True).with_row_index("age")
+    config = small_search.QUICK | {"vectors_name": "random"}
+    result = small_search.search(tmp_path / "tuning", trials=1, config=config, users=users, vectors=vectors)
+    assert [receipt.table for receipt in result.intake.receipts] == ["items", "events", "users", "item_vectors"]
+    assert result.base.value is not None
+    assert effective_config(result.config).vectors_name == "random"

@@ -6,8 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
+import cross_fit_log
 import small_search
 from training.configuration.effective import effective_config
 from training.progress import Silent
@@ -15,6 +17,7 @@ from training.run import Run, open_run
 from training.settings_search.search_space import space_of, with_values
 from training.settings_search.validation import ValidationQueries
 from training.steps import match as match_step
+from training.steps.ingest import append_given
 from training.steps.rank import _pairs_of_windows, _test_on_later_queries
 from training.tables import Tables
 
@@ -98,3 +101,14 @@ def test_another_process_goes_on_with_queries_and_modules_and_finds_the_same(
     again = queries_in(run, tmp_path).measure(run.config)
     assert again.figures.equals(first.figures)
     assert np.isfinite(again.value)
+
+
+def test_queries_that_were_kept_are_asked_as_those_that_were_drawn(tmp_path: Path) -> None:
+    users = cross_fit_log.events().select("user_id").unique("user_id", maintain_order=True)
+    users = users.with_columns(interests=pl.lit("garden tools"))
+    tables = Tables(cross_fit_log.items(), cross_fit_log.events(), users=users)
+    run = open_run(tables, tmp_path / "run", None, effective_config(small_search.QUICK), Silent())
+    run.intake = append_given(run)
+    first = queries_in(run, tmp_path).measure(run.config)
+    assert run.training_data.dataset.config.interests
+    assert queries_in(run, tmp_path).measure(run.config).figures.equals(first.figures)

@@ -11,6 +11,9 @@ import small_training
 from feature_store import Receipt
 from feature_store.warnings.event_kinds import EventKind
 from feature_store.warnings.unmatched_ids import UnmatchedIds
+from recmem.dataset.candidate_features import CandidateFeature
+from recmem.dataset.user_profiles import UserProfiles
+from recmem.text.item_vectors import ItemVectors
 from training.config import TrainingConfig
 from training.progress import Silent
 from training.report.content import DataUse
@@ -82,3 +85,25 @@ def test_impressions_are_used_with_the_features_that_were_named(run: Run) -> Non
         "2 rows name an unknown item; position: --features makes it a feature of the ranker",
     )
     assert found["own features"].used == "ctr (--features)"
+
+
+def test_vectors_stand_in_for_texts(run: Run) -> None:
+    vectors = ItemVectors.empty("clip", 8)
+    run.training_data = replace(run.training_data, vectors=vectors)
+    found = rows(run)
+    assert found["item vectors"] == DataUse("item vectors", "clip, of 8 numbers: what the match reads")
+    assert found["item texts"] == DataUse("item texts", "none", "title, section: vectors stand in for texts")
+
+
+def test_users_are_used_with_their_attributes_and_interests(run: Run) -> None:
+    dataset = run.training_data.dataset
+    users = pl.DataFrame({"user_id": ["curl", "vlc"], "timestamp": None, "available_at": None, "age": [30, 40]})
+    config = replace(dataset.config, user_features=(CandidateFeature("age"),), interests="likes")
+    described = replace(dataset, config=config, profiles=UserProfiles.of(users))
+    run.training_data = replace(run.training_data, dataset=described)
+    run.intake = replace(run.intake, unused=("users.town",))
+    assert rows(run)["users"] == DataUse(
+        "users",
+        "2; age: features of the ranker; likes: compared with the items' texts",
+        "town: no step reads it",
+    )
