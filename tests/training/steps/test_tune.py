@@ -67,7 +67,7 @@ def always_kept(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_later_steps_read_frozen_and_tuned_vectors_side_by_side(tmp_path: Path) -> None:
     run = run_of(tmp_path, small_config())
     tracking = tuned(run)
-    assert tracking.metrics["tuning_tuned_ndcg"] == 0.2
+    assert tracking.metrics["tuning/tuned_ndcg"] == 0.2
     assert tracking.texts["encoder.txt"].startswith("The text encoder was tuned")
     unit = run.training_data.unit
     dim = unit.shape[1]
