@@ -30,6 +30,7 @@ from recmem.text.item_text import item_text, text_columns
 from tolerances import close
 from training.api import train
 from training.evaluation.ledger import Ledger
+from training.monitoring.watched_rows import watched_candidates
 from training.own_vectors import training_vectors, unread_sentences
 from training.ranker_features import RecmemFeatures
 from training.run import TrainingResult
@@ -101,6 +102,17 @@ def test_the_bundle_says_whose_vectors_it_reads() -> None:
     assert config.fingerprint == space_fingerprint(NAME, 384)
     assert trained().encoder == f"No text encoder was used: items are matched by their vectors {NAME!r} of 384 numbers."
     assert "vectors" in (trained().out / "recmem.toml").read_text()
+
+
+def test_texts_that_nothing_reads_are_not_watched() -> None:
+    reference = model().bundle.reference
+    assert reference is not None
+    assert {"match_raw", "score"} <= set(reference.figures)
+    assert "text_length" not in reference.figures
+    assert "empty_texts" not in reference.shares
+    watched = watched_candidates(model(), candidates(), len(candidates()))
+    assert "text_length" not in watched.rows.figures
+    assert "empty_texts" not in watched.rows.shares
 
 
 def test_texts_are_no_input_of_the_model_and_no_encoder_is_installed_with_it(tmp_path: Path) -> None:

@@ -88,13 +88,17 @@ def watched_features(bundle: Bundle) -> tuple[str, ...]:
 
 
 def pair_figures(
-    bundle: Bundle, pairs: PairFeatures, scores: Float64Array, text_lengths: IntArray
+    bundle: Bundle, pairs: PairFeatures, scores: Float64Array, text_lengths: IntArray | None
 ) -> dict[str, Float32Array]:
-    """The figures of pairs by name, float32[pair]. `text_lengths`: characters of each pair's text."""
+    """The figures of pairs by name, float32[pair].
+
+    `text_lengths`: characters of each pair's text; None for a model of vectors of items, which reads no texts.
+    """
     figures = {name: pairs.values[name] for name in watched_features(bundle) if not is_category(name)}
     figures[MATCH_SCORE] = bundle.config.calibration.probability(pairs.values["match_raw"])
     figures[SCORE] = scores.astype(np.float32)
-    figures[TEXT_LENGTH] = text_lengths.astype(np.float32)
+    if text_lengths is not None:
+        figures[TEXT_LENGTH] = text_lengths.astype(np.float32)
     return figures
 
 
@@ -108,6 +112,11 @@ def pair_categories(bundle: Bundle, pairs: PairFeatures) -> dict[str, tuple[IntA
         if vocabulary is not None:
             categories[name] = (places, vocabulary)
     return categories
+
+
+def pair_text_lengths(bundle: Bundle, texts: Iterable[str], items: IntArray) -> IntArray | None:
+    """Characters of each pair's text, by its place in `texts`: int64[pair]; None if the model reads no texts."""
+    return None if bundle.config.vectors is not None else text_lengths(texts)[items]
 
 
 def text_lengths(texts: Iterable[str]) -> IntArray:

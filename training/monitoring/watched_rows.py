@@ -27,7 +27,7 @@ from training.monitoring.row_figures import (
     RowFigures,
     pair_categories,
     pair_figures,
-    text_lengths,
+    pair_text_lengths,
 )
 
 NEW_CATEGORIES = "new_categories."
@@ -83,7 +83,7 @@ def watched_candidates(model: Model, candidates: pl.DataFrame, n_rows: int) -> W
     read, pairs = model.pairs(frame)
     bundle = model.bundle
     catalogue = read.dataset.catalogue
-    lengths = text_lengths([*catalogue.texts, *read.texts])[read.items.values]
+    lengths = pair_text_lengths(bundle, [*catalogue.texts, *read.texts], read.items.values)
     figures = pair_figures(bundle, pairs, bundle.ranker.scores(pairs), lengths)
     row = read.pair_of_row
     query = read.query_of_row
@@ -93,8 +93,9 @@ def watched_candidates(model: Model, candidates: pl.DataFrame, n_rows: int) -> W
         UNKNOWN_USERS: ~read.user_is_known,
         UNKNOWN_ITEMS: ~read.item_is_known,
         EMPTY_MEMORIES: (read.queries.histories.items.lengths == 0)[query],
-        EMPTY_TEXTS: lengths[row] == 0,
     }
+    if lengths is not None:
+        shares[EMPTY_TEXTS] = lengths[row] == 0
     for name, (places, _) in categories.items():
         column = name.partition(".")[2]
         shares[NEW_CATEGORIES + column] = (frame[column].is_not_null().to_numpy()) & (places < 0)

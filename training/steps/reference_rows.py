@@ -34,7 +34,7 @@ from training.monitoring.row_figures import (
     RowFigures,
     pair_categories,
     pair_figures,
-    text_lengths,
+    pair_text_lengths,
 )
 from training.queries import Queries
 from training.run import Run
@@ -83,7 +83,7 @@ def bundle_reference(run: Run, bundle: Bundle, rows: ReferenceRows) -> Reference
     """What the rows are like to the bundle, whose calibration is the one that ships."""
     data = run.training_data
     query = rows.pairs.candidates.row_index
-    lengths = text_lengths(data.dataset.catalogue.texts)[rows.pairs.candidates.values]
+    lengths = pair_text_lengths(bundle, data.dataset.catalogue.texts, rows.pairs.candidates.values)
     is_empty = (rows.batch.histories.items.lengths == 0)[query]
     figures = RowFigures(
         users=rows.users,
@@ -93,7 +93,7 @@ def bundle_reference(run: Run, bundle: Bundle, rows: ReferenceRows) -> Reference
             UNKNOWN_USERS: rows.users < 0,
             UNKNOWN_ITEMS: np.zeros(len(query), bool),
             EMPTY_MEMORIES: is_empty,
-            EMPTY_TEXTS: lengths == 0,
+            **({} if lengths is None else {EMPTY_TEXTS: lengths == 0}),
         },
         categories=pair_categories(bundle, rows.pairs),
     )
