@@ -73,7 +73,8 @@ def test_parent_carries_settings_data_figures_report_and_verdict_whether_steps_r
         assert run.data.metrics["rows_read/events"] == len(nightly_log.events_of(N_DAYS))
         assert {"report.html", "verdict.json", "ledger.json", "recmem.toml", "intake.json"} <= artifacts(client, run)
         assert artifacts(client, run, "figures") == {
-            f"figures/{name}.png" for name in ("lift", "slices", "importance", "learning_curves")
+            f"figures/{name}.png"
+            for name in ("rankings", "slices_ndcg_at_10", "slices_recall_at_10", "importance", "learning_curves")
         }
         tags = run.data.tags
         assert (tags["recmem.version"], tags["recmem.verdict"]) == ("shop 1", "promoted: first champion")
@@ -124,7 +125,9 @@ def test_metrics_have_one_naming_scheme_and_one_name_each(client: MlflowClient) 
 def test_a_setting_has_the_same_name_in_the_parent_and_in_the_steps(client: MlflowClient) -> None:
     parent, _ = parents(client)
     for name, run in steps(client, parent).items():
-        own = {key for key in run.data.params if key.startswith(("refit.", "encoder.")) and name in ("refit", "encode")}
+        # What a step has found out, not what it was told.
+        found = {"refit": "refit.", "encode": "encoder.", "calibrate": "calibrate."}
+        own = {key for key in run.data.params if name in found and key.startswith(found[name])}
         others = {key: value for key, value in run.data.params.items() if key not in own}
         assert others.items() <= parent.data.params.items()
 

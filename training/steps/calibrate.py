@@ -54,9 +54,9 @@ def calibrate(run: Run, step_run: StepRun) -> None:
     shutil.rmtree(folder / BUNDLE, ignore_errors=True)
     copy_completed(source, folder / BUNDLE, scale.calibration, reference)
     write_text_atomically(folder / SCALE, json.dumps(asdict(scale), indent=1) + "\n")
-    step_run.log_params({"scale": scale.kind, "scale_reason": scale.reason})
+    step_run.log_params({"calibrate.scale": scale.kind, "calibrate.reason": scale.reason})
     if scale.ratio is not None:
-        step_run.log_metrics({"scale_ratio": scale.ratio})
+        step_run.log_metrics({"scale_ratio/match_score": scale.ratio})
 
 
 def shipped_bundle(run: Run) -> Path:
