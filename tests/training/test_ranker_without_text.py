@@ -22,6 +22,7 @@ from training.evaluation.ledger import WITHOUT_MATCH, HeldOut, Lift, held_out_to
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.progress import Silent
 from training.run import RANKER_FILES, open_run
+from training.steps.calibrate import calibrate
 from training.steps.evaluate import evaluate
 from training.steps.rank import HELD_OUT
 from training.steps.refit import refit
@@ -41,7 +42,7 @@ def run() -> Path:
     opened = open_run(Tables(), folder, None, TrainingConfig(), Silent())
     (opened.folder("rank") / HELD_OUT).write_text(held_out_to_json(NOT_PASSED))
     with Tracker.start(opened.out) as tracker:
-        for step in (evaluate, refit, report):
+        for step in (evaluate, refit, calibrate, report):
             step(opened, tracker.parent)
     return folder
 

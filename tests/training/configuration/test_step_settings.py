@@ -140,6 +140,8 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "split.refresh": "split.windows",
         "refresh_origin": "split.ranker_from",
         "candidate_features": "features",
+        "user_features": "users.features",
+        "interests": "users.interests",
     }
     return {follow.get(name, name) for name in reads if not name.startswith("counters")}
 
