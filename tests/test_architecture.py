@@ -130,6 +130,7 @@ TESTED_ELSEWHERE = {
     "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/vector_options.py": "training/test_own_vectors.py",
     "recmem/server/metrics.py": "recmem/server/test_app.py",
+    "recmem/serving/scored.py": "recmem/serving/test_model.py",
     "training/cli/encoder_options.py": "training/cli/test_train.py",
     "recmem/dataset/covisitation_models.py": "recmem/ranking/test_feature_computation.py",
     "recmem/kernels/pairs_reference.py": "recmem/kernels/test_pairs.py",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any, Generic
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from feature_store import DataError, Receipt, Store
-from feature_store.arrays import BoolArray
 from feature_store.cell_parsing import parse_id, parse_ids
 from feature_store.forked_process import refuse_forked
 from feature_store.point_in_time.read_protocol import END_OF_TIME
@@ -46,6 +44,7 @@ from recmem.serving.observed_users import checked_users, new_rows, receipt_of, w
 from recmem.serving.recommend import pairs_with, recommend, with_given
 from recmem.serving.registry import bundle_at
 from recmem.serving.row_reasons import check_number, reason_names
+from recmem.serving.scored import Scored
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_pairs, pairs_of, rank_pairs
 from recmem.text.item_vectors import ItemVectors, given_rows
 from recmem.text.torch_device import resolve_device
@@ -55,22 +54,6 @@ __all__ = ["Explanation", "Model", "Scored", "load"]
 TimeLike = datetime | date | str | int | float
 _EVENT_COLUMNS = tuple(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
-
-
-@dataclass(frozen=True, eq=False)
-class Scored(Generic[FrameT]):
-    """The frame of one call, and how many of its rows the store could not match."""
-
-    frame: FrameT
-    unmatched: UnmatchedRows
-    """Rows that were scored with less than the full information: unknown users and items, and the like."""
-    user_is_known: BoolArray
-    """bool[row], of `recommend` bool[user]: the store knows the user, or a history came with the row."""
-    item_is_known: BoolArray
-    """bool[row]: the store has the item."""
-    n_in_sample: int = 0
-    """Rows from before `bundle.config.learned_until`: the model has learned from their time, so that their scores tell
-    what happened then. For training rows of a ranker of your own, use `recmem.training_features`."""
 
 
 def load(
