@@ -59,6 +59,7 @@ ROOMS = {
         "query_split",
         "fitting",
         "member_seeds",
+        "target_counts",
         "target_weights",
         "event_weights",
         "queries",
