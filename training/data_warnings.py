@@ -74,8 +74,8 @@ def feature_warnings(
                 problem = "all values are missing or equal, so the ranker learns nothing from it. Leave it out."
             elif holds_dates(column):
                 problem = (
-                    "dates as texts, of which each is a category of its own: the ranker cannot tell earlier from later. "
-                    "Give a number, such as the age in days."
+                    "dates as texts, of which each is a category of its own: the ranker cannot tell earlier from "
+                    "later. Give a number, such as the age in days."
                 )
             elif n_values > MAX_CATEGORIES:
                 problem = (

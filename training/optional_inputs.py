@@ -44,7 +44,7 @@ def used_users(users: pl.DataFrame, config: UsersConfig, *, has_encoder: bool) -
         f"{', '.join(categories)} as categories" if categories else "",
     ]
     if has_encoder and interests in users.columns and users[interests].count():
-        parts.append(f"{interests} as interests, compared with the items' texts")
+        parts.append(f"{interests} as declared interests, compared with the items' texts")
     if any(parts):
         yield f"users: {'; '.join(filter(None, parts))}."
 

@@ -15,10 +15,12 @@ from feature_store.event_names import spelling
 from feature_store.settings import number_text
 from training.event_weights import weights_by_name, weights_of_events
 
-FEWEST_SHARE = 0.05
-"""A weight that acts on a smaller share of its name's events gets a warning."""
+LEAST_SHARE = 0.05
+"""A weight that acts on a smaller share of its name's events gets a warning ..."""
+FEWEST_EVENTS = 20
+"""... if there are so many of these."""
 SMALLEST_FIRST_BASKET = 2
-"""Of a user's first events, those at one time are targets if they are so many items: `training.fitting.match_batches`."""
+"""A user's first items are targets if they are so many at one time: see `training.fitting.match_batches`."""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,12 @@ def target_counts(
 def target_warnings(counts: TargetCounts) -> Iterator[str]:
     """A sentence or two about each weight that has little to act on."""
     for count in counts.weighted:
-        if count.n_targets < FEWEST_SHARE * count.n_events:
+        if count.n_events >= FEWEST_EVENTS and count.n_targets < LEAST_SHARE * count.n_events:
             share = count.n_targets / count.n_events
             yield (
                 f"event: the weight of {count.name!r} acts on {count.n_targets:,} of its {count.n_events:,} events "
                 f"({'under 1%' if 0 < share < 0.01 else f'{share:.0%}'}): targets are a user's first contacts with an "
-                f"item, and before most of these another event came. {REMEDY}"
+                f"item, and most of these events come after another one. {REMEDY}"
             )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from feature_store.data_errors import DataError
 from feature_store.excerpts import excerpt
-from feature_store.warnings.id_differences import ZEROS, N_SAMPLED, N_SHOWN, Difference, likely_difference
+from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, ZEROS, Difference, likely_difference
 
 MANY = 0.1
 """A larger share of unmatched rows is a warning."""
@@ -80,7 +80,6 @@ class UnmatchedIds:
             return "."
         pair = f" ({self.examples[0]} stands for {self.known_examples[0]})" if self.is_alike else ""
         return f". Likely cause: {self.cause}{pair}."
-
 
     def remedy(self) -> str:
         """What to do about ids of two spellings, as a sentence with a space before it; "" where no pair was found."""

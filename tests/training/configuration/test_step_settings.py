@@ -30,6 +30,7 @@ OTHERS = {
     "signals.neutral_events": ["shown"],
     "signals.positive_events": ["installed"],
     "signals.common_names": False,
+    "signals.name_list": 1,
     "signals.unnamed": "neutral",
     "features": ["ctr_7d"],
     "event_weights": ["click=0.2"],
