@@ -61,7 +61,7 @@ def test_a_configuration_is_taken_and_what_only_a_training_needs_is_not_read(tmp
     found = training_features(
         cross_fit_log.rows(few), cross_fit_log.items(), few, out=tmp_path, folds=1, config=of_a_training, seed=4
     )
-    assert len(found.folds) == 1
+    assert len(found.folds) == 2  # of the one window, and the one that serves
     config = load_bundle(found.bundle).config
     assert config.memory.recent == 7
     assert config.tuning is None
