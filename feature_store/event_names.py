@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
 from feature_store.later_event_names import in_words, later_sign, without_object
 
@@ -33,7 +34,7 @@ _NEGATIVE = re.compile(
 _NEUTRAL = re.compile(r"(item_?|product_?)?impress(ion)?s?|impressed|exposures?|exposed|neutral")
 
 
-NEWEST_LIST = 2
+NEWEST_LIST: Final = 2
 """The list that trainings use; models of before were trained with the first."""
 
 
