@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+from typing import Final
 
-# A model judges later events by these names too: a change of them changes what models of before read.
+from feature_store.later_event_names import in_words, later_sign, without_object
+
+# A model judges later events by these names too. So these three stay as they are: names that are added go into
+# `feature_store.later_event_names`, which models of before do not read.
 _POSITIVE = re.compile(
     r"((page|item|product|detail|content|screen|article|video)_?)?view(s|ed|_item)?|detail|visit(s|ed)?|open(s|ed)?"
     r"|impression_?clicks?|((item|product|result|search)_?)?click(s|ed)?|tap(s|ped)?|select(s|ed)?"
@@ -30,14 +34,34 @@ _NEGATIVE = re.compile(
 _NEUTRAL = re.compile(r"(item_?|product_?)?impress(ion)?s?|impressed|exposures?|exposed|neutral")
 
 
+NEWEST_LIST: Final = 2
+"""The list that trainings use; models of before were trained with the first."""
+
+
 def spelling(name: str) -> str:
     """The name in the form in which names are compared: `Add to cart`, `add-to-cart` and `ADD_TO_CART` are one."""
     return re.sub(r"[\s-]+", "_", name.strip().casefold())
 
 
-def common_sign(name: str) -> int | None:
-    """+1, 0 or -1 for a name that is common in the field, in any spelling; None for others."""
-    spelt = spelling(name)
+def common_sign(name: str, known: int = NEWEST_LIST) -> int | None:
+    """+1, 0 or -1 for a name that is common in the field, in any spelling; None for others.
+
+    `known`: the list of names. The second adds those of `feature_store.later_event_names`.
+    """
+    sign = _first_sign(spelling(name))
+    if sign is not None or known == 1:
+        return sign
+    spelt = in_words(name)
+    for form in (spelt, without_object(spelt)):
+        for judge in (later_sign, _first_sign):
+            sign = judge(form)
+            if sign is not None:
+                return sign
+    return None
+
+
+def _first_sign(spelt: str) -> int | None:
+    """What the first list says."""
     for pattern, sign in ((_POSITIVE, 1), (_NEGATIVE, -1), (_NEUTRAL, 0)):
         if pattern.fullmatch(spelt):
             return sign

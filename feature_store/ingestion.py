@@ -14,7 +14,7 @@ from feature_store.receipts import Receipt
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Checked, Table
 from feature_store.signals import SignalConfig
 from feature_store.store import Store
-from feature_store.warnings.id_differences import N_SAMPLED, likely_difference
+from feature_store.warnings.id_differences import N_SAMPLED, ZEROS, likely_difference
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 
 _IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS, USERS)
@@ -156,4 +156,9 @@ def _likely_cause(checked: Checked, items: Checked | None, store: Store) -> str:
     if not difference.known_examples:
         return ""
     pair = f"{difference.examples[0]!r} stands for {difference.known_examples[0]!r}"
-    return f" Likely cause: {difference.cause} ({pair})."
+    return f" Likely cause: {difference.cause} ({pair}).{_remedy(difference.cause)}"
+
+
+def _remedy(cause: str) -> str:
+    zeros = " Give the ids of both tables as text, with their zeros: numbers have none."
+    return zeros if ZEROS in cause else " Write the ids alike in both tables."

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 import polars as pl
 
 from feature_store.arrays import Int8Array
-from feature_store.event_names import common_sign, spelling
+from feature_store.event_names import NEWEST_LIST, common_sign, spelling
 from feature_store.settings import check_settings, setting
 
 _NAMES = "a list of names of events"
@@ -47,6 +47,9 @@ class SignalConfig:
     common_names: bool = setting(True)
     """Whether names that are common in the field are known (`feature_store.event_names`), and names are the same in
     any case and with `-`, `_` or a space. False for models of before: names count as they are written."""
+    name_list: Literal[1, 2] = setting(NEWEST_LIST)
+    """Which list of common names is known. The second adds names of GA4, Segment, Snowplow and of media and job sites
+    (`product_removed`, `viewItem`, `shown`); models of before were trained with the first."""
     unnamed: Literal["auto", "neutral", "positive"] = setting("auto")
     """How an event is taken whose name nothing above knows. "auto" is for trainings, see `decided`."""
 
@@ -95,7 +98,7 @@ class SignalConfig:
                 return Judged(sign, "named")
         if spelt in self._spelt("rating_events"):
             return Judged(None, "named")
-        common = common_sign(kind)
+        common = common_sign(kind, self.name_list)
         if common is not None:
             return Judged(common, "common")
         return Judged(1 if self.unnamed == "positive" else 0, "unnamed")
@@ -140,6 +143,8 @@ class SignalConfig:
 
 RULES_BEFORE: dict[str, Any] = {"positive_events": [], "common_names": False, "unnamed": "positive"}
 """What the settings that were added since were in bundles and memories that lack them, as JSON."""
+FIRST_LIST: dict[str, Any] = {"name_list": 1}
+"""Likewise, of bundles and memories that know common names already."""
 
 
 def _kinds(events: pl.DataFrame) -> list[str]:

@@ -15,13 +15,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recmem.text.encoder import EncoderConfig
 from training.cross_fit.row_features import CrossFitted
 from training.cross_fit.windows import FoldConfig
 from training.progress import Silent
 from training.run import Run
 from training.training_data import TrainingData
-from training.training_features import TrainingFeatures, fit_in, open_features_run, training_features
+from training.training_features import FIXED_OPTIONS, TrainingFeatures, fit_in, training_features
 
 WORDS = {
     "network": ("http client", "tls socket", "ssh tunnel", "dns resolver", "mail server", "url parser"),
@@ -42,19 +41,6 @@ N_USERS = 90
 N_TIMES = 24
 SHARE_OF_THEME = 0.9
 N_FOLDS = 4
-SETTINGS = {
-    "impressions": None,
-    "encoder": None,
-    "pooling": None,
-    "max_tokens": None,
-    "text_prefix": EncoderConfig.text_prefix,
-    "positive_from": 4.0,
-    "negative_to": 2.0,
-    "positive_events": None,
-    "negative_events": None,
-    "neutral_events": None,
-    "seed": 0,
-}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -122,4 +108,5 @@ def run_and_data() -> tuple[Run, TrainingData]:
 
 def _run() -> tuple[Run, FoldConfig]:
     out = fitted().bundle.parent
-    return open_features_run(None, None, out=out, store=out / "store", folds=N_FOLDS, **SETTINGS, progress=Silent())
+    config = effective_config(options=FIXED_OPTIONS)
+    return open_run(Tables(), out, str(out / "store"), config, Silent()), FoldConfig(folds=N_FOLDS)

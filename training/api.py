@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
+from training.configuration.all_settings import OPTIONS
 from training.configuration.effective import effective_config
 from training.event_weights import weight_texts
-from training.progress import Progress, Silent
+from training.progress import Progress, shown_progress
 
 if TYPE_CHECKING:
     from training.configuration.effective import ConfigInput
@@ -57,8 +58,8 @@ def train(
 ) -> TrainingResult:
     """Trains on a log, measures what the text features add to the ranker, and registers the model in MLflow.
 
-    What `recmem train` does, without printing. Steps whose input has not changed since an earlier run in `out` are not
-    run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
+    What `recmem train` does, without printing results. Steps whose input has not changed since an earlier run in `out`
+    are not run again. The same tables and seed give the same ledger. Results are tracked in `out`, or at
     MLFLOW_TRACKING_URI. MLflow's telemetry is off unless MLFLOW_DISABLE_TELEMETRY is set otherwise.
 
     `receipts` of the result count the rows that were read, duplicates and rejected ones with the reasons; `intake` also
@@ -121,38 +122,18 @@ def train(
             result says what came of it.
         registered_name: The registered model that gets a new version, `recmem` by default.
         seed: Of every random draw; 0 by default.
-        progress: Shows the stages of the run, such as `recmem.cli.console.Bars()`; nothing is shown by default.
+        progress: Shows the stages of the run. By default they are shown where a person watches (a terminal or a
+            notebook), and nowhere else; `training.progress.Silent()` shows none, `recmem.cli.console.Bars()` bars.
 
     Raises:
         DataError: the tables cannot be used (all faults of all tables at once; nothing is written then), neither tables
             nor a store are given, or another training runs in `out`.
         ValueError: settings are unknown or out of range; all faults at once.
     """
+    given = dict(locals())  # first, so that these are the arguments
     refuse_forked()  # before the imports below, which may themselves wait for threads
     require_tables_or_store(items, events, store)
-    options = {
-        "encoder": encoder,
-        "pooling": pooling,
-        "max_tokens": max_tokens,
-        "text_prefix": text_prefix,
-        "tune_encoder": tune_encoder,
-        "vectors_name": vectors_name,
-        "candidates": candidates,
-        "exclude_seen": exclude_seen,
-        "positive_from": positive_from,
-        "negative_to": negative_to,
-        "positive_events": positive_events,
-        "negative_events": negative_events,
-        "neutral_events": neutral_events,
-        "weight": weight_texts(weight),
-        "features": features,
-        "position_debiasing": position_debiasing,
-        "refit": refit,
-        "folds": folds,
-        "promote": promote,
-        "registered_name": registered_name,
-        "seed": seed,
-    }
+    options = {name: given[name] for name in OPTIONS} | {"weight": weight_texts(weight)}
     effective = effective_config(config, options=options)
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
@@ -167,7 +148,7 @@ def train(
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,
-        progress=progress or Silent(),
+        progress=shown_progress(progress),
     )
 
 

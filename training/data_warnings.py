@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import IMPRESSIONS
+from feature_store.warnings.date_columns import holds_dates
 from recmem.dataset.candidate_features import MAX_CATEGORIES, CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.ranking.normalise import SMALLEST_SPREAD
@@ -71,6 +72,11 @@ def feature_warnings(
             problem = ""
             if n_values < 2:
                 problem = "all values are missing or equal, so the ranker learns nothing from it. Leave it out."
+            elif holds_dates(column):
+                problem = (
+                    "dates as texts, of which each is a category of its own: the ranker cannot tell earlier from "
+                    "later. Give a number, such as the age in days."
+                )
             elif n_values > MAX_CATEGORIES:
                 problem = (
                     f"{n_values:,} different texts, of which the {MAX_CATEGORIES:,} most frequent are told apart, and "

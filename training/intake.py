@@ -6,7 +6,7 @@ Later steps read the store at these versions, also in processes of their own, wh
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,14 +18,16 @@ from feature_store import EVENTS, IMPRESSIONS, USERS, Receipt, SignalConfig, Sto
 from feature_store.atomic_files import write_text_atomically
 from feature_store.pinned_store import PinnedStore
 from feature_store.point_in_time.item_history import dated_columns
+from feature_store.warnings.date_columns import holds_dates
 from feature_store.warnings.event_kinds import EventKind, event_kinds, kind_warnings
-from feature_store.warnings.rating_scale import rating_warnings
+from feature_store.warnings.rating_scale import rating_warnings, unread_ratings
 from feature_store.warnings.unmatched_ids import UnmatchedIds, n_items_without_events, unmatched_rows
 from recmem.dataset.catalogue import numeric_columns
 from recmem.text.item_text import text_columns
 from training.config import TrainingConfig
 from training.event_weights import weight_warnings
-from training.optional_inputs import used_inputs
+from training.optional_inputs import used_inputs, used_users
+from training.target_counts import target_counts, target_warnings
 from training.user_features import UsersConfig, user_feature_names
 
 
@@ -58,6 +60,8 @@ class Intake:
     """Sentences about optional columns and settings that change what is learned, see `training.optional_inputs`."""
     undated: tuple[str, ...] = ()
     """Numeric columns of items that came without times, and are read as they are now for all past queries."""
+    dates: tuple[str, ...] = ()
+    """Those of `unused` that hold dates."""
 
     @classmethod
     def of(
@@ -70,10 +74,12 @@ class Intake:
         *,
         weights: Sequence[str] = (),
         debiases: bool = False,
+        has_encoder: bool = True,
     ) -> Intake:
         """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions.
 
-        `weights` are the setting `event_weights`; `debiases` says whether positions are read.
+        `weights` are the setting `event_weights`; `debiases` says whether positions are read, `has_encoder` whether
+        texts are.
         """
         pinned = PinnedStore.newest(store)
         items = pinned.items()
@@ -81,11 +87,13 @@ class Intake:
         impressions = pinned.impressions()
         users = pinned.users()
         read = (*features, *(("position",) if debiases else ()))
-        unused = [*_unused(items, events, impressions, read), *_unused_of_users(users, of_users or UsersConfig())]
+        of_users = of_users or UsersConfig()
+        unused = [*_unused(items, events, impressions, read), *_unused_of_users(users, of_users)]
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
-        warnings = [*kind_warnings(kinds), *weight_warnings(kinds, weights, signals)]
-        warnings += [] if were_given else rating_warnings(events, signals)
+        counts = target_counts(items, events, weights, signals)
+        warnings = [*_kind_warnings(events, kinds, signals), *weight_warnings(kinds, weights, signals)]
+        warnings += [*target_warnings(counts), *([] if were_given else rating_warnings(events, signals))]
         return cls(
             receipts=receipts,
             unmatched=unmatched_rows(items, events, impressions, users),
@@ -94,7 +102,11 @@ class Intake:
             digest=pinned.digest(),
             kinds=kinds,
             unused=tuple(unused),
-            used=tuple(used_inputs(events, impressions, weights, debiases=debiases)),
+            used=(
+                *used_inputs(events, impressions, counts, debiases=debiases),
+                *used_users(users, of_users, has_encoder=has_encoder),
+            ),
+            dates=tuple(_dates(unused, {"items": items, "impressions": impressions, "users": users})),
             undated=tuple(_undated(items, pinned.item_changes())),
             warnings=tuple(f"{EVENTS.name}.{warning}" for warning in warnings),
             read_at=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -145,6 +157,7 @@ class Intake:
             "unused": unused,
             "used": tuple(fields.get("used", ())),
             "undated": tuple(fields.get("undated", ())),
+            "dates": tuple(fields.get("dates", ())),
         }
         return cls(**fields | read)
 
@@ -159,7 +172,12 @@ def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfi
         config.users,
         weights=config.event_weights,
         debiases=config.ranker.position_debiasing,
+        has_encoder=not config.vectors_name,
     )
+
+
+def _kind_warnings(events: pl.DataFrame, kinds: tuple[EventKind, ...], signals: SignalConfig) -> list[str]:
+    return kind_warnings(kinds, ratings=unread_ratings(events, signals))
 
 
 def _undated(items: pl.DataFrame, changes: pl.DataFrame) -> Iterator[str]:
@@ -184,6 +202,14 @@ def _unused(
         is_read = name in IMPRESSIONS.schema() and name != "position"
         if not is_read and name not in features and impressions[name].count():
             yield f"impressions.{name}"
+
+
+def _dates(unused: Sequence[str], tables: Mapping[str, pl.DataFrame]) -> Iterator[str]:
+    """Those of the columns, by full names, that hold dates."""
+    for full_name in unused:
+        table, _, name = full_name.partition(".")
+        if table in tables and holds_dates(tables[table][name]):
+            yield full_name
 
 
 def _unused_of_users(users: pl.DataFrame, config: UsersConfig) -> Iterator[str]:

@@ -1,24 +1,25 @@
-"""Optional columns and settings that change what is learned: which of them a training uses, in words."""
+"""Optional columns, tables and settings that change what is learned: which a training uses, and how, in words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import polars as pl
 
 from feature_store import DataError
 from feature_store.settings import number_text
-from training.event_weights import weights_by_name
 from training.fitting.fit_ranker import RankerConfig
+from training.target_counts import TargetCounts
+from training.user_features import UsersConfig, user_feature_names
 
 
 def used_inputs(
-    events: pl.DataFrame, impressions: pl.DataFrame, texts: Sequence[str], *, debiases: bool
+    events: pl.DataFrame, impressions: pl.DataFrame, counts: TargetCounts, *, debiases: bool
 ) -> Iterator[str]:
     """A sentence about each of weights by name, columns of weights, and positions that the training uses."""
-    if texts:
-        listed = ", ".join(f"{name!r} weighs {number_text(weight)}" for name, weight in weights_by_name(texts).items())
-        yield f"events.event: as training targets, {listed}; other events weigh 1."
+    if counts.weighted:
+        listed = ", ".join(map(str, counts.weighted))
+        yield f"events.event: as training targets, {listed}; other events weigh 1 ({counts.n_others:,} targets)."
     for name, table in (("events", events), ("impressions", impressions)):
         if "weight" in table.columns and (n_rows := table["weight"].count()):
             weights = table["weight"].drop_nulls().to_numpy()
@@ -30,6 +31,22 @@ def used_inputs(
             f"impressions.position: {impressions['position'].drop_nulls().n_unique():,} positions, whose part in the "
             "clicks is learned beside the ranker and left out of its scores. Metrics still count clicks as they are."
         )
+
+
+def used_users(users: pl.DataFrame, config: UsersConfig, *, has_encoder: bool) -> Iterator[str]:
+    """A sentence about how the columns of the users table are taken; nothing without such columns."""
+    names = [name for name in config.features or user_feature_names(users, config.interests) if name in users.columns]
+    numbers = [name for name in names if users[name].dtype.is_numeric()]
+    categories = [name for name in names if name not in numbers]
+    interests = config.interests
+    parts = [
+        f"{', '.join(numbers)} as numbers" if numbers else "",
+        f"{', '.join(categories)} as categories" if categories else "",
+    ]
+    if has_encoder and interests in users.columns and users[interests].count():
+        parts.append(f"{interests} as declared interests, compared with the items' texts")
+    if any(parts):
+        yield f"users: {'; '.join(filter(None, parts))}."
 
 
 def require_weights(impressions: pl.DataFrame) -> None:

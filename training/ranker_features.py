@@ -18,11 +18,11 @@ from feature_store.arrays import Float32Array
 from recmem.serving.frames import column_names, to_polars
 from recmem.serving.model import Model, load
 from recmem.serving.scoring import MATCH_OUTPUTS
-from recmem.text.encoder import EncoderConfig
 from training.cross_fit.windows import FoldConfig
 from training.training_features import TrainingFeatures, training_features
 
 if TYPE_CHECKING:
+    from training.configuration.effective import ConfigInput
     from training.tables import TableInput
 
 _LOG = logging.getLogger("recmem")
@@ -60,18 +60,19 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         vectors_name: str | None = None,
         out: str | os.PathLike[str] | None = None,
         store: str | os.PathLike[str] | None = None,
+        config: ConfigInput | None = None,
         encoder: str | os.PathLike[str] | None = None,
         pooling: str | None = None,
         max_tokens: int | None = None,
-        text_prefix: str = EncoderConfig.text_prefix,
+        text_prefix: str | None = None,
         folds: int = FoldConfig.folds,
-        positive_from: float = 4.0,
-        negative_to: float = 2.0,
+        positive_from: float | None = None,
+        negative_to: float | None = None,
         positive_events: Sequence[str] | None = None,
         negative_events: Sequence[str] | None = None,
         neutral_events: Sequence[str] | None = None,
         weight: Mapping[str, float] | None = None,
-        seed: int = 0,
+        seed: int | None = None,
     ) -> None:
         self.items = items
         self.events = events
@@ -80,6 +81,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.vectors_name = vectors_name
         self.out = out
         self.store = store
+        self.config = config
         self.encoder = encoder
         self.pooling = pooling
         self.max_tokens = max_tokens

@@ -30,6 +30,7 @@ from training.evaluation.ledger import Ledger
 from training.evaluation.verdict import Reigning, Verdict
 from training.fitting.fit_ranker import RankingData
 from training.intake import Intake, intake_of
+from training.own_features import own_features
 from training.own_vectors import vectors_sentence
 from training.progress import Progress
 from training.tables import Tables
@@ -243,17 +244,20 @@ def member_file(name: str, member: int) -> str:
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:
     """A run in the folder `out`; `store` defaults to `out`/store and is created if tables are given.
 
-    Raises DataError if `out` cannot be written, or if there is neither a store nor a table.
+    Raises DataError if `out` cannot be written, if there is neither a store nor a table, or if own features are named
+    and there are no impressions with them.
     """
     folder = Path(out).absolute()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another folder.") from error
     place = store or folder / "store"
     # A new store is created by the step `ingest`, once its tables were checked: a refused one leaves no empty store.
     # Without tables there is nothing to put into one, and a path without a store is a mistake.
     opened = Store(place) if tables.given() else Store.open(place)
+    if config.features and tables.impressions is None:
+        own_features(opened.impressions(), config.features)  # before anything is written
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"out: expected a writable folder, got {folder} ({error}). Choose another folder.") from error
     return Run(folder, opened, tables, with_vectors_name(config, opened, tables), progress)
 
 

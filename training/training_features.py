@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Generic
 from feature_store.forked_process import refuse_forked
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.frames import FrameT
-from recmem.text.encoder import EncoderConfig
 from training.api import QUIET_MLFLOW, require_tables_or_store
+from training.configuration.all_settings import OPTIONS
 from training.configuration.effective import effective_config
 from training.cross_fit.borders import Border
 from training.cross_fit.chain import Fold
@@ -21,14 +21,18 @@ from training.cross_fit.row_features import check_rows
 from training.cross_fit.windows import FoldConfig
 from training.event_weights import weight_texts
 from training.intake import Intake
-from training.progress import Progress, Silent
+from training.progress import Progress, shown_progress
 from training.run import Run, open_run
 from training.run_lock import only_training_in
 from training.steps.ingest import append_given
 from training.tables import Tables
 
 if TYPE_CHECKING:
+    from training.configuration.effective import ConfigInput
     from training.tables import TableInput
+
+FIXED_OPTIONS = {"tune_encoder": "off", "features": (), "position_debiasing": False}
+"""A tuned encoder has learned from the log that it would be cross-fitted on; the others are of a ranker alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,18 +69,19 @@ def training_features(
     vectors_name: str | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
+    config: ConfigInput | None = None,
     encoder: str | os.PathLike[str] | None = None,
     pooling: str | None = None,
     max_tokens: int | None = None,
-    text_prefix: str = EncoderConfig.text_prefix,
+    text_prefix: str | None = None,
     folds: int = FoldConfig.folds,
-    positive_from: float = 4.0,
-    negative_to: float = 2.0,
+    positive_from: float | None = None,
+    negative_to: float | None = None,
     positive_events: Sequence[str] | None = None,
     negative_events: Sequence[str] | None = None,
     neutral_events: Sequence[str] | None = None,
     weight: Mapping[str, float] | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     progress: Progress | None = None,
 ) -> TrainingFeatures[FrameT]:
     """Match features of past rows for a ranker of your own, each from a module that has not seen that row.
@@ -101,6 +106,8 @@ def training_features(
         vectors_name: Names the model that made them.
         out: Folder for `match_bundle/`, `match_folds/` and, by default, `store/`. It may be that of `recmem.train`.
         store: The store to add the tables to and to learn from; `out`/store by default.
+        config: Settings, as for `recmem.train`: a `recmem.toml`, also that of a training, or a dict. The arguments
+            below take precedence. What a training alone needs is not read: its test folds, features and promotion.
         encoder: As for `recmem.train`, and so are `pooling`, `max_tokens` and `text_prefix`. It is not tuned.
         pooling: How the encoder pools tokens.
         max_tokens: Texts are cut to this many tokens.
@@ -115,37 +122,25 @@ def training_features(
         neutral_events: Names of events that are neutral.
         weight: How much events of a name count as training targets, as for `recmem.train`.
         seed: Of every random draw.
-        progress: Shows the stages, such as `recmem.cli.console.Bars()`; nothing is shown by default.
+        progress: As for `recmem.train`: shown by default where a person watches.
 
     Raises:
         DataError: tables or rows cannot be used, a row has no timestamp, the log is too short, or another training runs
             in `out`.
-        ValueError: a setting is out of range.
+        ValueError: settings are unknown or out of range; all faults at once.
     """
+    given = dict(locals())  # first, so that these are the arguments
     refuse_forked()
     check_rows(rows)
-    run, fold_config = open_features_run(
-        items,
-        events,
-        impressions=impressions,
-        vectors=vectors,
-        vectors_name=vectors_name,
-        out=Path(out),
-        store=store,
-        encoder=encoder,
-        pooling=pooling,
-        max_tokens=max_tokens,
-        text_prefix=text_prefix,
-        folds=folds,
-        positive_from=positive_from,
-        negative_to=negative_to,
-        positive_events=positive_events,
-        negative_events=negative_events,
-        neutral_events=neutral_events,
-        weight=weight,
-        seed=seed,
-        progress=progress or Silent(),
-    )
+    require_tables_or_store(items, events, store)
+    fold_config = FoldConfig(folds=folds)
+    options = {name: given[name] for name in OPTIONS if name in given and name != "folds"}
+    effective = effective_config(config, options=options | {"weight": weight_texts(weight)} | FIXED_OPTIONS)
+    for name, value in QUIET_MLFLOW.items():
+        os.environ.setdefault(name, value)
+    tables = Tables.of(items, events, impressions, vectors=vectors)
+    place = None if store is None else os.fspath(store)
+    run = open_run(tables, Path(out), place, effective, shown_progress(progress))
     fit = fit_in(run, fold_config)
     frame, features = fit.fitted.added_to(rows)
     return TrainingFeatures(
@@ -159,60 +154,6 @@ def training_features(
         reused=fit.reused,
         warnings=fit.warnings,
     )
-
-
-def open_features_run(
-    items: TableInput | None,
-    events: TableInput | None,
-    *,
-    impressions: TableInput | None,
-    vectors: TableInput | None = None,
-    vectors_name: str | None = None,
-    out: Path,
-    store: str | os.PathLike[str] | None,
-    encoder: str | os.PathLike[str] | None,
-    pooling: str | None,
-    max_tokens: int | None,
-    text_prefix: str,
-    folds: int,
-    positive_from: float,
-    negative_to: float,
-    positive_events: Sequence[str] | None,
-    negative_events: Sequence[str] | None,
-    neutral_events: Sequence[str] | None,
-    weight: Mapping[str, float] | Sequence[str] | None = None,
-    seed: int,
-    progress: Progress,
-    label: Callable[[str], str] = str,
-) -> tuple[Run, FoldConfig]:
-    """The run in a folder, and how its log is cut; the arguments, and what is raised, are `training_features`'s.
-
-    `label` is what an error calls an argument.
-    """
-    refuse_forked()
-    require_tables_or_store(items, events, store)
-    fold_config = FoldConfig(folds=folds)
-    options = {
-        "vectors_name": vectors_name,
-        "encoder": encoder,
-        "pooling": pooling,
-        "max_tokens": max_tokens,
-        "text_prefix": text_prefix,
-        "tune_encoder": "off",  # a tuned encoder has learned from the log that it would be cross-fitted on
-        "positive_from": positive_from,
-        "negative_to": negative_to,
-        "positive_events": positive_events,
-        "negative_events": negative_events,
-        "neutral_events": neutral_events,
-        "weight": weight_texts(weight),
-        "seed": seed,
-    }
-    config = effective_config(options=options, label=label)
-    for name, value in QUIET_MLFLOW.items():
-        os.environ.setdefault(name, value)
-    place = None if store is None else os.fspath(store)
-    tables = Tables.of(items, events, impressions, vectors=vectors)
-    return open_run(tables, out, place, config, progress), fold_config
 
 
 def fit_in(run: Run, config: FoldConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:

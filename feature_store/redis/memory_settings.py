@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from feature_store.signals import RULES_BEFORE, SignalConfig
+from feature_store.signals import FIRST_LIST, RULES_BEFORE, SignalConfig
 
 FORMAT = 3
 """Version of what the server holds: keys, members and scripts."""
@@ -35,9 +35,10 @@ class MemorySettings:
     def to_json(self) -> str:
         """What the server compares: all but the windows, of which it needs the longest only."""
         signals: dict[str, Any] = json.loads(json.dumps(asdict(self.signals)))
-        if all(signals[name] == value for name, value in RULES_BEFORE.items()):
-            # As servers hold them that a bundle of before was published to.
-            signals = {name: value for name, value in signals.items() if name not in RULES_BEFORE}
+        for added in (FIRST_LIST, RULES_BEFORE):
+            if all(signals[name] == value for name, value in added.items()):
+                # As servers hold them that a bundle of before was published to.
+                signals = {name: value for name, value in signals.items() if name not in added}
         return json.dumps({"format": FORMAT, "signals": signals, "limit": self.limit}, sort_keys=True)
 
     @classmethod
@@ -47,6 +48,6 @@ class MemorySettings:
         # JSON has no tuples.
         signals: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in (RULES_BEFORE | settings["signals"]).items()
+            for name, value in (RULES_BEFORE | FIRST_LIST | settings["signals"]).items()
         }
         return cls(SignalConfig(**signals), (window,), settings["limit"])

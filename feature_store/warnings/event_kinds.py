@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from feature_store.signals import SignalConfig
+from feature_store.warnings.rating_scale import unread_ratings
 
 _MAX_NAMED = 5
 _SIGNS = {1: "positive", 0: "neutral", -1: "negative"}
@@ -78,25 +80,32 @@ def event_kinds(events: pl.DataFrame, signals: SignalConfig) -> tuple[EventKind,
 def unnamed_warnings(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     """A sentence about events that no rule names, as rows that are judged by `signals` or by a later training.
 
-    Nothing where the table has no other positive events: then they are what the log is about.
+    Nothing where the table has no other positive events: then they are what the log is about. Names of ratings have a
+    warning of their own, see `rating_warnings`.
     """
     decided = signals.decided(events)
-    unnamed = [kind for kind in event_kinds(events, decided) if kind.rule == "unnamed"]
+    ratings = unread_ratings(events, signals)
+    unnamed = [kind for kind in event_kinds(events, decided) if kind.rule == "unnamed" and kind.event not in ratings]
     if not unnamed or decided.unnamed == "positive":
         return []
     return [f"event: {_listed(unnamed)} taken as neutral, because no rule names them. {_REMEDY} of `recmem train`."]
 
 
-def kind_warnings(kinds: tuple[EventKind, ...]) -> list[str]:
-    """Sentences about the kinds of a training's log that no rule names, but for a log of a single kind."""
+def kind_warnings(kinds: tuple[EventKind, ...], *, ratings: Sequence[str] = ()) -> list[str]:
+    """Sentences about the kinds of a training's log that no rule names, but for a log of a single kind.
+
+    `ratings`: names of ratings, which have a warning of their own, see `unread_ratings`.
+    """
     warnings = []
+    is_single = len(kinds) == 1
+    kinds = tuple(kind for kind in kinds if kind.event not in ratings)
     neutral = [kind for kind in kinds if kind.rule == "unnamed"]
     if neutral:
         warnings.append(
             f"event: {_listed(neutral)} taken as {neutral[0].taken_as}, because no rule names them. {_REMEDY}."
         )
     positive = [kind for kind in kinds if kind.rule == "only"]
-    if positive and len(kinds) > 1:
+    if positive and not is_single:
         warnings.append(
             f"event: {_listed(positive)} taken as positive: no rule names them, and no other event is positive. "
             f"{_REMEDY}."

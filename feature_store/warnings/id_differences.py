@@ -61,13 +61,14 @@ _INVISIBLE = r"[\s\u{200b}-\u{200f}\u{2060}\u{feff}]+"
 _QUOTES = r"^b?[\"'`\u{2018}-\u{201f}]+|[\"'`\u{2018}-\u{201f}]+$"
 _DECIMAL_ZEROS = r"^([+-]?[0-9]+)\.0+$"
 _PUNCTUATION = r"[^\p{L}\p{N}]+"
+ZEROS = "leading zeros"
 REWRITES = {
     "Unicode normal form or width of characters": Rewrite(r"[^\x00-\x7f]", lambda ids: ids.str.normalize("NFKC")),
     "white space or invisible characters": Rewrite(_INVISIBLE, lambda ids: ids.str.replace_all(_INVISIBLE, "")),
     "quotation marks": Rewrite(_QUOTES, lambda ids: ids.str.replace_all(_QUOTES, "")),
     "upper and lower case": Rewrite(r"\p{Lu}", lambda ids: ids.str.to_lowercase()),
     "a trailing .0": Rewrite(r"\.0+$", lambda ids: ids.str.replace(_DECIMAL_ZEROS, "${1}")),
-    "leading zeros": Rewrite("^0", lambda ids: ids.str.replace("^0+(.+)$", "${1}")),
+    ZEROS: Rewrite("^0", lambda ids: ids.str.replace("^0+(.+)$", "${1}")),
     "the way that numbers are written": Rewrite("[,+.eE]", _as_number),
     "dashes, braces or other punctuation": Rewrite(_PUNCTUATION, lambda ids: ids.str.replace_all(_PUNCTUATION, "")),
 }
@@ -218,7 +219,7 @@ def _by_prefixes(sample: pl.Series, known: pl.Series, kind: str, *, drop_zeros: 
         return 0.0, Difference()
     tried = pl.concat(candidates).filter(pl.col("rest") != "")
     if drop_zeros:
-        tried = tried.with_columns(rest=REWRITES["leading zeros"].of(tried["rest"]))
+        tried = tried.with_columns(rest=REWRITES[ZEROS].of(tried["rest"]))
     tried = tried.with_columns(key=pl.col("known_head") + pl.col("rest"))
     right = pl.DataFrame({"known": known, "key": turned(known)})
     pairs = tried.join(right.join(tried.select("key"), on="key", how="semi"), on="key")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import polars as pl
@@ -14,14 +15,29 @@ _FEWEST = 20
 _HIGH = 0.75
 _LOW = 0.25
 """Where the suggested thresholds lie on the scale: 4 and 2 of 1 to 5."""
-_RATING_KINDS = re.compile(r"rate[sd]?|ratings?|review(s|ed)?|stars?|scored?")
+_RATING_KINDS = re.compile(
+    r"(product|item|user|movie|book|song|star)?(rate[sd]?|ratings?|review(s|ed)?|stars?|scored?)"
+)
 """Names of events whose value is surely a rating, in lower case, letters and digits only."""
 _MAX_NAMED = 5
+_SIGNS = {1: "positive", 0: "neutral", -1: "negative", None: "by their values"}
 
 
 def rating_warnings(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
     """What looks wrong about how checked rows of the events table will be judged, a sentence or two each."""
     return [*_without_event(events, signals), *_unread_values(events, signals), *_scale(events, signals)]
+
+
+def unread_ratings(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
+    """Names of events that surely are ratings, by name and values, and whose values are not read; sorted."""
+    if not signals.rating_events:
+        return []
+    counts = events.group_by("event").agg(values=pl.col("value").count()).drop_nulls("event").sort("event")
+    return [
+        kind
+        for kind, n_values in counts.iter_rows()
+        if n_values and _is_rated(kind) and signals.judge(kind).sign is not None
+    ]
 
 
 def check_positives(events: pl.DataFrame, signals: SignalConfig) -> None:
@@ -55,21 +71,16 @@ def _without_event(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
 
 
 def _unread_values(events: pl.DataFrame, signals: SignalConfig) -> list[str]:
-    """Names of ratings whose values are not read."""
-    if not signals.rating_events:
-        return []
-    counts = events.group_by("event").agg(values=pl.col("value").count()).drop_nulls("event").sort("event")
-    ratings = [
-        kind
-        for kind, n_values in counts.iter_rows()
-        if n_values and _is_rated(kind) and signals.judge(kind).sign is not None
-    ]
+    """Names of ratings whose values are not read, and the setting by which they are."""
+    ratings = unread_ratings(events, signals)
     if not ratings:
         return []
-    named = ", ".join(map(repr, ratings[:_MAX_NAMED]))
+    decided = signals.decided(events)
+    named = ", ".join(f"{kind!r} ({_SIGNS[decided.judge(kind).sign]})" for kind in ratings[:_MAX_NAMED])
+    setting = _toml_list([*signals.rating_events, *ratings])
     return [
-        f"value: it is not read in rows whose event is {named}, which all count the same. Rename the event to "
-        f"{signals.rating_events[0]!r} if the value is a rating."
+        f"value: it is not read in rows whose event is {named}, which all count the same, whatever their value. If it "
+        f"is a rating, train with --set 'signals.rating_events={setting}'."
     ]
 
 
@@ -115,6 +126,11 @@ def _suggestion(values: pl.Series) -> str:
 def _range(values: pl.Series) -> tuple[float, float]:
     cells = values.to_numpy()
     return float(cells.min()), float(cells.max())
+
+
+def _toml_list(names: list[str]) -> str:
+    """The names as a setting takes them: `["rating", "review"]`."""
+    return json.dumps(names, ensure_ascii=False)
 
 
 def _is_rated(kind: str) -> bool:

@@ -9,7 +9,7 @@ import polars as pl
 
 from feature_store.data_errors import DataError
 from feature_store.excerpts import excerpt
-from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, Difference, likely_difference
+from feature_store.warnings.id_differences import N_SAMPLED, N_SHOWN, ZEROS, Difference, likely_difference
 
 MANY = 0.1
 """A larger share of unmatched rows is a warning."""
@@ -65,7 +65,7 @@ class UnmatchedIds:
         table = self.known_column.partition(".")[0]
         return (
             f"{self.column}: {self.n_unmatched:,} of {self.n_rows:,} rows ({_percent(self.share)}) are unmatched: "
-            f"{table} lacks their {self.column.partition('.')[2]} ({self.ids()}){self.cause_sentence()}"
+            f"{table} lacks their {self.column.partition('.')[2]} ({self.ids()}){self.cause_sentence()}{self.remedy()}"
         )
 
     def ids(self) -> str:
@@ -80,6 +80,16 @@ class UnmatchedIds:
             return "."
         pair = f" ({self.examples[0]} stands for {self.known_examples[0]})" if self.is_alike else ""
         return f". Likely cause: {self.cause}{pair}."
+
+    def remedy(self) -> str:
+        """What to do about ids of two spellings, as a sentence with a space before it; "" where no pair was found."""
+        if not self.is_alike:
+            return ""
+        zeros = ""
+        if ZEROS in self.cause:
+            lost_in = self.column if self.known_examples[0].strip("'").startswith("0") else self.known_column
+            zeros = f" Read {lost_in} as text, so that zeros stay (dtype=str in pandas; spreadsheets drop them)."
+        return f"{zeros} Write the ids alike in both tables, and start a new store: accepted rows stay in this one."
 
 
 def _percent(share: float) -> str:

@@ -21,6 +21,9 @@ _LABELS = re.compile(
 )
 """Names of columns that say whether an event is positive, likewise."""
 _MAX_NAMED = 10
+_FEATURES = (
+    "Numbers and text become features of the ranker with --features; of a date give a number, such as the age in days."
+)
 
 
 def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> list[str]:
@@ -43,7 +46,7 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     if others:
         named = ", ".join(map(repr, others[:_MAX_NAMED]))
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
-        remedy = " Numbers and text become features of the ranker with --features." if table == "impressions" else ""
+        remedy = f" {_FEATURES}" if table == "impressions" else ""
         warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.{remedy}")
     return warnings
 

@@ -82,6 +82,9 @@ class Bars:
 def _task(live: Progress, title: str, total: int | None) -> Iterator[Callable[[int], None]]:
     task = live.add_task(one_line(title), total=total)
     yield lambda steps: live.advance(task, steps)
+    if not total and not live.tasks[live.task_ids.index(task)].completed:
+        live.remove_task(task)  # there was nothing to do, and "0/0" says nothing
+        return
     # Cached steps were not counted, and a stage without a total has one now.
     done = max(live.tasks[live.task_ids.index(task)].completed, total or 0)
     live.update(task, total=done, completed=done)

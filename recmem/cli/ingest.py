@@ -161,6 +161,7 @@ def _report_rows_without_effect(store: Store) -> None:
     for unmatched in unmatched_rows(items, events, store.impressions(), store.users()):
         if unmatched.column.endswith("item_id"):
             if items.height:
-                complain(f"{unmatched} They count once the items table has their items.")
+                counts = "" if unmatched.is_alike else " They count once the items table has their items."
+                complain(f"{unmatched}{counts}")
         elif unmatched.is_warning:
             complain(str(unmatched))

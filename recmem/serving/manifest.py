@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from feature_store.file_digest import file_digest
-from feature_store.signals import RULES_BEFORE
+from feature_store.signals import FIRST_LIST, RULES_BEFORE
 from recmem.config_json import parse_json
 from recmem.serving.bundle_files import read_file, refused
 
@@ -39,7 +39,7 @@ _ADDED: dict[str, dict[str, Any]] = {
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
     "dataset": {"candidate_features": [], "user_features": [], "interests": ""},
-    "dataset.signals": RULES_BEFORE,
+    "dataset.signals": RULES_BEFORE | FIRST_LIST,
 }
 """Settings that bundles of before lack, by the part of the configuration, with what they were then."""
 

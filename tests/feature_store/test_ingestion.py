@@ -54,7 +54,7 @@ def test_rejected_items_with_whole_number_ids_decide_nothing(tmp_path: Path) -> 
     events = pl.DataFrame({"user_id": ["u"] * 2, "item_id": ["001", "002"], "timestamp": [10**9, 10**9 + 1]})
     error = refusal(Store(tmp_path), {ITEMS: items, EVENTS: events})
     assert "events.item_id: expected an integer id" in error
-    assert "Likely cause: leading zeros ('001' stands for '1')." in error
+    assert "Likely cause: leading zeros ('001' stands for '1'). Give the ids of both tables as text, with" in error
 
 
 def test_tables_are_appended_in_order_whatever_the_order_they_are_given_in(tmp_path: Path) -> None:

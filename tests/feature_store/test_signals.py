@@ -92,6 +92,12 @@ def test_models_of_before_judge_names_as_written_and_take_others_as_positive() -
     )
 
 
+def test_models_of_the_first_list_of_names_judge_by_it() -> None:
+    log = frame("view", "remove", "viewItem", "shown")
+    assert SignalConfig().signs(log).tolist() == [1, -1, 1, 0]
+    assert SignalConfig(name_list=1, unnamed="neutral").signs(log).tolist() == [1, 0, 0, 0]
+
+
 def test_a_rating_cannot_be_both_positive_and_negative() -> None:
     with pytest.raises(ValueError, match=r"negative_to: expected less than positive_from \(3.0\), got 3.0\. Leave"):
         SignalConfig(positive_from=3.0, negative_to=3.0)

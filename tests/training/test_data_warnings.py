@@ -83,6 +83,7 @@ def test_impressions_of_one_label_get_a_warning(label: int) -> None:
     [
         ([1.0, 1.0, None], "all values are missing or equal"),
         (["web", "web", None], "all values are missing or equal"),
+        (["2026-03-01", "2026-03-02", "2026-03-02"], "dates as texts, of which each is a category of its own"),
         ([str(n) for n in range(1001)], "1,001 different texts, of which the 1,000 most frequent are told apart"),
     ],
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -120,6 +121,29 @@ def test_columns_that_nothing_reads_are_named_once(tmp_path: Path) -> None:
     assert Intake.read(tmp_path / "intake.json") == intake
 
 
+def test_columns_of_dates_are_told_from_others_that_nothing_reads(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    items = {"item_id": ["i", "j"], "title": ["A", "B"], "link": ["https://a.de/1", "https://a.de/2"]}
+    dates = {"released": ["2026-01-01", "2026-02-01"], "published_at": [date(2026, 1, 1), date(2026, 2, 1)]}
+    store.append_items(pl.DataFrame(items | dates))
+    store.append_events(pl.DataFrame({"user_id": ["u", "v"], "item_id": ["i", "j"], "timestamp": dates["released"]}))
+    store.append_users(pl.DataFrame({"user_id": ["u", "v"], "joined": dates["published_at"]}))
+    intake = Intake.of(store, (), SignalConfig())
+    assert set(intake.unused) == {"items.link", "items.released", "items.published_at", "users.joined"}
+    assert set(intake.dates) == set(intake.unused) - {"items.link"}
+    intake.write(tmp_path / "intake.json")
+    assert Intake.read(tmp_path / "intake.json") == intake
+
+
+def test_a_rating_of_another_name_has_one_warning(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    rows = {"user_id": ["u"] * 2, "item_id": ["i"] * 2, "timestamp": ["2026-01-01", "2026-01-02"]}
+    store.append_events(pl.DataFrame(rows | {"event": ["click", "rate"], "value": [None, 5.0]}))
+    (warning,) = Intake.of(store, (), SignalConfig()).warnings
+    assert warning.startswith("events.value: it is not read in rows whose event is 'rate' (neutral)")
+    assert Intake.of(store, (), SignalConfig(rating_events=("rating", "rate"))).warnings == ()
+
+
 def test_how_events_are_taken_is_kept_with_the_run(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     rows = {"user_id": ["u"] * 3, "item_id": ["i"] * 3, "timestamp": ["2026-01-01", "2026-01-02", "2026-01-03"]}
@@ -140,6 +164,7 @@ def test_how_events_are_taken_is_kept_with_the_run(tmp_path: Path) -> None:
 def test_weights_and_positions_that_a_training_uses_are_kept_with_the_run(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     rows = {"user_id": ["u"] * 2, "item_id": ["i"] * 2, "timestamp": ["2026-01-01", "2026-01-02"]}
+    store.append_items(pl.DataFrame({"item_id": ["i"], "title": ["A library"]}))
     store.append_events(pl.DataFrame(rows | {"event": ["click", "return"]}))
     shown = {"impression_id": ["a", "b"], "label": [1, 0], "position": [1, 2], "weight": [0.5, None]}
     store.append(IMPRESSIONS, pl.DataFrame(rows | shown))

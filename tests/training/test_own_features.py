@@ -15,7 +15,7 @@ import pytest
 import recmem
 import small_training
 from conftest import IsolatedMlflow
-from feature_store import DataError
+from feature_store import IMPRESSIONS, DataError, Store
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.serving.model import Model
 from tolerances import close
@@ -168,10 +168,27 @@ def test_features_that_training_cannot_have_are_refused(tmp_path: Path) -> None:
         DataError, match=r"features: expected impressions with the columns ctr_7d, got no impressions\."
     ):
         train(*tables, features=["ctr_7d"], out=tmp_path / "bare", tune_encoder="off")
+    assert not (tmp_path / "bare").exists()  # before anything is written
     with pytest.raises(DataError, match=r"impressions.price: expected the column, got only impression_id"):
         train(*tables, impressions=impressions(), features=["price"], out=tmp_path / "other", tune_encoder="off")
     with pytest.raises(ValueError, match="features: expected a list of names of columns, got 'ctr_7d'"):
         train(*tables, features="ctr_7d", out=tmp_path)
+
+
+def test_features_that_stored_impressions_lack_are_refused_before_anything_is_written(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append(IMPRESSIONS.with_features(["ctr_7d"]), impressions().select(pl.exclude("badge")))
+    before = store.versions()
+    with pytest.raises(DataError, match=r"impressions\.badge: expected a column with values, which is to be a feature"):
+        train(
+            *(small_training.items(), small_training.events()),
+            features=["badge"],
+            store=store.path,
+            out=tmp_path / "run",
+            tune_encoder="off",
+        )
+    assert not (tmp_path / "run").exists()
+    assert store.versions() == before
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 import cross_fit_log
 import recmem
 from feature_store import DataError
+from recmem.serving.bundle import load_bundle
 from recmem.serving.scoring import MATCH_OUTPUTS
 from training.training_features import training_features
 
@@ -52,6 +53,29 @@ def test_a_run_in_the_folder_of_a_training_leaves_its_bundle_alone(tmp_path: Pat
     assert (tmp_path / "bundle" / "mine").read_text() == "kept"
     assert found.bundle.parent == tmp_path
     assert np.isfinite(found.frame["similarity_max"].to_numpy()).all()
+
+
+def test_a_configuration_is_taken_and_what_only_a_training_needs_is_not_read(tmp_path: Path) -> None:
+    few = cross_fit_log.events().filter(pl.col("user_id").str.ends_with("0"))
+    of_a_training = {"memory.recent": 7, "seed": 3, "folds": 2, "features": ["ctr"], "tuning.kind": "last"}
+    found = training_features(
+        cross_fit_log.rows(few), cross_fit_log.items(), few, out=tmp_path, folds=1, config=of_a_training, seed=4
+    )
+    assert len(found.folds) == 2  # of the one window, and the one that serves
+    config = load_bundle(found.bundle).config
+    assert config.memory.recent == 7
+    assert config.tuning is None
+    assert config.dataset.candidate_features == ()
+    again = training_features(
+        *(cross_fit_log.rows(few), cross_fit_log.items(), few),
+        out=tmp_path,
+        folds=1,
+        config={"memory": {"recent": 7}},
+        seed=4,
+    )
+    assert not again.reused  # the folds depend on the whole configuration
+    with pytest.raises(ValueError, match=r"memory.recent: expected 1 to 200, got 0.*\n.*seed: expected 0 to"):
+        training_features(cross_fit_log.rows(few), out=tmp_path, store="s", config={"memory.recent": 0}, seed=-1)
 
 
 def test_rows_that_cannot_be_used_are_refused_before_anything_is_written(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ Config = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="Settings as a TOML file; `recmem config` prints one with all of them. --set and the options of `train` "
+        help="Settings as a TOML file; `recmem config` prints one with all of them. --set and other options "
         "take precedence.",
     ),
 ]

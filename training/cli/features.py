@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
-from recmem.cli.options import names_of
 from recmem.cli.score import CHUNK_ROWS
-from recmem.cli.vector_options import Vectors, VectorsName
-from training.cli.encoder_options import MaxTokens, Pooling
-from training.event_options import (
-    NegativeEvents,
-    NegativeTo,
-    NeutralEvents,
-    PositiveEvents,
-    PositiveFrom,
-    Weight,
-    weights_of,
-)
+from recmem.cli.vector_options import Vectors
+from training.cli.interruption import FOLDS_ARE_KEPT, interruptible
+from training.cli.setting_options import OF_THE_RANKER, OF_THE_WHOLE, require_tables, settings_given, takes_settings
+from training.cli.train import STORE_HELP
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,7 +23,10 @@ if TYPE_CHECKING:
     from training.cross_fit.row_features import RowFeatures
 
 
+@interruptible(FOLDS_ARE_KEPT)
+@takes_settings(but=(*OF_THE_RANKER, *OF_THE_WHOLE))
 def features(
+    context: typer.Context,
     rows: Annotated[
         Path,
         typer.Option(
@@ -45,7 +40,6 @@ def features(
     events: Events = None,
     impressions: Impressions = None,
     vectors: Vectors = None,
-    vectors_name: VectorsName = "",
     run: Annotated[
         Path | None,
         typer.Option(
@@ -55,27 +49,7 @@ def features(
             show_default="OUT without its ending",
         ),
     ] = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|URL",
-            help="Store to add the tables to and learn from; created if missing.",
-            show_default="RUN/store",
-        ),
-    ] = None,
-    encoder: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|ID",
-            help="Text encoder: a local folder or a Hugging Face id. It is not tuned.",
-            show_default="all-MiniLM-L6-v2 from recmem[minilm], no download",
-        ),
-    ] = None,
-    pooling: Pooling = None,
-    max_tokens: MaxTokens = None,
-    text_prefix: Annotated[
-        str, typer.Option(metavar="TEXT", help="Put before every text: see docs/encoders.md.", show_default=False)
-    ] = "",
+    store: Annotated[str | None, typer.Option(metavar="PATH|URL", help=STORE_HELP, show_default="RUN/store")] = None,
     folds: Annotated[
         int,
         typer.Option(
@@ -85,71 +59,37 @@ def features(
             "before it. A log of few distinct times has fewer.",
         ),
     ] = 5,
-    positive_from: PositiveFrom = 4.0,
-    negative_to: NegativeTo = 2.0,
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    weight: Weight = None,
-    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Random seed.")] = 0,
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,
+    **options: Any,
 ) -> None:
     """Add match features to the training rows of your own ranker.
 
     Each row's features are those that it would have had at its time: they come from a match module that has learned
     from what was before, never from the row or from anything after it. Rows from before the first fold have no learned
     features. New rows get theirs from the model in RUN/match_bundle, on the same scale: `recmem score --columns match`,
-    or model.match in Python. Folds that a run in RUN has fitted on the same log are used again.
+    or model.match in Python. Folds that a run in RUN has fitted on the same log are used again. The text encoder is not
+    tuned. --config may be that of a training (its OUT/recmem.toml); what only a training needs is not read.
     """
-    if store is None and (items is None or events is None):
-        raise UsageError(
-            "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
-        )
-    if out.absolute() == rows.absolute():
-        raise UsageError("--out: expected a file other than --rows, got the same file. Give another path.")
-    folder = run or out.with_suffix("")
-    if folder.absolute() in (out.absolute(), rows.absolute()):
-        raise UsageError(f"--run: expected a folder of its own, got {folder}. Name another one.")
+    require_tables(items, events, store)
+    folder = _folder_of(run, out, rows)
     from recmem.batch.candidate_files import CandidateFiles, as_frame
     from recmem.batch.score_file import score_file
-    from training.configuration.all_settings import option_name
-    from training.configuration.given_settings import ConfigError
     from training.cross_fit.row_features import check_rows
+    from training.cross_fit.windows import FoldConfig
     from training.report.intake_text import show_intake
-    from training.training_features import fit_in, open_features_run
+    from training.run import open_run
+    from training.tables import Tables
+    from training.training_features import FIXED_OPTIONS, fit_in
 
+    settings = settings_given(context, options, **FIXED_OPTIONS)
     source = CandidateFiles.open(rows)
     check_rows(as_frame(source.schema.empty_table()))  # columns only; cells are checked as they are read
     progress = Bars()
-    try:
-        opened, config = open_features_run(
-            items,
-            events,
-            impressions=impressions,
-            vectors=vectors,
-            vectors_name=vectors_name or None,
-            out=folder,
-            store=store,
-            encoder=encoder,
-            pooling=pooling,
-            max_tokens=max_tokens,
-            text_prefix=text_prefix,
-            folds=folds,
-            positive_from=positive_from,
-            negative_to=negative_to,
-            positive_events=names_of(positive_events),
-            negative_events=names_of(negative_events),
-            neutral_events=names_of(neutral_events),
-            weight=weights_of(weight),
-            seed=seed,
-            progress=progress,
-            label=option_name,
-        )
-    except ConfigError as error:
-        raise UsageError(str(error)) from error
-    fit = fit_in(opened, config, on_intake=show_intake)
+    tables = Tables.of(items, events, impressions, vectors=vectors)
+    opened = open_run(tables, folder, store, settings, progress)
+    fit = fit_in(opened, FoldConfig(folds=folds), on_intake=show_intake)
     found: list[RowFeatures] = []
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
@@ -161,6 +101,16 @@ def features(
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
     _show_folds(fit)
     _show_rows(fit, found, source.n_rows, out)
+
+
+def _folder_of(run: Path | None, out: Path, rows: Path) -> Path:
+    """The run's folder. Raises UsageError if one of the three paths would replace another."""
+    if out.absolute() == rows.absolute():
+        raise UsageError("--out: expected a file other than --rows, got the same file. Give another path.")
+    folder = run or out.with_suffix("")
+    if folder.absolute() in (out.absolute(), rows.absolute()):
+        raise UsageError(f"--run: expected a folder of its own, got {folder}. Name another one.")
+    return folder
 
 
 def _show_folds(fit: Fit) -> None:

@@ -4,36 +4,25 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recmem.cli.console import Bars, complain, say
-from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Features, Impressions, Items, Users
-from recmem.cli.options import names_of
-from recmem.cli.vector_options import Vectors, VectorsName
-from training.cli.config import Assignments, Config
-from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
-from training.event_options import (
-    NegativeEvents,
-    NegativeTo,
-    NeutralEvents,
-    PositionDebiasing,
-    PositiveEvents,
-    PositiveFrom,
-    Weight,
-    weights_of,
-)
+from recmem.cli.ingest import Events, Impressions, Items, Users
+from recmem.cli.vector_options import Vectors
+from training.cli.interruption import STEPS_ARE_KEPT, interruptible
+from training.cli.setting_options import require_tables, settings_given, takes_settings
 
 if TYPE_CHECKING:
-    from training.config import TrainingConfig
     from training.run import TrainingResult
 
-_LISTS = ("positive_events", "negative_events", "neutral_events", "features")
-"""Options that hold names with commas between."""
+STORE_HELP = "Store to add the tables to and learn from; created if missing."
+StoreOfRun = Annotated[str | None, typer.Option(metavar="PATH|URL", help=STORE_HELP, show_default="OUT/store")]
 
 
+@interruptible(STEPS_ARE_KEPT)
+@takes_settings()
 def train(
     context: typer.Context,
     out: Annotated[
@@ -49,73 +38,9 @@ def train(
     events: Events = None,
     impressions: Impressions = None,
     users: Users = None,
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|URL",
-            help="Store to add the tables to and train on; created if missing.",
-            show_default="OUT/store",
-        ),
-    ] = None,
-    config: Config = None,
-    assignments: Assignments = None,
-    encoder: Encoder = None,
-    pooling: Pooling = None,
-    max_tokens: MaxTokens = None,
-    text_prefix: TextPrefix = "",
     vectors: Vectors = None,
-    vectors_name: VectorsName = "",
-    tune_encoder: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|off|last|full|lora|adalora|ia3|prefix",
-            help="What of the text encoder learns from the log, if that pays on a held-out part: nothing (off), its "
-            "last layer (last; enough for a CPU), all of it (full), or adapters (the others, with recmem[peft]). "
-            "auto: full with a CUDA device, else off.",
-        ),
-    ] = "auto",
-    candidates: Annotated[int, typer.Option(metavar="N", help="Items retrieved and ranked per query.")] = 300,
-    exclude_seen: Annotated[
-        bool, typer.Option(help="Do not rank items that the user has already interacted with.")
-    ] = True,
-    positive_from: PositiveFrom = 4.0,
-    negative_to: NegativeTo = 2.0,
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    weight: Weight = None,
-    features: Features = "",
-    position_debiasing: PositionDebiasing = False,
-    refit: Annotated[
-        bool,
-        typer.Option(
-            help="Once the model is measured, let the one that ships learn from the whole log. --no-refit: the "
-            "measured one ships."
-        ),
-    ] = True,
-    folds: Annotated[
-        int,
-        typer.Option(
-            metavar="N",
-            help="Measure the same training on N test windows, one after the other; takes up to N times as long.",
-        ),
-    ] = 1,
-    promote: Annotated[
-        str,
-        typer.Option(
-            metavar="better|not-worse|always|never",
-            help="When the new version takes the champion's place in MLflow's registry. Both rank the same test "
-            "queries; the new one must be significantly better (better) or not significantly worse (not-worse), and "
-            "worse on no slice.",
-        ),
-    ] = "not-worse",
-    registered_name: Annotated[
-        str, typer.Option(metavar="NAME", help="The registered model in MLflow that gets a new version.")
-    ] = "recmem",
-    seed: Annotated[
-        int,
-        typer.Option(metavar="N", help="Random seed. The same tables, options and seed give the same ledger.json."),
-    ] = 0,
+    store: StoreOfRun = None,
+    **options: Any,
 ) -> None:
     """Train a model and measure its lift.
 
@@ -125,11 +50,8 @@ def train(
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
     """
-    if store is None and (items is None or events is None):
-        raise UsageError(
-            "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
-        )
-    settings = settings_given(context, config, assignments)
+    require_tables(items, events, store)
+    settings = settings_given(context, options)
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
@@ -153,29 +75,6 @@ def show_result(result: TrainingResult, store: object) -> None:
     remind_of_lost_rows(result.intake, store)
     for warning in result.warnings:
         complain(f"Warning: {warning}")
-
-
-def settings_given(context: typer.Context, config: Path | None, assignments: list[str] | None) -> TrainingConfig:
-    """The configuration of the command's options, --set and --config. Raises UsageError with all faults."""
-    from training.configuration.all_settings import OPTIONS, option_name
-    from training.configuration.effective import effective_config
-    from training.configuration.given_settings import ConfigError
-
-    # Read from the context, which tells an option that was given from one that is left to the file.
-    given = {name: context.params[name] for name in OPTIONS if _was_given(context, name)}
-    given |= {name: names_of(given[name]) for name in _LISTS if name in given}
-    if "weight" in given:
-        given["weight"] = weights_of(given["weight"])
-    try:
-        return effective_config(config, assignments=assignments or (), options=given, label=option_name)
-    except ConfigError as error:
-        raise UsageError(str(error)) from error
-
-
-def _was_given(context: typer.Context, name: str) -> bool:
-    """Whether the option of this name was given, and not left at its default."""
-    source = context.get_parameter_source(name)
-    return source is not None and source.name != "DEFAULT"
 
 
 def how_to_open(out: Path) -> str:

@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Features, Impressions, Items, Users
+from recmem.cli.ingest import Events, Impressions, Items, Users
 from recmem.cli.options import names_of
-from recmem.cli.vector_options import Vectors, VectorsName
-from training.cli.config import Assignments, Config
-from training.cli.encoder_options import Encoder, MaxTokens, Pooling, TextPrefix
-from training.cli.train import how_to_open, settings_given, short_path
-from training.event_options import (
-    NegativeEvents,
-    NegativeTo,
-    NeutralEvents,
-    PositionDebiasing,
-    PositiveEvents,
-    PositiveFrom,
-    Weight,
-)
+from recmem.cli.vector_options import Vectors
+from training.cli.interruption import INTERRUPTED, STEPS_ARE_KEPT, interruptible
+from training.cli.setting_options import OF_THE_WHOLE, require_tables, settings_given, takes_settings
+from training.cli.train import StoreOfRun, how_to_open, short_path
 
 if TYPE_CHECKING:
     from training.settings_search.search import EndedTrial
     from training.settings_search.tuning_result import TuningResult
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 _MOST_IMPORTANT = 5
 
 
+@interruptible(STEPS_ARE_KEPT)
+@takes_settings(but=OF_THE_WHOLE)
 def tune(
     context: typer.Context,
     out: Annotated[
@@ -49,15 +40,7 @@ def tune(
     impressions: Impressions = None,
     users: Users = None,
     vectors: Vectors = None,
-    vectors_name: VectorsName = "",
-    store: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATH|URL",
-            help="Store to add the tables to and read; created if missing.",
-            show_default="OUT/store",
-        ),
-    ] = None,
+    store: StoreOfRun = None,
     minutes: Annotated[
         float,
         typer.Option(
@@ -81,21 +64,7 @@ def tune(
             "(match), or both.",
         ),
     ] = "ranker,match",
-    config: Config = None,
-    assignments: Assignments = None,
-    encoder: Encoder = None,
-    pooling: Pooling = None,
-    max_tokens: MaxTokens = None,
-    text_prefix: TextPrefix = "",
-    positive_from: PositiveFrom = 4.0,
-    negative_to: NegativeTo = 2.0,
-    positive_events: PositiveEvents = "",
-    negative_events: NegativeEvents = "",
-    neutral_events: NeutralEvents = "",
-    weight: Weight = None,
-    features: Features = "",
-    position_debiasing: PositionDebiasing = False,
-    seed: Annotated[int, typer.Option(metavar="N", help="Random seed of the trainings and of the search.")] = 0,
+    **options: Any,
 ) -> None:
     """Search for settings that rank better.
 
@@ -107,11 +76,8 @@ def tune(
       recmem tune --items items.parquet --events events.parquet --out tuning --minutes 30
       recmem train --items items.parquet --events events.parquet --out run --config tuning/best.toml
     """
-    if store is None and (items is None or events is None):
-        raise UsageError(
-            "--items, --events: expected both, or a --store that holds them, got neither. Give the two tables."
-        )
-    settings = settings_given(context, config, assignments)
+    require_tables(items, events, store)
+    settings = settings_given(context, options)
     from training.settings_search.search import check_limits, run_search
 
     groups = names_of(search)

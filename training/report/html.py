@@ -20,7 +20,7 @@ from training.report.figure_files import to_svg
 from training.report.findings import folds_sentences, headline, remarks
 from training.report.glossary import glossary_features, glossary_terms
 from training.report.html_charts import IntervalMark, bar_lengths, interval_marks
-from training.report.intake_text import lost_rows, undated_text, when_read
+from training.report.intake_text import dates_text, lost_rows, undated_text, when_read
 from training.report.labels import metric_label, row_label, ships_label
 from training.report.metric_disagreement import disagreement_sentences
 from training.report.number_text import (
@@ -94,6 +94,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "fact": fact_text,
         "short_time": minute_text,
         "when_read": when_read,
+        "dates_text": dates_text,
         "undated_text": undated_text,
         "sign_of": _sign_of,
         "with_code": _with_code,

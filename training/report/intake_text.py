@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from feature_store.warnings.date_columns import REMEDY
 from recmem.cli.console import complain, say
 from training.intake import Intake
 from training.report.number_text import time_text
@@ -22,7 +23,7 @@ def show_intake(intake: Intake) -> None:
     for sentence in intake.used:
         say(f"Used: {sentence}")
     if intake.unused:
-        say(f"Stored but not used: {', '.join(intake.unused)}.")
+        say(f"Stored but not used: {', '.join(intake.unused)}.{dates_text(intake)}")
     if intake.undated:
         say(undated_text(intake))
     for warning in intake.warnings:
@@ -32,6 +33,14 @@ def show_intake(intake: Intake) -> None:
             complain(f"Warning: {unmatched}")
         else:
             say(str(unmatched))
+
+
+def dates_text(intake: Intake) -> str:
+    """What to do about columns of dates, as a sentence with a space before it; "" where there are none."""
+    if not intake.dates:
+        return ""
+    shown = ", ".join(intake.dates[:_MAX_COLUMNS])
+    return f" Dates are no features ({shown}). {REMEDY}."
 
 
 def undated_text(intake: Intake) -> str:
@@ -70,7 +79,7 @@ def lost_rows(intake: Intake) -> list[str]:
             advice = "" if unmatched.cause else " Check that both tables write item ids in the same way."
             sentences.append(
                 f"{unmatched.n_unmatched:,} {table} were not used: their items are not in the items table"
-                f"{unmatched.cause_sentence()}{advice}"
+                f"{unmatched.cause_sentence()}{unmatched.remedy()}{advice}"
             )
     return sentences
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from feature_store.forked_process import refuse_forked
 from training.api import QUIET_MLFLOW, require_tables_or_store
 from training.configuration.effective import effective_config
-from training.progress import Progress, Silent
+from training.progress import Progress, shown_progress
 from training.settings_search.search_space import GROUPS
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def tune(
         trials: Most trials in the end, those of earlier calls included; by default as many as the time allows.
         search: Groups of settings that are searched: `ranker`, `match`, or both.
         seed: As the setting `seed`, of the trainings and of the search; `config`'s, else 0, by default.
-        progress: Shows the stages within the trials, such as `recmem.cli.console.Bars()`; nothing by default.
+        progress: Shows the stages within the trials, as for `recmem.train`.
         on_trial: Called with each trial that has ended.
 
     Raises:
@@ -90,6 +90,6 @@ def tune(
         minutes=minutes,
         trials=trials,
         groups=tuple(search),
-        progress=progress or Silent(),
+        progress=shown_progress(progress, stay=False),
         on_trial=on_trial or (lambda _: None),
     )

@@ -116,12 +116,14 @@ def ranks_on_later_queries(run: Run, queries: Queries, data: RankingData) -> Hel
     dataset = run.training_data.dataset
     features = _features_by_ranker(data, has_impressions=run.training_data.shown is not None)
     compared = {name: features[name] for name in (WITHOUT_MATCH, WITH_MATCH)}
-    with run.progress.stage("Testing the text features on later queries", None):
+    with run.progress.stage("Testing the text features on later queries", None) as advance:
 
         def fit(early: RankingData, names: tuple[str, ...]) -> Ranker:
             generator = np.random.default_rng(config.seed)
             early = with_new_items(early, config.new_item_rate, dataset.config.counters, generator)
-            return fit_ranker(early, names, config.ranker, config.seed).ranker
+            ranker = fit_ranker(early, names, config.ranker, config.seed).ranker
+            advance(1)
+            return ranker
 
         return held_out_ranks(queries, data, compared, fit, seed=config.seed)
 

@@ -33,5 +33,14 @@ def test_settings_of_models_of_before_are_those_that_their_server_holds() -> Non
     text = json.dumps({"format": 3, "signals": held, "limit": 5}, sort_keys=True)
     found = MemorySettings.from_json(text, 9)
     assert not found.signals.common_names
+    assert found.signals.name_list == 1
     assert found.signals.unnamed == "positive"
     assert found.to_json() == text
+
+
+def test_settings_of_models_of_the_first_list_of_names_are_those_that_their_server_holds() -> None:
+    settings = MemorySettings(SignalConfig(name_list=1), windows=(9,), limit=5)
+    held = json.loads(settings.to_json())
+    assert "name_list" not in held["signals"]
+    assert MemorySettings.from_json(settings.to_json(), 9) == settings
+    assert json.loads(MemorySettings(SignalConfig(), (9,), 5).to_json())["signals"]["name_list"] == 2

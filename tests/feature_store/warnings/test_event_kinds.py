@@ -68,5 +68,13 @@ def test_events_that_are_added_or_observed_get_a_warning_where_no_rule_names_the
     assert check_table(rows, EVENTS, signals=SignalConfig()).warnings == ()
 
 
+def test_names_of_ratings_have_one_warning_only_which_is_about_their_values() -> None:
+    events = log(click=2, rate=1, build=1).with_columns(value=pl.Series([None, None, 3.0, None], dtype=pl.Float64))
+    (warning,) = kind_warnings(event_kinds(events, SignalConfig()), ratings=["rate"])
+    assert warning.startswith("event: 'build' (1 row) is taken as neutral")
+    (warning,) = unnamed_warnings(events, SignalConfig())
+    assert warning.startswith("event: 'build' (1 row) is taken as neutral")
+
+
 def test_nothing_is_said_of_models_that_take_other_names_as_positive() -> None:
     assert unnamed_warnings(log(click=1, build=1), SignalConfig(unnamed="positive")) == []

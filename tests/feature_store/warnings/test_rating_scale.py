@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError, SignalConfig
-from feature_store.warnings.rating_scale import check_positives, rating_warnings
+from feature_store.warnings.rating_scale import check_positives, rating_warnings, unread_ratings
 
 N = 40
 
@@ -81,6 +81,19 @@ def test_values_of_an_event_that_sounds_like_a_rating_get_a_warning(kind: str) -
     (warning,) = rating_warnings(rated([1.0, 5.0], kind), SignalConfig())
     assert f"value: it is not read in rows whose event is {kind!r}" in warning
     assert rating_warnings(rated([None], kind), SignalConfig()) == []
+
+
+def test_the_warning_says_how_they_are_taken_and_names_the_setting_that_ends_it() -> None:
+    log = pl.concat([rated([1.0, 5.0], "rate"), rated([None], "click")])
+    assert rating_warnings(log, SignalConfig()) == [
+        "value: it is not read in rows whose event is 'rate' (neutral), which all count the same, whatever their "
+        'value. If it is a rating, train with --set \'signals.rating_events=["rating", "rate"]\'.'
+    ]
+    assert unread_ratings(log, SignalConfig()) == ["rate"]
+    named = SignalConfig(rating_events=("rating", "rate"))
+    assert rating_warnings(log, named) == unread_ratings(log, named) == []
+    assert named.signs(log).tolist() == [-1, 1, 1]
+    assert "'stars' (positive)" in rating_warnings(rated([1.0, 5.0], "stars"), SignalConfig())[0]
 
 
 # Training

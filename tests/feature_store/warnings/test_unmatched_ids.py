@@ -43,6 +43,23 @@ def test_examples_are_pairs_if_the_cause_is_known() -> None:
     (unmatched,) = found(items_of(["0000000012", "0000000007"]), events_of(["12", "7"]))
     assert unmatched.is_alike
     assert "Likely cause: leading zeros ('7' stands for '0000000007')." in str(unmatched)
+    assert "Read events.item_id as text, so that zeros stay (dtype=str in pandas; spreadsheets drop" in str(unmatched)
+    assert str(unmatched).endswith("and start a new store: accepted rows stay in this one.")
+
+
+def test_the_table_that_has_lost_its_zeros_is_the_one_to_read_as_text() -> None:
+    (unmatched,) = found(items_of(["12", "7"]), events_of(["0012", "0007"]))
+    assert "Read items.item_id as text" in unmatched.remedy()
+
+
+def test_ids_of_two_spellings_have_a_remedy_and_unknown_ones_none() -> None:
+    (unmatched,) = found(items_of(["ann", "bob"]), events_of(["ANN", "BOB"]))
+    assert (
+        unmatched.remedy()
+        == " Write the ids alike in both tables, and start a new store: accepted rows stay in this one."
+    )
+    (unmatched,) = found(items_of(["apple"]), events_of(["apple", "pear"]))
+    assert unmatched.remedy() == ""
 
 
 @pytest.mark.parametrize("dtype", [pl.Int64, pl.String])

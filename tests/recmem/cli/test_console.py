@@ -49,6 +49,21 @@ def test_a_stage_within_a_stage_gets_a_bar_of_its_own_on_stderr(capsys: pytest.C
     assert "3/3" in printed.err  # the total of a stage without one is what it did
 
 
+def test_a_stage_in_which_there_was_nothing_to_do_leaves_no_bar(capsys: pytest.CaptureFixture[str]) -> None:
+    bars = Bars()
+    with bars.stage("outer", 1) as advance:
+        with bars.stage("nothing to test", None):
+            pass
+        advance(1)
+    with bars.stage("alone", 0):
+        pass
+    err = capsys.readouterr().err
+    assert "1/1" in err
+    assert "nothing to test" not in err
+    assert "0/0" not in err
+    assert "alone" not in err
+
+
 def test_bars_that_do_not_stay_leave_nothing_in_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     with Bars(stay=False).stage("trial", 2) as advance:
         advance(2)

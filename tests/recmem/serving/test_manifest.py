@@ -99,6 +99,16 @@ def test_a_bundle_of_before_judges_events_as_it_was_trained(folder: Path) -> Non
     assert Model.load(folder, store=trained_model().store, device="cpu").rank(candidates).equals(scored)
 
 
+def test_a_bundle_without_a_list_of_names_judges_by_the_first(folder: Path) -> None:
+    def without_list(manifest: dict[str, Any]) -> None:
+        del manifest["config"]["dataset"]["signals"]["name_list"]
+
+    rewrite(folder, without_list)
+    signals = load_bundle(folder).config.dataset.signals
+    events = pl.DataFrame({"event": ["click", "remove", "refund", "viewItem"], "value": [None] * 4})
+    assert signals.signs(events).tolist() == [1, 0, -1, 0]
+
+
 def test_an_unknown_key_in_a_bundle_of_the_version_before_is_refused(folder: Path) -> None:
     in_version_2(folder)
     rewrite(folder, lambda manifest: manifest["config"].update(unheard_of=1))

@@ -28,6 +28,7 @@ def changed() -> TrainingConfig:
         "signals.negative_events": ["zurück"],
         "signals.neutral_events": ["ansehen ä"],
         "signals.positive_events": ["kauf", "a, b"],
+        "signals.name_list": 1,
         "signals.unnamed": "neutral",
         "features": ["ctr_7d", "device"],
         "users.features": ["plan"],

@@ -48,6 +48,16 @@ def test_columns_of_items_without_times_are_named_up_to_a_limit(capsys: pytest.C
     assert "Without times" not in capsys.readouterr().out
 
 
+def test_columns_of_dates_are_named_once_with_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:
+    show_intake(replace(intake(ITEMS), unused=("items.url", "items.released"), dates=("items.released",)))
+    assert (
+        "Stored but not used: items.url, items.released. Dates are no features (items.released). Give a number in its "
+        "place, such as the age in days, or call the column `timestamp` if it says from when on a row holds.\n"
+    ) in capsys.readouterr().out
+    show_intake(replace(intake(ITEMS), unused=("items.url",)))
+    assert "Stored but not used: items.url.\n" in capsys.readouterr().out
+
+
 def test_unmatched_rows_that_look_like_a_mistake_are_a_warning_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
     show_intake(intake(EVENTS, unmatched=(SPACES,)))
     assert "Warning: events.item_id: 34 of 240 rows (14%) are unmatched" in capsys.readouterr().err
