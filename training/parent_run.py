@@ -10,7 +10,8 @@ from training.configuration.config_text import config_toml
 from training.configuration.given_settings import USUAL_NAME
 from training.evaluation.verdict import VERDICT
 from training.fitting.fit_ranker import lightgbm_parameters
-from training.report.findings import headline, what_ships_sentence
+from training.report.findings import headline
+from training.report.ships_text import what_ships_sentence
 from training.report.verdict_text import verdict_sentences
 from training.run import INTAKE, Run, TrainingResult
 from training.steps.ingest import RECEIPTS

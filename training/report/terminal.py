@@ -20,8 +20,9 @@ from training.evaluation.ledger import (
     Slice,
 )
 from training.evaluation.verdict import Verdict
-from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
+from training.report.findings import folds_sentences, seeds_sentence
 from training.report.labels import metric_label, row_label, slice_label
+from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
