@@ -26,6 +26,9 @@ RUN_TAG = "recmem.run"
 DATA_TAG = "recmem.data"
 """Tag of a parent run: the name of its data."""
 TRAINING = "training"
+CLICKS_BY_POSITION = "click_times/position"
+"""Metric: how many times as likely the same item is to be clicked at a position as at the first; the position is the
+step."""
 
 
 def name_of_run(run: Run) -> str:
@@ -66,7 +69,8 @@ def log_intake(run: Run, tracker: Tracker, ingest: StepRun) -> None:
 def log_data(run: Run, tracker: Tracker) -> None:
     """Logs the data to a parent that has none yet, such as that of a single step."""
     if not tracker.parent.inputs():
-        tracker.parent.log_dataset(str(run.store.path), run.intake.versions, run.intake.digest)
+        vectors = run.config.vectors_name
+        tracker.parent.log_dataset(str(run.store.path), run.intake.versions, run.intake.digest, vectors=vectors)
 
 
 def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
@@ -80,6 +84,9 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
         parent.log_metrics(result.folds.metrics())
         for name, values in result.folds.series().items():
             parent.log_curve(name, values)
+    placed = {each.first: each.times for each in result.ledger.positions if each.first is not None}
+    if placed:
+        parent.log_curve(CLICKS_BY_POSITION, list(placed.values()), steps=list(placed))
     # Last, since MLflow shows metrics in this order: what the model is worth comes first.
     parent.log_metrics(run.intake.metrics())
     tags = {

@@ -28,6 +28,7 @@ from training.report.number_text import (
     figure_text,
     interval_text,
     minute_text,
+    positions_text,
     signed_text,
 )
 from training.report.run_stamp import PLACE
@@ -64,7 +65,11 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         verdict_slices=verdict_slices,
         verdict_marks=_marks(verdict_slices),
         importance=importance,
-        bars={"rankings": _ranking_bars(ledger), "importance": _bars(importance)},
+        bars={
+            "rankings": _ranking_bars(ledger),
+            "importance": _bars(importance),
+            "positions": bar_lengths([each.times for each in ledger.positions]),
+        },
         # Matplotlib escapes the texts that it writes; the SVG itself is markup.
         curves=[Markup(to_svg(plots.curve_figure(panel))) for panel in content.curves],
         terms=glossary_terms(ledger.protocol),
@@ -97,6 +102,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "undated_text": undated_text,
         "sign_of": _sign_of,
         "with_code": _with_code,
+        "positions": positions_text,
         "share_of": lambda part, scale: f"{_LONGEST_BAR * abs(part) / largest[scale]:.0f}",
     }
     return environment
