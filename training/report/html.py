@@ -61,6 +61,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         rankers={WITH_MATCH, WITHOUT_MATCH},
         with_match=WITH_MATCH,
         slices=slices,
+        has_item_slices=any(part.positives is not None for part in ledger.slices.values()),
         marks=_marks(slices),
         verdict_slices=verdict_slices,
         verdict_marks=_marks(verdict_slices),

@@ -22,6 +22,7 @@ from training.evaluation.ledger import (
 from training.evaluation.verdict import Verdict
 from training.report.findings import folds_sentences, seeds_sentence
 from training.report.labels import metric_label, row_label, slice_label
+from training.report.number_text import minute_text
 from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
@@ -92,9 +93,9 @@ def show_folds(folds: Folds) -> None:
 
 def _what_was_ranked(protocol: Protocol) -> str:
     if protocol.candidates == "impressions":
-        return f"{protocol.queries:,} impressions after {protocol.test_from}, each ranking the items that it showed"
+        return f"{protocol.queries:,} impressions after {minute_text(protocol.test_from)}, each ranking the items that it showed"
     return (
-        f"{protocol.queries:,} queries after {protocol.test_from}, "
+        f"{protocol.queries:,} queries after {minute_text(protocol.test_from)}, "
         f"each ranking the whole catalogue ({protocol.catalogue:,} items)"
     )
 

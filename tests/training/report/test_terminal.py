@@ -18,6 +18,12 @@ def printed(capsys: pytest.CaptureFixture[str], shown: Ledger) -> str:
     return capsys.readouterr().out
 
 
+def test_the_test_begins_at_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    protocol = replace(ledger().protocol, test_from="2026-04-18T22:53:32.307692+00:00")
+    shown = printed(capsys, replace(ledger(), protocol=protocol))
+    assert shown.startswith("1,386 queries after 2026-04-18 22:53 UTC, each")
+
+
 def test_rankings_slices_and_lifts_are_printed_under_their_plain_names(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
