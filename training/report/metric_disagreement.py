@@ -13,7 +13,10 @@ _RECALL = "recall@"
 
 
 def disagreement_sentences(ledger: Ledger) -> list[str]:
-    """What AUC counts that NDCG@10 does not, and where the two differ in this run; none if they agree, or one was not measured."""
+    """What AUC counts that NDCG@10 does not, and where the two differ in this run.
+
+    None if they agree, or one was not measured.
+    """
     best_by_auc = _best(ledger, AUC)
     best_by_ndcg = _best(ledger, HEADLINE_METRIC)
     if best_by_auc is None or best_by_ndcg is None:

@@ -92,11 +92,11 @@ def show_folds(folds: Folds) -> None:
 
 
 def _what_was_ranked(protocol: Protocol) -> str:
+    begin = minute_text(protocol.test_from)
     if protocol.candidates == "impressions":
-        return f"{protocol.queries:,} impressions after {minute_text(protocol.test_from)}, each ranking the items that it showed"
+        return f"{protocol.queries:,} impressions after {begin}, each ranking the items that it showed"
     return (
-        f"{protocol.queries:,} queries after {minute_text(protocol.test_from)}, "
-        f"each ranking the whole catalogue ({protocol.catalogue:,} items)"
+        f"{protocol.queries:,} queries after {begin}, each ranking the whole catalogue ({protocol.catalogue:,} items)"
     )
 
 

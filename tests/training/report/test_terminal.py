@@ -87,7 +87,7 @@ def test_spread_and_what_ships_are_printed_in_ascii(capsys: pytest.CaptureFixtur
     shown = replace(ledger(), held_out=lost, seeds={WITH_MATCH: spread, SEEDS_LIFT: spread})
     said = " ".join(printed(capsys, shown).split())
     assert "the mean of 2 models that differ in their seeds" in said
-    assert "they change NDCG@10 by -0.010, 95% interval: -0.020 to +0.000. To be used," in said
+    assert "text features changed NDCG@10 by -0.010 (95% interval: -0.020 to +0.000), which is not a gain" in said
     assert said[said.index("The ranker with text features is the mean") :].isascii()
 
 
