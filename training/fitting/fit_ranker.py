@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.settings import check_settings, setting
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
