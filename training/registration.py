@@ -20,7 +20,6 @@ from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.evaluation.verdict import Reigning
 from training.parent_run import name_of_data
 from training.report.run_stamp import RunStamp
-from training.report.ships_text import what_ships_without_text
 from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
 from training.steps.calibrate import scale_warnings
@@ -76,7 +75,7 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
     warnings = (*run.training_data.warnings, *RankSummary.read(run.folder("rank")).warnings, *scale_warnings(run))
     # A published report is that of the run which registered this version.
     if is_new or not is_published(run):
-        publish_report(run, _run_stamp(tracker, name, version, ledger))
+        publish_report(run, _run_stamp(tracker, name, version))
     if warnings:
         tracker.parent.log_text("\n".join(warnings) + "\n", "warnings.txt")
     return TrainingResult(
@@ -112,7 +111,7 @@ def registered_before(run: Run, client: MlflowClient) -> str | None:
     return str(kept["version"]) if tags.get(CONTENT_TAG) == kept["content"] else None
 
 
-def _run_stamp(tracker: Tracker, name: str, version: str, ledger: Ledger) -> RunStamp:
+def _run_stamp(tracker: Tracker, name: str, version: str) -> RunStamp:
     """The facts of the run as it ends."""
     client = tracker.client
     run_id = tracker.parent.run_id
@@ -127,7 +126,6 @@ def _run_stamp(tracker: Tracker, name: str, version: str, ledger: Ledger) -> Run
         verdict=client.get_model_version(name, version).tags.get(VERDICT_TAG, ""),
         run_id=run_id,
         run_url=url,
-        without_text=what_ships_without_text(ledger),
         server_command=command,
     )
 

@@ -49,7 +49,7 @@ def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
 
     Which ranker ships, how far its members are apart, what of the lift is learned, the best baseline, slices that
     lose, the retrieval's recall. What was not measured is left out, and so is the ranker without text features: where
-    that ships, the facts of the run say so, beside the verdict.
+    that ships, the report's head says so.
     """
     sentences = [
         "" if ledger.ships == WITHOUT_MATCH else what_ships_sentence(ledger),

@@ -32,6 +32,7 @@ from training.report.number_text import (
     signed_text,
 )
 from training.report.run_stamp import PLACE
+from training.report.ships_text import what_ships_without_text
 from training.report.slice_rows import SliceRow, slices_by_metric
 from training.report.verdict_text import verdict_sentences
 
@@ -52,6 +53,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         content=content,
         headline=headline(ledger),
         headline_metric=HEADLINE_METRIC,
+        without_text=what_ships_without_text(ledger),
         place_of_run=Markup(PLACE),
         folds_sentences=folds_sentences(content.folds) if content.folds else [],
         verdict_sentences=verdict_sentences(content.verdict) if content.verdict else [],

@@ -36,8 +36,6 @@ class RunStamp:
     """MLflow's."""
     run_url: str = ""
     """The run's page; empty if there is no server with pages of known addresses."""
-    without_text: str = ""
-    """Why the ranker without text features ships: a sentence; empty if the other one does."""
     server_command: str = ""
     """The command that serves that page; empty if a server runs."""
 

@@ -71,7 +71,7 @@ def test_the_ranker_with_untrained_text_is_no_single_signal() -> None:
     assert "co-visitation (0.142)" in remarks(replace(ledger(), rows=rows))[0]
 
 
-def test_which_ranker_ships_is_a_remark_unless_the_facts_of_the_run_say_it() -> None:
+def test_which_ranker_ships_is_a_remark_unless_the_head_says_it() -> None:
     lift = Lift(0.2, 0.21, 0.01, (0.002, 0.02))
     passed = replace(ledger(), held_out=HeldOut(WITH_MATCH, 1200, lift, None))
     assert remarks(passed)[0].startswith("The ranker with text features ships: on 1,200 held-out queries")

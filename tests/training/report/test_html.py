@@ -111,8 +111,14 @@ def test_results_come_before_what_was_read() -> None:
 
 def test_the_ranker_that_ships_is_marked_among_the_results() -> None:
     shipped = replace(ledger(), held_out=HeldOut(WITHOUT_MATCH, 0, None, None))
-    (row,) = re.findall(r"<td>(.*)<span class=.tag.>ships</span>", render_report(shipped, content()))
+    page = render_report(shipped, content())
+    (row,) = re.findall(r"<td>(.*)<span class=.tag.>ships</span>", page)
     assert "ranker without text features" in row
+    # And at the head, right above the verdict.
+    assert re.search(
+        rf"</p>\s*<p class=.ships.>The ranker without text [^<]*</p>\s*{PLACE}", render_report(shipped, content())
+    )
+    assert "<p class=ships" not in plain_page().replace('"', "")
     assert '"tag"' not in plain_page()
 
 

@@ -44,15 +44,6 @@ def test_what_there_is_none_of_is_left_out() -> None:
     assert "<dd>0a1b" in page
 
 
-def test_the_ranker_without_text_features_stands_beside_the_verdict() -> None:
-    why = "The ranker without text features ships: <it>."
-    page = stamped(PLACE, replace(STAMP, without_text=why))
-    verdict, ships, run = (page.index(f"<dt>{name}</dt>") for name in ("Verdict", "What ships", "MLflow run"))
-    assert verdict < ships < run
-    assert "The ranker without text features ships: &lt;it&gt;." in page[ships:run]
-    assert "What ships" not in stamped(PLACE, STAMP)
-
-
 def test_names_are_escaped() -> None:
     assert "<script" not in stamped(PLACE, replace(STAMP, model="<script>alert(1)</script>", run_url='"><script>'))
 
