@@ -10,7 +10,8 @@ from training.configuration.config_text import config_toml
 from training.configuration.given_settings import USUAL_NAME
 from training.evaluation.verdict import VERDICT
 from training.fitting.fit_ranker import lightgbm_parameters
-from training.report.findings import headline, what_ships_sentence
+from training.report.findings import headline
+from training.report.ships_text import what_ships_sentence
 from training.report.verdict_text import verdict_sentences
 from training.run import INTAKE, Run, TrainingResult
 from training.steps.ingest import RECEIPTS
@@ -25,6 +26,9 @@ RUN_TAG = "recmem.run"
 DATA_TAG = "recmem.data"
 """Tag of a parent run: the name of its data."""
 TRAINING = "training"
+CLICKS_BY_POSITION = "click_times/position"
+"""Metric: how many times as likely the same item is to be clicked at a position as at the first; the position is the
+step."""
 
 
 def name_of_run(run: Run) -> str:
@@ -65,7 +69,8 @@ def log_intake(run: Run, tracker: Tracker, ingest: StepRun) -> None:
 def log_data(run: Run, tracker: Tracker) -> None:
     """Logs the data to a parent that has none yet, such as that of a single step."""
     if not tracker.parent.inputs():
-        tracker.parent.log_dataset(str(run.store.path), run.intake.versions, run.intake.digest)
+        vectors = run.config.vectors_name
+        tracker.parent.log_dataset(str(run.store.path), run.intake.versions, run.intake.digest, vectors=vectors)
 
 
 def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
@@ -79,6 +84,9 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
         parent.log_metrics(result.folds.metrics())
         for name, values in result.folds.series().items():
             parent.log_curve(name, values)
+    placed = {each.first: each.times for each in result.ledger.positions if each.first is not None}
+    if placed:
+        parent.log_curve(CLICKS_BY_POSITION, list(placed.values()), steps=list(placed))
     # Last, since MLflow shows metrics in this order: what the model is worth comes first.
     parent.log_metrics(run.intake.metrics())
     tags = {

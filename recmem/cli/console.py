@@ -25,6 +25,9 @@ from rich.text import Text
 
 from recmem.cli.printable import one_line, printable
 
+_UNBOUNDED = 100_000
+"""Columns of a terminal that any table fits."""
+
 
 def say(text: str = "", *, style: str | None = None) -> None:
     """Prints one paragraph to stdout, without markup: an item's title may contain brackets."""
@@ -47,13 +50,30 @@ def show_table(
     marked: Sequence[int] = (),
 ) -> None:
     """Prints a table to stdout: the first `n_words` columns are text, the others numbers. Rows in `marked` are bold."""
+    _console().print(_table(headings, rows, title, n_words, marked))
+
+
+def table_fits(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether `show_table` would print such a table without a line break within a cell."""
+    console = _console()
+    unbounded = console.options.update(width=_UNBOUNDED)
+    return console.measure(_table(headings, rows), options=unbounded).maximum <= console.width
+
+
+def _table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    title: str = "",
+    n_words: int = 1,
+    marked: Sequence[int] = (),
+) -> Table:
     shown_title = _text(title) if title else None
     table = Table(box=box.SIMPLE_HEAD, title=shown_title, title_justify="left", pad_edge=False)
     for place, heading in enumerate(headings):
         table.add_column(_text(heading), justify="left" if place < n_words else "right", no_wrap=place >= n_words)
     for number, row in enumerate(rows):
         table.add_row(*map(_text, row), style="bold" if number in marked else None)
-    _console().print(table)
+    return table
 
 
 class Bars:

@@ -85,7 +85,7 @@ def roll_back(client: MlflowClient, name: str) -> Rollback:
     """
     if champion_of(client, name) is None:
         raise DataError(
-            f"registered-name: expected a model with a champion, got {name!r}, which has none. "
+            f"--registered-name: expected a model with a champion, got {name!r}, which has none. "
             "See `recmem versions`, and make one champion: `recmem promote VERSION`."
         )
     history = _history(client, name)
@@ -96,13 +96,15 @@ def roll_back(client: MlflowClient, name: str) -> Rollback:
     if not history:
         deleted = f" but version {', '.join(skipped)}, which was deleted" if skipped else ""
         raise DataError(
-            f"registered-name: expected a champion before version {left} of {name}, got none{deleted}. "
+            f"--registered-name: expected a champion before version {left} of {name}, got none{deleted}. "
             "See `recmem versions`, and name the one to serve: `recmem promote VERSION`."
         )
     # The tag first: if the process ends in between, `_history` adds the champion that is still there.
     _keep(client, name, history)
     client.set_registered_model_alias(name, CHAMPION, history[-1])
     client.set_model_version_tag(name, left, BY_HAND_TAG, f"rolled back on {_today()}")
+    # It may say that this one was rolled back itself, or promoted by hand, before.
+    client.set_model_version_tag(name, history[-1], BY_HAND_TAG, f"champion again on {_today()}")
     return Rollback(left, history[-1], tuple(skipped))
 
 

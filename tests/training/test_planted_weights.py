@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from mlflow import MlflowClient
 
 import recmem
 from conftest import IsolatedMlflow
@@ -174,6 +175,15 @@ def test_weights_of_rows_and_positions_each_take_a_bias_out_of_what_impressions_
     assert debiased.intake.used[0] == of_weights
     assert debiased.intake.used[1].startswith("impressions.position: 8 positions, whose part in the clicks")
     assert "impressions.position" not in debiased.intake.unused
+    assert (plain.ledger.positions, weighted.ledger.positions) == ((), ())
+    learned = debiased.ledger.positions
+    assert [each.first for each in learned] == list(range(8))
+    assert all(0.5 < each.times * (1 + position) < 2 for position, each in enumerate(learned)), learned
+    assert "What positions add to clicks" in debiased.report.read_text()
+    assert "What positions add to clicks" not in weighted.report.read_text()
+    run = MlflowClient().search_runs(["1"], "tags.`recmem.run` = 'training'", max_results=1)[0]
+    logged = MlflowClient().get_metric_history(run.info.run_id, "click_times/position")
+    assert {point.step: point.value for point in logged} == {each.first: each.times for each in learned}
 
 
 def test_debiasing_without_positions_is_refused_before_anything_is_learned() -> None:

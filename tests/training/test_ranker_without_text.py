@@ -99,6 +99,6 @@ def test_ledger_and_report_say_which_ranker_ships_and_why() -> None:
     # Both are measured, whichever ships.
     assert {"ranker_without_match", "ranker_with_match"} <= {row["name"] for row in ledger["rows"]}
     assert (
-        "The model ranks without the text features: on 15 held-out queries before the test they change "
-        "NDCG@10 by \N{MINUS SIGN}0.050" in (run() / "report.html").read_text()
+        '<p class="ships">The ranker without text features ships: on 15 held-out queries before '
+        "the test, text features changed NDCG@10 by \N{MINUS SIGN}0.050" in (run() / "report.html").read_text()
     )

@@ -144,6 +144,7 @@ def _tracks() -> bool:
 
 
 def _show(found: Monitoring) -> None:
+    from training.monitoring.outcome_words import outcome_sentences
     from training.monitoring.words import STATUS_WORDS, advice, distance_text, figure_name, headline
 
     say(headline(found), style="bold")
@@ -162,6 +163,8 @@ def _show(found: Monitoring) -> None:
         show_table(("figure", "status", "distance", "reference", "now"), rows, n_words=3)
         if len(moved) > N_SHOWN:
             say(f"... and {len(moved) - N_SHOWN} more, see {PAGE}.")
+    for sentence in outcome_sentences(found):
+        say(sentence)
     for sentence in advice(found):
         say(sentence)
     for note in found.notes:

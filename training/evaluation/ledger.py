@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from training.fitting.position_effects import PositionEffect, effects_document, effects_from
+
 LEDGER_VERSION = 2
 """Version of the file's format. 1 (a file without `version`) called the row `text_similarity` `frozen_cosine`."""
 
@@ -128,6 +130,8 @@ class Ledger:
     seeds: Mapping[str, Spread] = field(default_factory=dict)
     """Spread of the headline metric over the members of the mean: of `ranker_with_match`, and of its `lift`. Empty if
     nothing is averaged. See `training.evaluation.seed_spread` for what it leaves out."""
+    positions: tuple[PositionEffect, ...] = ()
+    """What the ranker that ships has learned of the positions, before its refit; empty without position debiasing."""
 
     @property
     def ships(self) -> str:
@@ -161,6 +165,8 @@ class Ledger:
             document["held_out"] = _held_out_document(self.held_out)
         if self.seeds:
             document["seeds"] = {name: asdict(spread) for name, spread in self.seeds.items()}
+        if self.positions:
+            document["positions"] = effects_document(self.positions)
         return json.dumps(_nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -182,6 +188,7 @@ class Ledger:
             parts={name: _lift_from(entry) for name, entry in document.get("parts", {}).items()},
             held_out=_held_out_from(document["held_out"]) if "held_out" in document else None,
             seeds={name: _spread_from(entry) for name, entry in document.get("seeds", {}).items()},
+            positions=effects_from(document.get("positions", ())),
         )
 
 

@@ -11,7 +11,7 @@ import lightgbm as lgb
 import numpy as np
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.settings import check_settings, setting
 from recmem.pipelining import side_by_side
 from recmem.ranking.pair_features import PairFeatures
@@ -29,6 +29,7 @@ from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_ble
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
 from training.fitting.position_bias import position_groups
+from training.fitting.position_effects import PositionEffect, position_effects
 from training.fitting.tree_pairs import TreePairs
 from training.member_seeds import member_seed
 from training.queries import UNKNOWN_POSITION
@@ -134,6 +135,8 @@ class FittedRanker:
     """NDCG@10 of the validation queries after each boosting round."""
     n_cut: int = 0
     """Queries of which the trees were fitted on a part, see `training.fitting.long_queries`."""
+    positions: tuple[PositionEffect, ...] = ()
+    """What was learned of the positions; empty without debiasing."""
 
 
 def fit_ranker(
@@ -163,9 +166,9 @@ def fit_ranker(
     curves = _in_threads(lambda member: _validation_curve(early, late, names, config, member), seeds)
     curve = curves[0] if members == 1 else np.mean(curves, axis=0).tolist()
     # The final fit: blend and trees on all queries.
-    ranker = fit.ranker(best_round(curve, config.smoothing), seeds, seed)
+    ranker, positions = fit.ranker(best_round(curve, config.smoothing), seeds, seed)
     n_cut = int((usable.pairs.candidates.lengths > LONGEST_QUERY).sum())
-    return FittedRanker(ranker, curve, n_cut)
+    return FittedRanker(ranker, curve, n_cut, positions)
 
 
 def refit_ranker(
@@ -173,7 +176,7 @@ def refit_ranker(
 ) -> Ranker:
     """Blend and trees of the same features as the fitted ranker's, on other pairs: so many rounds, on all queries."""
     fit = _Fit.of(data.with_positives(), fitted.features, fitted.inputs, config)
-    return fit.ranker(n_rounds, [member_seed(seed, member) for member in range(members)], seed)
+    return fit.ranker(n_rounds, [member_seed(seed, member) for member in range(members)], seed)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -196,17 +199,17 @@ class _Fit:
     def of(cls, data: RankingData, features: tuple[str, ...], inputs: tuple[str, ...], config: RankerConfig) -> _Fit:
         groups = None
         if config.position_debiasing and data.positions is not None:
-            is_clicked = data.labels > 0 if data.weights is None else (data.labels > 0) & (data.weights > 0)
-            groups = position_groups(data.positions, is_clicked)
+            groups = position_groups(data.positions, _is_clicked(data))
         values = ranker_inputs(data.pairs, features)
         matrix = input_matrix(values, inputs)
         return cls(data, features, inputs, config, values, matrix, data.relative_weights(), groups)
 
-    def blend(self, n_queries: int | None = None) -> tuple[Blend, Float32Array]:
+    def blend(self, n_queries: int | None = None) -> tuple[Blend, Float32Array, Float32Array]:
         """The blend of the first queries, all by default, and what the trees start from: float32[pair] of all queries.
 
         That is the blend and, with debiasing, what each position adds. Without the latter the first trees would be
-        grown to explain positions by the features that go with them.
+        grown to explain positions by the features that go with them. Third, what each group of positions adds:
+        float32[group], empty without debiasing.
         """
         lengths = self.data.pairs.candidates.lengths[:n_queries]
         n_pairs = int(lengths.sum())
@@ -216,11 +219,11 @@ class _Fit:
         weights = None if self.weights is None else self.weights[:n_pairs]
         if self.groups is None:
             blend = fit_blend(compared, labels, lengths, self.config.blend_l2, weights)
-            return blend, blend.scores(self.values)
+            return blend, blend.scores(self.values), np.empty(0, np.float32)
         n_groups = int(self.groups.max()) + 1
         bias = PositionBias(self.groups[:n_pairs], n_groups, self.config.position_bias_regularization)
         blend, biases = fit_debiased_blend(compared, labels, lengths, self.config.blend_l2, bias, weights)
-        return blend, blend.scores(self.values) + biases[self.groups]
+        return blend, blend.scores(self.values) + biases[self.groups], biases
 
     def tree_pairs(self, start: Float32Array, seed: int) -> TreePairs:
         """The pairs that the trees are fitted on, cut where queries are too long."""
@@ -231,16 +234,30 @@ class _Fit:
         # LightGBM would go on comparing others with a pair that weighs nothing.
         return pairs.take(kept if self.weights is None else kept & (self.weights > 0))
 
-    def ranker(self, n_rounds: int, seeds: list[int], seed: int) -> Ranker:
-        """Blend and trees on all queries; the trees are the mean of a model per seed."""
-        blend, start = self.blend()
+    def ranker(self, n_rounds: int, seeds: list[int], seed: int) -> tuple[Ranker, tuple[PositionEffect, ...]]:
+        """Blend and trees on all queries; the trees are the mean of a model per seed. What was learned of positions."""
+        blend, start, biases = self.blend()
         pairs = self.tree_pairs(start, seed)
         names = neutral_names(self.inputs)
         boosters = _in_threads(
             lambda member: lgb.train(_parameters(self.config, member), pairs.dataset(names), num_boost_round=n_rounds),
             seeds,
         )
-        return Ranker(_mean(boosters), blend, self.features, self.inputs)
+        return Ranker(_mean(boosters), blend, self.features, self.inputs), self._position_effects(biases)
+
+    def _position_effects(self, biases: Float32Array) -> tuple[PositionEffect, ...]:
+        """What each group of positions adds, counted over the rows that weigh something."""
+        if self.groups is None or self.data.positions is None:
+            return ()
+        counts = np.ones(len(self.groups), bool) if self.data.weights is None else self.data.weights > 0
+        is_clicked = _is_clicked(self.data)
+        return position_effects(self.data.positions[counts], self.groups[counts], is_clicked[counts], biases)
+
+
+def _is_clicked(data: RankingData) -> BoolArray:
+    """bool[pair]: the positives that weigh something."""
+    is_clicked: BoolArray = data.labels > 0 if data.weights is None else (data.labels > 0) & (data.weights > 0)
+    return is_clicked
 
 
 def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:

@@ -82,6 +82,8 @@ class Monitoring:
     current_outcomes: Outcomes | None = None
     notes: tuple[str, ...] = field(default=())
     """What was not compared, and why; and what else a reader should know."""
+    not_compared: tuple[str, ...] = ()
+    """Figures of the reference that the rows do not have."""
 
     @property
     def status(self) -> Status:

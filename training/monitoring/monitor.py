@@ -25,6 +25,7 @@ from training.monitoring.event_rows import EventRows, event_rows
 from training.monitoring.findings import Finding, Monitoring
 from training.monitoring.judged_rows import LABEL, judged
 from training.monitoring.monitor_config import MonitorConfig
+from training.monitoring.uncompared import lacking_notes, not_compared
 from training.monitoring.watched_rows import WatchedRows, sampled, watched_candidates, watched_scores
 
 _NO_REFERENCE = (
@@ -76,7 +77,8 @@ def monitor(
     rows = reader.rows(reference, watched.candidates, watched.scored)
     findings = compared_rows(reference, rows.rows, events, config)
     outcomes = None
-    notes = list(_notes(reference, rows, events))
+    lacking = not_compared(reference, rows.rows)
+    notes = [*lacking_notes(reference, lacking, is_scored=watched.scored is not None), *_notes(reference, rows, events)]
     if watched.outcomes is not None:
         outcomes, found, more = reader.outcomes(watched.outcomes, rows, reference)
         findings += found
@@ -99,6 +101,7 @@ def monitor(
         reference_outcomes=reference.outcomes,
         current_outcomes=outcomes,
         notes=tuple(notes),
+        not_compared=lacking,
     )
 
 
@@ -185,11 +188,7 @@ def _described(reference: Reference) -> dict[str, object]:
 
 
 def _notes(reference: Reference, rows: WatchedRows, events: EventRows | None) -> list[str]:
-    missing = [name for name in reference.figures if name not in rows.rows.figures]
     notes = []
-    if missing:
-        shown = ", ".join(missing[:5]) + (", ..." if len(missing) > 5 else "")
-        notes.append(f"{len(missing)} figures of the reference were not compared, since the rows have none: {shown}.")
     if len(rows.rows) < rows.n_rows:
         notes.append(
             f"{len(rows.rows):,} of {rows.n_rows:,} rows were compared, in whole queries (--set rows=N for more)."

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from matplotlib.figure import Figure
 
 from training.monitoring.findings import Finding, Monitoring
+from training.monitoring.outcome_words import outcome_sentences
 from training.monitoring.words import STATUS_WORDS, advice, deciding, figure_name, headline
 from training.report.charts import BAR, MATCH, STYLE, set_title
 from training.report.figure_files import to_svg
@@ -47,6 +48,7 @@ def render_page(found: Monitoring) -> str:
     return environment.from_string(page).render(
         found=found,
         headline=headline(found),
+        outcomes=outcome_sentences(found),
         advice=list(advice(found)),
         ordered=ordered(found),
         words=STATUS_WORDS,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from recmem.ranking.feature_table import Group
 from recmem.serving.scoring import MATCH_SCORE
@@ -20,10 +20,8 @@ _KINDS = {
 _ADVICE = {
     str(Group.MATCH): "The texts of candidates or memories differ from those of the training. Check that texts arrive "
     "whole and in the same columns; if catalogue or taste have truly changed, train again.",
-    str(
-        Group.POPULARITY
-    ): "Counters grow with the log, so that they move within weeks even if all is well: train again. If "
-    "they have dropped, check that new events reach the store.",
+    str(Group.POPULARITY): "What users take has changed since the training. Check that new events reach the store; if "
+    "they do, train again.",
     str(Group.USER): "Other users are scored, or their events do not reach the store. Compare the newest event of the "
     "store with the time of the candidates.",
     str(Group.CANDIDATE): "The column comes from your own pipeline: compare it with the impressions that the model was "
@@ -42,24 +40,52 @@ _SAME_ADVICE = {
     str(Group.COVISITATION): str(Group.POPULARITY),
     str(Group.IMPRESSIONS): str(Group.POPULARITY),
 }
+GROWING = frozenset({"popularity", "item_age", "shown", "user_events", "memory_size"})
+"""Features that only ever grow, for one item or user."""
 
 
 def headline(found: Monitoring) -> str:
-    """The result in a sentence."""
+    """The result in a sentence, with how many figures it is of."""
     n_alerts = len(found.with_status("alert"))
     n_warnings = len(found.with_status("warn"))
     if found.status == "too few":
         return "Too few rows to tell: even a large change could be chance."
     if not n_alerts and not n_warnings:
-        return "Nothing has moved beyond the limits."
-    parts = [_counted(n_alerts, "alert"), _counted(n_warnings, "warning")]
-    return " and ".join(part for part in parts if part) + f" in {_counted(len(found.findings), 'figure')}."
+        result = "Nothing has moved beyond the limits"
+    else:
+        parts = [_counted(n_alerts, "alert"), _counted(n_warnings, "warning")]
+        result = " and ".join(part for part in parts if part)
+    n_too_few = len(found.with_status("too few"))
+    others = [
+        f"{n_too_few} more had too few rows to tell" if n_too_few else "",
+        f"{len(found.not_compared)} could not be compared" if found.not_compared else "",
+    ]
+    of = _counted(len(found.findings) - n_too_few, "figure")
+    return "; ".join([f"{result} in {of}", *filter(None, others)]) + "."
 
 
 def advice(found: Monitoring) -> Iterator[str]:
-    """What to do, a sentence or two for each group of figures that have moved, the worst first."""
+    """What to do, a sentence or two for each group of figures that have moved, the worst first.
+
+    Before them, what can only grow: that it has risen is no fault.
+    """
+    moved = (*found.with_status("alert"), *found.with_status("warn"))
+    growing = [finding for finding in moved if finding.name in GROWING]
+    risen = [finding.name for finding in growing if finding.current >= finding.reference]
+    fallen = [finding.name for finding in growing if finding.current < finding.reference]
+    if risen:
+        yield (
+            f"{_listed(risen)} can only grow as the log does: a rise is no fault by itself. Worth a look is whether "
+            "scores or NDCG@10 have moved as well; if so, train again."
+        )
+    if fallen:
+        yield (
+            f"{_listed(fallen)} can only grow for the same users and items, and yet {_are(fallen)} lower than in the "
+            "reference: other users or items are scored, or events do not reach the store. Compare the newest event "
+            "of the store with the time of the candidates."
+        )
     told = set()
-    for finding in (*found.with_status("alert"), *found.with_status("warn")):
+    for finding in (each for each in moved if each not in growing):
         group = _SAME_ADVICE.get(finding.group, finding.group)
         if group in _ADVICE and group not in told:
             told.add(group)
@@ -94,6 +120,15 @@ def figure_name(finding: Finding) -> str:
 
 def _bound(limit: Limit) -> str:
     return f"alert from {limit.alert:g}" if limit.value >= limit.alert else f"warning from {limit.warn:g}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _are(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
 
 
 def _counted(n: int, word: str) -> str:

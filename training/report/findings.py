@@ -18,14 +18,10 @@ from training.evaluation.ledger import (
 )
 from training.report.labels import metric_label, row_label
 from training.report.number_text import figure_text, interval_text, signed_text
+from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 
 _RANKERS = (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)
-_RULE = (
-    "To be used, they must gain more than one standard error, and cold items must not be found significantly less "
-    "often."
-)
-"""See `training.evaluation.held_out`."""
 
 
 def headline(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> str:
@@ -52,10 +48,11 @@ def remarks(ledger: Ledger, *, metric: str = HEADLINE_METRIC) -> list[str]:
     """Sentences that put the headline in proportion.
 
     Which ranker ships, how far its members are apart, what of the lift is learned, the best baseline, slices that
-    lose, the retrieval's recall. What was not measured is left out.
+    lose, the retrieval's recall. What was not measured is left out, and so is the ranker without text features: where
+    that ships, the report's head says so.
     """
     sentences = [
-        what_ships_sentence(ledger),
+        "" if ledger.ships == WITHOUT_MATCH else what_ships_sentence(ledger),
         seeds_sentence(ledger),
         parts_of_lift(ledger),
         _against_best_baseline(ledger, metric),
@@ -77,28 +74,6 @@ def parts_of_lift(ledger: Ledger) -> str:
         f"Of the lift of {metric_label(HEADLINE_METRIC)}, {total}, untrained text features give "
         f"{parts[UNTRAINED_PART]}, and what the match has learned adds {parts[LEARNED_PART]}."
     )
-
-
-def what_ships_sentence(ledger: Ledger) -> str:
-    """Which ranker the bundle has, and what decided it; "" if the ledger does not say."""
-    held_out = ledger.held_out
-    if held_out is None:
-        return ""
-    if held_out.lift is None:
-        return "The model ranks without the text features: the ranker's windows have too few queries to test them on."
-    passed = ledger.ships == WITH_MATCH
-    with_or_without = "with" if passed else "without"
-    change = f"{signed_text(held_out.lift.difference)}, 95% interval: {interval_text(held_out.lift.ci95)}"
-    sentence = (
-        f"The model ranks {with_or_without} the text features: on {held_out.queries:,} held-out queries before "
-        f"the test they change {metric_label(HEADLINE_METRIC)} by {change}"
-    )
-    cold = held_out.cold
-    if cold is not None:
-        sentence += (
-            f"; Recall@10 of cold items there changes by {signed_text(cold.difference)} ({interval_text(cold.ci95)})"
-        )
-    return f"{sentence}." if passed else f"{sentence}. {_RULE}"
 
 
 def seeds_sentence(ledger: Ledger) -> str:

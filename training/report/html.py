@@ -28,9 +28,11 @@ from training.report.number_text import (
     figure_text,
     interval_text,
     minute_text,
+    positions_text,
     signed_text,
 )
 from training.report.run_stamp import PLACE
+from training.report.ships_text import what_ships_without_text
 from training.report.slice_rows import SliceRow, slices_by_metric
 from training.report.verdict_text import verdict_sentences
 
@@ -51,6 +53,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         content=content,
         headline=headline(ledger),
         headline_metric=HEADLINE_METRIC,
+        without_text=what_ships_without_text(ledger),
         place_of_run=Markup(PLACE),
         folds_sentences=folds_sentences(content.folds) if content.folds else [],
         verdict_sentences=verdict_sentences(content.verdict) if content.verdict else [],
@@ -60,11 +63,16 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         rankers={WITH_MATCH, WITHOUT_MATCH},
         with_match=WITH_MATCH,
         slices=slices,
+        has_item_slices=any(part.positives is not None for part in ledger.slices.values()),
         marks=_marks(slices),
         verdict_slices=verdict_slices,
         verdict_marks=_marks(verdict_slices),
         importance=importance,
-        bars={"rankings": _ranking_bars(ledger), "importance": _bars(importance)},
+        bars={
+            "rankings": _ranking_bars(ledger),
+            "importance": _bars(importance),
+            "positions": bar_lengths([each.times for each in ledger.positions]),
+        },
         # Matplotlib escapes the texts that it writes; the SVG itself is markup.
         curves=[Markup(to_svg(plots.curve_figure(panel))) for panel in content.curves],
         terms=glossary_terms(ledger.protocol),
@@ -98,6 +106,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "undated_text": undated_text,
         "sign_of": _sign_of,
         "with_code": _with_code,
+        "positions": positions_text,
         "share_of": lambda part, scale: f"{_LONGEST_BAR * abs(part) / largest[scale]:.0f}",
     }
     return environment

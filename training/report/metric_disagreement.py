@@ -13,12 +13,18 @@ _RECALL = "recall@"
 
 
 def disagreement_sentences(ledger: Ledger) -> list[str]:
-    """What AUC counts that NDCG@10 does not, and where the two differ in this run; none if one was not measured."""
+    """What AUC counts that NDCG@10 does not, and where the two differ in this run.
+
+    None if they agree, or one was not measured.
+    """
     best_by_auc = _best(ledger, AUC)
     best_by_ndcg = _best(ledger, HEADLINE_METRIC)
     if best_by_auc is None or best_by_ndcg is None:
         return []
-    sentences = [*_where(ledger, best_by_auc, best_by_ndcg), _why(ledger)]
+    where = _where(ledger, best_by_auc, best_by_ndcg)
+    if not where:
+        return []
+    sentences = [*where, _why(ledger)]
     if ledger.protocol.candidates == "catalogue":
         sentences.append(_beyond_the_retrieved(ledger))
     return sentences
@@ -37,7 +43,7 @@ def _where(ledger: Ledger, best_by_auc: Row, best_by_ndcg: Row) -> list[str]:
             f"The lift is {signed_text(ledger.lift[HEADLINE_METRIC].difference)} in {ndcg} and "
             f"{signed_text(ledger.lift[AUC].difference)} in AUC."
         )
-    return sentences or [f"AUC and {ndcg} agree on the best ranking here, but need not."]
+    return sentences
 
 
 def _why(ledger: Ledger) -> str:

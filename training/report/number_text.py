@@ -7,6 +7,7 @@ from datetime import datetime
 
 from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import Interval
+from training.fitting.position_effects import PositionEffect
 
 _MINUS = "\N{MINUS SIGN}"
 _ABSENT = "\N{EN DASH}"
@@ -48,6 +49,13 @@ def minute_text(iso: str) -> str:
         return f"{time:%Y-%m-%d}"
     zone = "" if time.tzinfo is None else f" {time.tzname()}"
     return f"{time:%Y-%m-%d %H:%M}{zone}"
+
+
+def positions_text(effect: PositionEffect) -> str:
+    """The positions that count as one: `3`, `5 to 9`, or `unknown`."""
+    if effect.first is None:
+        return "unknown"
+    return str(effect.first) if effect.first == effect.last else f"{effect.first} to {effect.last}"
 
 
 def duration_text(seconds: float) -> str:

@@ -87,7 +87,7 @@ def importance_figure(
             [MATCH if name in text_features else BAR for name in shares],
             [f"{share:.1%}" for share in shares.values()],
         )
-        set_title(axes, "Feature importance in the ranker with text features")
+        set_title(axes, "Feature importance in the ranker that ships")
     return figure
 
 

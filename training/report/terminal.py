@@ -20,8 +20,10 @@ from training.evaluation.ledger import (
     Slice,
 )
 from training.evaluation.verdict import Verdict
-from training.report.findings import folds_sentences, seeds_sentence, what_ships_sentence
+from training.report.findings import folds_sentences, seeds_sentence
 from training.report.labels import metric_label, row_label, slice_label
+from training.report.number_text import minute_text
+from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
@@ -90,11 +92,11 @@ def show_folds(folds: Folds) -> None:
 
 
 def _what_was_ranked(protocol: Protocol) -> str:
+    begin = minute_text(protocol.test_from)
     if protocol.candidates == "impressions":
-        return f"{protocol.queries:,} impressions after {protocol.test_from}, each ranking the items that it showed"
+        return f"{protocol.queries:,} impressions after {begin}, each ranking the items that it showed"
     return (
-        f"{protocol.queries:,} queries after {protocol.test_from}, "
-        f"each ranking the whole catalogue ({protocol.catalogue:,} items)"
+        f"{protocol.queries:,} queries after {begin}, each ranking the whole catalogue ({protocol.catalogue:,} items)"
     )
 
 

@@ -13,8 +13,12 @@ def verdict_sentences(verdict: Verdict) -> list[str]:
     """What became of the new version and why; with a champion, the figures and what was compared."""
     outcome = "Promoted to champion" if verdict.promotes else "Not promoted"
     policy = "" if verdict.policy == "not-worse" else f" (--promote {verdict.policy})"
-    if verdict.champion is None or verdict.comparison is None:
-        return [f"{outcome}{policy}: {verdict.reason}."]
+    if verdict.champion is None:
+        # The figures that follow in the reason are those of the report's head.
+        return [f"{outcome}{policy}: {verdict.reason.partition(': ')[0]}."]
+    if verdict.comparison is None:
+        reason = verdict.reason.replace(HEADLINE_METRIC, metric_label(HEADLINE_METRIC))
+        return [f"{outcome}{policy}: {reason}."]
     comparison = verdict.comparison
     finding = "significantly worse" if verdict.finding == "worse" else verdict.finding
     return [

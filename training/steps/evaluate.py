@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from feature_store.atomic_files import write_text_atomically
 from recmem.matching.matcher import Matcher
 from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
-from training.steps.rank import RankSummary, read_held_out
+from training.steps.rank import RankSummary, read_held_out, read_position_effects
 from training.tracking.figures_file import TEST_FIGURES, TEST_RANKS, write_test_figures, write_test_ranks
 from training.tracking.step_run import StepRun, ledger_metrics
 
@@ -46,8 +48,10 @@ def evaluate(run: Run, step_run: StepRun) -> None:
         write_test_ranks(evaluation.ranks, folder / TEST_RANKS)
     learned = Learned(module, rankers[held_out.ships], summary.calibration, run.training_data.split.test_from)
     write_bundle(run, learned, folder / BUNDLE)
-    write_text_atomically(folder / LEDGER, evaluation.ledger.to_json())
-    step_run.log_metrics(ledger_metrics(evaluation.ledger))
+    positions = read_position_effects(run.folder("rank"), held_out.ships)
+    ledger = replace(evaluation.ledger, positions=positions)
+    write_text_atomically(folder / LEDGER, ledger.to_json())
+    step_run.log_metrics(ledger_metrics(ledger))
     step_run.log_artifact(folder / LEDGER)
 
 

@@ -22,7 +22,7 @@ def ingest(run: Run, step_run: StepRun) -> None:
     (folder / RECEIPTS).write_text("\n".join(map(str, lines)) + "\n", encoding="utf-8")
     intake.write(folder / INTAKE)
     step_run.log_metrics(intake.metrics())
-    step_run.log_dataset(str(run.store.path), intake.versions, intake.digest)
+    step_run.log_dataset(str(run.store.path), intake.versions, intake.digest, vectors=run.config.vectors_name)
 
 
 def append_given(run: Run) -> Intake:

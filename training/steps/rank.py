@@ -35,6 +35,7 @@ from training.fitting.fit_ranker import (
 )
 from training.fitting.long_queries import LONGEST_QUERY
 from training.fitting.new_items import with_new_items
+from training.fitting.position_effects import PositionEffect, effects_from_json, effects_to_json
 from training.queries import Queries
 from training.ranker_queries import ranker_data
 from training.run import Run
@@ -43,6 +44,8 @@ from training.tracking.step_run import StepRun
 SUMMARY = "summary.json"
 HELD_OUT = "held_out.json"
 """Which ranker ships, and why: `training.evaluation.held_out`."""
+POSITIONS = "positions.json"
+"""Follows the name of a ranker: what it has learned of the positions. Only with position debiasing."""
 RANKERS_AT_ONCE = 2
 """Rankers that are fitted at the same time: each has a table of inputs of its own in memory."""
 
@@ -94,6 +97,12 @@ def rank(run: Run, step_run: StepRun) -> None:
 def read_held_out(folder: Path) -> HeldOut:
     """Which ranker ships, and why, as the step left it in its folder."""
     return held_out_from_json((folder / HELD_OUT).read_text())
+
+
+def read_position_effects(folder: Path, ranker: str) -> tuple[PositionEffect, ...]:
+    """What a ranker has learned of the positions, as the step left it; nothing without position debiasing."""
+    path = folder / f"{ranker}.{POSITIONS}"
+    return effects_from_json(path.read_text()) if path.is_file() else ()
 
 
 def _pairs_of_windows(run: Run) -> tuple[Queries, RankingData]:
@@ -158,6 +167,10 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
             fits[name] = fitted
             step_run.log_curve(f"validation_{METRIC}@{METRIC_AT}/{name}", fitted.curve)
             step_run.log_metrics({f"best_iteration/{name}": best_round(fitted.curve, config.ranker.smoothing)})
+            kept = folder / f"{name}.{POSITIONS}"
+            kept.unlink(missing_ok=True)
+            if fitted.positions:
+                kept.write_text(effects_to_json(fitted.positions))
             for file, text in fitted.ranker.to_files().items():
                 (folder / f"{name}.{file}").write_text(text)
             advance(1)

@@ -43,7 +43,7 @@ def report_content(
         feature_meanings=meanings(importance),
         text_features=TEXT_FEATURES,
         curves=[
-            Panel("Match module", "part of the fit", "loss", losses),
+            Panel("Match module", "means of equally many steps", "training loss (nats)", losses),
             Panel("Rankers", "boosting round", "NDCG@10, later queries", summary.curves),
         ],
         examples=list(example_users(run, model)),

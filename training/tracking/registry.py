@@ -24,12 +24,13 @@ from recmem.serving.bundle import BundleConfig
 from recmem.serving.champions import CHALLENGER, REGISTERED_NAME
 from recmem.serving.registry import tracking_at
 from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER, text_inputs
-from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG, SHIPS_TAG
+from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG, SHIPS_TAG, SHIPS_WORDS, TEXT_TAG
 from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
 from recmem.text.merged_adapters import MERGED_KINDS
-from training.evaluation.ledger import Ledger
-from training.report.findings import headline, what_ships_sentence
+from training.evaluation.ledger import HEADLINE_METRIC, Ledger
+from training.report.findings import headline
+from training.report.ships_text import what_ships_sentence
 from training.tracking.tracker import Tracker
 
 LOGGED_NAME = "recmem"
@@ -115,9 +116,17 @@ def new_version(tracker: Tracker, model_id: str, ledger: Ledger, *, name: str = 
 
 
 def _tags(ledger: Ledger) -> dict[str, str]:
-    """A version's figures: flat, for MLflow's pages and `recmem versions`, and the lift as JSON as before."""
-    lift = ledger.shipped_lift
-    tags = {LIFT_JSON_TAG: json.dumps(asdict(lift)), SHIPS_TAG: ledger.ships, NDCG_TAG: f"{lift.with_:.6g}"}
+    """A version's figures: flat, for MLflow's pages and `recmem versions`, and the lift as JSON as before.
+
+    NDCG@10 is that of the ranker that ships, the lift what was measured, whichever ships.
+    """
+    lift = ledger.lift[HEADLINE_METRIC]
+    tags = {
+        LIFT_JSON_TAG: json.dumps(asdict(lift)),
+        SHIPS_TAG: ledger.ships,
+        TEXT_TAG: SHIPS_WORDS.get(ledger.ships, ledger.ships),
+        NDCG_TAG: f"{ledger.shipped_lift.with_:.6g}",
+    }
     figures = (lift.difference, *lift.ci95)
     return tags | {tag: f"{figure:.6g}" for tag, figure in zip(LIFT_TAGS, figures, strict=True)}
 

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import polars as pl
 from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, Store
 from feature_store.addresses import redact, without_secrets
-from feature_store.schema import ITEM_CHANGES, Table
+from feature_store.schema import ITEM_CHANGES, ITEM_VECTORS, Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.tracking.names import mlflow_name, parameter_text, tag_text
 from training.tracking.parameters import flat_parameters
@@ -71,11 +72,12 @@ class StepRun:
             tied |= {"dataset_name": dataset.name, "dataset_digest": dataset.digest}
         self._log_metrics([Metric(mlflow_name(name), value, now, 0, **tied) for name, value in metrics.items()])
 
-    def log_curve(self, name: str, values: Sequence[float]) -> None:
-        """Logs a metric per training step or boosting round, from step 1 on."""
+    def log_curve(self, name: str, values: Sequence[float], *, steps: Sequence[int] | None = None) -> None:
+        """Logs a metric per training step or boosting round, from step 1 on; or at these steps."""
         now = _now_ms()
+        places = range(1, len(values) + 1) if steps is None else steps
         self._log_metrics(
-            [Metric(mlflow_name(name), float(value), now, step) for step, value in enumerate(values, start=1)]
+            [Metric(mlflow_name(name), float(value), now, step) for step, value in zip(places, values, strict=True)]
         )
 
     def log_ledger(self, ledger: Ledger, *, model_id: str | None = None) -> None:
@@ -103,10 +105,24 @@ class StepRun:
         """Logs a file, or a folder with all its content, under `folder`."""
         self.client.log_artifact(self.run_id, str(path), folder)
 
-    def log_dataset(self, store: str, versions: Mapping[str, int], digest: str, *, context: str = "training") -> None:
-        """Logs the store's tables at these versions: schema, row count and folder of each, and the store's digest."""
+    def log_dataset(
+        self,
+        store: str,
+        versions: Mapping[str, int],
+        digest: str,
+        *,
+        vectors: str = "",
+        context: str = "training",
+    ) -> None:
+        """Logs the store's tables at these versions: schema, row count and folder of each, and the store's digest.
+
+        `vectors` names the vectors of items that are read; "" if none are.
+        """
         opened = Store.open(store)
-        datasets = [_table(opened, table, versions[table.name], digest) for table in _TABLES if table.name in versions]
+        wanted = (*_TABLES, ITEM_VECTORS) if vectors else _TABLES
+        datasets = [
+            _table(opened, table, versions[table.name], digest, vectors) for table in wanted if table.name in versions
+        ]
         tags = [InputTag("mlflow.data.context", context)]
         self.log_inputs([DatasetInput(dataset, tags) for dataset in datasets])
         self.set_tags(store_tags(opened.path, versions, digest))
@@ -166,11 +182,13 @@ def ledger_metrics(ledger: Ledger) -> dict[str, float]:
     return metrics | {f"{metric}/retrieval": value for metric, value in ledger.retrieval.items()}
 
 
-def _table(store: Store, table: Table, version: int, digest: str) -> Dataset:
+def _table(store: Store, table: Table, version: int, digest: str, vectors: str) -> Dataset:
     from mlflow.data.delta_dataset_source import DeltaDatasetSource
     from mlflow.data.polars_dataset import from_polars
 
     frame = store.read(table, version=version)
+    if table == ITEM_VECTORS:
+        frame = frame.filter(pl.col("space") == vectors)
     source = DeltaDatasetSource(path=f"{without_secrets(store.path)}/{table.name}", delta_table_version=version)
     described = from_polars(frame, source=source, name=table.name, digest=digest).to_dict()
     n_columns = frame.width

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recmem.cli.console import Bars, complain, say, show_table
+from recmem.cli.console import Bars, complain, say, show_table, table_fits
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,18 @@ def test_numbers_of_a_table_are_aligned_to_the_right(capsys: pytest.CaptureFixtu
     (first,) = [line for line in lines if "first" in line]
     (second,) = [line for line in lines if "second" in line]
     assert len(first) == len(second)
+
+
+def test_a_table_fits_a_terminal_that_is_as_wide_as_its_lines(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = (("name", "value"), [("the first of two", "1"), ("second", "100")])
+    show_table(*table)
+    width = max(map(len, capsys.readouterr().out.splitlines()))
+    monkeypatch.setenv("COLUMNS", str(width))
+    assert table_fits(*table)
+    monkeypatch.setenv("COLUMNS", str(width - 1))
+    assert not table_fits(*table)
 
 
 def test_a_stage_within_a_stage_gets_a_bar_of_its_own_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:

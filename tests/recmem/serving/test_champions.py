@@ -57,6 +57,17 @@ def test_a_new_champion_after_a_rollback_leads_back_to_the_one_that_it_replaced(
     assert roll_back(client, NAME).back_to == "1"
 
 
+def test_a_version_that_is_champion_again_does_not_stay_marked_as_rolled_back(client: MlflowClient) -> None:
+    for version in ("1", "2"):
+        crown(client, NAME, version)
+    roll_back(client, NAME)
+    crown(client, NAME, "2")
+    crown(client, NAME, "3")
+    assert client.get_model_version(NAME, "2").tags["changed_by_hand"].startswith("rolled back on 20")
+    assert roll_back(client, NAME).back_to == "2"
+    assert client.get_model_version(NAME, "2").tags["changed_by_hand"].startswith("champion again on 20")
+
+
 def test_crowning_the_champion_again_changes_nothing(client: MlflowClient) -> None:
     crown(client, NAME, "1")
     crown(client, NAME, "2")

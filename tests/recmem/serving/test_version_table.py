@@ -67,6 +67,15 @@ def test_a_version_of_an_earlier_recmem_shows_what_it_has(client: MlflowClient) 
     assert math.isnan(row.ndcg)
 
 
+def test_the_zero_lift_that_an_earlier_recmem_wrote_without_text_features_is_no_figure(client: MlflowClient) -> None:
+    zero = {"lift_ndcg_at_10": "0", "lift_low": "0", "lift_high": "0", "recmem.ships": "ranker_without_match"}
+    register(client, NEW | zero, NEW | {"recmem.ships": "ranker_without_match", "ships": "without text features"})
+    new, old = versions_of(client, "shop")
+    assert (new.lift, new.ranks_without_text, old.ranks_without_text) == ((0.1, 0.05, 0.15), True, True)
+    assert all(math.isnan(figure) for figure in old.lift)
+    assert (old.ndcg, old.document()["lift_low"]) == (0.412, None)
+
+
 @pytest.mark.parametrize("tags", [{}, {"ndcg_at_10": "high"}, {"recmem.lift": "{}"}, {"recmem.lift": "[1"}])
 def test_tags_that_another_program_wrote_are_no_figures(client: MlflowClient, tags: dict[str, str]) -> None:
     register(client, tags)
@@ -79,5 +88,5 @@ def test_an_unknown_name_is_refused_with_those_that_there_are(client: MlflowClie
     with pytest.raises(DataError, match=r"expected a registered model, got 'shop', but the registry is empty"):
         versions_of(client, "shop")
     client.create_registered_model("shops")
-    with pytest.raises(DataError, match=r"got 'shop', but the registry has shops\. Give --registered-name"):
+    with pytest.raises(DataError, match=r"got 'shop', but the registry has shops\. Give one that there is"):
         versions_of(client, "shop")

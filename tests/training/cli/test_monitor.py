@@ -87,6 +87,14 @@ def test_commands_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert isinstance(outcomes, dict)
     assert outcomes["queries"] == 4
     assert "NDCG was not compared: the reference ranks the whole catalogue" in called.err
+    assert re.search(r"NDCG@10 is 0\.\d{3} \(95% interval [\d.]+ to [\d.]+\), on 4 queries of 4 users\.", called.out)
+    # The last command compares a scored file, which lacks most of what the ranker reads.
+    scored = result(tmp_path / "monitoring")
+    lacking = scored["not_compared"]
+    assert isinstance(lacking, list)
+    assert {"popularity", "unknown_users"} <= set(lacking)
+    assert f"{len(lacking)} were not, since the file does not have them" in called.err
+    assert f"; {len(lacking)} could not be compared." in called.out
 
 
 def test_options_of_the_page_exist() -> None:

@@ -44,7 +44,7 @@ def test_train_leaves_bundle_ledger_and_report_and_tells_the_lift(run: Path) -> 
 
 def test_train_tells_which_ranker_ships_and_that_the_encoder_stayed_frozen() -> None:
     message = " ".join((small_training.trained() / "train.txt").read_text().split())
-    assert "The model ranks with the text features: on 15 held-out queries before the test they change" in message
+    assert "The ranker with text features ships: on 15 held-out queries before the test" in message
     assert "The text encoder stayed frozen: tuning was off." in message
 
 

@@ -23,6 +23,7 @@ from training.evaluation.ledger import (
     held_out_from_json,
     held_out_to_json,
 )
+from training.fitting.position_effects import PositionEffect
 
 METRICS = {"ndcg@10": 0.1, "recall@10": 0.2, "mrr": 0.3, "auc": 0.4}
 
@@ -83,6 +84,20 @@ def test_the_file_has_the_documented_form() -> None:
 
 def test_reading_back_what_was_written_gives_the_same_ledger() -> None:
     assert Ledger.from_json(LEDGER.to_json()) == LEDGER
+
+
+def test_what_was_learned_of_positions_is_in_the_file_and_comes_back() -> None:
+    placed = replace(LEDGER, positions=(PositionEffect(1, 1, 90, 9, 0.0), PositionEffect(2, 4, 80, 2, -0.693147)))
+    document = json.loads(placed.to_json())
+    assert document["positions"][1] == {
+        "first": 2,
+        "last": 4,
+        "rows": 80,
+        "clicks": 2,
+        "effect": -0.693147,
+        "times": 0.5,
+    }
+    assert Ledger.from_json(placed.to_json()) == placed
 
 
 def test_a_file_of_version_1_is_read_with_the_row_under_its_new_name() -> None:

@@ -436,6 +436,10 @@ def test_with_debiasing_relevant_items_come_first_although_clicks_fall_with_the_
     assert figures[False] < 0.84
     assert figures[True] > 0.89
     assert ndcg_of_relevance(again.scores(unseen.pairs), relevance) > 0.89
+    # The further down, the fewer clicks an item gets: 1 / (1 + position). The first trees take some of it.
+    learned = [each.times for each in fitted.positions]
+    assert [each.first for each in fitted.positions] == list(range(N_SHOWN))
+    assert all(0.6 < times * (1 + position) < 1.7 for position, times in enumerate(learned)), learned
     # What was learned of positions is in no file: scoring does not need them.
     loaded = Ranker.from_files(fitted.ranker.to_files())
     close(loaded.scores(unseen.pairs), fitted.ranker.scores(unseen.pairs), "exact")

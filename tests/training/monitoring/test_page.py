@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 
+from recmem.reference.reference import Outcomes
 from training.monitoring.findings import Finding, Limit, Monitoring, Status
 from training.monitoring.page import moved_most, ordered, render_page
 
@@ -58,6 +60,12 @@ def test_page_shows_status_figures_advice_and_what_was_compared() -> None:
         "2026-01-01 00:00:00 UTC",
     ):
         assert shown in text, shown
+
+
+def test_page_has_the_outcomes_also_where_all_is_well() -> None:
+    now = Outcomes(340, 300, 0.212, (0.19, 0.24), 0.9, 0.1, 0.105, (0.95, 1.15))
+    text = Page(render_page(replace(monitoring(finding("a", "ok")), current_outcomes=now))).text
+    assert "NDCG@10 is 0.212 (95% interval 0.190 to 0.240), on 340 queries of 300 users" in text
 
 
 def test_page_runs_nothing_and_escapes_texts_of_the_data() -> None:

@@ -20,10 +20,38 @@ def monitoring(*findings: Finding) -> Monitoring:
 
 
 def test_headline_counts_what_has_moved() -> None:
-    assert headline(monitoring(finding("a", ROWS, "ok"))) == "Nothing has moved beyond the limits."
+    assert headline(monitoring(finding("a", ROWS, "ok"))) == "Nothing has moved beyond the limits in 1 figure."
     moved = monitoring(finding("a", ROWS, "alert"), finding("b", ROWS, "warn"), finding("c", ROWS, "warn"))
     assert headline(moved) == "1 alert and 2 warnings in 3 figures."
     assert headline(monitoring(finding("a", ROWS, "too few"))).startswith("Too few rows to tell")
+
+
+def test_headline_says_what_could_not_be_judged() -> None:
+    found = monitoring(finding("a", ROWS, "ok"), finding("b", ROWS, "ok"), finding("c", ROWS, "too few"))
+    assert headline(replace(found, not_compared=("popularity", "shown"))) == (
+        "Nothing has moved beyond the limits in 2 figures; 1 more had too few rows to tell; 2 could not be compared."
+    )
+
+
+def test_what_can_only_grow_is_no_fault_when_it_has_risen() -> None:
+    risen = [finding(name, "popularity", "alert") for name in ("popularity", "item_age")]
+    (sentence,) = advice(monitoring(*risen))
+    assert sentence.startswith("popularity and item_age can only grow as the log does: a rise is no fault by itself.")
+    assert "scores or NDCG@10 have moved as well" in sentence
+
+
+def test_what_can_only_grow_and_has_fallen_points_to_missing_events() -> None:
+    fallen = replace(finding("memory_size", "user", "warn"), reference=2.0, current=1.0)
+    risen = finding("user_events", "user", "warn")
+    first, second = advice(monitoring(fallen, risen))
+    assert first.startswith("user_events can only grow")
+    assert second.startswith("memory_size can only grow for the same users and items, and yet is lower")
+    assert "events do not reach the store" in second
+
+
+def test_other_counters_keep_the_advice_of_their_group() -> None:
+    found = monitoring(finding("popularity", "popularity", "alert"), finding("trend", "popularity", "warn"))
+    assert [sentence.partition(" ")[0] for sentence in advice(found)] == ["popularity", "Popularity:"]
 
 
 def test_every_group_has_advice_and_each_is_given_once() -> None:

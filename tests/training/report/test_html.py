@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import replace
 from functools import cache
@@ -12,10 +13,11 @@ from example_report import NASTY, content, ledger
 from feature_store import Receipt
 from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.evaluation.folds import EarlierModel, Fold, Folds
-from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, Lift, Row, Slice
+from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice
 from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.fitting.position_effects import PositionEffect
 from training.intake import Intake
-from training.report.content import ReportContent
+from training.report.content import DataUse, ReportContent
 from training.report.findings import headline
 from training.report.html import render_report
 from training.report.run_stamp import PLACE
@@ -102,6 +104,45 @@ def test_impressions_are_reported_as_impressions() -> None:
     assert "whole catalogue" not in text
 
 
+def test_results_come_before_what_was_read() -> None:
+    text = plain_page()
+    assert text.index("<h2>Results</h2>") < text.index("1,386 test queries") < text.index("<h2>Data</h2>")
+
+
+def test_the_ranker_that_ships_is_marked_among_the_results() -> None:
+    shipped = replace(ledger(), held_out=HeldOut(WITHOUT_MATCH, 0, None, None))
+    page = render_report(shipped, content())
+    (row,) = re.findall(r"<td>(.*)<span class=.tag.>ships</span>", page)
+    assert "ranker without text features" in row
+    # And at the head, right above the verdict.
+    assert re.search(
+        rf"</p>\s*<p class=.ships.>The ranker without text [^<]*</p>\s*{PLACE}", render_report(shipped, content())
+    )
+    assert "<p class=ships" not in plain_page().replace('"', "")
+    assert '"tag"' not in plain_page()
+
+
+def test_without_anything_unused_there_is_no_column_for_it() -> None:
+    data_use = (DataUse("items", "3,934"),)
+    used = Page(render_report(ledger(), replace(content(), data_use=data_use))).text
+    assert "Data used" in used
+    assert "not used" not in used.lower()
+    assert "Data used and not used" in Page(plain_page()).text
+
+
+def test_what_positions_add_is_shown_where_they_are_spoken_of() -> None:
+    positions = (PositionEffect(1, 1, 1000, 200, 0.0), PositionEffect(2, 5, 900, 45, -math.log(2)))
+    intake = Intake((), (), 0, {}, "ab12", "2026-11-27T10:00:00+00:00", used=("impressions.position: 5 positions.",))
+    page = render_report(replace(ledger(), positions=positions), replace(content(), intake=intake))
+    text = " ".join(Page(page).text.split())
+    assert "Used: impressions.position: 5 positions. What positions add to clicks" in text
+    assert "2 to 5 0.50 times 5.0% 900 45" in text
+    assert "as likely the same item is to be clicked there as at position 1," in text
+    table = page[page.index('<table class="cards positions">') :].partition("</table>")[0]
+    assert re.findall(r"width:([\d.]+)%", table) == ["100.0", "50.0"]
+    assert "What positions add" not in Page(render_report(ledger(), replace(content(), intake=intake))).text
+
+
 def test_an_undefined_figure_is_a_dash() -> None:
     rows = (Row("popularity", {"ndcg@10": 0.1, "auc": float("nan")}), *ledger().rows)
     html = render_report(replace(ledger(), rows=rows), content())
@@ -180,7 +221,7 @@ def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings()
 def test_a_run_without_losses_is_reported_as_such() -> None:
     intake = Intake((Receipt("items", 30, 30, 0, 0, 1, {}),), (), 0, {}, "ab12", "2026-11-27T10:00:00+00:00")
     text = " ".join(Page(render_report(ledger(), replace(content(), intake=intake))).text.split())
-    assert "None: every event and every shown item names an item of the items table." in text
+    assert "None: every event names an item of the items table." in text
     assert "Every item has an event." in text
     for absent in ("Rejected rows", "Warnings", "were rejected"):
         assert absent not in text

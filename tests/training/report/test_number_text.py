@@ -4,12 +4,14 @@ import math
 
 import pytest
 
+from training.fitting.position_effects import PositionEffect
 from training.report.number_text import (
     duration_text,
     fact_text,
     figure_text,
     interval_text,
     minute_text,
+    positions_text,
     signed_text,
     time_text,
 )
@@ -68,3 +70,8 @@ def test_times_are_written_to_the_minute_and_midnight_as_a_date(iso: str, text: 
 )
 def test_durations_have_their_two_largest_units(seconds: float, text: str) -> None:
     assert duration_text(seconds) == text
+
+
+def test_positions_that_count_as_one_are_a_range() -> None:
+    groups = [PositionEffect(first, last, 9, 1, 0.0) for first, last in ((3, 3), (5, 9), (None, None))]
+    assert [positions_text(each) for each in groups] == ["3", "5 to 9", "unknown"]

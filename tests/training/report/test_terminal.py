@@ -18,6 +18,12 @@ def printed(capsys: pytest.CaptureFixture[str], shown: Ledger) -> str:
     return capsys.readouterr().out
 
 
+def test_the_test_begins_at_a_minute(capsys: pytest.CaptureFixture[str]) -> None:
+    protocol = replace(ledger().protocol, test_from="2026-04-18T22:53:32.307692+00:00")
+    shown = printed(capsys, replace(ledger(), protocol=protocol))
+    assert shown.startswith("1,386 queries after 2026-04-18 22:53 UTC, each")
+
+
 def test_rankings_slices_and_lifts_are_printed_under_their_plain_names(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -81,7 +87,7 @@ def test_spread_and_what_ships_are_printed_in_ascii(capsys: pytest.CaptureFixtur
     shown = replace(ledger(), held_out=lost, seeds={WITH_MATCH: spread, SEEDS_LIFT: spread})
     said = " ".join(printed(capsys, shown).split())
     assert "the mean of 2 models that differ in their seeds" in said
-    assert "they change NDCG@10 by -0.010, 95% interval: -0.020 to +0.000. To be used," in said
+    assert "text features changed NDCG@10 by -0.010 (95% interval: -0.020 to +0.000), which is not a gain" in said
     assert said[said.index("The ranker with text features is the mean") :].isascii()
 
 

@@ -52,10 +52,12 @@ def test_a_champion_of_which_only_the_served_model_is_left_is_said_to_be_so() ->
     )
 
 
-def test_without_a_comparison_the_reason_is_all() -> None:
-    verdict = Verdict("never", False, "first", "no champion yet, and the text features help")
+def test_without_a_comparison_the_reason_is_all_but_the_figures_of_the_head_for_a_first_version() -> None:
+    verdict = Verdict("never", False, "first", "no champion yet, and the text features help: ndcg@10 +0.1")
     assert verdict_sentences(verdict) == [
         "Not promoted (--promote never): no champion yet, and the text features help."
     ]
-    verdict = Verdict("not-worse", True, "not compared", "version 3 cannot be scored (gone)", Reigning("3", "abc"))
-    assert verdict_sentences(verdict) == ["Promoted to champion: version 3 cannot be scored (gone)."]
+    verdict = Verdict(
+        "not-worse", True, "not compared", "version 3 cannot be scored (gone): ndcg@10 +0.1", Reigning("3", "abc")
+    )
+    assert verdict_sentences(verdict) == ["Promoted to champion: version 3 cannot be scored (gone): NDCG@10 +0.1."]

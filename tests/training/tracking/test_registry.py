@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from mlflow import MlflowClient
 
 from conftest import IsolatedMlflow
-from training.evaluation.ledger import Ledger, Lift, Protocol
+from training.evaluation.ledger import HeldOut, Ledger, Lift, Protocol
 from training.tracking.registry import new_version
 from training.tracking.tracker import Tracker
 
@@ -29,3 +30,17 @@ def test_version_describes_its_lift_and_names_its_run(isolated_mlflow: IsolatedM
     assert json.loads(version.tags["recmem.lift"])["difference"] == 0.1
     assert version.run_id == tracker.parent.run_id
     assert client.get_run(version.run_id).info.status == "FINISHED"
+
+
+def test_tags_hold_the_measured_lift_whichever_ranker_ships(isolated_mlflow: IsolatedMlflow, tmp_path: Path) -> None:
+    client = MlflowClient(isolated_mlflow.tracking_uri)
+    without = replace(LEDGER, held_out=HeldOut("ranker_without_match", 0, None, None))
+    with Tracker.start(tmp_path) as tracker:
+        model = tracker.client.create_logged_model(tracker.experiment_id, source_run_id=tracker.parent.run_id)
+        for ledger in (LEDGER, without):
+            new_version(tracker, model.model_id, ledger)
+    names = ("lift_ndcg_at_10", "lift_low", "lift_high", "ndcg_at_10", "ships", "recmem.ships")
+    with_text, without_text = ([client.get_model_version("recmem", n).tags[name] for name in names] for n in "12")
+    assert with_text == ["0.1", "0.05", "0.15", "0.3", "with text features", "ranker_with_match"]
+    assert without_text == ["0.1", "0.05", "0.15", "0.2", "without text features", "ranker_without_match"]
+    assert json.loads(client.get_model_version("recmem", "2").tags["recmem.lift"])["difference"] == 0.1

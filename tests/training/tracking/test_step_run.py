@@ -12,6 +12,7 @@ from mlflow import MlflowClient
 
 from conftest import IsolatedMlflow
 from feature_store import Store
+from feature_store.item_vectors import append_vectors, checked_vectors
 from training.evaluation.ledger import Ledger, Lift, Protocol, Row
 from training.tracking.tracker import Tracker
 
@@ -141,3 +142,24 @@ def test_data_is_logged_with_version_rows_and_digest(client: MlflowClient, tmp_p
     assert '"title"' in logged["items"].schema
     assert json.loads(run.data.tags["recmem.store_versions"]) == versions
     assert run.data.tags["recmem.store_digest"] == digest
+
+
+def test_the_vectors_that_are_read_are_data_as_the_tables_are(client: MlflowClient, tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["a", "b"], "title": ["A", "B"]}))
+    for name, ids in (("ours", ["a", "b"]), ("others", ["a"])):
+        vectors = pl.DataFrame({"item_id": ids, "vector": [[1.0, float(len(name))]] * len(ids)})
+        append_vectors(store, checked_vectors(store, vectors, name))
+    versions, digest = store.versions(), store.digest()
+    with Tracker.start(tmp_path) as tracker:
+        tracker.parent.log_dataset(store.path, versions, digest, vectors="ours")
+    with Tracker.start(tmp_path) as without:
+        without.parent.log_dataset(store.path, versions, digest)
+    logged, unread = (
+        {entry.dataset.name: entry.dataset for entry in client.get_run(each.parent.run_id).inputs.dataset_inputs}
+        for each in (tracker, without)
+    )
+    assert (set(logged), set(unread)) == ({"items", "item_vectors"}, {"items"})
+    assert json.loads(logged["item_vectors"].profile)["num_rows"] == 2
+    assert json.loads(logged["item_vectors"].source)["delta_table_version"] == versions["item_vectors"]
+    assert logged["item_vectors"].digest == digest
