@@ -7,6 +7,7 @@ import polars as pl
 
 from feature_store import DataError
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.candidate_frame import Candidates, read_candidates
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.pair_features import PairFeatures
@@ -21,7 +22,8 @@ from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS, Columns, match_p
 def matched(parts: LoadedParts, candidates: FrameT, *, explain: int) -> Scored[FrameT]:
     """The frame with `MATCH_OUTPUTS` and reasons; see `Model.match`."""
     n_reasons = check_number(explain)
-    read = _read(parts, candidates, (*MATCH_OUTPUTS, *reason_names(n_reasons, ranks=False)))
+    # The match reads no features of the caller's own.
+    read = _read(parts, candidates, (*MATCH_OUTPUTS, *reason_names(n_reasons, ranks=False)), features=())
     columns = match_pairs(parts.matcher_with(read), read, parts.bundle.config.calibration, n_reasons=n_reasons)
     return _scored(candidates, columns, read, parts.bundle.config.learned_until)
 
@@ -34,7 +36,14 @@ def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explai
     if n_reasons and trees_share < 1:
         # Below the share, a score is only a place after the others: it has no parts.
         raise DataError(f"explain: expected trees_share 1 with it, got {trees_share!r}. Leave out one of the two.")
-    read = _read(parts, candidates, (*RANK_OUTPUTS, *reason_names(n_reasons, ranks=True)))
+    features = parts.dataset.config.candidate_features
+    reasons = reason_names(n_reasons, ranks=True)
+    hidden = [feature.name for feature in features if feature.name in reasons]
+    if hidden:  # of a training of before, which allowed that
+        expected = f"none, because {hidden[0]!r} is a feature of this model and a column of reasons"
+        remedy = "Leave it out, or rename the feature and train again."
+        raise DataError(f"explain: expected {expected}, got {n_reasons}. {remedy}")
+    read = _read(parts, candidates, (*RANK_OUTPUTS, *reasons), features=features)
     columns = rank_pairs(
         parts.matcher_with(read),
         parts.bundle.ranker,
@@ -48,16 +57,16 @@ def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explai
 
 def read_pairs(parts: LoadedParts, candidates: object) -> tuple[Candidates, PairFeatures]:
     """The candidates as `ranked` reads them, and all features of their pairs; see `Model.pairs`."""
-    read = _read(parts, candidates, RANK_OUTPUTS)
+    read = _read(parts, candidates, RANK_OUTPUTS, features=parts.dataset.config.candidate_features)
     matcher = parts.matcher_with(read)
     chunks = query_chunks(read.items, CHUNK_PAIRS)
     return read, PairFeatures.concat([pairs_of(matcher, read, rows) for rows in chunks])
 
 
-def _read(parts: LoadedParts, candidates: object, outputs: tuple[str, ...]) -> Candidates:
+def _read(
+    parts: LoadedParts, candidates: object, outputs: tuple[str, ...], *, features: tuple[CandidateFeature, ...]
+) -> Candidates:
     dataset = parts.dataset
-    # The match reads none of them.
-    features = dataset.config.candidate_features if outputs == RANK_OUTPUTS else ()
     own = [feature.name for feature in features]
     wanted = {*CANDIDATE_COLUMNS, *dataset.catalogue.text_columns, *own, *outputs}
     frame = to_polars(candidates, "candidates", wanted=wanted)
@@ -81,5 +90,6 @@ def _scored(candidates: FrameT, columns: Columns, read: Candidates, learned_unti
         read.unmatched,
         user_is_known=read.user_is_known,
         item_is_known=read.item_is_known,
+        lacks_features=read.lacks_features,
         n_in_sample=int(is_in_sample.sum()),
     )

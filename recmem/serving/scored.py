@@ -22,6 +22,8 @@ class Scored(Generic[FrameT]):
     """bool[row], of `recommend` bool[user]: the store knows the user, or a history came with the row."""
     item_is_known: BoolArray
     """bool[row]: the store has the item."""
+    lacks_features: BoolArray | None = None
+    """bool[row]: a feature of your own counts as missing in the row; None if none is read, as by `match`."""
     n_in_sample: int = 0
     """Rows from before `bundle.config.learned_until`: the model has learned from their time, so that their scores tell
     what happened then. For training rows of a ranker of your own, use `recmem.training_features`."""

@@ -10,6 +10,8 @@ import pytest
 
 from debian_model import SCORES, model_of, same_scores, trained_model
 from feature_store import DataError
+from own_feature import FEATURES, model_with
+from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS, RANK_OUTPUTS
@@ -177,6 +179,48 @@ def test_two_histories_of_one_user_are_two_queries(model: Model) -> None:
     )
     ranked = model.rank(frame)
     assert sorted(ranked["rank"]) == [1, 1, 2, 2]
+
+
+# Features of the caller's own
+
+
+def test_rows_in_which_a_feature_counts_as_missing_are_flagged_and_counted(
+    model: Model, candidates: pl.DataFrame
+) -> None:
+    own = model_with(*FEATURES)
+    given = candidates.head(4).with_columns(
+        ctr=pl.Series([0.5, None, float("nan"), 1.0]), device=pl.Series(["app", "web", "web", "fridge"])
+    )
+    report = own.rank_with_report(given)
+    assert report.lacks_features is not None
+    assert report.lacks_features.tolist() == [False, True, True, True]
+    assert report.unmatched == UnmatchedRows(missing_features=3)
+    assert own.match_with_report(given).lacks_features is None
+    assert model.rank_with_report(given).lacks_features is None
+
+
+def test_features_are_read_with_reasons_too(candidates: pl.DataFrame) -> None:
+    own = model_with(*FEATURES)
+    for explain in (0, 2):
+        with pytest.raises(DataError, match=r"candidates.ctr: expected the column, which is a feature of this model"):
+            own.rank(candidates.head(4), explain=explain)
+
+
+def test_a_feature_that_is_named_like_a_column_of_reasons_cannot_be_explained(candidates: pl.DataFrame) -> None:
+    own = model_with(CandidateFeature("match_reason_2"))
+    given = candidates.head(4).with_columns(match_reason_2=pl.lit(1.0))
+    assert own.rank(given, explain=1).columns[-1] == "reasons"
+    with pytest.raises(DataError, match=r"explain: expected none, because 'match_reason_2' is a feature .*, got 2"):
+        own.rank(given, explain=2)
+
+
+def test_own_columns_that_are_named_like_those_of_reasons_are_refused_with_reasons_alone(
+    model: Model, candidates: pl.DataFrame
+) -> None:
+    given = candidates.head(4).with_columns(score_reason_1=pl.lit("mine"), match_reason_3=pl.lit("mine"))
+    assert model.rank(given)["score_reason_1"].to_list() == ["mine"] * 4
+    with pytest.raises(DataError, match=r"candidates.score_reason_1: expected no column of this name, got one"):
+        model.rank(given, explain=1)
 
 
 # Refusals
