@@ -10,6 +10,7 @@ import polars as pl
 
 from feature_store.timestamps import TIMESTAMP
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
+from recmem.server.posted_rows import refuse_nested
 from recmem.server.requests import Candidate, ScoreRequest
 from recmem.serving.model import Model
 from recmem.serving.request_columns import REASON_NAMES
@@ -67,10 +68,14 @@ def candidates_frame(requests: Sequence[ScoreRequest], read: Collection[str]) ->
 
 
 def _given_columns(given: Sequence[str | Candidate], read: Collection[str]) -> Iterator[pl.Series]:
-    """The further columns that came with candidates, texts and features of their own; null where one has none."""
+    """The further columns that came with candidates, texts and features of their own; null where one has none.
+
+    Raises DataError for a list or an object in one.
+    """
     fields = [item.fields if isinstance(item, Candidate) else {} for item in given]
     for name in dict.fromkeys(name for each in fields for name in each if name in read):
         cells = [each.get(name) for each in fields]
+        refuse_nested(cells, f"candidates.{name}")
         try:
             yield pl.Series(name, cells, strict=True)
         except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):  # of several types, or no UTF-8

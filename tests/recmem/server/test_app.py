@@ -120,7 +120,7 @@ def test_attributes_and_interests_of_users_count_from_the_next_request_on(items:
         ({"users": [{"user_id": "a"}] * 10_001}, 422, "at most 10000 items"),
         ({"users": [{"user_id": "a"}], "events": []}, 422, "Extra inputs"),
         ({"users": [{"user_id": "a", "age": 3}, {"user_id": "b", "age": "3"}]}, 400, "users.age: expected one type"),
-        ({"users": [{"user_id": "a", "seen": ["x"]}]}, 400, "users.seen: expected text, numbers or times, got List"),
+        ({"users": [{"user_id": "a", "seen": ["x"]}]}, 400, "users.seen: expected text, numbers or times, got a list"),
         ({"users": [{"age": 3}]}, 400, "users.user_id: expected the column"),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import polars as pl
 import pytest
 
+from feature_store import DataError
 from own_feature import model_with
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names
@@ -50,6 +51,15 @@ def test_requests_are_one_call_if_what_they_bring_that_is_read_is_alike(model: M
     calls = [call_of(request, read) for request in (plain, surplus, number, text, explained)]
     assert calls[0] == calls[1]
     assert len(set(calls[1:])) == 4
+
+
+@pytest.mark.parametrize(("cell", "got"), [({"a": 1}, "an object"), ([1], "a list")])
+def test_lists_and_objects_in_a_column_that_is_read_are_refused(model: Model, cell: object, got: str) -> None:
+    items = [{"item_id": "x", "colours": cell, "title": cell}]
+    request = RankRequest(user_id="a", items=items)
+    assert candidates_frame([request], {"ctr"}).height == 1
+    with pytest.raises(DataError, match=f"candidates.title: expected text, numbers or times, got {got}"):
+        candidates_frame([request], read_names(model))
 
 
 def test_cells_of_several_types_and_torn_characters_become_text(model: Model) -> None:
