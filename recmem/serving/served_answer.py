@@ -33,7 +33,8 @@ class RequestParams:
     output: str
     """`rank`, `match`: the candidates with their scores. `recommend`: the best items of the store for each user."""
     k: int
-    """With `rank`, rows of a rank beyond it are left out; 0 keeps all. With `recommend`, items per user."""
+    """With `rank`, rows of a rank beyond it are left out; 0 keeps all. With `recommend`, items per user; 0 counts as
+    `DEFAULT_K`, because MLflow sends it for a parameter that the request leaves out."""
     explain: int
     """The number of reasons of each row."""
 
@@ -46,7 +47,8 @@ class RequestParams:
             raise DataError(f"params.output: expected {expected}, got {output!r}. Leave it out for rank.")
         k = given.get("k", 0)
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
-            raise DataError(f"params.k: expected a whole number from 0, got {k!r}. Leave it out for all candidates.")
+            without = f"{DEFAULT_K} items per user" if output == "recommend" else "all candidates"
+            raise DataError(f"params.k: expected a whole number from 1, got {k!r}. Leave it out for {without}.")
         if k and output == "match":
             raise DataError(f"params.k: expected none with output match, which ranks nothing, got {k}. Leave it out.")
         explain = check_number(given.get("explain", 0), argument="params.explain")
