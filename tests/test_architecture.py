@@ -147,7 +147,6 @@ TESTED_ELSEWHERE = {
     "training/monitoring/row_figures.py": "training/monitoring/test_watched_rows.py",
     "training/steps/reference_rows.py": "training/steps/test_calibrate.py",
     "training/mlflow_project.py": "test_mlflow_project.py",
-    "training/registration.py": "training/test_pipeline.py",
     "training/steps/encode.py": "training/test_pipeline.py",
     "training/steps/bundle_of_run.py": "training/steps/test_refit.py",
     "training/steps/evaluate.py": "training/evaluation/test_evaluate.py",
