@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -159,6 +160,27 @@ def test_a_body_that_is_too_large_is_refused(client: TestClient) -> None:
     answer = client.post("/rank", content=b" " * (MOST_BYTES + 1))
     assert answer.status_code == 413
     assert "expected at most 8,000,000 bytes" in answer.json()["detail"]
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "MOST_SECONDS", 0.2)
+    app = create_app(CurrentModel("a folder", lambda _: trained_model().model()))
+    pieces: list[dict[str, Any]] = [{"type": "http.request", "body": b'{"user_id"', "more_body": True}]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.sleep(60)
+        return pieces.pop()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/rank", "query_string": b"", "headers": headers}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
+    assert sent[0]["status"] == 408
+    assert b"body: expected it within 0.2 seconds" in sent[1]["body"]
 
 
 def test_more_requests_than_may_wait_are_told_to_come_again(
