@@ -132,8 +132,7 @@ def read_candidates(
 
 def _is_missing(features: dict[str, Float32Array]) -> BoolArray:
     """Whether any of the features is missing, by their places."""
-    is_missing: BoolArray = np.isnan(np.stack(list(features.values()))).any(axis=0)
-    return is_missing
+    return np.asarray(np.isnan(np.stack(list(features.values()))).any(axis=0), bool)
 
 
 def _query_keys(frame: pl.DataFrame, times: IntArray, histories: pl.Series | None) -> pl.DataFrame:
