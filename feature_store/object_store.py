@@ -65,13 +65,20 @@ def download_folder(url: str, folder: Path, *, argument: str, wanted: Callable[[
         for page in obstore.list(store, prefix=prefix or None):
             for found in page:
                 name = str(found["path"])[len(prefix) :]
-                # An object store's names may be anything; a file's place must be below the folder.
-                if name and wanted(name) and ".." not in name.split("/"):
+                if _is_place_below(name) and wanted(name):
                     target = folder / name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _download(store, str(found["path"]), target)
                     n_found += 1
         return n_found
+
+
+def _is_place_below(name: str) -> bool:
+    """Whether an object's name, relative to the folder's, is a file's place below a folder.
+
+    An object store's names may be anything: `/etc/passwd` is one, as is `../passwd`, or a folder's own, which is empty.
+    """
+    return not {"", ".", ".."} & set(name.split("/"))
 
 
 def upload_file(path: Path, url: str, *, argument: str) -> None:
@@ -151,6 +158,12 @@ def _failures(url: str, argument: str) -> Iterator[None]:
                 error, addresses=[url]
             )
         cause = redact(str(error), addresses=[url]).partition("\n")[0].rstrip(".: ")
+        if "invalid path" in cause:
+            expected = "objects whose names have no empty or special parts"
+            raise DataError(
+                f"{argument}: expected {expected}, got another at {without_secrets(url)!r} ({cause}). Rename it, or "
+                "give a folder without it."
+            ) from cause_without_secrets(error, addresses=[url])
         raise DataError(
             f"{argument}: expected an object store that answers, got an error at {without_secrets(url)!r} ({cause}). "
             f"{_CHECK}"

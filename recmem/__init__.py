@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from feature_store import DataError, Receipt
     from recmem.serving.explain import Explanation
-    from recmem.serving.model import Model, load
+    from recmem.serving.loading import load
+    from recmem.serving.model import Model
 
     train: Callable[..., Any]
     """Trains a model on items and events; `help(recmem.train)` shows the arguments."""
@@ -44,7 +45,7 @@ _MODULES = {
     "Receipt": "feature_store",
     "Explanation": "recmem.serving.explain",
     "Model": "recmem.serving.model",
-    "load": "recmem.serving.model",
+    "load": "recmem.serving.loading",
 }
 _FUNCTION_GROUP = "recmem.functions"
 """Entry point group of functions that other packages offer here: recmem itself does not import training."""

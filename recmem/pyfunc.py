@@ -62,12 +62,15 @@ class PyfuncModel(PythonModel):
     ) -> pd.DataFrame:
         """What `recmem.Model` gives for these candidates or users, with `unknown_user` and `unknown_item` in each row.
 
+        A model with features of your own adds `missing_features`: whether one of them counts as missing in the row.
+
         MLflow passes only the columns of the model's signature. To have your other columns beside the scores, join
         them by the index, which must be unique: `candidates.join(result[["score", "rank"]])`. A history is a list, so
         CSV requests cannot hold one.
-        `params`: `output`, "rank", "match" or "recommend", which takes users only; `k`, the rows of a query that come
-        back, or items of a recommendation; `explain`, the number of reasons of each row; `store`, the feature store to
-        read instead of the model's own, which has to be among the `stores` of the model's configuration.
+        `params`: `output`, "rank", "match" or "recommend", which takes users only. `k`: with "rank", only rows of a
+        rank up to `k` come back, all of them by default; with "recommend", the items of each user, 10 by default.
+        `explain`: the number of reasons of each row. `store`: the feature store to read instead of the model's own,
+        which has to be among the `stores` of the model's configuration.
         """
         del context
         refuse_forked()  # before the lock, which another thread may have held when the process was forked

@@ -9,13 +9,13 @@ import polars as pl
 from feature_store import IMPRESSIONS, DataError
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking.feature_table import RELATIVE_SUFFIX
-from recmem.serving.request_columns import is_taken
+from recmem.serving.request_columns import may_be_feature
 
 
 def feature_names_fault(names: Sequence[str]) -> str:
     """What is wrong with names that cannot all be those of columns of one's own, each once; else ""."""
     for name in names:
-        if is_taken(name) or name in IMPRESSIONS.schema():
+        if not may_be_feature(name) or name in IMPRESSIONS.schema():
             return (
                 f"features: expected columns of your own, got {name!r}, which recmem reads or writes itself. Rename it."
             )

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from feature_store import DataError
 from feature_store.arrays import Float32Array
 from recmem.serving.frames import column_names, to_polars
-from recmem.serving.model import Model, load
+from recmem.serving.loading import load
+from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS
 from training.cross_fit.windows import FoldConfig
 from training.training_features import TrainingFeatures, training_features

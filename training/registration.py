@@ -22,7 +22,7 @@ from training.parent_run import name_of_data
 from training.report.run_stamp import RunStamp
 from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
-from training.steps.calibrate import scale_warnings
+from training.steps.calibrate import scale_warnings, shipped_bundle
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER
 from training.steps.example_users import queries_of_test_period
@@ -41,7 +41,9 @@ EXAMPLE_QUERIES = 3
 REGISTERED = "registered.json"
 """In the folder `work/register`: the version that this folder's model was registered as."""
 CONTENT_TAG = "recmem.content"
-"""Tag of a version: digest of its bundles and its ledger."""
+"""Tag of a version: digest of what was learned and measured, two bundles and a ledger."""
+BUNDLE_TAG = "recmem.bundle"
+"""Tag of a version: digest of the bundle that ships, with its calibration and its reference."""
 DATASET_TAG = "dataset"
 """Tag of a version: the name of the data that it has learned from."""
 
@@ -54,11 +56,11 @@ def champion_to_meet(run: Run, client: MlflowClient) -> Reigning | None:
 
 
 def register_run(run: Run, tracker: Tracker) -> TrainingResult:
-    """Registers the bundle that ships and applies the verdict, unless this very model is registered already."""
+    """Registers the bundle that ships and applies the verdict, unless this very bundle is registered already."""
     ledger = Ledger.from_json((run.out / LEDGER).read_text())
     name = run.config.registered_name
     verdict = read_verdict(run)
-    version = registered_before(run, tracker.client)
+    version = registered_before(run, tracker.client) if ships_as_registered(run) else None
     is_new = version is None
     if version is None:
         version = register(tracker, run.out / BUNDLE, ledger, _example_candidates(run), name=name)
@@ -95,11 +97,8 @@ def register_run(run: Run, tracker: Tracker) -> TrainingResult:
 
 
 def registered_before(run: Run, client: MlflowClient) -> str | None:
-    """The version that this folder has registered the same bundles and figures as; None if there is none."""
-    try:
-        kept = json.loads(_record(run).read_text())
-    except (OSError, ValueError):
-        return None
+    """The version that this folder has registered what was learned and measured as; None if there is none."""
+    kept = _registered(run)
     name = run.config.registered_name
     if kept.get("name") != name or kept.get("content") != _content(run):
         return None
@@ -109,6 +108,15 @@ def registered_before(run: Run, client: MlflowClient) -> str | None:
     except MlflowException:
         return None
     return str(kept["version"]) if tags.get(CONTENT_TAG) == kept["content"] else None
+
+
+def ships_as_registered(run: Run) -> bool:
+    """Whether the bundle that ships is that of the registered version, calibration and reference included.
+
+    These may change alone: with another release of recmem, or a champion that could not be read before. True if the
+    record, of an earlier release, does not say.
+    """
+    return _registered(run).get("bundle", "") in ("", _bundle_digest(run))
 
 
 def _run_stamp(tracker: Tracker, name: str, version: str) -> RunStamp:
@@ -138,14 +146,28 @@ def _tag(run: Run, client: MlflowClient, version: str) -> None:
     data = f"{len(log):,} events to {iso_time(end_of_learning(run))[:DATE_CHARS]}"
     tags = {f"recmem.refit.{tag}": str(value).lower() for tag, value in asdict(RefitSummary.read(run)).items()}
     tags |= {DATASET_TAG: name_of_data(run), DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
+    tags[BUNDLE_TAG] = _bundle_digest(run)
     for tag, value in tags.items():
         client.set_model_version_tag(name, version, tag, value)
-    record = {"name": name, "version": version, "content": content}
+    record = {"name": name, "version": version, "content": content, "bundle": tags[BUNDLE_TAG]}
     write_text_atomically(_record(run), json.dumps(record, indent=1) + "\n")
 
 
 def _record(run: Run) -> Path:
     return run.folder("register") / REGISTERED
+
+
+def _registered(run: Run) -> dict[str, str]:
+    """What the folder notes of its registered version; empty if it has none."""
+    try:
+        record: dict[str, str] = json.loads(_record(run).read_text())
+    except (OSError, ValueError):
+        return {}
+    return record
+
+
+def _bundle_digest(run: Run) -> str:
+    return outputs_digest([shipped_bundle(run)])
 
 
 def _content(run: Run) -> str:

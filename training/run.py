@@ -23,7 +23,7 @@ from recmem.text.encoder import TextEncoder, encoder_fingerprint
 from recmem.text.encoder_settings import setting_warnings
 from recmem.text.torch_device import Dtype
 from recmem.text.unit_vectors import exact_units
-from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
+from recmem.text.vector_cache import BASE_VECTORS, VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
@@ -188,7 +188,7 @@ class Run:
         if encoder is None:
             return frozen
         # `final` is served, so its vectors belong to the store; nobody reads those of `base` after training.
-        place = f"{self.store.path}/{VECTORS_FOLDER}" if name == "final" else self.out / "work" / "base_vectors"
+        place = f"{self.store.path}/{VECTORS_FOLDER}" if name == "final" else self.out / BASE_VECTORS
         cache = VectorCache(place, encoder.fingerprint, encoder.dim)
         texts = self.training_data.dataset.catalogue.texts
         with self.progress.stage(f"Encoding texts, tuned ({name})", len(texts)) as advance:

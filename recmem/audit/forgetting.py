@@ -18,6 +18,7 @@ from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
 from recmem.audit.interest_texts import cached_interests_of
 from recmem.audit.item_texts import cached_texts_of
+from recmem.audit.run_files import files_with, forget_in_runs
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import NoRegistryError, bundle_at, registered_versions, tracking_at
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts
@@ -43,6 +44,8 @@ class ForgetReceipt:
     """How many registered models were checked, or "not checked" and why."""
     mentions: dict[str, int] = field(default_factory=dict)
     """Rows of others that mention the id and stay, by `table.column`, such as a description that names an item."""
+    files: tuple[str, ...] = ()
+    """Files of trainings that hold the id and stay, such as reports and a model's input example."""
 
     def to_json(self) -> str:
         """The receipt as a JSON object."""
@@ -50,13 +53,19 @@ class ForgetReceipt:
 
 
 def forget_user(
-    store: Store, user_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
+    store: Store,
+    user_id: object,
+    online: RedisMemories | None = None,
+    *,
+    tracking_uri: str | None = None,
+    runs: Sequence[Path] = (),
 ) -> ForgetReceipt:
     """Removes the user from the store, see `Store.forget_user`, and from shared memories.
 
     The vectors of declared interests, earlier ones too, are removed as well, unless somebody else has the same text.
     Nothing else under a store is about users: other vectors belong to items, and scores are written elsewhere. The
     models that were trained on the user are looked up at `tracking_uri`, by default where MLflow is set to track.
+    `runs` are folders of trainings on the store: their vectors are removed too, and files that hold the id listed.
     """
     with tracking_at(tracking_uri):
         looked_up = _trained_on(store, "user_id", user_id)
@@ -68,15 +77,20 @@ def forget_user(
     if "://" not in store.path:
         refuse_links(Path(store.path))
     texts = cached_interests_of(store, user_id)
-    n_vectors = _forget_texts(store, texts)
+    n_vectors = forget_in_runs(runs, texts) + _forget_texts(store, texts)
     forgotten = store.forget_user(user_id)
     n_vectors += _forget_texts(store, texts)
     _republish(store, online)
-    return _receipt("user", forgotten, n_vectors, looked_up, n_online)
+    return _receipt("user", forgotten, n_vectors, looked_up, n_online, files_with(runs, store, user_id))
 
 
 def forget_item(
-    store: Store, item_id: object, online: RedisMemories | None = None, *, tracking_uri: str | None = None
+    store: Store,
+    item_id: object,
+    online: RedisMemories | None = None,
+    *,
+    tracking_uri: str | None = None,
+    runs: Sequence[Path] = (),
 ) -> ForgetReceipt:
     """As `forget_user`, for an item. The vectors of its texts, earlier ones too, are removed as well.
 
@@ -91,11 +105,11 @@ def forget_item(
     n_online = None if online is None else online.forget_item(id_text(item_id))
     # Before the rows, since a repeated call could no longer tell the earlier texts; and after them, because a process
     # that still had the item may have encoded its text again.
-    n_vectors = _forget_texts(store, texts)
+    n_vectors = forget_in_runs(runs, texts) + _forget_texts(store, texts)
     forgotten = store.forget_item(item_id)
     n_vectors += _forget_texts(store, texts)
     _republish(store, online)
-    return _receipt("item", forgotten, n_vectors, looked_up, n_online)
+    return _receipt("item", forgotten, n_vectors, looked_up, n_online, files_with(runs, store, item_id))
 
 
 @dataclass(frozen=True)
@@ -108,7 +122,12 @@ class _LookedUp:
 
 
 def _receipt(
-    what: str, forgotten: Forgotten, n_vectors: int, looked_up: _LookedUp, online: int | None
+    what: str,
+    forgotten: Forgotten,
+    n_vectors: int,
+    looked_up: _LookedUp,
+    online: int | None,
+    files: Sequence[str],
 ) -> ForgetReceipt:
     return ForgetReceipt(
         what=what,
@@ -119,6 +138,7 @@ def _receipt(
         online=online,
         registered_models=looked_up.summary,
         mentions=forgotten.mentions,
+        files=tuple(files),
     )
 
 

@@ -15,6 +15,9 @@ from recmem.cli.options import ONLINE_TIMEOUT_S, StoreFolder
 if TYPE_CHECKING:
     from recmem.audit.forgetting import ForgetReceipt
 
+MOST_FILES = 10
+"""Files with the id that are shown."""
+
 
 def forget(
     store: StoreFolder,
@@ -41,13 +44,22 @@ def forget(
             show_default="MLFLOW_TRACKING_URI, else mlflow.db beside the store",
         ),
     ] = None,
+    run: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="OUT",
+            help="Folder of a training on this store; repeat it for several. Its cached text vectors are deleted too, "
+            "and its files that hold the id are listed.",
+            show_default="OUT, if the store is OUT/store",
+        ),
+    ] = None,
 ) -> None:
     """Delete a user or an item for good.
 
     Deletes its rows, old versions of the tables, cached text vectors and, with --online, its shared memories.
     Afterwards every file of the store is searched: none contains the id. Models keep what they have learned: the
-    registered models that were trained on this data are listed, so that you can retrain them. Files outside the store,
-    such as scores, stay.
+    registered models that were trained on this data are listed, so that you can retrain them. Files outside the store
+    stay; those of a training that contain the id, such as its report, are listed.
     """
     if (user is None) == (item is None):
         got = "neither" if user is None else "both"
@@ -56,10 +68,12 @@ def forget(
     from feature_store.addresses import without_secrets
     from feature_store.atomic_files import write_text_atomically
     from recmem.audit.forgetting import forget_item, forget_user
+    from recmem.audit.run_files import run_beside
     from recmem.dataset.shared_memories import RedisMemories
     from recmem.serving.registry import SQLITE, TRACKING_FILE
 
     opened = Store.open(store)
+    runs = _runs(run, run_beside(opened))
     kind, forgotten = ("user", user) if user is not None else ("item", item)
     shown = without_secrets(opened.path)
     if not yes:
@@ -70,13 +84,24 @@ def forget(
         tracking = f"{SQLITE}{Path(opened.path).with_name(TRACKING_FILE)}"
     memories = None if online is None else RedisMemories(online, timeout=ONLINE_TIMEOUT_S)
     forget_id = forget_user if user is not None else forget_item
-    receipt = forget_id(opened, forgotten, memories, tracking_uri=tracking)
+    receipt = forget_id(opened, forgotten, memories, tracking_uri=tracking, runs=runs)
     if not any(receipt.rows.values()):
         say(f"No rows contain the {kind} {forgotten!r}.")
     _show(receipt)
     if out is not None:
         write_text_atomically(out, receipt.to_json())
         say(f"Wrote the receipt to {out}.")
+
+
+def _runs(given: list[Path] | None, beside: Path | None) -> list[Path]:
+    """Folders of trainings: those that were given, and the one beside the store."""
+    from recmem.audit.run_files import is_run
+
+    for folder in given or ():
+        if not is_run(folder):
+            raise UsageError(f"--run: expected the folder OUT of a training, got {folder}. Check the path.")
+    folders = [*(given or ()), *([] if beside is None else [beside])]
+    return list(dict.fromkeys(folder.absolute() for folder in folders))
 
 
 def _show(receipt: ForgetReceipt) -> None:
@@ -91,5 +116,9 @@ def _show(receipt: ForgetReceipt) -> None:
         say(f"Trained on this data: {model}. Retrain, then delete that version.")
     for column, n_rows in receipt.mentions.items():
         complain(f"{column}: {n_rows:,} rows of others mention the id and stay. Correct them if they should not.")
+    for path in receipt.files[:MOST_FILES]:
+        complain(f"Holds the id and stays: {path}. Delete it, or train again where a training writes it anew.")
+    if len(receipt.files) > MOST_FILES:
+        complain(f"{len(receipt.files) - MOST_FILES:,} more files hold the id. --out lists them all.")
     if receipt.note:
         complain(f"No models were checked: {receipt.note}")

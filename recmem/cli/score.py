@@ -111,7 +111,7 @@ def score(
     from recmem.batch.file_formats import output_format
     from recmem.batch.score_file import score_file
     from recmem.dataset.unmatched_rows import UnmatchedRows
-    from recmem.serving.model import in_sample_text
+    from recmem.serving.scored import in_sample_text
 
     output_format(out)  # refused before anything is read
     unmatched: list[UnmatchedRows] = []

@@ -10,6 +10,8 @@ from recmem.cli.console import say
 from recmem.cli.options import ModelSource, OnlineUrl, StorePath
 
 EXTRA = "serve: expected FastAPI, uvicorn and prometheus-client, got {missing}. Run: pip install 'recmem[serve]'"
+SHUTDOWN_S = 30
+"""What is being answered may take so long when the process is told to end."""
 
 
 def serve(
@@ -44,9 +46,9 @@ def serve(
 ) -> None:
     """Answer requests over HTTP.
 
-    Endpoints: /rank, /recommend, /match, /explain, /events. Requests that arrive together are answered together. /docs
-    describes them, /healthz and /metrics are for your monitoring. One process uses all cores; several share memories
-    with --online.
+    Endpoints: /rank, /recommend, /match, /explain, /events, /users. Requests that arrive together are answered
+    together. /docs describes them, /healthz and /metrics are for your monitoring. One process uses all cores; several
+    share memories with --online.
     """
     import recmem
 
@@ -64,4 +66,12 @@ def serve(
     # Loaded before anything listens, so that a model that cannot be loaded is an ordinary error.
     app = create_app(CurrentModel(model, load), follow_every=follow_every or None, waiting=waiting)
     say(f"Serving {model} at http://{host}:{port} (API description: /docs). Ctrl+C stops it.")
-    uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        # Or a client that never reads its answer would keep the process from ending.
+        timeout_graceful_shutdown=SHUTDOWN_S,
+    )

@@ -56,6 +56,13 @@ class Candidates:
         is_known: BoolArray = self.items.values[self.pair_of_row] < len(self.dataset.catalogue)
         return is_known
 
+    @property
+    def lacks_features(self) -> BoolArray | None:
+        """bool[row]: one of `given_features` counts as missing in the row; None if there are none."""
+        if not self.given_features:
+            return None
+        return _is_missing(self.given_features)[self.pair_of_row]
+
 
 def read_candidates(
     frame: pl.DataFrame,
@@ -118,8 +125,14 @@ def read_candidates(
             unreadable_ids=int((item_ids.is_null() | user_ids.is_null()).sum()),
             unknown_items_with_vector=n_with_vector,
             items_without_vector=n_without_vector,
+            missing_features=int(_is_missing(given_features).sum()) if given_features else 0,
         ),
     )
+
+
+def _is_missing(features: dict[str, Float32Array]) -> BoolArray:
+    """Whether any of the features is missing, by their places."""
+    return np.asarray(np.isnan(np.stack(list(features.values()))).any(axis=0), bool)
 
 
 def _query_keys(frame: pl.DataFrame, times: IntArray, histories: pl.Series | None) -> pl.DataFrame:

@@ -35,6 +35,8 @@ class UnmatchedRows:
     """Rows of items that the store lacks; scored by their vector, in a model that reads vectors of items."""
     items_without_vector: int = 0
     """Rows of items without a vector, in such a model; scored as items that are like no other."""
+    missing_features: int = 0
+    """Rows in which a feature of the caller's own counts as missing: null, or a text that training did not have."""
 
     def __add__(self, other: UnmatchedRows) -> UnmatchedRows:
         sums = {field.name: getattr(self, field.name) + getattr(other, field.name) for field in fields(self)}
@@ -74,5 +76,9 @@ _REASONS = {
     "items_without_vector": (
         "row",
         "the item has no vector, so nothing in a memory is like it. Add its vector with `recmem ingest --vectors`.",
+    ),
+    "missing_features": (
+        "row",
+        "a column of --features has no value, or a text that training did not have, and counts as missing.",
     ),
 }

@@ -3,52 +3,70 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import groupby
 from typing import Any, TypeVar
 
-import numpy as np
 import polars as pl
 
-from feature_store.timestamps import TIMESTAMP
-from recmem.server.current_model import Loaded
-from recmem.server.requests import (
-    Candidate,
+from feature_store import Receipt
+from recmem.dataset.unmatched_rows import UnmatchedRows
+from recmem.server.answer_bodies import (
     ExplainAnswer,
-    ExplainRequest,
     MatchAnswer,
     MatchedItem,
+    ObservedAnswer,
     RankAnswer,
     RankedItem,
-    RankRequest,
     ReasonSlot,
     RecommendAnswer,
     Recommendations,
     RecommendedItem,
-    RecommendRequest,
-    ScoreRequest,
 )
+from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names
+from recmem.server.current_model import Loaded
+from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
 from recmem.serving.row_reasons import REASONS
+from recmem.serving.served_answer import flags
 
-OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
 Asked = TypeVar("Asked")
 Answered = TypeVar("Answered")
+Observed = TypeVar("Observed", bound=ObservedAnswer)
+Count = Callable[[UnmatchedRows], None]
+"""Is told what a call of the model could not match."""
 
 
-def rank_answers(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
+def rank_answers(loaded: Loaded, requests: Sequence[RankRequest], count: Count = lambda _: None) -> list[RankAnswer]:
     """The candidates of each request, the best first; requests with the same columns and `explain` are one call."""
-    return _in_groups(requests, _call_of, lambda alike: _rank_alike(loaded, alike))
+    read = read_names(loaded.model)
+    return _in_groups(requests, lambda request: call_of(request, read), lambda alike: _rank_alike(loaded, alike, count))
 
 
-def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
+def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count = lambda _: None) -> list[MatchAnswer]:
     """The match of each request's candidates, in the order of the request; as `rank_answers`."""
-    return _in_groups(requests, _call_of, lambda alike: _match_alike(loaded, alike))
+    read = read_names(loaded.model)
+    return _in_groups(
+        requests, lambda request: call_of(request, read), lambda alike: _match_alike(loaded, alike, count)
+    )
 
 
-def recommend_answers(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
+def recommend_answers(
+    loaded: Loaded, requests: Sequence[RecommendRequest], count: Count = lambda _: None
+) -> list[RecommendAnswer]:
     """The best items for the users of each request; requests with the same `k` and time are one call."""
     return _in_groups(
-        requests, lambda request: (request.k, request.timestamp), lambda alike: _recommend_alike(loaded, alike)
+        requests, lambda request: (request.k, request.timestamp), lambda alike: _recommend_alike(loaded, alike, count)
+    )
+
+
+def observed_answer(kind: type[Observed], receipt: Receipt) -> Observed:
+    """What became of posted rows."""
+    return kind(
+        n_new=receipt.n_new,
+        n_duplicate=receipt.n_duplicate,
+        n_rejected=receipt.n_rejected,
+        reasons=receipt.reasons,
+        warnings=list(receipt.warnings),
     )
 
 
@@ -91,21 +109,13 @@ def _in_groups(
     return [answers[number] for number in range(len(requests))]
 
 
-def _call_of(request: ScoreRequest) -> Hashable:
-    """What the requests of one call have in common: the number of reasons, and the further columns of candidates.
-
-    The columns with their types: what others bring must not change a request's answer.
-    """
-    given = [item.fields for item in request.items if isinstance(item, Candidate)]
-    columns = frozenset((name, type(cell)) for fields in given for name, cell in fields.items())
-    return request.explain, columns
-
-
-def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAnswer]:
-    scored = loaded.model.rank_with_report(_candidates(requests), explain=requests[0].explain)
-    ranked = scored.frame.with_columns(unknown_item=~scored.item_is_known)
+def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest], count: Count) -> list[RankAnswer]:
+    candidates = candidates_frame(requests, read_names(loaded.model))
+    scored = loaded.model.rank_with_report(candidates, explain=requests[0].explain)
+    count(scored.unmatched)
+    ranked = scored.frame.with_columns(pl.Series(name, values) for name, values in flags(scored).items())
     answers = []
-    for request, begin in _begins(requests):
+    for request, begin in begins(requests):
         rows = ranked.slice(begin, len(request.items)).sort("rank", maintain_order=True)
         if request.k is not None:
             rows = rows.filter(pl.col("rank") <= request.k)
@@ -120,9 +130,11 @@ def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest]) -> list[RankAns
     return answers
 
 
-def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[MatchAnswer]:
-    scored = loaded.model.match_with_report(_candidates(requests), explain=requests[0].explain)
-    matched = scored.frame.with_columns(unknown_item=~scored.item_is_known)
+def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count) -> list[MatchAnswer]:
+    candidates = candidates_frame(requests, read_names(loaded.model))
+    scored = loaded.model.match_with_report(candidates, explain=requests[0].explain)
+    count(scored.unmatched)
+    matched = scored.frame.with_columns(pl.Series(name, values) for name, values in flags(scored).items())
     return [
         MatchAnswer(
             user_id=request.user_id,
@@ -133,21 +145,22 @@ def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest]) -> list[Match
                 for row in matched.slice(begin, len(request.items)).iter_rows(named=True)
             ],
         )
-        for request, begin in _begins(requests)
+        for request, begin in begins(requests)
     ]
 
 
 def _fields(row: dict[str, Any], answered: type[MatchedItem]) -> dict[str, Any]:
     """The cells of a scored row that the answer has, the reasons read from their JSON."""
-    cells = {name: row[name] for name in answered.model_fields if name != REASONS}
+    cells = {name: row[name] for name in answered.model_fields if name in row and name != REASONS}
     return cells | ({REASONS: json.loads(row[REASONS])} if REASONS in row else {})
 
 
-def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> list[RecommendAnswer]:
+def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest], count: Count) -> list[RecommendAnswer]:
     users = [user for request in requests for user in request.user_ids]
     distinct = list(dict.fromkeys(users))
     first = requests[0]
     scored = loaded.model.recommend_with_report(distinct, k=first.k, timestamp=first.timestamp)
+    count(scored.unmatched)
     is_known = dict(zip(distinct, scored.user_is_known.tolist(), strict=True))
     items: dict[str, list[RecommendedItem]] = {
         user: [RecommendedItem(**row | {"item_id": str(row["item_id"])}) for row in rows]
@@ -163,45 +176,3 @@ def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest]) -> li
         )
         for request in requests
     ]
-
-
-def _begins(requests: Sequence[OneUsers]) -> Iterator[tuple[OneUsers, int]]:
-    """Each request, and the row of the frame of `_candidates` at which its own begin."""
-    lengths = [len(request.items) for request in requests]
-    return zip(requests, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True)
-
-
-def _candidates(requests: Sequence[ScoreRequest]) -> pl.DataFrame:
-    """The candidates of all requests, one after the other."""
-    given = [candidate for request in requests for candidate in request.items]
-    lengths = [len(request.items) for request in requests]
-    number = np.repeat(np.arange(len(requests)), lengths)
-    frame = pl.DataFrame(
-        {
-            "item_id": [item.item_id if isinstance(item, Candidate) else item for item in given],
-            # Requests are queries of their own, also if they are of the same user at the same time.
-            "impression_id": number,
-        }
-    )
-    users = pl.Series("user_id", [request.user_id for request in requests], dtype=pl.String)
-    times = pl.Series("timestamp", [request.timestamp for request in requests], dtype=TIMESTAMP)
-    columns = [users.gather(number), times.gather(number)]
-    if any(request.history is not None for request in requests):
-        histories = [request.history for request in requests]
-        columns.append(pl.Series("history", histories, dtype=pl.List(pl.String)).gather(number))
-    return frame.with_columns(
-        *columns, *_given_columns(given, taken={*frame.columns, "user_id", "timestamp", "history"})
-    )
-
-
-def _given_columns(given: Sequence[str | Candidate], taken: set[str]) -> Iterator[pl.Series]:
-    """The further columns that came with candidates, texts and features of their own; null where one has none."""
-    fields = [item.fields if isinstance(item, Candidate) else {} for item in given]
-    for name in dict.fromkeys(name for each in fields for name in each):
-        if name in taken:
-            continue
-        cells = [each.get(name) for each in fields]
-        try:
-            yield pl.Series(name, cells, strict=True)
-        except (TypeError, OverflowError, pl.exceptions.PolarsError):  # values of several types
-            yield pl.Series(name, [None if cell is None else str(cell) for cell in cells], dtype=pl.String)

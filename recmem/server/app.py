@@ -9,28 +9,32 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-import polars as pl
-from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi import FastAPI, Response
 from pydantic import BaseModel
 
-from feature_store import DataError
-from recmem.server.answers import explain_answer, match_answers, rank_answers, recommend_answers
-from recmem.server.batcher import Batcher, OverloadError
-from recmem.server.current_model import CurrentModel, Loaded
-from recmem.server.metrics import Counted, Metrics
-from recmem.server.requests import (
+from recmem.dataset.unmatched_rows import UnmatchedRows
+from recmem.server.answer_bodies import (
     EventsAnswer,
-    EventsRequest,
     ExplainAnswer,
-    ExplainRequest,
     Health,
     MatchAnswer,
     RankAnswer,
-    RankRequest,
     RecommendAnswer,
+    UsersAnswer,
+)
+from recmem.server.answers import explain_answer, match_answers, observed_answer, rank_answers, recommend_answers
+from recmem.server.batcher import Batcher
+from recmem.server.current_model import CurrentModel, Loaded
+from recmem.server.metrics import Counted, Metrics
+from recmem.server.posted_rows import rows_frame
+from recmem.server.refusals import add_refusals
+from recmem.server.requests import (
+    EventsRequest,
+    ExplainRequest,
+    RankRequest,
     RecommendRequest,
     ScoreRequest,
+    UsersRequest,
 )
 
 BATCH_ROWS = 20_000
@@ -39,7 +43,10 @@ BATCH_USERS = 64
 """Users of one batch of recommendations, at most."""
 MOST_BYTES = 8_000_000
 """Of a request's body."""
-RETRY_AFTER_S = 1
+MOST_SECONDS = 30.0
+"""Until a request's body is there; a client that sends it more slowly is refused."""
+READ_PER_ROW = 50
+"""Items of a history that take as much as one candidate, in a batch."""
 
 Asked = TypeVar("Asked", bound=BaseModel)
 Answered = TypeVar("Answered", bound=BaseModel)
@@ -69,10 +76,9 @@ def create_app(current: CurrentModel, *, follow_every: float | None = None, wait
         lifespan=running,
     )
     _add_endpoints(app, service)
-    app.add_exception_handler(DataError, _refused)
-    app.add_exception_handler(OverloadError, _overloaded)
+    add_refusals(app)
     paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
-    app.add_middleware(Counted, metrics=metrics, paths=paths, most_bytes=MOST_BYTES)
+    app.add_middleware(Counted, metrics=metrics, paths=paths, most_bytes=MOST_BYTES, most_seconds=MOST_SECONDS)
     return app
 
 
@@ -87,8 +93,8 @@ class Service:
 
     def start(self) -> None:
         """Starts the batchers, and following the alias."""
-        self.rank = self._batcher("/rank", rank_answers, size=lambda request: len(request.items), most=BATCH_ROWS)
-        self.match = self._batcher("/match", match_answers, size=lambda request: len(request.items), most=BATCH_ROWS)
+        self.rank = self._batcher("/rank", rank_answers, size=_n_rows, most=BATCH_ROWS)
+        self.match = self._batcher("/match", match_answers, size=_n_rows, most=BATCH_ROWS)
         self.recommend = self._batcher(
             "/recommend", recommend_answers, size=lambda request: len(request.user_ids), most=BATCH_USERS
         )
@@ -106,13 +112,13 @@ class Service:
     def _batcher(
         self,
         path: str,
-        answers: Callable[[Loaded, Sequence[Asked]], Sequence[Answered]],
+        answers: Callable[[Loaded, Sequence[Asked], Callable[[UnmatchedRows], None]], Sequence[Answered]],
         *,
         size: Callable[[Asked], int],
         most: int,
     ) -> Batcher[Asked, Answered]:
         return Batcher(
-            lambda requests: answers(self.current.loaded, requests),
+            lambda requests: answers(self.current.loaded, requests, self.metrics.unmatched),
             size=size,
             most=most,
             waiting=self._waiting,
@@ -136,21 +142,18 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     async def recommend(request: RecommendRequest) -> Response:
         return await _json(service.recommend.submit(request))
 
-    # The two below are plain functions: FastAPI runs them in a thread, so they do not hold up the others.
+    # Those below are plain functions: FastAPI runs them in a thread, so they do not hold up the others.
     @app.post("/explain", summary="What an item's scores are made of")
     def explain(request: ExplainRequest) -> ExplainAnswer:
         return explain_answer(service.current.loaded, request)
 
     @app.post("/events", summary="Remember events from now on; append them to the store as well")
     def events(request: EventsRequest) -> EventsAnswer:
-        receipt = service.current.observe(_frame_of(request))
-        return EventsAnswer(
-            n_new=receipt.n_new,
-            n_duplicate=receipt.n_duplicate,
-            n_rejected=receipt.n_rejected,
-            reasons=receipt.reasons,
-            warnings=list(receipt.warnings),
-        )
+        return observed_answer(EventsAnswer, service.current.observe(rows_frame(request.events, "events")))
+
+    @app.post("/users", summary="Know attributes and interests of users from now on; append them to the store as well")
+    def users(request: UsersRequest) -> UsersAnswer:
+        return observed_answer(UsersAnswer, service.current.observe_users(rows_frame(request.users, "users")))
 
     @app.get("/healthz", summary="Whether the service answers, and with which model")
     def healthz() -> Health:
@@ -170,26 +173,12 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
+def _n_rows(request: ScoreRequest) -> int:
+    """What the request takes in a batch: its items, and what they read of a history."""
+    return len(request.items) + request.n_read // READ_PER_ROW
+
+
 async def _json(answer: Future[Answered]) -> Response:
     answered = await asyncio.wrap_future(answer)
     # Fields that were not asked for, such as reasons, are left out.
     return Response(answered.model_dump_json(exclude_unset=True), media_type="application/json")
-
-
-def _frame_of(request: EventsRequest) -> pl.DataFrame:
-    """The events as a frame. Raises DataError if a column holds values of several types."""
-    names = dict.fromkeys(name for event in request.events for name in event)
-    columns = {name: [event.get(name) for event in request.events] for name in names}
-    try:
-        return pl.DataFrame({name: pl.Series(name, cells, strict=True) for name, cells in columns.items()})
-    except (TypeError, OverflowError, pl.exceptions.PolarsError) as error:
-        raise DataError(f"events: expected one type in a column, got several ({error}). Give ids as text.") from error
-
-
-async def _refused(_: Request, error: Exception) -> Response:
-    return JSONResponse({"detail": str(error)}, status_code=400)
-
-
-async def _overloaded(_: Request, error: Exception) -> Response:
-    detail = "requests: expected fewer at a time, got more than may wait. Try again later, or start more processes."
-    return JSONResponse({"detail": detail}, status_code=503, headers={"Retry-After": str(RETRY_AFTER_S)})

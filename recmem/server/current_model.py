@@ -6,17 +6,19 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import groupby
 from threading import Event, Lock, Thread
 
 import polars as pl
 
 from feature_store import EVENTS, DataError, Receipt
+from recmem.server.kept_rows import KeptRows
 from recmem.serving.model import Model
 from recmem.serving.registry import version_at
 
 MOST_KEPT_EVENTS = 1_000_000
 """Observed events that are kept for later versions of the model; the oldest are dropped first."""
+MOST_KEPT_USERS = 1_000_000
+"""The same for rows of the users table."""
 _EVENT_COLUMNS = frozenset(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 
@@ -45,8 +47,8 @@ class CurrentModel:
         """Called with every later version."""
         self._source = source
         self._load = load
-        self._kept: list[pl.DataFrame] = []
-        self._n_kept = 0
+        self._events = KeptRows(MOST_KEPT_EVENTS)
+        self._users = KeptRows(MOST_KEPT_USERS)
         # Held while the model changes: an event must not be observed by the old one and missed by the new one.
         self._changing = Lock()
         self._version = version_at(source)
@@ -73,7 +75,16 @@ class CurrentModel:
             receipt = model.observe(events)
             # Shared memories keep events themselves.
             if receipt.n_new and model.memories is None:
-                self._keep(events.select(name for name in events.columns if name in _EVENT_COLUMNS))
+                self._events.add(events.select(name for name in events.columns if name in _EVENT_COLUMNS))
+            return receipt
+
+    def observe_users(self, users: pl.DataFrame) -> Receipt:
+        """Adds rows of users to this model and to those that follow it, see `Model.observe_users`."""
+        with self._changing:
+            receipt = self.loaded.model.observe_users(users)
+            # Shared memories have events only.
+            if receipt.n_new:
+                self._users.add(users)
             return receipt
 
     def follow(self) -> bool:
@@ -110,17 +121,17 @@ class CurrentModel:
         return Loaded(self._load(name), name, datetime.now(UTC))
 
     def _tell(self, model: Model) -> None:
-        """Gives a new model the events that were observed; what its store has already counts once."""
-        for _, alike in groupby(self._kept, key=lambda events: events.schema):
-            try:
-                # As few calls as can be: each makes a dataset of its own.
-                model.observe(pl.concat(alike))
-            except DataError as error:  # such as ids of another type
-                _LOG.warning(f"{self._source}: observed events were not taken over. {error}")
+        """Gives a new model what was observed, also an older one that the alias goes back to.
 
-    def _keep(self, events: pl.DataFrame) -> None:
-        """Keeps events for all later versions, also for an older one that the alias goes back to."""
-        self._kept.append(events)
-        self._n_kept += len(events)
-        while len(self._kept) > 1 and self._n_kept > MOST_KEPT_EVENTS:
-            self._n_kept -= len(self._kept.pop(0))
+        What its store has already counts once.
+        """
+        for what, kept, observe in (
+            ("events", self._events, model.observe),
+            ("users", self._users, model.observe_users),
+        ):
+            # As few calls as can be: each makes a dataset of its own.
+            for rows in kept.frames():
+                try:
+                    observe(rows)
+                except DataError as error:  # such as ids of another type
+                    _LOG.warning(f"{self._source}: observed {what} were not taken over. {error}")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
+from dataclasses import asdict, fields
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.server.current_model import Loaded
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
@@ -32,6 +35,14 @@ class Metrics:
             buckets=(1, 2, 4, 8, 16, 32, 64, 128),
             registry=self._registry,
         )
+        self._unmatched = Counter(
+            "recmem_unmatched_rows_total",
+            "Candidates that were scored with less than the full information, by what was missing.",
+            ("missing",),
+            registry=self._registry,
+        )
+        for field in fields(UnmatchedRows):
+            self._unmatched.labels(field.name)  # so that each is there, with 0
         self.loads = Counter("recmem_model_loads_total", "Models loaded.", registry=self._registry)
         self._model = Gauge("recmem_model_info", "1 for the model in use.", ("model",), registry=self._registry)
         self._loaded_at = Gauge(
@@ -42,6 +53,11 @@ class Metrics:
             "1 if a newer version of the model could not be loaded.",
             registry=self._registry,
         )
+
+    def unmatched(self, rows: UnmatchedRows) -> None:
+        """Counts what one call of the model could not match."""
+        for missing, n_rows in asdict(rows).items():
+            self._unmatched.labels(missing).inc(n_rows)
 
     def loaded(self, model: Loaded) -> None:
         """Notes the model in use."""
@@ -56,13 +72,17 @@ class Metrics:
 
 
 class Counted:
-    """ASGI middleware: counts requests and their durations, and refuses bodies that are too large."""
+    """ASGI middleware: counts requests and their durations, and refuses bodies that are too large or too slow."""
 
-    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str], most_bytes: int) -> None:
+    def __init__(
+        self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str], most_bytes: int, most_seconds: float
+    ) -> None:
+        """`most_seconds`: until a request's body is there as a whole."""
         self._app = app
         self._metrics = metrics
         self._paths = paths
         self._most_bytes = most_bytes
+        self._most_seconds = most_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -73,6 +93,7 @@ class Counted:
         begin = time.perf_counter()
         status = 500  # unless the application answers
         n_bytes = 0
+        is_whole = False
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -81,8 +102,16 @@ class Counted:
             await send(message)
 
         async def bounded() -> Message:
-            nonlocal n_bytes
-            message = await receive()
+            nonlocal n_bytes, is_whole
+            if is_whole:  # what comes next is that the client has gone, whenever that is
+                return await receive()
+            left = begin + self._most_seconds - time.perf_counter()
+            try:
+                message = await asyncio.wait_for(receive(), max(left, 0))
+            except TimeoutError as error:
+                expected = f"body: expected it within {self._most_seconds:g} seconds, got only the beginning."
+                raise HTTPException(408, f"{expected} Send it again.") from error
+            is_whole = not message.get("more_body", False)
             n_bytes += len(message.get("body", b""))
             if n_bytes > self._most_bytes:
                 raise HTTPException(

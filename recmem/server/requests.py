@@ -1,12 +1,12 @@
-"""What the service's endpoints take and give, as JSON; the OpenAPI page is made of it."""
+"""What the service's endpoints take, as JSON, and how much of it; the OpenAPI page is made of it."""
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import polars as pl
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from feature_store.timestamps import parse_timestamps
 from recmem.serving.row_reasons import MOST_REASONS
@@ -15,8 +15,12 @@ MOST_ITEMS = 10_000
 """Candidates of one request, at most."""
 MOST_USERS = 1_000
 """Users of one request for recommendations, at most."""
-MOST_EVENTS = 10_000
-"""Events of one request, at most."""
+MOST_RECOMMENDED = 100_000
+"""Items of all users of one request for recommendations, at most."""
+MOST_READ = 1_000_000
+"""Items times the length of the history that came with them, at most: each item is scored against that history."""
+MOST_ROWS = 10_000
+"""Events, or rows of the users table, of one request, at most."""
 
 
 def read_time(value: object) -> datetime | None:
@@ -33,6 +37,7 @@ def read_time(value: object) -> datetime | None:
 
 def _id_as_text(value: object) -> str:
     if isinstance(value, str):
+        value.encode()  # JSON can spell half of a surrogate pair, of which there is no UTF-8: that is a ValueError
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
@@ -84,6 +89,19 @@ class ScoreRequest(Body):
     )
     explain: int = Field(0, ge=0, le=MOST_REASONS, description="The number of reasons to add to each item.")
 
+    @property
+    def n_read(self) -> int:
+        """Items times the length of their history: what the request takes, beside its items."""
+        return len(self.items) * len(self.history or ())
+
+    @model_validator(mode="after")
+    def _is_not_too_long(self) -> Self:
+        if self.n_read > MOST_READ:
+            got = f"{len(self.items):,} items and a history of {len(self.history or ()):,}"
+            remedy = "Send the newest items of the history only."
+            raise ValueError(f"expected items times history of at most {MOST_READ:,}, got {got}. {remedy}")
+        return self
+
 
 class RankRequest(ScoreRequest):
     """Candidates to put in order."""
@@ -95,8 +113,15 @@ class RecommendRequest(Body):
     """Users who want the best items of the store."""
 
     user_ids: list[Id] = Field(min_length=1, max_length=MOST_USERS)
-    k: int = Field(10, ge=1, le=MOST_ITEMS)
+    k: int = Field(10, ge=1, le=MOST_ITEMS, description="Items per user.")
     timestamp: Time = None
+
+    @model_validator(mode="after")
+    def _is_not_too_long(self) -> Self:
+        if len(self.user_ids) * self.k > MOST_RECOMMENDED:
+            got = f"{len(self.user_ids):,} users and k {self.k:,}"
+            raise ValueError(f"expected users times k of at most {MOST_RECOMMENDED:,}, got {got}. Send fewer users.")
+        return self
 
 
 class ExplainRequest(Body):
@@ -111,120 +136,10 @@ class ExplainRequest(Body):
 class EventsRequest(Body):
     """Events to remember, each with `user_id`, `item_id`, `timestamp` and the other columns of the events table."""
 
-    events: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_EVENTS)
+    events: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
 
 
-class Reason(BaseModel):
-    """What one part adds to a score: an item of the memory, a feature, or the sum of several."""
+class UsersRequest(Body):
+    """New rows of users, each with `user_id` and attributes; `timestamp` is the time from which on a row holds."""
 
-    part: str
-    contribution: float
-    item_id: str | int | None = Field(None, description="Of an item of the memory.")
-
-
-class MatchedItem(BaseModel):
-    """Match of one candidate."""
-
-    item_id: str
-    match_score: float = Field(description="Calibrated, 0 to 1.")
-    match_raw: float = Field(description="The raw match score, a logit.")
-    unknown_item: bool = Field(description="Whether the store lacks the item: only its text in the request counts.")
-    reasons: dict[str, list[Reason]] | None = Field(
-        None,
-        description="With `explain`: what adds most to `match_raw` and `score` or takes most from them, each with what "
-        "it begins with and the sum of all else, so that each list adds up to its score.",
-    )
-
-
-class RankedItem(MatchedItem):
-    """Place of one candidate."""
-
-    score: float = Field(description="Relative to the other candidates of the request.")
-    rank: int
-
-
-class MatchAnswer(BaseModel):
-    """The candidates in the order of the request."""
-
-    user_id: str
-    unknown_user: bool = Field(description="Whether the user has no events in the store, and brought no history.")
-    model: str
-    items: list[MatchedItem]
-
-
-class RankAnswer(BaseModel):
-    """The candidates, the best first."""
-
-    user_id: str
-    unknown_user: bool = Field(description="Whether the user has no events in the store, and brought no history.")
-    model: str
-    items: list[RankedItem]
-
-
-class RecommendedItem(BaseModel):
-    """An item of the store, and why."""
-
-    item_id: str
-    score: float
-    rank: int
-    match_score: float
-    reason: str
-
-
-class Recommendations(BaseModel):
-    """The best items for one user."""
-
-    user_id: str
-    unknown_user: bool
-    items: list[RecommendedItem]
-
-
-class RecommendAnswer(BaseModel):
-    """The best items for each user, in the order of the request."""
-
-    model: str
-    users: list[Recommendations]
-
-
-class ReasonSlot(BaseModel):
-    """What one event of the memory adds to the raw match score."""
-
-    item_id: str
-    title: str
-    kind: str
-    visits_ago: int
-    contribution: float
-
-
-class ExplainAnswer(BaseModel):
-    """What an item's scores are made of. Slots and `base_score` add up to `match_raw`, features to `score`."""
-
-    user_id: str
-    item_id: str
-    model: str
-    sentence: str
-    match_raw: float
-    base_score: float
-    slots: list[ReasonSlot]
-    score: float
-    features: dict[str, float]
-
-
-class EventsAnswer(BaseModel):
-    """What became of the events."""
-
-    n_new: int
-    n_duplicate: int
-    n_rejected: int
-    reasons: dict[str, int] = Field(description="Why events were rejected, with their numbers.")
-    warnings: list[str]
-
-
-class Health(BaseModel):
-    """State of the service."""
-
-    status: str
-    model: str
-    loaded_at: datetime
-    n_items: int
-    problem: str | None = Field(description="Why a newer version of the model is not in use, if it is not.")
+    users: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,25 +9,36 @@ import polars as pl
 
 from feature_store import DataError
 from feature_store.arrays import IntArray
-from feature_store.data_errors import describe
 from feature_store.ragged import Ragged
-from recmem.dataset.candidate_features import CandidateFeature, read_features
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
-from recmem.ranking.feature_computation import feature_name
-from recmem.ranking.given_features import candidate_features
-from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import fitting_interests, in_words, match_parts, reads_texts
+from recmem.serving.frames import Ids, to_ids
+from recmem.serving.loaded_parts import LoadedParts
+from recmem.serving.request_times import TimeLike
+from recmem.serving.scored import Scored
 from recmem.serving.scoring import MATCH_SCORE, ranked
+from recmem.serving.user_queries import queries_of
 
 CHUNK_QUERIES = 1000
 """Queries whose candidates are in memory at the same time."""
 
 
-def recommend(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
+def recommend(parts: LoadedParts, user_ids: Ids, *, k: int, timestamp: TimeLike | None) -> Scored[pl.DataFrame]:
+    """The best `k` items of the store for each user; see `Model.recommend`."""
+    if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
+        raise DataError(f"k: expected at least 1, got {k!r}. Give a number of items per user.")
+    users = to_ids(user_ids, "user_ids")
+    dataset, queries, unmatched = queries_of(parts, users, timestamp)
+    best = _best_of_each(dataset, parts.matcher, parts.bundle, queries, k)
+    frame = best.select(users.gather(best["query"]).alias("user_id"), pl.exclude("query"))
+    return Scored(frame, unmatched, user_is_known=queries.users >= 0, item_is_known=np.ones(len(frame), bool))
+
+
+def _best_of_each(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
     """The best `k` items per query, best first: query (its number), item_id, score, rank, match_score, reason."""
     schema = {
         "query": pl.Int64(),
@@ -46,39 +56,6 @@ def recommend(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: Query
         best = _best(dataset, matcher, bundle, queries.take(rows), k)
         parts.append(best.with_columns(pl.col("query") + begin))
     return pl.concat(parts)
-
-
-def pairs_with(dataset: Dataset, matcher: Matcher, bundle: Bundle, query: QueryBatch, item: int) -> PairFeatures:
-    """Features of the candidates that are retrieved for one query, with this item among them."""
-    pairs = retrieved_features(dataset, matcher, query, bundle.config.retrieval)
-    if item in pairs.candidates.values:
-        return pairs
-    candidates = Ragged.from_lists([np.append(pairs.candidates.values, item)])
-    return candidate_features(dataset, matcher, query, candidates)
-
-
-def with_given(
-    pairs: PairFeatures, pair: int, own: Sequence[CandidateFeature], given: Mapping[str, object]
-) -> PairFeatures:
-    """The pairs with these values of the own features of one of them; all others keep typical values.
-
-    Raises DataError for a name that is no feature of the model, or a value that it cannot be.
-    """
-    features = {feature.name: feature for feature in own}
-    foreign = [name for name in given if name not in features]
-    if foreign:
-        named = ", ".join(features) or "none: it was trained without"
-        raise DataError(f"features: expected features of the model ({named}), got {foreign[0]!r}. Leave it out.")
-    frame = pl.DataFrame({name: [value] for name, value in given.items()}, strict=False)
-    values, problems = read_features(frame, [features[name] for name in given])
-    if problems:
-        raise DataError(describe(problems, table="features"))
-    columns = dict(pairs.values)
-    for name, value in values.items():
-        column = columns[feature_name(features[name])].copy()
-        column[pair] = value[0]
-        columns[feature_name(features[name])] = column
-    return PairFeatures(pairs.candidates, columns)
 
 
 def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:

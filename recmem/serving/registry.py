@@ -15,6 +15,7 @@ from feature_store.addresses import cause_without_secrets, redact, without_secre
 from feature_store.atomic_files import remove_abandoned
 from feature_store.object_store import download_folder, is_remote, local_path
 from recmem.serving.manifest import MANIFEST, MAX_BYTES
+from recmem.serving.tracking_server import check_answers
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -192,13 +193,17 @@ def _unreadable(error: Exception) -> DataError:
 
 
 def _check_exists(uri: str, *, remedy: str = _GIVE_TRACKING) -> None:
-    """Raises NoRegistryError for a SQLite file or a folder without a registry, because MLflow would create one."""
+    """Raises NoRegistryError for a SQLite file or a folder without a registry, because MLflow would create one.
+
+    And DataError for a server that does not answer, because MLflow would go on trying for minutes.
+    """
     if not urlsplit(uri).scheme and uri not in _ADDRESSES_WITHOUT_SCHEME and not Path(uri, _FOLDER_OF_MODELS).is_dir():
         raise NoRegistryError(f"tracking: expected MLflow's registry, got no {TRACKING_FILE} at {uri!r}. {remedy}")
     scheme, _, rest = uri.partition(":///")
     path = rest.partition("?")[0]
     if scheme.partition("+")[0] == "sqlite" and path != ":memory:" and not Path(path).is_file():
         raise NoRegistryError(f"tracking: expected MLflow's registry, got no database at {path!r}. {remedy}")
+    check_answers(uri)
 
 
 def all_pages(search: Callable[..., Any]) -> Iterator[Any]:

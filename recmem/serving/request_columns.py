@@ -5,11 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
+from recmem.serving.row_reasons import MOST_REASONS, reason_names
 from recmem.serving.scoring import RANK_OUTPUTS
 
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEM = "unknown_item"
 """Columns of an answer: whether the store has no events of the row's user (nor the row a history), or not its item."""
+MISSING_FEATURES = "missing_features"
+"""Another, of models with features of one's own: whether one of them counts as missing in the row."""
+REASON_NAMES = frozenset(reason_names(MOST_REASONS, ranks=True))
+"""Columns of a result with reasons, however many."""
 
 
 def text_inputs(text_columns: Sequence[str]) -> tuple[str, ...]:
@@ -23,4 +28,9 @@ def text_inputs(text_columns: Sequence[str]) -> tuple[str, ...]:
 
 def is_taken(column: str) -> bool:
     """Whether the name has a meaning of its own in a frame of candidates, or is that of a column of the result."""
-    return column in CANDIDATE_COLUMNS or column in (*RANK_OUTPUTS, UNKNOWN_USER, UNKNOWN_ITEM)
+    return column in CANDIDATE_COLUMNS or column in (*RANK_OUTPUTS, UNKNOWN_USER, UNKNOWN_ITEM, MISSING_FEATURES)
+
+
+def may_be_feature(column: str) -> bool:
+    """Whether a column of one's own may be a feature: with reasons, a result has columns of further names."""
+    return not is_taken(column) and column not in REASON_NAMES

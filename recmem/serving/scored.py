@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Generic
 
 from feature_store.arrays import BoolArray
+from feature_store.timestamps import iso_time
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.frames import FrameT
 
@@ -21,6 +22,17 @@ class Scored(Generic[FrameT]):
     """bool[row], of `recommend` bool[user]: the store knows the user, or a history came with the row."""
     item_is_known: BoolArray
     """bool[row]: the store has the item."""
+    lacks_features: BoolArray | None = None
+    """bool[row]: a feature of your own counts as missing in the row; None if none is read, as by `match`."""
     n_in_sample: int = 0
     """Rows from before `bundle.config.learned_until`: the model has learned from their time, so that their scores tell
     what happened then. For training rows of a ranker of your own, use `recmem.training_features`."""
+
+
+def in_sample_text(n_rows: int, learned_until: int) -> str:
+    """What to say about rows whose time a model has learned from."""
+    rows = "1 row is" if n_rows == 1 else f"{n_rows:,} rows are"
+    return (
+        f"{rows} in sample: the model has learned from all events up to {iso_time(learned_until)}. To fit a ranker on "
+        "such rows, get their match features from recmem.training_features or `recmem features`."
+    )

@@ -14,8 +14,9 @@ from feature_store import DataError
 from feature_store.arrays import BoolArray
 from recmem.serving.frames import to_polars
 from recmem.serving.model import Model
-from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER
+from recmem.serving.request_columns import MISSING_FEATURES, UNKNOWN_ITEM, UNKNOWN_USER
 from recmem.serving.row_reasons import check_number
+from recmem.serving.scored import Scored
 from recmem.serving.served_frame import ServedFrame
 
 OUTPUTS = ("rank", "match", "recommend")
@@ -32,7 +33,8 @@ class RequestParams:
     output: str
     """`rank`, `match`: the candidates with their scores. `recommend`: the best items of the store for each user."""
     k: int
-    """With `rank`, rows of a rank beyond it are left out; 0 keeps all. With `recommend`, items per user."""
+    """With `rank`, rows of a rank beyond it are left out; 0 keeps all. With `recommend`, items per user; 0 counts as
+    `DEFAULT_K`, because MLflow sends it for a parameter that the request leaves out."""
     explain: int
     """The number of reasons of each row."""
 
@@ -45,7 +47,8 @@ class RequestParams:
             raise DataError(f"params.output: expected {expected}, got {output!r}. Leave it out for rank.")
         k = given.get("k", 0)
         if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 0:
-            raise DataError(f"params.k: expected a whole number from 0, got {k!r}. Leave it out for all candidates.")
+            without = f"{DEFAULT_K} items per user" if output == "recommend" else "all candidates"
+            raise DataError(f"params.k: expected a whole number from 1, got {k!r}. Leave it out for {without}.")
         if k and output == "match":
             raise DataError(f"params.k: expected none with output match, which ranks nothing, got {k}. Leave it out.")
         explain = check_number(given.get("explain", 0), argument="params.explain")
@@ -59,19 +62,22 @@ def answer(model: Model, candidates: pd.DataFrame, params: RequestParams) -> Ser
     """The answer to a request: scored candidates, or recommended items, with what is unknown flagged.
 
     Candidates keep their order and index. `unknown_user` and `unknown_item` are true in rows that were scored without
-    the user's events, or with an item that the store lacks: by its text, if the row has one. Raises DataError for
-    candidates that `Model.rank` refuses, and if a recommendation is asked for with columns that it does not read.
+    the user's events, or with an item that the store lacks: by its text, if the row has one. `missing_features`, of
+    models with features of your own: one of them counts as missing. Raises DataError for candidates that `Model.rank`
+    refuses, and if a recommendation is asked for with columns that it does not read.
     """
     if params.output == "recommend":
         return ServedFrame(_recommended(model, candidates, params.k or DEFAULT_K))
     call = model.rank_with_report if params.output == "rank" else model.match_with_report
     scored = call(candidates, explain=params.explain)
-    frame = _with_flags(scored.frame, scored.user_is_known, scored.item_is_known)
+    frame = scored.frame.assign(**flags(scored))
     return ServedFrame(frame[frame["rank"] <= params.k] if params.k else frame)
 
 
-def _with_flags(frame: pd.DataFrame, user_is_known: BoolArray, item_is_known: BoolArray) -> pd.DataFrame:
-    return frame.assign(**{UNKNOWN_USER: ~user_is_known, UNKNOWN_ITEM: ~item_is_known})
+def flags(scored: Scored[Any]) -> dict[str, BoolArray]:
+    """What was scored with less than the full information, of each row of candidates, as columns of the answer."""
+    columns = {UNKNOWN_USER: ~scored.user_is_known, UNKNOWN_ITEM: ~scored.item_is_known}
+    return columns if scored.lacks_features is None else columns | {MISSING_FEATURES: scored.lacks_features}
 
 
 def _recommended(model: Model, users: pd.DataFrame, k: int) -> pd.DataFrame:
@@ -93,6 +99,6 @@ def _recommended(model: Model, users: pd.DataFrame, k: int) -> pd.DataFrame:
         asked = frame["user_id"].filter(rows)
         scored = model.recommend_with_report(asked, k=k, timestamp=time)
         known = asked.filter(pl.Series(scored.user_is_known))
-        user_is_known = scored.frame["user_id"].is_in(known.implode()).to_numpy()
-        parts.append(_with_flags(scored.frame.to_pandas(), user_is_known, scored.item_is_known))
+        is_unknown = ~scored.frame["user_id"].is_in(known.implode()).to_numpy()
+        parts.append(scored.frame.to_pandas().assign(**{UNKNOWN_USER: is_unknown, UNKNOWN_ITEM: False}))
     return pd.concat(parts, ignore_index=True)

@@ -21,6 +21,8 @@ from recmem.text.vector_parts import Float16Array, VectorParts, text_hash
 
 VECTORS_FOLDER = "vectors"
 """Folder of a store that keeps the text vectors."""
+BASE_VECTORS = "work/base_vectors"
+"""In the folder of a training: vectors of an encoder that was tuned for measuring only."""
 FLUSH_TEXTS = 4096
 """New vectors are written after this many texts at most. A killed run loses at most two such parts."""
 LOOKUP_TEXTS = 65_536

@@ -66,10 +66,24 @@ def test_a_folder_is_copied_with_the_wanted_files_only(s3: S3, tmp_path: Path) -
     assert (tmp_path / "in" / "c.parquet").read_bytes() == b"in/c.parquet"
 
 
-def test_a_name_that_leads_out_of_the_folder_is_not_followed(
-    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["first//a.csv", "/a.csv", "second/in//a.csv"])
+def test_an_object_that_no_file_can_be_named_like_is_named_in_the_error(s3: S3, tmp_path: Path, name: str) -> None:
+    s3.put(name, b"a")
+    s3.put(f"{name.partition('/')[0]}/b.csv", b"b")
+    folder = s3.url(name.partition("/")[0])
+    with pytest.raises(DataError, match=rf"model: expected objects .* got another at .*{name}.*Rename it"):
+        download_folder(folder, tmp_path, argument="model")
+
+
+@pytest.mark.parametrize("name", ["../../evil", "{absolute}/evil", "", "in//evil", "in/", "./evil", "."])
+def test_a_name_that_is_no_place_below_the_folder_is_not_followed(
+    s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setattr(obstore, "list", lambda *_, **__: [[{"path": "parts/../../evil"}]])
+    found = f"parts/{name.format(absolute=tmp_path)}"
+    s3.put("parts/evil", b"evil")
+    real_get = obstore.get
+    monkeypatch.setattr(obstore, "list", lambda *_, **__: [[{"path": found}]])
+    monkeypatch.setattr(obstore, "get", lambda store, _, **__: real_get(store, "parts/evil"))
     assert download_folder(s3.url("parts"), tmp_path / "in", argument="model") == 0
     assert list(tmp_path.rglob("*")) == []
 

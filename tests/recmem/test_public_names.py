@@ -15,7 +15,8 @@ import pytest
 import feature_store
 import recmem
 from recmem.serving.explain import Explanation
-from recmem.serving.model import Model, load
+from recmem.serving.loading import load
+from recmem.serving.model import Model
 
 PYPROJECT = Path(__file__).parents[2] / "pyproject.toml"
 

@@ -385,7 +385,7 @@ USER = {"user_id": "u", "item_id": "i"}
     [
         ({"dataframe_records": [{"item_id": "i"}]}, "Model is missing inputs ['user_id']"),
         ({"dataframe_records": [{"user_id": "u"}]}, "candidates.item_id: expected the column, got none"),
-        ({"dataframe_records": [USER], "params": {"k": -1}}, "params.k: expected a whole number from 0, got -1"),
+        ({"dataframe_records": [USER], "params": {"k": -1}}, "params.k: expected a whole number from 1, got -1"),
         ({"dataframe_records": [USER], "params": {"k": "2"}}, "Invalid parameters found"),
         ({"dataframe_records": [USER], "params": {"explain": 99}}, "params.explain: expected 0 to 20, got 99"),
         ({"dataframe_records": [{**USER, "user_id": None}, USER]}, "candidates.user_id: expected an id, got null"),

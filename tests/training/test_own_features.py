@@ -133,11 +133,14 @@ def test_frames_files_and_the_pyfunc_give_the_same_scores(tmp_path: Path) -> Non
     score(model=str(bundle), candidates=str(tmp_path / "candidates.parquet"), out=str(tmp_path / "scores.parquet"))
     close(pl.read_parquet(tmp_path / "scores.parquet")["score"].to_numpy(), ranked, "exact")
     close(model().rank(candidates().to_pandas())["score"].to_numpy(), ranked, "exact")
+    close(model().rank(candidates(), explain=2)["score"].to_numpy(), ranked, "exact")
     save_pyfunc(bundle, tmp_path / "model", candidates())
     served = mlflow.pyfunc.load_model(str(tmp_path / "model"))
     assert {"ctr_7d", "badge"} <= set(served.metadata.signature.inputs.input_names())
     result: pd.DataFrame = served.predict(candidates().to_pandas())
     close(result["score"].to_numpy(), ranked, "exact")
+    assert result["missing_features"].tolist() == candidates()["ctr_7d"].is_null().to_list()
+    assert "missing_features" in served.metadata.signature.outputs.input_names()
 
 
 def test_explanations_have_a_part_for_each_feature_which_follows_its_value() -> None:
@@ -196,6 +199,7 @@ def test_features_that_stored_impressions_lack_are_refused_before_anything_is_wr
     [
         (["position"], "expected columns of your own, got 'position', which recmem reads or writes itself"),
         (["history"], "got 'history'"),
+        (["ctr", "match_reason_1"], "got 'match_reason_1', which recmem reads or writes itself"),
         (["match_score"], "got 'match_score'"),
         (["label"], "got 'label'"),
         (["ctr_z"], "expected names that do not end in _z"),

@@ -23,7 +23,8 @@ from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.serving.bundle import BundleConfig
 from recmem.serving.champions import CHALLENGER, REGISTERED_NAME
 from recmem.serving.registry import tracking_at
-from recmem.serving.request_columns import UNKNOWN_ITEM, UNKNOWN_USER, text_inputs
+from recmem.serving.request_columns import text_inputs
+from recmem.serving.served_answer import flags
 from recmem.serving.version_table import LIFT_JSON_TAG, LIFT_TAGS, NDCG_TAG, SHIPS_TAG, SHIPS_WORDS, TEXT_TAG
 from recmem.text.adapters import ADAPTER_KINDS
 from recmem.text.encoder_files import DEFAULT_ENCODER
@@ -74,9 +75,7 @@ def save_pyfunc(bundle: str | Path, folder: Path, example: pl.DataFrame, describ
     example = example.head(_EXAMPLE_ROWS)
     model = recmem.load(bundle)
     scored = model.rank_with_report(example)
-    answered = scored.frame.with_columns(
-        pl.Series(UNKNOWN_USER, ~scored.user_is_known), pl.Series(UNKNOWN_ITEM, ~scored.item_is_known)
-    )
+    answered = scored.frame.with_columns(pl.Series(name, values) for name, values in flags(scored).items())
     config = model.bundle.config
     own = [feature.name for feature in config.dataset.candidate_features]
     mlflow.pyfunc.save_model(

@@ -8,6 +8,9 @@ import polars as pl
 import pytest
 
 from debian_model import trained_model
+from feature_store import DataError
+from own_feature import FEATURES, model_with
+from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.server.answers import explain_answer, match_answers, rank_answers, recommend_answers
 from recmem.server.current_model import Loaded
 from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
@@ -77,10 +80,10 @@ def test_requests_with_other_columns_are_calls_of_their_own(
 
     monkeypatch.setattr(Model, "rank_with_report", noted)
     plain = RankRequest(user_id=users[0], items=items[:3])
-    own = RankRequest(user_id=users[1], items=[{"item_id": items[0], "ctr": 0.5}])
-    text = RankRequest(user_id=users[1], items=[{"item_id": items[1], "ctr": "high"}])
-    answers = rank_answers(loaded, [plain, own, plain, text])
-    assert seen == [[], ["ctr"], ["ctr"]]
+    number = RankRequest(user_id=users[1], items=[{"item_id": items[0], "title": 7}])
+    text = RankRequest(user_id=users[1], items=[{"item_id": items[1], "title": "seven", "colour": "red"}])
+    answers = rank_answers(loaded, [plain, number, plain, text])
+    assert seen == [[], ["title"], ["title"]]
     assert [answer.user_id for answer in answers] == [users[0], users[1], users[0], users[1]]
     assert answers[0] == answers[2]
 
@@ -95,6 +98,42 @@ def test_unknown_users_and_items_are_flagged(loaded: Loaded, requests: list[Rank
     assert [answer.unknown_user for answer in answers] == [False, False, False, False, False, True]
     unknown = [item.item_id for answer in answers for item in answer.items if item.unknown_item]
     assert unknown == ["not there"]
+
+
+def test_items_without_a_feature_that_others_have_are_flagged_and_counted(users: list[str], items: list[str]) -> None:
+    loaded = Loaded(model_with(*FEATURES), "here", datetime.now(UTC))
+    given = [
+        {"item_id": items[0], "ctr": 0.5, "device": "app"},
+        {"item_id": items[1], "ctr": 0.5},
+        {"item_id": items[2], "ctr": None, "device": "web"},
+        {"item_id": items[3], "ctr": 0.5, "device": "fridge"},
+        items[4],
+    ]
+    counted: list[UnmatchedRows] = []
+    request = RankRequest(user_id=users[0], items=given)
+    (answer,) = rank_answers(loaded, [request], counted.append)
+    flagged = {item.item_id: item.missing_features for item in answer.items}
+    assert flagged == {items[0]: False, items[1]: True, items[2]: True, items[3]: True, items[4]: True}
+    assert counted == [UnmatchedRows(missing_features=4)]
+    # With reasons they are read too.
+    (explained,) = rank_answers(loaded, [request.model_copy(update={"explain": 1})])
+    assert {item.item_id: item.missing_features for item in explained.items} == flagged
+    with pytest.raises(DataError, match=r"candidates.device: expected the column, which is a feature of this model"):
+        rank_answers(loaded, [RankRequest(user_id=users[0], items=given[1:2])])
+    # The match reads none of them.
+    (match,) = match_answers(loaded, [request], counted.append)
+    assert counted[1] == UnmatchedRows()
+    assert "missing_features" not in match.model_dump_json(exclude_unset=True)
+
+
+def test_models_without_such_features_have_no_such_flag(loaded: Loaded, requests: list[RankRequest]) -> None:
+    assert "missing_features" not in rank_answers(loaded, requests[:1])[0].model_dump_json(exclude_unset=True)
+
+
+def test_what_no_call_could_match_is_counted(loaded: Loaded, requests: list[RankRequest]) -> None:
+    counted: list[UnmatchedRows] = []
+    rank_answers(loaded, requests, counted.append)
+    assert sum(counted, UnmatchedRows()) == UnmatchedRows(unknown_users=3, unknown_items_with_text=1)
 
 
 def test_matches_keep_the_order_of_the_request(loaded: Loaded, users: list[str], items: list[str]) -> None:

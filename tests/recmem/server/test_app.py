@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -12,14 +13,16 @@ import pytest
 from starlette.testclient import TestClient
 
 from debian_model import trained_model
+from described_users import describe_users
 from recmem.server import app as app_module
 from recmem.server.app import MOST_BYTES, create_app
 from recmem.server.current_model import CurrentModel
+from recmem.serving.model import Model
 from tolerances import close
 
 
-def client_of(waiting: int = 100) -> TestClient:
-    current = CurrentModel("a folder", lambda _: trained_model().model())
+def client_of(waiting: int = 100, model: Model | None = None) -> TestClient:
+    current = CurrentModel("a folder", lambda _: model or trained_model().model())
     return TestClient(create_app(current, waiting=waiting))
 
 
@@ -93,6 +96,43 @@ def test_an_event_counts_from_the_next_request_on(items: list[str]) -> None:
         assert not client.post("/rank", json=asked).json()["unknown_user"]
 
 
+def test_attributes_and_interests_of_users_count_from_the_next_request_on(items: list[str]) -> None:
+    model = trained_model().model()
+    describe_users(model, trained_model().events)
+    with client_of(model=model) as client:
+        asked = {"user_id": "somebody new", "item_id": items[0]}
+        user = {"user_id": "somebody new", "age": 30, "plan": "paid", "interests": "network"}
+        rows = [user, user | {"age": 30.5}, user | {"timestamp": "soon"}, {"age": 3}]
+        told = client.post("/users", json={"users": rows}).json()
+        assert (told["n_new"], told["n_duplicate"], told["n_rejected"]) == (1, 1, 2)
+        assert {reason.partition(":")[0] for reason in told["reasons"]} == {"timestamp", "user_id"}
+        row = model.dataset.profiles.table.filter(user_id="somebody new")
+        assert row.select("age", "plan", "interests").row(0) == (30.5, "paid", "network")
+        assert client.post("/users", json={"users": rows}).json()["n_new"] == 0
+        assert client.post("/explain", json=asked).status_code == 200
+        text = client.get("/metrics").text
+        assert 'recmem_requests_total{path="/users",status="200"} 2.0' in text
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "words"),
+    [
+        ({"users": []}, 422, "at least 1 item"),
+        ({"users": [{"user_id": "a"}] * 10_001}, 422, "at most 10000 items"),
+        ({"users": [{"user_id": "a"}], "events": []}, 422, "Extra inputs"),
+        ({"users": [{"user_id": "a", "age": 3}, {"user_id": "b", "age": "3"}]}, 400, "users.age: expected one type"),
+        ({"users": [{"user_id": "a", "seen": ["x"]}]}, 400, "users.seen: expected text, numbers or times, got a list"),
+        ({"users": [{"age": 3}]}, 400, "users.user_id: expected the column"),
+    ],
+)
+def test_rows_of_users_that_cannot_be_taken_are_refused_in_words(
+    client: TestClient, body: dict[str, object], status: int, words: str
+) -> None:
+    answer = client.post("/users", json=body)
+    assert answer.status_code == status
+    assert words in answer.text
+
+
 def test_what_the_model_refuses_is_answered_in_its_words(client: TestClient, users: list[str]) -> None:
     answer = client.post("/explain", json={"user_id": users[0], "item_id": "not there"})
     assert answer.status_code == 400
@@ -100,7 +140,7 @@ def test_what_the_model_refuses_is_answered_in_its_words(client: TestClient, use
     mixed = {"events": [{"user_id": "a", "item_id": 1, "timestamp": 0}, {"user_id": "b", "item_id": "x"}]}
     refused = client.post("/events", json=mixed)
     assert refused.status_code == 400
-    assert refused.json()["detail"].startswith("events: expected one type in a column")
+    assert refused.json()["detail"].startswith("events.item_id: expected one type in a column")
 
 
 def test_a_candidate_with_a_column_of_the_result_is_refused_and_others_are_not(
@@ -120,6 +160,27 @@ def test_a_body_that_is_too_large_is_refused(client: TestClient) -> None:
     answer = client.post("/rank", content=b" " * (MOST_BYTES + 1))
     assert answer.status_code == 413
     assert "expected at most 8,000,000 bytes" in answer.json()["detail"]
+
+
+def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app_module, "MOST_SECONDS", 0.2)
+    app = create_app(CurrentModel("a folder", lambda _: trained_model().model()))
+    pieces: list[dict[str, Any]] = [{"type": "http.request", "body": b'{"user_id"', "more_body": True}]
+    sent: list[MutableMapping[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not pieces:
+            await asyncio.sleep(60)
+        return pieces.pop()
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        sent.append(message)
+
+    headers = [(b"content-type", b"application/json")]
+    scope = {"type": "http", "method": "POST", "path": "/rank", "query_string": b"", "headers": headers}
+    asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
+    assert sent[0]["status"] == 408
+    assert b"body: expected it within 0.2 seconds" in sent[1]["body"]
 
 
 def test_more_requests_than_may_wait_are_told_to_come_again(
@@ -172,7 +233,8 @@ def test_requests_are_counted_by_endpoint_and_status(users: list[str], items: li
 
 def test_the_api_is_described(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
-    assert set(described["paths"]) == {"/rank", "/match", "/recommend", "/explain", "/events", "/healthz", "/metrics"}
+    paths = {"/rank", "/match", "/recommend", "/explain", "/events", "/users", "/healthz", "/metrics"}
+    assert set(described["paths"]) == paths
     answer = described["paths"]["/rank"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer == {"$ref": "#/components/schemas/RankAnswer"}
     assert client.get("/docs").status_code == 200

@@ -139,6 +139,19 @@ def test_events_of_several_forms_are_all_told(registry: Registry) -> None:
     assert [current.loaded.model.memory(user).height for user in ("somebody new", "another", "a third")] == [1, 1, 1]
 
 
+def test_observed_rows_of_users_are_told_to_later_versions(registry: Registry) -> None:
+    current = CurrentModel(ALIAS, registry.load)
+    users = pl.DataFrame({"user_id": ["somebody new"], "age": [30], "interests": ["network"]})
+    assert current.observe_users(users).n_new == 1
+    assert current.observe_users(users).n_new == 0
+    current.observe(event())
+    registry.version = 2
+    assert current.follow()
+    table = current.loaded.model.dataset.profiles.table
+    assert table.select("user_id", "age", "interests").rows() == [("somebody new", 30, "network")]
+    assert current.loaded.model.memory("somebody new").height == 1
+
+
 def test_a_failure_after_the_load_leaves_the_version_in_use(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:

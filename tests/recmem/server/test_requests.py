@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from recmem.server.requests import Candidate, EventsRequest, RankRequest, RecommendRequest
+from recmem.server.requests import Candidate, EventsRequest, RankRequest, RecommendRequest, UsersRequest
 
 
 def rank(**fields: Any) -> RankRequest:
@@ -66,3 +66,19 @@ def test_users_and_events_are_bounded_too() -> None:
         RecommendRequest.model_validate({"user_ids": []})
     with pytest.raises(ValidationError):
         EventsRequest.model_validate({"events": [{}] * 10_001})
+    with pytest.raises(ValidationError):
+        UsersRequest.model_validate({"users": [{}] * 10_001})
+
+
+def test_what_many_small_parts_would_make_large_is_refused() -> None:
+    rank(items=["x"] * 1000, history=["y"] * 1000)
+    with pytest.raises(ValidationError, match=r"expected items times history of at most 1,000,000, got 1,001 items"):
+        rank(items=["x"] * 1001, history=["y"] * 1000)
+    RecommendRequest.model_validate({"user_ids": ["a"] * 1000, "k": 100})
+    with pytest.raises(ValidationError, match=r"expected users times k of at most 100,000, got 1,000 users and k 101"):
+        RecommendRequest.model_validate({"user_ids": ["a"] * 1000, "k": 101})
+
+
+def test_half_a_surrogate_pair_is_no_id() -> None:
+    with pytest.raises(ValidationError):
+        rank(user_id="\ud800")

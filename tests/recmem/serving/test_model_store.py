@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from debian_model import trained_model
 from feature_store import DataError, Store
+from recmem.serving.model import Model
 from recmem.serving.model_store import open_store, read_tables
 
 
@@ -37,3 +40,12 @@ def test_without_a_store_the_tables_are_empty() -> None:
     assert events.is_empty()
     assert impressions.is_empty()
     assert changes.is_empty()
+
+
+def test_loading_warns_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained_model().model()
+    assert "clock" not in caplog.text
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store"))
+    Store.open(copied).append_events(trained_model().events.head(1).with_columns(timestamp=pl.lit("2099-01-01")))
+    Model.load(trained_model().bundle, store=copied)
+    assert "1 of the log's changes lie far ahead of the others and of the present" in caplog.text

@@ -49,6 +49,11 @@ def test_invalid_users_are_refused(model: Model, users: object, words: str) -> N
         model.recommend(users)  # type: ignore[arg-type]
 
 
+def test_an_invalid_length_is_refused(model: Model) -> None:
+    with pytest.raises(DataError, match="k: expected at least 1"):
+        model.recommend(["a"], k=0)
+
+
 def test_recommending_in_chunks_of_users_changes_nothing(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     users = trained_model().events["user_id"].unique().sort().head(5)
     whole = model.recommend(users, k=3)

@@ -94,9 +94,9 @@ def test_every_answer_is_json(model: Model) -> None:
     ("params", "message"),
     [
         ({"output": "top"}, "params.output: expected rank, match or recommend, got 'top'"),
-        ({"k": -1}, "params.k: expected a whole number from 0, got -1"),
-        ({"k": True}, "params.k: expected a whole number from 0, got True"),
-        ({"k": 1.5}, "params.k: expected a whole number from 0, got 1.5"),
+        ({"k": -1}, "params.k: expected a whole number from 1, got -1"),
+        ({"k": True}, "params.k: expected a whole number from 1, got True"),
+        ({"k": 1.5}, "params.k: expected a whole number from 1, got 1.5"),
         ({"k": 1, "output": "match"}, "params.k: expected none with output match"),
         ({"explain": 99}, "params.explain: expected 0 to 20, got 99"),
         ({"explain": 1, "output": "recommend"}, "params.explain: expected none with output recommend"),

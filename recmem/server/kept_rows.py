@@ -1,0 +1,32 @@
+"""Rows that were observed and are kept for later versions of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import groupby
+
+import polars as pl
+
+
+class KeptRows:
+    """Frames in the order in which they came; at most so many rows, the oldest frames are dropped first."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._frames: list[pl.DataFrame] = []
+        self._n_rows = 0
+
+    def __len__(self) -> int:
+        return self._n_rows
+
+    def add(self, rows: pl.DataFrame) -> None:
+        """Keeps one more frame, always, and drops older ones if there are too many rows."""
+        self._frames.append(rows)
+        self._n_rows += len(rows)
+        while len(self._frames) > 1 and self._n_rows > self._most:
+            self._n_rows -= len(self._frames.pop(0))
+
+    def frames(self) -> Iterator[pl.DataFrame]:
+        """All rows in their order, in as few frames as can be: consecutive ones of the same columns are one."""
+        for _, alike in groupby(self._frames, key=lambda frame: frame.schema):
+            yield pl.concat(alike)
