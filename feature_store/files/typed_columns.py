@@ -11,7 +11,7 @@ from feature_store.schema import Table
 from feature_store.timestamps import TIMESTAMP
 from feature_store.whole_numbers import finite_numbers
 
-_MISSING = (
+MISSING_WORDS = (
     "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "nil", "nat", "missing", "unknown", "undefined",
     "-", "--", "---", "?", ".", "inf", "-inf", "infinity", "-infinity", "#value!", "#ref!", "#div/0!", r"\n",
 )  # fmt: skip
@@ -90,7 +90,7 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
     example = f"{cut(column.filter(others)[0], _MAX_EXAMPLE_CHARS)!r}{where(int(others.arg_true()[0]))}"
     n_others = int(others.sum())
     cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
-    if words.filter(others).is_in(_MISSING).all():
+    if words.filter(others).is_in(MISSING_WORDS).all():
         warnings.append(
             f"{table.name}.{column.name}: {cells} no number, such as {example}, and became null. "
             "The others are numbers."
@@ -112,4 +112,4 @@ def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
     words = plain.str.to_lowercase()
     if plain.str.contains(_DRESSED).any():
         return True
-    return bool(finite_numbers(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())
+    return bool(finite_numbers(plain).count() > 0 or words.is_in([*MISSING_WORDS, "true", "false"]).any())
