@@ -17,7 +17,9 @@ from feature_store.whole_numbers import finite_numbers
 _LEADING_ZERO = r"^\s*[+-]?0[0-9]"
 """A code rather than a number: as a number it would lose its zeros."""
 _MOST = 0.5
-"""With a larger share of other texts a column is text on purpose, and nothing is said."""
+"""From this share of other texts on a column is text on purpose, and nothing is said."""
+_ALWAYS_TEXT = ("title", "description")
+"""Columns of items: a book may be called "1984"."""
 _N_EXAMPLES = 3
 _MAX_EXAMPLE_CHARS = 40
 _REMEDIES = {
@@ -39,18 +41,32 @@ def as_numbers_again(delta: DeltaTable, *, table: Table, names: Sequence[str], s
     warnings = []
     for name in names:
         texts = rows[name]
-        if texts.dtype != pl.String:
-            continue  # another writer has just made it numbers
+        if texts.dtype != pl.String or (table == ITEMS and name in _ALWAYS_TEXT):
+            continue  # of the first kind if another writer has just made it numbers
         numbers = _numbers(texts)
         in_the_way = _have_text(texts) & numbers.is_null()
         if not in_the_way.any():
             found[name] = numbers
-        elif int(in_the_way.sum()) <= _MOST * int(_have_text(texts).sum()):
+        elif int(in_the_way.sum()) < _MOST * int(_have_text(texts).sum()):
             warnings.append(_stays_text(rows.filter(in_the_way), name, table, store))
     if found:
         whole = {name: _as_whole(numbers, table) for name, numbers in found.items()}
         replace(delta, rows.with_columns(numbers.alias(name) for name, numbers in whole.items()))
     return TableChange(len(found), delta.version(), tuple(warnings))
+
+
+def without_numbers(changes: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """What to say about items with times, of which some rows came with a column of these names when it was text."""
+    warnings = []
+    for name in names:
+        n_rows = changes.filter(pl.col("cancels").is_null())[name].null_count() if name in changes.columns else 0
+        if n_rows:
+            rows = "1 stored row has" if n_rows == 1 else f"{n_rows:,} stored rows have"
+            warnings.append(
+                f"items.{name}: {rows} no number as of their times, because the column was text. Give the whole table "
+                "again."
+            )
+    return warnings
 
 
 def _have_text(texts: pl.Series) -> pl.Series:

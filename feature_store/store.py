@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -37,7 +38,7 @@ from feature_store.item_changes import (
     write_descriptions,
 )
 from feature_store.noted_digests import TableDigests, written_files
-from feature_store.number_columns import as_numbers_again
+from feature_store.number_columns import as_numbers_again, without_numbers
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import (
@@ -460,12 +461,16 @@ class Store:
         table = ITEMS if are_dated_items(checked.table) else checked.table
         retype = partial(as_numbers_again, table=table, names=checked.numbers, store=without_secrets(self.path))
         retyped = self._commit(table, retype, rewrites=True)
-        version = retyped.version
-        if retyped.n_rows and (are_dated_items(checked.table) or table == IMPRESSIONS):
-            # Numbers of rows about which the store said nothing: they are read as of their times, or fill empty cells.
-            again = self._write_valid(self.check(checked.table, checked.frame, signals=signals))
-            version = again.version if again else version
-        return TableChange(change.n_rows, version, (*change.warnings, *retyped.warnings))
+        change = replace(change, version=retyped.version, warnings=(*change.warnings, *retyped.warnings))
+        is_dated = are_dated_items(checked.table)
+        if not retyped.n_rows or not (is_dated or table == IMPRESSIONS):
+            return change
+        # Numbers of rows about which the store said nothing: they are read as of their times, or fill empty cells.
+        again = self._write_valid(self.check(checked.table, checked.frame, signals=signals))
+        if again is None or not is_dated:
+            return change if again is None else replace(change, version=again.version)
+        lacking = without_numbers(self.item_changes(), checked.numbers)
+        return replace(change, version=again.version, warnings=(*again.warnings, *retyped.warnings, *lacking))
 
     def _write_dated(self, checked: Checked) -> TableChange:
         """Commits the changes, then the descriptions; a call that was killed in between can be repeated."""

@@ -22,6 +22,7 @@ from feature_store.files.arrow_columns import as_polars, can_be_polars
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.files.file_rows import FileRows
 from feature_store.files.part_columns import Part, as_one
+from feature_store.files.typed_columns import nearly_numbers
 from feature_store.schema import Table
 
 _MAX_ROWS_PER_BYTE = 100
@@ -143,11 +144,15 @@ def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table)
         return FileRows(frame)
     odd = [name for name in frame.columns if name not in known and parse_attribute(frame[name].clear())[1]]
     kinds = {**{name: str(frame.schema[name]) for name in odd}, **{name: str(kind) for name, kind in left_out.items()}}
-    warnings = tuple(
+    warnings = [
         f"{table.name}.{name}: not read, because a column of {kind} is neither text nor numbers."
         for name, kind in kinds.items()
-    )
-    return FileRows(frame.drop(odd), warnings=warnings)
+    ]
+    usable = frame.drop(odd)
+    for column in usable.iter_columns():
+        if column.dtype == pl.String and column.name not in known:
+            warnings += nearly_numbers(column, table, lambda row: f" (row {row:,}, counting from 0)")
+    return FileRows(usable, warnings=tuple(warnings))
 
 
 def without_odd_columns(frame: pl.DataFrame, table: Table) -> FileRows:

@@ -94,10 +94,7 @@ def _rows(store: Store, table: str, reason: str, *, settled: bool) -> pl.DataFra
 
     from feature_store import REJECTED
 
-    if settled:
-        found = store.read(REJECTED).filter(pl.col("settled").is_not_null())
-    else:
-        found = store.rejected()
+    found = store.read(REJECTED).filter(pl.col("settled").is_not_null()) if settled else store.rejected()
     if table:
         found = found.filter(table=table)
     return found.filter(pl.col("reason").str.contains(reason, literal=True)).sort(
@@ -131,8 +128,9 @@ def _show(group: pl.DataFrame) -> None:
         )
     first = group.row(0, named=True)
     how = f" ({first['settled']})" if first["settled"] else ""
-    title = f"{len(group):,} x {first['table']}: {first['reason']}{how}"
-    show_table(("value", "where", "row"), shown, title=title, n_words=3)
+    # Not the table's title, which would be as narrow as the table.
+    say(f"{len(group):,} x {first['table']}: {first['reason']}{how}")
+    show_table(("value", "where", "row"), shown, n_words=3)
 
 
 def _cells(cells: dict[str, str], length: int) -> str:
