@@ -108,7 +108,7 @@ def bad_and_identifying_cells(row: str, reason: str, table: str) -> tuple[dict[s
     """
     cells = json.loads(row)
     if set(cells) == {UNREADABLE}:
-        return {"line": repr(cells[UNREADABLE])}, {}
+        return {"": repr(cells[UNREADABLE])}, {}
     bad = [name for name in cells if f"; {name}: expected " in f"; {reason}"]
     # In the order of the reasons.
     bad.sort(key=lambda name: f"; {reason}".index(f"; {name}: expected "))

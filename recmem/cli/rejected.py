@@ -136,7 +136,7 @@ def _show(group: pl.DataFrame) -> None:
 def _cells(cells: dict[str, str], length: int) -> str:
     from feature_store.excerpts import excerpt
 
-    return ", ".join(f"{name} {excerpt(value, length)}" for name, value in cells.items())
+    return ", ".join(f"{name} {excerpt(value, length)}".strip() for name, value in cells.items())
 
 
 def _say_how_to_correct(rows: pl.DataFrame, store: str, out: Path) -> None:
