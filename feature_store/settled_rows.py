@@ -63,12 +63,24 @@ def stored_since(past: pl.DataFrame, given: pl.DataFrame, checked: Checked, stor
 
 
 def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:
-    """Adds the rejected rows that are not stored yet, but for those with the content of a settled one."""
+    """Adds the rejected rows, all of one table, that are not stored yet; not those with the content of a settled one.
+
+    One with the content of an open row takes its place: its reason is another, or its columns were read otherwise.
+    """
     stored = scan(table, REJECTED.schema())
     new = not_stored(rejected, stored, REJECTED.identity, within="content_hash")
-    if new.height:
-        new = new.filter(~were_settled(new, stored.filter(table=new["table"][0]).collect()))
-    if new.height:
+    if new.is_empty():
+        return TableChange(0, table.version())
+    past = stored.filter(table=new["table"][0]).collect()
+    new = new.filter(~were_settled(new, past))
+    by_content = {_content(row): content_hash for row, content_hash in new.select("row", "content_hash").iter_rows()}
+    waiting = past.filter(are_open(past)).select("row", "content_hash")
+    replaced = {old: by_content[same] for row, old in waiting.iter_rows() if (same := _content(row)) in by_content}
+    if replaced:
+        rows = stored.collect()
+        later = rows["content_hash"].replace_strict(replaced, default=rows["replaced_by"], return_dtype=pl.String)
+        replace(table, pl.concat([rows.with_columns(replaced_by=later), new], how="diagonal"))
+    elif new.height:
         append(table, new)
     return TableChange(new.height, table.version())
 

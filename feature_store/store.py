@@ -153,7 +153,7 @@ class Store:
         checked = self._checked(given.frame, table, signals)
         rejected = with_unreadable(rejected_rows(checked, given.lines), given.unreadable, table)
         if rejected.height:
-            self._commit(REJECTED, partial(write_rejected, rejected=rejected))
+            self._commit(REJECTED, partial(write_rejected, rejected=rejected), rewrites=True)
         change = self._as_numbers_again(checked, self._write_valid(checked), signals)
         is_known = self._settle_stored(checked, rejected)
         n_invalid = checked.invalid.height

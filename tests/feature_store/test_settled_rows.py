@@ -137,6 +137,18 @@ def test_a_row_that_was_written_off_is_recognised_however_its_columns_are_read(s
     assert counts(store.append_events(zeros)) == (1, 0, 2, 0)
 
 
+def test_a_row_that_comes_again_with_its_columns_read_otherwise_is_listed_once(store: Store) -> None:
+    extra = OLD.with_columns(position=pl.lit(1))
+    text = extra.with_columns(position=pl.lit("1"))
+    for frame in (extra, text, extra, text):
+        assert store.append_events(frame).n_rejected == 2
+        assert len(store.rejected()) == 2
+    assert len(store.read(REJECTED)) == 4
+    # Settling one settles its other form.
+    store.settle_rejected(store.rejected()["content_hash"].to_list())
+    assert store.append_events(extra).n_known == store.append_events(text).n_known == 2
+
+
 def test_lines_without_a_row_can_be_written_off(store: Store, tmp_path: Path) -> None:
     from feature_store.files.table_files import read_table
 

@@ -142,13 +142,13 @@ def _file(rng: random.Random, store: Store, place: Path) -> str:
     writers[suffix](path)
     data = path.read_bytes()
     path.write_bytes(_words(rng, data) if suffix in (".csv", ".jsonl") and rng.random() < 0.6 else _bytes(rng, data))
-    return _append(store, table, read_table(str(path), table=table))
+    return _append(rng, store, table, read_table(str(path), table=table))
 
 
 def _frame(rng: random.Random, store: Store) -> str:
     """A frame of columns with any dtypes."""
     table = rng.choice(TABLES)
-    return _append(store, table, _any_frame(rng, table))
+    return _append(rng, store, table, _any_frame(rng, table))
 
 
 def _candidates(rng: random.Random, model: Model) -> str:
@@ -211,7 +211,7 @@ def _tampered(rng: random.Random, place: Path, tables: Path) -> str:
 # How
 
 
-def _append(store: Store, table: str, frame: pl.DataFrame | FileRows) -> str:
+def _append(rng: random.Random, store: Store, table: str, frame: pl.DataFrame | FileRows) -> str:
     appended_to = {each.name: each for each in (ITEMS, EVENTS, IMPRESSIONS)}[table]
     n_before, n_refused = store.read(appended_to).height, store.read(REJECTED).height
     receipt = store.append(appended_to, frame)
