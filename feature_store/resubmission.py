@@ -100,7 +100,7 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
     # Every block is validated before the first append: if one cannot be read as a table, nothing changes.
     blocks = [_Block(_TABLES[name], rows, _frame(rows)) for (name, _), rows in _by_table_and_types(corrected).items()]
     for block in blocks:
-        store.check(block.table, block.frame)
+        block.check(store)
     for block in blocks:
         block.append_to(store)
     replaced = {originals.newest(old): new for block in blocks for old, new in block.corrections.items()}
@@ -153,6 +153,18 @@ class _Block:
     """Content hashes of the lines whose rows are stored, or need no more attention."""
     corrections: dict[str, str] = field(default_factory=dict)
     """Content hashes of the lines whose rows were rejected again -> those of their new form."""
+
+    def check(self, store: Store) -> None:
+        """Raises DataError, with the numbers of the lines, if the rows cannot be read as a table."""
+        try:
+            store.check(self.table, self.frame)
+        except DataError as error:
+            numbers = ", ".join(str(line[FILE_LINE]) for line in self.lines[:_MAX_LINES_NAMED])
+            more = ", ..." if len(self.lines) > _MAX_LINES_NAMED else ""
+            expected = "lines that can be added"
+            raise DataError(
+                f"{error}\nrows: expected {expected}, got {numbers}{more}. Correct them: nothing was added."
+            ) from error
 
     def append_to(self, store: Store) -> None:
         """Appends the rows, and notes what became of each."""

@@ -173,6 +173,17 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
     assert store.digest() == before
 
 
+def test_rows_that_are_no_table_are_refused_with_their_lines(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[1]["row"]["timestamp"] = ["2024-01-02"]
+    before = store.digest()
+    with pytest.raises(
+        DataError, match=r"events\.timestamp: expected a time, got a column of List.*\n.*got 2\. Correct"
+    ):
+        resubmit(store, lines)
+    assert store.digest() == before
+
+
 @pytest.mark.parametrize("line", ["{", "[]", "{}", '{"content_hash": 1, "table": "events", "row": {}}', '{"row": 3}'])
 def test_a_file_with_other_lines_is_refused_by_line_number(tmp_path: Path, line: str) -> None:
     (tmp_path / "rows.jsonl").write_text(f"\n{line}\n")
