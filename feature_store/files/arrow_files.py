@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,7 +134,9 @@ def _refuse_doubles(names: list[str]) -> None:
         raise UnreadableFileError(f"it has several columns called {twice[0]!r}: rename or drop all but one")
 
 
-def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table) -> FileRows:
+def _usable(
+    frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table, lines: pl.Series | None = None
+) -> FileRows:
     """The frame without columns that cannot be attributes, if every column is one; with a warning for each."""
     known = {*table.features, *(column.name for column in table.columns)}
     for name, kind in left_out.items():
@@ -151,13 +154,17 @@ def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table)
     usable = frame.drop(odd)
     for column in usable.iter_columns():
         if column.dtype == pl.String and column.name not in known:
-            warnings += nearly_numbers(column, table, lambda row: f" (row {row:,}, counting from 0)")
+            warnings += nearly_numbers(column, table, partial(_where, lines))
     return FileRows(usable, warnings=tuple(warnings))
 
 
-def without_odd_columns(frame: pl.DataFrame, table: Table) -> FileRows:
-    """The rows without columns that the table could only refuse, with a warning for each."""
-    return _usable(frame, {}, table)
+def _where(lines: pl.Series | None, row: int) -> str:
+    return f" (row {row:,}, counting from 0)" if lines is None else f" (line {lines[row]:,})"
+
+
+def without_odd_columns(frame: pl.DataFrame, table: Table, *, lines: pl.Series | None = None) -> FileRows:
+    """The rows without columns that the table could only refuse, with a warning for each; `lines` as in `FileRows`."""
+    return _usable(frame, {}, table, lines)
 
 
 def _parquet_files(root: Path) -> list[Path]:
