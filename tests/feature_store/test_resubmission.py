@@ -144,6 +144,15 @@ def test_two_rows_whose_contents_are_exchanged_both_stay_open(store: Store, tmp_
     assert len(store.rejected()) == 3
 
 
+def test_a_row_that_gets_the_content_of_one_that_is_corrected_stays_open(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[0]["row"] = dict(lines[2]["row"])
+    lines[2]["row"] |= {"user_id": "w", "timestamp": "2024-01-04"}
+    receipt = resubmit(store, lines)
+    assert (receipt.n_accepted, receipt.n_still_bad) == (1, 2)
+    assert sorted(json.loads(row)["item_id"] for row in store.rejected()["row"]) == ["b", "d"]
+
+
 def test_a_receipt_a_table_names_the_lines_of_the_corrected_file(store: Store, tmp_path: Path) -> None:
     store.append_items(pl.DataFrame({"item_id": ["", "b"], "title": ["a", "b"]}))
     lines = out_and_in(store, tmp_path)

@@ -122,13 +122,21 @@ def test_an_update_of_an_item_that_fails_is_open_though_the_item_is_stored(store
     assert len(store.rejected()) == 1
 
 
+def test_an_update_that_fails_beside_a_valid_row_of_its_item_stays_open(store: Store) -> None:
+    store.append_items(pl.DataFrame({"item_id": ["b"], "title": ["y"], "price": [6]}))
+    both = pl.DataFrame({"item_id": ["a", "a"], "title": ["x", "x"], "price": ["5", "five"]})
+    for _ in range(2):
+        assert store.append_items(both).n_rejected == 1
+        assert len(store.rejected()) == 1
+
+
 def test_a_row_that_was_written_off_is_recognised_however_its_columns_are_read(store: Store) -> None:
     extra = OLD.with_columns(position=pl.lit(1.50), note=pl.lit(None, dtype=pl.String))
     store.append_events(extra)
     assert store.settle_rejected(store.rejected()["content_hash"].to_list()) == 2
     before = all_rejected(store)
     assert [how for _, how in before] == ["written off"] * 2
-    for same in (extra, extra.with_columns(position=pl.lit("1.5")), extra.drop("note"), extra.reverse()):
+    for same in (extra, extra.with_columns(position=pl.lit("1.50 ")), extra.drop("note"), extra.reverse()):
         assert counts(store.append_events(same)) == (0, 1, 0, 2)
     assert all_rejected(store) == before
     changed = extra.with_columns(timestamp=pl.lit("later"))
