@@ -13,6 +13,7 @@ from typing import Any
 
 import polars as pl
 
+from feature_store._delta import TableError
 from feature_store.atomic_files import write_text_atomically
 from feature_store.data_errors import DataError
 from feature_store.files.file_rows import UNREADABLE
@@ -91,12 +92,8 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
         raise DataError(
             f"rows: expected rejected rows, got {len(unknown)} rows that are not, or no longer, rejected. {_WRITE_OUT}"
         )
-    unread = [line for line in given if set(line["row"]) == {UNREADABLE}]
-    corrected = [
-        _without_text(line)
-        for line in given
-        if set(line["row"]) != {UNREADABLE} and not originals.are_resubmitted(line["content_hash"])
-    ]
+    waiting = [line for line in given if not originals.are_resubmitted(line["content_hash"])]
+    corrected = [_without_text(line) for line in waiting if set(line["row"]) != {UNREADABLE}]
     # Every block is validated before the first append: if one cannot be read as a table, nothing changes.
     blocks = [_Block(_TABLES[name], rows, _frame(rows)) for (name, _), rows in _by_table_and_types(corrected).items()]
     for block in blocks:
@@ -110,7 +107,9 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
     store.settle_rejected(sorted(accepted - is_open), RESUBMITTED)
     store.replace_rejected({old: new for old, new in replaced.items() if old not in is_open})
     n_accepted = sum(receipt.n_new + receipt.n_duplicate for block in blocks for receipt in block.receipts)
-    n_still_bad = len(unread) + sum(receipt.n_rejected for block in blocks for receipt in block.receipts)
+    n_still_bad = (
+        len(waiting) - len(corrected) + sum(receipt.n_rejected for block in blocks for receipt in block.receipts)
+    )
     receipts = tuple(_as_one([block for block in blocks if block.table is table]) for table in _tables_of(blocks))
     return ResubmitReceipt(len(given), n_accepted, n_still_bad, receipts, len(given) - n_accepted - n_still_bad)
 
@@ -158,6 +157,8 @@ class _Block:
         """Raises DataError, with the numbers of the lines, if the rows cannot be read as a table."""
         try:
             store.check(self.table, self.frame)
+        except TableError:
+            raise  # not for the rows' sake
         except DataError as error:
             numbers = ", ".join(str(line[FILE_LINE]) for line in self.lines[:_MAX_LINES_NAMED])
             more = ", ..." if len(self.lines) > _MAX_LINES_NAMED else ""
@@ -187,7 +188,9 @@ class _Block:
 
 
 def _line_of(file_lines: pl.Series, row: re.Match[str]) -> str:
-    return f"line {file_lines[int(row[1])]}"
+    """What a warning says instead of "row 3"; the same where that is part of a cell."""
+    number = int(row[1])
+    return f"line {file_lines[number]}" if number < len(file_lines) else row[0]
 
 
 def _tables_of(blocks: Sequence[_Block]) -> list[Table]:

@@ -106,7 +106,7 @@ def nearly_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
     plain = column.str.strip_chars()
     numbers = finite_numbers(plain)
     others = (plain != "").fill_null(value=False) & numbers.is_null()
-    if not others.any() or numbers.count() < _MOSTLY * (numbers.count() + others.sum()):
+    if not others.any() or numbers.count() < _MOSTLY * (numbers.count() + int(others.sum())):
         return []
     return [
         f"{table.name}.{column.name}: the column was read as text because {_no_numbers(column, others, where)}. "

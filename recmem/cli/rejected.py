@@ -15,6 +15,8 @@ from recmem.cli.options import StoreFolder
 if TYPE_CHECKING:
     import polars as pl
 
+    from feature_store import Store
+
 N_SHOWN = 3
 """Rows shown for each reason."""
 VALUE_CHARS = 60
