@@ -83,8 +83,8 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
         place = int(dressed.arg_true()[0])
         warnings.append(
             f"{table.name}.{column.name}: the column was read as text because its numbers hold more than digits and a "
-            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers if the "
-            "column should be a feature."
+            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers, and "
+            "give the table again, if the column should be a feature."
         )
         return column
     if not n_numbers:
@@ -110,7 +110,7 @@ def nearly_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
         return []
     return [
         f"{table.name}.{column.name}: the column was read as text because {_no_numbers(column, others, where)}. "
-        "Correct them, or leave them empty, and give the table again if the column should be numbers, and a feature."
+        "Correct or empty such cells, and give the table again: then the column holds numbers, and can be a feature."
     ]
 
 
