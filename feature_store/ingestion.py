@@ -11,7 +11,9 @@ from feature_store.data_errors import DataError, describe
 from feature_store.files.file_rows import FileRows
 from feature_store.item_vectors import CheckedVectors, checked_vectors
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS, Checked, Table
+from feature_store.rejected_rows import rejected_rows
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Checked, Table
+from feature_store.settled_rows import were_settled
 from feature_store.signals import SignalConfig
 from feature_store.store import Store
 from feature_store.warnings.id_differences import N_SAMPLED, ZEROS, likely_difference
@@ -32,8 +34,8 @@ def check_tables(
 ) -> dict[Table, Checked]:
     """The tables as `Store.append` will check them. The store need not exist yet; nothing is written.
 
-    Raises DataError if a table as a whole is invalid or has no valid row: with all errors of all tables, and `faults`
-    that were found before, such as files that cannot be read.
+    Raises DataError if a table as a whole is invalid, or has no valid row but invalid ones that were not dealt with:
+    with all errors of all tables, and `faults` that were found before, such as files that cannot be read.
     """
     frames = {table: rows.frame if isinstance(rows, FileRows) else rows for table, rows in tables.items()}
     errors = list(faults)
@@ -45,7 +47,7 @@ def check_tables(
         except DataError as error:
             errors.append(f"{error}{_swapped_with(table, frames)}")
             continue
-        if not found.kept.height:
+        if not found.kept.height and not _were_all_settled(found, store):
             errors.append(_nothing_valid(found, checked.get(ITEMS), store))
         checked[table] = found
         decided |= {name: found.kept.schema[name] for name in _ID_COLUMNS if name in found.kept.columns}
@@ -132,6 +134,12 @@ def _swapped_with(table: Table, frames: Mapping[Table, pl.DataFrame]) -> str:
     if other is None:
         return ""
     return f"\n{table.name}, {other.name}: the table given as {other.name} has these columns. Are the two swapped?"
+
+
+def _were_all_settled(checked: Checked, store: Store) -> bool:
+    """Whether all invalid rows were corrected or written off before, see `settled_rows`."""
+    past = store.read(REJECTED).filter(table=checked.table.name)
+    return bool(were_settled(rejected_rows(checked), past).all())
 
 
 def _nothing_valid(checked: Checked, items: Checked | None, store: Store) -> str:

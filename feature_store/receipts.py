@@ -16,7 +16,7 @@ _MAX_EXAMPLE_CHARS = 40
 
 @dataclass(frozen=True)
 class Receipt:
-    """Row counts of one append: `n_in == n_new + n_duplicate + n_rejected`."""
+    """Row counts of one append: `n_in == n_new + n_duplicate + n_rejected + n_known`."""
 
     table: str
     n_in: int
@@ -25,7 +25,7 @@ class Receipt:
     n_duplicate: int
     """Rows that were stored already, or that repeat another row of the same frame."""
     n_rejected: int
-    """Rows that failed validation; they are in `rejected`, with their reasons."""
+    """Rows that failed validation and are open: they are in `rejected`, with their reasons."""
     version: int | None
     """The table's version after the append; None if the table does not exist because no row was ever valid."""
     reasons: dict[str, int]
@@ -34,11 +34,16 @@ class Receipt:
     """What was accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
     examples: dict[str, str] = field(default_factory=dict)
     """Reason of rejection -> the cells of one row that was rejected for it: `timestamp 'soon' in line 4`."""
+    n_known: int = 0
+    """Rows that failed validation and need no more attention: a valid row of the same key is stored, or the row was
+    resubmitted or written off. See `feature_store.settled_rows`."""
 
     def __str__(self) -> str:
         counts = (
             f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
         )
+        if self.n_known:
+            counts += f"; known: {self.n_known:,} invalid, since stored in a valid form or written off"
         reasons = [f"  {self.reason_line(reason)}" for reason in self.reasons]
         warnings = [f"  Warning: {warning}" for warning in self.warnings]
         return "\n".join([f"{self.table}: {counts}", *reasons, *warnings])
@@ -54,13 +59,14 @@ class Receipt:
         return cls(**fields | {"warnings": tuple(fields["warnings"])})
 
 
-def examples_of(checked: Checked, lines: pl.Series | None = None) -> dict[str, str]:
+def examples_of(checked: Checked, lines: pl.Series | None = None, *, among: pl.Series | None = None) -> dict[str, str]:
     """For each reason of `checked.reasons()`, the bad cells of the first row with it, and where that row is.
 
     `lines` are the rows' lines in their file; without them rows count from 0. A reason that is about missing cells
-    alone needs no cell.
+    alone needs no cell. `among`: which of the reasons' rows to look at, bool[invalid row]; None for all.
     """
-    first = checked.reasons().group_by("reason", maintain_order=True).agg(pl.col("row_number").first())
+    reasons = checked.reasons() if among is None else checked.reasons().filter(among)
+    first = reasons.group_by("reason", maintain_order=True).agg(pl.col("row_number").first())
     examples = {}
     for reason, row in first.iter_rows():
         columns = [problem.column for problem in checked.problems if problem.rows is not None and problem.rows[row]]
@@ -94,12 +100,14 @@ class Forgotten:
 
 @dataclass(frozen=True)
 class ResubmitReceipt:
-    """Row counts of one resubmission: `n_in == n_accepted + n_still_bad`."""
+    """Row counts of one resubmission: `n_in == n_accepted + n_still_bad + n_known`."""
 
     n_in: int
     n_accepted: int
-    """Rows that are now in their table, and no longer in `rejected`."""
+    """Rows that are now in their table, and no longer open in `rejected`."""
     n_still_bad: int
     """Rows that were rejected again; `rejected` holds them as resubmitted, with their new reasons."""
     receipts: tuple[Receipt, ...]
-    """One per group of rows that were appended together: same table, same cell types."""
+    """One per table. Their examples and warnings name lines of the file of corrected rows."""
+    n_known: int = 0
+    """Rows that were resubmitted before, and those that are invalid still but need no more attention."""

@@ -13,10 +13,18 @@ from feature_store.excerpts import excerpt
 from feature_store.files.file_rows import UNREADABLE
 from feature_store.forgetting.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
+from feature_store.row_keys import keys_of_invalid
 from feature_store.schema import REJECTED, Checked, Table
 
 _HASH_BYTES = 16
 _EXAMPLE_CHARS = 60
+_IDENTIFYING = {
+    "items": ("item_id", "timestamp", "title"),
+    "events": ("event_id", "user_id", "item_id", "timestamp", "event"),
+    "impressions": ("impression_id", "user_id", "item_id", "timestamp"),
+    "users": ("user_id", "timestamp"),
+}
+"""Columns that tell a person which row of a table it is."""
 
 
 def rejected_rows(checked: Checked, lines: pl.Series | None = None) -> pl.DataFrame:
@@ -40,6 +48,9 @@ def rejected_rows(checked: Checked, lines: pl.Series | None = None) -> pl.DataFr
             "row_number": reasons["row_number"],
             "content_hash": hashes,
             "line": [None] * len(rows) if lines is None else lines[reasons["row_number"]],
+            "key": keys_of_invalid(checked),
+            "settled": [None] * len(rows),
+            "replaced_by": [None] * len(rows),
         },
         schema=REJECTED.schema(),
     )
@@ -59,6 +70,9 @@ def with_unreadable(rejected: pl.DataFrame, unreadable: pl.DataFrame, table: Tab
             "row_number": [None] * len(rows),
             "content_hash": [_content_hash(table.name, *parts) for parts in zip(reasons, rows, strict=True)],
             "line": unreadable["line"],
+            "key": [None] * len(rows),
+            "settled": [None] * len(rows),
+            "replaced_by": [None] * len(rows),
         },
         schema=REJECTED.schema(),
     )
@@ -85,6 +99,23 @@ def mentions_id(rejected: pl.DataFrame, column: str, value: object) -> pl.Series
         for row, reason in rejected.select("row", "reason").iter_rows()
     ]
     return pl.Series(found, dtype=pl.Boolean)
+
+
+def bad_and_identifying_cells(row: str, reason: str, table: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Of a rejected row: the cells that its reason names, and those that say which row it is, in Python's notation.
+
+    A line that could not be read is the one bad cell, and has no others.
+    """
+    cells = json.loads(row)
+    if set(cells) == {UNREADABLE}:
+        return {"": repr(cells[UNREADABLE])}, {}
+    bad = [name for name in cells if f"; {name}: expected " in f"; {reason}"]
+    # In the order of the reasons.
+    bad.sort(key=lambda name: f"; {reason}".index(f"; {name}: expected "))
+    names = _IDENTIFYING.get(table, ())
+    others = [name for name in names if name not in bad and cells.get(name) is not None]
+    shown = {name: "(empty)" if cells[name] is None else repr(cells[name]) for name in bad}
+    return shown, {name: repr(cells[name]) for name in others}
 
 
 def _cells(row: str, left_out: str) -> Any:

@@ -3,37 +3,54 @@
 from __future__ import annotations
 
 import json
+import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from feature_store._delta import TableError
 from feature_store.atomic_files import write_text_atomically
 from feature_store.data_errors import DataError
 from feature_store.files.file_rows import UNREADABLE
-from feature_store.receipts import ResubmitReceipt
+from feature_store.receipts import Receipt, ResubmitReceipt, examples_of
 from feature_store.rejected_rows import rejected_rows
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, USERS
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
+from feature_store.settled_rows import RESUBMITTED, were_settled
 from feature_store.store import Store
 
 _TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS)}
 _KEYS = ("content_hash", "table", "row")
 _WRITE_OUT = "Write the rows out with `recmem rejected --out`, and change only the contents of `row`."
 _MAX_LINES_NAMED = 5
+FILE_LINE = "line in the file of corrected rows"
+_ROW = re.compile(r"\brow ([0-9]+)\b")
+"""Where a warning names a row of the frame."""
 
 
 def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
-    """Writes rows of `Store.rejected()` as JSON lines: content_hash, table, reason, and the row as an object."""
-    lines = (
-        json.dumps({**line, "row": json.loads(line["row"])}, ensure_ascii=False)
-        for line in rejected.select("content_hash", "table", "reason", "row").to_dicts()
-    )
-    write_text_atomically(Path(path), "".join(f"{line}\n" for line in lines))
+    """Writes rows of `Store.rejected()` as JSON lines: content_hash, table, reason, the row's place, and the row.
+
+    The place is `line`, which counts from 1 and counts the header, or `row_number`, which counts from 0, for rows of
+    files without lines. The row is an object.
+    """
+    columns = ("content_hash", "table", "reason", "line", "row_number", "row")
+    written = []
+    for line in rejected.select(columns).to_dicts():
+        del line["row_number" if line["row_number"] is None or line["line"] is not None else "line"]
+        written.append(json.dumps({**line, "row": json.loads(line["row"])}, ensure_ascii=False))
+    write_text_atomically(Path(path), "".join(f"{line}\n" for line in written))
 
 
 def read_corrected(path: str | Path) -> list[dict[str, Any]]:
-    """The corrected lines of a file from `write_rejected`. Raises DataError with the numbers of malformed lines."""
+    """The corrected lines of a file from `write_rejected`, each with its number in this file, from 1, as `FILE_LINE`.
+
+    Raises DataError with the numbers of malformed lines.
+    """
     try:
         # At line feeds only: `splitlines` also splits at characters that JSON leaves as they are, such as U+2028.
         lines = Path(path).read_text(encoding="utf-8-sig").split("\n")
@@ -49,7 +66,7 @@ def read_corrected(path: str | Path) -> list[dict[str, Any]]:
         except ValueError:
             parsed = None
         if _is_corrected_row(parsed):
-            corrected.append(parsed)
+            corrected.append({**parsed, FILE_LINE: number})
         else:
             malformed.append(number)
     if malformed:
@@ -61,35 +78,145 @@ def read_corrected(path: str | Path) -> list[dict[str, Any]]:
 
 
 def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceipt:
-    """Appends corrected rows to their tables, with the usual validation, and removes their originals from `rejected`.
+    """Appends corrected rows to their tables, with the usual validation, and settles their originals in `rejected`.
 
-    A row that is still invalid stays in `rejected`, with its new reason. Rows are appended before any original is
-    removed, and appending twice adds nothing, so a killed call can be repeated. The text of a line that could not be
-    read is to be replaced by the row's columns; until then it stays. Raises DataError for a row that is not in
-    `rejected`.
+    A row that is still invalid stays in `rejected`, in its new form and with its new reason. Rows are appended before
+    any original is settled, and appending twice adds nothing, so a killed call can be repeated. So can a finished one:
+    rows that it has stored are left alone, however the file was edited since. The text of a line that could not be read
+    is to be replaced by the row's columns; until then it stays. Raises DataError for a row that was never rejected.
     """
-    given = list(lines)
-    corrected = [_without_text(line) for line in given if set(line["row"]) != {UNREADABLE}]
-    unknown = {line["content_hash"] for line in given} - set(store.rejected()["content_hash"])
+    given = [{FILE_LINE: number, **line} for number, line in enumerate(lines, start=1)]
+    originals = _Originals.of(store.read(REJECTED))
+    unknown = {line["content_hash"] for line in given} - originals.settled.keys()
     if unknown:
         raise DataError(
             f"rows: expected rejected rows, got {len(unknown)} rows that are not, or no longer, rejected. {_WRITE_OUT}"
         )
-    # Every group is validated before the first append: if one cannot be read as a table, nothing changes.
-    groups = [(_TABLES[name], group, _frame(group)) for (name, _), group in _by_table_and_types(corrected).items()]
-    rejected_again = [rejected_rows(store.check(table, frame)) for table, _, frame in groups]
-    receipts = []
-    resolved: list[str] = []
-    for (table, group, frame), rejected in zip(groups, rejected_again, strict=True):
-        receipts.append(store.append(table, frame))
-        new_hashes = dict(zip(rejected["row_number"], rejected["content_hash"], strict=True))
-        for row_number, line in enumerate(group):
-            # A row that was resubmitted unchanged has the hash of its original, which therefore stays.
-            if new_hashes.get(row_number) != line["content_hash"]:
-                resolved.append(line["content_hash"])
-    store.discard_rejected(resolved)
-    n_accepted = len(corrected) - sum(len(rejected) for rejected in rejected_again)
-    return ResubmitReceipt(len(given), n_accepted, len(given) - n_accepted, tuple(receipts))
+    waiting = [line for line in given if not originals.are_resubmitted(line["content_hash"])]
+    corrected = [_without_text(line) for line in waiting if set(line["row"]) != {UNREADABLE}]
+    # Every block is validated before the first append: if one cannot be read as a table, nothing changes.
+    blocks = [_Block(_TABLES[name], rows, _frame(rows)) for (name, _), rows in _by_table_and_types(corrected).items()]
+    for block in blocks:
+        block.check(store)
+    for block in blocks:
+        block.append_to(store)
+    replaced = {originals.newest(old): new for block in blocks for old, new in block.corrections.items()}
+    # A row that now has the content of another one keeps that one open.
+    is_open = set(replaced.values())
+    accepted = {originals.newest(content_hash) for block in blocks for content_hash in block.settled}
+    store.settle_rejected(sorted(accepted - is_open), RESUBMITTED)
+    store.replace_rejected({old: new for old, new in replaced.items() if old not in is_open})
+    n_accepted = sum(receipt.n_new + receipt.n_duplicate for block in blocks for receipt in block.receipts)
+    n_still_bad = (
+        len(waiting) - len(corrected) + sum(receipt.n_rejected for block in blocks for receipt in block.receipts)
+    )
+    receipts = tuple(_as_one([block for block in blocks if block.table is table]) for table in _tables_of(blocks))
+    return ResubmitReceipt(len(given), n_accepted, n_still_bad, receipts, len(given) - n_accepted - n_still_bad)
+
+
+@dataclass(frozen=True)
+class _Originals:
+    """The rows of `rejected` that corrected rows come from."""
+
+    settled: Mapping[str, str | None]
+    """How each was dealt with, by content hash."""
+    replaced_by: Mapping[str, str | None]
+
+    @classmethod
+    def of(cls, rejected: pl.DataFrame) -> _Originals:
+        hashes = rejected["content_hash"]
+        settled = dict(zip(hashes, rejected["settled"], strict=True))
+        return cls(settled, dict(zip(hashes, rejected["replaced_by"], strict=True)))
+
+    def newest(self, content_hash: str) -> str:
+        """The correction that took the row's place last; the row itself if there was none."""
+        while (later := self.replaced_by.get(content_hash)) is not None:
+            content_hash = later
+        return content_hash
+
+    def are_resubmitted(self, content_hash: str) -> bool:
+        """Whether the row was corrected and stored by an earlier call."""
+        return self.settled.get(self.newest(content_hash)) == RESUBMITTED
+
+
+@dataclass
+class _Block:
+    """Rows that are appended together, because they are of one table and have cells of the same types."""
+
+    table: Table
+    lines: Sequence[Mapping[str, Any]]
+    frame: pl.DataFrame
+    receipts: list[Receipt] = field(default_factory=list)
+    """One, once the rows are appended."""
+    settled: list[str] = field(default_factory=list)
+    """Content hashes of the lines whose rows are stored, or need no more attention."""
+    corrections: dict[str, str] = field(default_factory=dict)
+    """Content hashes of the lines whose rows were rejected again -> those of their new form."""
+
+    def check(self, store: Store) -> None:
+        """Raises DataError, with the numbers of the lines, if the rows cannot be read as a table."""
+        try:
+            store.check(self.table, self.frame)
+        except TableError:
+            raise  # not for the rows' sake
+        except DataError as error:
+            numbers = ", ".join(str(line[FILE_LINE]) for line in self.lines[:_MAX_LINES_NAMED])
+            more = ", ..." if len(self.lines) > _MAX_LINES_NAMED else ""
+            expected = "lines that can be added"
+            raise DataError(
+                f"{error}\nrows: expected {expected}, got {numbers}{more}. Correct them: nothing was added."
+            ) from error
+
+    def append_to(self, store: Store) -> None:
+        """Appends the rows, and notes what became of each."""
+        # As the append will find them: rows of other blocks may have decided the types of ids.
+        checked = store.check(self.table, self.frame)
+        receipt = store.append(self.table, self.frame)
+        rejected = rejected_rows(checked)
+        is_known = were_settled(rejected, store.read(REJECTED).filter(table=self.table.name))
+        file_lines = pl.Series([line[FILE_LINE] for line in self.lines], dtype=pl.Int64)
+        examples = examples_of(checked, file_lines, among=~is_known)
+        warnings = tuple(_ROW.sub(partial(_line_of, file_lines), warning) for warning in receipt.warnings)
+        self.receipts.append(replace(receipt, examples=examples, warnings=warnings))
+        still_bad = rejected.filter(~is_known)
+        new_hashes = dict(zip(still_bad["row_number"], still_bad["content_hash"], strict=True))
+        for row_number, line in enumerate(self.lines):
+            if row_number in new_hashes:
+                self.corrections[line["content_hash"]] = new_hashes[row_number]
+            else:
+                self.settled.append(line["content_hash"])
+
+
+def _line_of(file_lines: pl.Series, row: re.Match[str]) -> str:
+    """What a warning says instead of "row 3"; the same where that is part of a cell."""
+    number = int(row[1])
+    return f"line {file_lines[number]}" if number < len(file_lines) else row[0]
+
+
+def _tables_of(blocks: Sequence[_Block]) -> list[Table]:
+    return list(dict.fromkeys(block.table for block in blocks))
+
+
+def _as_one(blocks: Sequence[_Block]) -> Receipt:
+    """The receipt of blocks of one table."""
+    parts = [receipt for block in blocks for receipt in block.receipts]
+    reasons: Counter[str] = Counter()
+    examples: dict[str, str] = {}
+    for part in parts:
+        reasons.update(part.reasons)
+        examples = part.examples | examples
+    return Receipt(
+        table=parts[0].table,
+        n_in=sum(part.n_in for part in parts),
+        n_new=sum(part.n_new for part in parts),
+        n_duplicate=sum(part.n_duplicate for part in parts),
+        n_rejected=sum(part.n_rejected for part in parts),
+        version=parts[-1].version,
+        reasons=dict(reasons.most_common()),
+        warnings=tuple(dict.fromkeys(warning for part in parts for warning in part.warnings)),
+        examples=examples,
+        n_known=sum(part.n_known for part in parts),
+    )
 
 
 def _without_text(line: Mapping[str, Any]) -> dict[str, Any]:

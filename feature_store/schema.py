@@ -158,6 +158,9 @@ REJECTED = Table(
         Column("row_number", pl.Int64()),
         Column("content_hash", pl.String()),
         Column("line", pl.Int64()),  # where the row begins in its file, counting from 1; null if the file has no lines
+        Column("key", pl.String()),  # what identifies the row in its table, see `row_keys`; null if that is not known
+        Column("settled", pl.String()),  # how the row was dealt with, see `settled_rows`; null as long as it is open
+        Column("replaced_by", pl.String()),  # the content_hash of a correction that was rejected in its turn
     ),
     identity=("content_hash",),
 )
@@ -187,6 +190,10 @@ class Checked:
     """What is wrong in which rows; a row may have several problems."""
     warnings: tuple[str, ...] = ()
     """What is accepted but looks wrong, such as times far from the rest; a sentence or two each, with an example."""
+    invalid: pl.DataFrame = field(default_factory=pl.DataFrame)
+    """The invalid rows in their order, as far as they could be read: as `kept`, null in bad cells."""
+    numbers: tuple[str, ...] = ()
+    """The columns that came as numbers and are text in `kept`, because the store holds them as text."""
 
     def reasons(self) -> pl.DataFrame:
         """One row per invalid row: `row_number` (from 0) and `reason`, which joins all its problems with "; "."""
@@ -249,7 +256,10 @@ def check_table(
         problems += _cancels_problems(columns)
     if any(problem.rows is None for problem in problems):
         raise DataError(describe(problems, table=table.name))
-    kept = _valid_rows(pl.DataFrame(columns), problems)
+    rows = pl.DataFrame(columns)
+    is_bad = _bad_rows(problems)
+    kept = rows if is_bad is None else rows.filter(~is_bad)
+    invalid = rows.clear() if is_bad is None else rows.filter(is_bad)
     warnings = _time_warnings(frame, columns, table)
     if not table.keeps_extra:
         warnings += unread_columns(frame.columns, list(columns), table.name)
@@ -258,7 +268,16 @@ def check_table(
         # A training decides by the whole log, and reports that, see `training.intake`.
         if signals is None or signals.unnamed != "auto":
             warnings += unnamed_warnings(kept, signals or SignalConfig())
-    return Checked(table, frame, kept, tuple(problems), tuple(warnings))
+    numbers = tuple(
+        name
+        for name, dtype in kept.schema.items()
+        if dtype == pl.String and name not in table.schema() and _holds_numbers(frame[name])
+    )
+    return Checked(table, frame, kept, tuple(problems), tuple(warnings), invalid, numbers)
+
+
+def _holds_numbers(cells: pl.Series) -> bool:
+    return cells.dtype.is_numeric() and cells.count() > 0
 
 
 def _time_warnings(frame: pl.DataFrame, columns: Mapping[str, pl.Series], table: Table) -> list[str]:
@@ -281,11 +300,10 @@ def _require_polars(frame: object, table: Table) -> None:
         raise DataError(describe([ColumnProblem("", "a polars DataFrame", kind, remedy)], table=table.name))
 
 
-def _valid_rows(rows: pl.DataFrame, problems: list[ColumnProblem]) -> pl.DataFrame:
+def _bad_rows(problems: list[ColumnProblem]) -> pl.Series | None:
+    """Boolean mask of the rows with a problem; None if there is none."""
     masks = [problem.rows for problem in problems if problem.rows is not None]
-    if not masks:
-        return rows
-    return rows.filter(~pl.select(pl.any_horizontal(masks)).to_series())
+    return pl.select(pl.any_horizontal(masks)).to_series() if masks else None
 
 
 def _shape_problems(frame: pl.DataFrame, table: Table) -> list[ColumnProblem]:

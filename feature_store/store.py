@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
@@ -37,6 +38,7 @@ from feature_store.item_changes import (
     write_descriptions,
 )
 from feature_store.noted_digests import TableDigests, written_files
+from feature_store.number_columns import as_numbers_again, without_numbers
 from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import (
@@ -53,15 +55,23 @@ from feature_store.schema import (
     are_dated_items,
     check_table,
 )
+from feature_store.settled_rows import (
+    STORED,
+    WRITTEN_OFF,
+    are_open,
+    replace_rejected,
+    settle,
+    stored_since,
+    were_settled,
+    write_rejected,
+)
 from feature_store.signals import SignalConfig
 from feature_store.table_writes import (
     TableChange,
     remove_history,
-    remove_rejected,
     write_events,
     write_impressions,
     write_items,
-    write_rejected,
     write_vectors,
 )
 from feature_store.user_rows import write_users
@@ -143,18 +153,22 @@ class Store:
         checked = self._checked(given.frame, table, signals)
         rejected = with_unreadable(rejected_rows(checked, given.lines), given.unreadable, table)
         if rejected.height:
-            self._commit(REJECTED, partial(write_rejected, rejected=rejected))
-        change = self._write_valid(checked)
+            self._commit(REJECTED, partial(write_rejected, rejected=rejected), rewrites=True)
+        change = self._as_numbers_again(checked, self._write_valid(checked), signals)
+        is_known = self._settle_stored(checked, rejected)
+        n_invalid = checked.invalid.height
         return Receipt(
             table=table.name,
             n_in=given.n_rows,
             n_new=change.n_rows if change else 0,
             n_duplicate=checked.kept.height - (change.n_rows if change else 0),
-            n_rejected=rejected.height,
+            n_rejected=int((~is_known).sum()),
             version=change.version if change else None,
-            reasons=dict(rejected["reason"].value_counts(sort=True).iter_rows()),
+            reasons=dict(rejected.filter(~is_known)["reason"].value_counts(sort=True).iter_rows()),
             warnings=(*given.warnings, *checked.warnings, *(change.warnings if change else ())),
-            examples=first_lines(given.unreadable) | examples_of(checked, given.lines),
+            examples=first_lines(given.unreadable.filter(~is_known[n_invalid:]))
+            | examples_of(checked, given.lines, among=~is_known[:n_invalid]),
+            n_known=int(is_known.sum()),
         )
 
     def append_items(self, frame: pl.DataFrame) -> Receipt:
@@ -240,12 +254,24 @@ class Store:
         return self.read(USERS, version=version)
 
     def rejected(self, version: int | None = None) -> pl.DataFrame:
-        """`read(REJECTED)`: the invalid rows as `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`."""
-        return self.read(REJECTED, version=version)
+        """The open rows of `read(REJECTED)`: `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`, ...
 
-    def discard_rejected(self, content_hashes: Sequence[str]) -> int:
-        """Removes rows from `rejected` that were corrected or are given up; returns how many there were."""
-        return self._commit(REJECTED, partial(remove_rejected, hashes=content_hashes), rewrites=True).n_rows
+        Not those that were dealt with: corrected, stored since in a valid form, or written off.
+        """
+        rejected = self.read(REJECTED, version=version)
+        return rejected.filter(are_open(rejected))
+
+    def settle_rejected(self, content_hashes: Sequence[str], how: str = WRITTEN_OFF) -> int:
+        """Marks rejected rows as dealt with, by default as written off; returns how many were open.
+
+        They stay in the table, and are not reported any more, also when they come again unchanged. `how`: one of those
+        of `feature_store.settled_rows`.
+        """
+        return self._commit(REJECTED, partial(settle, hashes=content_hashes, how=how), rewrites=True).n_rows
+
+    def replace_rejected(self, corrections: Mapping[str, str]) -> None:
+        """Notes corrections that were rejected in their turn: content hash of the row -> that of its correction."""
+        self._commit(REJECTED, partial(replace_rejected, corrections=corrections), rewrites=True)
 
     def forget_user(self, user_id: object) -> Forgotten:
         """Removes every row of the user, rejected ones too, and the history of the tables that may still hold it.
@@ -405,6 +431,46 @@ class Store:
             return self._commit(checked.table, lambda delta: write(delta, checked.kept), rewrites=rewrites)
         delta = self._delta(checked.table)
         return None if delta is None else TableChange(0, delta.version())
+
+    def _settle_stored(self, checked: Checked, given: pl.DataFrame) -> pl.Series:
+        """Settles rejected rows that are stored in a valid form by now; which of `given` are settled: bool[row].
+
+        `given` are the rows of `rejected` that came with `checked`. A call that was killed before this can be repeated.
+        """
+        past = self.read(REJECTED).filter(table=checked.table.name)
+        if past.is_empty():
+            return were_settled(given, past)
+
+        def attempt() -> list[str]:
+            delta = self._open(checked.table)
+            stored = None if delta is None else scan(delta, checked.table.schema())
+            with failures(self._uri(checked.table)):
+                return stored_since(past, given, checked, stored)
+
+        if hashes := self._steadily(checked.table, attempt):
+            self.settle_rejected(hashes, STORED)
+            past = self.read(REJECTED).filter(table=checked.table.name)
+        return were_settled(given, past)
+
+    def _as_numbers_again(
+        self, checked: Checked, change: TableChange | None, signals: SignalConfig | None
+    ) -> TableChange | None:
+        """The change, after columns that came as numbers and are stored as text became numbers where all cells are."""
+        if not checked.numbers or change is None:
+            return change
+        table = ITEMS if are_dated_items(checked.table) else checked.table
+        retype = partial(as_numbers_again, table=table, names=checked.numbers, store=without_secrets(self.path))
+        retyped = self._commit(table, retype, rewrites=True)
+        change = replace(change, version=retyped.version, warnings=(*change.warnings, *retyped.warnings))
+        is_dated = are_dated_items(checked.table)
+        if not retyped.n_rows or not (is_dated or table == IMPRESSIONS):
+            return change
+        # Numbers of rows about which the store said nothing: they are read as of their times, or fill empty cells.
+        again = self._write_valid(self.check(checked.table, checked.frame, signals=signals))
+        if again is None or not is_dated:
+            return change if again is None else replace(change, version=again.version)
+        lacking = without_numbers(self.item_changes(), checked.numbers)
+        return replace(change, version=again.version, warnings=(*again.warnings, *retyped.warnings, *lacking))
 
     def _write_dated(self, checked: Checked) -> TableChange:
         """Commits the changes, then the descriptions; a call that was killed in between can be repeated."""

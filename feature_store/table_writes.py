@@ -6,7 +6,7 @@ between; the store then opens the table again and repeats the attempt.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -100,23 +100,11 @@ def write_vectors(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
     return TableChange(changed.height, table.version())
 
 
-def write_rejected(table: DeltaTable, rejected: pl.DataFrame) -> TableChange:
-    """Adds the rejected rows that are not stored yet."""
-    new = not_stored(rejected, pl.scan_delta(table), REJECTED.identity, within="content_hash")
-    return _append(table, new)
-
-
 def remove_id(delta: DeltaTable, *, table: Table, column: str, value: object) -> TableChange:
     """Removes every row of a user or an item; from `rejected`, the rows that mention it."""
     rows = pl.scan_delta(delta).collect()
     is_removed = mentions_id(rows, column, value) if table is REJECTED else has_id(rows, column, value)
     return _remove(delta, rows, is_removed)
-
-
-def remove_rejected(delta: DeltaTable, *, hashes: Sequence[str]) -> TableChange:
-    """Removes the rejected rows with these content hashes."""
-    rows = pl.scan_delta(delta).collect()
-    return _remove(delta, rows, rows["content_hash"].is_in(list(hashes)))
 
 
 def remove_history(delta: DeltaTable) -> TableChange:

@@ -35,10 +35,14 @@ _ISO = (
     r"(?:[Tt ](?<clock>[0-9]{2}:[0-9]{2})(?::(?<seconds>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?"
     r"\s?(?:(?<utc>[Zz]|UTC)|(?<hours>[+-][0-9]{2}):?(?<minutes>[0-9]{2})?)?)?\s*$"
 )
+_CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
 _EXPECTED = "a time"
 _OUT_OF_RANGE = f"a number or date outside the years {_FIRST_YEAR} to {_LAST_YEAR}"
+_NO_DATE = "a date that does not exist"
+_NO_CLOCK = "a time of day or a zone that does not exist"
+_DAY_CHARS = len("2026-01-31")
 _REMEDY = f"Give datetimes, ISO 8601 text or epoch numbers, from the years {_FIRST_YEAR} to {_LAST_YEAR}."
 
 
@@ -81,7 +85,31 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
             column = column.set(far, None)
     else:
         got = _OUT_OF_RANGE
+    if times.null_count() > column.null_count():
+        for cells, what in _impossible_times(column.set(times.is_not_null(), None), numbers):
+            faults += bad_cells(column.set(~cells, None), times, expected=_EXPECTED, got=what, remedy=_REMEDY)
+            column = column.set(cells, None)
     return times, faults + bad_cells(column, times, expected=_EXPECTED, got=got, remedy=_REMEDY)
+
+
+def _impossible_times(bad: pl.Series, numbers: pl.Series | None) -> list[tuple[pl.Series, str]]:
+    """Which of the cells that are no times have the form of one, bool[row] each, and what is wrong with these.
+
+    `bad` is null where a cell is a time; `numbers` are the column as numbers, if it is read so.
+    """
+    form = None if numbers is None else digit_form(numbers)
+    if numbers is not None and form is not None:
+        in_form = numbers.is_between(form.first, form.last) & bad.is_not_null()
+        return [(in_form.fill_null(value=False), _NO_DATE)]
+    if bad.dtype != pl.String:
+        return []
+    iso = bad.set(~bad.str.contains(_ISO).fill_null(value=False), None)
+    no_date = (
+        iso.is_not_null() & iso.str.strip_chars().str.head(_DAY_CHARS).str.to_date("%Y-%m-%d", strict=False).is_null()
+    )
+    no_clock = iso.is_not_null() & ~no_date
+    alone = bad.str.contains(_CLOCK_ALONE).fill_null(value=False)
+    return [(no_date, _NO_DATE), (no_clock, _NO_CLOCK), (alone, "a time of day without a date")]
 
 
 def _years_out_of_range(text: pl.Series) -> pl.Series:

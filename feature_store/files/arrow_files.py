@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from feature_store.files.arrow_columns import as_polars, can_be_polars
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.files.file_rows import FileRows
 from feature_store.files.part_columns import Part, as_one
+from feature_store.files.typed_columns import nearly_numbers
 from feature_store.schema import Table
 
 _MAX_ROWS_PER_BYTE = 100
@@ -132,7 +134,9 @@ def _refuse_doubles(names: list[str]) -> None:
         raise UnreadableFileError(f"it has several columns called {twice[0]!r}: rename or drop all but one")
 
 
-def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table) -> FileRows:
+def _usable(
+    frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table, lines: pl.Series | None = None
+) -> FileRows:
     """The frame without columns that cannot be attributes, if every column is one; with a warning for each."""
     known = {*table.features, *(column.name for column in table.columns)}
     for name, kind in left_out.items():
@@ -143,16 +147,24 @@ def _usable(frame: pl.DataFrame, left_out: dict[str, pa.DataType], table: Table)
         return FileRows(frame)
     odd = [name for name in frame.columns if name not in known and parse_attribute(frame[name].clear())[1]]
     kinds = {**{name: str(frame.schema[name]) for name in odd}, **{name: str(kind) for name, kind in left_out.items()}}
-    warnings = tuple(
+    warnings = [
         f"{table.name}.{name}: not read, because a column of {kind} is neither text nor numbers."
         for name, kind in kinds.items()
-    )
-    return FileRows(frame.drop(odd), warnings=warnings)
+    ]
+    usable = frame.drop(odd)
+    for column in usable.iter_columns():
+        if column.dtype == pl.String and column.name not in known:
+            warnings += nearly_numbers(column, table, partial(_where, lines))
+    return FileRows(usable, warnings=tuple(warnings))
 
 
-def without_odd_columns(frame: pl.DataFrame, table: Table) -> FileRows:
-    """The rows without columns that the table could only refuse, with a warning for each."""
-    return _usable(frame, {}, table)
+def _where(lines: pl.Series | None, row: int) -> str:
+    return f" (row {row:,}, counting from 0)" if lines is None else f" (line {lines[row]:,})"
+
+
+def without_odd_columns(frame: pl.DataFrame, table: Table, *, lines: pl.Series | None = None) -> FileRows:
+    """The rows without columns that the table could only refuse, with a warning for each; `lines` as in `FileRows`."""
+    return _usable(frame, {}, table, lines)
 
 
 def _parquet_files(root: Path) -> list[Path]:

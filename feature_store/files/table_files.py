@@ -109,7 +109,7 @@ def _read_text(path: str, table: Table) -> FileRows:
 
 def _read_json(path: str, table: Table) -> FileRows:
     rows = read_json(as_text(read_bytes(path)), table)
-    usable = without_odd_columns(rows.frame, table)
+    usable = without_odd_columns(rows.frame, table, lines=rows.lines)
     return replace(rows, frame=usable.frame, warnings=(*rows.warnings, *usable.warnings))
 
 

@@ -11,14 +11,16 @@ from feature_store.schema import Table
 from feature_store.timestamps import TIMESTAMP
 from feature_store.whole_numbers import finite_numbers
 
-_MISSING = (
+MISSING_WORDS = (
     "na", "n/a", "#n/a", "#na", "nan", "-nan", "null", "none", "nil", "nat", "missing", "unknown", "undefined",
     "-", "--", "---", "?", ".", "inf", "-inf", "infinity", "-infinity", "#value!", "#ref!", "#div/0!", r"\n",
 )  # fmt: skip
 """Words for a missing number, in lower case and without spaces around."""
 _SAMPLE = 1_000
 _NEARLY_ALL = 0.9
-"""A column of text with at least this share of numbers gets a warning."""
+"""A column of text with at least this share of numbers, dressed or not, gets a warning about those that are dressed."""
+_MOSTLY = 0.75
+"""A column of text with at least this share of numbers gets a warning about its other cells."""
 _MAX_EXAMPLE_CHARS = 40
 _CURRENCY = r"[$\u{20ac}\u{a3}\u{a5}\u{20b9}]|EUR|USD|GBP|INR|JPY"
 _DRESSED = rf"^({_CURRENCY})?\s?[+-]?[0-9]+([,' ][0-9]{{3}})*([.,][0-9]+)?\s?({_CURRENCY}|%)?$"
@@ -81,27 +83,43 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
         place = int(dressed.arg_true()[0])
         warnings.append(
             f"{table.name}.{column.name}: the column was read as text because its numbers hold more than digits and a "
-            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers if the "
-            "column should be a feature."
+            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers, and "
+            "give the table again, if the column should be a feature."
         )
         return column
     if not n_numbers:
         return column
-    example = f"{cut(column.filter(others)[0], _MAX_EXAMPLE_CHARS)!r}{where(int(others.arg_true()[0]))}"
-    n_others = int(others.sum())
-    cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
-    if words.filter(others).is_in(_MISSING).all():
+    if words.filter(others).is_in(MISSING_WORDS).all():
         warnings.append(
-            f"{table.name}.{column.name}: {cells} no number, such as {example}, and became null. "
+            f"{table.name}.{column.name}: {_no_numbers(column, others, where)}, and became null. "
             "The others are numbers."
         )
         return whole if whole.null_count() == numbers.null_count() else numbers
-    if n_numbers >= _NEARLY_ALL * n_cells:
-        warnings.append(
-            f"{table.name}.{column.name}: the column was read as text because {cells} no number, such as {example}. "
-            "Remove or correct them if the column should be a feature."
-        )
+    warnings += nearly_numbers(column, table, where)
     return column
+
+
+def nearly_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
+    """What to say about a column of text of which most cells, but not all, are numbers: a warning, or nothing."""
+    if _stays_text(column.name, table) or not finite_numbers(column.head(_SAMPLE).str.strip_chars()).count():
+        return []
+    plain = column.str.strip_chars()
+    numbers = finite_numbers(plain)
+    others = (plain != "").fill_null(value=False) & numbers.is_null()
+    if not others.any() or numbers.count() < _MOSTLY * (numbers.count() + int(others.sum())):
+        return []
+    return [
+        f"{table.name}.{column.name}: the column was read as text because {_no_numbers(column, others, where)}. "
+        "Correct or empty such cells, and give the table again: then the column holds numbers, and can be a feature."
+    ]
+
+
+def _no_numbers(column: pl.Series, others: pl.Series, where: Where) -> str:
+    """How many cells are no numbers, with an example."""
+    n_others = int(others.sum())
+    cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
+    place = int(others.arg_true()[0])
+    return f"{cells} no number, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}"
 
 
 def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
@@ -112,4 +130,4 @@ def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:
     words = plain.str.to_lowercase()
     if plain.str.contains(_DRESSED).any():
         return True
-    return bool(finite_numbers(plain).count() > 0 or words.is_in([*_MISSING, "true", "false"]).any())
+    return bool(finite_numbers(plain).count() > 0 or words.is_in([*MISSING_WORDS, "true", "false"]).any())

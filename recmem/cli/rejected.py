@@ -1,54 +1,154 @@
-"""`recmem rejected` and `recmem resubmit`: export rejected rows, correct them and add them again."""
+"""`recmem rejected` and `recmem resubmit`: export rejected rows, correct them and add them again, or write them off."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from recmem.cli.console import complain, say, show_table
+from recmem.cli.error_handling import UsageError
 from recmem.cli.options import StoreFolder
+
+if TYPE_CHECKING:
+    import polars as pl
+
+    from feature_store import Store
 
 N_SHOWN = 3
 """Rows shown for each reason."""
-SHOWN_CHARS = 100
+VALUE_CHARS = 60
+"""Of a bad value."""
+ID_CHARS = 24
+"""Of each cell that says which row it is."""
+LINE_CHARS = 200
+"""Of a line that could not be read."""
+TABLES = ("items", "events", "impressions", "users")
 
 
 def rejected(
     store: StoreFolder,
+    table: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME", help="Only rows of this table: items, events, impressions or users.", show_default="all"
+        ),
+    ] = "",
+    reason: Annotated[
+        str, typer.Option(metavar="TEXT", help="Only rows whose reason contains this text.", show_default="all")
+    ] = "",
+    settled: Annotated[
+        bool,
+        typer.Option(
+            "--settled", help="The rows that were dealt with instead: corrected, stored since, or written off."
+        ),
+    ] = False,
     out: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Write all rejected rows to this JSON lines file.")
+        Path | None, typer.Option(metavar="PATH", help="Write these rows to a JSON lines file, to correct them.")
     ] = None,
+    discard: Annotated[
+        bool,
+        typer.Option(
+            "--discard",
+            help="Write these rows off: they stay in the store, and are not reported again when they come again "
+            "unchanged.",
+        ),
+    ] = False,
 ) -> None:
-    """Show or export rejected rows.
+    """Show, export or write off rejected rows.
 
     Rows are shown by reason, with up to three examples each. To add them after all, export them with --out, correct
-    them, and run `recmem resubmit`.
+    them, and run `recmem resubmit`. A row is no longer shown once a valid row of the same event_id, or of the same
+    user, item and time, is stored.
     """
+    if table and table not in TABLES:
+        raise UsageError(f"--table: expected one of {', '.join(TABLES)}, got {table!r}. Name a table.")
+    if settled and discard:
+        raise UsageError("--settled, --discard: expected one of them, got both. Settled rows need not be written off.")
     from feature_store import Store
     from feature_store.addresses import without_secrets
-    from feature_store.files.file_rows import UNREADABLE
     from feature_store.resubmission import write_rejected
 
-    rows = Store.open(store).rejected().sort("table", "reason", "line", "row_number")
+    opened = Store.open(store)
+    rows = _rows(opened, table, reason, settled=settled)
     if rows.is_empty():
-        say("The store has no rejected rows.")
+        which = "settled rejected rows" if settled else "rejected rows"
+        say(f"The store has no {which}{' of this kind' if table or reason else ''}.")
         return
-    for (table, reason), group in rows.group_by("table", "reason", maintain_order=True):
-        first = group.select("line", "row_number", "row").head(N_SHOWN).rows()
-        shown = [
-            (f"row {number} (from 0)" if line is None else f"line {line}", row[:SHOWN_CHARS])
-            for line, number, row in first
-        ]
-        show_table(("where", "as received"), shown, title=f"{len(group):,} x {table}: {reason}", n_words=2)
+    for group in _by_reason(rows):
+        _show(group)
     if out is not None:
         write_rejected(rows, out)
-        say(f"Wrote {len(rows):,} rows to {out}.")
-        shown_store = without_secrets(store)
-        say(f"Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
-        if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
-            say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
+        say(f"Wrote {_n_rows(rows)} to {out}.")
+    if discard:
+        opened.settle_rejected(rows["content_hash"].to_list())
+        say(
+            f"Wrote off {_n_rows(rows)}. To see them, run `recmem rejected --store {without_secrets(store)} --settled`."
+        )
+    elif out is not None:
+        _say_how_to_correct(rows, store, out)
+
+
+def _rows(store: Store, table: str, reason: str, *, settled: bool) -> pl.DataFrame:
+    import polars as pl
+
+    from feature_store import REJECTED
+
+    found = store.read(REJECTED).filter(pl.col("settled").is_not_null()) if settled else store.rejected()
+    if table:
+        found = found.filter(table=table)
+    return found.filter(pl.col("reason").str.contains(reason, literal=True)).sort(
+        "table", "reason", "settled", "line", "row_number"
+    )
+
+
+def _by_reason(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    for _, group in rows.group_by("table", "reason", "settled", maintain_order=True):
+        yield group
+
+
+def _n_rows(rows: pl.DataFrame) -> str:
+    return "1 row" if len(rows) == 1 else f"{len(rows):,} rows"
+
+
+def _show(group: pl.DataFrame) -> None:
+    """Prints some rows of one table and reason: the bad cells, where each row is, and which it is."""
+    from feature_store.rejected_rows import bad_and_identifying_cells
+
+    shown = []
+    for row in group.head(N_SHOWN).iter_rows(named=True):
+        bad, identifying = bad_and_identifying_cells(row["row"], row["reason"], row["table"])
+        line = row["line"]
+        shown.append(
+            (
+                _cells(bad, LINE_CHARS if not identifying else VALUE_CHARS),
+                f"row {row['row_number']} (from 0)" if line is None else f"line {line}",
+                _cells(identifying, ID_CHARS),
+            )
+        )
+    first = group.row(0, named=True)
+    how = f" ({first['settled']})" if first["settled"] else ""
+    # Not the table's title, which would be as narrow as the table.
+    say(f"{len(group):,} x {first['table']}: {first['reason']}{how}")
+    show_table(("value", "where", "row"), shown, n_words=3)
+
+
+def _cells(cells: dict[str, str], length: int) -> str:
+    from feature_store.excerpts import excerpt
+
+    return ", ".join(f"{name} {excerpt(value, length)}".strip() for name, value in cells.items())
+
+
+def _say_how_to_correct(rows: pl.DataFrame, store: str, out: Path) -> None:
+    from feature_store.addresses import without_secrets
+    from feature_store.files.file_rows import UNREADABLE
+
+    shown_store = without_secrets(store)
+    say(f"Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
+    if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
+        say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
 
 
 def resubmit(
@@ -59,7 +159,8 @@ def resubmit(
 ) -> None:
     """Add corrected rows to a store.
 
-    Rows that are now valid move from `rejected` to their table; the others stay, each with its reason.
+    Rows that are now valid move from `rejected` to their table; the others stay, each with its reason. The file may be
+    given again, for instance to correct the rest of its rows: what it has added is not added twice.
     """
     from feature_store import Store
     from feature_store.files.file_rows import UNREADABLE
@@ -76,4 +177,5 @@ def resubmit(
             f'{n_unread:,} rows are still the text of a line that could not be read. Replace "{UNREADABLE}" under '
             "`row` by the columns of the row and their values."
         )
-    say(f"{result.n_accepted:,} of {result.n_in:,} rows accepted, {result.n_still_bad:,} still rejected.")
+    known = f", {result.n_known:,} settled before" if result.n_known else ""
+    say(f"{result.n_accepted:,} of {result.n_in:,} rows accepted, {result.n_still_bad:,} still rejected{known}.")

@@ -90,7 +90,13 @@ class UserProfiles:
     def _values(self, feature: CandidateFeature) -> Float32Array:
         if feature.name not in self.table.columns:
             return _missing(len(self.table))
-        return feature.values(self.table[feature.name].cast(feature.dtype, strict=False))
+        column = self.table[feature.name]
+        values = feature.values(column.cast(feature.dtype, strict=False))
+        if feature.categories is None or not column.dtype.is_float():
+            return values
+        # The column was text when the model was trained, and whole numbers had no fraction there.
+        whole = feature.values(column.cast(pl.String).str.strip_suffix(".0"))
+        return np.where(np.isnan(values), whole, values)
 
     @cached_property
     def clock(self) -> int:

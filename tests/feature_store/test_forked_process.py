@@ -46,7 +46,7 @@ def run(script: str, *arguments: object) -> str:
         lambda store: store.digest(),
         lambda store: store.append_events(EVENT),
         lambda store: store.check(EVENTS, EVENT),
-        lambda store: store.discard_rejected([]),
+        lambda store: store.settle_rejected([]),
         lambda store: store.forget_user("anna"),
         lambda store: Store.open(store.path),
         lambda store: Store.open_or_create(store.path),

@@ -81,3 +81,15 @@ def test_ids_may_meet_what_the_store_has(tmp_path: Path) -> None:
     store = Store.create(tmp_path / "store")
     store.append_items(small_training.items())
     require_matching_ids(store, check_tables(store, {EVENTS: small_training.events()}))
+
+
+def test_a_table_of_rows_that_were_all_written_off_is_no_error(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    bad = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "timestamp": ["soon"]})
+    store.append_events(bad)
+    with pytest.raises(DataError, match="expected valid rows, got none"):
+        check_tables(store, {EVENTS: bad})
+    store.settle_rejected(store.rejected()["content_hash"].to_list())
+    check_tables(store, {EVENTS: bad})
+    (receipt,) = append_tables(store, {EVENTS: bad})
+    assert (receipt.n_in, receipt.n_rejected, receipt.n_known) == (1, 0, 1)

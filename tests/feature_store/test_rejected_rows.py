@@ -64,7 +64,7 @@ def test_an_id_is_found_in_any_column_and_in_a_row_that_is_no_object() -> None:
         json.dumps({"user_id": 70000008, "item_id": 12}),
     ]
     frame = pl.DataFrame(
-        {"table": "events", "reason": "-", "row": rows, "row_number": 0, "content_hash": "-", "line": None},
+        {**dict.fromkeys(REJECTED.schema()), "table": "events", "reason": "-", "row": rows, "content_hash": "-"},
         schema=REJECTED.schema(),
     )
     assert mentions_id(frame, "user_id", 70000007).to_list() == [True] * 5 + [False]

@@ -80,17 +80,95 @@ def test_a_killed_resubmission_can_be_repeated(store: Store, tmp_path: Path, mon
     lines = out_and_in(store, tmp_path)
     lines[0]["row"]["timestamp"] = "2024-01-01"
 
-    def killed(_: object, hashes: object) -> None:
+    def killed(_: object, hashes: object, how: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "discard_rejected", killed)
+        patch.setattr(Store, "settle_rejected", killed)
         with pytest.raises(KeyboardInterrupt):
             resubmit(store, lines)
     assert len(store.rejected()) == 3
     assert resubmit(store, lines).n_accepted == 1
     assert store.events().filter(pl.col("item_id") == "a").height == 1
     assert len(store.rejected()) == 2
+
+
+def test_a_finished_resubmission_can_be_repeated_and_a_row_edited_since_is_not_stored_twice(
+    store: Store, tmp_path: Path
+) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[0]["row"]["timestamp"] = "2024-01-01"
+    assert resubmit(store, lines).n_accepted == 1
+    lines[0]["row"]["timestamp"] = "2024-01-05"
+    lines[1]["row"]["user_id"] = "w"
+    receipt = resubmit(store, lines)
+    assert (receipt.n_accepted, receipt.n_still_bad, receipt.n_known) == (1, 1, 1)
+    assert store.events().filter(item_id="a")["timestamp"].dt.day().to_list() == [1]
+
+
+def test_a_row_that_was_corrected_wrongly_can_be_corrected_in_the_same_file(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    place = lines[2]
+    for wrong in ("tomorrow", "the day after"):
+        place["row"] |= {"user_id": "w", "timestamp": wrong}
+        assert resubmit(store, lines).n_still_bad == 3
+        assert [json.loads(row)["timestamp"] for row in open_rows(store, "d")["row"]] == [wrong]
+        assert open_rows(store, "d")["row_number"].to_list() == [3]
+    place["row"]["timestamp"] = "2024-01-04"
+    assert resubmit(store, lines).n_accepted == 1
+    assert open_rows(store, "d").is_empty()
+    # The old file, once more.
+    assert (store.append_events(BAD).n_rejected, store.append_events(BAD).n_known) == (2, 1)
+
+
+def open_rows(store: Store, item_id: str) -> pl.DataFrame:
+    rejected = store.rejected()
+    return rejected.filter(pl.Series([json.loads(row)["item_id"] == item_id for row in rejected["row"]]))
+
+
+def test_a_correction_that_is_taken_back_is_open_in_its_first_form(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    first = dict(lines[2]["row"])
+    lines[2]["row"]["user_id"] = "w"
+    resubmit(store, lines)
+    lines[2]["row"] = first
+    resubmit(store, lines)
+    assert [json.loads(row) for row in open_rows(store, "d")["row"]] == [first]
+    assert len(store.rejected()) == 3
+
+
+def test_two_rows_whose_contents_are_exchanged_both_stay_open(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[0]["row"], lines[2]["row"] = lines[2]["row"], lines[0]["row"]
+    assert resubmit(store, lines).n_still_bad == 3
+    assert len(store.rejected()) == 3
+
+
+def test_a_row_that_gets_the_content_of_one_that_is_corrected_stays_open(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[0]["row"] = dict(lines[2]["row"])
+    lines[2]["row"] |= {"user_id": "w", "timestamp": "2024-01-04"}
+    receipt = resubmit(store, lines)
+    assert (receipt.n_accepted, receipt.n_still_bad) == (1, 2)
+    assert sorted(json.loads(row)["item_id"] for row in store.rejected()["row"]) == ["b", "d"]
+
+
+def test_a_receipt_a_table_names_the_lines_of_the_corrected_file(store: Store, tmp_path: Path) -> None:
+    store.append_items(pl.DataFrame({"item_id": ["", "b"], "title": ["a", "b"]}))
+    lines = out_and_in(store, tmp_path)
+    by_item = {line["row"]["item_id"]: line for line in lines}
+    by_item["a"]["row"]["timestamp"] = 1_704_000_000  # a number, so that it is read apart from the others
+    by_item["b"]["row"]["timestamp"] = 1_704_000_001
+    text = "\n\n".join(json.dumps(line) for line in lines)
+    (tmp_path / "rows.jsonl").write_text(text)
+    read = read_corrected(tmp_path / "rows.jsonl")
+    receipt = resubmit(store, read)
+    assert sorted(part.table for part in receipt.receipts) == ["events", "items"]
+    (events,) = (part for part in receipt.receipts if part.table == "events")
+    assert (events.n_in, events.n_new, events.n_rejected) == (3, 1, 2)
+    numbers = {line["row"]["item_id"]: 2 * place + 1 for place, line in enumerate(lines)}
+    assert events.examples["user_id: expected an id, got empty text"] == f"user_id '' in line {numbers['b']}"
+    assert any(example.endswith(f"in line {numbers['d']}") for example in events.examples.values())
 
 
 def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store: Store, tmp_path: Path) -> None:
@@ -101,6 +179,17 @@ def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store
         DataError, match=r"rows: expected rejected rows, got 1 rows that are not, or no longer, rejected"
     ):
         resubmit(store, [*lines, {**lines[0], "content_hash": "of another"}])
+    assert store.digest() == before
+
+
+def test_rows_that_are_no_table_are_refused_with_their_lines(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    lines[1]["row"]["timestamp"] = ["2024-01-02"]
+    before = store.digest()
+    with pytest.raises(
+        DataError, match=r"events\.timestamp: expected a time, got a column of List.*\n.*got 2\. Correct"
+    ):
+        resubmit(store, lines)
     assert store.digest() == before
 
 
@@ -136,8 +225,12 @@ def test_no_row_is_lost_whatever_its_correction(
         assert len(store.events()) + len(store.rejected()) == n_before
         return
     parts = receipt.receipts
-    assert receipt.n_in == receipt.n_accepted + receipt.n_still_bad
+    assert receipt.n_in == receipt.n_accepted + receipt.n_still_bad + receipt.n_known
     assert receipt.n_accepted == sum(part.n_new + part.n_duplicate for part in parts)
     assert receipt.n_still_bad == sum(part.n_rejected for part in parts)
     assert len(store.events()) == 1 + sum(part.n_new for part in parts)
     assert (len(store.rejected()) > 0) == (receipt.n_still_bad > 0)
+    # As often as one likes: what is stored stays so, and what is open stays open.
+    content = (len(store.events()), sorted(store.rejected()["content_hash"]))
+    assert resubmit(store, lines).n_accepted == 0
+    assert (len(store.events()), sorted(store.rejected()["content_hash"])) == content

@@ -9,15 +9,13 @@ import polars as pl
 import pytest
 
 from feature_store import _delta, table_writes
-from feature_store.schema import EVENTS, ITEMS, REJECTED, Table
+from feature_store.schema import EVENTS, ITEMS, Table
 from feature_store.table_writes import (
     TableChange,
     not_stored,
     remove_id,
-    remove_rejected,
     write_events,
     write_items,
-    write_rejected,
 )
 
 STORED = pl.DataFrame({"user": ["u", "u", None], "day": [1, 2, 3]})
@@ -103,18 +101,3 @@ def test_rows_of_a_user_are_removed_whatever_type_the_id_is_given_in(tmp_path: P
     assert remove_id(table, table=EVENTS, column="user_id", value=user).n_rows == 2 - n_left
     table.update_incremental()
     assert _delta.scan(table, EVENTS.schema()).collect().height == n_left
-
-
-def test_rejected_rows_are_stored_once_and_removed_by_their_hash(tmp_path: Path) -> None:
-    table = table_of(tmp_path, REJECTED, REJECTED.schema())
-    rows = pl.DataFrame(
-        [("events", "bad", '{"user_id": "u"}', 0, "h1", 2), ("events", "bad", '{"user_id": "v"}', 1, "h2", None)],
-        schema=REJECTED.schema(),
-        orient="row",
-    )
-    assert write_rejected(table, pl.concat([rows, rows])).n_rows == 2
-    table.update_incremental()
-    assert write_rejected(table, rows).n_rows == 0
-    assert remove_rejected(table, hashes=["h1", "another"]).n_rows == 1
-    table.update_incremental()
-    assert remove_id(table, table=REJECTED, column="user_id", value="v").n_rows == 1

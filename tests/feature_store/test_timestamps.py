@@ -58,8 +58,6 @@ def test_the_error_for_a_year_that_cannot_be_stored_names_the_years(dtype: type[
         "",
         "yesterday",
         "29/02/2024",
-        "2023-02-29",
-        "2024-02-29T25:00",
         "20240229",
         "1709208000",
         "2024-02-29T12:00:00+2",
@@ -71,6 +69,33 @@ def test_text_that_is_not_an_iso_time_is_a_fault(text: str) -> None:
     assert [fault.reason for fault in faults] == ["timestamp: expected a time, got text that is not an ISO time"]
     assert faults[0].rows is not None
     assert faults[0].rows.to_list() == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("text", "got"),
+    [
+        ("2026-02-31", "a date that does not exist"),
+        ("2026-13-01", "a date that does not exist"),
+        (" 2026-00-10T10:00Z ", "a date that does not exist"),
+        ("2024-02-29T25:00", "a time of day or a zone that does not exist"),
+        ("2024-02-29 23:60", "a time of day or a zone that does not exist"),
+        ("2024-02-29T12:00+25:00", "a time of day or a zone that does not exist"),
+        ("24:30", "a time of day without a date"),
+        ("9:05:00", "a time of day without a date"),
+    ],
+)
+def test_a_date_or_a_time_of_day_that_does_not_exist_has_a_reason_of_its_own(text: str, got: str) -> None:
+    times, (fault,) = parse_timestamps(pl.Series("timestamp", ["2024-02-29", text, None]))
+    assert times.is_null().to_list() == [False, True, True]
+    assert (fault.reason, fault.example) == (f"timestamp: expected a time, got {got}", repr(text))
+
+
+@pytest.mark.parametrize("dtype", [pl.String, pl.Int64])
+def test_a_date_in_digits_that_does_not_exist_has_a_reason_of_its_own(dtype: pl.DataType) -> None:
+    cells = pl.Series("timestamp", [20260131] * 20 + [20260231]).cast(dtype)
+    times, (fault,) = parse_timestamps(cells)
+    assert times.null_count() == 1
+    assert fault.reason == "timestamp: expected a time, got a date that does not exist"
 
 
 def test_each_cell_is_parsed_by_itself_whatever_the_form_of_the_others() -> None:

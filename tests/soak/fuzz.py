@@ -26,10 +26,11 @@ from typing import Any
 import polars as pl
 
 from debian_model import trained_model
-from feature_store import EVENTS, IMPRESSIONS, ITEMS, Store
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, REJECTED, Store
 from feature_store.file_digest import file_digest
 from feature_store.files.file_rows import FileRows
 from feature_store.files.table_files import read_table
+from feature_store.resubmission import resubmit
 from recmem.serving.manifest import FILES, MANIFEST, checksum
 from recmem.serving.model import Model
 
@@ -141,13 +142,13 @@ def _file(rng: random.Random, store: Store, place: Path) -> str:
     writers[suffix](path)
     data = path.read_bytes()
     path.write_bytes(_words(rng, data) if suffix in (".csv", ".jsonl") and rng.random() < 0.6 else _bytes(rng, data))
-    return _append(store, table, read_table(str(path), table=table))
+    return _append(rng, store, table, read_table(str(path), table=table))
 
 
 def _frame(rng: random.Random, store: Store) -> str:
     """A frame of columns with any dtypes."""
     table = rng.choice(TABLES)
-    return _append(store, table, _any_frame(rng, table))
+    return _append(rng, store, table, _any_frame(rng, table))
 
 
 def _candidates(rng: random.Random, model: Model) -> str:
@@ -210,20 +211,58 @@ def _tampered(rng: random.Random, place: Path, tables: Path) -> str:
 # How
 
 
-def _append(store: Store, table: str, frame: pl.DataFrame | FileRows) -> str:
+def _append(rng: random.Random, store: Store, table: str, frame: pl.DataFrame | FileRows) -> str:
     appended_to = {each.name: each for each in (ITEMS, EVENTS, IMPRESSIONS)}[table]
-    n_before, n_refused = store.read(appended_to).height, store.rejected().height
+    n_before, n_refused = store.read(appended_to).height, store.read(REJECTED).height
     receipt = store.append(appended_to, frame)
     n_after = store.read(appended_to).height
     n_given = frame.n_rows if isinstance(frame, FileRows) else frame.height
-    if receipt.n_in != receipt.n_new + receipt.n_duplicate + receipt.n_rejected or receipt.n_in != n_given:
+    n_told = receipt.n_new + receipt.n_duplicate + receipt.n_rejected + receipt.n_known
+    if receipt.n_in != n_told or receipt.n_in != n_given:
         return f"fault\t{table}: rows do not add up: {receipt}"
     if not n_before <= n_after <= n_before + receipt.n_new or (
         table != "items" and n_after != n_before + receipt.n_new
     ):
         return f"fault\t{table}: {n_before} rows and {receipt.n_new} new make {n_after}"
-    if receipt.n_rejected and store.rejected().height == n_refused and not sum(receipt.reasons.values()):
+    rejected = store.read(REJECTED)
+    if rejected.height < n_refused:
+        return f"fault\t{table}: of {n_refused} rejected rows {rejected.height} are left"
+    if receipt.n_rejected and rejected.height == n_refused and not sum(receipt.reasons.values()):
         return f"fault\t{table}: rejected rows are nowhere"
+    if receipt.n_known and not rejected["settled"].count():
+        return f"fault\t{table}: {receipt.n_known} known rows, and none is settled"
+    return _resubmitted(rng, store)
+
+
+def _resubmitted(rng: random.Random, store: Store) -> str:
+    """Some rejected rows are corrected at random and resubmitted, or written off: each is stored, open or settled."""
+    before = store.read(REJECTED)
+    if before.is_empty() or rng.random() < 0.8:
+        return "taken"
+    chosen = before.sample(min(3, before.height), seed=rng.randrange(100))
+    if rng.random() < 0.3:
+        store.settle_rejected(chosen["content_hash"].to_list())
+    lines = [{**line, "row": json.loads(line["row"])} for line in chosen.to_dicts()]
+    for line in lines:
+        for name in list(line["row"]):
+            if rng.random() < 0.5:
+                line["row"][name] = rng.choice([*VALUES[:12], "2024-01-02", "i1", line["row"][name]])
+    hashes = set(before["content_hash"])
+    n_stored = sum(store.read(table).height for table in (ITEMS, EVENTS, IMPRESSIONS))
+    receipt = resubmit(store, json.loads(json.dumps(lines)))
+    after = store.read(REJECTED)
+    if not hashes <= set(after["content_hash"]):
+        return "fault\ta rejected row is gone after a resubmission"
+    n_more = sum(store.read(table).height for table in (ITEMS, EVENTS, IMPRESSIONS)) - n_stored
+    if receipt.n_in != receipt.n_accepted + receipt.n_still_bad + receipt.n_known or n_more > receipt.n_accepted:
+        return f"fault\tresubmitted rows do not add up: {receipt}, {n_more} more are stored"
+    later = dict(after.select("content_hash", "replaced_by").iter_rows())
+    for content_hash in later:
+        passed = {content_hash}
+        while (content_hash := later[content_hash]) is not None:
+            if content_hash in passed or content_hash not in later:
+                return "fault\ta rejected row is replaced by none that is left"
+            passed.add(content_hash)
     return "taken"
 
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
-from feature_store import Store
+from feature_store import REJECTED, Store
 from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_file import score_file
 from recmem.serving.bundle import load_bundle
@@ -74,15 +74,17 @@ def vector_of(text: str) -> torch.Tensor:
 
 
 def batch(number: int) -> pl.DataFrame:
-    """Events that no other batch holds."""
+    """Events that no other batch holds, one that is invalid, and the invalid one of the batch before, mended."""
     rows = range(number * N_EVENTS, (number + 1) * N_EVENTS)
-    return pl.DataFrame(
-        {
-            "user_id": [f"u{row % 97}" for row in rows],
-            "item_id": [f"i{row}" for row in rows],
-            "timestamp": [10**9 + row for row in rows],
-        }
-    )
+    plain = {
+        "user_id": [f"u{row % 97}" for row in rows],
+        "item_id": [f"i{row}" for row in rows],
+        "timestamp": [10**9 + row for row in rows],
+    }
+    special = {"user_id": "u", "item_id": "i", "timestamp": 10**9}
+    bad = pl.DataFrame(special | {"event_id": f"bad {number}", "value": "x"})
+    mended = pl.DataFrame(special | {"event_id": f"bad {number - 1}", "value": "1"})
+    return pl.concat([pl.DataFrame(plain), bad, *([mended] if number else [])], how="diagonal")
 
 
 def ingest(folder: Path, number: int) -> None:
@@ -94,13 +96,25 @@ def check_ingest(folder: Path, number: int, *, done: bool) -> list[str]:
     """Whole batches only; all of them once when done."""
     if not (folder / "store" / "rejected").exists():
         return ["ingest: no store"] if done else []
-    found = Store.open_or_create(folder / "store").events()
+    store = Store.open_or_create(folder / "store")
+    events = store.events()
+    mended = events.filter(pl.col("event_id").is_not_null())["event_id"].to_list()
+    found = events.filter(pl.col("event_id").is_null())
     counts = (found["item_id"].str.slice(1).cast(pl.Int64) // N_EVENTS).value_counts()
     faults = [f"ingest: batch {n} has {count} rows" for n, count in counts.rows() if count != N_EVENTS]
     if found["item_id"].n_unique() != len(found):
         faults.append("ingest: an event twice")
     if done and len(found) != (number + 1) * N_EVENTS:
         faults.append(f"ingest: {len(found)} events after {number + 1} batches")
+    refused = store.read(REJECTED)["row"].str.extract(r"(bad \d+)")
+    if not {f"bad {n}" for n in range(number + done)} <= set(refused) or refused.n_unique() != len(refused):
+        faults.append(f"ingest: {len(refused)} rejected rows after {number + done} batches")
+    # A killed batch may have brought its mended row or not.
+    wanted = {f"bad {n}" for n in range(number)}
+    if not wanted - ({f"bad {number - 1}"} if not done else set()) <= set(mended) <= wanted:
+        faults.append(f"ingest: {len(mended)} mended rows after {number + done} batches")
+    if done and store.rejected()["row"].str.extract(r"(bad \d+)").to_list() != [f"bad {number}"]:
+        faults.append(f"ingest: {len(store.rejected())} rows are open, of {len(refused)}")
     return faults
 
 

@@ -196,3 +196,20 @@ def test_a_file_that_claims_more_rows_than_it_can_hold_is_refused(tmp_path: Path
 def test_arrow_files_are_read(tmp_path: Path) -> None:
     FRAME.write_ipc(tmp_path / "a.arrow")
     assert read(tmp_path / "a.arrow").equals(FRAME)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
+    [("items.parquet", "row 3, counting from 0"), ("items.jsonl", "line 4"), ("items.csv", "line 5")],
+)
+def test_a_column_of_which_most_cells_are_numbers_is_warned_of_in_every_format(
+    tmp_path: Path, name: str, where: str
+) -> None:
+    prices = ["1", "2.5", "3", "7 or so", ""]
+    frame = pl.DataFrame({"item_id": ["a", "b", "c", "d", "e"], "title": "t", "price": prices, "code_id": prices})
+    write = {".parquet": frame.write_parquet, ".jsonl": frame.write_ndjson, ".csv": frame.write_csv}
+    write[Path(name).suffix](tmp_path / name)
+    (warning,) = read_table(str(tmp_path / name), table="items").warnings
+    assert warning.startswith(
+        f"items.price: the column was read as text because 1 cell is no number, such as '7 or so' ({where}). Correct"
+    )

@@ -6,8 +6,10 @@ import json
 from pathlib import Path
 
 import polars as pl
+import pytest
 
-from command_line import DONE, REFUSED, Outcome
+import command_line
+from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from feature_store import Store
 
 
@@ -25,7 +27,82 @@ def test_rejected_rows_are_shown_written_out_corrected_and_resubmitted(tmp_path:
     again = Outcome("resubmit", "--store", store, "--rows", rows)
     assert (again.code, "1 of 1 rows accepted, 0 still rejected." in again.out) == (DONE, True)
     assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
+    twice = Outcome("resubmit", "--store", store, "--rows", rows)
+    assert (twice.code, "0 of 1 rows accepted, 0 still rejected, 1 settled before." in twice.out) == (DONE, True)
+    assert len(Store.open(store).events()) == 2
+    rows.write_text(json.dumps({**line, "content_hash": "of another"}))
     assert Outcome("resubmit", "--store", store, "--rows", rows).code == REFUSED
+
+
+@pytest.fixture
+def ragged(tmp_path: Path) -> Path:
+    """A store with events of a file in which four rows are bad."""
+    (tmp_path / "events.csv").write_text(
+        "user_id,comment,item_id,timestamp,event_id\n"
+        "u,fine,a,2026-01-01,e1\n"
+        f"v,{'long ' * 40},b,2026-02-31,e2\n"
+        ",,c,2026-01-01,e3\n"
+        "w,,d,soon,e4\n"
+        "x,y\n"
+    )
+    assert Outcome("ingest", "--store", tmp_path / "store", "--events", tmp_path / "events.csv").code == DONE
+    return tmp_path
+
+
+def test_the_bad_value_is_shown_first_then_the_line_then_which_row_it_is(ragged: Path) -> None:
+    lines = Outcome("rejected", "--store", ragged / "store").out.splitlines()
+    shown = [" ".join(line.split()) for line in lines]
+    assert "1 x events: timestamp: expected a time, got a date that does not exist" in shown
+    assert "timestamp '2026-02-31' line 3 event_id 'e2', user_id 'v', item_id 'b'" in shown
+    assert "user_id (empty) line 4 event_id 'e3', item_id 'c', timestamp '2026-01-01'" in shown
+    assert "'x,y' line 6" in shown
+
+
+def test_the_bad_value_is_seen_on_a_narrow_terminal(ragged: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(command_line.WIDE, "COLUMNS", "60")
+    shown = " ".join(Outcome("rejected", "--store", ragged / "store").out.split())
+    assert "timestamp '2026-02-31'" in shown
+
+
+def test_the_file_of_rejected_rows_names_the_lines_of_the_file_that_they_came_from(ragged: Path) -> None:
+    assert Outcome("rejected", "--store", ragged / "store", "--out", ragged / "rows.jsonl").code == DONE
+    lines = [json.loads(line) for line in (ragged / "rows.jsonl").read_text().splitlines()]
+    source = (ragged / "events.csv").read_text().splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        row = line["row"]
+        assert source[line["line"] - 1].startswith(row.get("unreadable line", f"{row.get('user_id') or ''},"))
+        assert "row_number" not in line
+
+
+def test_rows_of_a_table_and_a_reason_are_written_off_and_not_reported_again(ragged: Path) -> None:
+    store = ragged / "store"
+    assert Outcome("rejected", "--store", store, "--table", "event").code == WRONG_USE
+    assert Outcome("rejected", "--store", store, "--settled", "--discard").code == WRONG_USE
+    assert "no rejected rows of this kind" in Outcome("rejected", "--store", store, "--table", "items").out
+    one = Outcome("rejected", "--store", store, "--table", "events", "--reason", "does not exist", "--discard")
+    assert (one.code, "Wrote off 1 row." in one.out) == (DONE, True)
+    assert "2026-02-31" not in Outcome("rejected", "--store", store).out
+    again = Outcome("ingest", "--store", store, "--events", ragged / "events.csv")
+    assert "0 new, 1 duplicate, 3 rejected of 5 rows; known: 1 invalid" in again.out
+    assert "2026-02-31" not in again.out
+    assert "Wrote off 3 rows." in Outcome("rejected", "--store", store, "--discard").out
+    assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
+    last = Outcome("ingest", "--store", store, "--events", ragged / "events.csv")
+    assert "0 rejected of 5 rows; known: 4 invalid" in last.out
+    assert "rejected rows" not in last.err
+
+
+def test_a_row_that_was_written_off_can_still_be_corrected(ragged: Path) -> None:
+    store, rows = ragged / "store", ragged / "rows.jsonl"
+    assert Outcome("rejected", "--store", store, "--discard").code == DONE
+    shown = Outcome("rejected", "--store", store, "--settled", "--reason", "does not exist", "--out", rows)
+    assert "a date that does not exist (written off)" in shown.out
+    line = json.loads(rows.read_text())
+    line["row"]["timestamp"] = "2026-02-28"
+    rows.write_text(json.dumps(line))
+    assert "1 of 1 rows accepted" in Outcome("resubmit", "--store", store, "--rows", rows).out
+    assert "(resubmitted)" in Outcome("rejected", "--store", store, "--settled").out
 
 
 def test_a_line_that_could_not_be_read_comes_back_once_its_columns_are_written_out(tmp_path: Path) -> None:

@@ -33,6 +33,14 @@ def test_values_are_those_of_the_row_that_holds_at_the_time() -> None:
     assert np.isnan(known.values(PLAN, rows)[2:]).all()  # not known yet, a text that training lacked, and no row
 
 
+def test_categories_are_found_in_a_column_that_has_become_numbers_since() -> None:
+    age = CandidateFeature("age", ("34", "34 years", "35.5", "7.0"))
+    for numbers, places in (([34, 7], [0, np.nan]), ([34.0, 35.5, 7.0, None], [0, 2, 3, np.nan])):
+        users = [f"u{n}" for n in range(len(numbers))]
+        known = UserProfiles.of(check_table(pl.DataFrame({"user_id": users, "age": numbers}), USERS).kept)
+        np.testing.assert_array_equal(known.values(age, np.arange(len(numbers))), places)
+
+
 def test_a_column_that_the_table_lacks_is_missing() -> None:
     known = profiles(("u", None, 30, "free"))
     assert np.isnan(known.values(CandidateFeature("height"), np.array([0, -1]))).all()

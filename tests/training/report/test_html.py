@@ -192,7 +192,7 @@ def test_layout_and_style_lie_beside_the_module_as_package_data() -> None:
 def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings() -> None:
     receipts = (
         Receipt("items", 30, 29, 1, 0, 1, {}),
-        Receipt("events", 320, 240, 0, 80, 1, {NASTY: 80}, (f"odd: {NASTY}",), {NASTY: f"{NASTY} in row 7"}),
+        Receipt("events", 324, 240, 0, 80, 1, {NASTY: 80}, (f"odd: {NASTY}",), {NASTY: f"{NASTY} in row 7"}, n_known=4),
     )
     unmatched = UnmatchedIds(
         "events.item_id", "items.item_id", 240, 34, 22, ("'7'",), ("'007'",), "leading zeros", is_alike=True
@@ -213,7 +213,8 @@ def test_what_was_read_has_a_section_with_reasons_examples_causes_and_warnings()
         f"events: odd: {NASTY}",
         "of the store",
         "of the training",
-        "80 of 320 rows of events were rejected and not used",
+        "80 of 324 rows of events were rejected and not used",
+        "4 more rows of events cannot be read, but were corrected or written off before.",
     ):
         assert shown in text, shown
 
