@@ -15,7 +15,7 @@ from typing import NamedTuple
 import polars as pl
 
 from feature_store.importers.import_receipt import FileCount, ImportReceipt, train_command
-from feature_store.importers.mind_history import distinct_histories, history_events
+from feature_store.importers.mind_history import EVENT_SCHEMA, distinct_histories, history_events
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.separated_rows import split_rows
 from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
@@ -70,7 +70,8 @@ def import_mind(
                 "impressions that show none of the news", "Give the news of the same split."
             )
         of_histories = history_events(histories, clicks)
-        tables.write("events", pl.concat([of_histories, clicks.with_columns(available_at=pl.lit(None, TIME))]))
+        unset = (pl.lit(None, EVENT_SCHEMA[name]).alias(name) for name in ("available_at", "weight"))
+        tables.write("events", pl.concat([of_histories, clicks.with_columns(unset)]))
         if not tables.n_rows("events"):
             raise behaviors_files[0].refusal("neither clicks nor histories", "Check which file it is.")
         notes = _notes(clicks, of_histories, known, shown)

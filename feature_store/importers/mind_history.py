@@ -7,9 +7,9 @@ A history has an order and no times, and every row of a user repeats it. Its cli
 - are known (`available_at`) from the time of the user's first row that has them. Before that no memory, counter or
   item-item model reads them, so nothing that the file does not show at a time is used at that time.
 
-A later row of the user may have more than the rows before it: what is neither in those nor clicked in them is dated in
-the milliseconds before that row, and known from it on. Since nothing of a history is known when it happened, a training
-never takes one of its clicks for a target whose memory it could read; it reads them as memory.
+So a training reads them as memory and never as targets: when they happened, nothing of their user is known that could
+predict them. A later row of the user may have more than the rows before it: what is neither in those nor clicked in
+them is dated in the milliseconds before that row, known from it on, and weighs 0, so that nothing learns from its time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ import polars as pl
 from feature_store.importers.table_files import TIME
 
 HISTORY_SCHEMA = pl.Schema({"user_id": pl.String, "history": pl.String, "timestamp": TIME})
-_EVENT_SCHEMA = pl.Schema(
-    {"user_id": pl.String, "item_id": pl.String, "timestamp": TIME, "event": pl.String, "available_at": TIME}
+EVENT_SCHEMA = pl.Schema(
+    {"user_id": pl.String, "item_id": pl.String, "timestamp": TIME, "event": pl.String}
+    | {"available_at": TIME, "weight": pl.Float64}
 )
 SECOND_US = 1_000_000
 MILLISECOND_US = 1_000
@@ -38,12 +39,12 @@ def distinct_histories(parts: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def history_events(histories: pl.DataFrame, clicks: pl.DataFrame) -> pl.DataFrame:
-    """The clicks of histories as events: user_id, item_id, timestamp, event, available_at.
+    """The clicks of histories as events: user_id, item_id, timestamp, event, available_at, weight.
 
     `histories` are those of `distinct_histories`, and `clicks` those of impressions: user_id, item_id, timestamp.
     """
     if histories.is_empty():
-        return _EVENT_SCHEMA.to_frame()
+        return EVENT_SCHEMA.to_frame()
     log_begin = histories["timestamp"].min()
     ordered = histories.sort("user_id", "timestamp", pl.col("history").str.len_bytes())
     is_alone = pl.len().over("user_id") == 1
@@ -53,8 +54,9 @@ def history_events(histories: pl.DataFrame, clicks: pl.DataFrame) -> pl.DataFram
     end = pl.when("is_first").then(pl.lit(log_begin)).otherwise("available_at")
     step = pl.when("is_first").then(SECOND_US).otherwise(MILLISECOND_US)
     before = pl.duration(microseconds=pl.col("n_from_end") * step)
-    return events.with_columns(timestamp=end - before, event=pl.lit("click")).select(
-        pl.col(name).cast(dtype) for name, dtype in _EVENT_SCHEMA.items()
+    weight = pl.when(~pl.col("is_first")).then(0.0)
+    return events.with_columns(timestamp=end - before, event=pl.lit("click"), weight=weight).select(
+        pl.col(name).cast(dtype) for name, dtype in EVENT_SCHEMA.items()
     )
 
 

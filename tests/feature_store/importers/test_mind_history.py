@@ -33,17 +33,17 @@ def clicked(*rows: tuple[str, str, datetime]) -> pl.DataFrame:
 def test_a_history_lies_a_second_apart_before_the_log_and_is_known_from_its_first_row_on() -> None:
     found = events([("U", "N1 N3 N2", hours(5)), ("U", "N1 N3 N2", hours(2))])
     assert found.rows() == [
-        ("U", "N1", BEGIN - timedelta(seconds=3), "click", hours(2)),
-        ("U", "N3", BEGIN - timedelta(seconds=2), "click", hours(2)),
-        ("U", "N2", BEGIN - timedelta(seconds=1), "click", hours(2)),
+        ("U", "N1", BEGIN - timedelta(seconds=3), "click", hours(2), None),
+        ("U", "N3", BEGIN - timedelta(seconds=2), "click", hours(2), None),
+        ("U", "N2", BEGIN - timedelta(seconds=1), "click", hours(2), None),
     ]
 
 
 def test_what_a_later_row_adds_is_dated_just_before_that_row_and_known_from_it_on() -> None:
     found = events([("U", "N1", hours(2)), ("U", "N1 N5 N6", hours(4))])
     assert found.rows()[1:] == [
-        ("U", "N5", hours(4) - timedelta(milliseconds=2), "click", hours(4)),
-        ("U", "N6", hours(4) - timedelta(milliseconds=1), "click", hours(4)),
+        ("U", "N5", hours(4) - timedelta(milliseconds=2), "click", hours(4), 0.0),
+        ("U", "N6", hours(4) - timedelta(milliseconds=1), "click", hours(4), 0.0),
     ]
 
 
@@ -84,7 +84,7 @@ def test_nothing_of_a_history_is_read_before_the_row_that_has_it_and_all_of_it_t
 def test_no_click_of_a_history_is_a_target_of_the_match_module() -> None:
     clicks = clicked(("U", "N4", hours(2)), ("W", "N1", hours(3)))
     found = events([("U", "N1 N3", hours(2)), ("W", "N3 N2", hours(3))], clicks)
-    log_of = pl.concat([found, clicks.with_columns(event=pl.lit("click"), available_at=pl.lit(None, TIME))])
+    log_of = pl.concat([found, clicks.with_columns(event=pl.lit("click"))], how="diagonal")
     users = pl.Series(["U", "W"])
     items = pl.Series(["N1", "N2", "N3", "N4"])
     log = EventLog.from_frame(log_of.with_columns(value=pl.lit(None, pl.Float64)), users, items, SignalConfig())
