@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from feature_store.importers.import_receipt import FileCount, ImportReceipt, train_command
+from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.record_lines import Record, first_record, missing_fields, records
 from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
@@ -144,22 +145,15 @@ def _write_products(
     file: PublishedFile, id_field: str, count: FileCount, tables: TableFiles, wanted: set[str] | None, on_lines: Advance
 ) -> set[str]:
     """Writes the items that are wanted, all for None; returns their ids."""
-    known: set[str] = set()
+    found = records(file, (id_field,), count, on_lines)
+    rows = ((str(record[id_field]), record) for _, record in found)
+    return write_items(
+        rows, _cells_of, _ITEM_SCHEMA, tables, count, word="product", wanted=wanted, wanted_for="a review"
+    )
 
-    def rows() -> Iterator[tuple[object, ...]]:
-        for _, record in records(file, (id_field,), count, on_lines):
-            item = str(record[id_field])
-            if wanted is not None and item not in wanted:
-                count.leave_out("product without a review (--all-items keeps it)")
-            elif item in known:
-                count.leave_out("product given before, which is kept")
-            else:
-                known.add(item)
-                yield (item, *_texts_of(record), price_of(record.get("price")))
 
-    for block in blocks_of(rows(), _ITEM_SCHEMA):
-        tables.write("items", block)
-    return known
+def _cells_of(record: Record) -> tuple[object, ...]:
+    return (*_texts_of(record), price_of(record.get("price")))
 
 
 def _texts_of(record: Record) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import polars as pl
 
 from feature_store.importers.import_receipt import FileCount, ImportReceipt, train_command
+from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.separated_rows import csv_rows
 from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
@@ -88,20 +89,12 @@ def _write_books(
     file: PublishedFile, count: FileCount, tables: TableFiles, wanted: set[str] | None, on_lines: Advance
 ) -> set[str]:
     """Writes the items that are wanted, all for None; returns their ids."""
-    known: set[str] = set()
+    rows = ((cells[0], cells) for _, cells in csv_rows(file, _BOOK, count, on_lines))
+    return write_items(rows, _cells_of, _ITEM_SCHEMA, tables, count, word="book", wanted=wanted, wanted_for="a rating")
 
-    def rows() -> Iterator[tuple[object, ...]]:
-        for _, (book, title, original, authors, year, language) in csv_rows(file, _BOOK, count, on_lines):
-            if wanted is not None and book not in wanted:
-                count.leave_out("book without a rating (--all-items keeps it)")
-            elif book in known:
-                count.leave_out("book given before, which is kept")
-            else:
-                known.add(book)
-                digits = year.removesuffix(".0")
-                own_title = "" if original == title else original
-                yield book, title, own_title, authors, language, int(digits) if digits.isdecimal() else None
 
-    for block in blocks_of(rows(), _ITEM_SCHEMA):
-        tables.write("items", block)
-    return known
+def _cells_of(cells: list[str]) -> tuple[object, ...]:
+    _, title, original, authors, year, language = cells
+    digits = year.removesuffix(".0")
+    own_title = "" if original == title else original
+    return title, own_title, authors, language, int(digits) if digits.isdecimal() else None

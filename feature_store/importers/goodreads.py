@@ -9,6 +9,7 @@ later readers made them.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -16,6 +17,7 @@ import polars as pl
 from feature_store.importers.amazon import plain_text
 from feature_store.importers.goodbooks import import_goodbooks, is_goodbooks
 from feature_store.importers.import_receipt import FileCount, ImportReceipt, train_command
+from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.record_lines import Record, first_record, missing_fields, records
 from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
@@ -134,25 +136,15 @@ def _write_books(
     on_lines: Advance,
 ) -> set[str]:
     """Writes the items that are wanted, all for None; returns their ids."""
-    known: set[str] = set()
-
-    def rows() -> Iterator[tuple[object, ...]]:
-        for _, record in records(file, ("book_id",), count, on_lines):
-            book = str(record["book_id"])
-            if wanted is not None and book not in wanted:
-                count.leave_out("book without an interaction (--all-items keeps it)")
-            elif book in known:
-                count.leave_out("book given before, which is kept")
-            else:
-                known.add(book)
-                yield (book, *_columns_of(record, names))
-
-    for block in blocks_of(rows(), _ITEM_SCHEMA):
-        tables.write("items", block)
-    return known
+    found = records(file, ("book_id",), count, on_lines)
+    rows = ((str(record["book_id"]), record) for _, record in found)
+    cells_of = partial(_cells_of, names=names)
+    return write_items(
+        rows, cells_of, _ITEM_SCHEMA, tables, count, word="book", wanted=wanted, wanted_for="an interaction"
+    )
 
 
-def _columns_of(record: Record, names: dict[str, str]) -> tuple[object, ...]:
+def _cells_of(record: Record, names: dict[str, str]) -> tuple[object, ...]:
     """What is written of a book after its id, in the order of the schema."""
     authors = record.get("authors")
     ids = (

@@ -16,7 +16,8 @@ from pathlib import Path
 import polars as pl
 
 from feature_store.importers.import_receipt import FileCount, ImportReceipt, train_command
-from feature_store.importers.movielens_forms import fields_of, movie_of, movielens_file, user_of
+from feature_store.importers.item_rows import write_items
+from feature_store.importers.movielens_forms import Movie, fields_of, movie_of, movielens_file, user_of
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
 
@@ -143,24 +144,21 @@ def _write_movies(
     file: PublishedFile, count: FileCount, tables: TableFiles, tags: dict[str, Counter[str]], on_lines: Advance
 ) -> set[str]:
     """Writes the items; returns their ids."""
-    known: set[str] = set()
 
-    def rows() -> Iterator[tuple[object, ...]]:
+    def rows() -> Iterator[tuple[str, Movie]]:
         for line, fields in fields_of(file, "movies", count, on_lines):
             movie = movie_of(fields)
-            if not movie.movie_id:
-                count.leave_out("movie: expected an id, got none", line=line)
-            elif movie.movie_id in known:
-                count.leave_out("movie given before, which is kept")
+            if movie.movie_id:
+                yield movie.movie_id, movie
             else:
-                known.add(movie.movie_id)
-                by_users = sorted(tags.get(movie.movie_id, Counter()).items(), key=lambda entry: (-entry[1], entry[0]))
-                words = ", ".join(tag for tag, _ in by_users[:MOST_TAGS])
-                yield movie.movie_id, movie.title, movie.genres, words, movie.year
+                count.leave_out("movie: expected an id, got none", line=line)
 
-    for block in blocks_of(rows(), _ITEM_SCHEMA):
-        tables.write("items", block)
-    return known
+    def cells_of(movie: Movie) -> tuple[object, ...]:
+        by_users = sorted(tags.get(movie.movie_id, Counter()).items(), key=lambda entry: (-entry[1], entry[0]))
+        words = ", ".join(tag for tag, _ in by_users[:MOST_TAGS])
+        return movie.title, movie.genres, words, movie.year
+
+    return write_items(rows(), cells_of, _ITEM_SCHEMA, tables, count, word="movie")
 
 
 def _users(file: PublishedFile, count: FileCount, on_lines: Advance) -> Iterator[tuple[object, ...]]:
