@@ -19,7 +19,7 @@ from feature_store.importers.import_receipt import FileCount, ImportReceipt, tra
 from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.record_lines import Record, first_record, missing_fields, records
-from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
+from feature_store.importers.table_files import TIME, TableFiles, blocks_of, micros_of, tables_in
 
 _SCHEMA = pl.Schema(
     {"user_id": pl.String, "item_id": pl.String, "timestamp": pl.Int64, "event": pl.String, "value": pl.Float64}
@@ -29,6 +29,8 @@ _ITEM_SCHEMA = pl.Schema({"item_id": pl.String} | dict.fromkeys(_TEXTS, pl.Strin
 _MARKUP = re.compile(r"<[^<>]*>")
 _SPACES = re.compile(r"\s+")
 _PRICE = re.compile(r"\$?\s*(\d[\d,]*(?:\.\d+)?)")
+_LARGEST = 1e12
+"""No rating and no price reaches it."""
 _SCRIPT = "getTime()"
 """In titles of 2018 that hold the page's script instead of a title."""
 _REVIEWS_FORM = (
@@ -44,15 +46,15 @@ class _ReviewForm:
     item: str
     rating: str
     time: str
-    micros: int
-    """Microseconds of a unit of the time."""
+    per_second: int
+    """Units of the time in a second."""
 
     @property
     def fields(self) -> tuple[str, ...]:
         return self.user, self.item, self.rating, self.time
 
 
-_UNTIL_2018 = _ReviewForm("reviewerID", "asin", "overall", "unixReviewTime", 1_000_000)
+_UNTIL_2018 = _ReviewForm("reviewerID", "asin", "overall", "unixReviewTime", 1)
 _OF_2023 = _ReviewForm("user_id", "parent_asin", "rating", "timestamp", 1_000)
 
 
@@ -93,9 +95,14 @@ def plain_text(value: Any) -> str:
     return _SPACES.sub(" ", _MARKUP.sub(" ", html.unescape(value))).strip()
 
 
+def is_number(value: Any) -> bool:
+    """Whether a value of a record is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < _LARGEST
+
+
 def price_of(value: Any) -> float | None:
     """The price of a number, or of a text such as "$1,024.50"; None for others, such as a range."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
+    if is_number(value):
         return float(value)
     found = _PRICE.fullmatch(value.strip()) if isinstance(value, str) else None
     return float(found[1].replace(",", "")) if found else None
@@ -127,14 +134,15 @@ def _write_reviews(
         for line, record in records(file, form.fields, count, on_lines):
             rating = record[form.rating]
             time = record[form.time]
-            if not isinstance(rating, int | float):
+            micros = micros_of(time / form.per_second if isinstance(time, int | float) else None)
+            if not is_number(rating):
                 count.leave_out(f"{form.rating}: expected a number, got something else", cell=rating, line=line)
-            elif not isinstance(time, int | float):
-                count.leave_out(f"{form.time}: expected a number, got something else", cell=time, line=line)
+            elif micros is None:
+                count.leave_out(f"{form.time}: expected an epoch number, got something else", cell=time, line=line)
             else:
                 item = str(record[form.item])
                 reviewed.add(item)
-                yield str(record[form.user]), item, int(time * form.micros), "rating", float(rating)
+                yield str(record[form.user]), item, micros, "rating", float(rating)
 
     for block in blocks_of(rows(), _SCHEMA):
         tables.write("events", block.cast({"timestamp": TIME}))

@@ -19,7 +19,8 @@ from feature_store.importers.import_receipt import FileCount, ImportReceipt, tra
 from feature_store.importers.item_rows import write_items
 from feature_store.importers.movielens_forms import Movie, fields_of, movie_of, movielens_file, user_of
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
-from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
+from feature_store.importers.table_files import TIME, TableFiles, blocks_of, micros_of, tables_in
+from feature_store.timestamps import DAY_US
 
 TAGS_UNTIL = 0.7
 """Share of the ratings before which tags count: what the match module learns from by default (`split.ranker_from`)."""
@@ -32,8 +33,7 @@ _ITEM_SCHEMA = pl.Schema(
     {"item_id": pl.String, "title": pl.String, "genres": pl.String, "tags": pl.String, "year": pl.Int64}
 )
 _USER_SCHEMA = pl.Schema({"user_id": pl.String, "gender": pl.String, "age": pl.Int64, "occupation": pl.String})
-_NUMBER = re.compile(r"\d+(\.\d+)?")
-_DAY_S = 86_400
+_NUMBER = re.compile(r"\d{1,18}(\.\d{1,18})?", re.ASCII)
 
 
 def import_movielens(
@@ -88,8 +88,8 @@ def time_of_share(days: Counter[int], share: float) -> datetime:
     raise ValueError("days: expected at least one row, got none. Give the days of a log.")
 
 
-def seconds_of(cell: str) -> float | None:
-    """Epoch seconds of a cell; None if it holds no number of 1970 or later."""
+def number_of(cell: str) -> float | None:
+    """The number of a cell, which has no sign; None if it holds other text."""
     return float(cell) if _NUMBER.fullmatch(cell.strip()) else None
 
 
@@ -102,18 +102,18 @@ def _write_ratings(
 
     def rows() -> Iterator[tuple[object, ...]]:
         for line, (user, movie, rating, time) in fields_of(file, "ratings", count, on_lines):
-            seconds = seconds_of(time)
-            value = seconds_of(rating)
-            if seconds is None:
+            micros = micros_of(number_of(time))
+            value = number_of(rating)
+            if micros is None:
                 count.leave_out("timestamp: expected epoch seconds, got other text", cell=time, line=line)
             elif value is None:
                 count.leave_out("rating: expected a number, got other text", cell=rating, line=line)
             elif not user or not movie:
                 count.leave_out("user or movie: expected an id, got none", line=line)
             else:
-                days[int(seconds) // _DAY_S] += 1
+                days[micros // DAY_US] += 1
                 rated.add(movie)
-                yield user, movie, int(seconds * 1_000_000), "rating", value
+                yield user, movie, micros, "rating", value
 
     schema = pl.Schema(EVENT_SCHEMA | {"timestamp": pl.Int64})
     for block in blocks_of(rows(), schema):
@@ -126,11 +126,11 @@ def _tags(file: PublishedFile, count: FileCount, until: datetime, on_lines: Adva
     given: set[tuple[str, str, str]] = set()
     tags: dict[str, Counter[str]] = {}
     for line, (user, movie, tag, time) in fields_of(file, "tags", count, on_lines):
-        seconds = seconds_of(time)
+        micros = micros_of(number_of(time))
         word = " ".join(tag.lower().split())
-        if seconds is None:
+        if micros is None:
             count.leave_out("timestamp: expected epoch seconds, got other text", cell=time, line=line)
-        elif seconds >= until.timestamp():
+        elif micros >= until.timestamp() * 1_000_000:
             count.leave_out(f"tag given on {until:%Y-%m-%d} or later")
         elif not word:
             count.leave_out("tag: expected a word, got none", line=line)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from feature_store.importers.import_receipt import FileCount
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 
 Record = dict[str, Any]
+_ESCAPED_SURROGATE = "\\ud"
+"""How JSON writes halves of characters beyond the first 65,536; two together are one character."""
 
 
 def record_of(text: str) -> Record | None:
@@ -21,6 +24,8 @@ def record_of(text: str) -> Record | None:
         found = _literal(text)
     except RecursionError:
         return None
+    if _ESCAPED_SURROGATE in text.lower():
+        found = _without_surrogates(found)
     return found if isinstance(found, dict) else None
 
 
@@ -58,9 +63,16 @@ def missing_fields(file: PublishedFile, record: Record, fields: Sequence[str]) -
         raise file.refusal(got, "Name the file that has these fields.")
 
 
+def _without_surrogates(found: Any) -> Any:
+    """What JSON gave, without halves of characters, which no encoding takes."""
+    return json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+
+
 def _literal(text: str) -> Any:
-    # Only literals: nothing of the line is run.
+    # Only literals: nothing of the line is run. Python warns of backslashes such as in "\\d".
     try:
-        return ast.literal_eval(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.literal_eval(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError, TypeError):
         return None

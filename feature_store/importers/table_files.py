@@ -16,6 +16,8 @@ from feature_store.data_errors import DataError
 
 TABLE_NAMES = ("items", "events", "impressions", "users", "candidates")
 TIME = pl.Datetime("us", "UTC")
+_LAST_SECOND = 253_402_300_799
+"""Of the year 9999."""
 
 
 class TableFiles:
@@ -89,6 +91,13 @@ def tables_in(folder: Path) -> Iterator[TableFiles]:
         tables.finish()
     finally:
         tables.remove_unfinished()
+
+
+def micros_of(seconds: object) -> int | None:
+    """Epoch seconds in microseconds; None for what is no number, or no time from 1970 to 9999."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return None
+    return round(seconds * 1_000_000) if 0 <= seconds <= _LAST_SECOND else None
 
 
 def blocks_of(rows: Iterator[tuple[object, ...]], schema: pl.Schema, n_rows: int = 100_000) -> Iterator[pl.DataFrame]:

@@ -162,17 +162,19 @@ def test_reviews_that_cannot_be_read_are_left_out_by_reason(tmp_path: Path) -> N
         good | {"overall": "five"},
         good | {"unixReviewTime": None},
         good | {"unixReviewTime": "today"},
+        good | {"unixReviewTime": 1e300},
+        good | {"overall": float("nan")},
         {"asin": "B"},
     ]
     reviews = write_records(tmp_path / "reviews.json", [*REVIEWS_2018, *bad])
     metadata = write_records(tmp_path / "meta.json", META_2018)
     receipt = import_amazon(reviews, metadata, tmp_path / "out")
     assert str(receipt.files[0]).splitlines() == [
-        "reviews.json: 8 rows read, 4 used",
-        "  1 x overall: expected a number, got something else (e.g. 'five' in line 5)",
+        "reviews.json: 10 rows read, 4 used",
+        "  2 x overall: expected a number, got something else (e.g. 'five' in line 5)",
         "  1 x unixReviewTime: expected a value, got none (e.g. in line 6)",
-        "  1 x unixReviewTime: expected a number, got something else (e.g. 'today' in line 7)",
-        "  1 x reviewerID: expected a value, got none (e.g. in line 8)",
+        "  2 x unixReviewTime: expected an epoch number, got something else (e.g. 'today' in line 7)",
+        "  1 x reviewerID: expected a value, got none (e.g. in line 10)",
     ]
 
 

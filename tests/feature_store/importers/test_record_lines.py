@@ -16,6 +16,11 @@ def test_a_record_is_json_or_a_python_literal() -> None:
     assert record_of("{'asin': 'B1', 'title': \"Cook's knife\", 'price': 4.5}")["title"] == "Cook's knife"  # type: ignore[index]
 
 
+def test_odd_backslashes_and_halves_of_characters_are_read() -> None:
+    assert record_of("{'asin': 'B\\d'}") == {"asin": "B\\d"}
+    assert record_of('{"title": "a \\ud83d b", "brand": "\\ud83d\\ude00"}') == {"title": "a ? b", "brand": "\U0001f600"}
+
+
 @pytest.mark.parametrize(
     "text", ["[1, 2]", "asin", "{'a': open('x')}", "{'a': __import__('os')}", "{" * 5000, "[" * 200_000, "{1: 2"]
 )

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from feature_store.importers.table_files import blocks_of, tables_in
+from feature_store.importers.table_files import blocks_of, micros_of, tables_in
 
 SCHEMA = pl.Schema({"item_id": pl.String, "n": pl.Int64})
 
@@ -50,3 +50,9 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(DataError, match="out: expected a folder that can be written"):
         tables_in(tmp_path / "file" / "tables").__enter__()
+
+
+def test_times_from_1970_to_9999_are_read() -> None:
+    assert [micros_of(seconds) for seconds in (0, 1.5, 253_402_300_799)] == [0, 1_500_000, 253_402_300_799_000_000]
+    wrong = (-1, 253_402_300_800, float("nan"), float("inf"), True, "12", None)
+    assert [micros_of(seconds) for seconds in wrong] == [None] * len(wrong)
