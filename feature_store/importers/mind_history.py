@@ -21,10 +21,10 @@ import polars as pl
 
 from feature_store.importers.table_files import TIME
 
-HISTORY_SCHEMA = pl.Schema({"user_id": pl.String, "history": pl.String, "timestamp": TIME})
+HISTORY_SCHEMA = pl.Schema({"user_id": pl.String(), "history": pl.String(), "timestamp": TIME})
 EVENT_SCHEMA = pl.Schema(
-    {"user_id": pl.String, "item_id": pl.String, "timestamp": TIME, "event": pl.String}
-    | {"available_at": TIME, "weight": pl.Float64}
+    {"user_id": pl.String(), "item_id": pl.String(), "timestamp": TIME, "event": pl.String()}
+    | {"available_at": TIME, "weight": pl.Float64()}
 )
 SECOND_US = 1_000_000
 MILLISECOND_US = 1_000

@@ -27,7 +27,7 @@ TAGS_UNTIL = 0.7
 MOST_TAGS = 10
 """Of an item: those that most users gave."""
 EVENT_SCHEMA = pl.Schema(
-    {"user_id": pl.String, "item_id": pl.String, "timestamp": TIME, "event": pl.String, "value": pl.Float64}
+    {"user_id": pl.String(), "item_id": pl.String(), "timestamp": TIME, "event": pl.String(), "value": pl.Float64()}
 )
 _ITEM_SCHEMA = pl.Schema(
     {"item_id": pl.String, "title": pl.String, "genres": pl.String, "tags": pl.String, "year": pl.Int64}
