@@ -61,7 +61,9 @@ def import_mind(
     behaviors_files = [PublishedFile(path, "behaviors", BEHAVIORS_FORM) for path in behaviors]
     for file in [*news_files, *behaviors_files]:
         check_form(file)
-    counts = [FileCount(path.name) for path in (*news, *behaviors)]
+    # The files of all splits have the same names.
+    is_one_split = len(news) == len(behaviors) == 1
+    counts = [FileCount(path.name if is_one_split else str(path)) for path in (*news, *behaviors)]
     with tables_in(out) as tables:
         known = _write_news(news_files, counts, tables, on_lines)
         clicks, histories, shown = _write_impressions(behaviors_files, counts[len(news) :], tables, on_lines)

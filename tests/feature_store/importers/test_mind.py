@@ -96,7 +96,10 @@ def test_several_splits_are_one_log_and_news_given_twice_count_once(tmp_path: Pa
     train = write_mind(tmp_path / "train")
     test = write_mind(tmp_path / "test", news=NEWS[1:3], behaviors=UNLABELLED)
     receipt = import_mind([train[0], test[0]], [train[1], test[1]], tmp_path / "out")
-    assert receipt.files[1].left_out == {"news given before, which is kept": 2}
+    assert str(receipt.files[1]).splitlines() == [
+        f"{test[0]}: 2 rows read, 0 used",
+        "  2 x news given before, which is kept",
+    ]
     events = pl.read_parquet(tmp_path / "out" / "events.parquet")
     # Of the later history N1, N3 and N2 stood in the first, and N4 was clicked in its impression.
     assert events.filter(user_id="U7")["item_id"].sort().to_list() == ["N1", "N2", "N3", "N3", "N4"]
