@@ -15,7 +15,9 @@ from recmem.cli.audit import audit
 from recmem.cli.console import complain
 from recmem.cli.error_handling import REFUSED, GuardedCommand, UsageError, show_traceback
 from recmem.cli.explain import explain
+from recmem.cli.export import exporting
 from recmem.cli.forget import forget
+from recmem.cli.import_tables import importing
 from recmem.cli.ingest import ingest
 from recmem.cli.memory import memory
 from recmem.cli.publish import publish
@@ -48,6 +50,8 @@ HELP_ORDER = (
     "promote",
     "rollback",
     "monitor",
+    "import",
+    "export",
     "ingest",
     "rejected",
     "resubmit",
@@ -144,6 +148,8 @@ OWN_COMMANDS = (
 )
 for command in OWN_COMMANDS:
     app.command(cls=GuardedCommand)(command)
+app.add_typer(importing)
+app.add_typer(exporting)
 app.command("mend", cls=GuardedCommand, hidden=True)(resubmit)  # its name before 0.2
 
 
