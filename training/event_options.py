@@ -22,7 +22,7 @@ PositiveEvents = Annotated[
         "--positive-events",
         metavar=_METAVAR,
         help="Events that are positive, beside those of common names (view, click, purchase, play, ...: see "
-        "docs/your_data.md). Case, - and _ do not matter. An event that no rule names is neutral, unless no event "
+        "docs/event_names.md). Case, - and _ do not matter. An event that no rule names is neutral, unless no event "
         "would be positive then.",
         show_default=False,
     ),

@@ -1,4 +1,4 @@
-"""The list of common names in docs/your_data.md: it is that of the code, and leaves nothing out."""
+"""The list of common names in docs/event_names.md: it is that of the code, and leaves nothing out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feature_store import event_names, later_event_names
 from feature_store.event_names import common_sign
 from feature_store.event_names_document import BEGIN, END, KNOWN_NAMES, names_markdown
 
-PAGE = Path(__file__).parents[2] / "docs" / "your_data.md"
+PAGE = Path(__file__).parents[2] / "docs" / "event_names.md"
 SIGNS = {"positive": 1, "negative": -1, "neutral": 0}
 
 
