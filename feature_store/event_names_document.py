@@ -1,4 +1,4 @@
-"""The common names of events, for docs/event_names.md: `python -m feature_store.event_names_document` prints the list."""
+"""The common names of events: `python -m feature_store.event_names_document` prints the list in docs/event_names.md."""
 
 from __future__ import annotations
 
