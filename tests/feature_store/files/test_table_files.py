@@ -82,7 +82,7 @@ def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     [
         ("a.parquet", b"user_id,value\n1,2\n"),
         ("a.parquet", b"PAR1 no footer here PAR1"),
-        ("a.parquet.gz", gzip.compress(b"PAR1")),
+        ("a.parquet.gz", gzip.compress(b"PAR1", mtime=0)),
         ("a.csv", b"PAR1\x15\x04\x15"),
         ("a.csv", b"<html>502 Bad Gateway</html>"),
         ("a.csv", b"\xff\xfe\x00\x01\x02\n\x81\x82"),
