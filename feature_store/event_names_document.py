@@ -60,6 +60,7 @@ KNOWN_NAMES: dict[str, tuple[str, ...]] = {
             "customize",
             "subscribe",
             "sign_up",
+            "signed_up",
             "register",
             "enroll",
             "start",

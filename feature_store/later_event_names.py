@@ -25,20 +25,20 @@ _NEUTRAL = re.compile(
     r"|session_?(start|end)(s|ed)?|first_visit|log_?(in|out)|app_open(s|ed)?|page_(hide|hidden|leave|exit|unload)"
 )
 _POSITIVE = re.compile(
-    rf"add(s|ed)?|add(s|ed)?(_?to)?_?{_PLACES}|{_PLACES}_?add(s|ed)?|queued?|compare[sd]?"
+    rf"add(s|ed)?|add(s|ed)?(_{_OBJECTS})?(_?to)?_?{_PLACES}|{_PLACES}_?add(s|ed)?|queued?|compare[sd]?"
     r"|(begin|start|initiate)(s|ed)?_?checkout|checkout_?(begin|start|step|progress)(s|ed)?|checkout_step_(viewed|completed)"
     r"|add_(payment|shipping)_info|(payment|shipping)_info_(entered|added)|place[sd]?|re_?order(s|ed)?|repurchase[sd]?"
     r"|renew(s|ed|als?)?|redeem(s|ed)?|bids?|accept(s|ed)?|submit(s|ted)?|leads?|generate_lead|(in|en)quir(y|ies|e|ed)"
     r"|apply_(click|start)(s|ed)?|start_application|shortlist(s|ed)?|hired?|interview(s|ed)?"
-    r"|message_sent|customi[sz]e[sd]?|regist(er|ers|ered|rations?)|start(s|ed)?|progress|re_?play(s|ed)?|re_?watch(es|ed)?|thumb_?up|swipe_?right"
-    r"|(outbound|link|cta)_click(s|ed)?|click_?outs?|quick_?view(s|ed)?|preview(s|ed)?|expand(s|ed)?|zoom(s|ed)?"
+    r"|message_sent|customi[sz]e[sd]?|regist(er|ers|ered|rations?)|signed_up|start(s|ed)?|progress|re_?play(s|ed)?|re_?watch(es|ed)?|thumb_?up|swipe_?right"
+    r"|(outbound|link|cta)_click(s|ed)?|click_?(out|through)s?|quick_?view(s|ed)?|preview(s|ed)?|expand(s|ed)?|zoom(s|ed)?"
     r"|(read|learn)_more|more_info|print(s|ed)?"
 )
 _NEGATIVE = re.compile(
     rf"remov(e|es|ed|als?)|remov(e|es|ed)(_?from)?_?{_PLACES}|{_PLACES}_?remov(e|es|ed)|delet(e|es|ed|ions?)"
     r"|cancel(s|ed|led)?|cancell?ations?|charge_?backs?|withdr(aw|aws|awn|ew)|declin(e|es|ed)|flag(s|ged)?"
     rf"|{_PLACES}_?abandon(s|ed)?|abandon(s|ed)?_?{_PLACES}|checkout_?abandon(s|ed)?|churn(s|ed)?"
-    r"|un_?favou?rit(e|es|ed)|un_?bookmark(s|ed)?|un_?pin(s|ned)?|swipe_?left|(see|show)_?less|not_for_me"
+    r"|un_?favou?rit(e|es|ed)|un_?bookmark(s|ed)?|un_?pin(s|ned)?|un_?star(s|red)?|swipe_?left|(see|show)_?less|not_for_me"
     r"|(not_|ir)relevant|no_interest|thumb_?down"
 )
 _FIRST_OBJECT = re.compile(rf"^{_OBJECTS}_(?=.)")

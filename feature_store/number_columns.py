@@ -52,6 +52,8 @@ def as_numbers_again(delta: DeltaTable, *, table: Table, names: Sequence[str], s
     if found:
         whole = {name: _as_whole(numbers, table) for name, numbers in found.items()}
         replace(delta, rows.with_columns(numbers.alias(name) for name, numbers in whole.items()))
+        if table == ITEMS:
+            warnings += [_was_text(name) for name in found]
     return TableChange(len(found), delta.version(), tuple(warnings))
 
 
@@ -100,6 +102,14 @@ def _stays_text(rows: pl.DataFrame, name: str, table: Table, store: str) -> str:
     remedy = _REMEDIES.get(table, _REMEDIES[ITEMS])
     command = "" if table == IMPRESSIONS else f": `recmem ingest --store {store} --{table.name} FILE`"
     return f"{table.name}.{name}: the column stays text, because {n_rows}: {examples}{more}. {remedy}{command}."
+
+
+def _was_text(name: str) -> str:
+    """What to say about a column of items that has become numbers: texts of items are what a model was trained on."""
+    return (
+        f"items.{name}: the column was text, and is one of numbers now. Models that were trained before may have read it as "
+        "part of the items' texts: train again."
+    )
 
 
 def _key(row: dict[str, object], keys: Sequence[str]) -> str:

@@ -102,9 +102,14 @@ def write_vectors(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
 
 def remove_id(delta: DeltaTable, *, table: Table, column: str, value: object) -> TableChange:
     """Removes every row of a user or an item; from `rejected`, the rows that mention it."""
-    rows = pl.scan_delta(delta).collect()
-    is_removed = mentions_id(rows, column, value) if table is REJECTED else has_id(rows, column, value)
-    return _remove(delta, rows, is_removed)
+    if table is not REJECTED:
+        rows = pl.scan_delta(delta).collect()
+        return _remove(delta, rows, has_id(rows, column, value))
+    rows = scan(delta, REJECTED.schema()).collect()
+    is_removed = mentions_id(rows, column, value)
+    # An earlier form of a removed row is open again: nothing would show it otherwise.
+    is_replaced = pl.col("replaced_by").is_in(rows.filter(~is_removed)["content_hash"].implode())
+    return _remove(delta, rows.with_columns(pl.when(is_replaced).then("replaced_by")), is_removed)
 
 
 def remove_history(delta: DeltaTable) -> TableChange:

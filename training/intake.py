@@ -119,6 +119,7 @@ class Intake:
             name = receipt.table
             counts |= {f"rows_read/{name}": receipt.n_in, f"rows_new/{name}": receipt.n_new}
             counts |= {f"rows_duplicate/{name}": receipt.n_duplicate, f"rows_rejected/{name}": receipt.n_rejected}
+            counts |= {f"rows_known/{name}": receipt.n_known}
             counts |= {f"warnings/{name}": len(receipt.warnings)}
         return counts | {f"rows_unmatched/{each.column}": each.n_unmatched for each in self.unmatched}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import polars as pl
@@ -71,7 +71,7 @@ class TableFiles:
 
 @contextmanager
 def tables_in(folder: Path) -> Iterator[TableFiles]:
-    """The tables of a folder, which is made if it is missing: all of them appear at the end, none after an error.
+    """The tables of a folder, which is made if it is missing: all of them appear at the end, none after an error, nor the folder if it was missing.
 
     Raises DataError if the folder has tables already, since an import may write fewer than an earlier one did.
     """
@@ -79,6 +79,7 @@ def tables_in(folder: Path) -> Iterator[TableFiles]:
     if present:
         got = f"{str(folder)!r} with {', '.join(present)}"
         raise DataError(f"out: expected a folder without tables, got {got}. Name another one, or remove them.")
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -89,8 +90,18 @@ def tables_in(folder: Path) -> Iterator[TableFiles]:
     try:
         yield tables
         tables.finish()
-    finally:
+    except BaseException:
         tables.remove_unfinished()
+        _remove_empty(missing)
+        raise
+    tables.remove_unfinished()
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Removes folders, the innermost first, until one is not empty."""
+    with suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def micros_of(seconds: object) -> int | None:

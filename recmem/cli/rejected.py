@@ -61,7 +61,7 @@ def rejected(
 
     Rows are shown by reason, with up to three examples each. To add them after all, export them with --out, correct
     them, and run `recmem resubmit`. A row is no longer shown once a valid row of the same event_id, or of the same
-    user, item and time, is stored.
+    user, item, time and event, is stored.
     """
     if table and table not in TABLES:
         raise UsageError(f"--table: expected one of {', '.join(TABLES)}, got {table!r}. Name a table.")

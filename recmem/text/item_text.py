@@ -74,24 +74,21 @@ def item_text(frame: pl.DataFrame, columns: Sequence[str] | None = None) -> pl.S
         )
     if not columns:
         return pl.Series("text", [""] * frame.height, dtype=pl.String)
-    parts = [_part(name) for name in columns]
+    parts = [_part(name, is_float=frame.schema[name].is_float()) for name in columns]
     return frame.select(pl.concat_str(parts, separator=". ", ignore_nulls=True).alias("text")).get_column("text")
 
 
-def _part(name: str) -> pl.Expr:
+def _part(name: str, *, is_float: bool) -> pl.Expr:
     """The column's part of the text; null if the value is empty."""
     import polars as pl
     from polars import selectors
 
     # Not `pl.col`, which takes a name such as "*" or "^a.*$" for a pattern.
-    value = (
-        selectors.by_name(name)
-        .as_expr()
-        .cast(pl.String)
-        .str.replace_all(r"\s+", " ")
-        .str.strip_chars()
-        .str.strip_chars_end(" .。")
-    )
+    cells = selectors.by_name(name).as_expr().cast(pl.String)
+    if is_float:
+        # A column that was text when the model was trained, and has become numbers since: 2, not 2.0.
+        cells = cells.str.strip_suffix(".0")
+    value = cells.str.replace_all(r"\s+", " ").str.strip_chars().str.strip_chars_end(" .。")
     label = "" if name in PLAIN_COLUMNS else f"{name.replace('_', ' ')}: "
     return pl.when(value != "").then(pl.lit(label) + value)
 

@@ -22,9 +22,10 @@ SEGMENT = {
 }
 OTHERS = {
     1: "viewItem AddToCart ViewContent InitiateCheckout link_click clickout job_view viewJob applyJob job_applied "
-    "application_submitted jobSaved song_played episode_completed item.viewed item:click thumbUp",
+    "application_submitted jobSaved song_played episode_completed item.viewed item:click thumbUp "
+    "add_item_to_cart user_signed_up click_through",
     -1: "remove removed cancelled canceled cancellation job_hidden dismiss_job application_withdrawn trackSkipped "
-    "cart_abandoned wishlist_remove SwipeLeft",
+    "cart_abandoned wishlist_remove SwipeLeft un_star",
     0: "shown item_shown displayed page_ping pause email_sent heartbeat page_hidden",
 }
 

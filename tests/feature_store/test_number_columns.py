@@ -50,7 +50,8 @@ def test_a_mended_column_of_items_is_one_of_numbers_again_and_others_stay_text(s
     add(store, ITEMS, f"{head}{rows}a,Emma,7.00,007,cloth\nb,Dune,8 EUR,8,paper\n")
     before = store.items()
     assert [before.schema[name] for name in ("price", "code")] == [pl.String, pl.Int64]
-    add(store, ITEMS, "item_id,title,price\nb,2001,8\n")
+    (warning,) = add(store, ITEMS, "item_id,title,price\nb,2001,8\n").warnings
+    assert warning.startswith("items.price: the column was text, and is one of numbers now.")
     items = store.items().sort("item_id")
     assert items.schema == before.schema | {"price": pl.Float64()}
     assert items["price"].to_list() == [7.0, 8.0, 0.5, 1.5, 2.5]

@@ -219,6 +219,18 @@ def test_a_user_who_is_forgotten_is_in_no_settled_row_either(store: Store, tmp_p
     assert not any(search.is_in(path) for path in (tmp_path / "store").rglob("*") if path.is_file())
 
 
+def test_the_earlier_form_of_a_forgotten_row_is_open_again(store: Store, tmp_path: Path) -> None:
+    """Corrected under another user's id, still bad, and that user is forgotten: nothing may keep the first form hidden."""
+    store.append_events(OLD.head(2))
+    write_rejected(store.rejected(), tmp_path / "rows.jsonl")
+    (line,) = read_corrected(tmp_path / "rows.jsonl")
+    line["row"] |= {"user_id": "user-two"}
+    assert resubmit(store, [line]).n_still_bad == 1
+    store.forget_user("user-two")
+    (row,) = store.rejected()["row"]
+    assert json.loads(row)["user_id"] == "v"
+
+
 def test_those_that_a_row_has_replaced_are_settled_with_it() -> None:
     rejected = pl.DataFrame({"content_hash": list("abcd"), "replaced_by": ["b", "c", None, None]})
     assert settled_rows.with_replaced(rejected, ["c"]) == {"a", "b", "c"}

@@ -41,11 +41,13 @@ def test_counts_are_metrics(tmp_path: Path) -> None:
         "rows_new/items": 22,
         "rows_duplicate/items": 0,
         "rows_rejected/items": 0,
+        "rows_known/items": 0,
         "warnings/items": 0,
         "rows_read/events": 185,
         "rows_new/events": 183,
         "rows_duplicate/events": 0,
         "rows_rejected/events": 2,
+        "rows_known/events": 0,
         "warnings/events": 0,
         "rows_unmatched/events.item_id": 3,
     }

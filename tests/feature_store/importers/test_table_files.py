@@ -29,9 +29,10 @@ def test_tables_are_written_block_by_block_and_appear_together(tmp_path: Path) -
     assert pl.read_parquet(out / "items.parquet")["n"].to_list() == [0, 1, 2, 3, 4]
 
 
-def test_an_import_that_fails_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("folder", ["", "new", "new/in/it"])
+def test_an_import_that_fails_leaves_nothing(tmp_path: Path, folder: str) -> None:
     def fail() -> None:
-        with tables_in(tmp_path) as tables:
+        with tables_in(tmp_path / folder) as tables:
             tables.write("items", pl.DataFrame({"item_id": ["a"]}))
             raise DataError("on purpose")
 

@@ -116,6 +116,11 @@ def test_one_sentence_in_five_values_keeps_a_column() -> None:
     assert text_columns(pl.DataFrame({"extra": [*(["2018"] * 19), "once"]})) == []
 
 
+def test_a_column_that_has_become_numbers_reads_as_it_did_when_it_was_text() -> None:
+    frame = pl.DataFrame({"title": ["Emma", "Dune"], "price": [2.0, 1.5]})
+    assert item_text(frame, ["title", "price"]).to_list() == ["Emma. price: 2", "Dune. price: 1.5"]
+
+
 def test_texts_can_be_imported_without_polars() -> None:
     code = (
         "import sys; sys.modules['polars'] = None; from recmem.text import item_text; print(item_text.TEMPLATE_VERSION)"
