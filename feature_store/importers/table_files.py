@@ -71,7 +71,9 @@ class TableFiles:
 
 @contextmanager
 def tables_in(folder: Path) -> Iterator[TableFiles]:
-    """The tables of a folder, which is made if it is missing: all of them appear at the end, none after an error, nor the folder if it was missing.
+    """The tables of a folder, which is made if it is missing: all of them appear at the end, none after an error.
+
+    A folder that was missing is removed again after an error.
 
     Raises DataError if the folder has tables already, since an import may write fewer than an earlier one did.
     """

@@ -220,7 +220,7 @@ def test_a_user_who_is_forgotten_is_in_no_settled_row_either(store: Store, tmp_p
 
 
 def test_the_earlier_form_of_a_forgotten_row_is_open_again(store: Store, tmp_path: Path) -> None:
-    """Corrected under another user's id, still bad, and that user is forgotten: nothing may keep the first form hidden."""
+    """Corrected under another user's id, still bad, and that user is forgotten: the first form must not stay hidden."""
     store.append_events(OLD.head(2))
     write_rejected(store.rejected(), tmp_path / "rows.jsonl")
     (line,) = read_corrected(tmp_path / "rows.jsonl")
