@@ -15,10 +15,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from training.configuration.effective import effective_config
 from training.cross_fit.row_features import CrossFitted
 from training.cross_fit.windows import FoldConfig
 from training.progress import Silent
-from training.run import Run
+from training.run import Run, open_run
+from training.tables import Tables
 from training.training_data import TrainingData
 from training.training_features import FIXED_OPTIONS, TrainingFeatures, fit_in, training_features
 

@@ -34,7 +34,7 @@ def check_answers(uri: str, *, within_s: float = ANSWERS_WITHIN_S) -> None:
         if isinstance(reason, ssl.SSLError):
             return  # there is a server, and MLflow has settings of its own for certificates
         cause = redact(str(reason) or type(reason).__name__, addresses=[uri])
-        got = f"no answer from {address!r} ({cause})"
         raise DataError(
-            f"tracking: expected MLflow's server, got {got}. Start it, or correct --tracking or MLFLOW_TRACKING_URI."
+            f"tracking: expected MLflow's server, got no answer from {address!r} ({cause}). "
+            "Start it, or correct --tracking or MLFLOW_TRACKING_URI."
         ) from cause_without_secrets(error, addresses=[uri])
