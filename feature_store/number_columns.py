@@ -107,7 +107,7 @@ def _stays_text(rows: pl.DataFrame, name: str, table: Table, store: str) -> str:
 def _was_text(name: str) -> str:
     """What to say about a column of items that has become numbers: texts of items are what a model was trained on."""
     return (
-        f"items.{name}: the column was text, and is one of numbers now. Models that were trained before may have "
+        f"items.{name}: the column held text, and has become one of numbers. Models that were trained before may have "
         "read it as part of the items' texts: train again."
     )
 

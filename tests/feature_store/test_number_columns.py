@@ -51,7 +51,7 @@ def test_a_mended_column_of_items_is_one_of_numbers_again_and_others_stay_text(s
     before = store.items()
     assert [before.schema[name] for name in ("price", "code")] == [pl.String, pl.Int64]
     (warning,) = add(store, ITEMS, "item_id,title,price\nb,2001,8\n").warnings
-    assert warning.startswith("items.price: the column was text, and is one of numbers now.")
+    assert warning.startswith("items.price: the column held text, and has become one of numbers.")
     items = store.items().sort("item_id")
     assert items.schema == before.schema | {"price": pl.Float64()}
     assert items["price"].to_list() == [7.0, 8.0, 0.5, 1.5, 2.5]
