@@ -111,3 +111,5 @@ class ResubmitReceipt:
     """One per table. Their examples and warnings name lines of the file of corrected rows."""
     n_known: int = 0
     """Rows that were resubmitted before, and those that are invalid still but need no more attention."""
+    n_unread: int = 0
+    """Those of `n_still_bad` that are still the text of a line that could not be read."""

@@ -167,14 +167,13 @@ def resubmit(
     from feature_store.resubmission import read_corrected
     from feature_store.resubmission import resubmit as resubmit_rows
 
-    corrected = read_corrected(rows)
-    result = resubmit_rows(Store.open(store), corrected)
+    result = resubmit_rows(Store.open(store), read_corrected(rows))
     for receipt in result.receipts:
         say(str(receipt))
-    n_unread = sum(set(line["row"]) == {UNREADABLE} for line in corrected)
-    if n_unread:
+    if result.n_unread:
+        rows_are = "1 row is" if result.n_unread == 1 else f"{result.n_unread:,} rows are"
         complain(
-            f'{n_unread:,} rows are still the text of a line that could not be read. Replace "{UNREADABLE}" under '
+            f'{rows_are} still the text of a line that could not be read. Replace "{UNREADABLE}" under '
             "`row` by the columns of the row and their values."
         )
     known = f", {result.n_known:,} settled before" if result.n_known else ""

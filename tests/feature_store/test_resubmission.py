@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import DataError, Store
+from feature_store import REJECTED, DataError, Store
 from feature_store.resubmission import read_corrected, resubmit, write_rejected
 
 BAD = pl.DataFrame(
@@ -119,6 +119,42 @@ def test_a_row_that_was_corrected_wrongly_can_be_corrected_in_the_same_file(stor
     assert open_rows(store, "d").is_empty()
     # The old file, once more.
     assert (store.append_events(BAD).n_rejected, store.append_events(BAD).n_known) == (2, 1)
+
+
+def settled_as(store: Store) -> list[str | None]:
+    return store.read(REJECTED).sort("row_number")["settled"].to_list()
+
+
+def test_rows_that_were_written_off_stay_so_until_a_correction_is_stored(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    store.settle_rejected(store.rejected()["content_hash"].to_list())
+    for _ in range(2):
+        unchanged = resubmit(store, lines)
+        assert (unchanged.n_accepted, unchanged.n_still_bad, unchanged.n_known) == (0, 0, 3)
+        assert settled_as(store) == ["written off"] * 3
+    lines[0]["row"]["timestamp"] = "2024-01-01"
+    lines[1]["row"]["user_id"] = "w"
+    assert resubmit(store, lines).n_accepted == 2
+    assert set(store.events()["item_id"]) == {"a", "b", "c"}
+    assert settled_as(store) == ["resubmitted", "resubmitted", "written off"]
+
+
+def test_a_row_that_gets_the_content_of_a_settled_one_can_still_be_corrected(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    first = dict(lines[0]["row"])
+    store.settle_rejected([lines[2]["content_hash"]])
+    lines[0]["row"] = dict(lines[2]["row"])
+    assert resubmit(store, lines[:1]).n_known == 1
+    assert settled_as(store) == ["written off", None, "written off"]
+    lines[2]["row"] |= {"user_id": "w", "timestamp": "2024-01-04"}
+    assert resubmit(store, lines[2:]).n_accepted == 1
+    lines[1]["row"] = {"user_id": None, "item_id": "d", "timestamp": "never", "value": "4"}
+    assert resubmit(store, lines[1:2]).n_known == 1
+    assert settled_as(store) == ["written off", "stored", "resubmitted"]
+    lines[0]["row"] = first | {"timestamp": "2024-01-01"}
+    lines[1]["row"] = {"user_id": "w", "item_id": "b", "timestamp": "2024-01-02", "value": "2"}
+    assert resubmit(store, lines[:2]).n_accepted == 2
+    assert settled_as(store) == ["resubmitted"] * 3
 
 
 def open_rows(store: Store, item_id: str) -> pl.DataFrame:
