@@ -25,6 +25,7 @@ _FLOAT32_LIMIT = 2.0**24
 _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
 _MAX_EXAMPLE_CHARS = 40
+_ONE_TIME = " have the time "
 
 
 def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
@@ -75,14 +76,21 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool, is_log: 
     usual = micros.filter(micros.is_between(LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(column, usual)
-    if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
+    n_read = micros.count()
+    if cells.name == "timestamp" and n_read >= _FEWEST and first == last:
         consequence = (
             "Rows of one time are not in each other's history. Check that the column holds when each row happened."
             if is_log
             else "No query before that time reads them. If they always held, leave the column out."
         )
-        warnings.append(f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. {consequence}")
+        which = "" if n_read == len(micros) else " whose time could be read"
+        warnings.append(f"{cells.name}: all {n_read:,} rows{which}{_ONE_TIME}{iso_time(first)}. {consequence}")
     return warnings
+
+
+def is_about_one_time(warning: str) -> bool:
+    """Whether a warning of `time_warnings` says that all rows have one time, which says nothing about part of a log."""
+    return warning.startswith("timestamp: all ") and _ONE_TIME in warning
 
 
 @dataclass(frozen=True, eq=False)

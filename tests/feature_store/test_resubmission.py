@@ -207,6 +207,16 @@ def test_a_receipt_a_table_names_the_lines_of_the_corrected_file(store: Store, t
     assert any(example.endswith(f"in line {numbers['d']}") for example in events.examples.values())
 
 
+def test_corrected_rows_of_one_time_have_no_warning(tmp_path: Path) -> None:
+    made = Store.create(tmp_path / "store")
+    made.append_events(pl.DataFrame({"user_id": [""] * 30, "item_id": list(map(str, range(30))), "timestamp": 1}))
+    lines = out_and_in(made, tmp_path)
+    for line in lines:
+        line["row"] |= {"user_id": "u", "timestamp": "2024-01-01"}
+    (receipt,) = resubmit(made, lines).receipts
+    assert (receipt.n_new, receipt.warnings) == (30, ())
+
+
 def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store: Store, tmp_path: Path) -> None:
     lines = out_and_in(store, tmp_path)
     lines[0]["row"]["timestamp"] = "2024-01-01"

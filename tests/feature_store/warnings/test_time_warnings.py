@@ -94,6 +94,12 @@ def test_one_time_for_all_rows_gets_a_warning_and_a_basket_does_not() -> None:
     assert warnings([EPOCHS[0]] * 5) == []
 
 
+def test_only_times_that_could_be_read_count_among_those_of_one_time() -> None:
+    assert warnings([EPOCHS[0]] * 19 + [None] * 41) == []
+    (warning,) = warnings(["2022-03-01"] * 20 + ["soon"] * 40)
+    assert "all 20 rows whose time could be read have the time 2022-03-01T00:00:00+00:00" in warning
+
+
 def test_one_arrival_after_all_events_gets_a_warning_that_it_hides_them() -> None:
     (warning,) = warnings(EPOCHS, available_at=[EPOCHS[-1] + 86_400] * N)
     assert warning.startswith("available_at: 60 of 60 rows arrived at 2022-05-")
