@@ -31,6 +31,11 @@ def are_open(rejected: pl.DataFrame) -> pl.Series:
     return rejected["settled"].is_null() & rejected["replaced_by"].is_null()
 
 
+def are_settled(rejected: pl.DataFrame) -> pl.Series:
+    """Which rows of the table `rejected` were dealt with, each in its newest form alone: bool[row]."""
+    return rejected["settled"].is_not_null() & rejected["replaced_by"].is_null()
+
+
 def were_settled(rows: pl.DataFrame, past: pl.DataFrame) -> pl.Series:
     """Which of the rows, all of one table, have the content of a settled row of `past`: bool[row].
 

@@ -105,6 +105,26 @@ def test_a_row_that_was_written_off_can_still_be_corrected(ragged: Path) -> None
     assert "(resubmitted)" in Outcome("rejected", "--store", store, "--settled").out
 
 
+def test_a_settled_row_is_shown_once_by_its_newest_reason_and_a_stored_one_need_not_be_corrected(ragged: Path) -> None:
+    store, rows = ragged / "store", ragged / "rows.jsonl"
+    assert Outcome("rejected", "--store", store, "--reason", "does not exist", "--out", rows).code == DONE
+    line = json.loads(rows.read_text())
+    for user, time in (("", "2026-02-28"), ("v", "2026-02-28")):
+        line["row"] |= {"user_id": user, "timestamp": time}
+        rows.write_text(json.dumps(line))
+        assert Outcome("resubmit", "--store", store, "--rows", rows).code == DONE
+    shown = Outcome("rejected", "--store", store, "--settled", "--out", rows)
+    assert "1 x events: user_id: expected an id, got empty text (resubmitted)" in shown.out
+    assert "does not exist" not in shown.out
+    assert "Wrote 1 row to" in shown.out
+    assert len(rows.read_text().splitlines()) == 1
+    assert "Correct the values" not in shown.out
+    assert Outcome("rejected", "--store", store, "--discard").code == DONE
+    mixed = Outcome("rejected", "--store", store, "--settled", "--out", rows)
+    assert "Wrote 4 rows to" in mixed.out
+    assert "To add the 3 rows that were written off after all: Correct the values under `row`" in mixed.out
+
+
 def test_a_line_that_could_not_be_read_comes_back_once_its_columns_are_written_out(tmp_path: Path) -> None:
     store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
     (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\nu,a,2024-01-01\nv,b\n")
