@@ -22,7 +22,7 @@ from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
 from feature_store.settled_rows import RESUBMITTED, STORED, WRITTEN_OFF, how_settled
 from feature_store.store import Store
-from feature_store.warnings.time_warnings import is_about_one_time
+from feature_store.warnings.time_warnings import is_about_one_time, with_line
 
 _TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS)}
 _KEYS = ("content_hash", "table", "row")
@@ -186,7 +186,7 @@ class _Block:
         file_lines = pl.Series([line[FILE_LINE] for line in self.lines], dtype=pl.Int64)
         examples = examples_of(checked, file_lines, among=how.is_null())
         # The corrected rows are no log of their own: that they have one time is no sign of a wrong column.
-        of_rows = [warning for warning in receipt.warnings if not is_about_one_time(warning)]
+        of_rows = [with_line(warning, file_lines) for warning in receipt.warnings if not is_about_one_time(warning)]
         warnings = tuple(_ROW.sub(partial(_line_of, file_lines), warning) for warning in of_rows)
         self.receipts.append(replace(receipt, examples=examples, warnings=warnings))
         invalid = dict(zip(rejected["row_number"], zip(rejected["content_hash"], how, strict=True), strict=True))

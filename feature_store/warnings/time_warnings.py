@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -26,6 +27,8 @@ _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
 _MAX_EXAMPLE_CHARS = 40
 _ONE_TIME = " have the time "
+_ROW = re.compile(r"\be\.g\. row ([0-9]+): ")
+_FROM_0 = ", counting from 0"
 
 
 def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
@@ -88,6 +91,15 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool, is_log: 
     return warnings
 
 
+def with_line(warning: str, lines: pl.Series | None) -> str:
+    """The warning with the line of its file, given each row's, in the place of the row that it names."""
+    found = _ROW.search(warning)
+    if found is None or lines is None:
+        return warning
+    begin, end = warning[: found.start()], warning[found.end() :]
+    return f"{begin}e.g. line {lines[int(found[1])]}: {''.join(end.rsplit(_FROM_0, 1))}"
+
+
 def is_about_one_time(warning: str) -> bool:
     """Whether a warning of `time_warnings` says that all rows have one time, which says nothing about part of a log."""
     return warning.startswith("timestamp: all ") and _ONE_TIME in warning
@@ -107,7 +119,7 @@ class _Column:
         places = rows.arg_true()
         place = int(places[0])
         share = f"{len(places):,} of {len(rows):,} rows lie {where}, e.g. row {place}: {iso_time(self.micros[place])}"
-        return f"{self.cells.name}: {share}{self._given(place)}, counting from 0. {remedy}"
+        return f"{self.cells.name}: {share}{self._given(place)}{_FROM_0}. {remedy}"
 
     def _given(self, place: int) -> str:
         if isinstance(self.cells.dtype, pl.Datetime | pl.Date):
