@@ -53,10 +53,23 @@ class Receipt:
         example = f" ({self.examples[reason]})" if reason in self.examples else ""
         return f"{self.reasons[reason]:,} x {reason}{example}"
 
+    def rejected_sentence(self) -> str:
+        """How many rows were rejected, and why most of them were; "" where none was."""
+        if not self.n_rejected:
+            return ""
+        rows = f"{self.n_rejected:,} of {self.n_in:,} rows of {self.table}"
+        return f"{rows} were rejected and not used: {most_frequent(self.reasons)}."
+
     @classmethod
     def from_dict(cls, fields: dict[str, Any]) -> Receipt:
         """The receipt whose `dataclasses.asdict` went through JSON."""
         return cls(**fields | {"warnings": tuple(fields["warnings"])})
+
+
+def most_frequent(reasons: dict[str, int]) -> str:
+    """The reason that most rows were rejected for, and how many others there are."""
+    first, *others = sorted(reasons, key=lambda reason: -reasons[reason])
+    return first + (f", and {len(others)} other {'reason' if len(others) == 1 else 'reasons'}" if others else "")
 
 
 def examples_of(checked: Checked, lines: pl.Series | None = None, *, among: pl.Series | None = None) -> dict[str, str]:
@@ -111,3 +124,5 @@ class ResubmitReceipt:
     """One per table. Their examples and warnings name lines of the file of corrected rows."""
     n_known: int = 0
     """Rows that were resubmitted before, and those that are invalid still but need no more attention."""
+    n_unread: int = 0
+    """Those of `n_still_bad` that are still the text of a line that could not be read."""

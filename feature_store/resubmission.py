@@ -20,8 +20,9 @@ from feature_store.files.file_rows import UNREADABLE
 from feature_store.receipts import Receipt, ResubmitReceipt, examples_of
 from feature_store.rejected_rows import rejected_rows
 from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
-from feature_store.settled_rows import RESUBMITTED, were_settled
+from feature_store.settled_rows import RESUBMITTED, STORED, WRITTEN_OFF, how_settled
 from feature_store.store import Store
+from feature_store.warnings.time_warnings import is_about_one_time, with_line
 
 _TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS)}
 _KEYS = ("content_hash", "table", "row")
@@ -103,15 +104,19 @@ def resubmit(store: Store, lines: Iterable[Mapping[str, Any]]) -> ResubmitReceip
     replaced = {originals.newest(old): new for block in blocks for old, new in block.corrections.items()}
     # A row that now has the content of another one keeps that one open.
     is_open = set(replaced.values())
-    accepted = {originals.newest(content_hash) for block in blocks for content_hash in block.settled}
-    store.settle_rejected(sorted(accepted - is_open), RESUBMITTED)
+    for how in (RESUBMITTED, STORED, WRITTEN_OFF):
+        settled = {originals.newest(old) for block in blocks for old, as_ in block.settled.items() if as_ == how}
+        if settled - is_open:
+            store.settle_rejected(sorted(settled - is_open), how)
     store.replace_rejected({old: new for old, new in replaced.items() if old not in is_open})
     n_accepted = sum(receipt.n_new + receipt.n_duplicate for block in blocks for receipt in block.receipts)
-    n_still_bad = (
-        len(waiting) - len(corrected) + sum(receipt.n_rejected for block in blocks for receipt in block.receipts)
+    n_unread = sum(
+        set(line["row"]) == {UNREADABLE} and not originals.are_settled(line["content_hash"]) for line in waiting
     )
+    n_still_bad = n_unread + sum(receipt.n_rejected for block in blocks for receipt in block.receipts)
     receipts = tuple(_as_one([block for block in blocks if block.table is table]) for table in _tables_of(blocks))
-    return ResubmitReceipt(len(given), n_accepted, n_still_bad, receipts, len(given) - n_accepted - n_still_bad)
+    n_known = len(given) - n_accepted - n_still_bad
+    return ResubmitReceipt(len(given), n_accepted, n_still_bad, receipts, n_known, n_unread)
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,10 @@ class _Originals:
         """Whether the row was corrected and stored by an earlier call."""
         return self.settled.get(self.newest(content_hash)) == RESUBMITTED
 
+    def are_settled(self, content_hash: str) -> bool:
+        """Whether the row was dealt with in any way, such as written off."""
+        return self.settled.get(self.newest(content_hash)) is not None
+
 
 @dataclass
 class _Block:
@@ -148,8 +157,8 @@ class _Block:
     frame: pl.DataFrame
     receipts: list[Receipt] = field(default_factory=list)
     """One, once the rows are appended."""
-    settled: list[str] = field(default_factory=list)
-    """Content hashes of the lines whose rows are stored, or need no more attention."""
+    settled: dict[str, str] = field(default_factory=dict)
+    """Content hashes of the lines that need no more attention -> how they were dealt with."""
     corrections: dict[str, str] = field(default_factory=dict)
     """Content hashes of the lines whose rows were rejected again -> those of their new form."""
 
@@ -173,18 +182,24 @@ class _Block:
         checked = store.check(self.table, self.frame)
         receipt = store.append(self.table, self.frame)
         rejected = rejected_rows(checked)
-        is_known = were_settled(rejected, store.read(REJECTED).filter(table=self.table.name))
+        how = how_settled(rejected, store.read(REJECTED).filter(table=self.table.name))
         file_lines = pl.Series([line[FILE_LINE] for line in self.lines], dtype=pl.Int64)
-        examples = examples_of(checked, file_lines, among=~is_known)
-        warnings = tuple(_ROW.sub(partial(_line_of, file_lines), warning) for warning in receipt.warnings)
+        examples = examples_of(checked, file_lines, among=how.is_null())
+        # The corrected rows are no log of their own: that they have one time is no sign of a wrong column.
+        of_rows = [with_line(warning, file_lines) for warning in receipt.warnings if not is_about_one_time(warning)]
+        warnings = tuple(_ROW.sub(partial(_line_of, file_lines), warning) for warning in of_rows)
         self.receipts.append(replace(receipt, examples=examples, warnings=warnings))
-        still_bad = rejected.filter(~is_known)
-        new_hashes = dict(zip(still_bad["row_number"], still_bad["content_hash"], strict=True))
+        invalid = dict(zip(rejected["row_number"], zip(rejected["content_hash"], how, strict=True), strict=True))
         for row_number, line in enumerate(self.lines):
-            if row_number in new_hashes:
-                self.corrections[line["content_hash"]] = new_hashes[row_number]
+            if row_number not in invalid:
+                self.settled[line["content_hash"]] = RESUBMITTED
+                continue
+            new_hash, known_as = invalid[row_number]
+            if known_as is None:
+                self.corrections[line["content_hash"]] = new_hash
             else:
-                self.settled.append(line["content_hash"])
+                # Not as resubmitted, which would refuse a later correction of a row that is not stored.
+                self.settled[line["content_hash"]] = WRITTEN_OFF if known_as == WRITTEN_OFF else STORED
 
 
 def _line_of(file_lines: pl.Series, row: re.Match[str]) -> str:

@@ -31,17 +31,28 @@ def are_open(rejected: pl.DataFrame) -> pl.Series:
     return rejected["settled"].is_null() & rejected["replaced_by"].is_null()
 
 
+def are_settled(rejected: pl.DataFrame) -> pl.Series:
+    """Which rows of the table `rejected` were dealt with, each in its newest form alone: bool[row]."""
+    return rejected["settled"].is_not_null() & rejected["replaced_by"].is_null()
+
+
 def were_settled(rows: pl.DataFrame, past: pl.DataFrame) -> pl.Series:
     """Which of the rows, all of one table, have the content of a settled row of `past`: bool[row].
 
     Both are rows of `rejected`. Empty cells do not count, and a number is the same as its text: in another file the
     same column may be read otherwise.
     """
+    return how_settled(rows, past).is_not_null()
+
+
+def how_settled(rows: pl.DataFrame, past: pl.DataFrame) -> pl.Series:
+    """As `were_settled`, with how the row of `past` was dealt with; null where there is none: str[row]."""
     settled = past.filter(past["settled"].is_not_null())
     if rows.is_empty() or settled.is_empty():
-        return pl.repeat(value=False, n=len(rows), dtype=pl.Boolean, eager=True)
-    known = {_content(row) for row in settled["row"]}
-    return pl.Series([_content(row) in known for row in rows["row"]], dtype=pl.Boolean)
+        return pl.Series([None] * len(rows), dtype=pl.String)
+    # Of several rows of one content the written off ones win: they alone say nothing about stored rows.
+    known = {_content(row): how for row, how in settled.select("row", "settled").sort("settled").iter_rows()}
+    return pl.Series([known.get(_content(row)) for row in rows["row"]], dtype=pl.String)
 
 
 def stored_since(past: pl.DataFrame, given: pl.DataFrame, checked: Checked, stored: pl.LazyFrame | None) -> list[str]:

@@ -75,6 +75,7 @@ from feature_store.table_writes import (
     write_vectors,
 )
 from feature_store.user_rows import write_users
+from feature_store.warnings.time_warnings import with_line
 from feature_store.warnings.undated_items import several_texts
 
 Result = TypeVar("Result")
@@ -157,6 +158,7 @@ class Store:
         change = self._as_numbers_again(checked, self._write_valid(checked), signals)
         is_known = self._settle_stored(checked, rejected)
         n_invalid = checked.invalid.height
+        of_rows = [with_line(warning, given.lines) for warning in checked.warnings]
         return Receipt(
             table=table.name,
             n_in=given.n_rows,
@@ -165,7 +167,7 @@ class Store:
             n_rejected=int((~is_known).sum()),
             version=change.version if change else None,
             reasons=dict(rejected.filter(~is_known)["reason"].value_counts(sort=True).iter_rows()),
-            warnings=(*given.warnings, *checked.warnings, *(change.warnings if change else ())),
+            warnings=(*given.warnings, *of_rows, *(change.warnings if change else ())),
             examples=first_lines(given.unreadable.filter(~is_known[n_invalid:]))
             | examples_of(checked, given.lines, among=~is_known[:n_invalid]),
             n_known=int(is_known.sum()),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 import polars as pl
@@ -25,6 +26,9 @@ _FLOAT32_LIMIT = 2.0**24
 _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
 _MAX_EXAMPLE_CHARS = 40
+_ONE_TIME = " have the time "
+_ROW = re.compile(r"\be\.g\. row ([0-9]+): ")
+_FROM_0 = ", counting from 0"
 
 
 def arrival_warnings(times: pl.Series, arrivals: pl.Series) -> list[str]:
@@ -75,14 +79,30 @@ def time_warnings(cells: pl.Series, times: pl.Series, *, is_past: bool, is_log: 
     usual = micros.filter(micros.is_between(LOGS_BEGIN, latest if is_past else last))
     if len(usual) >= _FEWEST:
         warnings += _far_from_the_rest(column, usual)
-    if cells.name == "timestamp" and len(micros) >= _FEWEST and first == last:
+    n_read = micros.count()
+    if cells.name == "timestamp" and n_read >= _FEWEST and first == last:
         consequence = (
             "Rows of one time are not in each other's history. Check that the column holds when each row happened."
             if is_log
             else "No query before that time reads them. If they always held, leave the column out."
         )
-        warnings.append(f"{cells.name}: all {len(micros):,} rows have the time {iso_time(first)}. {consequence}")
+        which = "" if n_read == len(micros) else " whose time could be read"
+        warnings.append(f"{cells.name}: all {n_read:,} rows{which}{_ONE_TIME}{iso_time(first)}. {consequence}")
     return warnings
+
+
+def with_line(warning: str, lines: pl.Series | None) -> str:
+    """The warning with the line of its file, given each row's, in the place of the row that it names."""
+    found = _ROW.search(warning)
+    if found is None or lines is None:
+        return warning
+    begin, end = warning[: found.start()], warning[found.end() :]
+    return f"{begin}e.g. line {lines[int(found[1])]}: {''.join(end.rsplit(_FROM_0, 1))}"
+
+
+def is_about_one_time(warning: str) -> bool:
+    """Whether a warning of `time_warnings` says that all rows have one time, which says nothing about part of a log."""
+    return warning.startswith("timestamp: all ") and _ONE_TIME in warning
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +119,7 @@ class _Column:
         places = rows.arg_true()
         place = int(places[0])
         share = f"{len(places):,} of {len(rows):,} rows lie {where}, e.g. row {place}: {iso_time(self.micros[place])}"
-        return f"{self.cells.name}: {share}{self._given(place)}, counting from 0. {remedy}"
+        return f"{self.cells.name}: {share}{self._given(place)}{_FROM_0}. {remedy}"
 
     def _given(self, place: int) -> str:
         if isinstance(self.cells.dtype, pl.Datetime | pl.Date):

@@ -139,6 +139,9 @@ def ingest(
         say(str(receipt))
     if checked is not None:
         say(f"The vectors are named {checked.name!r} and have {checked.rows.units.shape[1]:,} numbers.")
+    for receipt in receipts:
+        if lost := receipt.rejected_sentence():
+            complain(lost)
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
     _report_rows_without_effect(opened)

@@ -95,8 +95,12 @@ def _rows(store: Store, table: str, reason: str, *, settled: bool) -> pl.DataFra
     import polars as pl
 
     from feature_store import REJECTED
+    from feature_store.settled_rows import are_settled
 
-    found = store.read(REJECTED).filter(pl.col("settled").is_not_null()) if settled else store.rejected()
+    found = store.rejected()
+    if settled:
+        found = store.read(REJECTED)
+        found = found.filter(are_settled(found))
     if table:
         found = found.filter(table=table)
     return found.filter(pl.col("reason").str.contains(reason, literal=True)).sort(
@@ -144,9 +148,18 @@ def _cells(cells: dict[str, str], length: int) -> str:
 def _say_how_to_correct(rows: pl.DataFrame, store: str, out: Path) -> None:
     from feature_store.addresses import without_secrets
     from feature_store.files.file_rows import UNREADABLE
+    from feature_store.settled_rows import WRITTEN_OFF
 
+    n_written = len(rows)
+    # The others are stored.
+    rows = rows.filter(rows["settled"].is_null() | (rows["settled"] == WRITTEN_OFF))
+    if rows.is_empty():
+        return
     shown_store = without_secrets(store)
-    say(f"Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
+    which = ""
+    if len(rows) < n_written:
+        which = f"To add the {_n_rows(rows)} that {'was' if len(rows) == 1 else 'were'} written off after all: "
+    say(f"{which}Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
     if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
         say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
 
@@ -167,14 +180,13 @@ def resubmit(
     from feature_store.resubmission import read_corrected
     from feature_store.resubmission import resubmit as resubmit_rows
 
-    corrected = read_corrected(rows)
-    result = resubmit_rows(Store.open(store), corrected)
+    result = resubmit_rows(Store.open(store), read_corrected(rows))
     for receipt in result.receipts:
         say(str(receipt))
-    n_unread = sum(set(line["row"]) == {UNREADABLE} for line in corrected)
-    if n_unread:
+    if result.n_unread:
+        rows_are = "1 row is" if result.n_unread == 1 else f"{result.n_unread:,} rows are"
         complain(
-            f'{n_unread:,} rows are still the text of a line that could not be read. Replace "{UNREADABLE}" under '
+            f'{rows_are} still the text of a line that could not be read. Replace "{UNREADABLE}" under '
             "`row` by the columns of the row and their values."
         )
     known = f", {result.n_known:,} settled before" if result.n_known else ""

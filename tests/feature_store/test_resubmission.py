@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from feature_store import DataError, Store
+from feature_store import REJECTED, DataError, Store
 from feature_store.resubmission import read_corrected, resubmit, write_rejected
 
 BAD = pl.DataFrame(
@@ -121,6 +121,42 @@ def test_a_row_that_was_corrected_wrongly_can_be_corrected_in_the_same_file(stor
     assert (store.append_events(BAD).n_rejected, store.append_events(BAD).n_known) == (2, 1)
 
 
+def settled_as(store: Store) -> list[str | None]:
+    return store.read(REJECTED).sort("row_number")["settled"].to_list()
+
+
+def test_rows_that_were_written_off_stay_so_until_a_correction_is_stored(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    store.settle_rejected(store.rejected()["content_hash"].to_list())
+    for _ in range(2):
+        unchanged = resubmit(store, lines)
+        assert (unchanged.n_accepted, unchanged.n_still_bad, unchanged.n_known) == (0, 0, 3)
+        assert settled_as(store) == ["written off"] * 3
+    lines[0]["row"]["timestamp"] = "2024-01-01"
+    lines[1]["row"]["user_id"] = "w"
+    assert resubmit(store, lines).n_accepted == 2
+    assert set(store.events()["item_id"]) == {"a", "b", "c"}
+    assert settled_as(store) == ["resubmitted", "resubmitted", "written off"]
+
+
+def test_a_row_that_gets_the_content_of_a_settled_one_can_still_be_corrected(store: Store, tmp_path: Path) -> None:
+    lines = out_and_in(store, tmp_path)
+    first = dict(lines[0]["row"])
+    store.settle_rejected([lines[2]["content_hash"]])
+    lines[0]["row"] = dict(lines[2]["row"])
+    assert resubmit(store, lines[:1]).n_known == 1
+    assert settled_as(store) == ["written off", None, "written off"]
+    lines[2]["row"] |= {"user_id": "w", "timestamp": "2024-01-04"}
+    assert resubmit(store, lines[2:]).n_accepted == 1
+    lines[1]["row"] = {"user_id": None, "item_id": "d", "timestamp": "never", "value": "4"}
+    assert resubmit(store, lines[1:2]).n_known == 1
+    assert settled_as(store) == ["written off", "stored", "resubmitted"]
+    lines[0]["row"] = first | {"timestamp": "2024-01-01"}
+    lines[1]["row"] = {"user_id": "w", "item_id": "b", "timestamp": "2024-01-02", "value": "2"}
+    assert resubmit(store, lines[:2]).n_accepted == 2
+    assert settled_as(store) == ["resubmitted"] * 3
+
+
 def open_rows(store: Store, item_id: str) -> pl.DataFrame:
     rejected = store.rejected()
     return rejected.filter(pl.Series([json.loads(row)["item_id"] == item_id for row in rejected["row"]]))
@@ -169,6 +205,16 @@ def test_a_receipt_a_table_names_the_lines_of_the_corrected_file(store: Store, t
     numbers = {line["row"]["item_id"]: 2 * place + 1 for place, line in enumerate(lines)}
     assert events.examples["user_id: expected an id, got empty text"] == f"user_id '' in line {numbers['b']}"
     assert any(example.endswith(f"in line {numbers['d']}") for example in events.examples.values())
+
+
+def test_corrected_rows_of_one_time_have_no_warning(tmp_path: Path) -> None:
+    made = Store.create(tmp_path / "store")
+    made.append_events(pl.DataFrame({"user_id": [""] * 30, "item_id": list(map(str, range(30))), "timestamp": 1}))
+    lines = out_and_in(made, tmp_path)
+    for line in lines:
+        line["row"] |= {"user_id": "u", "timestamp": "2024-01-01"}
+    (receipt,) = resubmit(made, lines).receipts
+    assert (receipt.n_new, receipt.warnings) == (30, ())
 
 
 def test_rows_that_are_not_rejected_are_refused_before_anything_is_written(store: Store, tmp_path: Path) -> None:

@@ -67,12 +67,7 @@ def remind_of_lost_rows(intake: Intake, store: object) -> None:
 
 def lost_rows(intake: Intake) -> list[str]:
     """Sentences about the rows that were not used: rejected ones, and those of unknown items."""
-    sentences = [
-        f"{receipt.n_rejected:,} of {receipt.n_in:,} rows of {receipt.table} were rejected and not used: "
-        f"{most_frequent(receipt.reasons)}."
-        for receipt in intake.receipts
-        if receipt.n_rejected
-    ]
+    sentences = [sentence for receipt in intake.receipts if (sentence := receipt.rejected_sentence())]
     for unmatched in intake.unmatched:
         if unmatched.column.endswith("item_id"):
             table = unmatched.column.partition(".")[0]
@@ -82,12 +77,6 @@ def lost_rows(intake: Intake) -> list[str]:
                 f"{unmatched.cause_sentence()}{unmatched.remedy()}{advice}"
             )
     return sentences
-
-
-def most_frequent(reasons: dict[str, int]) -> str:
-    """The reason that most rows were rejected for, and how many others there are."""
-    first, *others = sorted(reasons, key=lambda reason: -reasons[reason])
-    return first + (f", and {len(others)} other {'reason' if len(others) == 1 else 'reasons'}" if others else "")
 
 
 def when_read(intake: Intake) -> str:

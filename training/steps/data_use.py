@@ -7,9 +7,9 @@ from itertools import chain
 
 import numpy as np
 
+from feature_store.receipts import most_frequent
 from feature_store.warnings.event_kinds import EventKind
 from training.report.content import DataUse
-from training.report.intake_text import most_frequent
 from training.run import Run
 from training.steps.example_users import queries_of_test_period
 

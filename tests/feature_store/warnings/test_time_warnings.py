@@ -12,6 +12,7 @@ import pytest
 
 import small_training
 from feature_store import EVENTS, ITEMS, Store
+from feature_store.files.table_files import read_table
 from feature_store.schema import check_table
 from feature_store.timestamps import wall_clock
 
@@ -94,6 +95,12 @@ def test_one_time_for_all_rows_gets_a_warning_and_a_basket_does_not() -> None:
     assert warnings([EPOCHS[0]] * 5) == []
 
 
+def test_only_times_that_could_be_read_count_among_those_of_one_time() -> None:
+    assert warnings([EPOCHS[0]] * 19 + [None] * 41) == []
+    (warning,) = warnings(["2022-03-01"] * 20 + ["soon"] * 40)
+    assert "all 20 rows whose time could be read have the time 2022-03-01T00:00:00+00:00" in warning
+
+
 def test_one_arrival_after_all_events_gets_a_warning_that_it_hides_them() -> None:
     (warning,) = warnings(EPOCHS, available_at=[EPOCHS[-1] + 86_400] * N)
     assert warning.startswith("available_at: 60 of 60 rows arrived at 2022-05-")
@@ -113,3 +120,12 @@ def test_receipts_carry_the_warnings(tmp_path: Path) -> None:
     receipt = Store.create(tmp_path / "store").append_events(frame)
     assert receipt.n_new == N
     assert "  Warning: timestamp: 1 of 60 rows lie before 1990" in str(receipt)
+
+
+def test_warnings_about_a_file_with_lines_name_the_line(tmp_path: Path) -> None:
+    rows = "".join(f"u,i{number},{epoch}\n" for number, epoch in enumerate(changed(last=0)))
+    (tmp_path / "events.csv").write_text(f"user_id,item_id,timestamp\n{rows}")
+    receipt = Store.create(tmp_path / "store").append(EVENTS, read_table(str(tmp_path / "events.csv"), table="events"))
+    (warning,) = receipt.warnings
+    assert "1 of 60 rows lie before 1990, e.g. line 61: 1970-01-01T00:00:00+00:00, read from " in warning
+    assert "counting from 0" not in warning

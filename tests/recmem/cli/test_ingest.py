@@ -130,3 +130,14 @@ def test_errors_of_all_tables_are_reported_at_once(tmp_path: Path) -> None:
         "impressions.path: expected",
     ):
         assert fault in outcome.err
+
+
+def test_rows_that_were_rejected_get_the_warning_of_a_training_on_stderr(tmp_path: Path) -> None:
+    times = ["2025-02-28"] * 20 + ["soon"] * 79
+    lines = [f"u{number},i,{time}" for number, time in enumerate(times)]
+    (tmp_path / "events.csv").write_text("\n".join(["user_id,item_id,timestamp", *lines, ",i,2025-02-28", ""]))
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", tmp_path / "events.csv")
+    assert outcome.code == DONE
+    shown = " ".join(outcome.err.split())
+    assert "80 of 100 rows of events were rejected and not used: timestamp: expected a time" in shown
+    assert "and 1 other reason." in shown

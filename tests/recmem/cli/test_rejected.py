@@ -105,6 +105,26 @@ def test_a_row_that_was_written_off_can_still_be_corrected(ragged: Path) -> None
     assert "(resubmitted)" in Outcome("rejected", "--store", store, "--settled").out
 
 
+def test_a_settled_row_is_shown_once_by_its_newest_reason_and_a_stored_one_need_not_be_corrected(ragged: Path) -> None:
+    store, rows = ragged / "store", ragged / "rows.jsonl"
+    assert Outcome("rejected", "--store", store, "--reason", "does not exist", "--out", rows).code == DONE
+    line = json.loads(rows.read_text())
+    for user, time in (("", "2026-02-28"), ("v", "2026-02-28")):
+        line["row"] |= {"user_id": user, "timestamp": time}
+        rows.write_text(json.dumps(line))
+        assert Outcome("resubmit", "--store", store, "--rows", rows).code == DONE
+    shown = Outcome("rejected", "--store", store, "--settled", "--out", rows)
+    assert "1 x events: user_id: expected an id, got empty text (resubmitted)" in shown.out
+    assert "does not exist" not in shown.out
+    assert "Wrote 1 row to" in shown.out
+    assert len(rows.read_text().splitlines()) == 1
+    assert "Correct the values" not in shown.out
+    assert Outcome("rejected", "--store", store, "--discard").code == DONE
+    mixed = Outcome("rejected", "--store", store, "--settled", "--out", rows)
+    assert "Wrote 4 rows to" in mixed.out
+    assert "To add the 3 rows that were written off after all: Correct the values under `row`" in mixed.out
+
+
 def test_a_line_that_could_not_be_read_comes_back_once_its_columns_are_written_out(tmp_path: Path) -> None:
     store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
     (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\nu,a,2024-01-01\nv,b\n")
@@ -115,11 +135,27 @@ def test_a_line_that_could_not_be_read_comes_back_once_its_columns_are_written_o
     assert line["row"] == {"unreadable line": "v,b"}
     unchanged = Outcome("resubmit", "--store", store, "--rows", rows)
     assert "0 of 1 rows accepted, 1 still rejected." in unchanged.out
-    assert "still the text of a line" in unchanged.err
+    assert "1 row is still the text of a line" in unchanged.err
     line["row"] |= {"user_id": "v", "item_id": "b", "timestamp": "2024-01-02"}
     rows.write_text(json.dumps(line))
     assert "1 of 1 rows accepted, 0 still rejected." in Outcome("resubmit", "--store", store, "--rows", rows).out
     assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
+
+
+def test_a_line_that_could_not_be_read_and_was_written_off_is_not_still_rejected(tmp_path: Path) -> None:
+    store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
+    (tmp_path / "events.csv").write_text("user_id,item_id,timestamp\nu,a,2024-01-01\nv,b\nw,c\n")
+    assert Outcome("ingest", "--store", store, "--events", tmp_path / "events.csv").code == DONE
+    assert Outcome("rejected", "--store", store, "--out", rows).code == DONE
+    assert "2 rows are still the text" in Outcome("resubmit", "--store", store, "--rows", rows).err
+    assert Outcome("rejected", "--store", store, "--discard").code == DONE
+    unchanged = Outcome("resubmit", "--store", store, "--rows", rows)
+    assert "0 of 2 rows accepted, 0 still rejected, 2 settled before." in unchanged.out
+    assert "still the text" not in unchanged.err
+    lines = [json.loads(line) for line in rows.read_text().splitlines()]
+    lines[0]["row"] = {"user_id": "v", "item_id": "b", "timestamp": "2024-01-02"}
+    rows.write_text("\n".join(map(json.dumps, lines)))
+    assert "1 of 2 rows accepted, 0 still rejected" in Outcome("resubmit", "--store", store, "--rows", rows).out
 
 
 def test_forgetting_finds_ids_in_lines_that_could_not_be_read(tmp_path: Path) -> None:
