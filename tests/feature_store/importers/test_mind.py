@@ -170,7 +170,7 @@ def test_a_truncated_file_leaves_nothing(tmp_path: Path) -> None:
     behaviors = truncate(write_lines(tmp_path / "behaviors.tsv.gz", rows))
     with pytest.raises(DataError, match=r"behaviors: expected MIND's behaviors.tsv .* truncated or damaged"):
         import_mind([news], [behaviors], tmp_path / "out")
-    assert list((tmp_path / "out").iterdir()) == []
+    assert not (tmp_path / "out").exists()
 
 
 def test_many_blocks_give_what_one_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
