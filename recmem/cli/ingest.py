@@ -160,7 +160,8 @@ def _report_rows_without_effect(store: Store) -> None:
         complain(f"{n:,} cancellations of items in the store match no row of their item yet: they have no effect.")
     items = store.items()
     if events.height and not items.height:
-        complain(f"The store has no items yet: its {events.height:,} events count once it has theirs.")
+        n_events = "1 event counts" if events.height == 1 else f"{events.height:,} events count"
+        complain(f"The store has no items yet: its {n_events} once it has theirs.")
     for unmatched in unmatched_rows(items, events, store.impressions(), store.users()):
         if unmatched.column.endswith("item_id"):
             if items.height:

@@ -172,8 +172,9 @@ def resubmit(
 ) -> None:
     """Add corrected rows to a store.
 
-    Rows that are now valid move from `rejected` to their table; the others stay, each with its reason. The file may be
-    given again, for instance to correct the rest of its rows: what it has added is not added twice.
+    Rows that are now valid are added to their table, and `recmem rejected` no longer shows them; the others stay open,
+    each with its reason. The file may be given again, for instance to correct the rest of its rows: what it has added
+    is not added twice.
     """
     from feature_store import Store
     from feature_store.files.file_rows import UNREADABLE

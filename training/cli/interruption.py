@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., None])
 def interruptible(kept: str) -> Callable[[Command], Command]:
     """Lets a command end with `INTERRUPTED` and a line that it was interrupted, and what is `kept`."""
 
-    def with_last_words(command: Command) -> Command:
+    def with_message(command: Command) -> Command:
         @functools.wraps(command)
         def run(*arguments: Any, **options: Any) -> None:
             try:
@@ -34,4 +34,4 @@ def interruptible(kept: str) -> Callable[[Command], Command]:
 
         return run  # type: ignore[return-value]
 
-    return with_last_words
+    return with_message
