@@ -1,7 +1,7 @@
 """Queries with known answers, from the event log or from impressions: what training and evaluation rank.
 
-A query is a user at a time. Its positives are the items that the user had not interacted with before and does at that
-time, or the clicked ones of an impression.
+A query is a user at a time. Its positives are the items that the user interacts with at that time, by default only
+those that are new to the user, or the clicked ones of an impression.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Queries:
     times: IntArray
     """Microseconds."""
     positives: Ragged
-    """Item rows that the user interacts with at that time and had not before."""
+    """Item rows that the user interacts with at that time; if repeats are left out, had not before."""
 
     def __len__(self) -> int:
         return len(self.users)
@@ -164,13 +164,28 @@ def impression_of_row(impressions: pl.DataFrame) -> IntArray:
     return group_rows(query_keys(impressions["user_id"], times, impressions["impression_id"]))[0]
 
 
+def queries_of(dataset: Dataset, begin: int, end: int) -> Queries:
+    """The queries of a dataset with `begin < timestamp <= end`, from what was valid at `end`.
+
+    Items that a user had before are positives where the dataset counts repeats.
+    """
+    return queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled, repeats=dataset.config.repeats)
+
+
 def queries_between(
-    log: EventLog, begin: int, end: int, *, with_history: bool = True, cancelled: CancelledEvents | None = None
+    log: EventLog,
+    begin: int,
+    end: int,
+    *,
+    with_history: bool = True,
+    cancelled: CancelledEvents | None = None,
+    repeats: bool = False,
 ) -> Queries:
-    """Queries of all (user, timestamp) with `begin < timestamp <= end` and at least one new positive.
+    """Queries of all (user, timestamp) with `begin < timestamp <= end` and at least one positive.
 
     `with_history` keeps those of users with at least one earlier event; otherwise those without any are returned. An
-    event that was cancelled later (`cancelled`) is part of the history until then, and its item is not new.
+    event that was cancelled later (`cancelled`) is part of the history until then, and its item is not new. An item
+    that is not new to the user is a positive only if `repeats` count.
     """
     order = np.lexsort((log.item_rows, log.user_rows, log.times))
     is_inside = (log.times[order] > begin) & (log.times[order] <= end)
@@ -180,15 +195,16 @@ def queries_between(
     users = log.user_rows[inside]
     times = log.times[inside]
     items = log.item_rows[inside]
-    is_new = _first_times(log)[inside] == times
+    is_wanted = np.ones(len(inside), bool) if repeats else _first_times(log)[inside] == times
     has_history = log.by_user.counts(users, times) > 0
     if cancelled is not None:
         # Cancelled events that still counted at the time of the query: one row per event of `inside`.
         counted = cancelled.seen(users, times)
         has_history |= counted.lengths > 0
         is_same_item = counted.values == items[counted.row_index]
-        is_new[counted.row_index[is_same_item]] = False
-    kept = is_new & (has_history if with_history else ~has_history)
+        if not repeats:
+            is_wanted[counted.row_index[is_same_item]] = False
+    kept = is_wanted & (has_history if with_history else ~has_history)
     # Several events of one user, time and item make one positive.
     kept &= _differs_from_previous(users, times, items)
     users = users[kept]

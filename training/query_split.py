@@ -10,7 +10,7 @@ from feature_store.arrays import IntArray
 from feature_store.timestamps import iso_time
 from recmem.dataset.dataset import Dataset
 from training.fitting.fit_ranker import FEWEST_QUERIES
-from training.queries import ImpressionQueries, impression_of_row, queries_between
+from training.queries import ImpressionQueries, impression_of_row, queries_of
 from training.splits import Split, SplitConfig, split_times
 
 
@@ -56,7 +56,7 @@ def require_queries(dataset: Dataset, shown: ImpressionQueries | None, split: Sp
 def _n_queries(dataset: Dataset, shown: ImpressionQueries | None, begin: int, end: int) -> int:
     if shown is not None:
         return int((shown.between(begin, end).queries().positives.lengths > 0).sum())
-    return len(queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled))
+    return len(queries_of(dataset, begin, end))
 
 
 def _has_enough(clicked_times: IntArray, split: Split) -> bool:

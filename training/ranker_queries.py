@@ -15,7 +15,7 @@ from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
 from training.fitting.fit_ranker import RankingData
 from training.fitting.new_users import with_new_users
-from training.queries import Queries, queries_between
+from training.queries import Queries, queries_of
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
 MOST_DRAWN = 1.5
@@ -52,11 +52,8 @@ def ranker_data(
 
 def _more_queries(training_data: TrainingData, n_drawn: int, n_useful: int, limit: int) -> Queries:
     """The queries of a second draw, none of which was in the first."""
-    dataset = training_data.dataset
     split = training_data.split
-    queries = queries_between(
-        dataset.log_at(split.test_from), split.ranker_from, split.test_from, cancelled=dataset.cancelled
-    )
+    queries = queries_of(training_data.dataset, split.ranker_from, split.test_from)
     rest = queries.without_spread(limit)
     # As many as should bring the missing ones, if retrieval finds as much for them.
     wanted = ceil((limit - n_useful) * n_drawn / max(n_useful, 1))

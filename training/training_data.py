@@ -37,7 +37,7 @@ from training.item_columns import column_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
-from training.queries import ImpressionQueries, Queries, queries_between
+from training.queries import ImpressionQueries, Queries, queries_of
 from training.query_split import split_of
 from training.splits import Split
 from training.target_weights import TargetWeights, weights_of_candidates
@@ -188,7 +188,7 @@ def ranking_data(
         batch = batch_of(dataset, shown.users, shown.times)
         pairs = candidate_features(dataset, matcher, batch, shown.candidates, on_query, shown.given_features)
         return shown.queries(), RankingData(pairs, shown.labels, shown.weights, shown.positions)
-    queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
+    queries = queries_of(dataset, begin, end).spread(limit)
     return queries, retrieved_data(training_data, matcher, queries, config, on_query, batch_of=batch_of)
 
 
@@ -235,4 +235,5 @@ def _dataset_config(
         refresh_origin=split.ranker_from,
         refresh_every=split.refresh,
         candidate_features=own,
+        repeats=not config.retrieval.exclude_seen,
     )

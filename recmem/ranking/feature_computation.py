@@ -21,6 +21,7 @@ from feature_store.ragged import Ragged
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.items_had import ItemsHad
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.interests_similarity import interest_pair_scores
 from recmem.matching.matcher import Matcher
@@ -158,6 +159,17 @@ def compute_user_attributes(context: FeatureContext) -> FeatureColumns:
     dataset = context.dataset
     rows = dataset.profile_rows(context.queries.described_users, context.queries.times)
     return {user_feature_name(each): dataset.profiles.values(each, rows) for each in dataset.config.user_features}
+
+
+def compute_repeats(context: FeatureContext) -> FeatureColumns:
+    """How often each query's history has its candidate, and how long ago."""
+    had = ItemsHad.of(context.queries.histories, context.candidates)
+    since = np.maximum(context.pair_times - had.last_time, 0) / context.dataset.config.counters.short
+    return {
+        "times_had": np.log1p(had.times).astype(np.float32),
+        "visits_since_had": np.where(had.is_had, np.log1p(had.visits_since), -1).astype(np.float32),
+        "time_since_had": np.where(had.is_had, np.log1p(since), -1).astype(np.float32),
+    }
 
 
 def compute_interests_similarity(context: FeatureContext) -> Float32Array:

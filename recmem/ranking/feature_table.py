@@ -33,6 +33,7 @@ from recmem.ranking.feature_computation import (
     compute_item_counters,
     compute_match,
     compute_memory_size,
+    compute_repeats,
     compute_user_attributes,
     compute_user_counters,
     feature_name,
@@ -49,6 +50,7 @@ class Group(StrEnum):
     TEXT_COVISITATION = "co-visitation and texts"
     POPULARITY = "popularity"
     IMPRESSIONS = "impressions"
+    REPEATS = "repeats"
     USER = "user"
     ATTRIBUTE = "item attribute"
     CANDIDATE = "candidates' own"
@@ -313,6 +315,37 @@ INTERESTS = Feature(
     raw=True,
 )
 """The feature of a users table with declared interests."""
+REPEATS = (
+    Feature(
+        name="times_had",
+        group=Group.REPEATS,
+        meaning="log(1 + positive events of the history on the item). 0 or more.",
+        compute=compute_repeats,
+        raw=True,
+        new_item=0.0,
+    ),
+    Feature(
+        name="visits_since_had",
+        group=Group.REPEATS,
+        meaning="log(1 + visits of the user since the latest positive event on the item). 0 or more; -1 if the history "
+        "has none.",
+        compute=compute_repeats,
+        raw=True,
+        new_item=-1.0,
+    ),
+    Feature(
+        name="time_since_had",
+        group=Group.REPEATS,
+        meaning="log(1 + time since the user's latest positive event on the item, in lengths of the short window). 0 "
+        "or more; -1 if the history has none.",
+        compute=compute_repeats,
+        raw=True,
+        new_item=-1.0,
+    ),
+)
+"""The features of a model that ranks items which users have had before: it was trained with `--no-exclude-seen`."""
+OPTIONAL = (INTERESTS, *REPEATS)
+"""Features of the table that only some models have."""
 
 
 def item_attribute(name: str) -> Feature:
@@ -358,17 +391,20 @@ def features_of(
     of_users: Iterable[CandidateFeature] = (),
     *,
     with_interests: bool = False,
+    with_repeats: bool = False,
 ) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
     Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table, and its interests.
+    users table, and its interests, then those of repeats.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
     brought = tuple(candidate_feature(feature) for feature in own)
     users = tuple(user_attribute(feature) for feature in of_users)
-    return FEATURES + attributes + brought + users + ((INTERESTS,) if with_interests else ())
+    interests = (INTERESTS,) if with_interests else ()
+    repeats = REPEATS if with_repeats else ()
+    return FEATURES + attributes + brought + users + interests + repeats
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -378,7 +414,7 @@ def check_names(features: Iterable[Feature]) -> None:
     """
     seen: set[str] = set()
     for feature in features:
-        if feature.name in (*seen, INTERESTS.name):
+        if feature.name in (*seen, *(each.name for each in OPTIONAL)):
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
         prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
         if prefix is not None:
@@ -423,7 +459,7 @@ def compared_features(names: Iterable[str]) -> list[str]:
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in (*FEATURES, INTERESTS) if feature.raw}
+    raw = {feature.name for feature in (*FEATURES, *OPTIONAL) if feature.raw}
     return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
@@ -438,9 +474,12 @@ def features_in(*groups: Group) -> tuple[str, ...]:
 
 
 def new_item_values(windows: CounterConfig) -> dict[str, float]:
-    """The features that depend on the item's events, with their values for an item that has none."""
+    """The features that depend on the item's events, with their values for an item that has none.
+
+    A model may lack those of `OPTIONAL`.
+    """
     values: dict[str, float] = {}
-    for feature in FEATURES:
+    for feature in (*FEATURES, *OPTIONAL):
         if feature.new_item is not None:
             values[feature.name] = feature.new_item(windows) if callable(feature.new_item) else feature.new_item
     return values

@@ -26,6 +26,8 @@ SOURCES = (
 alone."""
 INTERESTS = "interests_similarity"
 """One more source if the users table has declared interests."""
+REPEATS = "repeats"
+"""One more source if items that users have had are wanted again: these, the most frequent first."""
 NOT_RETRIEVED = np.iinfo(np.int32).max
 """Rank of an item that no source retrieves."""
 
@@ -51,8 +53,8 @@ def interleave(sources: dict[str, Float32Array], excluded: BoolArray, n_candidat
     """The `n_candidates` items of each query that rank best in any source, the best first.
 
     `sources` are scores, float32[query, item], higher is better. An item's rank is the best that any source gives it;
-    equal ranks go by the order of the sources. `excluded`, bool[query, item], are items to leave out. A query that has
-    fewer items left gets a shorter row.
+    equal ranks go by the order of the sources. A source does not offer items with a score of -inf. `excluded`,
+    bool[query, item], are items to leave out. A query that has fewer items left gets a shorter row.
     """
     n_queries, n_items = excluded.shape
     depth = min(n_candidates, n_items)
@@ -62,6 +64,7 @@ def interleave(sources: dict[str, Float32Array], excluded: BoolArray, n_candidat
     for number, scores in enumerate(sources.values()):
         items = _best_items(scores, excluded, depth)  # [query, depth]
         rank = np.arange(depth, dtype=np.int32) * len(sources) + number  # [depth]
+        rank = np.where(np.isneginf(scores[query, items]), NOT_RETRIEVED, rank)  # [query, depth]
         best_rank[query, items] = np.minimum(best_rank[query, items], rank)
     # A source has excluded items in its last ranks if it has too few others.
     best_rank[excluded] = NOT_RETRIEVED

@@ -13,10 +13,11 @@ from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FE
 from feature_store.ragged import Ragged
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.items_had import repeat_scores
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.interests_similarity import interest_scores
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.retrieval.interleave import INTERESTS, SOURCES, RetrievalConfig, interleave
+from recmem.retrieval.interleave import INTERESTS, REPEATS, SOURCES, RetrievalConfig, interleave
 from recmem.retrieval.shortlist import shortlist
 
 CHUNK_CELLS = 600_000
@@ -77,7 +78,7 @@ def retrieve(
 
 
 def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> CatalogueScores:
-    """Match and co-visitation features of the given items for every query, `popularity_medium`, and `INTERESTS`."""
+    """Match and co-visitation features of the given items for every query, and what else items are retrieved by."""
     scores = matcher.features(queries.histories, items) | _covisitation_scores(dataset, queries, items)
     n_queries = len(queries)
     # One row of counts per (query, item), all items of a query in turn.
@@ -88,6 +89,8 @@ def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, it
     if dataset.config.interests:
         interests = dataset.interest_rows(queries.described_users, queries.times)
         scores[INTERESTS] = interest_scores(matcher, dataset.profiles.interests.vectors, interests, items)
+    if dataset.config.repeats:
+        scores[REPEATS] = repeat_scores(queries.histories, items)
     return scores
 
 
@@ -130,6 +133,8 @@ def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candi
     if INTERESTS in scores:
         # Who has declared none gets what the match retrieves a second time, which adds nothing.
         sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), scores["match_raw"], scores[INTERESTS])
+    if REPEATS in scores:
+        sources[REPEATS] = scores[REPEATS]
     best = interleave(sources, scored.excluded, n_candidates)
     # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
     kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS) if name in scores]

@@ -17,7 +17,7 @@ from recmem.dataset.dataset import Dataset
 from slow_reference import Event, Showing
 from strategies import LAST_TIME, event_log, impression_frame, logs, times
 from tolerances import close
-from training.queries import UNKNOWN_POSITION, ImpressionQueries, Queries, queries_between
+from training.queries import UNKNOWN_POSITION, ImpressionQueries, Queries, queries_between, queries_of
 
 Row = tuple[int, int, list[int]]
 
@@ -26,12 +26,14 @@ def rows(queries: Queries) -> list[Row]:
     return list(zip(queries.times.tolist(), queries.users.tolist(), queries.positives.to_lists(), strict=True))
 
 
-def slow_queries(log: list[Event], begin: int, end: int, *, with_history: bool = True) -> list[Row]:
-    """(time, user, new positives) of every visit of a user, straight from the definition."""
+def slow_queries(
+    log: list[Event], begin: int, end: int, *, with_history: bool = True, repeats: bool = False
+) -> list[Row]:
+    """(time, user, positives) of every visit of a user, straight from the definition."""
     found = []
     for time, user in sorted({(event.time, event.user) for event in log if begin < event.time <= end}):
         mine = [event for event in log if event.user == user]
-        earlier = {event.item for event in mine if event.time < time}
+        earlier = set() if repeats else {event.item for event in mine if event.time < time}
         new = {event.item for event in mine if event.time == time and slow_reference.sign(event) > 0} - earlier
         has_history = any(slow_reference.is_known(event, time) for event in mine)
         if new and has_history == with_history:
@@ -56,10 +58,31 @@ def test_queries_of_a_case_by_hand() -> None:
     assert rows(queries_between(event_log(log), 0, 9, with_history=False)) == [(1, 0, [1]), (5, 1, [4])]
 
 
-@given(logs(), st.integers(-1, LAST_TIME), st.integers(-1, LAST_TIME), st.booleans())
-def test_queries_are_those_of_the_definition(log: list[Event], begin: int, end: int, with_history: bool) -> None:
-    found = queries_between(event_log(log), begin, end, with_history=with_history)
-    assert rows(found) == slow_queries(log, begin, end, with_history=with_history)
+def test_where_repeats_count_items_that_the_user_had_are_positives_too() -> None:
+    log = [Event(0, 1, 1), Event(0, 1, 5), Event(0, 2, 5), Event(0, 1, 6, "skip"), Event(1, 4, 5)]
+    assert rows(queries_between(event_log(log), 0, 8, repeats=True)) == [(5, 0, [1, 2])]
+    assert rows(queries_between(event_log(log), 0, 8)) == [(5, 0, [2])]
+
+
+@given(logs(), st.integers(-1, LAST_TIME), st.integers(-1, LAST_TIME), st.booleans(), st.booleans())
+def test_queries_are_those_of_the_definition(
+    log: list[Event], begin: int, end: int, with_history: bool, repeats: bool
+) -> None:
+    found = queries_between(event_log(log), begin, end, with_history=with_history, repeats=repeats)
+    assert rows(found) == slow_queries(log, begin, end, with_history=with_history, repeats=repeats)
+
+
+@given(logs(late=False), cancellations(), st.integers(-1, LAST_TIME), st.integers(-1, 2 * LAST_TIME))
+def test_queries_of_a_dataset_count_repeats_where_it_says_so(
+    log: list[Event], cancels: list[Cancellation], begin: int, end: int
+) -> None:
+    for repeats in (False, True):
+        config = replace(CONFIG, repeats=repeats)
+        dataset = Dataset.of(catalogue(), frame_of(log, cancels), impression_frame([]), config)
+        wanted = queries_between(
+            dataset.log_at(end), begin, end, cancelled=dataset.cancelled, repeats=repeats
+        )
+        assert rows(queries_of(dataset, begin, end)) == rows(wanted)
 
 
 @given(logs(late=False), cancellations(), st.integers(-1, LAST_TIME), st.integers(-1, 2 * LAST_TIME))

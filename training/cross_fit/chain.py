@@ -153,6 +153,7 @@ def _learn(
         reads=dataset.reads,
         cancelled=dataset.cancelled,
         weights=data.weights,
+        repeats=dataset.config.repeats,
     )
     share = 1.0 if number == 1 else config.match.continued
     n_steps = 0  # without examples the module stays as it is

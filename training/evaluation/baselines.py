@@ -20,6 +20,8 @@ BASELINES = {
     "match_score": "match_raw",
 }
 """Row of the ledger -> feature that ranks it; `text_similarity` is added once its pooling is chosen."""
+HAD_BEFORE = "had_before"
+"""One more row where items that users have had are ranked too."""
 
 
 def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, Float32Array]:

@@ -24,7 +24,7 @@ from training.evaluation.promotion import FEWEST_USERS, Differences, differences
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
 from training.evaluation.verdict import BundleKind
 from training.fitting.fit_ranker import RankingData
-from training.queries import ImpressionQueries, Queries, queries_between
+from training.queries import ImpressionQueries, Queries, queries_of
 from training.training_data import TrainingData, labels_of
 
 
@@ -57,10 +57,7 @@ def test_queries(training_data: TrainingData, limit: int) -> tuple[Queries, Impr
     if training_data.shown is not None:
         shown = training_data.shown.between(split.test_from, split.test_until).spread(limit)
         return shown.queries(), shown
-    dataset = training_data.dataset
-    log = dataset.log_at(split.test_until)
-    queries = queries_between(log, split.test_from, split.test_until, cancelled=dataset.cancelled)
-    return queries.spread(limit), None
+    return queries_of(training_data.dataset, split.test_from, split.test_until).spread(limit), None
 
 
 # pytest would take the function for a test where a test file imports it.

@@ -25,7 +25,7 @@ from training.evaluation.cold_items import buries_cold_items, cold_positives, co
 from training.evaluation.intervals import paired_bootstrap
 from training.evaluation.metrics import PerQuery, mean_over_queries, ndcg
 from training.evaluation.ranks import PerPositive, rank_of_rows
-from training.queries import Queries, queries_between
+from training.queries import Queries, queries_of
 
 FEWEST_QUERIES = 10
 """Held-out queries in each half below which nothing is decided, and the encoder stays frozen."""
@@ -88,7 +88,7 @@ class HeldOutPart:
         cls, dataset: Dataset, begin: int, end: int, *, limit: int, memory: MemoryConfig, seed: int
     ) -> HeldOutPart:
         """At most `limit` queries with `begin < timestamp <= end`, evenly spread."""
-        queries = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled).spread(limit)
+        queries = queries_of(dataset, begin, end).spread(limit)
         is_cold = cold_positives(dataset.log, queries, np.full(len(queries), begin))
         users, user_of_query = np.unique(queries.users, return_inverse=True)
         is_second_half = np.random.default_rng(seed).permutation(len(users)) >= len(users) // 2

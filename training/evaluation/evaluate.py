@@ -13,8 +13,9 @@ from feature_store.arrays import BoolArray, Float64Array
 from feature_store.timestamps import iso_time
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
+from recmem.retrieval.interleave import REPEATS
 from training.config import TrainingConfig
-from training.evaluation.baselines import BASELINES, popularity_features
+from training.evaluation.baselines import BASELINES, HAD_BEFORE, popularity_features
 from training.evaluation.build_ledger import build_ledger
 from training.evaluation.catalogue_ranks import (
     CatalogueRankCollector,
@@ -28,7 +29,7 @@ from training.evaluation.promotion import TestFigures, digest_of_queries
 from training.evaluation.seed_spread import seed_spread
 from training.evaluation.slices import PositiveSlice, positive_slices, query_slices
 from training.fitting.fit_ranker import RankingData
-from training.queries import Queries, queries_between
+from training.queries import Queries, queries_of
 from training.training_data import TrainingData, ranking_data, retrieved_data
 
 RECALL_AT = (50, 200)
@@ -83,6 +84,8 @@ def evaluate_rankings(
     generator = np.random.default_rng(config.seed)
     rank = _rank_catalogue if training_data.shown is None else _rank_impressions
     baselines = BASELINES | {"text_similarity": pooling}
+    if training_data.dataset.config.repeats:
+        baselines |= {HAD_BEFORE: REPEATS if training_data.shown is None else "times_had"}
     ranked = rank(training_data, matcher, rankers, baselines, config, on_query, generator)
     queries = ranked.queries
     protocol = _protocol(training_data, queries, config)
@@ -117,8 +120,7 @@ def _rank_catalogue(
     dataset = training_data.dataset
     test_from = training_data.split.test_from
     test_until = training_data.split.test_until
-    queries = queries_between(dataset.log_at(test_until), test_from, test_until, cancelled=dataset.cancelled)
-    queries = queries.spread(config.test_queries)
+    queries = queries_of(dataset, test_from, test_until).spread(config.test_queries)
     _refuse_empty(queries, test_from)
     collector = CatalogueRankCollector(dataset, queries, baselines, test_from, config.retrieval.exclude_seen, generator)
     data = retrieved_data(training_data, matcher, queries, config, on_query, collector)

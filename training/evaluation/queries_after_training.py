@@ -21,7 +21,7 @@ from training.evaluation.catalogue_ranks import retrieved_ranks
 from training.evaluation.ledger import HEADLINE_METRIC
 from training.evaluation.metrics import PerQuery, impression_metrics, ndcg
 from training.fitting.fit_ranker import RankingData
-from training.queries import ImpressionQueries, Queries, queries_between
+from training.queries import ImpressionQueries, Queries, queries_of
 from training.training_data import labels_of
 
 MEASURED_BUNDLE = "measured_bundle"
@@ -45,9 +45,7 @@ class QueriesAfterTraining:
         begin = model.bundle.config.learned_until if begin is None else begin
         impressions = ImpressionQueries.of(model.dataset)
         if impressions is None:
-            log = model.dataset.log_at(end)
-            queries = queries_between(log, begin, end, cancelled=model.dataset.cancelled)
-            after = cls(model, queries.spread(limit), None)
+            after = cls(model, queries_of(model.dataset, begin, end).spread(limit), None)
         else:
             impressions = impressions.between(begin, end).spread(limit)
             after = cls(model, impressions.queries(), impressions)

@@ -16,6 +16,9 @@ MEMORY_SLICES = {"memory 1-5": (1, 5), "memory 6-20": (6, 20), "memory 21+": (21
 """Events of the user before the query: fewest and most, inclusive."""
 YOUNG_SHARE = 1 / 12
 """An item is young if its first event is less than this share of the log's span ago."""
+REPEATED_ITEMS = "repeated items"
+"""Slices where items that users have had are wanted too: those, and the others."""
+FIRST_ITEMS = "first items"
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def query_slices(dataset: Dataset, queries: Queries) -> dict[str, BoolArray]:
 def positive_slices(
     dataset: Dataset, queries: Queries, test_from: int, without: Float64Array, with_: Float64Array
 ) -> dict[str, PositiveSlice]:
-    """Recall@10 of cold positives (no event before the test), and of positives by the item's age at the query.
+    """Recall@10 of cold positives (no event before the test), positives by the item's age at the query, and repeats.
 
     `without`, `with_`: ranks of the positives under both rankers. A slice without positives is left out.
     """
@@ -73,6 +76,11 @@ def positive_slices(
     first_event[known] = log.times[log.by_item.order[log.by_item.starts(items[known])]]
     young = known & (times - first_event < YOUNG_SHARE * dataset.config.counters.span)
     masks = {"cold items": cold, "warm items": ~cold, "item young": young, "item old": known & ~young}
+    if dataset.config.repeats:
+        had = dataset.reads.seen(queries.users, queries.times).take(queries.positives.row_index)
+        is_repeated = np.zeros(len(items), bool)
+        is_repeated[had.row_index[had.values == items[had.row_index]]] = True
+        masks |= {REPEATED_ITEMS: is_repeated, FIRST_ITEMS: ~is_repeated}
     offsets = queries.positives.offsets
     return {
         name: PositiveSlice.of_recall(without, with_, offsets, among=mask) for name, mask in masks.items() if mask.any()

@@ -92,7 +92,8 @@ class MatchBatches:
     If events were cancelled, `log` holds those that stood at that time, from which the positives come; memories are
     read from `reads`, as they were at each query, and `cancelled` has the events that a user had at the time and that
     were cancelled later. `weights` are those of the positives, of which only the ratios matter; how often a query or
-    an item is drawn does not depend on them.
+    an item is drawn does not depend on them. `repeats`: items that a user has had before are positives, and negatives
+    where they are not wanted; otherwise they are neither.
     """
 
     def __init__(
@@ -108,6 +109,7 @@ class MatchBatches:
         reads: AsOf | None = None,
         cancelled: CancelledEvents | None = None,
         weights: TargetWeights | None = None,
+        repeats: bool = False,
     ) -> None:
         self._reads = log if reads is None else reads
         self._memory = memory
@@ -115,7 +117,8 @@ class MatchBatches:
         self._rng = np.random.default_rng(seed)
         self._n_items = n_items
         before_all = int(log.times.min(initial=0)) - 1
-        self._warm = queries_between(log, before_all, until, cancelled=cancelled)
+        self._repeats = repeats
+        self._warm = queries_between(log, before_all, until, cancelled=cancelled, repeats=repeats)
         first = queries_between(log, before_all, until, with_history=False, cancelled=cancelled)
         is_usable = (first.positives.lengths >= SMALLEST_FIRST_BASKET) & _has_arrived(log, first)
         self._first = first.take(np.flatnonzero(is_usable))
@@ -144,11 +147,12 @@ class MatchBatches:
         warm = self._draw_warm(size - n_first)
         first, memories, held_out = self._draw_first(n_first)
         nothing = Ragged.from_lengths(held_out.values[:0], np.zeros(n_first, np.int64))
+        # The rest of a first basket is its memory, and excluded as such; where repeats count, it is so as a part of it.
+        left_out = first.positives if self._repeats else nothing
         examples = _Examples(
             memories=Past.concat([warm.memories, *memories]),
             wanted=Ragged.concat([warm.wanted, held_out]),
-            # The rest of a first basket is its memory, and excluded as such.
-            left_out=Ragged.concat([warm.left_out, nothing]),
+            left_out=Ragged.concat([warm.left_out, left_out]),
             users=np.concatenate([warm.users, first.users]),
             times=np.concatenate([warm.times, first.times]),
         )
@@ -197,7 +201,9 @@ class MatchBatches:
         wanted = examples.wanted
         candidates = np.unique(np.concatenate([wanted.values, self._negatives()]))
         positives = wanted.contains(candidates)  # [query, cand]
-        is_no_negative = histories.items.contains(candidates) | examples.left_out.contains(candidates)
+        is_no_negative = examples.left_out.contains(candidates)
+        if not self._repeats:
+            is_no_negative |= histories.items.contains(candidates)
         return Batch(
             slots=Slots.of(histories, self._memory),
             candidates=torch.from_numpy(candidates),

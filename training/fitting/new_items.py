@@ -30,5 +30,6 @@ def with_new_items(
     as_new = generator.random(len(data.labels)) < share
     values = dict(data.pairs.values)
     for name, value in new_item_values(counters).items():
-        values[name] = np.where(as_new, np.float32(value), values[name])
+        if name in values:
+            values[name] = np.where(as_new, np.float32(value), values[name])
     return replace(data, pairs=PairFeatures(data.pairs.candidates, values))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from training.evaluation.baselines import HAD_BEFORE
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
+from training.evaluation.slices import FIRST_ITEMS, REPEATED_ITEMS
 
 ROW_LABELS = {
     "popularity": "popularity",
     "recent_popularity": "recent popularity",
     "covisitation": "co-visitation",
+    HAD_BEFORE: "had before",
     "text_similarity": "untrained text similarity",
     "match_score": "match score",
     WITHOUT_MATCH: "ranker without text features",
@@ -20,6 +23,7 @@ ROW_NOTES = {
     "popularity": "by the number of events before the test period",
     "recent_popularity": "by the number of events in the last tenth of the log before the test period",
     "covisitation": "by how many users an item shares with the items in this user's history; no text",
+    HAD_BEFORE: "by how often this user has had the item, of equal ones the latest first",
     "text_similarity": "by the encoder's cosine similarity to the texts in the user's memory; nothing is trained",
     "match_score": "by the trained match score alone: the user's text memory, no counters and no co-visitation",
     WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation, attributes, own features; no text features",
@@ -33,6 +37,8 @@ SLICE_LABELS = {
     "warm items": "warm items",
     "item young": "young items",
     "item old": "older items",
+    REPEATED_ITEMS: "repeated items",
+    FIRST_ITEMS: "items new to the user",
     "memory 1-5": "users, 1-5 events",
     "memory 6-20": "users, 6-20 events",
     "memory 21+": "users, 21+ events",
@@ -44,6 +50,8 @@ SLICE_NOTES = {
     "warm items": "at least one event before the test period",
     "item young": "first event less than a twelfth of the log's span before the query",
     "item old": "first event earlier than that",
+    REPEATED_ITEMS: "the user has had them before the query",
+    FIRST_ITEMS: "the user has not had them before the query",
     "memory 1-5": "1 to 5 events before the query",
     "memory 6-20": "6 to 20 events before the query",
     "memory 21+": "21 events or more before the query",

@@ -241,6 +241,7 @@ class EncoderTuner:
             reads=dataset.reads,
             cancelled=dataset.cancelled,
             weights=self.data.weights,
+            repeats=dataset.config.repeats,
         )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from recmem.serving.explain import BASE_SCORE
 from recmem.serving.model import Model
-from training.queries import Queries, queries_between
+from training.queries import Queries, queries_of
 from training.report.content import Example, ExampleItem
 from training.run import Run
 
@@ -57,10 +57,7 @@ def queries_of_test_period(run: Run) -> Queries:
     if training_data.shown is not None:
         shown = training_data.shown.between(split.test_from, split.test_until)
         return Queries(shown.users, shown.times, shown.candidates)
-    dataset = training_data.dataset
-    return queries_between(
-        dataset.log_at(split.test_until), split.test_from, split.test_until, cancelled=dataset.cancelled
-    )
+    return queries_of(training_data.dataset, split.test_from, split.test_until)
 
 
 def _example_item(model: Model, user: object, item: object) -> ExampleItem:

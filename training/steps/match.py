@@ -133,6 +133,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
         reads=dataset.reads,
         cancelled=dataset.cancelled,
         weights=run.training_data.weights,
+        repeats=dataset.config.repeats,
     )
     n_steps = 0  # without examples the module keeps its initial weights, which score by text similarity
     if batches.n_examples:

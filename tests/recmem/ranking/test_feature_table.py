@@ -49,6 +49,7 @@ COVISITATION = (
 )
 TEXT_COVISITATION = COVISITATION[-2:]
 COUNTERS = ("popularity", "popularity_short", "popularity_medium", "popularity_long", "trend", "item_age")
+REPEATS = ("times_had", "visits_since_had", "time_since_had")
 REST = (*COUNTERS, "click_through", "shown", "user_events", "user_gap", "memory_size", "items.price")
 
 
@@ -61,6 +62,17 @@ def test_features_of_given_candidates_keep_the_order_that_rankers_were_fitted_on
 def test_features_of_retrieved_candidates_keep_the_order_that_rankers_were_fitted_on() -> None:
     found = retrieved_by(dataset_of([Event(0, 1, 1)]), [(0, 5)])
     assert tuple(found.values) == (*COVISITATION, *MATCH, *REST)
+
+
+def test_models_of_repeats_have_their_features_last() -> None:
+    dataset = dataset_of([Event(0, 1, 1), Event(0, 1, 3), Event(0, 2, 3)])
+    dataset = replace(dataset, config=replace(dataset.config, repeats=True))
+    found = given_to(dataset, [(0, 5)], [[1, 2, 3]])
+    assert tuple(found.values) == (*MATCH, *COVISITATION, *REST, *REPEATS)
+    close(found.values["times_had"], np.log1p([2, 1, 0]), "float32")
+    close(found.values["visits_since_had"], [0, 0, -1], "float32")
+    window = dataset.config.counters.short
+    close(found.values["time_since_had"], [np.log1p(2 / window), np.log1p(2 / window), -1], "float32")
 
 
 def test_names_are_unique() -> None:
@@ -115,9 +127,10 @@ def test_every_feature_says_what_it_means_in_sentences(feature: object) -> None:
 
 def test_new_items_get_the_values_of_an_item_without_events() -> None:
     dataset = dataset_of([Event(0, 1, 1), Event(0, 2, 3), Event(1, 1, 4)])
+    dataset = replace(dataset, config=replace(dataset.config, repeats=True))
     without_event = given_to(dataset, [(0, 9)], [[4]]).values
     expected = new_item_values(dataset.config.counters)
-    assert tuple(expected) == (*COVISITATION[:-2], *COUNTERS)
+    assert tuple(expected) == (*COVISITATION[:-2], *COUNTERS, *REPEATS)
     for name, value in expected.items():
         close(without_event[name], [value], "float32")
 

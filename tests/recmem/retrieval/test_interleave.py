@@ -46,6 +46,15 @@ def test_sources_are_interleaved_by_hand() -> None:
     assert interleave(sources, excluded([[0, 3]]), 3).to_lists() == [[1, 4, 2]]
 
 
+def test_a_source_does_not_offer_items_with_a_score_of_minus_infinity() -> None:
+    sources = {
+        "first": np.array([[9, 8, 7, 6, 5, 4]], np.float32),
+        "second": np.array([[-np.inf, -np.inf, -np.inf, -np.inf, 2, 1]], np.float32),
+    }
+    assert interleave(sources, excluded([[]]), 6).to_lists() == [[0, 4, 1, 5, 2, 3]]
+    assert interleave(sources, excluded([[4]]), 3).to_lists() == [[0, 5, 1]]
+
+
 @given(SOURCES, SEEN, st.integers(1, N_ITEMS + 2))
 def test_candidates_are_those_of_the_slow_rounds(
     orders: list[list[list[int]]], seen: list[set[int]], n_candidates: int

@@ -145,6 +145,7 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "candidate_features": "features",
         "user_features": "users.features",
         "interests": "users.interests",
+        "repeats": "retrieval.exclude_seen",
     }
     return {follow.get(name, name) for name in reads if not name.startswith("counters")}
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -40,6 +42,16 @@ def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
     close(slices["cold items"].without, [1 / 2], "exact")
     close(slices["cold items"].with_, [1.0], "exact")
     close(slices["warm items"].without, [0.0], "exact")
+
+
+def test_where_repeats_count_positives_are_sliced_by_whether_the_user_had_them() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 9), Event(1, 2, 3), Event(1, 0, 5), Event(1, 0, 10), Event(1, 1, 10)]
+    dataset = dataset_of(log)
+    dataset = replace(dataset, config=replace(dataset.config, repeats=True))
+    queries = Queries(dataset.user_rows(USERS.gather([1, 0])), np.array([10, 9]), Ragged.from_lists([[0, 1], [1]]))
+    slices = positive_slices(dataset, queries, 8, np.ones(3), np.ones(3))
+    assert slices["repeated items"].n_positives.tolist() == [1, 0]
+    assert slices["first items"].n_positives.tolist() == [1, 1]
 
 
 @FEWER

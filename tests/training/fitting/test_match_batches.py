@@ -100,6 +100,27 @@ def test_a_step_of_a_user_with_a_past_by_hand() -> None:
     assert marked(batch, batch.excluded) == [{0, 1, 2, 3} - wanted]
 
 
+def test_where_repeats_count_items_that_the_user_had_are_wanted_or_negatives() -> None:
+    # One query with a history: item 0 again, and 2.
+    log = event_log([Event(0, 0, 1), Event(0, 1, 1), Event(0, 0, 2), Event(0, 2, 2), Event(1, 4, 3)])
+    config = BatchConfig(queries=30, negatives=200, positives=1)
+    drawn = MatchBatches(log, N_ITEMS, until=9, memory=MemoryConfig(recent=3), config=config, seed=0, repeats=True)
+    batch = drawn.draw()
+    parts = zip(memories(batch), marked(batch, batch.positives), marked(batch, batch.excluded), strict=True)
+    seen = set()
+    for memory, wanted, excluded in parts:
+        (item,) = wanted
+        if sorted(memory) == [0, 1]:
+            # A positive that the step leaves out is no negative, and of what the user had only 1 is.
+            assert excluded == {0, 2} - wanted
+            seen.add(item)
+        else:
+            # Part of the first basket: what was bought together is no negative of each other.
+            assert len(memory) == 1
+            assert excluded | wanted == {0, 1}
+    assert seen == {0, 2}
+
+
 def test_at_most_half_of_a_first_basket_is_held_out_and_the_rest_is_the_memory() -> None:
     log = event_log([Event(0, item, 5) for item in range(5)])
     drawn = batches(log, config=BatchConfig(queries=40, negatives=2, positives=4))
