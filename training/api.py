@@ -98,7 +98,8 @@ def train(
             last layer, enough for a CPU), `full`, or adapters of the extra `peft` (`lora`, `adalora`, `ia3`, `prefix`).
             `auto` is `full` with a CUDA device, else `off`.
         candidates: Items that are retrieved and ranked per query, 300 by default.
-        exclude_seen: Leave items that the user already has out of the ranking; True by default.
+        exclude_seen: Rank only items that are new to the user; True by default. False for what is wanted again, such
+            as groceries: then repeats are learned, measured and recommended too.
         positive_from: Ratings of at least this are positive, 4 by default.
         negative_to: Ratings of at most this are negative, 2 by default; those between are neutral.
         positive_events: Names of events that are positive, beside those of common names (view, click, purchase, ...).

@@ -75,11 +75,12 @@ class Intake:
         weights: Sequence[str] = (),
         debiases: bool = False,
         has_encoder: bool = True,
+        repeats: bool = False,
     ) -> Intake:
         """The store as it is now, after the appends that gave the receipts; `features` are columns of impressions.
 
         `weights` are the setting `event_weights`; `debiases` says whether positions are read, `has_encoder` whether
-        texts are.
+        texts are, `repeats` whether items that users have had are wanted again.
         """
         pinned = PinnedStore.newest(store)
         items = pinned.items()
@@ -91,7 +92,7 @@ class Intake:
         unused = [*_unused(items, events, impressions, read), *_unused_of_users(users, of_users)]
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
-        counts = target_counts(items, events, weights, signals)
+        counts = target_counts(items, events, weights, signals, repeats=repeats)
         warnings = [*_kind_warnings(events, kinds, signals), *weight_warnings(kinds, weights, signals)]
         warnings += [*target_warnings(counts), *([] if were_given else rating_warnings(events, signals))]
         return cls(
@@ -174,6 +175,7 @@ def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfi
         weights=config.event_weights,
         debiases=config.ranker.position_debiasing,
         has_encoder=not config.vectors_name,
+        repeats=not config.retrieval.exclude_seen,
     )
 
 

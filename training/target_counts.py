@@ -1,6 +1,7 @@
 """How many training targets the events of each weighted name are: a weight acts on these alone.
 
-A target is a user's first contact with an item, so a weight of purchases has little to act on where views come first.
+By default a target is a user's first contact with an item, so a weight of purchases has little to act on where views
+come first.
 """
 
 from __future__ import annotations
@@ -47,9 +48,12 @@ class TargetCounts:
 
 
 def target_counts(
-    items: pl.DataFrame, events: pl.DataFrame, texts: Sequence[str], signals: SignalConfig
+    items: pl.DataFrame, events: pl.DataFrame, texts: Sequence[str], signals: SignalConfig, *, repeats: bool = False
 ) -> TargetCounts:
-    """Counts over the whole log, of the store's tables; nothing is counted without weights (`texts`)."""
+    """Counts over the whole log, of the store's tables; nothing is counted without weights (`texts`).
+
+    `repeats`: items that a user has had before are targets too.
+    """
     if not texts:
         return TargetCounts()
     signals = signals.decided(events)
@@ -61,12 +65,13 @@ def target_counts(
         name=pl.col("event").replace_strict(names, default=None, return_dtype=pl.String),
         weight=pl.Series(weights_of_events(log, texts, signals), dtype=pl.Float64),
         is_positive=pl.Series(signals.signs(log) > 0, dtype=pl.Boolean),
-        is_new=pl.col("timestamp") == pl.col("timestamp").min().over("user_id", "item_id"),
+        is_wanted=pl.lit(repeats) | (pl.col("timestamp") == pl.col("timestamp").min().over("user_id", "item_id")),
         has_history=pl.col("timestamp") > pl.col("timestamp").min().over("user_id"),
     )
     n_events = dict(rows.filter("is_positive").group_by("name").len().iter_rows())
     # Of several events of one user, item and time the largest weight counts.
-    targets = rows.filter(pl.col("is_positive") & pl.col("is_new")).sort("weight", descending=True, maintain_order=True)
+    wanted = rows.filter(pl.col("is_positive") & pl.col("is_wanted"))
+    targets = wanted.sort("weight", descending=True, maintain_order=True)
     targets = targets.unique(["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
     is_basket = pl.len().over("user_id", "timestamp") >= SMALLEST_FIRST_BASKET
     n_targets = dict(targets.filter(pl.col("has_history") | is_basket).group_by("name").len().iter_rows())
@@ -91,8 +96,8 @@ def target_warnings(counts: TargetCounts) -> Iterator[str]:
 
 
 REMEDY = (
-    "Weigh these first contacts instead, in a column `weight` of the events, or leave the events that come before out "
-    "of the table. See docs/weights_and_positions.md."
+    "Weigh these first contacts instead, in a column `weight` of the events, leave the events that come before out of "
+    "the table, or let later contacts count as well: --no-exclude-seen. See docs/weights_and_positions.md."
 )
 
 

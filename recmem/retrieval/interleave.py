@@ -39,7 +39,7 @@ class RetrievalConfig:
     candidates: int = setting(300, low=1, high=1_000_000, remedy="Give the number of items per query.")
     """Items per query, from all sources together."""
     exclude_seen: bool = setting(True)
-    """Whether to leave out items that the user already has."""
+    """Whether to rank only items that are new to the user. If not, repeats are learned and recommended too."""
     whole_up_to: int = setting(50_000, low=1, high=10**12)
     """A catalogue with more items is not scored whole: a query's shortlist is."""
     search: SearchBackend = setting("exact")

@@ -79,9 +79,7 @@ def test_queries_of_a_dataset_count_repeats_where_it_says_so(
     for repeats in (False, True):
         config = replace(CONFIG, repeats=repeats)
         dataset = Dataset.of(catalogue(), frame_of(log, cancels), impression_frame([]), config)
-        wanted = queries_between(
-            dataset.log_at(end), begin, end, cancelled=dataset.cancelled, repeats=repeats
-        )
+        wanted = queries_between(dataset.log_at(end), begin, end, cancelled=dataset.cancelled, repeats=repeats)
         assert rows(queries_of(dataset, begin, end)) == rows(wanted)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import polars as pl
+import pytest
 
 from feature_store import EventLog, SignalConfig
 from training.queries import queries_between
@@ -44,6 +45,11 @@ def test_a_purchase_after_a_view_is_no_target_and_one_without_is() -> None:
     assert str(counts.weighted[0]) == "'Purchase' weighs 5 (1 target of 31 events)"
 
 
+def test_where_repeats_count_a_purchase_after_a_view_is_a_target() -> None:
+    counts = target_counts(ITEMS, funnel(30), ["purchase=5"], SIGNALS, repeats=True)
+    assert counts == TargetCounts((TargetCount("purchase", 5.0, 31, 31),), n_others=30)
+
+
 def test_names_that_do_not_occur_or_are_not_positive_are_not_counted() -> None:
     events = pl.concat([funnel(2), log(("u1", "i9", 9, "refund"))])
     assert target_counts(ITEMS, events, ["buy=5", "refund=2"], SIGNALS).weighted == ()
@@ -64,18 +70,19 @@ def test_first_baskets_count_events_of_unknown_items_and_cancelled_ones_do_not()
     assert (count.n_targets, count.n_events) == (2, 2)
 
 
-def test_the_targets_are_those_that_training_learns_from() -> None:
+@pytest.mark.parametrize("repeats", [False, True])
+def test_the_targets_are_those_that_training_learns_from(repeats: bool) -> None:
     random = np.random.default_rng(0)
     rows = [
         (f"u{random.integers(12)}", f"i{random.integers(40)}", int(random.integers(25)), str(name))
         for name in random.choice(["view", "purchase", "skip", "frobbed"], 600)
     ]
     events = log(*rows)
-    counts = target_counts(ITEMS, events, ["view=1", "purchase=1"], SIGNALS)
+    counts = target_counts(ITEMS, events, ["view=1", "purchase=1"], SIGNALS, repeats=repeats)
     decided = SIGNALS.decided(events)
     read = EventLog.from_frame(events, events["user_id"].unique().sort(), ITEMS["item_id"], decided)
     end = int(read.times.max())
-    warm = queries_between(read, -1, end)
+    warm = queries_between(read, -1, end, repeats=repeats)
     first = queries_between(read, -1, end, with_history=False)
     n_first = int(first.positives.lengths[first.positives.lengths > 1].sum())
     assert sum(count.n_targets for count in counts.weighted) + counts.n_others == len(warm.positives.values) + n_first

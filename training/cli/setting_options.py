@@ -40,7 +40,10 @@ TuneEncoder = Annotated[
     ),
 ]
 Candidates = Annotated[int, typer.Option(metavar="N", help="Items retrieved and ranked per query.")]
-ExcludeSeen = Annotated[bool, typer.Option(help="Do not rank items that the user has already interacted with.")]
+ExcludeSeen = Annotated[
+    bool,
+    typer.Option(help="Rank only items that are new to the user, or repeats too."),
+]
 Refit = Annotated[
     bool,
     typer.Option(

@@ -19,7 +19,10 @@ _RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_mem
 """What candidates are retrieved, and their features."""
 
 STEP_SETTINGS = {
-    "ingest": ("signals", "features", "users", "vectors_name", "event_weights", "ranker.position_debiasing"),
+    "ingest": (
+        *("signals", "features", "users", "vectors_name", "event_weights"),
+        *("ranker.position_debiasing", "retrieval.exclude_seen"),
+    ),
     "encode": ("encoder", "vectors_name", "retrieval.exclude_seen"),
     "tune": (*_MODULE, *_TIMES, "match", "tuning"),
     "match": (*_MODULE, *_TIMES, "match", "members"),
