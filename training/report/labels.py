@@ -38,7 +38,7 @@ SLICE_LABELS = {
     "item young": "young items",
     "item old": "older items",
     REPEATED_ITEMS: "repeated items",
-    FIRST_ITEMS: "items new to the user",
+    FIRST_ITEMS: "first-time items",
     "memory 1-5": "users, 1-5 events",
     "memory 6-20": "users, 6-20 events",
     "memory 21+": "users, 21+ events",

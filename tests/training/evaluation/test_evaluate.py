@@ -94,6 +94,27 @@ def test_a_positive_that_was_not_retrieved_counts_as_missed_by_the_rankers() -> 
     close(ledger.retrieval["recall@50"], data.labels.sum() / len(queries.positives.values), "float32")
 
 
+def test_where_repeats_count_the_items_that_users_have_had_are_ranked_and_measured_too() -> None:
+    # Every user comes back for the same two items, the one twice as often.
+    log = [Event(user, item, 9 * step + item) for user in range(N_USERS) for step in range(7) for item in (0, 1)]
+    log = [event for event in log if event.item == 0 or event.time % 2]
+    dataset = dataset_of(log)
+    data = replace(training_data(), dataset=replace(dataset, config=replace(dataset.config, repeats=True)))
+    config = replace(CONFIG, retrieval=RetrievalConfig(candidates=3, exclude_seen=False))
+    _, pairs = ranking_data(data, matcher(), -1, TEST_FROM, 99, config)
+    ranker = fit_ranker(pairs, tuple(pairs.pairs.values), RankerConfig(rounds=2, min_rows_in_leaf=1), 0).ranker
+    rankers = {WITHOUT_MATCH: ranker, WITH_MATCH: ranker}
+    ledger = evaluate_rankings(data, matcher(), rankers, "similarity_mean", config).ledger
+    had_before = ledger.row("had_before")
+    assert had_before is not None
+    assert not ledger.protocol.exclude_seen
+    assert set(ledger.slices) >= {"repeated items"}
+    assert "first items" not in ledger.slices
+    # Item 0, had most often, is first, and 1 second.
+    asked = [item for event in log if event.time > TEST_FROM for item in [event.item]]
+    close(had_before.metrics["mrr"], np.mean([1 / (1 + item) for item in asked]), "float32")
+
+
 def test_same_run_gives_the_same_ledger() -> None:
     first, second = (
         evaluate_rankings(training_data(), matcher(), rankers(), "similarity_mean", CONFIG) for _ in range(2)

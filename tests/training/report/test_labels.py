@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluation.baselines import BASELINES
+from training.evaluation.baselines import BASELINES, HAD_BEFORE
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
-from training.evaluation.slices import MEMORY_SLICES
+from training.evaluation.slices import FIRST_ITEMS, MEMORY_SLICES, REPEATED_ITEMS
 from training.report.labels import (
     ROW_LABELS,
     ROW_NOTES,
@@ -18,12 +18,12 @@ from training.report.labels import (
 
 
 def test_every_row_that_a_run_evaluates_has_a_label_and_a_note() -> None:
-    rows = {*BASELINES, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
+    rows = {*BASELINES, HAD_BEFORE, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
     assert set(ROW_LABELS) == set(ROW_NOTES) == rows
 
 
 def test_every_slice_has_a_label_and_a_note() -> None:
-    slices = {*MEMORY_SLICES, "cold items", "warm items", "item young", "item old"}
+    slices = {*MEMORY_SLICES, "cold items", "warm items", "item young", "item old", REPEATED_ITEMS, FIRST_ITEMS}
     assert set(SLICE_LABELS) == set(SLICE_NOTES) == slices
 
 
