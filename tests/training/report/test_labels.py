@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluation.baselines import BASELINES
+from training.evaluation.baselines import BASELINES, CLICK_THROUGH
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.evaluation.slices import MEMORY_SLICES
 from training.report.labels import (
@@ -18,7 +18,7 @@ from training.report.labels import (
 
 
 def test_every_row_that_a_run_evaluates_has_a_label_and_a_note() -> None:
-    rows = {*BASELINES, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
+    rows = {*BASELINES, CLICK_THROUGH, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
     assert set(ROW_LABELS) == set(ROW_NOTES) == rows
 
 
