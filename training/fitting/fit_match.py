@@ -45,7 +45,7 @@ class MatchTrainingConfig:
     """How the queries and candidates of a step are drawn."""
     impressions: float = setting(1.0, low=0, high=1000)
     """What the loss on impressions, a softmax over the items that one shows, weighs beside the loss on the log's
-    events. 0 to learn from events alone."""
+    events. 0 to learn from events alone, as where positions are debiased."""
     impression_queries: int = setting(16, low=1, high=100_000)
     """Impressions of a step."""
 

@@ -159,10 +159,14 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
 
 
 def _impressions(run: Run, until: int, seed: int) -> ImpressionBatches | None:
-    """The impressions up to a time, to learn from; None if there are none, or if they are not to be learned from."""
+    """The impressions up to a time, to learn from; None if there are none, or if they are not to be learned from.
+
+    Where positions are debiased they are not: the module knows nothing of positions, and would learn what they add.
+    """
     config = run.config
     training_data = run.training_data
-    if training_data.shown is None or not config.match.impressions:
+    is_wanted = config.match.impressions > 0 and not config.ranker.position_debiasing
+    if training_data.shown is None or not is_wanted:
         return None
     batches = ImpressionBatches(
         training_data.shown,
