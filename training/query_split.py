@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from math import ceil
+
 import numpy as np
 import polars as pl
 
@@ -11,7 +14,7 @@ from feature_store.timestamps import iso_time
 from recmem.dataset.dataset import Dataset
 from training.fitting.fit_ranker import FEWEST_QUERIES
 from training.queries import ImpressionQueries, impression_of_row, queries_of
-from training.splits import Split, SplitConfig, split_times
+from training.splits import SHARE_TOLERANCE, Split, SplitConfig, split_times, window_length
 
 
 def split_of(log: EventLog, impressions: pl.DataFrame, config: SplitConfig) -> Split:
@@ -19,16 +22,34 @@ def split_of(log: EventLog, impressions: pl.DataFrame, config: SplitConfig) -> S
 
     If that leaves too few clicked impressions for the ranker or the test, because a few impressions show most of the
     items, each impression counts once.
+
+    The match module learns from events, the ranker from impressions. So where the module's share of the events has
+    happened earlier than its share of the impressions, because histories reach further back, the ranker's windows begin
+    then: the ranker gets all impressions that the module can do without.
     """
     if impressions.is_empty():
         return split_times(log.times, config)
     times = _microseconds(impressions["timestamp"])
     by_items_shown = split_times(times, config)
     clicked_times = _impression_times(impressions.filter(pl.col("label") > 0))
-    if _has_enough(clicked_times, by_items_shown):
-        return by_items_shown
-    by_impressions = split_times(_impression_times(impressions), config)
-    return by_impressions if _has_enough(clicked_times, by_impressions) else by_items_shown
+    if not _has_enough(clicked_times, by_items_shown):
+        by_impressions = split_times(_impression_times(impressions), config)
+        if _has_enough(clicked_times, by_impressions):
+            return _with_early_windows(by_impressions, log, times, config)
+    return _with_early_windows(by_items_shown, log, times, config)
+
+
+def _with_early_windows(split: Split, log: EventLog, shown_times: IntArray, config: SplitConfig) -> Split:
+    """The split with windows that begin once the match module has its share of the events before the test."""
+    events_before_test = np.sort(log.times[log.times <= split.test_from])
+    if not len(events_before_test):
+        return split
+    share = config.ranker_from / config.test_from
+    n_learned = max(ceil(len(events_before_test) * (share - SHARE_TOLERANCE)), 1)
+    # Before the first impression the ranker has nothing to learn from.
+    enough = max(int(events_before_test[n_learned - 1]), int(shown_times.min()) - 1)
+    ranker_from = min(split.ranker_from, enough)
+    return replace(split, ranker_from=ranker_from, refresh=window_length(ranker_from, split.test_from, config.windows))
 
 
 def require_queries(dataset: Dataset, shown: ImpressionQueries | None, split: Split) -> None:

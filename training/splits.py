@@ -28,7 +28,9 @@ class SplitConfig:
     """How the log is split in time, by the shares of the events that lie before each split."""
 
     ranker_from: float = setting(0.7, above=0, below=1)
-    """The ranker's windows begin after the first time by which this share of the events has happened."""
+    """The ranker's windows begin after the first time by which this share of the events has happened. Where there are
+    impressions, shares are those of the items shown; but the windows begin earlier if the match module has its share of
+    the events before."""
     test_from: float = setting(0.9, above=0, below=1)
     """The test period begins after the first time by which this share of the events has happened."""
     test_until: float = setting(1.0, above=0, high=1)
@@ -86,10 +88,14 @@ def split_times(times: IntArray, config: SplitConfig) -> Split:
     ranker = min(_first_at_least(share, config.ranker_from), test - 1)
     ranker_from = int(distinct[ranker])
     test_from = int(distinct[test])
-    # Rounded up, so that the windows cover the whole period.
-    refresh = -(-(test_from - ranker_from) // config.windows)
+    refresh = window_length(ranker_from, test_from, config.windows)
     test_until = END_OF_TIME if config.test_until == 1 else int(distinct[last_test + 1 if last <= test else last])
-    return Split(ranker_from, test_from, refresh=max(refresh, 1), test_until=test_until)
+    return Split(ranker_from, test_from, refresh, test_until)
+
+
+def window_length(ranker_from: int, test_from: int, n_windows: int) -> int:
+    """The length of each of the ranker's windows, microseconds; rounded up, so that they cover the whole period."""
+    return max(-(-(test_from - ranker_from) // n_windows), 1)
 
 
 def fold_splits(config: SplitConfig, n_folds: int) -> list[SplitConfig]:

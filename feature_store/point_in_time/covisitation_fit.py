@@ -176,11 +176,22 @@ def strongest(weights: sp.csr_matrix, keep: int) -> sp.csr_matrix:
     weights = weights.tocsr()
     weights.data[weights.data < 0] = 0
     weights.eliminate_zeros()
-    lengths = np.diff(weights.indptr)
-    row = np.repeat(np.arange(weights.shape[0]), lengths)
+    row = np.repeat(np.arange(weights.shape[0]), np.diff(weights.indptr))
+    # Millions of entries would take seconds to sort: those that cannot be among the largest are left out before.
+    may_stay = np.flatnonzero(weights.data >= _kth_largest(weights, keep)[row])
     # Sorted by row and then by falling weight; an entry's rank is its place within the row.
-    order = np.lexsort((-weights.data, row))
-    rank = np.arange(len(order)) - np.repeat(weights.indptr[:-1], lengths)
+    order = may_stay[np.lexsort((-weights.data[may_stay], row[may_stay]))]
+    begins = np.searchsorted(row[order], np.arange(weights.shape[0]))
+    rank = np.arange(len(order)) - begins[row[order]]
     kept = order[rank < keep]
     entries = (weights.data[kept], (row[kept], weights.indices[kept]))
     return sp.csr_matrix(entries, shape=weights.shape, dtype=np.float32)
+
+
+def _kth_largest(weights: sp.csr_matrix, k: int) -> Float32Array:
+    """Of each row, its `k`-th largest entry; 0 for a row with fewer: float32[row]."""
+    largest = np.zeros(weights.shape[0], weights.data.dtype)
+    for number in np.flatnonzero(np.diff(weights.indptr) > k):
+        entries = weights.data[weights.indptr[number] : weights.indptr[number + 1]]
+        largest[number] = np.partition(entries, len(entries) - k)[len(entries) - k]
+    return largest

@@ -15,6 +15,8 @@ from training.splits import Split, SplitConfig, split_times
 
 CONFIG = SplitConfig()
 LOG = [Event(user, user, 0) for user in range(3)]
+ALONGSIDE = [Event(0, time % N_ITEMS, time) for time in range(1, 21)]
+"""Events at the times of the impressions: the match module has its share of both at the same time."""
 
 
 def impressions(n: int, n_shown: dict[int, int], *, label: int = 1) -> list[Showing]:
@@ -42,20 +44,41 @@ def test_a_log_without_impressions_is_split_by_its_events() -> None:
 def test_impressions_are_split_by_the_items_that_they_show() -> None:
     table = impression_frame(impressions(20, {}))
     expected = split_times(table["timestamp"].dt.epoch("us").to_numpy(), CONFIG)
-    assert split_of(event_log(LOG), table, CONFIG) == expected
+    assert split_of(event_log(ALONGSIDE), table, CONFIG) == expected
     assert (expected.ranker_from, expected.test_from) == (14, 18)
 
 
 @pytest.mark.parametrize("time", [15, 19])
 def test_one_huge_impression_does_not_leave_the_ranker_or_the_test_without_others(time: int) -> None:
     table = repeated(impressions(20, {}), time, 10_050)
-    split = split_of(event_log(LOG), table, CONFIG)
+    split = split_of(event_log(ALONGSIDE), table, CONFIG)
+    assert (split.ranker_from, split.test_from) == (14, 18)
+
+
+def test_impressions_after_long_histories_are_all_the_rankers() -> None:
+    histories = [Event(user, item, item - 10) for user in range(3) for item in range(4)]
+    split = split_of(event_log(histories), impression_frame(impressions(20, {})), CONFIG)
+    # From the first impression, at 1, to the test; four windows that cover the 18 times.
+    assert split == Split(ranker_from=0, test_from=18, refresh=5)
+
+
+def test_the_match_module_keeps_its_share_of_the_events_before_the_test() -> None:
+    # 18 events before the test, of which 14 are 7 / 9: they have happened by 7.
+    events = [Event(user, time % N_ITEMS, time) for user in range(2) for time in range(1, 10)]
+    split = split_of(event_log(events), impression_frame(impressions(20, {})), CONFIG)
+    assert (split.ranker_from, split.test_from) == (7, 18)
+
+
+def test_where_events_come_late_the_windows_are_those_of_the_impressions() -> None:
+    events = [Event(0, time % N_ITEMS, time) for time in range(15, 19)]
+    split = split_of(event_log(events), impression_frame(impressions(20, {})), CONFIG)
     assert (split.ranker_from, split.test_from) == (14, 18)
 
 
 def test_where_no_split_helps_it_stays_that_of_the_items_shown() -> None:
+    late = event_log([Event(0, 0, 18)])
     table = repeated(impressions(20, {}, label=0), 19, 10_050)
-    assert split_of(event_log(LOG), table, CONFIG) == split_times(table["timestamp"].dt.epoch("us").to_numpy(), CONFIG)
+    assert split_of(late, table, CONFIG) == split_times(table["timestamp"].dt.epoch("us").to_numpy(), CONFIG)
 
 
 def refusal_of_impressions(shown: list[Showing]) -> str:

@@ -25,7 +25,7 @@ STEP_SETTINGS = {
     ),
     "encode": ("encoder", "vectors_name", "retrieval.exclude_seen"),
     "tune": (*_MODULE, *_TIMES, "match", "tuning"),
-    "match": (*_MODULE, *_TIMES, "match", "members"),
+    "match": (*_MODULE, *_TIMES, "match", "members", "ranker.position_debiasing"),
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),

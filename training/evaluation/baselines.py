@@ -23,6 +23,9 @@ BASELINES = {
 HAD_BEFORE = "had_before"
 """One more row where items that users have had are ranked too."""
 
+CLICK_THROUGH = "click_through"
+"""The row, and the feature that ranks it, which only impressions have: the items' smoothed click-through rates."""
+
 
 def popularity_features(log: EventLog, test_from: int, items: Ragged) -> dict[str, Float32Array]:
     """Events per item before the test, of all of them and of their last tenth: float32, one per value of `items`."""

@@ -15,7 +15,8 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.interleave import REPEATS
 from training.config import TrainingConfig
-from training.evaluation.baselines import BASELINES, HAD_BEFORE, popularity_features
+from training.evaluation.auc_figures import AucPerQuery
+from training.evaluation.baselines import BASELINES, CLICK_THROUGH, HAD_BEFORE, popularity_features
 from training.evaluation.build_ledger import build_ledger
 from training.evaluation.catalogue_ranks import (
     CatalogueRankCollector,
@@ -46,6 +47,8 @@ class Evaluation:
     """Rank of each positive under the ranker that ships, `inf` where it was not retrieved; None for impressions."""
     data: RankingData
     """The test queries' pairs, as the rankers scored them."""
+    auc: AucPerQuery | None = None
+    """AUC of each impression; None without impressions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +107,11 @@ def evaluate_rankings(
     )
     ledger = replace(ledger, held_out=held_out, seeds=seeds)
     figures = TestFigures(protocol.test_digest, queries.users, ranked.per_query[ledger.ships])
-    return Evaluation(ledger, figures, ranked.ranks.get(ledger.ships), ranked.data)
+    auc = None
+    if training_data.shown is not None:
+        ranker = ranked.per_query[WITH_MATCH]["auc"]
+        auc = AucPerQuery(queries.users, ranker, ranked.per_query[CLICK_THROUGH]["auc"])
+    return Evaluation(ledger, figures, ranked.ranks.get(ledger.ships), ranked.data, auc)
 
 
 def _rank_catalogue(
@@ -155,6 +162,7 @@ def _rank_impressions(
     _refuse_empty(queries, test_from)
     pairs = data.pairs
     features = pairs.values | popularity_features(training_data.dataset.log, test_from, pairs.candidates)
+    baselines = baselines | {CLICK_THROUGH: CLICK_THROUGH}
     scores: dict[str, NDArray[np.floating]] = {name: features[feature] for name, feature in baselines.items()}
     scores |= {name: ranker.scores(pairs) for name, ranker in rankers.items()}
     offsets = pairs.candidates.offsets
@@ -166,8 +174,9 @@ def _rank_impressions(
 
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:
-    """Breaks the ties of a ranking. That of untrained text draws on its own: it must not move the others' figures."""
-    return np.random.default_rng([seed, 1]) if name == WITH_SIMILARITY else generator
+    """Breaks the ties of a ranking. Those that were added later draw on their own: they must not move the others'."""
+    own = {WITH_SIMILARITY: 1, CLICK_THROUGH: 2}
+    return np.random.default_rng([seed, own[name]]) if name in own else generator
 
 
 def _refuse_empty(queries: Queries, test_from: int) -> None:

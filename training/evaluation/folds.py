@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from training.evaluation.auc_figures import AucFigures
 from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift, rounded
 
 
@@ -47,6 +48,8 @@ class Fold:
     """The ranker that this fold's training chose."""
     earlier: EarlierModel | None = None
     """None for the first fold."""
+    auc: AucFigures | None = None
+    """None without impressions."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,8 @@ class Folds:
     """All folds, in order of time; the last is the run's own test."""
 
     folds: tuple[Fold, ...]
+    pooled_auc: AucFigures | None = None
+    """Over the impressions of all test windows; None without impressions."""
 
     @property
     def mean_lift(self) -> float:
@@ -85,7 +90,8 @@ class Folds:
             "mean_lift": rounded(self.mean_lift),
             "deviation": rounded(self.deviation),
             "mean_refit_gain": None if gain is None else rounded(gain),
-            "folds": [asdict(fold) for fold in self.folds],
+            **({} if self.pooled_auc is None else {"pooled_auc": asdict(self.pooled_auc)}),
+            "folds": [_entry(fold) for fold in self.folds],
         }
         text = json.dumps(document, indent=2, allow_nan=False).replace('"with_"', '"with"')
         return text + "\n"
@@ -93,7 +99,8 @@ class Folds:
     @classmethod
     def from_json(cls, text: str) -> Folds:
         """What `to_json` wrote."""
-        return cls(tuple(_fold(entry) for entry in json.loads(text)["folds"]))
+        document = json.loads(text)
+        return cls(tuple(_fold(entry) for entry in document["folds"]), _auc(document.get("pooled_auc")))
 
     def metrics(self) -> dict[str, float]:
         """The figures of all folds together, by the names that they have in MLflow."""
@@ -103,6 +110,9 @@ class Folds:
         }
         if self.mean_refit_gain is not None:
             metrics[f"folds_refit_gain_mean/{HEADLINE_METRIC}"] = self.mean_refit_gain
+        if self.pooled_auc is not None:
+            metrics |= {"folds_auc/ranker": self.pooled_auc.ranker}
+            metrics |= {"folds_auc/click_through": self.pooled_auc.click_through}
         return metrics
 
     def series(self) -> dict[str, list[float]]:
@@ -112,6 +122,21 @@ class Folds:
             f"folds_lift_low/{HEADLINE_METRIC}": [fold.lift.ci95[0] for fold in self.folds],
             f"folds_lift_high/{HEADLINE_METRIC}": [fold.lift.ci95[1] for fold in self.folds],
         }
+
+
+def _entry(fold: Fold) -> dict[str, Any]:
+    """The fold as JSON, which says nothing of AUC without impressions."""
+    entry = asdict(fold)
+    if fold.auc is None:
+        del entry["auc"]
+    return entry
+
+
+def _auc(entry: Mapping[str, Any] | None) -> AucFigures | None:
+    if entry is None:
+        return None
+    intervals = {name: tuple(entry[name]) for name in ("ranker_ci95", "ci95")}
+    return AucFigures(**{**entry, **intervals})
 
 
 def _fold(entry: Mapping[str, Any]) -> Fold:
@@ -127,4 +152,5 @@ def _fold(entry: Mapping[str, Any]) -> Fold:
         lift=Lift(lift["without"], lift["with"], lift["difference"], tuple(lift["ci95"])),
         ships=entry["ships"],
         earlier=earlier,
+        auc=_auc(entry.get("auc")),
     )

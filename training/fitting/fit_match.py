@@ -12,8 +12,9 @@ from torch import Tensor
 
 from feature_store.settings import check_settings, setting
 from recmem.matching.match_module import MatchModule
+from training.fitting.impression_batches import ImpressionBatches
 from training.fitting.losses import sampled_softmax
-from training.fitting.match_batches import BatchConfig, MatchBatches
+from training.fitting.match_batches import Batch, BatchConfig, MatchBatches
 
 MATRICES = ("query", "key", "probe", "value", "prior", "null_value")
 """Parameters under weight decay; the few others (biases, signs, ages) go without."""
@@ -42,6 +43,11 @@ class MatchTrainingConfig:
     """Steps of the second fit, on all up to the test with recent queries preferred, as a share of the first fit's."""
     batch: BatchConfig = field(default_factory=BatchConfig)
     """How the queries and candidates of a step are drawn."""
+    impressions: float = setting(1.0, low=0, high=1000)
+    """What the loss on impressions, a softmax over the items that one shows, weighs beside the loss on the log's
+    events. 0 to learn from events alone, as where positions are debiased."""
+    impression_queries: int = setting(16, low=1, high=100_000)
+    """Impressions of a step."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
@@ -64,12 +70,14 @@ def fit_match(
     steps: int,
     config: MatchTrainingConfig,
     generator: torch.Generator,
+    impressions: ImpressionBatches | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> None:
     """Trains `module` in place for `steps` steps, or leaves it as it is if there are no examples.
 
-    `vectors` are the items' unit text vectors, on the module's device. `on_step` is called with each step's number
-    (from 1) and loss.
+    `vectors` are the items' unit text vectors, on the module's device. With `impressions`, each step learns
+    from some of them too, see `MatchTrainingConfig.impressions`. `on_step` is called with each step's number (from 1)
+    and loss.
     """
     if not batches.n_examples:
         return
@@ -77,19 +85,9 @@ def fit_match(
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     module.train()
     for step in range(1, steps + 1):
-        batch = batches.draw()
-        # Only the texts of this step get tables: slots and candidates are renumbered to their rows among these.
-        n_slots = len(batch.slots.rows)
-        items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
-        slots = batch.slots.moved_to(rows[:n_slots])
-        candidates = rows[n_slots:]
-        unit = vectors[items]  # [item of the step, dim]
-        # Dropout that depends on the generator alone; the cosine between texts is computed without it.
-        keep = torch.rand(unit.shape, generator=generator) >= config.dropout
-        dropped = unit * keep / (1 - config.dropout)
-        tables = module.tables(unit, dropped=dropped)
-        scores = module(tables, slots, candidates)  # [query, cand]
-        loss = sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws, batch.weights)
+        loss = _loss(module, vectors, batches.draw(), config, generator)
+        if impressions is not None:
+            loss = loss + config.impressions * _loss(module, vectors, impressions.draw(), config, generator)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -97,6 +95,27 @@ def fit_match(
         if on_step is not None:
             on_step(step, float(loss.detach()))
     module.eval()
+
+
+def _loss(
+    module: MatchModule,
+    vectors: Float[Tensor, "item dim"],
+    batch: Batch,
+    config: MatchTrainingConfig,
+    generator: torch.Generator,
+) -> Float[Tensor, ""]:
+    # Only the texts of this step get tables: slots and candidates are renumbered to their rows among these.
+    n_slots = len(batch.slots.rows)
+    items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
+    slots = batch.slots.moved_to(rows[:n_slots])
+    candidates = rows[n_slots:]
+    unit = vectors[items]  # [item of the step, dim]
+    # Dropout that depends on the generator alone; the cosine between texts is computed without it.
+    keep = torch.rand(unit.shape, generator=generator) >= config.dropout
+    dropped = unit * keep / (1 - config.dropout)
+    tables = module.tables(unit, dropped=dropped)
+    scores = module(tables, slots, candidates)  # [query, cand]
+    return sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws, batch.weights)
 
 
 def _optimizer(module: MatchModule, config: MatchTrainingConfig) -> torch.optim.Optimizer:

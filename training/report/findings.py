@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from training.evaluation.auc_figures import AucFigures
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
@@ -131,6 +132,8 @@ def folds_sentences(folds: Folds) -> list[str]:
         f"lies above zero in {folds.n_above_zero} of {n_folds}."
     ]
     sentences.append(_what_folds_ship(folds))
+    if folds.pooled_auc is not None:
+        sentences.append(_auc_of_folds(folds, folds.pooled_auc))
     gain = folds.mean_refit_gain
     if gain is not None:
         sentences.append(
@@ -138,6 +141,23 @@ def folds_sentences(folds: Folds) -> list[str]:
             f"{signed_text(gain)} {metric_label(HEADLINE_METRIC)} on average by having been refitted."
         )
     return sentences
+
+
+def _auc_of_folds(folds: Folds, pooled: AucFigures) -> str:
+    """AUC over all impressions, and in each window, beside that of click-through alone."""
+    windows = [
+        f"{figure_text(fold.auc.ranker)} and {figure_text(fold.auc.click_through)}"
+        for fold in folds.folds
+        if fold.auc is not None
+    ]
+    low, high = pooled.ranker_ci95
+    return (
+        f"AUC over the {pooled.queries:,} impressions of all windows with a click and another item: "
+        f"{figure_text(pooled.ranker)} with text features (95% interval {figure_text(low)} to {figure_text(high)}), "
+        f"{figure_text(pooled.click_through)} by click-through rates alone (difference "
+        f"{signed_text(pooled.difference)}, {signed_text(pooled.ci95[0])} to {signed_text(pooled.ci95[1])}); "
+        f"window by window {', '.join(windows)}."
+    )
 
 
 def _what_folds_ship(folds: Folds) -> str:

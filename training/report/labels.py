@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from training.evaluation.baselines import HAD_BEFORE
+from training.evaluation.baselines import CLICK_THROUGH, HAD_BEFORE
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.evaluation.slices import FIRST_ITEMS, REPEATED_ITEMS
 
@@ -12,6 +12,7 @@ ROW_LABELS = {
     "covisitation": "co-visitation",
     HAD_BEFORE: "had before",
     "text_similarity": "untrained text similarity",
+    CLICK_THROUGH: "click-through rate",
     "match_score": "match score",
     WITHOUT_MATCH: "ranker without text features",
     WITH_SIMILARITY: "ranker with untrained text",
@@ -25,6 +26,7 @@ ROW_NOTES = {
     "covisitation": "by how many users an item shares with the items in this user's history; no text",
     HAD_BEFORE: "by how often this user has had the item, of equal ones the latest first",
     "text_similarity": "by the encoder's cosine similarity to the texts in the user's memory; nothing is trained",
+    CLICK_THROUGH: "by the share of the item's impressions that were clicked before the query, smoothed",
     "match_score": "by the trained match score alone: the user's text memory, no counters and no co-visitation",
     WITHOUT_MATCH: "linear blend and LightGBM on counters, co-visitation, attributes, own features; no text features",
     WITH_SIMILARITY: "the same ranker with text similarities and EASE with texts (ease_text), without the match",

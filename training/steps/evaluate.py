@@ -6,12 +6,21 @@ from dataclasses import replace
 
 from feature_store.atomic_files import write_text_atomically
 from recmem.matching.matcher import Matcher
+from training.evaluation.auc_figures import AucPerQuery
 from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
 from training.steps.rank import RankSummary, read_held_out, read_position_effects
-from training.tracking.figures_file import TEST_FIGURES, TEST_RANKS, write_test_figures, write_test_ranks
+from training.tracking.figures_file import (
+    TEST_AUC,
+    TEST_FIGURES,
+    TEST_RANKS,
+    read_test_auc,
+    write_test_auc,
+    write_test_figures,
+    write_test_ranks,
+)
 from training.tracking.step_run import StepRun, ledger_metrics
 
 BUNDLE = "bundle"
@@ -46,6 +55,9 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     (folder / TEST_RANKS).unlink(missing_ok=True)
     if evaluation.ranks is not None:
         write_test_ranks(evaluation.ranks, folder / TEST_RANKS)
+    (folder / TEST_AUC).unlink(missing_ok=True)
+    if evaluation.auc is not None:
+        write_test_auc(evaluation.auc, folder / TEST_AUC)
     learned = Learned(module, rankers[held_out.ships], summary.calibration, run.training_data.split.test_from)
     write_bundle(run, learned, folder / BUNDLE)
     positions = read_position_effects(run.folder("rank"), held_out.ships)
@@ -53,6 +65,12 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     write_text_atomically(folder / LEDGER, ledger.to_json())
     step_run.log_metrics(ledger_metrics(ledger))
     step_run.log_artifact(folder / LEDGER)
+
+
+def read_auc(run: Run) -> AucPerQuery | None:
+    """AUC of each impression of the test, as the step left it; None without impressions."""
+    path = run.folder("evaluate") / TEST_AUC
+    return read_test_auc(path) if path.is_file() else None
 
 
 def read_ledger(run: Run) -> Ledger:

@@ -10,23 +10,28 @@ import numpy as np
 from feature_store.timestamps import iso_time
 from recmem.dataset.query_batch import QueryBatch
 from recmem.serving.model import Model
+from training.evaluation.auc_figures import AucFigures, AucPerQuery
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.intervals import paired_bootstrap
 from training.evaluation.ledger import HEADLINE_METRIC, rounded
 from training.evaluation.metrics import PerQuery, mean_over_queries
 from training.evaluation.queries_after_training import QueriesAfterTraining
 from training.run import Run
-from training.steps.evaluate import BUNDLE, read_ledger
+from training.steps.evaluate import BUNDLE, read_auc, read_ledger
 from training.steps.refit import RefitSummary, end_of_learning
 
 
 def fold_figures(runs: Sequence[Run]) -> Folds:
     """The figures of the folds' runs, which are in order of time; the last is the training itself."""
     folds = []
+    aucs = []
     for number, run in enumerate(runs):
         ledger = read_ledger(run)
         split = run.training_data.split
         until = end_of_learning(run)
+        auc = read_auc(run)
+        if auc is not None:
+            aucs.append(auc)
         folds.append(
             Fold(
                 test_from=iso_time(split.test_from),
@@ -35,11 +40,13 @@ def fold_figures(runs: Sequence[Run]) -> Folds:
                 lift=ledger.lift[HEADLINE_METRIC],
                 ships=ledger.ships,
                 earlier=_earlier_model(runs[number - 1], run) if number else None,
+                auc=None if auc is None else AucFigures.of(auc, seed=run.config.seed),
             )
         )
         if run is not runs[-1]:
             run.forget()
-    return Folds(tuple(folds))
+    pooled = AucFigures.of(AucPerQuery.concat(aucs), seed=runs[-1].config.seed) if aucs else None
+    return Folds(tuple(folds), pooled)
 
 
 def _earlier_model(before: Run, run: Run) -> EarlierModel:

@@ -12,6 +12,7 @@ from safetensors.torch import save
 
 from recmem.matching.match_module import MatchModule
 from training.fitting.fit_match import fit_match
+from training.fitting.impression_batches import ImpressionBatches
 from training.fitting.match_batches import MatchBatches
 from training.member_seeds import member_seed
 from training.run import ModuleName, Run, member_file
@@ -152,9 +153,31 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
             steps=n_steps,
             config=config.match,
             generator=torch.Generator().manual_seed(seed),
+            impressions=_impressions(run, fit.until, seed),
             on_step=on_step,
         )
     return losses
+
+
+def _impressions(run: Run, until: int, seed: int) -> ImpressionBatches | None:
+    """The impressions up to a time, to learn from; None if there are none, or if they are not to be learned from.
+
+    Where positions are debiased they are not: the module knows nothing of positions, and would learn what they add.
+    """
+    config = run.config
+    training_data = run.training_data
+    is_wanted = config.match.impressions > 0 and not config.ranker.position_debiasing
+    if training_data.shown is None or not is_wanted:
+        return None
+    batches = ImpressionBatches(
+        training_data.shown,
+        training_data.dataset.reads,
+        until=until,
+        memory=config.memory,
+        queries=config.match.impression_queries,
+        seed=seed,
+    )
+    return batches if batches.n_examples else None
 
 
 def _progress_name(fit: str, member: int, n_members: int) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from training.evaluation.auc_figures import AucFigures
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import Lift
 
@@ -57,3 +58,13 @@ def test_figures_of_the_folds_are_series_in_order_of_time_beside_those_of_all() 
     series = FOLDS.series()
     assert series["folds_lift/ndcg@10"][0] == 0.05
     assert series["folds_lift_low/ndcg@10"][1] == -0.01
+
+
+def test_auc_of_impressions_is_kept_per_window_and_pooled() -> None:
+    auc = AucFigures(30, 0.65, (0.6, 0.7), 0.58, 0.07, (0.02, 0.12))
+    folds = Folds((replace(FIRST, auc=auc), replace(SECOND, auc=auc)), pooled_auc=replace(auc, queries=60))
+    assert Folds.from_json(folds.to_json()) == folds
+    assert folds.metrics()["folds_auc/ranker"] == 0.65
+    assert folds.metrics()["folds_auc/click_through"] == 0.58
+    # Without impressions the file says nothing of it.
+    assert "auc" not in FOLDS.to_json()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from example_report import ledger
+from training.evaluation.auc_figures import AucFigures
 from training.evaluation.folds import Fold, Folds
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Spread
 from training.report.findings import folds_sentences, headline, remarks, seeds_sentence
@@ -98,3 +99,15 @@ def test_what_each_fold_ships_is_told() -> None:
     }
     for folds, sentence in told.items():
         assert folds_sentences(Folds(folds))[1].startswith(sentence)
+
+
+def test_auc_of_impressions_is_told_over_all_windows_and_for_each_beside_click_through() -> None:
+    first = AucFigures(40, 0.66, (0.6, 0.72), 0.58, 0.08, (0.01, 0.15))
+    second = AucFigures(60, 0.63, (0.58, 0.68), 0.6, 0.03, (-0.02, 0.08))
+    pooled = AucFigures(100, 0.642, (0.61, 0.67), 0.592, 0.05, (0.02, 0.09))
+    lift = Lift(0.1, 0.15, 0.05, (0.02, 0.08))
+    folds = [Fold("2026-01-01", "2026-02-01", 50, lift, WITH_MATCH, auc=auc) for auc in (first, second)]
+    sentence = folds_sentences(Folds(tuple(folds), pooled))[2]
+    assert sentence.startswith("AUC over the 100 impressions of all windows with a click and another item: 0.642 with")
+    assert "(95% interval 0.610 to 0.670), 0.592 by click-through rates alone (difference +0.050, +0.020 to" in sentence
+    assert sentence.endswith("window by window 0.660 and 0.580, 0.630 and 0.600.")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.evaluation.baselines import BASELINES, HAD_BEFORE
+from training.evaluation.baselines import BASELINES, CLICK_THROUGH, HAD_BEFORE
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH
 from training.evaluation.slices import FIRST_ITEMS, MEMORY_SLICES, REPEATED_ITEMS
 from training.report.labels import (
@@ -18,7 +18,7 @@ from training.report.labels import (
 
 
 def test_every_row_that_a_run_evaluates_has_a_label_and_a_note() -> None:
-    rows = {*BASELINES, HAD_BEFORE, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
+    rows = {*BASELINES, HAD_BEFORE, CLICK_THROUGH, "text_similarity", WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH}
     assert set(ROW_LABELS) == set(ROW_NOTES) == rows
 
 
