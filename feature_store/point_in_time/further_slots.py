@@ -30,6 +30,8 @@ class FurtherSlots:
     """Unit vectors of the distinct texts, on the grid of `recmem.text.unit_vectors`: float32[text, dim]."""
     names: Sequence[str]
     """What a person reads about each text, within a sentence."""
+    named_by: Sequence[Sequence[int]] = ()
+    """Item rows of each text whose titles follow its name; empty where no text has any."""
 
     def __len__(self) -> int:
         return self.texts.n_rows
@@ -51,6 +53,7 @@ class FurtherSlots:
             times=np.concatenate([part.times for part in parts])[order],
             vectors=np.concatenate([part.vectors for part in parts]),
             names=[name for part in parts for name in part.names],
+            named_by=[items for part in parts for items in (part.named_by or [()] * len(part.names))],
         )
 
     def where(self, kept: BoolArray) -> FurtherSlots:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
+from recmem.dataset.declared_slots import declared_slots
 
 if TYPE_CHECKING:
     from recmem.dataset.dataset import Dataset
@@ -18,7 +19,7 @@ Source: TypeAlias = "Callable[[Dataset, IntArray, IntArray, Histories], FurtherS
 A source returns vectors and names of the texts that its slots have, and no others: they are copied with every query.
 """
 
-SOURCES: tuple[Source, ...] = ()
+SOURCES: tuple[Source, ...] = (declared_slots,)
 """All sources. In a memory, slots of the first come first."""
 
 

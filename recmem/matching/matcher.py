@@ -15,6 +15,7 @@ from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.pairs import OUTPUTS
+from recmem.matching.consolidation import consolidated
 from recmem.matching.gathered_tables import exact_module, gathered
 from recmem.matching.match_module import MatchModule
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
@@ -94,7 +95,7 @@ class Matcher:
     def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """The match features of each history's own candidates: float32, one entry per value of `candidates`."""
         # Index arithmetic stays on the CPU: on a GPU each of its steps would have to wait for the device.
-        slots = Slots.of(histories, self.memory)
+        slots = self._slots_on_cpu(histories)
         lengths = torch.bincount(slots.memory_index, minlength=slots.n_memories)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # [memory + 1]
         is_compared = compared_slots(slots)
@@ -124,11 +125,14 @@ class Matcher:
 
     def remembered(self, histories: Histories) -> Histories:
         """What the memories of the histories are made of, which `slots` makes slots of."""
-        return remembered(histories, self.memory)
+        return remembered(consolidated(histories, self.memory, self.tables.unit), self.memory)
 
     def slots(self, histories: Histories) -> Slots:
         """The memories of the histories, see `recmem.matching.user_memory.remembered`."""
-        return Slots.of(histories, self.memory).to(self.device)
+        return self._slots_on_cpu(histories).to(self.device)
+
+    def _slots_on_cpu(self, histories: Histories) -> Slots:
+        return Slots.of(consolidated(histories, self.memory, self.tables.unit), self.memory)
 
     def placed(self, slots: Slots, candidates: Int[Tensor, " cand"]) -> tuple[MatchTables, Slots, Int[Tensor, " cand"]]:
         """Tables that hold all texts of the slots, and slots and candidates with their rows there.

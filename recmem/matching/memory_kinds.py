@@ -27,9 +27,11 @@ class MemoryKind:
 
 
 KINDS = (
-    MemoryKind("negative", lambda histories: histories.signs < 0, in_text_similarity=False),
+    MemoryKind("negative", lambda histories: histories.signs < 0, in_text_similarity=False, setting="negatives"),
     MemoryKind("neutral", lambda histories: histories.signs == 0),
     MemoryKind("positive", lambda histories: histories.signs > 0),
+    MemoryKind("declared", None, setting="declared"),
+    MemoryKind("consolidated", None, setting="consolidated"),
 )
 """All kinds. A kind's place is its row in the match module's weights, so add new kinds at the end and never reorder.
 

@@ -36,6 +36,12 @@ class MemoryConfig:
     """Older events that each candidate is compared with besides: those with the most similar text. 0 turns this off."""
     retrieved_from: int = setting(150, low=0, high=HISTORY)
     """How many older events those are chosen from, the newest first. Ignored if `retrieved` is 0."""
+    declared: bool = setting(True)
+    """Whether each interest that a user has declared (setting `users.interests`) is remembered beside the events."""
+    consolidated: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 4, 0 for none.")
+    """Slots that stand for the events older than the newest `recent`: each for similar ones. 0 turns this off."""
+    negatives: bool = setting(True)
+    """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
@@ -56,6 +62,11 @@ class MemoryConfig:
         return self.recent + (self.retrieved_from if self.retrieved else 0)
 
     @property
+    def n_read(self) -> int:
+        """How many of a user's events have to be read to make a memory, the newest."""
+        return self.n_events if self.negatives and not self.consolidated else HISTORY
+
+    @property
     def holds_kind(self) -> BoolArray:
         """Whether a memory has slots of each kind of `recmem.matching.memory_kinds.KINDS`: bool[kind]."""
         settings = [kind.setting for kind in memory_kinds.KINDS]
@@ -63,11 +74,14 @@ class MemoryConfig:
 
 
 def remembered(histories: Histories, memory: MemoryConfig) -> Histories:
-    """What the memory of each history is made of: its newest events, and of what is beside them what it holds."""
-    newest = histories.newest(memory.n_events)
+    """What the memory of each history is made of: the newest events of the kinds that it holds, and what is beside."""
+    holds = memory.holds_kind
+    is_event = np.array([kind.matches is not None for kind in memory_kinds.KINDS])
+    held = histories if holds[is_event].all() else histories.where(holds[kinds_of(histories)])
+    newest = held.newest(memory.n_events)
     if newest.further is None:
         return newest
-    return replace(newest, further=newest.further.where(memory.holds_kind[newest.further.kinds]))
+    return replace(newest, further=newest.further.where(holds[newest.further.kinds]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,14 +108,14 @@ class Slots:
     def of(cls, histories: Histories, memory: MemoryConfig) -> Slots:
         """The memory of each history, see `remembered`. An empty history with nothing beside gives an empty memory."""
         kept = remembered(histories, memory)
-        is_older = torch.from_numpy(_is_older(kept, memory.recent))
+        older = torch.from_numpy(is_older(kept, memory.recent))
         slots = cls(
             rows=torch.from_numpy(kept.items.values.copy()),
             ages=torch.from_numpy(age_bucket(kept.recency)),
             kinds=torch.from_numpy(kinds_of(kept)),
             memory_index=torch.from_numpy(kept.items.row_index),
             n_memories=len(kept),
-            retrieved=RetrievedSlots(is_older, memory.retrieved) if bool(is_older.any()) else None,
+            retrieved=RetrievedSlots(older, memory.retrieved) if bool(older.any()) else None,
         )
         has_further = kept.further is not None and len(kept.further.kinds) > 0
         return slots._after(kept.further) if has_further and kept.further is not None else slots
@@ -162,11 +176,11 @@ def age_bucket(recency: IntArray) -> IntArray:
     return capped
 
 
-def _is_older(histories: Histories, recent: int) -> BoolArray:
+def is_older(histories: Histories, recent: int) -> BoolArray:
     """bool[event]: is the event none of the newest `recent` of its history?"""
     items = histories.items
     end_of_history = np.repeat(items.offsets[1:], items.lengths)
     # 1 for the newest event of a history, 2 for the one before it.
     place_from_end = end_of_history - np.arange(len(items.values))
-    is_older: BoolArray = place_from_end > recent
-    return is_older
+    older: BoolArray = place_from_end > recent
+    return older

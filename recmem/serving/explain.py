@@ -12,6 +12,7 @@ import torch
 from feature_store.arrays import Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.declared_slots import QUOTES_INTEREST
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
@@ -120,7 +121,8 @@ def in_words(
     the similarity to what the user has declared, if that is a reason too.
     """
     memories = _memories_in_words(titles, contributions, numbers=numbers, ranks_by_text=ranks_by_text)
-    if interests is None or not ranks_by_text:
+    # An interest that is quoted as a memory needs no second mention.
+    if interests is None or not ranks_by_text or QUOTES_INTEREST in memories:
         return memories
     fits = "fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else "")
     return f"{memories}, and {fits}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {fits}"

@@ -51,10 +51,10 @@ def described_slots(matcher: Matcher, catalogue: Catalogue, history: Histories) 
     events = [
         DescribedSlot(row, item_id, catalogue.title(row), kind, age, time) for row, item_id, kind, age, time in values
     ]
-    return [*_beside_events(remembered.further), *events]
+    return [*_beside_events(remembered.further, catalogue), *events]
 
 
-def _beside_events(further: FurtherSlots | None) -> list[DescribedSlot]:
+def _beside_events(further: FurtherSlots | None, catalogue: Catalogue) -> list[DescribedSlot]:
     if further is None:
         return []
     values = zip(further.texts.values.tolist(), further.kinds.tolist(), further.times.tolist(), strict=True)
@@ -62,10 +62,17 @@ def _beside_events(further: FurtherSlots | None) -> list[DescribedSlot]:
         DescribedSlot(
             row=-1,
             item_id=None,
-            title=further.names[text],
+            title=_title(further, text, catalogue),
             kind=memory_kinds.KINDS[kind].name,
             age=None,
             time=None if time == NO_TIME else time,
         )
         for text, kind, time in values
     ]
+
+
+def _title(further: FurtherSlots, text: int, catalogue: Catalogue) -> str:
+    """The name of a text, with the titles of the items that it is named by."""
+    items = further.named_by[text] if further.named_by else ()
+    titles = " and ".join(catalogue.title(item) for item in items)
+    return f"{further.names[text]} {titles}" if titles else further.names[text]

@@ -18,8 +18,8 @@ _RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_mem
 STEP_SETTINGS = {
     "ingest": ("signals", "features", "users", "vectors_name", "event_weights", "ranker.position_debiasing"),
     "encode": ("encoder", "vectors_name"),
-    "tune": (*_MODULE, *_TIMES, "match", "tuning"),
-    "match": (*_MODULE, *_TIMES, "match", "members"),
+    "tune": (*_MODULE, *_TIMES, "match", "tuning", "users.interests"),
+    "match": (*_MODULE, *_TIMES, "match", "members", "users.interests"),
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),

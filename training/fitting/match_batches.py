@@ -170,7 +170,7 @@ class MatchBatches:
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return _Examples(
-            memories=self._reads.past(queries.users, queries.times, self._memory.n_events),
+            memories=self._reads.past(queries.users, queries.times, self._memory.n_read),
             wanted=Ragged.from_lists([items[:limit] for items in shuffled]),
             left_out=Ragged.from_lists([items[limit:] for items in shuffled]),
             users=queries.users,
@@ -192,20 +192,21 @@ class MatchBatches:
             if self._rng.random() < SHORTENED_SHARE:
                 length = int(self._rng.integers(1, len(remembered) + 1))
                 remembered = np.sort(self._rng.choice(remembered, length, replace=False))
-            memories.append(basket.only(remembered[-self._memory.n_events :]))
+            memories.append(basket.only(remembered[-self._memory.n_read :]))
             held_out.append(wanted)
         return self._first.take(rows), memories, Ragged.from_lists(held_out)
 
     def _batch(self, examples: _Examples) -> Batch:
         histories = Histories.of(examples.memories)
         wanted = examples.wanted
+        remembered = histories
         if self._beside is not None:
-            histories = self._beside(examples.users, examples.times, histories, wanted)
+            remembered = self._beside(examples.users, examples.times, histories, wanted)
         candidates = np.unique(np.concatenate([wanted.values, self._negatives()]))
         positives = wanted.contains(candidates)  # [query, cand]
         is_no_negative = histories.items.contains(candidates) | examples.left_out.contains(candidates)
         return Batch(
-            slots=Slots.of(histories, self._memory),
+            slots=Slots.of(remembered, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(is_no_negative & ~positives),
