@@ -22,6 +22,7 @@ from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.declared_slots import DECLARED
 from recmem.dataset.further_slots import with_further
+from recmem.matching import memory_kinds
 from recmem.matching.consolidation import consolidated
 from recmem.matching.memory_kinds import place_of
 from recmem.matching.user_memory import MemoryConfig
@@ -76,7 +77,8 @@ def beside_events(
     dataset: Dataset, unit: Float[Tensor, "item dim"], memory: MemoryConfig, *, seed: int
 ) -> Beside | None:
     """What the steps of a fit add to events; None if memories hold nothing else. `unit`: see `BesideEvents.unit`."""
-    if not (memory.declared and dataset.config.interests) and not memory.consolidated:
+    holds = zip(memory_kinds.KINDS, memory.holds_kind.tolist(), strict=True)
+    if not any(is_held for kind, is_held in holds if kind.matches is None):
         return None
     return BesideEvents(dataset, unit.cpu(), memory, np.random.default_rng([seed, 1]))
 

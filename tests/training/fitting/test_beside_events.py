@@ -21,9 +21,27 @@ N_QUERIES = 8 * EVERY
 
 def test_without_interests_steps_are_drawn_as_before() -> None:
     dataset = dataset_of([Event(0, 3, 1)])
-    assert beside_events(dataset, UNIT, MemoryConfig(), seed=0) is None
+    assert beside_events(dataset, UNIT, MemoryConfig(declared=False), seed=0) is None
+    users = np.array([0, 0])
+    times = np.array([9, 9])
+    histories = dataset.histories(users, times, 99)
+    wanted = Ragged.from_lists([[1], [2]])
     described = replace(dataset, config=replace(dataset.config, interests="interests"))
-    assert beside_events(described, UNIT, MemoryConfig(declared=False), seed=0) is None
+    for each, memory in ((dataset, MemoryConfig()), (described, MemoryConfig(declared=False, consolidated=1))):
+        beside = beside_events(each, UNIT, memory, seed=0)
+        assert beside is not None
+        assert beside(users, times, histories, wanted) is histories
+
+
+def test_older_events_are_consolidated_in_training_too() -> None:
+    dataset = dataset_of([Event(0, 3, 1), Event(0, 1, 2), Event(0, 2, 3)])
+    memory = MemoryConfig(recent=1, consolidated=1)
+    beside = beside_events(dataset, UNIT, memory, seed=0)
+    assert beside is not None
+    histories = dataset.histories(np.array([0]), np.array([9]), memory.n_read)
+    found = beside(np.array([0]), np.array([9]), histories, Ragged.from_lists([[4]])).further
+    assert found is not None
+    close(found.vectors, exact_units(UNIT[[1, 3]].sum(0, keepdim=True)), "exact")
 
 
 def test_some_queries_get_an_interest_that_is_made_and_half_of_these_lose_their_events() -> None:
