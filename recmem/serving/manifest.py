@@ -38,6 +38,7 @@ _ADDED: dict[str, dict[str, Any]] = {
     "": {"tuning": None, "tuned_fingerprint": None, "vectors": None},
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
+    "memory": {"declared": False, "consolidated": 0, "negatives": True},
     "dataset": {"candidate_features": [], "user_features": [], "interests": ""},
     "dataset.signals": RULES_BEFORE | FIRST_LIST,
 }

@@ -204,7 +204,10 @@ class Model:
         return explained(self._parts(), user_id, item_id, timestamp=timestamp, features=features)
 
     def memory(self, user_id: object, timestamp: TimeLike | None = None) -> pl.DataFrame:
-        """What is remembered of a user, newest first: item_id, title, timestamp, kind, visits_ago."""
+        """What is remembered of a user: item_id, title, timestamp, kind, visits_ago.
+
+        Events come first, the newest at the top. What is no event follows, without item_id and visits_ago.
+        """
         refuse_forked()
         return memory_of(self._parts(), user_id, timestamp)
 

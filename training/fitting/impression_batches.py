@@ -14,14 +14,15 @@ from feature_store.arrays import BoolArray
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.read_protocol import AsOf
 from recmem.matching.user_memory import MemoryConfig, Slots
-from training.fitting.match_batches import Batch
+from training.fitting.match_batches import Batch, Beside
 from training.queries import ImpressionQueries
 
 
 class ImpressionBatches:
     """Draws impressions up to a time, each of them with a click and with an item that was not clicked.
 
-    An impression is known to have ended in clicks right after its time, as counters take it.
+    An impression is known to have ended in clicks right after its time, as counters take it. `beside` adds to the
+    memories what is no event.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class ImpressionBatches:
         memory: MemoryConfig,
         queries: int,
         seed: int,
+        beside: Beside | None = None,
     ) -> None:
         before = shown.take(np.flatnonzero(shown.times <= until))
         self._shown = before.take(np.flatnonzero(_is_comparison(before)))
@@ -40,6 +42,7 @@ class ImpressionBatches:
         self._memory = memory
         self._queries = queries
         self._rng = np.random.default_rng(seed)
+        self._beside = beside
 
     @property
     def n_examples(self) -> int:
@@ -52,14 +55,18 @@ class ImpressionBatches:
         past = self._reads.past(drawn.users, drawn.times, self._memory.n_events)
         candidates = np.unique(drawn.candidates.values)
         is_shown = drawn.candidates.contains(candidates)  # [query, cand]
-        positives = drawn.queries().positives.contains(candidates)
+        clicked = drawn.queries().positives
+        positives = clicked.contains(candidates)
+        remembered = Histories.of(past)
+        if self._beside is not None:
+            remembered = self._beside(drawn.users, drawn.times, remembered, clicked)
         weights = None
         if drawn.weights is not None:
             weights = torch.zeros(positives.shape)
             columns = np.searchsorted(candidates, drawn.candidates.values)
             weights[drawn.candidates.row_index, columns] = torch.from_numpy(drawn.weights)
         return Batch(
-            slots=Slots.of(Histories.of(past), self._memory),
+            slots=Slots.of(remembered, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(~is_shown),

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from recmem.matching.match_module import MatchModule
+from training.fitting.beside_events import beside_events
 from training.fitting.fit_match import fit_match
 from training.fitting.impression_batches import ImpressionBatches
 from training.fitting.match_batches import MatchBatches
@@ -135,6 +136,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
         cancelled=dataset.cancelled,
         weights=run.training_data.weights,
         repeats=dataset.config.repeats,
+        beside=beside_events(dataset, run.training_data.unit, config.memory, seed=seed),
     )
     n_steps = 0  # without examples the module keeps its initial weights, which score by text similarity
     if batches.n_examples:
@@ -176,6 +178,7 @@ def _impressions(run: Run, until: int, seed: int) -> ImpressionBatches | None:
         memory=config.memory,
         queries=config.match.impression_queries,
         seed=seed,
+        beside=beside_events(training_data.dataset, training_data.unit, config.memory, seed=seed),
     )
     return batches if batches.n_examples else None
 

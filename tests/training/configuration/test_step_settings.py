@@ -90,7 +90,12 @@ def other(name: str) -> TrainingConfig:
     if name == "encoder.name":
         return replace(defaults, encoder=replace(defaults.encoder, name="another"))
     default = all_settings()[name].field.default
-    value = OTHERS[name] if name in OTHERS else default + 1 if isinstance(default, int) else default / 2
+    if name in OTHERS:
+        value = OTHERS[name]
+    elif isinstance(default, bool):
+        value = not default
+    else:
+        value = default + 1 if isinstance(default, int) else default / 2
     return effective_config({name: value})
 
 
