@@ -77,8 +77,8 @@ def test_the_topic_that_has_changed_most_is_told_with_its_size() -> None:
     topic = Topic(("特朗普", "总统"), "N1 (总统访欧)", 90, 0.0451, 0.1232, (0.05, 0.106), 200.0, 300.0, is_new=False)
     found = replace(monitoring(finding("a", ROWS, "ok")), topics=(topic, replace(topic, current=0.05)))
     assert list(topic_sentences(found)) == [
-        "Of 2 topics of what users take up, that of 特朗普, 总统 (such as N1 (总统访欧)) has changed most: 12.3% of the "
-        "events, in the reference 4.5% (change in points, 95% interval: +7.8 (+5.0 to +10.6))."
+        "Of 2 topics of what users take up, that of 特朗普, 总统 (such as N1 (总统访欧)) has changed most: 12.3% of "
+        "the events, in the reference 4.5% (change in points, 95% interval: +7.8 (+5.0 to +10.6))."
     ]
     assert list(topic_sentences(monitoring(finding("a", ROWS, "ok")))) == []
 
