@@ -17,6 +17,7 @@ from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.tree_checks import MAX_TREES
 from recmem.retrieval.interleave import RetrievalConfig
 from recmem.serving.champions import REGISTERED_NAME
+from recmem.serving.phrases import Language
 from recmem.text.encoder import EncoderConfig
 from training.event_weights import event_weights_faults
 from training.fitting.fit_encoder import EncoderTuningConfig
@@ -82,6 +83,8 @@ class TrainingConfig:
     significantly worse, always or never."""
     registered_name: str = setting(REGISTERED_NAME, low=1, high=200)
     """The registered model in MLflow that the run adds a version to."""
+    language: Language = setting("en")
+    """The language of reasons, as `recommend` and `explain` word them: English, German, Chinese or Japanese."""
     seed: int = setting(0, low=0, high=2**31 - 1, aliases=("random_state",))
     """Random seed of everything: the match module's initial weights and training steps, the ranker's trees, the
     items treated as new, ties and bootstraps of the evaluation."""

@@ -32,6 +32,14 @@ _IS_UNSPACED = re.compile(rf"[{_UNSPACED}]")
 def item_words(texts: Sequence[str]) -> sp.csr_matrix:
     """Sparse float32[item, word]: TF-IDF weights (1 + log tf) of each text's words, rows of length 1.
 
+    See `words_and_weights`.
+    """
+    return words_and_weights(texts)[1]
+
+
+def words_and_weights(texts: Sequence[str]) -> tuple[list[str], sp.csr_matrix]:
+    """The words of the texts that count, and their TF-IDF weights: sparse float32[item, word], rows of length 1.
+
     A text without a word that counts gets an empty row. Words are runs of letters, digits and underscores in lower
     case; of scripts without spaces, each pair of neighbouring characters counts as a word.
     """
@@ -45,15 +53,24 @@ def item_words(texts: Sequence[str]) -> sp.csr_matrix:
         dtype=np.float32,
     )
     try:
-        words: sp.csr_matrix = vectorizer.fit_transform(texts)
+        weights: sp.csr_matrix = vectorizer.fit_transform(texts)
     except ValueError:  # how scikit-learn says that no word is left
-        return sp.csr_matrix((len(texts), 1), dtype=np.float32)
-    return sp.csr_matrix(words)
+        return [""], sp.csr_matrix((len(texts), 1), dtype=np.float32)
+    return vectorizer.get_feature_names_out().tolist(), sp.csr_matrix(weights)
+
+
+def read_text(text: str) -> str:
+    """The text as its words are read from it: its beginning in lower case, accents as parts of their letters (NFC)."""
+    return unicodedata.normalize("NFC", text[:LONGEST_TEXT]).lower()
+
+
+def is_unspaced(characters: str) -> bool:
+    """Whether the text begins with a character of a script that is written without spaces between words."""
+    return _IS_UNSPACED.match(characters) is not None
 
 
 def _words(text: str) -> Iterator[str]:
-    # An accent can be a character of its own or part of its letter: NFC writes both alike.
-    for token in _TOKEN.findall(unicodedata.normalize("NFC", text[:LONGEST_TEXT]).lower()):
+    for token in _TOKEN.findall(read_text(text)):
         if _IS_UNSPACED.match(token) and len(token) > 1:
             yield from (token[begin : begin + 2] for begin in range(len(token) - 1))
         else:

@@ -46,6 +46,7 @@ from recmem.serving.manifest import (
     read_manifest,
     write_manifest,
 )
+from recmem.serving.phrases import Language
 from recmem.serving.self_test import check_sample, check_self_test, self_test_sample
 from recmem.serving.tensor_files import ENCODER_DTYPES, read_tensors
 from recmem.text.encoder import EncoderConfig
@@ -103,6 +104,8 @@ class BundleConfig:
     """Identifies the tuned encoder's embedding space, whose vectors the module reads beside the frozen ones."""
     vectors: str | None = None
     """The name of the items' vectors in the store, which stand in for an encoder's; None with a text encoder."""
+    language: Language = "en"
+    """Of the words of reasons; bundles of before are English."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
+from recmem.serving.phrases import PHRASES, Language, Phrases
 from recmem.serving.slot_names import described_slots
 
-_BECAUSE = "because"
 N_REASONS = 2
 """How many memories a sentence names at most."""
 ADDS_UP_TO = 1e-5
@@ -72,6 +72,8 @@ class Explanation:
     interests: float | None = None
     """Cosine of the item's text and the interests that the user has declared, if it is higher than the mean of the
     candidates; None if it is not, or the user has declared none."""
+    language: Language = "en"
+    """Of `sentence` and `reason`: the bundle's setting `language`."""
 
     def __post_init__(self) -> None:
         _check_sum("match_raw", [self.prior, self.null, *(slot.contribution for slot in self.slots)], self.match_raw)
@@ -84,15 +86,23 @@ class Explanation:
 
     def sentence(self) -> str:
         """The item with its reason, for example "libcurl (TLS): because it builds on libssl (+0.41) ..."."""
-        title = f"{self.title} (the user has already interacted with it)" if self.already_in_memory else self.title
-        return f"{title}: {self.reason()}"
+        phrases = PHRASES[self.language]
+        title = phrases.seen.format(title=self.title) if self.already_in_memory else self.title
+        return phrases.sentence.format(title=title, reason=self.reason())
 
     def reason(self) -> str:
         """The reason alone; its numbers are parts of the raw match score."""
         titles = [slot.title for slot in self.slots]
         contributions = [slot.contribution for slot in self.slots]
         by_text = reads_texts(self.features)
-        return in_words(titles, contributions, numbers=True, ranks_by_text=by_text, interests=self.interests)
+        return in_words(
+            titles,
+            contributions,
+            numbers=True,
+            ranks_by_text=by_text,
+            interests=self.interests,
+            language=self.language,
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
@@ -114,18 +124,29 @@ def in_words(
     numbers: bool = False,
     ranks_by_text: bool = True,
     interests: float | None = None,
+    language: Language = "en",
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
     the similarity to what the user has declared, if that is a reason too.
     """
-    memories = _memories_in_words(titles, contributions, numbers=numbers, ranks_by_text=ranks_by_text)
+    phrases = PHRASES[language]
+    best = _strongest(titles, contributions)
+    of_what = phrases.scale if numbers else ""
+    if best and ranks_by_text:
+        reason = phrases.builds_on.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+    elif best:
+        return phrases.reads_no_texts.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+    else:
+        reason = phrases.no_memory_raises if titles else phrases.empty_memory
     # An interest that is quoted as a memory needs no second mention.
-    if interests is None or not ranks_by_text or QUOTES_INTEREST in memories:
-        return memories
-    fits = "fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else "")
-    return f"{memories}, and {fits}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {fits}"
+    if interests is None or not ranks_by_text or QUOTES_INTEREST in reason:
+        return reason
+    similarity = phrases.similarity.format(value=interests) if numbers else ""
+    if not best:
+        return phrases.fits_interests.format(similarity=similarity)
+    return phrases.and_fits_interests.format(reason=reason, similarity=similarity)
 
 
 def fitting_interests(pairs: PairFeatures) -> list[float | None]:
@@ -140,23 +161,22 @@ def fitting_interests(pairs: PairFeatures) -> list[float | None]:
     return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
 
 
-def _memories_in_words(
-    titles: Sequence[str], contributions: Sequence[float], *, numbers: bool, ranks_by_text: bool
-) -> str:
-    if not titles:
-        return "no reason from memory: the user's memory is empty"
+def _strongest(titles: Sequence[str], contributions: Sequence[float]) -> list[tuple[str, float]]:
+    """The titles that add most, with the sums of what they add; none that takes away."""
     total: dict[str, float] = {}
     for title, contribution in zip(titles, contributions, strict=True):
         total[title] = total.get(title, 0.0) + contribution
     positive = [(title, part) for title, part in total.items() if part > 0]
-    best = sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
-    if not best:
-        return "no reason from memory: no memory slot raises its match score"
-    named = [f"{title} ({part:+.2f})" if numbers else title for title, part in best]
-    of_what = " in the raw match score" if numbers else ""
-    if not ranks_by_text:
-        return f"no reason from memory: its text matches {' and '.join(named)}{of_what}, but the ranker reads no texts"
-    return f"{_BECAUSE} it builds on {' and '.join(named)}{of_what}"
+    return sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
+
+
+def _named(best: Sequence[tuple[str, float]], phrases: Phrases, *, numbers: bool) -> str:
+    """The titles, quoted as the language does, as one list."""
+    named = [phrases.quoted.format(title=title) + (f" ({part:+.2f})" if numbers else "") for title, part in best]
+    first = named[0]
+    for second in named[1:]:
+        first = phrases.both.format(first=first, second=second)
+    return first
 
 
 def match_parts(

@@ -55,6 +55,7 @@ def explained(
         features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],
+        language=parts.bundle.config.language,
     )
 
 

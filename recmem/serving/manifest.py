@@ -35,7 +35,7 @@ MAX_BYTES = {
 }
 """Of each file. A few MB are usual, and for a tuned encoder what its weights have; a larger file is not read."""
 _ADDED: dict[str, dict[str, Any]] = {
-    "": {"tuning": None, "tuned_fingerprint": None, "vectors": None},
+    "": {"tuning": None, "tuned_fingerprint": None, "vectors": None, "language": "en"},
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
     "memory": {"declared": False, "consolidated": 0, "negatives": True},

@@ -18,6 +18,7 @@ from recmem.serving.bundle import Bundle
 from recmem.serving.explain import fitting_interests, in_words, match_parts, reads_texts
 from recmem.serving.frames import Ids, to_ids
 from recmem.serving.loaded_parts import LoadedParts
+from recmem.serving.phrases import Language
 from recmem.serving.request_times import TimeLike
 from recmem.serving.scored import Scored
 from recmem.serving.scoring import MATCH_SCORE, ranked
@@ -77,7 +78,8 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     for row in range(len(queries)):
         own = interests[items.offsets[row] : items.offsets[row + 1]]
         query_row = queries.take(np.array([row]))
-        reasons += _reasons(dataset, matcher, query_row, items.row(row), own, ranks_by_text=by_text)
+        of_query = items.row(row)
+        reasons += _reasons(dataset, matcher, query_row, of_query, own, ranks_by_text=by_text, language=config.language)
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -98,11 +100,12 @@ def _reasons(
     interests: list[float | None],
     *,
     ranks_by_text: bool,
+    language: Language,
 ) -> list[str]:
     """The reason for each of the items, for one query."""
     _, _, parts = match_parts(matcher, query.histories, items)
     titles = [slot.title for slot in described_slots(matcher, dataset.catalogue, query.histories)]
     return [
-        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity)
+        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity, language=language)
         for contributions, similarity in zip(parts.T, interests, strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import polars as pl
@@ -102,6 +103,7 @@ def test_a_training_with_such_an_encoder_serves_what_it_was_trained_with(folder:
         max_tokens=48,
         text_prefix=PREFIX,
         tune_encoder="off",
+        config={"language": "zh"},
     )
     expected = EncoderConfig(str(folder), pooling="cls", max_tokens=48, text_prefix=PREFIX)
     assert read_config(result.bundle).encoder == expected
@@ -111,3 +113,11 @@ def test_a_training_with_such_an_encoder_serves_what_it_was_trained_with(folder:
     unseen = pl.DataFrame({"user_id": ["curl"], "item_id": ["new"], "title": ["网络加密开发库"]})
     assert model.match(unseen)["match_raw"].is_finite().all()
     assert "--text-prefix" in result.report.read_text()
+    # What the users of a Chinese shop read has no English word.
+    first = found["item_id"][0]
+    for text in (model.explain("curl", first).sentence(), *found["reason"]):
+        assert re.search("因为它与「.*开发库|没有来自历史记录的理由", text)
+        assert not re.search(r"\b(because|and|the|memory|match)\b", text)
+    report = result.report.read_text()
+    title = items().filter(pl.col("item_id") == first)["title"].item()
+    assert f'<div class="item" lang="zh">{first} ({title})</div>' in report

@@ -11,6 +11,7 @@ import typer
 from recmem.cli.console import complain, say, show_table
 from recmem.cli.error_handling import UsageError
 from recmem.cli.options import Device, ModelSource, StorePath
+from recmem.cli.printable import one_line
 
 if TYPE_CHECKING:
     from training.monitoring.findings import Monitoring
@@ -54,8 +55,8 @@ def monitor(
         str | None,
         typer.Option(
             metavar="PATH|URL",
-            help="New events (user_id, item_id, timestamp, event, ...). They are compared, and the model knows them "
-            "while it scores; the store stays as it is.",
+            help="New events (user_id, item_id, timestamp, event, ...). They are compared, and so are the topics of "
+            "their items' texts; the model knows them while it scores, and the store stays as it is.",
         ),
     ] = None,
     outcomes: Annotated[
@@ -145,7 +146,7 @@ def _tracks() -> bool:
 
 def _show(found: Monitoring) -> None:
     from training.monitoring.outcome_words import outcome_sentences
-    from training.monitoring.words import STATUS_WORDS, advice, distance_text, figure_name, headline
+    from training.monitoring.words import STATUS_WORDS, advice, distance_text, figure_name, headline, topic_sentences
 
     say(headline(found), style="bold")
     moved = [*found.with_status("alert"), *found.with_status("warn")]
@@ -165,6 +166,8 @@ def _show(found: Monitoring) -> None:
             say(f"... and {len(moved) - N_SHOWN} more, see {PAGE}.")
     for sentence in outcome_sentences(found):
         say(sentence)
+    for sentence in topic_sentences(found):
+        say(one_line(sentence))
     for sentence in advice(found):
         say(sentence)
     for note in found.notes:

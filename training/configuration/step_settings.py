@@ -27,8 +27,8 @@ STEP_SETTINGS = {
     "tune": (*_MODULE, *_TIMES, "match", "tuning", "users.interests"),
     "match": (*_MODULE, *_TIMES, "match", "members", "ranker.position_debiasing", "users.interests"),
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
-    "evaluate": (*_RANKING, "test_queries"),
-    "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),
+    "evaluate": (*_RANKING, "test_queries", "language"),
+    "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit", "language"),
     "calibrate": (
         # The log and its test queries.
         *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users"),

@@ -60,6 +60,7 @@ def write_serving_bundle(
         # Not the wall clock: the same fit writes the same bundle.
         created=iso_time(dataset.clock),
         vectors=None if data.vectors is None else data.vectors.name,
+        language=config.language,
     )
     save_bundle(
         Bundle(bundle_config, newest.module, ranker),

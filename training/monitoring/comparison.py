@@ -33,14 +33,23 @@ _TESTS_OF_A_FIGURE = 2
 """The index and the distance of each figure, both held against chance."""
 
 
-def compared_rows(
-    reference: Reference, rows: RowFigures, events: EventRows | None, config: MonitorConfig
-) -> list[Finding]:
-    """The findings of all figures that both have."""
+def significance_level(
+    reference: Reference, rows: RowFigures, events: EventRows | None, config: MonitorConfig, n_topics: int = 0
+) -> float:
+    """The significance of one test, so that `MonitorConfig.significance` holds for all of a call, topics included."""
     names = [name for name in reference.figures if name in rows.figures]
     columns = [name for name in reference.categories if name in rows.categories]
     n_figures = len(names) + len(columns) + len(rows.shares) + (0 if events is None else len(events.shares) + 1)
-    level = config.significance / max(_TESTS_OF_A_FIGURE * n_figures, 1)
+    return config.significance / max(_TESTS_OF_A_FIGURE * (n_figures + n_topics), 1)
+
+
+def compared_rows(
+    reference: Reference, rows: RowFigures, events: EventRows | None, config: MonitorConfig, *, n_topics: int = 0
+) -> list[Finding]:
+    """The findings of all figures that both have. `n_topics`: topics that are compared beside them."""
+    names = [name for name in reference.figures if name in rows.figures]
+    columns = [name for name in reference.categories if name in rows.categories]
+    level = significance_level(reference, rows, events, config, n_topics)
     found = [
         _distribution_finding(name, reference.figures[name], rows.figures[name], rows.users, config, level)
         for name in names

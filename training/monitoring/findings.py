@@ -14,7 +14,9 @@ MONITOR_VERSION = 1
 """Of the layout of `monitor.json`."""
 Status = Literal["ok", "warn", "alert", "too few"]
 """`too few`: with so few independent rows even a change as large as an alert's could be chance."""
-_FIRST = ("outcomes", "rows", "events")
+_FIRST = ("outcomes", "rows", "events", "topics")
+TOPIC_PREFIX = "topic: "
+"""Begins the name of a finding on a topic."""
 _ORDER: tuple[Status, ...] = ("ok", "too few", "warn", "alert")
 
 
@@ -46,7 +48,7 @@ class Finding:
 
     name: str
     group: str
-    """What it is about: a group of features, `scores`, `rows`, `events` or `outcomes`."""
+    """What it is about: a group of features, `scores`, `rows`, `events`, `topics` or `outcomes`."""
     status: Status
     reference: float
     """The median, share or mean of the reference."""
@@ -55,13 +57,45 @@ class Finding:
     effective: float
     """Independent rows that tell as much, of the current ones."""
     limits: dict[str, Limit]
-    """By `psi`, `ks`, `rise`, `loss` or `ratio`: what was computed of it."""
+    """By `psi`, `ks`, `rise`, `change`, `loss` or `ratio`: what was computed of it."""
     note: str = ""
     reference_bins: tuple[float, ...] = ()
     """Share of the rows in each bin of the reference, the last for rows without a value; empty without bins."""
     current_bins: tuple[float, ...] = ()
     edges: tuple[float, ...] = ()
     """Upper ends of the bins but the last."""
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A group of items with similar texts, and its share of the events, in the reference's period and now."""
+
+    words: tuple[str, ...]
+    """What tells its texts from the others, the most telling first."""
+    example: str
+    """The item in its middle, as a person reads it; a long title is cut."""
+    events: int
+    """Events of now."""
+    reference: float
+    """Share of the positive events in the reference's period."""
+    current: float
+    change_ci95: tuple[float, float]
+    """95% interval of `change`: a bootstrap over users."""
+    effective_reference: float
+    """Independent events that tell as much."""
+    effective_current: float
+    is_new: bool
+    """Whether the reference has next to none of it."""
+
+    @property
+    def change(self) -> float:
+        """By how much the share has risen; negative if it has fallen."""
+        return self.current - self.reference
+
+    @property
+    def name(self) -> str:
+        """Its words; its example if no word tells it from others."""
+        return ", ".join(self.words) or self.example
 
 
 @dataclass(frozen=True)
@@ -84,6 +118,8 @@ class Monitoring:
     """What was not compared, and why; and what else a reader should know."""
     not_compared: tuple[str, ...] = ()
     """Figures of the reference that the rows do not have."""
+    topics: tuple[Topic, ...] = ()
+    """What users take up, the largest change first; empty if that was not compared."""
 
     @property
     def status(self) -> Status:
@@ -101,8 +137,17 @@ class Monitoring:
         return json.dumps(_without_nan(value), indent=1, allow_nan=False) + "\n"
 
     def metrics(self) -> dict[str, float]:
-        """The figures by the names that they have in MLflow: `psi/<figure>`, `ks/<figure>`, `rise/<share>`, ..."""
-        found = {f"{kind}/{each.name}": limit.value for each in self.findings for kind, limit in each.limits.items()}
+        """The figures by the names that they have in MLflow: `psi/<figure>`, `ks/<figure>`, `rise/<share>`, ...
+
+        Of topics: `topics/largest_change` of a share, and `topics/moved_share`, the part of all events that has moved
+        from one topic to another.
+        """
+        by_name = [each for each in self.findings if not each.name.startswith(TOPIC_PREFIX)]
+        found = {f"{kind}/{each.name}": limit.value for each in by_name for kind, limit in each.limits.items()}
+        if self.topics:
+            # Topics are others in every call, so that only figures of all of them can be followed.
+            changes = [abs(topic.change) for topic in self.topics]
+            found |= {"topics/largest_change": max(changes), "topics/moved_share": sum(changes) / 2}
         found |= {f"{name}_findings": float(len(self.with_status(name))) for name in ("warn", "alert")}
         if self.current_outcomes is not None:
             found["ndcg_at_10"] = self.current_outcomes.ndcg

@@ -13,18 +13,19 @@ from feature_store import DataError
 from feature_store.addresses import without_secrets
 from feature_store.schema import EVENTS as EVENTS_TABLE
 from feature_store.schema import check_table
-from feature_store.timestamps import iso_time
+from feature_store.timestamps import iso_time, parse_timestamps
 from recmem.batch.candidate_files import as_frame
 from recmem.batch.candidate_source import candidates_at
 from recmem.reference.reference import Outcomes, Reference
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.model import Model
 from recmem.serving.registry import REGISTRY, bundle_at, version_at
-from training.monitoring.comparison import compared_outcomes, compared_rows
+from training.monitoring.comparison import compared_outcomes, compared_rows, significance_level
 from training.monitoring.event_rows import EventRows, event_rows
-from training.monitoring.findings import Finding, Monitoring
+from training.monitoring.findings import Finding, Monitoring, Topic
 from training.monitoring.judged_rows import LABEL, judged
 from training.monitoring.monitor_config import MonitorConfig
+from training.monitoring.topics import FEWEST_EVENTS, TakeUp, topic_findings, topics_of
 from training.monitoring.uncompared import lacking_notes, not_compared
 from training.monitoring.watched_rows import WatchedRows, sampled, watched_candidates, watched_scores
 
@@ -75,10 +76,16 @@ def monitor(
     events = None if watched.events is None else reader.events(watched.events)
     reference = reader.reference(watched.reference)
     rows = reader.rows(reference, watched.candidates, watched.scored)
-    findings = compared_rows(reference, rows.rows, events, config)
+    topics = reader.topics()
+    findings = compared_rows(reference, rows.rows, events, config, n_topics=len(topics))
+    level = significance_level(reference, rows.rows, events, config, len(topics))
+    findings += topic_findings(topics, config, level)
     outcomes = None
     lacking = not_compared(reference, rows.rows)
-    notes = [*lacking_notes(reference, lacking, is_scored=watched.scored is not None), *_notes(reference, rows, events)]
+    notes = [
+        *lacking_notes(reference, lacking, is_scored=watched.scored is not None),
+        *_notes(reference, rows, events, topics, wants_topics=config.topics > 0),
+    ]
     if watched.outcomes is not None:
         outcomes, found, more = reader.outcomes(watched.outcomes, rows, reference)
         findings += found
@@ -102,6 +109,7 @@ def monitor(
         current_outcomes=outcomes,
         notes=tuple(notes),
         not_compared=lacking,
+        topics=topics,
     )
 
 
@@ -113,6 +121,7 @@ class _Reader:
         self._model = model
         self._config = config
         self._warn = warn
+        self._events_from: int | None = None
 
     def reference(self, address: str | None) -> Reference:
         if address is None:
@@ -142,7 +151,22 @@ class _Reader:
         dataset = model.dataset
         stored = {name: dataset.events.schema[name] for name in ("user_id", "item_id")}
         kept = check_table(frame, EVENTS_TABLE, stored=stored, signals=dataset.config.signals).kept
+        times = kept["timestamp"].to_physical()
+        self._events_from = times.min()  # type: ignore[assignment]
         return event_rows(kept, dataset.events, dataset.catalogue.ids)
+
+    def topics(self) -> tuple[Topic, ...]:
+        """Topics of what users took in the reference's period and after it: in the events given, else in all later."""
+        period = self._bundle.reference
+        if self._model is None or period is None or not self._config.topics:
+            return ()
+        dataset = self._model.dataset
+        since, until = parse_timestamps(pl.Series([period.since, period.until]))[0].to_physical()
+        begin = until + 1 if self._events_from is None else max(self._events_from, until + 1)
+        then = TakeUp.of(dataset.log, since, until)
+        now = TakeUp.of(dataset.log, begin)
+        units = self._model.matcher.tables.unit.cpu().numpy()
+        return topics_of(then, now, units, dataset.catalogue, self._config)
 
     def outcomes(
         self, address: str, rows: WatchedRows, reference: Reference
@@ -187,7 +211,14 @@ def _described(reference: Reference) -> dict[str, object]:
     return {name: getattr(reference, name) for name in names}
 
 
-def _notes(reference: Reference, rows: WatchedRows, events: EventRows | None) -> list[str]:
+def _notes(
+    reference: Reference,
+    rows: WatchedRows,
+    events: EventRows | None,
+    topics: tuple[Topic, ...],
+    *,
+    wants_topics: bool,
+) -> list[str]:
     notes = []
     if len(rows.rows) < rows.n_rows:
         notes.append(
@@ -200,6 +231,11 @@ def _notes(reference: Reference, rows: WatchedRows, events: EventRows | None) ->
         )
     if events is not None and not len(events):
         notes.append("No event could be read: events were not compared.")
+    elif events is not None and wants_topics and not topics:
+        notes.append(
+            f"Topics were not compared: that takes {FEWEST_EVENTS} positive events each in the reference's period and "
+            "after it, of ten items."
+        )
     return notes
 
 

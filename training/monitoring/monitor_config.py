@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from feature_store.settings import check_settings, setting, type_hints
 
 _PAIRS = (("psi_warn", "psi_alert"), ("ks_warn", "ks_alert"), ("share_warn", "share_alert"))
-_MORE_PAIRS = (("ndcg_warn", "ndcg_alert"), ("ratio_warn", "ratio_alert"))
+_MORE_PAIRS = (("ndcg_warn", "ndcg_alert"), ("ratio_warn", "ratio_alert"), ("topic_warn", "topic_alert"))
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,14 @@ class MonitorConfig:
     """Positives beside those that `match_score` led to expect: from so many times, or this part, on it warns."""
     ratio_alert: float = setting(2.0, above=1)
     """Positives beside those that `match_score` led to expect: from so many times, or this part, on it alerts."""
+    topic_warn: float = setting(0.05, above=0, high=1)
+    """Change of a topic's share of the events, up or down, from which on it warns: 0.05 is five events in 100."""
+    topic_alert: float = setting(0.2, above=0, high=1)
+    """Change of a topic's share of the events from which on it alerts."""
+    topics: int = setting(20, low=0, high=200)
+    """Topics that the texts of the items are divided into, at most; fewer where few items were taken. 0 for none."""
+    topic_events: int = setting(50_000, low=1000, high=100_000_000)
+    """Events that topics are compared on, at most, of each period. Of a longer one whole users are drawn."""
     significance: float = setting(0.01, above=0, below=0.5)
     """Chance of any warning or alert at all if nothing has changed: divided by the number of figures (Bonferroni)."""
     rows: int = setting(200_000, low=1000, high=100_000_000)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from training.monitoring.findings import Finding, Monitoring
 from training.monitoring.outcome_words import outcome_sentences
-from training.monitoring.words import STATUS_WORDS, advice, deciding, figure_name, headline
+from training.monitoring.words import STATUS_WORDS, advice, deciding, figure_name, headline, topic_change
 from training.report.charts import BAR, MATCH, STYLE, set_title
 from training.report.figure_files import to_svg
 from training.report.number_text import fact_text, time_text
@@ -40,6 +40,8 @@ def render_page(found: Monitoring) -> str:
         "short": _short,
         "distance": _distance,
         "other": _other,
+        "share": lambda share: f"{share:.1%}",
+        "topic_change": topic_change,
         "chance": lambda finding: f"{deciding(finding)[1].chance:.3f}",
     }
     page = resources.files("training.monitoring").joinpath("monitor.html.j2").read_text(encoding="utf-8")
@@ -109,5 +111,5 @@ def _distance(finding: Finding, kind: str) -> str:
 
 
 def _other(finding: Finding) -> str:
-    kinds = [kind for kind in ("rise", "loss", "ratio") if kind in finding.limits]
+    kinds = [kind for kind in ("rise", "change", "loss", "ratio") if kind in finding.limits]
     return f"{finding.limits[kinds[0]].value:.3f}" if kinds else _ABSENT

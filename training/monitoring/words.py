@@ -7,13 +7,15 @@ from collections.abc import Iterator, Sequence
 from recmem.ranking.feature_table import Group
 from recmem.serving.scoring import MATCH_SCORE
 from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
-from training.monitoring.findings import Finding, Limit, Monitoring, Status
+from training.monitoring.findings import Finding, Limit, Monitoring, Status, Topic
+from training.monitoring.topics import TOPICS
 
 STATUS_WORDS: dict[Status, str] = {"ok": "fine", "warn": "warning", "alert": "alert", "too few": "too few rows"}
 _KINDS = {
     "psi": "PSI",
     "ks": "KS",
     "rise": "rise",
+    "change": "change",
     "loss": "loss",
     "ratio": "times",
 }
@@ -31,6 +33,8 @@ _ADVICE = {
     ROWS: "What is scored is not what the store knows. Ingest new items and events before candidates are scored.",
     EVENTS: "The log has changed: see which names are new and how they are taken (recmem train prints it), then "
     "train again.",
+    TOPICS: "What users take up has moved between topics. If that lasts, train again, so that the model learns from "
+    "it; of a new topic, see whether its items have texts and are retrieved.",
     OUTCOMES: "The ranking or match_score no longer fits what users do. Train again; promotion compares the new "
     "version on the newest queries.",
 }
@@ -90,6 +94,22 @@ def advice(found: Monitoring) -> Iterator[str]:
         if group in _ADVICE and group not in told:
             told.add(group)
             yield f"{finding.group.capitalize()}: {_ADVICE[group]}"
+
+
+def topic_sentences(found: Monitoring) -> Iterator[str]:
+    """The topic whose share has changed most; nothing without topics."""
+    for topic in found.topics[:1]:
+        yield (
+            f"Of {len(found.topics)} topics of what users take up, that of {topic.name} (such as {topic.example}) has "
+            f"changed most: {topic.current:.1%} of the events, in the reference {topic.reference:.1%} (change in "
+            f"points, 95% interval: {topic_change(topic)})."
+        )
+
+
+def topic_change(topic: Topic) -> str:
+    """How a topic's share has changed, in points of a hundred: `+3.1 (+1.0 to +5.2)`."""
+    low, high = (100 * end for end in topic.change_ci95)
+    return f"{100 * topic.change:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def distance_text(finding: Finding) -> str:

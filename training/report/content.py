@@ -82,6 +82,8 @@ class ReportContent:
     """Features that come from texts; the plot sets them apart."""
     curves: Sequence[Panel] = ()
     examples: Sequence[Example] = ()
+    language: str = "en"
+    """Of the texts of items; the report's own words are English."""
     config: str = ""
     """All settings, as the lines of a TOML file."""
     versions: Mapping[str, str] = field(default_factory=dict)

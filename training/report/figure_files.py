@@ -11,11 +11,13 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from training.report.charts import CSS_VARIABLES, STYLE
+from training.report.fonts import use_fonts_for_names
 
 
 def to_svg(figure: Figure) -> str:
     """The figure as an `<svg>` element to embed in HTML: text stays text, colours are CSS variables."""
     buffer = io.StringIO()
+    use_fonts_for_names(figure)  # for the widths of names; a browser takes its own
     with mpl.rc_context(STYLE), _without_glyph_warnings():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     svg = buffer.getvalue()
@@ -29,6 +31,7 @@ def to_svg(figure: Figure) -> str:
 def to_png(figure: Figure, *, dpi: int = 160) -> bytes:
     """The figure as a PNG on white."""
     buffer = io.BytesIO()
+    use_fonts_for_names(figure)
     with mpl.rc_context(STYLE), _without_glyph_warnings():
         figure.savefig(buffer, format="png", dpi=dpi, facecolor="white")
     return buffer.getvalue()

@@ -8,6 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from rich.cells import cell_len, set_cell_size
 
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Ledger
 from training.evaluation.staleness_cost import DELAYS, STALE_PARTS, StalenessCost
@@ -30,6 +31,7 @@ from training.report.slice_rows import SliceRow, slices_by_metric
 _WIDTH_IN = 7.4
 _NARROW_IN = 4.8
 _LONGEST_NAME = 40
+"""In widths of a letter."""
 _ROW_IN = 0.3
 """Height of a bar or an interval."""
 _COLOUR_OF_ROW = {WITH_MATCH: MATCH, WITHOUT_MATCH: WITHOUT}
@@ -133,10 +135,13 @@ def staleness_figure(found: StalenessCost) -> Figure:
 
 def _shortened(name: str) -> str:
     """A feature's name with its middle left out, if it would leave no room for the bars: columns have any name."""
-    if len(name) <= _LONGEST_NAME:
+    if cell_len(name) <= _LONGEST_NAME:
         return name
     half = _LONGEST_NAME // 2
-    return f"{name[:half]}…{name[-half:]}"
+    # Chinese characters are twice as wide as letters.
+    begin = set_cell_size(name, half).rstrip()
+    end = set_cell_size(name[::-1], half).rstrip()[::-1]
+    return f"{begin}…{end}"
 
 
 def _zero_if_undefined(value: float) -> float:

@@ -75,4 +75,5 @@ def _bundle_config(run: Run, learned: Learned, match: MatchConfig) -> BundleConf
         tuning=None if tuned is None else tuned[0],
         vectors=None if training_data.vectors is None else training_data.vectors.name,
         tuned_fingerprint=None if tuned is None else tuned_fingerprint(training_data.fingerprint, *tuned),
+        language=run.config.language,
     )

@@ -47,6 +47,7 @@ def report_content(
             Panel("Rankers", "boosting round", "NDCG@10, later queries", summary.curves),
         ],
         examples=list(example_users(run, model)),
+        language=run.config.language,
         data_use=data_use(run),
         encoder=run.encoder_sentence,
         slice_notes=_slice_notes(run),

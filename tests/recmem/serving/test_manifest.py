@@ -87,6 +87,7 @@ def test_a_bundle_of_before_judges_events_as_it_was_trained(folder: Path) -> Non
         for name in ("candidate_features", "user_features", "interests"):
             del manifest["config"]["dataset"][name]
         del manifest["config"]["vectors"]
+        del manifest["config"]["language"]
         signals["negative_events"] = ["skip", "return", "dislike", "hide"]
 
     candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(20)

@@ -15,6 +15,7 @@ import small_training
 from command_line import DONE, REFUSED, WRONG_USE, Outcome, write_candidates
 from recmem.serving.bundle import copy_completed, load_bundle
 from training.cli.monitor import ALERTED, WARNED
+from training.monitoring import topics
 
 PAGE = (Path(__file__).parents[3] / "docs" / "monitoring.md").read_text()
 
@@ -125,6 +126,31 @@ def test_later_events_are_outcomes_and_new_events_are_compared(tmp_path: Path) -
     assert {"event", "events.first_of_user", "ndcg_at_10", "observed_to_expected"} <= names
     assert found["current"]["events"] == 2  # type: ignore[index]
     assert found["current_outcomes"]["queries"] == 2  # type: ignore[index]
+
+
+def test_topics_of_new_events_are_compared_with_those_of_the_test_period(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test period has thirty events.
+    monkeypatch.setattr(topics, "FEWEST_EVENTS", 30)
+    sound = [item for item, _ in small_training.THEMES["sound"]]
+    users = small_training.events()["user_id"].unique().sort().head(20)
+    new = pl.DataFrame({"user_id": users}).join(pl.DataFrame({"item_id": sound[:2]}), how="cross")
+    new.with_columns(timestamp=pl.lit("2026-07-05"), event=pl.lit("depends")).write_parquet(tmp_path / "new.parquet")
+    arguments = ("--candidates", write_candidates(tmp_path), "--out", tmp_path / "found", "--fail-on", "never")
+    called = Outcome("monitor", "--model", bundle(), *arguments, "--events", tmp_path / "new.parquet")
+    assert called.code == DONE, called.err
+    found = result(tmp_path / "found")
+    listed = found["topics"]
+    assert isinstance(listed, list)
+    (of_sound,) = [topic for topic in listed if topic["current"] > 0.9]
+    assert set(of_sound["words"]) & {"audio", "sound", "codec", "encoding"}
+    assert abs(of_sound["reference"] - 1 / 3) < 0.1
+    assert f"that of {', '.join(of_sound['words'])} (such as " in called.out
+    assert f"topic: {', '.join(of_sound['words'])}" in called.out
+    off = Outcome("monitor", "--model", bundle(), *arguments, "--events", tmp_path / "new.parquet", "--set", "topics=0")
+    assert result(tmp_path / "found")["topics"] == []
+    assert "opic" not in off.out + off.err
 
 
 def test_a_run_is_logged_where_tracking_says_so(tmp_path: Path) -> None:

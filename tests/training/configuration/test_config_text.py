@@ -37,6 +37,7 @@ def changed() -> TrainingConfig:
         "ranker.position_bias_regularization": 0.1,
         "promote": "never",
         "registered_name": "another",
+        "language": "de",
         "split.test_until": 0.97,
         "tuning.kind": "last",
         "tuning.averages": [0.3],

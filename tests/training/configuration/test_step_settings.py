@@ -40,6 +40,7 @@ OTHERS = {
     "users.interests": "hobbies",
     "promote": "never",
     "registered_name": "another",
+    "language": "de",
     "tuning.kind": "last",
     "tuning.averages": [0.3],
     "tuning.learning_rate": 1e-5,

@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 
-from training.monitoring.findings import MONITOR_VERSION, Finding, Limit, Monitoring, Status, overall, worst
+from training.monitoring.findings import (
+    MONITOR_VERSION,
+    Finding,
+    Limit,
+    Monitoring,
+    Status,
+    Topic,
+    overall,
+    worst,
+)
 
 
 def finding(name: str, status: Status, value: float = 0.3) -> Finding:
@@ -52,3 +62,13 @@ def test_metrics_are_named_by_distance_and_figure() -> None:
 def test_the_largest_distance_comes_first() -> None:
     found = monitoring(finding("a", "alert", 0.3), finding("b", "alert", 0.9))
     assert [each.name for each in found.with_status("alert")] == ["b", "a"]
+
+
+def test_mlflow_follows_the_changes_of_all_topics_and_not_of_one_that_is_named_anew_in_each_call() -> None:
+    topics = [Topic(("a",), "A", 9, before, now, (0, 0), 9.0, 9.0, False) for before, now in ((0.2, 0.5), (0.8, 0.5))]
+    found = replace(monitoring(replace(finding("topic: a", "ok"), group="topics")), topics=tuple(topics))
+    metrics = found.metrics()
+    assert abs(metrics["topics/largest_change"] - 0.3) < 1e-12
+    assert abs(metrics["topics/moved_share"] - 0.3) < 1e-12
+    assert not any("topic: a" in name for name in metrics)
+    assert json.loads(found.to_json())["topics"][0]["words"] == ["a"]

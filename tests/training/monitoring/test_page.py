@@ -6,7 +6,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 from recmem.reference.reference import Outcomes
-from training.monitoring.findings import Finding, Limit, Monitoring, Status
+from training.monitoring.findings import Finding, Limit, Monitoring, Status, Topic
 from training.monitoring.page import moved_most, ordered, render_page
 
 NASTY = "<script>alert('1')</script>"
@@ -85,3 +85,19 @@ def test_the_worst_stands_first_and_only_what_has_moved_is_drawn() -> None:
     found = monitoring(finding("a", "ok"), finding("b", "warn"), finding("c", "alert"), finding("d", "too few"))
     assert [each.name for each in ordered(found)] == ["c", "b", "a", "d"]
     assert [each.name for each in moved_most(found)] == ["c", "b"]
+
+
+def test_page_has_the_topics_with_their_intervals() -> None:
+    topic = Topic(("特朗普", NASTY), "N1 (总统访欧)", 90, 0.0, 0.1232, (0.1, 0.15), 200.0, 300.0, is_new=True)
+    html = render_page(replace(monitoring(finding("a", "ok")), topics=(topic,)))
+    assert "<script" not in html
+    text = Page(html).text
+    for shown in (
+        "Topics of what users take up",
+        f"特朗普, {NASTY} new",
+        "N1 (总统访欧)",
+        "12.3%",
+        "+12.3 (+10.0 to +15.0)",
+    ):
+        assert shown in text, shown
+    assert "Topics of what" not in Page(render_page(monitoring(finding("a", "ok")))).text

@@ -54,6 +54,12 @@ def test_a_long_name_of_a_feature_leaves_room_for_the_bars() -> None:
     assert labels == ["y" * 40, "items.price [EUR]", f"items.{'x' * 14}…{'x' * 19}1"]
 
 
+def test_a_long_name_in_chinese_is_cut_at_half_as_many_characters() -> None:
+    names = {"价" * 30: 2.0, "格" * 20: 1.0}
+    labels = [text.get_text() for text in plots.importance_figure(names).axes[0].get_yticklabels()]
+    assert labels == ["格" * 20, f"{'价' * 10}…{'价' * 10}"]
+
+
 def test_the_curves_of_both_rankers_have_their_labels_and_the_colours_of_their_bars() -> None:
     curves = {"ranker_without_match": [0.1, 0.2], "ranker_with_match": [0.2, 0.4], "validation": [0.3, 0.3]}
     axes = plots.curves_figure([Panel("Rankers", "boosting round", "NDCG@10", curves)]).axes[0]

@@ -1,0 +1,99 @@
+"""The words of reasons in the languages of end users: one table for each, chosen by the setting `language`.
+
+What an operator reads (reports, messages, labels of parts in the JSON of reasons) is English in all of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Language = Literal["en", "de", "zh", "ja"]
+
+
+@dataclass(frozen=True)
+class Phrases:
+    """Sentences with places for titles, reasons and numbers, as `str.format` fills them."""
+
+    quoted: str
+    """`{title}`: a title within a sentence."""
+    both: str
+    """`{first}` and `{second}`."""
+    builds_on: str
+    """`{titles}`: the memories that add most; `{scale}`: "" or the phrase of that name."""
+    fits_interests: str
+    """The declared interests are the only reason; `{similarity}`: "" or the phrase of that name."""
+    and_fits_interests: str
+    """They are a reason beside `{reason}`."""
+    scale: str
+    """What the numbers behind titles are."""
+    similarity: str
+    """`{value}`: a cosine."""
+    empty_memory: str
+    no_memory_raises: str
+    reads_no_texts: str
+    """`{titles}` and `{scale}`: what the text matches, though the ranker does not read it."""
+    seen: str
+    """`{title}` of an item that the user has already interacted with."""
+    sentence: str
+    """`{title}` and its `{reason}`."""
+
+
+PHRASES: dict[Language, Phrases] = {
+    "en": Phrases(
+        quoted="{title}",
+        both="{first} and {second}",
+        builds_on="because it builds on {titles}{scale}",
+        fits_interests="because it fits the declared interests{similarity}",
+        and_fits_interests="{reason}, and fits the declared interests{similarity}",
+        scale=" in the raw match score",
+        similarity=" (similarity {value:.2f})",
+        empty_memory="no reason from memory: the user's memory is empty",
+        no_memory_raises="no reason from memory: no memory slot raises its match score",
+        reads_no_texts="no reason from memory: its text matches {titles}{scale}, but the ranker reads no texts",
+        seen="{title} (the user has already interacted with it)",
+        sentence="{title}: {reason}",
+    ),
+    "de": Phrases(
+        quoted="„{title}“",
+        both="{first} und {second}",
+        builds_on="weil es zu {titles} passt{scale}",
+        fits_interests="weil es zu den angegebenen Interessen passt{similarity}",
+        and_fits_interests="{reason} und zu den angegebenen Interessen{similarity}",
+        scale=" (Beiträge zum rohen Match-Score)",
+        similarity=" (Ähnlichkeit {value:.2f})",
+        empty_memory="kein Grund aus dem Verlauf: der Verlauf ist leer",
+        no_memory_raises="kein Grund aus dem Verlauf: nichts darin erhöht den Match-Score",
+        reads_no_texts="kein Grund aus dem Verlauf: der Text passt zu {titles}{scale}, aber der Ranker liest keine",
+        seen="{title} (schon im Verlauf)",
+        sentence="{title}: {reason}",
+    ),
+    "zh": Phrases(
+        quoted="「{title}」",
+        both="{first}和{second}",
+        builds_on="因为它与{titles}相关{scale}",
+        fits_interests="因为它符合所填写的兴趣{similarity}",
+        and_fits_interests="{reason}，并且符合所填写的兴趣{similarity}",
+        scale="（数字为对原始匹配分的贡献）",
+        similarity="（相似度 {value:.2f}）",
+        empty_memory="没有来自历史记录的理由：历史记录为空",
+        no_memory_raises="没有来自历史记录的理由：没有任何一条提高匹配分",
+        reads_no_texts="没有来自历史记录的理由：其文本与{titles}相关{scale}，但排序不读取文本",
+        seen="{title}（历史记录中已有）",
+        sentence="{title}：{reason}",
+    ),
+    "ja": Phrases(
+        quoted="「{title}」",
+        both="{first}と{second}",
+        builds_on="{titles}に関連するため{scale}",
+        fits_interests="登録された興味に合うため{similarity}",
+        and_fits_interests="{reason}、また登録された興味に合うため{similarity}",
+        scale="（数字は補正前のマッチスコアへの寄与）",
+        similarity="（類似度 {value:.2f}）",
+        empty_memory="履歴からの理由なし：履歴が空です",
+        no_memory_raises="履歴からの理由なし：マッチスコアを上げる履歴がありません",
+        reads_no_texts="履歴からの理由なし：テキストは{titles}に関連しますが{scale}、順位付けはテキストを読みません",
+        seen="{title}（すでに履歴にあります）",
+        sentence="{title}：{reason}",
+    ),
+}
