@@ -33,6 +33,7 @@ from recmem.ranking.feature_computation import (
     compute_item_counters,
     compute_match,
     compute_memory_size,
+    compute_shown_similarity,
     compute_user_attributes,
     compute_user_counters,
     feature_name,
@@ -314,6 +315,18 @@ INTERESTS = Feature(
 )
 """The feature of a users table with declared interests."""
 
+SIMILARITY_SHOWN = Feature(
+    name="similarity_shown",
+    group=Group.SIMILARITY,
+    meaning="Mean cosine between the item's text and the texts of all candidates of the query: high for a text that is "
+    "like everything beside it, whose similarities to a memory say little. -1 to 1; missing without impressions.",
+    compute=compute_shown_similarity,
+)
+"""The feature of a training on impressions. Retrieved candidates are alike because of what they were retrieved by."""
+
+OF_SOME = (INTERESTS, SIMILARITY_SHOWN)
+"""Features of the table that not every dataset has."""
+
 
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
@@ -358,17 +371,19 @@ def features_of(
     of_users: Iterable[CandidateFeature] = (),
     *,
     with_interests: bool = False,
+    with_impressions: bool = False,
 ) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
     Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table, and its interests.
+    users table, its interests, and what a training on impressions adds.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
     brought = tuple(candidate_feature(feature) for feature in own)
     users = tuple(user_attribute(feature) for feature in of_users)
-    return FEATURES + attributes + brought + users + ((INTERESTS,) if with_interests else ())
+    added = ((INTERESTS,) if with_interests else ()) + ((SIMILARITY_SHOWN,) if with_impressions else ())
+    return FEATURES + attributes + brought + users + added
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -378,7 +393,7 @@ def check_names(features: Iterable[Feature]) -> None:
     """
     seen: set[str] = set()
     for feature in features:
-        if feature.name in (*seen, INTERESTS.name):
+        if feature.name in (*seen, *(each.name for each in OF_SOME)):
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
         prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
         if prefix is not None:
@@ -423,7 +438,7 @@ def compared_features(names: Iterable[str]) -> list[str]:
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in (*FEATURES, INTERESTS) if feature.raw}
+    raw = {feature.name for feature in (*FEATURES, *OF_SOME) if feature.raw}
     return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
@@ -446,7 +461,11 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-TEXT_FEATURES = (*features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION), INTERESTS.name)
+TEXT_FEATURES = (
+    *features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION),
+    INTERESTS.name,
+    SIMILARITY_SHOWN.name,
+)
 """The features that read texts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
