@@ -126,7 +126,12 @@ def read_training_data(
         catalogue,
         events,
         impressions,
-        replace(_dataset_config(log, split, signals, own, config), user_features=of_users, interests=interests),
+        replace(
+            _dataset_config(log, split, signals, own, config),
+            user_features=of_users,
+            interests=interests,
+            has_impressions=not impressions.is_empty(),
+        ),
         item_changes=store.item_changes(),
         profiles=profiles,
     )

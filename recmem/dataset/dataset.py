@@ -44,6 +44,8 @@ class DatasetConfig:
     """Columns of the users table that are."""
     interests: str = ""
     """The column of the users table that holds declared interests; "" if there is none."""
+    has_impressions: bool = False
+    """Whether the model was trained on impressions: then a candidate is compared with those shown beside it."""
     repeats: bool = False
     """Whether items that a user has had before are wanted too, as in groceries."""
 

@@ -25,6 +25,7 @@ from recmem.dataset.items_had import ItemsHad
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.interests_similarity import interest_pair_scores
 from recmem.matching.matcher import Matcher
+from recmem.matching.shown_similarity import shown_pair_similarities
 
 T = TypeVar("T")
 CANDIDATE_PREFIX = "candidates."
@@ -177,6 +178,11 @@ def compute_interests_similarity(context: FeatureContext) -> Float32Array:
     dataset = context.dataset
     interests = dataset.interest_rows(context.queries.described_users, context.queries.times)
     return interest_pair_scores(context.matcher, dataset.profiles.interests.vectors, interests, context.candidates)
+
+
+def compute_shown_similarity(context: FeatureContext) -> Float32Array:
+    """The mean cosine of each candidate and those of its query."""
+    return shown_pair_similarities(context.matcher, context.candidates)
 
 
 def user_feature_name(feature: CandidateFeature) -> str:

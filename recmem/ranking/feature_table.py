@@ -18,6 +18,7 @@ from feature_store.arrays import Float32Array
 from feature_store.point_in_time.counters import CounterConfig
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.dataset import DatasetConfig
 from recmem.ranking.feature_computation import (
     CANDIDATE_PREFIX,
     CATEGORY_PREFIX,
@@ -34,6 +35,7 @@ from recmem.ranking.feature_computation import (
     compute_match,
     compute_memory_size,
     compute_repeats,
+    compute_shown_similarity,
     compute_user_attributes,
     compute_user_counters,
     feature_name,
@@ -344,8 +346,23 @@ REPEATS = (
     ),
 )
 """The features of a model that ranks items which users have had before: it was trained with `--no-exclude-seen`."""
-OPTIONAL = (INTERESTS, *REPEATS)
-"""Features of the table that only some models have."""
+
+SIMILARITY_SHOWN = Feature(
+    name="similarity_shown",
+    group=Group.SIMILARITY,
+    meaning="Mean cosine between the item's text and the texts of all candidates of the query: high for a text that is "
+    "like everything beside it, whose similarities to a memory say little. -1 to 1; missing without impressions.",
+    compute=compute_shown_similarity,
+)
+"""The feature of a training on impressions. Retrieved candidates are alike because of what they were retrieved by."""
+
+_OPTIONAL: tuple[tuple[Callable[[DatasetConfig], bool], tuple[Feature, ...]], ...] = (
+    (lambda config: bool(config.interests), (INTERESTS,)),
+    (lambda config: config.has_impressions, (SIMILARITY_SHOWN,)),
+    (lambda config: config.repeats, REPEATS),
+)
+"""Features that only some datasets have: which, and those."""
+OPTIONAL = tuple(feature for _, features in _OPTIONAL for feature in features)
 
 
 def item_attribute(name: str) -> Feature:
@@ -385,26 +402,20 @@ def user_attribute(feature: CandidateFeature) -> Feature:
     )
 
 
-def features_of(
-    catalogue: Catalogue,
-    own: Iterable[CandidateFeature] = (),
-    of_users: Iterable[CandidateFeature] = (),
-    *,
-    with_interests: bool = False,
-    with_repeats: bool = False,
-) -> tuple[Feature, ...]:
-    """All features of a dataset with this catalogue, in order.
+def features_of(catalogue: Catalogue, config: DatasetConfig | None = None) -> tuple[Feature, ...]:
+    """All features of a dataset with this catalogue and configuration, in order.
 
     Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table, and its interests, then those of repeats.
+    users table, then what only some datasets have.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
-    brought = tuple(candidate_feature(feature) for feature in own)
-    users = tuple(user_attribute(feature) for feature in of_users)
-    interests = (INTERESTS,) if with_interests else ()
-    repeats = REPEATS if with_repeats else ()
-    return FEATURES + attributes + brought + users + interests + repeats
+    if config is None:
+        return FEATURES + attributes
+    brought = tuple(candidate_feature(feature) for feature in config.candidate_features)
+    users = tuple(user_attribute(feature) for feature in config.user_features)
+    optional = tuple(feature for has, features in _OPTIONAL if has(config) for feature in features)
+    return FEATURES + attributes + brought + users + optional
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -485,7 +496,11 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-TEXT_FEATURES = (*features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION), INTERESTS.name)
+TEXT_FEATURES = (
+    *features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION),
+    INTERESTS.name,
+    SIMILARITY_SHOWN.name,
+)
 """The features that read texts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)

@@ -41,14 +41,7 @@ def compute_features(
 ) -> PairFeatures:
     """All features of the pairs: those `computed` already, then the others in the order of the table."""
     values = dict(computed)
-    config = context.dataset.config
-    features = features_of(
-        context.dataset.catalogue,
-        config.candidate_features,
-        config.user_features,
-        with_interests=bool(config.interests),
-        with_repeats=config.repeats,
-    )
+    features = features_of(context.dataset.catalogue, context.dataset.config)
     for feature in features:
         if feature.name not in computed:
             values[feature.name] = column_of(feature, context)

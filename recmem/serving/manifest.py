@@ -39,7 +39,13 @@ _ADDED: dict[str, dict[str, Any]] = {
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
     "memory": {"declared": False, "consolidated": 0, "negatives": True},
-    "dataset": {"candidate_features": [], "user_features": [], "interests": "", "repeats": False},
+    "dataset": {
+        "candidate_features": [],
+        "user_features": [],
+        "interests": "",
+        "repeats": False,
+        "has_impressions": False,
+    },
     "dataset.signals": RULES_BEFORE | FIRST_LIST,
 }
 """Settings that bundles of before lack, by the part of the configuration, with what they were then."""

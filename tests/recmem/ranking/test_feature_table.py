@@ -25,6 +25,7 @@ from recmem.ranking.feature_table import (
     FEATURES,
     IMPRESSION_FEATURES,
     INTERESTS,
+    SIMILARITY_SHOWN,
     TEXT_FEATURES,
     Feature,
     Group,
@@ -59,6 +60,18 @@ def test_features_of_given_candidates_keep_the_order_that_rankers_were_fitted_on
     assert tuple(feature.name for feature in features_of(catalogue())) == tuple(found.values)
 
 
+def test_a_training_on_impressions_compares_a_candidate_with_those_beside_it() -> None:
+    dataset = dataset_of([Event(0, 1, 1)])
+    dataset = replace(dataset, config=replace(dataset.config, has_impressions=True))
+    found = given_to(dataset, [(0, 5), (0, 6)], [[1, 2, 3], [4]])
+    assert tuple(found.values) == (*MATCH, *COVISITATION, *REST, "similarity_shown")
+    cosines = matcher().tables.unit.double() @ matcher().tables.unit.double().T
+    close(found.values["similarity_shown"][:3], cosines[1:4, 1:4].mean(1).float().numpy(), "exact")
+    close(found.values["similarity_shown"][3], cosines[4, 4].float().numpy(), "exact")
+    # A model that was not trained on impressions does without.
+    assert "similarity_shown" not in given_to(dataset_of([Event(0, 1, 1)]), [(0, 5)], [[1, 2]]).values
+
+
 def test_features_of_retrieved_candidates_keep_the_order_that_rankers_were_fitted_on() -> None:
     found = retrieved_by(dataset_of([Event(0, 1, 1)]), [(0, 5)])
     assert tuple(found.values) == (*COVISITATION, *MATCH, *REST)
@@ -82,7 +95,7 @@ def test_names_are_unique() -> None:
 def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
     assert features_in(Group.MATCH, Group.SIMILARITY) == MATCH_FEATURES
     assert COVISITATION_FEATURES == covisitation.FEATURES
-    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name) == TEXT_FEATURES
+    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name, SIMILARITY_SHOWN.name) == TEXT_FEATURES
     assert INTERESTS.name == interleave.INTERESTS
     assert IMPRESSION_FEATURES == click_through.CLICK_FEATURES
 
