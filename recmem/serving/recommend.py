@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -76,7 +77,7 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     for row in range(len(queries)):
         own = interests[items.offsets[row] : items.offsets[row + 1]]
         query_row = queries.take(np.array([row]))
-        reasons += _reasons(dataset, matcher, query_row, items.row(row), own, ranks_by_text=by_text)
+        reasons += reasons_in_words(dataset, matcher, query_row, items.row(row), own, ranks_by_text=by_text)
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -89,20 +90,21 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     )
 
 
-def _reasons(
+def reasons_in_words(
     dataset: Dataset,
     matcher: Matcher,
     query: QueryBatch,
     items: IntArray,
-    interests: list[float | None],
+    interests: Sequence[float | None] | None = None,
     *,
-    ranks_by_text: bool,
+    ranks_by_text: bool = True,
+    numbers: bool = False,
 ) -> list[str]:
-    """The reason for each of the items, for one query."""
+    """The reason for each of the items, which are rows of the matcher's texts, for one query; see `in_words`."""
     _, _, parts = match_parts(matcher, query.histories, items)
     remembered = query.histories.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
     return [
-        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity)
-        for contributions, similarity in zip(parts.T, interests, strict=True)
+        in_words(titles, contributions.tolist(), numbers=numbers, ranks_by_text=ranks_by_text, interests=similarity)
+        for contributions, similarity in zip(parts.T, interests or [None] * len(items), strict=True)
     ]
