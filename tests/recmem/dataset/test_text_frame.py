@@ -9,8 +9,11 @@ import pytest
 
 from debian_model import trained_model
 from feature_store import DataError
+from feature_store.redis import RedisMemories
 from recmem.dataset.dataset import Dataset
+from recmem.dataset.shared_memories import publish
 from recmem.dataset.text_frame import read_text_frame
+from recmem.serving.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +88,23 @@ def test_a_frame_of_another_form_is_refused(dataset: Dataset, frame: pl.DataFram
 def test_a_frame_without_rows_has_no_queries(dataset: Dataset) -> None:
     read = read_text_frame(pl.DataFrame({"user_id": [], "text": []}), dataset, ())
     assert (len(read.queries), len(read.items.values), read.texts) == (0, 0, [])
+
+
+def test_shared_memories_answer_as_the_tables_do_and_with_what_was_observed(redis_url: str, users: list[str]) -> None:
+    memories = RedisMemories(f"{redis_url}#texts", timeout=5)
+    try:
+        one = trained_model().model()
+        publish(one.dataset, memories)
+        two = Model.load(trained_model().bundle, store=trained_model().store, online=memories, device="cpu")
+        texts = ["sound", "network"]
+        assert two.match_texts(users[0], texts).equals(one.match_texts(users[0], texts))
+        assert two.search_memory(users[0], "sound").equals(one.search_memory(users[0], "sound"))
+        item = one.dataset.catalogue.ids[0]
+        event = pl.DataFrame({"user_id": ["new"], "item_id": [item], "timestamp": ["2028-01-01"], "event": ["depends"]})
+        assert two.match_texts("new", texts)["unknown_user"].all()
+        for model in (one, two):
+            assert model.observe(event).n_new == 1
+        assert two.match_texts("new", texts).equals(one.match_texts("new", texts))
+        assert two.search_memory("new", "sound")["item_id"].to_list() == [item]
+    finally:
+        memories.clear()
