@@ -70,6 +70,7 @@ ROOMS = {
         "pyfunc",
         "cli",
         "server",
+        "langchain",
         "audit",
         "serving",
         "reference",
@@ -119,8 +120,11 @@ REGISTERED_FUNCTIONS = {"RecmemFeatures", "train", "training_features", "tune"}
 # Modules that a package must not load when it is imported: they cost seconds, or belong to another floor.
 NOT_LOADED = {
     "feature_store": ["torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
-    "recmem": ["transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
-    "recmem.cli": ["torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"],
+    "recmem": ["transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib", "langchain_core"],
+    "recmem.cli": [
+        *("torch", "transformers", "mlflow", "faiss", "numba", "ray", "triton", "lightgbm", "matplotlib"),
+        "langchain_core",
+    ],
 }
 
 # Modules without a test file of their own, and the one that tests them.

@@ -6,14 +6,20 @@ import ast
 import json
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import polars as pl
 import pytest
+from starlette.testclient import TestClient
 
 import nightly_log
+import recmem
+import small_training
 from command_line import DONE, Outcome
+from recmem.server.app import create_app
+from recmem.server.current_model import CurrentModel
 from recmem_service import serving
 from training.configuration.config_text import config_toml
 
@@ -22,7 +28,14 @@ DOCS = ROOT / "docs"
 DAYS = 14
 LONGEST_PAGE = 130
 """Lines."""
-USER_PAGES = ("your_data.md", "your_features.md", "weights_and_positions.md", "production.md", "troubleshooting.md")
+USER_PAGES = (
+    "your_data.md",
+    "your_features.md",
+    "weights_and_positions.md",
+    "production.md",
+    "conversations.md",
+    "troubleshooting.md",
+)
 QUICK = {"train": ["--config", "quick.toml"], "tune": ["--config", "quick.toml", "--trials", "2"]}
 """What the tests add to the pages' commands, so that they take seconds."""
 PAGE_REDIS = "redis://localhost:6379/0"
@@ -121,6 +134,39 @@ def test_production(tables: Path, redis_url: str) -> None:
     assert Path("tuning/best.toml").is_file()
     assert "champion" in run(["recmem", "versions", "--tracking", "run"]).out
     assert len(pl.read_parquet("scores.parquet")) == len(pl.read_parquet("candidates.parquet"))
+
+
+def test_conversations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(small_training.trained() / "run" / "bundle", tmp_path / "run" / "bundle")
+    monkeypatch.chdir(tmp_path)
+    scored, found, answered, observed = _printed_by("conversations.md", capsys)
+    assert scored.index("libcurl to fetch it") < scored.index("Draw it with Cairo")
+    assert "because it builds on" in scored
+    assert "libssl-dev" in found
+    assert "2026-04-01" in found
+    assert answered == "Take libssl.\n"
+    assert observed == "libopus-dev\n"
+    match, served, asked = (words for words in commands("conversations.md") if words[0] != "pip")
+    assert "because it builds on" in run(match).out
+    assert served[:2] == ["recmem", "serve"]
+    source = served[served.index("--model") + 1]
+    with TestClient(create_app(CurrentModel(source, recmem.load))) as client:
+        path = asked[1].removeprefix("localhost:8000")
+        answer = client.post(path, json=json.loads(asked[asked.index("-d") + 1])).json()
+    assert not answer["unknown_user"]
+    fetch, draw = answer["texts"]
+    assert fetch["match_raw"] > draw["match_raw"]
+    assert len(fetch["reasons"]["match_raw"]) == 4
+
+
+def _printed_by(page: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """What each of a page's blocks of Python prints, run one after the other."""
+    names: dict[str, object] = {}
+    printed = []
+    for block in re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL):
+        exec(block, names)
+        printed.append(capsys.readouterr().out)
+    return printed
 
 
 def test_messages_of_troubleshooting_are_those_of_the_code() -> None:

@@ -19,6 +19,7 @@ from recmem.cli.export import exporting
 from recmem.cli.forget import forget
 from recmem.cli.import_tables import importing
 from recmem.cli.ingest import ingest
+from recmem.cli.match import match
 from recmem.cli.memory import memory
 from recmem.cli.publish import publish
 from recmem.cli.rejected import rejected, resubmit
@@ -46,6 +47,7 @@ HELP_ORDER = (
     "features",
     "explain",
     "memory",
+    "match",
     "versions",
     "promote",
     "rollback",
@@ -137,6 +139,7 @@ OWN_COMMANDS = (
     serve,
     explain,
     memory,
+    match,
     versions,
     promote,
     rollback,

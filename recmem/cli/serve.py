@@ -46,9 +46,9 @@ def serve(
 ) -> None:
     """Answer requests over HTTP.
 
-    Endpoints: /rank, /recommend, /match, /explain, /events, /users. Requests that arrive together are answered
-    together. /docs describes them, /healthz and /metrics are for your monitoring. One process uses all cores; several
-    share memories with --online.
+    Endpoints: /rank, /recommend, /match, /match_texts, /explain, /events, /users. Requests that arrive together are
+    answered together. /docs describes them, /healthz and /metrics are for your monitoring. One process uses all cores;
+    several share memories with --online.
     """
     import recmem
 

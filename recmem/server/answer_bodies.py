@@ -29,6 +29,20 @@ class MatchedItem(BaseModel):
     )
 
 
+class MatchedText(BaseModel):
+    """Match of one text that is no item of the store."""
+
+    text: str
+    match_score: float = Field(
+        description="0 to 1, as calibrated for items of the store: for order and scale, not the frequency of anything."
+    )
+    match_raw: float = Field(description="The raw match score, a logit.")
+    match_prior: float = Field(description="Part of `match_raw` that depends on the text alone.")
+    similarity_max: float = Field(description="Cosine with the most similar memory, 0 for an empty one.")
+    reason: str
+    reasons: dict[str, list[Reason]] | None = Field(None, description="With `explain`, as for items.")
+
+
 class RankedItem(MatchedItem):
     """Place of one candidate."""
 
@@ -48,6 +62,15 @@ class MatchAnswer(BaseModel):
     unknown_user: bool = Field(description="Whether the user has no events in the store, and brought no history.")
     model: str
     items: list[MatchedItem]
+
+
+class MatchTextsAnswer(BaseModel):
+    """The texts in the order of the request."""
+
+    user_id: str
+    unknown_user: bool = Field(description="Whether the user has no events in the store.")
+    model: str
+    texts: list[MatchedText]
 
 
 class RankAnswer(BaseModel):

@@ -8,6 +8,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import polars as pl
+from pydantic import BaseModel
 
 from feature_store import Receipt
 from recmem.dataset.unmatched_rows import UnmatchedRows
@@ -15,6 +16,8 @@ from recmem.server.answer_bodies import (
     ExplainAnswer,
     MatchAnswer,
     MatchedItem,
+    MatchedText,
+    MatchTextsAnswer,
     ObservedAnswer,
     RankAnswer,
     RankedItem,
@@ -23,9 +26,9 @@ from recmem.server.answer_bodies import (
     Recommendations,
     RecommendedItem,
 )
-from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names
+from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names, texts_frame
 from recmem.server.current_model import Loaded
-from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
+from recmem.server.requests import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
 from recmem.serving.row_reasons import REASONS
 from recmem.serving.served_answer import flags
 
@@ -48,6 +51,13 @@ def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count
     return _in_groups(
         requests, lambda request: call_of(request, read), lambda alike: _match_alike(loaded, alike, count)
     )
+
+
+def match_text_answers(
+    loaded: Loaded, requests: Sequence[MatchTextsRequest], count: Count = lambda _: None
+) -> list[MatchTextsAnswer]:
+    """The match of each request's texts, in their order; requests with the same `explain` are one call."""
+    return _in_groups(requests, lambda request: request.explain, lambda alike: _match_texts_alike(loaded, alike, count))
 
 
 def recommend_answers(
@@ -149,7 +159,22 @@ def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count)
     ]
 
 
-def _fields(row: dict[str, Any], answered: type[MatchedItem]) -> dict[str, Any]:
+def _match_texts_alike(loaded: Loaded, requests: Sequence[MatchTextsRequest], count: Count) -> list[MatchTextsAnswer]:
+    scored = loaded.model.match_text_frame(texts_frame(requests), explain=requests[0].explain)
+    count(scored.unmatched)
+    rows = iter(scored.frame.iter_rows(named=True))
+    is_known = iter(scored.user_is_known.tolist())
+    answers = []
+    for request in requests:
+        known = [next(is_known) for _ in request.texts]
+        texts = [MatchedText(**_fields(next(rows), MatchedText)) for _ in request.texts]
+        answers.append(
+            MatchTextsAnswer(user_id=request.user_id, unknown_user=not known[0], model=loaded.name, texts=texts)
+        )
+    return answers
+
+
+def _fields(row: dict[str, Any], answered: type[BaseModel]) -> dict[str, Any]:
     """The cells of a scored row that the answer has, the reasons read from their JSON."""
     cells = {name: row[name] for name in answered.model_fields if name in row and name != REASONS}
     return cells | ({REASONS: json.loads(row[REASONS])} if REASONS in row else {})

@@ -18,11 +18,19 @@ from recmem.server.answer_bodies import (
     ExplainAnswer,
     Health,
     MatchAnswer,
+    MatchTextsAnswer,
     RankAnswer,
     RecommendAnswer,
     UsersAnswer,
 )
-from recmem.server.answers import explain_answer, match_answers, observed_answer, rank_answers, recommend_answers
+from recmem.server.answers import (
+    explain_answer,
+    match_answers,
+    match_text_answers,
+    observed_answer,
+    rank_answers,
+    recommend_answers,
+)
 from recmem.server.batcher import Batcher
 from recmem.server.current_model import CurrentModel, Loaded
 from recmem.server.metrics import Counted, Metrics
@@ -31,6 +39,7 @@ from recmem.server.refusals import add_refusals
 from recmem.server.requests import (
     EventsRequest,
     ExplainRequest,
+    MatchTextsRequest,
     RankRequest,
     RecommendRequest,
     ScoreRequest,
@@ -39,6 +48,8 @@ from recmem.server.requests import (
 
 BATCH_ROWS = 20_000
 """Candidates of one batch, at most; a larger request is a batch of its own."""
+BATCH_TEXTS = 1_000
+"""Texts of one batch, at most: they are encoded before they are matched."""
 BATCH_USERS = 64
 """Users of one batch of recommendations, at most."""
 MOST_BYTES = 8_000_000
@@ -95,6 +106,9 @@ class Service:
         """Starts the batchers, and following the alias."""
         self.rank = self._batcher("/rank", rank_answers, size=_n_rows, most=BATCH_ROWS)
         self.match = self._batcher("/match", match_answers, size=_n_rows, most=BATCH_ROWS)
+        self.match_texts = self._batcher(
+            "/match_texts", match_text_answers, size=lambda request: len(request.texts), most=BATCH_TEXTS
+        )
         self.recommend = self._batcher(
             "/recommend", recommend_answers, size=lambda request: len(request.user_ids), most=BATCH_USERS
         )
@@ -105,7 +119,7 @@ class Service:
 
     def close(self) -> None:
         """Answers what waits, and stops following the alias."""
-        for batcher in (self.rank, self.match, self.recommend):
+        for batcher in (self.rank, self.match, self.match_texts, self.recommend):
             batcher.close()
         self.current.stop_following()
 
@@ -137,6 +151,14 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     @post("/match", responses={200: {"model": MatchAnswer}}, summary="Match candidates with a user's memory")
     async def match(request: ScoreRequest) -> Response:
         return await _json(service.match.submit(request))
+
+    @post(
+        "/match_texts",
+        responses={200: {"model": MatchTextsAnswer}},
+        summary="Match texts that are no items of the store with a user's memory",
+    )
+    async def match_texts(request: MatchTextsRequest) -> Response:
+        return await _json(service.match_texts.submit(request))
 
     @post("/recommend", responses={200: {"model": RecommendAnswer}}, summary="The best items of the store, and why")
     async def recommend(request: RecommendRequest) -> Response:

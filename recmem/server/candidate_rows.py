@@ -11,7 +11,7 @@ import polars as pl
 from feature_store.timestamps import TIMESTAMP
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.server.posted_rows import refuse_nested
-from recmem.server.requests import Candidate, ScoreRequest
+from recmem.server.requests import Candidate, MatchTextsRequest, ScoreRequest
 from recmem.serving.model import Model
 from recmem.serving.request_columns import REASON_NAMES
 from recmem.serving.scoring import RANK_OUTPUTS
@@ -65,6 +65,16 @@ def candidates_frame(requests: Sequence[ScoreRequest], read: Collection[str]) ->
         histories = [request.history for request in requests]
         columns.append(pl.Series("history", histories, dtype=pl.List(pl.String)).gather(number))
     return frame.with_columns(*columns, *_given_columns(given, read))
+
+
+def texts_frame(requests: Sequence[MatchTextsRequest]) -> pl.DataFrame:
+    """The texts of all requests, one after the other: user_id, timestamp, text."""
+    lengths = [len(request.texts) for request in requests]
+    number = np.repeat(np.arange(len(requests)), lengths)
+    users = pl.Series("user_id", [request.user_id for request in requests], dtype=pl.String)
+    times = pl.Series("timestamp", [request.timestamp for request in requests], dtype=TIMESTAMP)
+    texts = pl.Series("text", [text for request in requests for text in request.texts], dtype=pl.String)
+    return pl.DataFrame([users.gather(number), times.gather(number), texts])
 
 
 def _given_columns(given: Sequence[str | Candidate], read: Collection[str]) -> Iterator[pl.Series]:

@@ -19,6 +19,10 @@ MOST_RECOMMENDED = 100_000
 """Items of all users of one request for recommendations, at most."""
 MOST_READ = 1_000_000
 """Items times the length of the history that came with them, at most: each item is scored against that history."""
+MOST_TEXTS = 1_000
+"""Texts of one request, at most: those that are new to the service are encoded, some hundred a second."""
+MOST_CHARACTERS = 20_000
+"""Of one text; an encoder reads the beginning only, by default 256 tokens."""
 MOST_ROWS = 10_000
 """Events, or rows of the users table, of one request, at most."""
 
@@ -46,6 +50,8 @@ def _id_as_text(value: object) -> str:
 
 Id = Annotated[str, BeforeValidator(_id_as_text, json_schema_input_type=str | int)]
 """An id as the store has it. Text and whole numbers are the same here: 7 and "7" name one item."""
+Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+"""A text to match."""
 Time = Annotated[
     datetime | None,
     BeforeValidator(read_time),
@@ -107,6 +113,15 @@ class RankRequest(ScoreRequest):
     """Candidates to put in order."""
 
     k: int | None = Field(None, ge=1, description="Leave out items of a rank beyond k; equal scores share a rank.")
+
+
+class MatchTextsRequest(Body):
+    """Texts that are no items of the store, for one user at one time."""
+
+    user_id: Id
+    texts: list[Text] = Field(min_length=1, max_length=MOST_TEXTS)
+    timestamp: Time = None
+    explain: int = Field(0, ge=0, le=MOST_REASONS, description="The number of reasons to add to each text.")
 
 
 class RecommendRequest(Body):

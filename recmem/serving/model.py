@@ -6,7 +6,7 @@ Each method checks that it may run here, and leaves the work to the module of it
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 
@@ -30,6 +30,8 @@ from recmem.serving.frame_scores import matched, ranked, read_pairs
 from recmem.serving.frames import FrameT, Ids, to_polars
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.match_expression import match_expression
+from recmem.serving.matched_texts import match_text_frame, match_texts
+from recmem.serving.memory_search import search_memory
 from recmem.serving.model_store import open_store, read_dataset
 from recmem.serving.observed_events import ReadEvents
 from recmem.serving.observed_users import checked_users, new_rows, receipt_of, with_interests
@@ -134,6 +136,36 @@ class Model:
         """
         return match_expression(self, {"user_id": user_id, "item_id": item_id, **others})
 
+    def match_texts(
+        self, user_id: object, texts: Sequence[str] | pl.Series, *, timestamp: TimeLike | None = None, explain: int = 0
+    ) -> pl.DataFrame:
+        """Scores of any texts against a user's memory: answers, articles or offers, which are no items of the store.
+
+        A row per text, in their order: text, match_score, match_raw, match_prior, similarity_max, unknown_user, reason.
+        `match_raw` is the raw match score, the sum of `match_prior` (from the text alone), the null slot's part and the
+        parts of the memories that `reason` names. `similarity_max` is the cosine with the most similar memory, 0 for an
+        empty one. `match_score`, 0 to 1, is calibrated on retrieved items: the probability that an item with this text
+        would be taken up, had it been among the candidates that are ranked for the user. For a text that is no
+        candidate it keeps order and scale, but is no frequency of anything.
+
+        An unknown user, and one without events before `timestamp` (default: just after the last event), gets the base
+        score of each text. `explain` adds that many reasons as in `match`. Texts are encoded as an item's title is, and
+        their vectors are kept in memory only: nothing is written. A first call encodes, some hundred texts a second.
+
+        Raises DataError for what is no text or has no words, and for a model that reads vectors of items.
+        """
+        refuse_forked()
+        return match_texts(self._parts(), user_id, texts, timestamp=timestamp, explain=explain)
+
+    def match_text_frame(self, texts: FrameT, *, explain: int = 0) -> Scored[FrameT]:
+        """As `match_texts`, for the rows of a frame: `user_id`, `text` and optionally `timestamp`.
+
+        The scores are added to the frame, a polars or pandas DataFrame or an Arrow table. The report counts rows of
+        unknown users, and those that are in sample.
+        """
+        refuse_forked()
+        return match_text_frame(self._parts(), texts, explain=explain)
+
     def rank(self, candidates: FrameT, *, trees_share: float = 1.0, explain: int = 0) -> FrameT:
         """As `match`, with `score` and `rank` too: 1 for the best of a user at a time, or of an `impression_id`.
 
@@ -210,6 +242,36 @@ class Model:
         """
         refuse_forked()
         return memory_of(self._parts(), user_id, timestamp)
+
+    def search_memory(
+        self,
+        user_id: object,
+        text: str,
+        *,
+        k: int = 5,
+        timestamp: TimeLike | None = None,
+        min_similarity: float = -1.0,
+        negatives: bool = False,
+    ) -> pl.DataFrame:
+        """What of a user's memory bears on a text: the `k` remembered items whose texts are most similar to it.
+
+        A row per item, the most similar first: item_id, title, text; timestamp, kind and visits_ago of its newest
+        event; n_events in the memory; similarity (the cosine, -1 to 1) and contribution (what its events add to the raw
+        match score of the text); as_of, the time that the memory was read at. `negatives`: also items that the user
+        returned, skipped or rated low.
+
+        An unknown user has no rows. Nothing is written. Raises DataError as `match_texts` does.
+        """
+        refuse_forked()
+        return search_memory(
+            self._parts(),
+            user_id,
+            text,
+            k=k,
+            timestamp=timestamp,
+            min_similarity=min_similarity,
+            negatives=negatives,
+        )
 
     def title(self, item_id: object) -> str:
         """What a person calls the item. Raises DataError if the store lacks it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -79,7 +80,9 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
         own = interests[items.offsets[row] : items.offsets[row + 1]]
         query_row = queries.take(np.array([row]))
         of_query = items.row(row)
-        reasons += _reasons(dataset, matcher, query_row, of_query, own, ranks_by_text=by_text, language=config.language)
+        reasons += reasons_in_words(
+            dataset, matcher, query_row, of_query, own, ranks_by_text=by_text, language=config.language
+        )
     return pl.DataFrame(
         {
             "query": items.row_index,
@@ -92,20 +95,28 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     )
 
 
-def _reasons(
+def reasons_in_words(
     dataset: Dataset,
     matcher: Matcher,
     query: QueryBatch,
     items: IntArray,
-    interests: list[float | None],
+    interests: Sequence[float | None] | None = None,
     *,
-    ranks_by_text: bool,
+    ranks_by_text: bool = True,
+    numbers: bool = False,
     language: Language,
 ) -> list[str]:
-    """The reason for each of the items, for one query."""
+    """The reason for each of the items, which are rows of the matcher's texts, for one query; see `in_words`."""
     _, _, parts = match_parts(matcher, query.histories, items)
     titles = [slot.title for slot in described_slots(matcher, dataset.catalogue, query.histories)]
     return [
-        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity, language=language)
-        for contributions, similarity in zip(parts.T, interests, strict=True)
+        in_words(
+            titles,
+            contributions.tolist(),
+            numbers=numbers,
+            ranks_by_text=ranks_by_text,
+            interests=similarity,
+            language=language,
+        )
+        for contributions, similarity in zip(parts.T, interests or [None] * len(items), strict=True)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -143,7 +144,8 @@ class CachedEncoder:
     def __init__(self, encoder: LazyEncoder | LazyTunedEncoder, cache: VectorCache | None) -> None:
         self._encoder = encoder
         self._cache = cache
-        self._kept: dict[str, Float[Tensor, " dim"]] = {}
+        # By a digest of the text: long texts would take far more memory than their vectors.
+        self._kept: dict[bytes, Float[Tensor, " dim"]] = {}
         self._lock = Lock()
 
     @classmethod
@@ -180,7 +182,8 @@ class CachedEncoder:
         """Vectors of callers' texts. They are kept in memory only, because scoring writes nothing to disk."""
         # Another thread may replace the dict, but never removes anything from it.
         kept = self._kept
-        vectors = {text: kept[text] for text in texts if text in kept}
+        keys = {text: _digest(text) for text in texts}
+        vectors = {text: kept[key] for text, key in keys.items() if key in kept}
         missing = list(dict.fromkeys(text for text in texts if text not in vectors))
         if missing:
             # float16, as the cache on disk stores them.
@@ -189,7 +192,11 @@ class CachedEncoder:
             with self._lock:
                 if len(self._kept) + len(missing) > MAX_KEPT_TEXTS:
                     self._kept = {}
-                self._kept.update({text: vectors[text] for text in missing[:MAX_KEPT_TEXTS]})
+                self._kept.update({keys[text]: vectors[text] for text in missing[:MAX_KEPT_TEXTS]})
         if not texts:
             return torch.empty(0, self._encoder.dim)
         return exact_units(torch.stack([vectors[text] for text in texts]))
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()

@@ -11,9 +11,15 @@ from debian_model import trained_model
 from feature_store import DataError
 from own_feature import FEATURES, model_with
 from recmem.dataset.unmatched_rows import UnmatchedRows
-from recmem.server.answers import explain_answer, match_answers, rank_answers, recommend_answers
+from recmem.server.answers import (
+    explain_answer,
+    match_answers,
+    match_text_answers,
+    rank_answers,
+    recommend_answers,
+)
 from recmem.server.current_model import Loaded
-from recmem.server.requests import ExplainRequest, RankRequest, RecommendRequest, ScoreRequest
+from recmem.server.requests import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
 from recmem.serving.model import Model, Scored
 from tolerances import close
 
@@ -170,3 +176,24 @@ def test_an_explanation_adds_up(loaded: Loaded, users: list[str], items: list[st
     assert answer.sentence == expected.sentence()
     close(answer.base_score + sum(slot.contribution for slot in answer.slots), answer.match_raw, "explanation")
     close(sum(answer.features.values()), answer.score, "explanation")
+
+
+def test_texts_of_a_batch_get_what_the_model_gives_each_request(loaded: Loaded, users: list[str]) -> None:
+    requests = [
+        MatchTextsRequest(user_id=users[0], texts=["sound", "network"]),
+        MatchTextsRequest(user_id="nobody", texts=["sound"]),
+        MatchTextsRequest(user_id=users[1], texts=["network", "network", "graphics"], explain=2),
+        MatchTextsRequest(user_id=users[0], texts=["sound"], timestamp=TIME),
+    ]
+    missing: list[UnmatchedRows] = []
+    answers = match_text_answers(loaded, requests, missing.append)
+    for request, answer in zip(requests, answers, strict=True):
+        expected = loaded.model.match_texts(request.user_id, request.texts, timestamp=request.timestamp)
+        assert [text.text for text in answer.texts] == request.texts
+        close([text.match_raw for text in answer.texts], expected["match_raw"].to_list(), "same_rows")
+        assert [text.reason for text in answer.texts] == expected["reason"].to_list()
+        assert answer.unknown_user == (request.user_id == "nobody")
+        assert answer.model == "here"
+    assert [text.reasons is None for answer in answers for text in answer.texts] == [True] * 3 + [False] * 3 + [True]
+    assert len(answers[2].texts[0].reasons["match_raw"]) <= 4  # type: ignore[index]
+    assert sum(missing, UnmatchedRows()) == UnmatchedRows(unknown_users=1)

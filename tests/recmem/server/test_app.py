@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
@@ -133,6 +134,26 @@ def test_rows_of_users_that_cannot_be_taken_are_refused_in_words(
     assert words in answer.text
 
 
+def test_texts_are_matched_with_the_memory_and_bounds_hold(client: TestClient, users: list[str]) -> None:
+    asked = {"user_id": users[0], "texts": ["a library for sound", "a library for TLS"], "explain": 1}
+    answer = client.post("/match_texts", json=asked).json()
+    expected = trained_model().model().match_texts(users[0], asked["texts"])
+    close([text["match_raw"] for text in answer["texts"]], expected["match_raw"].to_list(), "same_rows")
+    assert (answer["user_id"], answer["unknown_user"]) == (users[0], False)
+    assert all(len(text["reasons"]["match_raw"]) == 3 for text in answer["texts"])
+    for body, status, words in (
+        (asked | {"texts": []}, 422, "at least 1 item"),
+        (asked | {"texts": ["x"] * 1001}, 422, "at most 1000 items"),
+        (asked | {"texts": ["x" * 20_001]}, 422, "at most 20000 characters"),
+        (asked | {"texts": ["\ud800"]}, 422, "unicode string"),
+        (asked | {"items": ["x"]}, 422, "Extra inputs"),
+        (asked | {"texts": [" . "]}, 400, "texts.text: expected a text, got null or no words"),
+    ):
+        refused = client.post("/match_texts", content=json.dumps(body), headers={"Content-Type": "application/json"})
+        assert refused.status_code == status
+        assert words in refused.text
+
+
 def test_what_the_model_refuses_is_answered_in_its_words(client: TestClient, users: list[str]) -> None:
     answer = client.post("/explain", json={"user_id": users[0], "item_id": "not there"})
     assert answer.status_code == 400
@@ -233,7 +254,8 @@ def test_requests_are_counted_by_endpoint_and_status(users: list[str], items: li
 
 def test_the_api_is_described(client: TestClient) -> None:
     described = client.get("/openapi.json").json()
-    paths = {"/rank", "/match", "/recommend", "/explain", "/events", "/users", "/healthz", "/metrics"}
+    posted = {"/rank", "/match", "/match_texts", "/recommend", "/explain", "/events", "/users"}
+    paths = posted | {"/healthz", "/metrics"}
     assert set(described["paths"]) == paths
     answer = described["paths"]["/rank"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
     assert answer == {"$ref": "#/components/schemas/RankAnswer"}

@@ -8,8 +8,8 @@ import pytest
 from feature_store import DataError
 from own_feature import model_with
 from recmem.dataset.candidate_features import CandidateFeature
-from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names
-from recmem.server.requests import RankRequest, ScoreRequest
+from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names, texts_frame
+from recmem.server.requests import MatchTextsRequest, RankRequest, ScoreRequest
 from recmem.serving.model import Model
 
 
@@ -67,3 +67,14 @@ def test_cells_of_several_types_and_torn_characters_become_text(model: Model) ->
     frame = candidates_frame([RankRequest(user_id="a", items=items)], read_names(model))
     assert frame["title"].dtype == pl.String
     assert frame["title"].to_list() == ["7", "? torn", None]
+
+
+def test_texts_of_requests_follow_one_another_with_their_users_and_times() -> None:
+    requests = [
+        MatchTextsRequest(user_id=7, texts=["x", "y"], timestamp="2026-01-31"),
+        MatchTextsRequest(user_id="b", texts=["x"]),
+    ]
+    frame = texts_frame(requests)
+    assert frame["user_id"].to_list() == ["7", "7", "b"]
+    assert frame["text"].to_list() == ["x", "y", "x"]
+    assert frame["timestamp"].cast(pl.String).str.head(10).to_list() == ["2026-01-31", "2026-01-31", None]
