@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from recmem.cli.console import say, show_table
+from training.evaluation.ablation import Ablation
 from training.evaluation.folds import Folds
 from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import (
@@ -20,6 +21,7 @@ from training.evaluation.ledger import (
     Slice,
 )
 from training.evaluation.verdict import Verdict
+from training.report.ablation_text import ablation_rows, ablation_sentences
 from training.report.findings import folds_sentences, seeds_sentence
 from training.report.labels import metric_label, row_label, slice_label
 from training.report.number_text import minute_text
@@ -65,6 +67,22 @@ def show_verdict(verdict: Verdict) -> None:
     if comparison is not None and comparison.slices:
         headings = ["slice", "metric", "queries", "champion", "new", "interval"]
         show_table(headings, _slices(comparison.slices), n_words=2)
+
+
+def show_ablation(ablation: Ablation) -> None:
+    """Prints what each kind is worth, what was chosen, and why."""
+    headings = ["kind", "worth on validation", "interval", "worth on the test", "95% interval", "chosen"]
+    rows = []
+    switched = []
+    for number, row in enumerate(ablation_rows(ablation)):
+        figures = [f"{row.validation.difference:+.4f}", _interval(row.kind.decides)]
+        figures += [f"{row.test.difference:+.4f}", _interval(row.test.ci95)]
+        rows.append([row.kind.words, *figures, row.chosen])
+        switched += [number] if row.kind.is_switched else []
+    if rows:
+        show_table(headings, rows, marked=switched)
+    for sentence in ablation_sentences(ablation):
+        say(_in_ascii(sentence))
 
 
 def show_folds(folds: Folds) -> None:
