@@ -1,8 +1,9 @@
-"""`python -m benchmarks.ablation LOG... --seeds 5 --out FOLDER`: what each kind of memory and of text features is worth.
+"""`python -m benchmarks.ablation LOG... --seeds 5 --out FOLDER`: what each kind of memory and text feature is worth.
 
-A LOG is a folder with `items`, `events` and, if it has them, `impressions` and `users`, as `recmem train` reads them. Each
-log is ablated once per seed, as by `recmem train --ablate`, without the training that follows it. The table is printed
-as Markdown after each run and written to `FOLDER/ablation.md`. The same command goes on where it was interrupted.
+A LOG is a folder with `items`, `events` and, if it has them, `impressions` and `users`, as `recmem train` reads them.
+Each log is ablated once per seed, as by `recmem train --ablate`, without the training that follows it. The table is
+written to `FOLDER/ablation.md` after each run, as Markdown, and printed at the end. The same command goes on where it
+was interrupted.
 """
 
 from __future__ import annotations

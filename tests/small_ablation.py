@@ -6,24 +6,27 @@ import atexit
 import functools
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import cross_fit_log
 import small_search
 from training.api import train
+from training.configuration.effective import effective_config
 from training.evaluation.ablation import ALL, Ablation, KindWorth, Worth
 from training.evaluation.ledger import Lift
-from training.run import TrainingResult
+from training.progress import Silent
+from training.run import Run, TrainingResult, open_run
+from training.tables import Tables
 
 CONFIG = {**small_search.QUICK, "tree_members": 1, "refit": False}
 
 
 def trained_in(out: Path, **arguments: Any) -> TrainingResult:
     """A training with an ablation in the folder `out`."""
-    return train(
-        cross_fit_log.items(), cross_fit_log.events(), out=out, **{"config": CONFIG, "ablate": True} | arguments
-    )
+    given = {"config": CONFIG, "ablate": True} | arguments
+    return train(cross_fit_log.items(), cross_fit_log.events(), out=out, **given)
 
 
 @functools.cache
@@ -32,6 +35,20 @@ def trained() -> TrainingResult:
     folder = Path(tempfile.mkdtemp(prefix="recmem-small-ablation-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return trained_in(folder / "run")
+
+
+def small_run() -> Run:
+    """The run of `trained` as it was given, before anything was chosen; what it reads it reads once per process."""
+    run = replace(_opened(), config=effective_config(CONFIG, options={"ablate": True}))
+    run.intake = _opened().intake
+    run.training_data = _opened().training_data
+    return run
+
+
+@functools.cache
+def _opened() -> Run:
+    out = trained().out
+    return open_run(Tables(), out, str(out / "store"), effective_config(CONFIG), Silent())
 
 
 def kind(

@@ -10,6 +10,8 @@ from training.evaluation.ledger import Lift
 from training.report.labels import metric_label, slice_label
 from training.report.number_text import figure_text, interval_text, signed_text
 
+DIGITS = 4
+"""Of differences: a kind is often worth a few thousandths."""
 _WHERE = {VALIDATION: "on validation", TEST: "on the test"}
 
 
@@ -79,8 +81,8 @@ def _sentences(ablation: Ablation) -> Iterator[str]:
     yield (
         "Validation alone decides, by intervals that hold together for all kinds "
         f"({100 - 5 / max(n_kinds, 1):.1f}% each). What is switched must also gain more than chance makes of a "
-        f"training: with another seed, {metric} changes by {signed_text(control, 4)} on validation and by "
-        f"{signed_text(of_test, 4)} on the test."
+        f"training: with another seed, {metric} changes by {signed_text(control, DIGITS)} on validation and by "
+        f"{signed_text(of_test, DIGITS)} on the test."
     )
     if ablation.not_tried:
         reasons = "; ".join(f"{words} ({reason})" for words, reason in ablation.not_tried.items())
@@ -92,7 +94,7 @@ def _gain(ablation: Ablation, metric: str) -> str:
         return ""
     changes = " and ".join(
         f"from {figure_text(lift.without)} to {figure_text(lift.with_)} {_WHERE[part]} "
-        f"({signed_text(lift.difference)}, 95% interval: {interval_text(lift.ci95)})"
+        f"({signed_text(lift.difference, DIGITS)}, 95% interval: {interval_text(lift.ci95, DIGITS)})"
         for part, lift in ablation.chosen.items()
     )
     settings = ", ".join(f"{name} = {_value(value)}" for name, value in ablation.changed.items())

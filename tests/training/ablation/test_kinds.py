@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from operator import attrgetter
 
 import pytest
 
-import small_ablation
 from recmem.ranking.feature_table import TEXT_FEATURES
+from small_ablation import small_run
 from training.ablation.kinds import KINDS, Kind
 from training.config import TrainingConfig
-from training.configuration.effective import effective_config, with_values
+from training.configuration.effective import with_values
 
 BY_NAME = {kind.name: kind for kind in KINDS}
 RETRIEVED = BY_NAME["retrieved"]
@@ -76,12 +75,3 @@ def test_histories_are_long_where_a_memory_is_short() -> None:
     run = small_run()
     run.config = with_values(run.config, {"memory.recent": 2})
     assert RETRIEVED.why_not(run) == ""
-
-
-def small_run():  # type: ignore[no-untyped-def]
-    from training.progress import Silent
-    from training.run import open_run
-    from training.tables import Tables
-
-    out = small_ablation.trained().out
-    return open_run(Tables(), out, str(out / "store"), replace(effective_config(small_ablation.CONFIG)), Silent())
