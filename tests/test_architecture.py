@@ -34,6 +34,7 @@ ROOMS = {
         "pipeline",
         "registration",
         "parent_run",
+        "ablation",
         "cross_fit",
         "steps",
         "folds",

@@ -51,6 +51,7 @@ def train(
     position_debiasing: bool | None = None,
     refit: bool | None = None,
     folds: int | None = None,
+    ablate: bool | None = None,
     promote: str | None = None,
     registered_name: str | None = None,
     seed: int | None = None,
@@ -117,6 +118,8 @@ def train(
             of the result is the one that was measured.
         folds: Test periods, one after the other, that the same training is measured on; takes as many times as long.
             1 by default.
+        ablate: First switch each kind of memory and of text features over, measure what it is worth, and train with
+            what pays on validation queries (docs/ablation.md); takes as long as several trainings. False by default.
         promote: When the new version takes the champion's place in MLflow's registry. The champion is scored anew on
             the same test queries. `not-worse` (the default): unless it is significantly worse, overall or on a named
             slice; `better`: if it is significantly better, and worse on no slice; `always`; `never`. `verdict` of the

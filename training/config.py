@@ -73,6 +73,9 @@ class TrainingConfig:
     """Whether the model that ships learns from the test period too, once it is measured."""
     folds: int = setting(1, low=1)
     """Test periods, one after the other, that the same training is measured on; the last is the usual one."""
+    ablate: bool = setting(False)
+    """Whether the kinds of memory and of text features are each switched over and measured first, and those that pay
+    on validation queries are trained with. Takes as long as several trainings."""
     features: tuple[str, ...] = setting((), low=1, words="a list of names of columns")
     """Columns of the impressions, and of candidates, that are features of the ranker."""
     event_weights: tuple[str, ...] = setting((), low=1, words='a list of NAME=WEIGHT, such as ["click=0.2"]')
@@ -95,6 +98,11 @@ class TrainingConfig:
     def _conflicts(self) -> Iterator[str]:
         if fault := folds_fault(self.split, self.folds):
             yield fault
+        if self.ablate and self.folds > 1:
+            yield (
+                f"ablate, folds: expected one of them, got both (folds {self.folds}). What the ablation chooses has "
+                "seen the tests of the earlier folds. Ablate first, then measure the chosen settings with folds."
+            )
         if fault := feature_names_fault(self.features):
             yield fault
         yield from event_weights_faults(self.event_weights)

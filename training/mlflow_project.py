@@ -13,6 +13,7 @@ from recmem.cli.app import QUIET_LIBRARIES
 from recmem.cli.console import Bars, say
 from recmem.cli.error_handling import GuardedCommand, UsageError
 from recmem.cli.ingest import Features
+from training.ablation.plan_text import show_plan
 from training.cli.train import show_result
 from training.event_options import WEIGHT_HELP, NegativeEvents, NeutralEvents, PositiveEvents
 from training.report.intake_text import remind_of_lost_rows, show_intake
@@ -83,6 +84,13 @@ Refit = Annotated[
 Folds = Annotated[
     str, typer.Option(metavar="N", help="Test windows, one after the other, to measure the training on; empty: 1.")
 ]
+Ablate = Annotated[
+    str,
+    typer.Option(
+        metavar="true|false",
+        help="Whether each kind of memory and of text features is switched over and measured first; empty: false.",
+    ),
+]
 Promote = Annotated[
     str,
     typer.Option(
@@ -147,6 +155,7 @@ def main(
     position_debiasing: PositionDebiasing = "",
     refit: Refit = "",
     folds: Folds = "",
+    ablate: Ablate = "",
     promote: Promote = "",
     registered_name: RegisteredName = "",
 ) -> None:
@@ -167,6 +176,7 @@ def main(
         "position_debiasing": position_debiasing,
         "refit": refit,
         "folds": folds,
+        "ablate": ablate,
         "promote": promote,
         "registered_name": registered_name,
     }
@@ -184,6 +194,7 @@ def main(
         config=settings,
         progress=Bars(),
         on_intake=show_intake,
+        on_plan=show_plan,
     )
     show_result(result, store or out / "store")
 

@@ -8,8 +8,10 @@ from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE
 
 from training.configuration.config_text import config_toml
 from training.configuration.given_settings import USUAL_NAME
+from training.evaluation.ablation import Ablation
 from training.evaluation.verdict import VERDICT
 from training.fitting.fit_ranker import lightgbm_parameters
+from training.report.ablation_text import choice_sentence
 from training.report.findings import headline
 from training.report.ships_text import what_ships_sentence
 from training.report.verdict_text import verdict_sentences
@@ -25,6 +27,8 @@ RUN_TAG = "recmem.run"
 """Tag of a parent run: `training`, or the name of the only step that it was started for."""
 DATA_TAG = "recmem.data"
 """Tag of a parent run: the name of its data."""
+ABLATION_TAG = "recmem.ablation"
+"""Tag of a parent run: which kinds its ablation has switched over."""
 TRAINING = "training"
 CLICKS_BY_POSITION = "click_times/position"
 """Metric: how many times as likely the same item is to be clicked at a position as at the first; the position is the
@@ -84,6 +88,8 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
         parent.log_metrics(result.folds.metrics())
         for name, values in result.folds.series().items():
             parent.log_curve(name, values)
+    if result.ledger.ablation:
+        log_ablation(Ablation.from_document(result.ledger.ablation), run, parent)
     placed = {each.first: each.times for each in result.ledger.positions if each.first is not None}
     if placed:
         parent.log_curve(CLICKS_BY_POSITION, list(placed.values()), steps=list(placed))
@@ -98,6 +104,17 @@ def log_results(run: Run, tracker: Tracker, result: TrainingResult) -> None:
     if tracker.reused:
         tags["recmem.reused_steps"] = ", ".join(tracker.reused)
     parent.set_tags(tags)
+
+
+def log_ablation(ablation: Ablation, run: Run, parent: StepRun) -> None:
+    """Logs what each kind is worth, what was chosen, and the settings that the training went on with.
+
+    Parameters stay those that were given, as MLflow allows no change: those that were chosen are `chosen.<setting>`.
+    """
+    parent.log_metrics(ablation.metrics())
+    parent.log_params({f"chosen.{name}": value for name, value in ablation.changed.items()})
+    parent.set_tags({ABLATION_TAG: choice_sentence(ablation)})
+    parent.log_artifact(run.out / USUAL_NAME)
 
 
 def description(result: TrainingResult, reused: dict[str, str]) -> str:

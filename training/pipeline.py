@@ -16,6 +16,8 @@ import recmem
 import training
 from feature_store.atomic_files import write_text_atomically
 from feature_store.forked_process import refuse_forked
+from training.ablation.ablate import ablate
+from training.ablation.plan import Plan
 from training.config import TrainingConfig
 from training.configuration.step_settings import step_parameters
 from training.folds import earlier_folds
@@ -74,10 +76,12 @@ def run_training(
     progress: Progress,
     users: TableInput | None = None,
     on_intake: Callable[[Intake], None] = lambda _: None,
+    on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> TrainingResult:
     """Runs all steps, each as a child of one MLflow run, and registers the model.
 
-    `on_intake` is called with what was read, before anything is learned from it.
+    `on_intake` is called with what was read, before anything is learned from it; `on_plan` with what an ablation will
+    measure, before it does.
 
     Raises DataError if the tables cannot be used, or if another training runs in `out`.
     """
@@ -92,6 +96,8 @@ def run_training(
             if step == "encode":
                 # Before anything is learned: a log that is too short for all folds is refused at once.
                 folds = earlier_folds(run)
+            if step == "tune" and run.config.ablate:
+                ablate(run, tracker, run_step, on_plan)
         if folds:
             _run_folds(run, folds, tracker)
         return finish(run, tracker)
@@ -162,6 +168,8 @@ def step_key_of(run: Run, step: str) -> str:
         inputs[earlier] = outputs_digest([run.folder(earlier)])
     if step in ("calibrate", "compare"):
         inputs["champion"] = "" if run.champion is None else f"{run.champion.version} {run.champion.run_id}"
+    if step == "report" and run.config.ablate:
+        inputs["ablation"] = outputs_digest([run.folder("ablate")])
     if step == "report" and run.config.folds > 1:
         inputs["folds"] = outputs_digest([run.folder("folds")])
     return step_key(step, inputs, step_parameters(run.config, step), (feature_store, recmem, training))

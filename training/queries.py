@@ -48,6 +48,17 @@ class Queries:
         """At most `limit` queries, evenly spread over their order."""
         return self if len(self) <= limit else self.take(evenly(len(self), limit))
 
+    def to_frame(self) -> pl.DataFrame:
+        """A row per query: `user` (a row number), `time` (microseconds) and `positives` (a list of item rows)."""
+        return pl.DataFrame({"user": self.users, "time": self.times, "positives": self.positives.to_lists()})
+
+    @classmethod
+    def from_frame(cls, frame: pl.DataFrame) -> Queries:
+        """What `to_frame` gave."""
+        users = frame["user"].to_numpy().copy()
+        times = frame["time"].to_numpy().copy()
+        return cls(users, times, Ragged.from_lists(frame["positives"].to_list()))
+
     def without_spread(self, limit: int) -> Queries:
         """The queries that `spread` leaves out."""
         chosen = evenly(len(self), min(limit, len(self)))

@@ -99,6 +99,8 @@ class Run:
     """The version that the step `compare` compares with; None if there is none, or before that step."""
     pairs: dict[str, RankingData] = field(default_factory=dict, repr=False)
     """Pairs with features and labels by the step that has computed them in this process, for the step `refit`."""
+    shared: dict[str, Path] = field(default_factory=dict)
+    """Folders of steps that another run has left, by the step's name."""
     _vectors: dict[ModuleName, Tensor] = field(default_factory=dict, repr=False)
 
     @cached_property
@@ -203,7 +205,7 @@ class Run:
 
     def folder(self, step: str) -> Path:
         """The folder `work/<step>`, where the step leaves files for later steps; made on first use."""
-        folder = self.out / "work" / step
+        folder = self.shared.get(step, self.out / "work" / step)
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -455,6 +455,11 @@ def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
     return column[context.query_of_pair] if feature.per_query else column
 
 
+def feature_prefixes() -> tuple[str, ...]:
+    """How the names of features begin that are made of the user's own columns."""
+    return tuple(_PREFIXES)
+
+
 def is_in_table(name: str) -> bool:
     """Whether the table has a feature of this name."""
     return any(feature.name == name for feature in FEATURES)

@@ -58,6 +58,13 @@ TestFolds = Annotated[
         help="Measure the same training on N test windows, one after the other; takes up to N times as long.",
     ),
 ]
+Ablate = Annotated[
+    bool,
+    typer.Option(
+        help="First switch each kind of memory and of text features over and measure what it is worth, then train with "
+        "what pays on validation queries; takes as long as several trainings."
+    ),
+]
 Promote = Annotated[
     str,
     typer.Option(
@@ -95,12 +102,13 @@ SETTING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "position_debiasing": (PositionDebiasing, False),
     "refit": (Refit, True),
     "folds": (TestFolds, 1),
+    "ablate": (Ablate, False),
     "promote": (Promote, "not-worse"),
     "registered_name": (RegisteredName, "recmem"),
     "seed": (Seed, 0),
 }
 """The annotation of each option, and what is shown as its default, in the order of `--help`."""
-OF_THE_WHOLE = ("tune_encoder", "candidates", "exclude_seen", "refit", "folds", "promote", "registered_name")
+OF_THE_WHOLE = ("tune_encoder", "candidates", "exclude_seen", "refit", "folds", "ablate", "promote", "registered_name")
 """Those that only a training from beginning to end takes."""
 OF_THE_RANKER = ("features", "position_debiasing")
 _LISTS = ("positive_events", "negative_events", "neutral_events", "features")

@@ -52,20 +52,32 @@ def train(
     """
     require_tables(items, events, store)
     settings = settings_given(context, options)
+    from training.ablation.plan_text import show_plan
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
     tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
-    result = run_training(**tables, out=out, store=store, config=settings, progress=Bars(), on_intake=show_intake)
+    result = run_training(
+        **tables,
+        out=out,
+        store=store,
+        config=settings,
+        progress=Bars(),
+        on_intake=show_intake,
+        on_plan=show_plan,
+    )
     show_result(result, store or short_path(out / "store"))
     say(f"Report: {short_path(result.report)}\nModel:  {short_path(result.bundle)}\nMLflow: {how_to_open(out)}")
 
 
 def show_result(result: TrainingResult, store: object) -> None:
     """Prints the figures, what became of the model, and what to know about the data, whose place is `store`."""
+    from training.evaluation.ablation import Ablation
     from training.report.intake_text import remind_of_lost_rows
-    from training.report.terminal import show_folds, show_ledger, show_verdict
+    from training.report.terminal import show_ablation, show_folds, show_ledger, show_verdict
 
+    if result.ledger.ablation:
+        show_ablation(Ablation.from_document(result.ledger.ablation))
     show_ledger(result.ledger)
     if result.folds is not None:
         show_folds(result.folds)

@@ -38,6 +38,7 @@ OPTIONS = {
     "position_debiasing": "ranker.position_debiasing",
     "refit": "refit",
     "folds": "folds",
+    "ablate": "ablate",
     "promote": "promote",
     "registered_name": "registered_name",
     "seed": "seed",

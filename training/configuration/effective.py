@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from feature_store.settings import type_hints
@@ -65,6 +66,13 @@ def checked_config(given: GivenSettings) -> TrainingConfig:
     if faults or config is None:
         raise ConfigError("\n".join(faults))
     return config
+
+
+def with_values(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
+    """The configuration with other values of some settings, by name. Raises ConfigError if they are refused."""
+    given = GivenSettings(values={name: attrgetter(name)(config) for name in all_settings()})
+    given.add_mapping(values)
+    return checked_config(given)
 
 
 def _built(section: str, config: type[Any], given: GivenSettings, faults: list[str]) -> Any:

@@ -133,6 +133,10 @@ class Ledger:
     positions: tuple[PositionEffect, ...] = ()
     """What the ranker that ships has learned of the positions, before its refit; empty without position debiasing."""
 
+    ablation: Mapping[str, Any] = field(default_factory=dict)
+    """What each kind of memory and of text features is worth, see `training.evaluation.ablation`; empty without
+    --ablate."""
+
     @property
     def ships(self) -> str:
         """The ranker of the bundle."""
@@ -167,6 +171,8 @@ class Ledger:
             document["seeds"] = {name: asdict(spread) for name, spread in self.seeds.items()}
         if self.positions:
             document["positions"] = effects_document(self.positions)
+        if self.ablation:
+            document["ablation"] = dict(self.ablation)
         return json.dumps(_nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -189,6 +195,7 @@ class Ledger:
             held_out=_held_out_from(document["held_out"]) if "held_out" in document else None,
             seeds={name: _spread_from(entry) for name, entry in document.get("seeds", {}).items()},
             positions=effects_from(document.get("positions", ())),
+            ablation=document.get("ablation", {}),
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -25,6 +25,7 @@ from recmem.ranking.ranker_inputs import (
     z_score_names,
 )
 from recmem.ranking.tree_checks import MAX_LEAVES, MAX_TREES
+from training.fitting.features_left_out import leave_out_fault
 from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
@@ -74,8 +75,16 @@ class RankerConfig:
     )
     """L2 regularisation of what the positions add (LightGBM's `lambdarank_position_bias_regularization`)."""
 
+    leave_out: tuple[str, ...] = setting((), low=1, words="a list of names of features")
+    """Features that the rankers go without, by their names in docs/features.md. They are computed all the same, and
+    retrieval reads them."""
+
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_settings(self, self._conflicts)
+
+    def _conflicts(self) -> Iterator[str]:
+        if fault := leave_out_fault(self.leave_out):
+            yield fault
 
 
 @dataclass(frozen=True, eq=False)

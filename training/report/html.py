@@ -9,12 +9,15 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from importlib import resources
+from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from training.evaluation.ablation import Ablation
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, Ledger, Lift, Slice
 from training.report import plots
+from training.report.ablation_text import ablation_rows, ablation_sentences, ablation_slices
 from training.report.content import Example, ReportContent, most_important
 from training.report.figure_files import to_svg
 from training.report.findings import folds_sentences, headline, remarks
@@ -55,6 +58,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         headline_metric=HEADLINE_METRIC,
         without_text=what_ships_without_text(ledger),
         place_of_run=Markup(PLACE),
+        **_ablation(ledger),
         folds_sentences=folds_sentences(content.folds) if content.folds else [],
         verdict_sentences=verdict_sentences(content.verdict) if content.verdict else [],
         remarks=[*remarks(ledger), *(lost_rows(content.intake) if content.intake else [])],
@@ -121,6 +125,23 @@ def _marks(slices: Mapping[str, Sequence[SliceRow]]) -> dict[str, dict[str, Inte
     return {
         metric: interval_marks({row.name: (row.part.difference, row.part.ci95) for row in rows})
         for metric, rows in slices.items()
+    }
+
+
+def _ablation(ledger: Ledger) -> dict[str, Any]:
+    """What the template of the ablation reads; without one, nothing of it is shown."""
+    if not ledger.ablation:
+        return {"ablation_sentences": []}
+    ablation = Ablation.from_document(ledger.ablation)
+    rows = ablation_rows(ablation)
+    return {
+        "ablation_sentences": ablation_sentences(ablation),
+        "ablation_rows": rows,
+        "ablation_marks": interval_marks(
+            {row.kind.name: (row.validation.difference, row.validation.ci95) for row in rows}
+        ),
+        "ablation_slices": ablation_slices(ablation),
+        "ablation_metric": metric_label(ablation.metric),
     }
 
 

@@ -23,12 +23,12 @@ def signed_text(value: float, digits: int = 3) -> str:
     return _ABSENT if math.isnan(value) else f"{value:+.{digits}f}".replace("-", _MINUS)
 
 
-def interval_text(ends: Interval) -> str:
+def interval_text(ends: Interval, digits: int = 3) -> str:
     """An interval of a difference; in words if it is unknown."""
     if ends == UNKNOWN_INTERVAL:
         return "too few users"
     low, high = ends
-    return f"{signed_text(low)} to {signed_text(high)}"
+    return f"{signed_text(low, digits)} to {signed_text(high, digits)}"
 
 
 def fact_text(value: str | int | float) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 
 from recmem.cli.console import say, show_table
+from training.evaluation.ablation import Ablation
 from training.evaluation.folds import Folds
 from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import (
@@ -20,9 +21,10 @@ from training.evaluation.ledger import (
     Slice,
 )
 from training.evaluation.verdict import Verdict
+from training.report.ablation_text import DIGITS, ablation_rows, ablation_sentences
 from training.report.findings import folds_sentences, seeds_sentence
 from training.report.labels import metric_label, row_label, slice_label
-from training.report.number_text import minute_text
+from training.report.number_text import interval_text, minute_text, signed_text
 from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
@@ -65,6 +67,28 @@ def show_verdict(verdict: Verdict) -> None:
     if comparison is not None and comparison.slices:
         headings = ["slice", "metric", "queries", "champion", "new", "interval"]
         show_table(headings, _slices(comparison.slices), n_words=2)
+
+
+def show_ablation(ablation: Ablation) -> None:
+    """Prints what each kind is worth, what was chosen, and why."""
+    shown = ablation_rows(ablation)
+    # What decides, and not the test's interval too: the table fits a terminal of 80 columns.
+    headings = ["kind", "validation", "interval", "test", "chosen"]
+    rows = [
+        [
+            row.kind.words,
+            signed_text(row.validation.difference, DIGITS),
+            interval_text(row.kind.decides, DIGITS),
+            signed_text(row.test.difference, DIGITS),
+            row.chosen,
+        ]
+        for row in shown
+    ]
+    if rows:
+        switched = [number for number, row in enumerate(shown) if row.kind.is_switched]
+        show_table(headings, [[*map(_in_ascii, row)] for row in rows], marked=switched)
+    for sentence in ablation_sentences(ablation):
+        say(_in_ascii(sentence))
 
 
 def show_folds(folds: Folds) -> None:

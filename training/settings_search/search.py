@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
 from training.config import TrainingConfig
+from training.configuration.effective import with_values
 from training.intake import Intake
 from training.parent_run import log_config
 from training.pipeline import run_step
@@ -31,7 +32,6 @@ from training.settings_search.search_space import (
     Dimension,
     space_of,
     values_of,
-    with_values,
 )
 from training.settings_search.study import BASE, Proposal, Study, Trial, require_optuna
 from training.settings_search.time_budget import TimeBudget

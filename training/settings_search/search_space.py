@@ -10,15 +10,13 @@ Not searched: what changes the costs of serving more than the figure (`n_heads`,
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from training.config import TrainingConfig
 from training.configuration.all_settings import all_settings
-from training.configuration.effective import checked_config
-from training.configuration.given_settings import GivenSettings
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -115,10 +113,3 @@ def space_of(base: TrainingConfig) -> tuple[Dimension, ...]:
 def values_of(config: TrainingConfig, dimensions: Sequence[Dimension]) -> dict[str, float]:
     """The configuration's values of the settings that are searched."""
     return {each.setting: attrgetter(each.setting)(config) for each in dimensions}
-
-
-def with_values(config: TrainingConfig, values: Mapping[str, Any]) -> TrainingConfig:
-    """The configuration with other values of some settings, by name. Raises ConfigError if they are refused."""
-    given = GivenSettings(values={name: attrgetter(name)(config) for name in all_settings()})
-    given.add_mapping(values)
-    return checked_config(given)

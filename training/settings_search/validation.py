@@ -20,7 +20,6 @@ import polars as pl
 from safetensors.torch import load_file, save
 
 from feature_store import DataError
-from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
@@ -146,19 +145,13 @@ class ValidationQueries:
 
 
 def _write_queries(queries: Queries, path: Path) -> None:
-    frame = pl.DataFrame({"user": queries.users, "time": queries.times, "positives": queries.positives.to_lists()})
     unfinished = path.with_suffix(".new")
-    frame.write_parquet(unfinished)
+    queries.to_frame().write_parquet(unfinished)
     os.replace(unfinished, path)
 
 
 def _read_queries(path: Path) -> Queries:
-    frame = pl.read_parquet(path)
-    return Queries(
-        frame["user"].to_numpy().copy(),
-        frame["time"].to_numpy().copy(),
-        Ragged.from_lists(frame["positives"].to_list()),
-    )
+    return Queries.from_frame(pl.read_parquet(path))
 
 
 def _write_atomically(path: Path, content: bytes) -> None:

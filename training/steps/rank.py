@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from training.evaluation.ledger import (
     held_out_from_json,
     held_out_to_json,
 )
+from training.fitting.features_left_out import features_left
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_ranker import (
     METRIC,
@@ -116,15 +117,18 @@ def _test_on_later_queries(run: Run, queries: Queries, data: RankingData) -> Hel
     return what_ships(ranks, run.training_data.dataset.log, generator=np.random.default_rng(run.config.seed))
 
 
-def ranks_on_later_queries(run: Run, queries: Queries, data: RankingData) -> HeldOutRanks | None:
+def ranks_on_later_queries(
+    run: Run, queries: Queries, data: RankingData, rankers: Sequence[str] = (WITHOUT_MATCH, WITH_MATCH)
+) -> HeldOutRanks | None:
     """Ranks of the windows' later queries under rankers that are fitted on the earlier ones; None if too few.
 
     One member each: the test compares features, and a mean of seeds would cost it several times as much.
     """
     config = run.config
     dataset = run.training_data.dataset
-    features = _features_by_ranker(data, has_impressions=run.training_data.shown is not None)
-    compared = {name: features[name] for name in (WITHOUT_MATCH, WITH_MATCH)}
+    has_impressions = run.training_data.shown is not None
+    features = features_by_ranker(data, has_impressions=has_impressions, leave_out=config.ranker.leave_out)
+    compared = {name: features[name] for name in rankers}
     with run.progress.stage("Testing the text features on later queries", None) as advance:
 
         def fit(early: RankingData, names: tuple[str, ...]) -> Ranker:
@@ -156,7 +160,8 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     folder = run.folder("rank")
     fits = {}
     # All on the same pairs and with the same seed: the lift is the text features' alone.
-    names = _features_by_ranker(data, has_impressions=training_data.shown is not None)
+    has_impressions = training_data.shown is not None
+    names = features_by_ranker(data, has_impressions=has_impressions, leave_out=config.ranker.leave_out)
     with run.progress.stage("Fitting the rankers", len(names)) as advance:
 
         def fit(features: tuple[str, ...]) -> FittedRanker:
@@ -177,10 +182,14 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
     return fits
 
 
-def _features_by_ranker(data: RankingData, *, has_impressions: bool) -> dict[str, tuple[str, ...]]:
+def features_by_ranker(
+    data: RankingData, *, has_impressions: bool, leave_out: Sequence[str] = ()
+) -> dict[str, tuple[str, ...]]:
+    """What each ranker reads of the pairs, by its name: `ranker_without_match`, ..."""
     # Without impressions the click features are constant.
     constant = () if has_impressions else IMPRESSION_FEATURES
     features = tuple(name for name in data.pairs.values if name not in constant)
     without_match = tuple(name for name in features if name not in TEXT_FEATURES)
     untrained = tuple(name for name in features if name not in LEARNED_FEATURES)
-    return {WITHOUT_MATCH: without_match, WITH_SIMILARITY: untrained, WITH_MATCH: features}
+    by_ranker = {WITHOUT_MATCH: without_match, WITH_SIMILARITY: untrained, WITH_MATCH: features}
+    return {name: features_left(read, leave_out) for name, read in by_ranker.items()}

@@ -5,9 +5,11 @@ The report gets the facts of its run, with the model's version, once the model i
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from feature_store import DataError
 from feature_store.atomic_files import write_text_atomically
@@ -28,12 +30,14 @@ from training.steps.calibrate import scale_warnings, shipped_bundle
 from training.steps.compare import read_verdict
 from training.steps.evaluate import BUNDLE, LEDGER, read_ledger
 from training.steps.rank import RankSummary
-from training.steps.report_content import report_content
+from training.steps.report_content import report_content, settled
 from training.tracking.step_run import StepRun
 
 REPORT = "report.html"
 FOLDS = "folds.json"
 """In the folder `work/folds` and, for readers, in the run's folder."""
+ABLATION = "ablation.json"
+"""In the folder `work/ablate`: the entry `ablation` of `ledger.json`."""
 FIGURES = "figures"
 """In the folder `work/report`: the plots as PNG, for MLflow."""
 
@@ -44,7 +48,7 @@ def report(run: Run, step_run: StepRun) -> None:
     Each is written atomically, after all of an earlier run but its bundle has been removed: if this run is killed, what
     is left never mixes two runs. `work/report` keeps the report as the step has written it.
     """
-    ledger = read_ledger(run)
+    ledger = replace(read_ledger(run), ablation=read_ablation(run))
     folds = read_folds(run)
     for name in (REPORT, LEDGER, FOLDS, USUAL_NAME):
         (run.out / name).unlink(missing_ok=True)
@@ -57,7 +61,7 @@ def report(run: Run, step_run: StepRun) -> None:
     content = replace(content, verdict=read_verdict(run), warnings=(*content.warnings, *scale_warnings(run)))
     if folds is not None:
         write_text_atomically(run.out / FOLDS, folds.to_json())
-    write_text_atomically(run.out / USUAL_NAME, config_toml(run.config))
+    write_text_atomically(run.out / USUAL_NAME, config_toml(settled(run.config)))
     write_text_atomically(run.out / LEDGER, ledger.to_json())
     page = render_report(ledger, content)
     write_text_atomically(run.folder("report") / REPORT, page)
@@ -94,6 +98,20 @@ def read_folds(run: Run) -> Folds | None:
             f"folds: expected {expected} in {path}, got none. Train with all steps at once, or with one fold."
         )
     return Folds.from_json(path.read_text())
+
+
+def read_ablation(run: Run) -> dict[str, Any]:
+    """The ledger's entry `ablation`; empty if the run has none. Raises DataError if it was not measured."""
+    if not run.config.ablate:
+        return {}
+    path = run.folder("ablate") / ABLATION
+    if not path.is_file():
+        raise DataError(
+            f"ablate: expected the figures of an ablation in {path}, got none. Train with all steps at once, or "
+            "without an ablation."
+        )
+    document: dict[str, Any] = json.loads(path.read_text())
+    return document
 
 
 def _write_figures(run: Run, ledger: Ledger, content: ReportContent) -> None:

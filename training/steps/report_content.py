@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 from datetime import timedelta
 from importlib.metadata import version
 
@@ -51,7 +52,7 @@ def report_content(
         data_use=data_use(run),
         encoder=run.encoder_sentence,
         slice_notes=_slice_notes(run),
-        config=_settings(run.config),
+        config=_settings(settled(run.config)),
         versions={name: version(name) for name in PACKAGES} | {"python": platform.python_version()},
         data_digest=run.pinned.digest(),
         intake=run.intake,
@@ -59,6 +60,11 @@ def report_content(
         command=train_command(run),
         folds=folds,
     )
+
+
+def settled(config: TrainingConfig) -> TrainingConfig:
+    """The configuration that trains the same model again: what an ablation has chosen, without the ablation."""
+    return replace(config, ablate=False)
 
 
 def _data_facts(run: Run) -> dict[str, str | int | float]:

@@ -18,7 +18,8 @@ from training.run import Run
 def train_command(run: Run) -> str:
     """The `recmem train` command of this run: its tables, its store and its options, without secrets.
 
-    A table that was given as a frame has no path: a name in capitals stands for it, with a comment that says so.
+    An ablation is not repeated: the settings that it has chosen are named. A table that was given as a frame has no
+    path: a name in capitals stands for it, with a comment that says so.
     """
     command = " \\\n  ".join(["recmem train", *_places(run), *_options(run.config)])
     frames = [_file_of_frame(name) for name, table in run.tables.given().items() if not isinstance(table, str)]

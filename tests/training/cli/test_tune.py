@@ -13,8 +13,7 @@ import cross_fit_log
 import small_search
 from command_line import DONE, REFUSED, WRONG_USE, Outcome
 from training.cli.tune import INTERRUPTED
-from training.configuration.effective import effective_config
-from training.settings_search.search_space import with_values
+from training.configuration.effective import effective_config, with_values
 from training.settings_search.validation import Measured, ValidationQueries
 
 PYPROJECT = Path(__file__).parents[3] / "pyproject.toml"

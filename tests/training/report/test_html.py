@@ -12,6 +12,7 @@ from importlib import resources
 from example_report import NASTY, content, ledger
 from feature_store import Receipt
 from feature_store.warnings.unmatched_ids import UnmatchedIds
+from small_ablation import ablation, kind
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice
 from training.evaluation.verdict import Comparison, Reigning, Verdict
@@ -281,3 +282,15 @@ def test_the_place_of_the_run_is_there_once_whatever_the_data_says() -> None:
 def test_names_in_backticks_are_code_in_the_glossary_and_still_escaped() -> None:
     shown = replace(content(), feature_meanings={"match_score": "As `ease<b>`, with recent visits."})
     assert "As <code>ease&lt;b&gt;</code>, with recent visits." in render_report(ledger(), shown)
+
+
+def test_what_each_kind_is_worth_is_a_section_of_its_own() -> None:
+    switched = kind("ease_text", -0.01, is_on=False)
+    page = Page(render_report(replace(ledger(), ablation=ablation(switched, kind("b")).to_document()), content()))
+    text = " ".join(page.text.split())
+    assert "What each kind is worth 2 kinds of memory and of text features switched over" in text
+    assert "words of ease_text ranker fitted anew" in text
+    assert "\N{MINUS SIGN}0.0150 to \N{MINUS SIGN}0.0050" in text
+    assert "switched off" in text
+    assert "With minus without, with 95% intervals: NDCG@10 for users, Recall@10 for cold items." in text
+    assert "What each kind is worth" not in render_report(ledger(), content())

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from example_report import ledger
+from small_ablation import ablation, kind
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Ledger, Lift, Row, Slice, Spread
 from training.evaluation.verdict import Comparison, Reigning, Verdict
-from training.report.terminal import show_folds, show_ledger, show_verdict
+from training.report.terminal import show_ablation, show_folds, show_ledger, show_verdict
 
 
 def printed(capsys: pytest.CaptureFixture[str], shown: Ledger) -> str:
@@ -112,3 +113,15 @@ def test_verdict_is_printed_in_ascii_with_a_row_per_slice(
     text = " ".join(capsys.readouterr().out.split())
     assert "(new version): -0.100, 95% interval: -0.150 to -0.050." in text
     assert "cold items Recall@10 40 0.300 0.200 -0.200 to -0.020" in text
+
+
+def test_what_each_kind_is_worth_fits_a_terminal_of_80_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    show_ablation(ablation(kind("ease_text", -0.01, is_on=False), kind("retrieved", 0.02, was_on=False)))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "kind validation interval test chosen" in lines
+    assert "words of ease_text -0.0100 -0.0150 to -0.0050 -0.0100 switched off" in lines
+    assert "words of retrieved +0.0200 +0.0150 to +0.0250 +0.0200 off" in lines
+    assert "Switched over, since that pays on validation: words of ease_text off." in lines

@@ -9,9 +9,8 @@ import pytest
 
 from tiny_encoder import tiny_folder
 from training.config import TrainingConfig
-from training.configuration.effective import effective_config
+from training.configuration.effective import effective_config, with_values
 from training.settings_search.best_config import best_toml, changed_settings
-from training.settings_search.search_space import with_values
 
 FOUND = {"ranker.leaves": 31, "match.batch.negatives": 64, "match.dropout": 0.1, "new_item_rate": 1.0}
 

@@ -10,11 +10,12 @@ import pytest
 
 from training.config import TrainingConfig
 from training.configuration.all_settings import all_settings
+from training.configuration.effective import with_values
 from training.configuration.given_settings import ConfigError
 from training.configuration.step_settings import settings_of
 from training.fitting.fit_match import MatchTrainingConfig
 from training.fitting.fit_ranker import RankerConfig
-from training.settings_search.search_space import GROUPS, SEARCH_SPACE, Dimension, space_of, values_of, with_values
+from training.settings_search.search_space import GROUPS, SEARCH_SPACE, Dimension, space_of, values_of
 
 BY_NAME = {each.setting: each for each in SEARCH_SPACE}
 

@@ -11,8 +11,7 @@ import pytest
 
 import small_search
 from feature_store import DataError
-from training.configuration.effective import effective_config
-from training.settings_search.search_space import with_values
+from training.configuration.effective import effective_config, with_values
 from training.settings_search.study import Trial
 from training.settings_search.tuning_result import trials_frame
 

@@ -11,10 +11,10 @@ import pytest
 
 import cross_fit_log
 import small_search
-from training.configuration.effective import effective_config
+from training.configuration.effective import effective_config, with_values
 from training.progress import Silent
 from training.run import Run, open_run
-from training.settings_search.search_space import space_of, with_values
+from training.settings_search.search_space import space_of
 from training.settings_search.validation import ValidationQueries
 from training.steps import match as match_step
 from training.steps.ingest import append_given

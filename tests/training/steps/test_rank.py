@@ -14,7 +14,7 @@ from recmem.ranking.pair_features import PairFeatures
 from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
 from training.fitting.fit_ranker import RankingData
 from training.run import RANKER_FILES
-from training.steps.rank import RankSummary, _features_by_ranker, read_held_out
+from training.steps.rank import RankSummary, features_by_ranker, read_held_out
 
 
 def test_summary_comes_back_as_it_was(tmp_path: Path) -> None:
@@ -35,7 +35,7 @@ def test_rankers_differ_by_the_match_features_only(has_impressions: bool) -> Non
     names = ("match_raw", "popularity", *CLICK_FEATURES, "similarity_max")
     values = {name: np.zeros(1, np.float32) for name in names}
     data = RankingData(PairFeatures(Ragged.from_lists([[0]]), values), np.zeros(1, np.int8))
-    features = _features_by_ranker(data, has_impressions=has_impressions)
+    features = features_by_ranker(data, has_impressions=has_impressions)
     clicks = CLICK_FEATURES if has_impressions else ()
     assert features == {
         WITHOUT_MATCH: ("popularity", *clicks),

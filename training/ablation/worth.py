@@ -1,0 +1,96 @@
+"""What kinds are worth: differences of the figures of the same queries, with paired intervals over users."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from feature_store.arrays import BoolArray
+from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth, lift_of
+from training.evaluation.intervals import UNKNOWN_INTERVAL, Difference, paired_bootstrap, paired_bootstraps
+from training.evaluation.ledger import Interval
+from training.evaluation.metrics import PerQuery
+from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.slices import MEMORY_SLICES
+
+COLD = "cold items"
+ERROR_RATE = 0.05
+"""How often chance may switch any kind at all."""
+DECIDING_RESAMPLES = 10_000
+"""For the interval that decides, whose ends lie far out."""
+FEWEST_USERS = 20
+"""The bootstrap's interval over fewer users is too narrow to decide by."""
+
+
+def worth_by_part(without: pl.DataFrame, with_: pl.DataFrame, *, seed: int) -> dict[str, Worth]:
+    """The figures of both variants by part and slice; both frames are of `variant_figures`, of the same queries."""
+    require_same_queries(without, with_)
+    return {
+        part: _worth(without.filter(part=part), with_.filter(part=part), np.random.default_rng(seed)) for part in PARTS
+    }
+
+
+def deciding_interval(without: pl.DataFrame, with_: pl.DataFrame, *, n_kinds: int, seed: int) -> Interval:
+    """The interval of the difference on validation by which a kind is switched, after Bonferroni.
+
+    Those of `n_kinds` kinds hold together in 95% of cases: each leaves out 5% / `n_kinds`.
+    """
+    before = without.filter(part=VALIDATION)
+    after = with_.filter(part=VALIDATION)
+    if before["user"].n_unique() < FEWEST_USERS:
+        return UNKNOWN_INTERVAL
+    tail = 100 * ERROR_RATE / (2 * n_kinds)
+    found = paired_bootstrap(
+        before["figure"].to_numpy(),
+        after["figure"].to_numpy(),
+        groups=before["user"].to_numpy(),
+        n_resamples=DECIDING_RESAMPLES,
+        percentiles=(tail, 100 - tail),
+        generator=np.random.default_rng(seed),
+    )
+    return (found.low, found.high)
+
+
+def require_same_queries(a: pl.DataFrame, b: pl.DataFrame) -> None:
+    """Raises ValueError unless the figures are of the same queries in the same order."""
+    key = ("part", "user", "time")
+    if not a.select(key).equals(b.select(key)):
+        raise ValueError("figures: expected the same queries for all variants, got others. Measure them anew.")
+
+
+def _worth(without: pl.DataFrame, with_: pl.DataFrame, generator: np.random.Generator) -> Worth:
+    paired = _slices(without, with_)
+    users = without["user"].to_numpy()
+    differences = _differences(list(paired.values()), users, generator)
+    slices = {}
+    for (name, figures), found in zip(paired.items(), differences, strict=True):
+        lift = figures.lift((found.low, found.high))
+        slices[name] = lift_of(lift.without, lift.with_, lift.ci95)
+    return Worth(slices)
+
+
+def _slices(without: pl.DataFrame, with_: pl.DataFrame) -> Mapping[str, PairedFigures]:
+    """All queries, those of users with few and many events, and the cold positives; without those that are empty."""
+    events = without["events"].to_numpy()
+    before: PerQuery = without["figure"].to_numpy()
+    after: PerQuery = with_["figure"].to_numpy()
+
+    def among(mask: BoolArray) -> PairedFigures:
+        return PairedFigures(np.where(mask, before, np.nan), np.where(mask, after, np.nan))
+
+    found = {ALL: PairedFigures(before, after)}
+    found |= {name: among((events >= low) & (events <= high)) for name, (low, high) in MEMORY_SLICES.items()}
+    cold = without["cold"].to_numpy()
+    found[COLD] = PairedFigures(without["cold_recall"].to_numpy(), with_["cold_recall"].to_numpy(), cold)
+    return {name: figures for name, figures in found.items() if figures.n_queries or name == ALL}
+
+
+def _differences(
+    paired: Sequence[PairedFigures], users: np.ndarray, generator: np.random.Generator
+) -> list[Difference]:
+    gains = np.stack([figures.with_ - figures.without for figures in paired], axis=1)
+    ones = np.ones(len(users))
+    weights = np.stack([ones if figures.weights is None else figures.weights for figures in paired], axis=1)
+    return paired_bootstraps(gains, groups=users, weights=weights, generator=generator)
