@@ -47,7 +47,7 @@ class FurtherSlots:
         # Stable: within a query the parts keep their order.
         order = np.argsort(queries, kind="stable")
         return cls(
-            texts=Ragged.from_lengths(np.concatenate(texts)[order], sum(part.texts.lengths for part in parts)),
+            texts=Ragged.from_lengths(np.concatenate(texts)[order], np.bincount(queries, minlength=len(parts[0]))),
             ages=np.concatenate([part.ages for part in parts])[order],
             kinds=np.concatenate([part.kinds for part in parts])[order],
             times=np.concatenate([part.times for part in parts])[order],

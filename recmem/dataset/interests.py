@@ -71,7 +71,7 @@ def interest_parts(column: pl.Series) -> list[list[str]]:
 
 
 def _parts(cell: str) -> list[str]:
-    parts = []
+    parts: list[str] = []
     for line in cell.splitlines():
         entries = re.split("[,;]", line)
         is_list = all(len(entry.split()) <= _LIST_ITEM_WORDS for entry in entries)

@@ -112,8 +112,8 @@ class HeldOutPart:
             batch = QueryBatch.of(self.dataset, queries.users, queries.times)
             with torch.inference_mode():
                 everything = torch.arange(n_items, device=matcher.device)
-                tables, slots, rows = matcher.placed(matcher.slots(batch.histories), everything)
-                scores = module(tables, slots, rows).cpu().numpy()
+                tables, slots, candidates = matcher.placed(matcher.slots(batch.histories), everything)
+                scores = module(tables, slots, candidates).cpu().numpy()
             seen = seen_items(self.dataset, batch)
             scores[seen.row_index, seen.values] = -np.inf
             rows = queries.positives.row_index * n_items + queries.positives.values
