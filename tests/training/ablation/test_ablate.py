@@ -25,7 +25,7 @@ def of(ledger: Ledger) -> Ablation:
 def test_every_kind_has_its_worth_and_the_ledger_has_it_all() -> None:
     result = small_ablation.trained()
     ablation = of(Ledger.from_json((result.out / "ledger.json").read_text()))
-    assert [kind.name for kind in ablation.kinds] == ["learned_match", "text_similarity", "ease_text"]
+    assert {"learned_match", "text_similarity", "ease_text"} <= {kind.name for kind in ablation.kinds}
     assert ablation == of(result.ledger)
     split = result.ledger.protocol
     assert ablation.queries["test"] == split.queries
