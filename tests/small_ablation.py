@@ -20,7 +20,7 @@ from training.progress import Silent
 from training.run import Run, TrainingResult, open_run
 from training.tables import Tables
 
-CONFIG = {**small_search.QUICK, "tree_members": 1, "refit": False}
+CONFIG = {**small_search.QUICK, "ranker.rounds": 15, "tree_members": 1, "refit": False}
 
 
 def trained_in(out: Path, **arguments: Any) -> TrainingResult:

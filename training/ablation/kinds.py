@@ -119,13 +119,6 @@ _ALL_KINDS = (
         off={"memory.declared": False},
         why_not=_no_interests,
     ),
-    Kind(
-        "knowledge",
-        "facts as slots",
-        on={"memory.knowledge": 20},
-        off={"memory.knowledge": 0},
-        rereads=True,
-    ),
     Kind("tuned_encoder", "tuned text encoder", off={"tuning.kind": "off"}, why_not=_not_tuned),
     Kind("learned_match", "learned match", features=features_in(Group.MATCH)),
     Kind("text_similarity", "untrained text similarities", features=tuple(SIMILARITIES)),

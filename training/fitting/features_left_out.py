@@ -6,12 +6,13 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from feature_store import DataError
-from recmem.ranking.feature_table import FEATURES, INTERESTS, feature_prefixes
+from recmem.ranking.feature_table import FEATURES, TEXT_FEATURES, feature_prefixes
 
 
 def leave_out_fault(names: Sequence[str]) -> str:
     """What is wrong with names that cannot all be those of features, each once; else ""."""
-    known = [feature.name for feature in (*FEATURES, INTERESTS)]
+    # Some text features are no entries of the table, since not every dataset has them.
+    known = list(dict.fromkeys([*(feature.name for feature in FEATURES), *TEXT_FEATURES]))
     for name in names:
         # Features of columns depend on the tables, which are not known here.
         if name not in known and not name.startswith(feature_prefixes()):

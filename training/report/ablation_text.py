@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from training.evaluation.ablation import ALL, PARTS, TEST, VALIDATION, Ablation, KindWorth
 from training.evaluation.ledger import Lift
@@ -21,6 +21,7 @@ class AblationRow:
 
     kind: KindWorth
     validation: Lift
+    """With the interval that decides."""
     test: Lift
 
     @property
@@ -37,7 +38,10 @@ class AblationRow:
 
 def ablation_rows(ablation: Ablation) -> list[AblationRow]:
     """The kinds in the order in which they were tried."""
-    return [AblationRow(kind, kind.parts[VALIDATION].all, kind.parts[TEST].all) for kind in ablation.kinds]
+    return [
+        AblationRow(kind, replace(kind.parts[VALIDATION].all, ci95=kind.decides), kind.parts[TEST].all)
+        for kind in ablation.kinds
+    ]
 
 
 def ablation_slices(ablation: Ablation) -> dict[str, str]:

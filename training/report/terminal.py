@@ -78,7 +78,7 @@ def show_ablation(ablation: Ablation) -> None:
         [
             row.kind.words,
             signed_text(row.validation.difference, DIGITS),
-            interval_text(row.kind.decides, DIGITS),
+            interval_text(row.validation.ci95, DIGITS),
             signed_text(row.test.difference, DIGITS),
             row.chosen,
         ]
