@@ -147,7 +147,17 @@ def _grouped(
         means = KMeans(n_topics, n_init=_STARTS, random_state=seed).fit(units[fitted])
         topic = means.predict(units[items]).astype(np.int64)
         distances = means.transform(units[fitted])
-    return topic, fitted[np.argmin(distances, axis=0)]
+    return topic, fitted[middles(means.labels_, distances)]
+
+
+def middles(topics: IntArray, distances: Float32Array) -> IntArray:
+    """The place of the item that stands for each topic: int64[topic].
+
+    `topics`: int64[item], that of each item; `distances`: float32[item, topic], to the middle of each. A text that is a
+    little like all others is near many middles: only a topic's own items stand for it.
+    """
+    is_own = topics[:, None] == np.arange(distances.shape[1])
+    return np.argmin(np.where(is_own, distances, np.inf), axis=0)
 
 
 def _counted(
