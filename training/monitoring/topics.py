@@ -28,7 +28,7 @@ TOPICS = "topics"
 CHANGE = "change"
 FEWEST_EVENTS = 100
 """Events that each period needs; with fewer, no topic of a usual size could be judged."""
-_ITEMS_PER_TOPIC = 5
+ITEMS_PER_TOPIC = 5
 """Items that there must be for each topic."""
 _MOST_FITTED = 5000
 """Items that topics are fitted on and named by, at most; the others join the nearest topic."""
@@ -86,7 +86,7 @@ def topics_of(
     reference = reference.sampled(config.topic_events, generator)
     current = current.sampled(config.topic_events, generator)
     items = np.unique(np.concatenate([reference.items, current.items]))
-    n_topics = min(config.topics, len(items) // _ITEMS_PER_TOPIC)
+    n_topics = min(config.topics, len(items) // ITEMS_PER_TOPIC)
     if n_topics < 2:
         return ()
     fitted = items if len(items) <= _MOST_FITTED else np.sort(generator.choice(items, _MOST_FITTED, replace=False))
