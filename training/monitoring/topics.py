@@ -157,7 +157,8 @@ def middles(topics: IntArray, distances: Float32Array) -> IntArray:
     little like all others is near many middles: only a topic's own items stand for it.
     """
     is_own = topics[:, None] == np.arange(distances.shape[1])
-    return np.argmin(np.where(is_own, distances, np.inf), axis=0)
+    nearest: IntArray = np.argmin(np.where(is_own, distances, np.inf), axis=0)
+    return nearest
 
 
 def _counted(
