@@ -34,9 +34,9 @@ def topic_words(texts: Sequence[str], topics: IntArray, n_topics: int) -> list[t
         own = np.asarray(weights[is_own].sum(axis=0)).ravel()
         telling = own / max(n_own, 1) - (total - own) / max(len(texts) - n_own, 1)
         # Equal words in the order of the alphabet, as the vectorizer has them.
-        order = np.argsort(-telling, kind="stable")
-        ranked = [words[place] for place in order[: 10 * N_WORDS] if telling[place] > 0]
-        names.append(_chosen(ranked, [read_text(texts[row]) for row in np.flatnonzero(is_own)]))
+        order = np.argsort(-telling, kind="stable")[: 10 * N_WORDS].tolist()
+        ranked = [words[place] for place in order if telling[place] > 0]
+        names.append(_chosen(ranked, [read_text(texts[row]) for row in np.flatnonzero(is_own).tolist()]))
     return names
 
 

@@ -28,7 +28,7 @@ TOPICS = "topics"
 CHANGE = "change"
 FEWEST_EVENTS = 100
 """Events that each period needs; with fewer, no topic of a usual size could be judged."""
-_ITEMS_PER_TOPIC = 5
+ITEMS_PER_TOPIC = 5
 """Items that there must be for each topic."""
 _MOST_FITTED = 5000
 """Items that topics are fitted on and named by, at most; the others join the nearest topic."""
@@ -86,7 +86,7 @@ def topics_of(
     reference = reference.sampled(config.topic_events, generator)
     current = current.sampled(config.topic_events, generator)
     items = np.unique(np.concatenate([reference.items, current.items]))
-    n_topics = min(config.topics, len(items) // _ITEMS_PER_TOPIC)
+    n_topics = min(config.topics, len(items) // ITEMS_PER_TOPIC)
     if n_topics < 2:
         return ()
     fitted = items if len(items) <= _MOST_FITTED else np.sort(generator.choice(items, _MOST_FITTED, replace=False))
@@ -147,7 +147,18 @@ def _grouped(
         means = KMeans(n_topics, n_init=_STARTS, random_state=seed).fit(units[fitted])
         topic = means.predict(units[items]).astype(np.int64)
         distances = means.transform(units[fitted])
-    return topic, fitted[np.argmin(distances, axis=0)]
+    return topic, fitted[middles(means.labels_, distances)]
+
+
+def middles(topics: IntArray, distances: Float32Array) -> IntArray:
+    """The place of the item that stands for each topic: int64[topic].
+
+    `topics`: int64[item], that of each item; `distances`: float32[item, topic], to the middle of each. A text that is a
+    little like all others is near many middles: only a topic's own items stand for it.
+    """
+    is_own = topics[:, None] == np.arange(distances.shape[1])
+    nearest: IntArray = np.argmin(np.where(is_own, distances, np.inf), axis=0)
+    return nearest
 
 
 def _counted(

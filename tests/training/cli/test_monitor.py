@@ -131,14 +131,16 @@ def test_later_events_are_outcomes_and_new_events_are_compared(tmp_path: Path) -
 def test_topics_of_new_events_are_compared_with_those_of_the_test_period(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The test period has thirty events.
+    # The test period has thirty events, of a few items.
     monkeypatch.setattr(topics, "FEWEST_EVENTS", 30)
+    monkeypatch.setattr(topics, "ITEMS_PER_TOPIC", 2)
     sound = [item for item, _ in small_training.THEMES["sound"]]
     users = small_training.events()["user_id"].unique().sort().head(20)
     new = pl.DataFrame({"user_id": users}).join(pl.DataFrame({"item_id": sound[:2]}), how="cross")
     new.with_columns(timestamp=pl.lit("2026-07-05"), event=pl.lit("depends")).write_parquet(tmp_path / "new.parquet")
     arguments = ("--candidates", write_candidates(tmp_path), "--out", tmp_path / "found", "--fail-on", "never")
-    called = Outcome("monitor", "--model", bundle(), *arguments, "--events", tmp_path / "new.parquet")
+    options = (*arguments, "--events", tmp_path / "new.parquet", "--set", "topics=3")
+    called = Outcome("monitor", "--model", bundle(), *options)
     assert called.code == DONE, called.err
     found = result(tmp_path / "found")
     listed = found["topics"]

@@ -12,7 +12,7 @@ from feature_store.arrays import Float32Array
 from recmem.dataset.catalogue import Catalogue
 from training.monitoring.findings import Finding, Topic
 from training.monitoring.monitor_config import MonitorConfig
-from training.monitoring.topics import FEWEST_EVENTS, TakeUp, shortened, topic_findings, topics_of
+from training.monitoring.topics import FEWEST_EVENTS, TakeUp, middles, shortened, topic_findings, topics_of
 
 THEMES = {
     "咖啡": ["咖啡机", "咖啡豆", "咖啡杯", "磨咖啡"],
@@ -113,6 +113,12 @@ def test_the_same_events_give_the_same_topics_in_any_order() -> None:
     assert [(topic.name, topic.current) for topic in topics_of(reference, shuffled, units(), catalogue(), CONFIG)] == [
         (topic.name, topic.current) for topic in found
     ]
+
+
+def test_the_example_of_a_topic_is_an_item_of_its_own() -> None:
+    # The first item is nearest to both middles.
+    distances = np.array([[0.1, 0.2], [0.9, 0.8], [0.9, 0.7]], np.float32)
+    assert middles(np.array([0, 1, 1]), distances).tolist() == [0, 2]
 
 
 def test_of_a_long_period_whole_users_are_drawn() -> None:
