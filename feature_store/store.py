@@ -1,4 +1,4 @@
-"""The store: items with their changes, events, impressions, users, facts and rejected rows, as Delta tables in one folder."""
+"""The store: items, their changes, events, impressions, users, facts and rejected rows, as Delta tables of a folder."""
 
 from __future__ import annotations
 

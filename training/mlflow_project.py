@@ -130,6 +130,7 @@ def main(
     vectors: File = "",
     vectors_name: VectorsName = "",
     users: File = "",
+    facts: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -179,6 +180,7 @@ def main(
         impressions=impressions or None,
         vectors=vectors or None,
         users=users or None,
+        facts=facts or None,
         out=out,
         store=store or None,
         config=settings,
@@ -197,6 +199,7 @@ def ingest(
     vectors: File = "",
     vectors_name: VectorsName = "",
     users: File = "",
+    facts: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -217,7 +220,8 @@ def ingest(
         "position_debiasing": position_debiasing,
         "vectors_name": vectors_name,
     }
-    tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users}
+    tables |= {"facts": facts, "vectors": vectors}
     _step("ingest", out, store, _config(config, assignments, options), tables)
 
 

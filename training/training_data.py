@@ -34,6 +34,7 @@ from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
+from training.knowledge import facts_warnings, knowledge_of
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
@@ -94,7 +95,9 @@ def read_training_data(
             "items: expected at least one text column, got none. Add a column such as title or description, or name "
             "vectors of the items: --vectors-name."
         )
-    catalogue = Catalogue.of(items, texts, numeric_columns(items))
+    triples = store.facts()
+    knowledge = knowledge_of(items, triples, config.knowledge)
+    catalogue = Catalogue.of(items, texts, numeric_columns(items)).with_facts(triples, knowledge)
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, signals)
     if not len(log):
         require_matches(unmatched_rows(items, events, impressions))
@@ -126,7 +129,12 @@ def read_training_data(
         catalogue,
         events,
         impressions,
-        replace(_dataset_config(log, split, signals, own, config), user_features=of_users, interests=interests),
+        replace(
+            _dataset_config(log, split, signals, own, config),
+            user_features=of_users,
+            interests=interests,
+            knowledge=knowledge,
+        ),
         item_changes=store.item_changes(),
         profiles=profiles,
     )
@@ -142,6 +150,7 @@ def read_training_data(
         warnings=(
             *about_vectors,
             *item_warnings(catalogue),
+            *facts_warnings(catalogue.facts, knowledge, len(catalogue)),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),

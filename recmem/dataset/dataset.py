@@ -24,6 +24,7 @@ from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS, ITEM_CHANGES
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.dataset.user_profiles import UserProfiles
 
 
@@ -44,6 +45,8 @@ class DatasetConfig:
     """Columns of the users table that are."""
     interests: str = ""
     """The column of the users table that holds declared interests; "" if there is none."""
+    knowledge: KnowledgeConfig | None = None
+    """Which facts of items are read; None if none are."""
 
 
 @dataclass(frozen=True, eq=False)

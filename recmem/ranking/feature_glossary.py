@@ -48,20 +48,20 @@ class GlossaryEntry(NamedTuple):
 
 def glossary() -> list[GlossaryEntry]:
     """All features of the table in order, and `items.<name>` and the like, which stand for columns of any name."""
-    features = [*feature_table.FEATURES, feature_table.INTERESTS, *_OF_COLUMNS]
+    features = [*feature_table.FEATURES, *feature_table.OPTIONAL, *_OF_COLUMNS]
     return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
 
 
 def meanings(names: Iterable[str]) -> dict[str, str]:
     """The meaning of each of these features of a ranker; those that the table lacks are columns."""
-    in_table = {each.name: each.meaning for each in (*feature_table.FEATURES, feature_table.INTERESTS)}
+    in_table = {each.name: each.meaning for each in (*feature_table.FEATURES, *feature_table.OPTIONAL)}
     return {name: in_table.get(name) or _of_column(name).meaning for name in names}
 
 
 def glossary_markdown() -> str:
     """The glossary as a Markdown document with one table."""
     lines = ["| feature | group | raw | meaning |", "|---|---|---|---|"]
-    lines += [_row(feature) for feature in (*feature_table.FEATURES, feature_table.INTERESTS, *_OF_COLUMNS)]
+    lines += [_row(feature) for feature in (*feature_table.FEATURES, *feature_table.OPTIONAL, *_OF_COLUMNS)]
     return "\n".join([_HEAD, *lines, ""])
 
 

@@ -28,6 +28,7 @@ from recmem.ranking.feature_computation import (
     compute_candidate_features,
     compute_click_through,
     compute_covisitation,
+    compute_facts,
     compute_interests_similarity,
     compute_item_attributes,
     compute_item_counters,
@@ -47,6 +48,7 @@ class Group(StrEnum):
     SIMILARITY = "text similarity"
     COVISITATION = "co-visitation"
     TEXT_COVISITATION = "co-visitation and texts"
+    KNOWLEDGE = "knowledge"
     POPULARITY = "popularity"
     IMPRESSIONS = "impressions"
     USER = "user"
@@ -315,6 +317,33 @@ INTERESTS = Feature(
 """The feature of a users table with declared interests."""
 
 
+FACT_FEATURES = (
+    Feature(
+        name="facts_shared",
+        group=Group.KNOWLEDGE,
+        meaning="How much the item's facts agree with those of the history's positive items: cosines of the two items' "
+        "facts, rare ones weighing more, summed over the items (half-life: 20 visits). 0 or more.",
+        compute=compute_facts,
+    ),
+    Feature(
+        name="facts_max",
+        group=Group.KNOWLEDGE,
+        meaning="The largest over the item's facts of log(items / items that have the fact), times the number of the "
+        "history's positive items that have it (half-life: 20 visits). 0 or more.",
+        compute=compute_facts,
+    ),
+    Feature(
+        name="facts_negative",
+        group=Group.KNOWLEDGE,
+        meaning="As `facts_shared`, with the history's negative items. 0 or more.",
+        compute=compute_facts,
+    ),
+)
+"""The features of a store with facts, or of columns that are read as facts."""
+OPTIONAL = (INTERESTS, *FACT_FEATURES)
+"""The features of the table that a dataset has only with what they read."""
+
+
 def item_attribute(name: str) -> Feature:
     """The feature of one numeric column of the items table."""
     meaning = (
@@ -358,17 +387,19 @@ def features_of(
     of_users: Iterable[CandidateFeature] = (),
     *,
     with_interests: bool = False,
+    with_facts: bool = False,
 ) -> tuple[Feature, ...]:
     """All features of a dataset with this catalogue, in order.
 
     Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table, and its interests.
+    users table, and its interests, then those of facts.
     """
     check_names(FEATURES)
     attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
     brought = tuple(candidate_feature(feature) for feature in own)
     users = tuple(user_attribute(feature) for feature in of_users)
-    return FEATURES + attributes + brought + users + ((INTERESTS,) if with_interests else ())
+    optional = ((INTERESTS,) if with_interests else ()) + (FACT_FEATURES if with_facts else ())
+    return FEATURES + attributes + brought + users + optional
 
 
 def check_names(features: Iterable[Feature]) -> None:
@@ -378,7 +409,7 @@ def check_names(features: Iterable[Feature]) -> None:
     """
     seen: set[str] = set()
     for feature in features:
-        if feature.name in (*seen, INTERESTS.name):
+        if feature.name in (*seen, *(each.name for each in OPTIONAL)):
             raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
         prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
         if prefix is not None:
@@ -423,7 +454,7 @@ def compared_features(names: Iterable[str]) -> list[str]:
 
 def raw_features(names: Iterable[str]) -> list[str]:
     """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in (*FEATURES, INTERESTS) if feature.raw}
+    raw = {feature.name for feature in (*FEATURES, *OPTIONAL) if feature.raw}
     return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
 
 
@@ -446,8 +477,11 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
     return values
 
 
-TEXT_FEATURES = (*features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION), INTERESTS.name)
-"""The features that read texts: all that `ranker_without_match` is fitted without."""
+TEXT_FEATURES = (
+    *features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION),
+    *(feature.name for feature in OPTIONAL),
+)
+"""The features that read texts, or facts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
 """Constant where a log has no impressions."""

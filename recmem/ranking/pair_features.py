@@ -47,6 +47,7 @@ def compute_features(
         config.candidate_features,
         config.user_features,
         with_interests=bool(config.interests),
+        with_facts=config.knowledge is not None,
     )
     for feature in features:
         if feature.name not in computed:

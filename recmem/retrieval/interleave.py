@@ -26,6 +26,8 @@ SOURCES = (
 alone."""
 INTERESTS = "interests_similarity"
 """One more source if the users table has declared interests."""
+FACTS = "facts_shared"
+"""One more source if facts of items are read."""
 NOT_RETRIEVED = np.iinfo(np.int32).max
 """Rank of an item that no source retrieves."""
 

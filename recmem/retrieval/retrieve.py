@@ -14,9 +14,11 @@ from feature_store.ragged import Ragged
 from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.shared_facts import FEATURES as FACT_FEATURES
+from recmem.dataset.shared_facts import catalogue_facts
 from recmem.matching.interests_similarity import interest_scores
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.retrieval.interleave import INTERESTS, SOURCES, RetrievalConfig, interleave
+from recmem.retrieval.interleave import FACTS, INTERESTS, SOURCES, RetrievalConfig, interleave
 from recmem.retrieval.shortlist import shortlist
 
 CHUNK_CELLS = 600_000
@@ -34,7 +36,7 @@ class Retrieved:
     candidates: Ragged
     """Per query the rows of its candidates in the catalogue, the best first."""
     features: dict[str, Float32Array]
-    """Match and co-visitation features of the candidates, and that of interests: float32[pair] by name."""
+    """Match and co-visitation features of the candidates, and those of interests and facts: float32[pair] by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +79,7 @@ def retrieve(
 
 
 def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, items: IntArray) -> CatalogueScores:
-    """Match and co-visitation features of the given items for every query, `popularity_medium`, and `INTERESTS`."""
+    """Match, co-visitation and facts of the given items for every query, `popularity_medium`, and `INTERESTS`."""
     scores = matcher.features(queries.histories, items) | _covisitation_scores(dataset, queries, items)
     n_queries = len(queries)
     # One row of counts per (query, item), all items of a query in turn.
@@ -88,6 +90,8 @@ def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, it
     if dataset.config.interests:
         interests = dataset.interest_rows(queries.described_users, queries.times)
         scores[INTERESTS] = interest_scores(matcher, dataset.profiles.interests.vectors, interests, items)
+    if dataset.config.knowledge is not None:
+        scores |= catalogue_facts(dataset.catalogue.facts, queries.histories, items)
     return scores
 
 
@@ -130,9 +134,12 @@ def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candi
     if INTERESTS in scores:
         # Who has declared none gets what the match retrieves a second time, which adds nothing.
         sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), scores["match_raw"], scores[INTERESTS])
+    if FACTS in scores:
+        # As above where nothing is shared: items would come in the order of their rows.
+        sources[FACTS] = np.where(scores[FACTS].any(axis=1, keepdims=True), scores[FACTS], scores["match_raw"])
     best = interleave(sources, scored.excluded, n_candidates)
     # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
-    kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS) if name in scores]
+    kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS, *FACT_FEATURES) if name in scores]
     features = {name: scores[name][best.row_index, best.values] for name in kept}
     return Retrieved(queries, Ragged(scored.items[best.values], best.offsets), features)
 

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from feature_store.arrays import Float64Array, IntArray
+from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
@@ -69,6 +69,9 @@ class Explanation:
     interests: float | None = None
     """Cosine of the item's text and the interests that the user has declared, if it is higher than the mean of the
     candidates; None if it is not, or the user has declared none."""
+    fact: str | None = None
+    """The fact that the item shares most of with the user's items, such as "shares author: Ursula K. Le Guin with 3 of
+    the user's items"; None if it shares no more than the candidates in the mean, or the ranker reads no facts."""
 
     def __post_init__(self) -> None:
         _check_sum("match_raw", [self.prior, self.null, *(slot.contribution for slot in self.slots)], self.match_raw)
@@ -89,7 +92,9 @@ class Explanation:
         titles = [slot.title for slot in self.slots]
         contributions = [slot.contribution for slot in self.slots]
         by_text = reads_texts(self.features)
-        return in_words(titles, contributions, numbers=True, ranks_by_text=by_text, interests=self.interests)
+        return in_words(
+            titles, contributions, numbers=True, ranks_by_text=by_text, interests=self.interests, fact=self.fact
+        )
 
     def to_frame(self) -> pl.DataFrame:
         """All parts as rows: `of` (match_raw or score), `part`, `contribution`; they add up within each `of`."""
@@ -111,29 +116,42 @@ def in_words(
     numbers: bool = False,
     ranks_by_text: bool = True,
     interests: float | None = None,
+    fact: str | None = None,
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
-    the similarity to what the user has declared, if that is a reason too.
+    the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
+    too.
     """
     memories = _memories_in_words(titles, contributions, numbers=numbers, ranks_by_text=ranks_by_text)
-    if interests is None or not ranks_by_text:
+    if not ranks_by_text:
         return memories
-    fits = "fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else "")
-    return f"{memories}, and {fits}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {fits}"
+    further = [] if fact is None else [fact]
+    if interests is not None:
+        further.append("fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else ""))
+    for reason in further:
+        memories = f"{memories}, and {reason}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {reason}"
+    return memories
 
 
 def fitting_interests(pairs: PairFeatures) -> list[float | None]:
     """Of each pair: its similarity to the declared interests, if that is higher than the mean of its query."""
     if INTERESTS.name not in pairs.values:
         return [None] * len(pairs.candidates.values)
-    values = pairs.values[INTERESTS.name].astype(np.float64)
-    query = pairs.candidates.row_index
     # A query has interests or has none: all of its values are NaN, or none is.
-    totals = np.bincount(query, values, minlength=len(pairs.candidates))
-    is_higher = values > (totals / np.maximum(pairs.candidates.lengths, 1))[query]
+    is_higher = higher_than_mean(pairs, INTERESTS.name)
+    values = pairs.values[INTERESTS.name]
     return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
+
+
+def higher_than_mean(pairs: PairFeatures, name: str) -> BoolArray:
+    """Whether each pair's feature of this name is higher than the mean of its query: bool[pair]."""
+    values = pairs.values[name].astype(np.float64)
+    query = pairs.candidates.row_index
+    totals = np.bincount(query, values, minlength=len(pairs.candidates))
+    is_higher: BoolArray = values > (totals / np.maximum(pairs.candidates.lengths, 1))[query]
+    return is_higher
 
 
 def _memories_in_words(

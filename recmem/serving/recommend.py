@@ -16,6 +16,7 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import fitting_interests, in_words, match_parts, reads_texts
+from recmem.serving.fact_reasons import fact_reasons
 from recmem.serving.frames import Ids, to_ids
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.request_times import TimeLike
@@ -73,8 +74,10 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     reasons: list[str] = []
     all_interests = fitting_interests(pairs)
     interests = [all_interests[pair] for pair in best]
+    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best)
     for row in range(len(queries)):
-        own = interests[items.offsets[row] : items.offsets[row + 1]]
+        place = slice(items.offsets[row], items.offsets[row + 1])
+        own = list(zip(interests[place], facts[place], strict=True))
         query_row = queries.take(np.array([row]))
         reasons += _reasons(dataset, matcher, query_row, items.row(row), own, ranks_by_text=by_text)
     return pl.DataFrame(
@@ -94,15 +97,15 @@ def _reasons(
     matcher: Matcher,
     query: QueryBatch,
     items: IntArray,
-    interests: list[float | None],
+    others: list[tuple[float | None, str | None]],
     *,
     ranks_by_text: bool,
 ) -> list[str]:
-    """The reason for each of the items, for one query."""
+    """The reason for each of the items, for one query; `others` are its interests and its fact, see `in_words`."""
     _, _, parts = match_parts(matcher, query.histories, items)
     remembered = query.histories.newest(matcher.memory.n_events).items.values
     titles = [dataset.catalogue.title(int(item)) for item in remembered]
     return [
-        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity)
-        for contributions, similarity in zip(parts.T, interests, strict=True)
+        in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity, fact=fact)
+        for contributions, (similarity, fact) in zip(parts.T, others, strict=True)
     ]

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError, Store
-from feature_store.fact_cells import are_about, is_iri, name_of_iri, namespace_of_iris, names_of_iris
+from feature_store.fact_cells import are_about, is_iri, name_of_iri, names_of_iris, namespace_of_iris
 from feature_store.files.table_files import read_table
 from feature_store.schema import FACTS, check_table
 

@@ -40,7 +40,8 @@ def test_iris_lose_their_brackets_and_literals_their_quotes_types_and_escapes(tm
 
 
 def test_language_tags_stand_in_a_column_of_their_own(tmp_path: Path) -> None:
-    read = rows_of(tmp_path, '<a:b> <a:name> "Berlin"@DE-at .', '<a:b> <a:name> "Berlin"@en--ltr .', "<a:b> <a:p> <a:c>.")
+    lines = ['<a:b> <a:name> "Berlin"@DE-at .', '<a:b> <a:name> "Berlin"@en--ltr .', "<a:b> <a:p> <a:c>."]
+    read = rows_of(tmp_path, *lines)
     assert read.frame["language"].to_list() == ["de-at", "en", None]
 
 
