@@ -103,7 +103,7 @@ def test_scores_of_given_pairs_are_those_of_the_retrieved_ones() -> None:
 
 def test_batch_and_online_features_are_equal() -> None:
     one = model()
-    assert replay_audit(one, PastQueries.sample(one.dataset, 20, np.random.default_rng(1))).is_empty()
+    assert replay_audit(one, PastQueries.sample(one.dataset, 8, np.random.default_rng(1))).is_empty()
 
 
 def test_the_shortlist_of_a_large_catalogue_holds_what_shares_rare_facts() -> None:
