@@ -108,6 +108,8 @@ def read_training_data(
     profiles = UserProfiles.of(store.users())
     of_users = user_features(profiles.table, config.users)
     interests = interests_column(profiles.table, config.users)
+    # Vectors of the user's own say nothing of facts in words.
+    n_slots = config.memory.knowledge if knowledge is not None and not config.vectors_name else 0
     vectors = None
     about_vectors: Iterable[str]
     if config.vectors_name:
@@ -122,7 +124,9 @@ def read_training_data(
     else:
         encoder = encoder or TextEncoder.load(config.encoder)
         unit = _encoded(store, catalogue.texts, encoder, on_text)
-        profiles = profiles.encoded(interests, partial(_encoded_interests, store, encoder))
+        if n_slots:
+            catalogue = catalogue.with_fact_vectors(partial(_encoded_texts, store, encoder))
+        profiles = profiles.encoded(interests, partial(_encoded_texts, store, encoder))
         fingerprint = encoder.fingerprint
         about_vectors = unread_sentences(store)
     dataset = Dataset.of(
@@ -134,6 +138,7 @@ def read_training_data(
             user_features=of_users,
             interests=interests,
             knowledge=knowledge,
+            fact_slots=n_slots,
         ),
         item_changes=store.item_changes(),
         profiles=profiles,
@@ -170,8 +175,8 @@ def _encoded(
         raise DataError(str(error)) from error
 
 
-def _encoded_interests(store: Store, encoder: TextEncoder, texts: list[str]) -> Float32Array:
-    """Unit vectors of declared interests: float32[text, dim]."""
+def _encoded_texts(store: Store, encoder: TextEncoder, texts: list[str]) -> Float32Array:
+    """Unit vectors of declared interests, or of facts: float32[text, dim]."""
     vectors: Float32Array = _encoded(store, texts, encoder, None).numpy()
     return vectors
 

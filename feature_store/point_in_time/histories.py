@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
 
 from feature_store.arrays import BoolArray, Int8Array, IntArray
 from feature_store.point_in_time.as_of_join import MANY
+from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 
@@ -25,6 +26,8 @@ class Histories:
     """+1 positive, 0 neutral, -1 negative."""
     recency: IntArray
     """Visits of the user between the event and the newest one: 0 for the newest visit, 1 for the one before."""
+    further: FurtherSlots | None = None
+    """What a memory of each history holds beside events; None for nothing."""
 
     @classmethod
     def as_of(cls, log: AsOf, users: IntArray, times: IntArray, limit: int) -> Histories:
@@ -39,26 +42,34 @@ class Histories:
     def __len__(self) -> int:
         return self.items.n_rows
 
+    def beside(self, further: FurtherSlots | None) -> Histories:
+        """The same histories with these slots after those that they have; None adds none."""
+        if further is None:
+            return self
+        parts = [further] if self.further is None else [self.further, further]
+        return replace(self, further=FurtherSlots.side_by_side(parts))
+
     def newest(self, limit: int) -> Histories:
         """The same histories, cut to their last `limit` events."""
         if not len(self) or int(self.items.lengths.max()) <= limit:
             return self
         kept = self.items.newest_places(limit)
-        return self._select(kept.values, kept.lengths)
+        return self._select(kept.values, kept.lengths, self.further)
 
     def where(self, kept: BoolArray) -> Histories:
         """The same histories with only the events for which `kept` (one entry per event) is true."""
         lengths = np.bincount(self.items.row_index[kept], minlength=len(self))
-        return self._select(np.flatnonzero(kept), lengths)
+        return self._select(np.flatnonzero(kept), lengths, self.further)
 
     def take(self, rows: IntArray) -> Histories:
         """The histories of the given queries, in the given order."""
-        return self._select(self.items.index_of(rows), self.items.lengths[rows])
+        further = None if self.further is None else self.further.take(rows)
+        return self._select(self.items.index_of(rows), self.items.lengths[rows], further)
 
-    def _select(self, events: IntArray, lengths: IntArray) -> Histories:
+    def _select(self, events: IntArray, lengths: IntArray, further: FurtherSlots | None) -> Histories:
         """The given events, cut into rows of the given lengths."""
         items = Ragged.from_lengths(self.items.values[events], lengths)
-        return Histories(items, self.times[events], self.signs[events], self.recency[events])
+        return Histories(items, self.times[events], self.signs[events], self.recency[events], further)
 
 
 def _visits_after(times: IntArray, rows: Ragged) -> IntArray:

@@ -9,7 +9,7 @@ import polars as pl
 from feature_store import USERS, Store
 from feature_store.table_writes import has_id
 from recmem.audit.item_texts import stored_rows
-from recmem.dataset.interests import interest_texts
+from recmem.dataset.interests import interest_parts, interest_texts
 from recmem.text.item_text import item_text, text_columns
 from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
 
@@ -38,4 +38,6 @@ def cached_interests_of(store: Store, user_id: object) -> list[str]:
 def _texts(users: pl.DataFrame) -> set[str]:
     """What the columns of text would be encoded as."""
     names = [name for name, dtype in users.schema.items() if dtype == pl.String and name != "user_id"]
-    return {text for name in names for text in interest_texts(users[name])} - {""}
+    whole = {text for name in names for text in interest_texts(users[name])}
+    single = {text for name in names for parts in interest_parts(users[name]) for text in parts}
+    return (whole | single) - {""}

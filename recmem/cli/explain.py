@@ -61,7 +61,10 @@ def _show_match(explanation: Explanation) -> None:
     from recmem.serving.explain import BASE_SCORE
 
     largest = sorted(explanation.slots, key=lambda slot: -abs(slot.contribution))
-    rows = [[slot.title, str(slot.kind), str(slot.age), f"{slot.contribution:+.3f}"] for slot in largest[:N_SLOTS]]
+    rows = [
+        [slot.title, str(slot.kind), "" if slot.age is None else str(slot.age), f"{slot.contribution:+.3f}"]
+        for slot in largest[:N_SLOTS]
+    ]
     if len(largest) > N_SLOTS:
         rest = sum(slot.contribution for slot in largest[N_SLOTS:])
         rows.append([f"{len(largest) - N_SLOTS} more", "", "", f"{rest:+.3f}"])

@@ -16,7 +16,8 @@ def memory(
 ) -> None:
     """Show a user's memory, newest first.
 
-    The memory holds the newest events that the model uses, 50 by default.
+    The memory holds the newest events that the model uses, 50 by default, and after these what else it remembers of the
+    user, such as declared interests.
     """
     time = parse_time(timestamp, option="--timestamp")
     import recmem
@@ -27,4 +28,7 @@ def memory(
         return
     rows = [[str(cell) if cell is not None else "" for cell in row] for row in remembered.iter_rows()]
     headings = [column.replace("_", " ") for column in remembered.columns]
-    show_table(headings, rows, title=f"Memory of {user}: {len(rows)} events", n_words=2)
+    n_events = remembered["item_id"].count()
+    n_others = len(rows) - n_events
+    count = f"{n_events} events" + (f", {n_others} beside events" if n_others else "")
+    show_table(headings, rows, title=f"Memory of {user}: {count}", n_words=2)

@@ -150,7 +150,7 @@ def _queries(dataset: Dataset, users: IntArray, times: IntArray, given: GivenHis
     # A user whose history is given has no events in the log, as far as this query is concerned.
     logged_users = np.where(given.is_given, -1, users)
     logged = dataset.histories(logged_users, times, HISTORY)
-    return QueryBatch(logged_users, times, given.in_place_of(logged, times), described=users)
+    return QueryBatch.with_histories(dataset, logged_users, times, given.in_place_of(logged, times), users)
 
 
 def _pairs(

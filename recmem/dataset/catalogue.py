@@ -12,6 +12,7 @@ import scipy.sparse as sp
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
+from recmem.dataset.interests import Encode
 from recmem.dataset.item_facts import ItemFacts
 from recmem.dataset.item_words import item_words
 from recmem.dataset.knowledge_config import KnowledgeConfig
@@ -53,6 +54,11 @@ class Catalogue:
     def with_facts(self, triples: pl.DataFrame, config: KnowledgeConfig | None) -> Catalogue:
         """The catalogue with the facts of its items; `triples` are rows of the facts table. Itself without a config."""
         return self if config is None else replace(self, facts=ItemFacts.of(self.items, triples, config))
+
+    def with_fact_vectors(self, encode: Encode) -> Catalogue:
+        """The catalogue with vectors of its facts, for memory slots; `encode` gives unit vectors of texts."""
+        words = list(self.facts.words)
+        return replace(self, facts=replace(self.facts, vectors=encode(words))) if words else self
 
     def __len__(self) -> int:
         return len(self.items)

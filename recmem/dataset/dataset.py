@@ -47,6 +47,8 @@ class DatasetConfig:
     """The column of the users table that holds declared interests; "" if there is none."""
     knowledge: KnowledgeConfig | None = None
     """Which facts of items are read; None if none are."""
+    fact_slots: int = 0
+    """How many facts of a user's items are memory slots, see `recmem.dataset.fact_slots`."""
 
 
 @dataclass(frozen=True, eq=False)

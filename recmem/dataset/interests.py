@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -24,6 +26,11 @@ class InterestVectors:
     vectors: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
     """float32[text, dim]"""
 
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text of each row of `vectors`."""
+        return list(self.rows)
+
     def with_texts(self, texts: Iterable[str], encode: Encode) -> InterestVectors:
         """These vectors and those of the other texts, each of which is encoded once."""
         new = [text for text in dict.fromkeys(texts) if text and text not in self.rows]
@@ -40,6 +47,33 @@ class InterestVectors:
         return np.array([self.rows[text] if text else -1 for text in texts], np.int64)
 
 
+MOST_INTERESTS = 20
+"""Interests of one cell that are told apart, the first ones."""
+_LIST_ITEM_WORDS = 3
+"""A line with commas is a list if none of its parts has more words."""
+
+
 def interest_texts(column: pl.Series) -> list[str]:
     """What is encoded of each cell of a column of interests: its words as an item's title has them, "" for none."""
     return item_text(column.alias("title").to_frame(), ("title",)).to_list()
+
+
+def interest_parts(column: pl.Series) -> list[list[str]]:
+    """The single interests in each cell, written as by `interest_texts`, at most `MOST_INTERESTS` of each.
+
+    Each line is one, and so is each entry of a list of a few words each: "jazz, opera; old films".
+    """
+    parts = [_parts(cell) for cell in column.fill_null("").to_list()]
+    flat = interest_texts(pl.Series("interests", [part for cell in parts for part in cell], dtype=pl.String))
+    written = iter(flat)
+    cleaned = [[next(written) for _ in cell] for cell in parts]
+    return [list(dict.fromkeys(part for part in cell if part))[:MOST_INTERESTS] for cell in cleaned]
+
+
+def _parts(cell: str) -> list[str]:
+    parts = []
+    for line in cell.splitlines():
+        entries = re.split("[,;]", line)
+        is_list = all(len(entry.split()) <= _LIST_ITEM_WORDS for entry in entries)
+        parts += entries if is_list else [line]
+    return parts

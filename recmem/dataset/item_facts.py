@@ -34,6 +34,9 @@ class ItemFacts:
     """float32[item, fact]: stored where the item has the fact, with the fact's weight log(items / items that have it).
     """
 
+    vectors: Float32Array = field(default_factory=lambda: np.empty((0, 0), np.float32), repr=False)
+    """Unit vectors of the words, for facts that are memory slots: float32[fact, dim]; empty where none are."""
+
     @classmethod
     def of(cls, items: pl.DataFrame, triples: pl.DataFrame, config: KnowledgeConfig) -> ItemFacts:
         """The facts of items in the order of their rows; `triples` are rows of the facts table.

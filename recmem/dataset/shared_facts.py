@@ -80,11 +80,23 @@ def distinct_items(histories: Histories, query: int, sign: int, n_items: int) ->
 
     1 for the newest visit, half of that 20 visits before.
     """
+    items, place = newest_events(histories, query, sign, n_items)
+    return items, recency_of(histories, place)
+
+
+def newest_events(histories: Histories, query: int, sign: int, n_items: int) -> tuple[IntArray, IntArray]:
+    """The same items, and the place of the newest event of each among all events."""
     begin, end = histories.items.offsets[query : query + 2]
     items, newest = np.unique(histories.items.values[begin:end][::-1], return_index=True)
     place = end - 1 - newest
     kept = (histories.signs[place] == sign) & (items < n_items)
-    return items[kept], 0.5 ** (histories.recency[place[kept]] / HALF_LIFE)
+    return items[kept], place[kept]
+
+
+def recency_of(histories: Histories, place: IntArray) -> Float64Array:
+    """How much these events count: 1 for the newest visit, half of that 20 visits before."""
+    recency: Float64Array = 0.5 ** (histories.recency[place] / HALF_LIFE)
+    return recency
 
 
 def _profile(facts: ItemFacts, histories: Histories, query: int) -> _Profile | None:

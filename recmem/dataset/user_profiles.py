@@ -12,9 +12,10 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.newest_rows import ALWAYS, NewestRows, when_change_known, when_changed
+from feature_store.ragged import Ragged
 from feature_store.schema import USERS
 from recmem.dataset.candidate_features import CandidateFeature
-from recmem.dataset.interests import Encode, InterestVectors, interest_texts
+from recmem.dataset.interests import Encode, InterestVectors, interest_parts, interest_texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +30,7 @@ class UserProfiles:
     """Of all texts that `encoded` was called for."""
     _columns: dict[CandidateFeature, Float32Array] = field(default_factory=dict, repr=False)
     _texts: dict[str, list[str]] = field(default_factory=dict, repr=False)
+    _parts: dict[str, list[list[str]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, table: pl.DataFrame, interests: InterestVectors | None = None) -> UserProfiles:
@@ -50,13 +52,34 @@ class UserProfiles:
         return UserProfiles.of(pl.concat([self.table, rows], how="diagonal_relaxed"), self.interests)
 
     def encoded(self, column: str, encode: Encode) -> UserProfiles:
-        """The profiles with the vectors of all interests in this column; "" is no column."""
-        return replace(self, interests=self.interests.with_texts(self._texts_of(column), encode)) if column else self
+        """The profiles with the vectors of all interests in this column, as a whole and one by one; "" is no column."""
+        if not column:
+            return self
+        single = (part for parts in self._parts_of(column) for part in parts)
+        return replace(self, interests=self.interests.with_texts([*self._texts_of(column), *single], encode))
 
     def interest_rows(self, column: str, rows: IntArray) -> IntArray:
         """Where the interests in these rows of the table stand in `interests.vectors`, -1 for none: int64."""
         texts = self._texts_of(column)
         return self.interests.rows_of(texts[row] if row >= 0 else "" for row in rows.tolist())
+
+    def interest_parts(self, column: str, rows: IntArray) -> Ragged:
+        """Where the single interests in these rows of the table stand in `interests.vectors`; none for a row of -1."""
+        parts = self._parts_of(column)
+        return Ragged.from_lists([self.interests.rows_of(parts[row] if row >= 0 else []) for row in rows.tolist()])
+
+    def times(self, rows: IntArray) -> IntArray:
+        """When these rows of the table happened, microseconds: int64; `ALWAYS` without a time, and for a row of -1."""
+        happened = np.append(self._changed_at, ALWAYS)
+        return happened[rows]
+
+    def _parts_of(self, column: str) -> list[list[str]]:
+        """The single interests in each row of the table."""
+        if column not in self._parts:
+            has_column = self.table.schema.get(column) == pl.String
+            # Two threads may both compute it, and get the same.
+            self._parts[column] = interest_parts(self.table[column]) if has_column else [[]] * len(self.table)
+        return self._parts[column]
 
     def _texts_of(self, column: str) -> list[str]:
         """The interests in each row of the table."""
@@ -106,10 +129,16 @@ class UserProfiles:
         return log_clock(int(dated.max()), dated) if len(dated) else ALWAYS
 
     @cached_property
+    def _changed_at(self) -> IntArray:
+        """When each row of the table happened, microseconds: int64[row]."""
+        happened: IntArray = self.table.select(when_changed()).to_series().to_numpy()
+        return happened
+
+    @cached_property
     def _newest(self) -> NewestRows:
         keys = rows_of(self.table["user_id"], self.ids).to_numpy()
-        times = self.table.select(when_changed(), known=when_change_known())
-        return NewestRows(keys, times.to_series(0).to_numpy(), times["known"].to_numpy())
+        known = self.table.select(when_change_known()).to_series().to_numpy()
+        return NewestRows(keys, self._changed_at, known)
 
 
 def _missing(n: int) -> Float32Array:

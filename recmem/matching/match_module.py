@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from feature_store.arrays import BoolArray
 from feature_store.settings import check_settings, setting
 from recmem.kernels import MatchTables, match_contributions, match_scores, match_scores_training
 from recmem.matching import memory_kinds
@@ -57,13 +58,16 @@ class MatchConfig:
 class MatchModule(nn.Module):
     """The projections q, k, p, v, prior and null of a text vector, and the terms for a slot's age and kind."""
 
-    def __init__(self, config: MatchConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, config: MatchConfig, generator: torch.Generator | None = None, *, n_kinds: int | None = None
+    ) -> None:
+        """`n_kinds`: of the memory slots, by default all of `recmem.matching.memory_kinds.KINDS`."""
         super().__init__()
         self.config = config
         dim = config.dim
         n_heads = config.n_heads
         width = n_heads * config.head_dim
-        n_kinds = len(memory_kinds.KINDS)
+        n_kinds = len(memory_kinds.KINDS) if n_kinds is None else n_kinds
         std = INITIAL_ROW_LENGTH / math.sqrt(dim)
         self.query = _weight((width, dim), NEAR_ZERO, generator)
         self.probe = _weight((width, dim), NEAR_ZERO, generator)
@@ -86,8 +90,8 @@ class MatchModule(nn.Module):
         """The module with the weights of another one's `state_dict`.
 
         Raises ValueError, before it allocates more than a few times their size, if the weights have other names, types
-        or shapes than the configuration says, are not finite, or have another number of memory kinds than
-        `recmem.matching.memory_kinds.KINDS`.
+        or shapes than the configuration says, are not finite, or have more memory kinds than
+        `recmem.matching.memory_kinds.KINDS`, or too few for events. Kinds that were added since stay unknown.
         """
         missing = sorted({"query", "kind"} - set(weights))
         if missing:
@@ -98,22 +102,35 @@ class MatchModule(nn.Module):
             raise ValueError(f"match.query: expected weights of shape {expected}, got {got}. Train again.")
         names = ", ".join(kind.name for kind in memory_kinds.KINDS)
         n_kinds = weights["kind"].shape[0] if weights["kind"].ndim else 0
-        if n_kinds != len(memory_kinds.KINDS):
+        if not memory_kinds.n_kinds_of_events() <= n_kinds <= len(memory_kinds.KINDS):
             raise ValueError(
                 f"match.kind: expected weights of {len(memory_kinds.KINDS)} memory kinds ({names}), got {n_kinds}. "
                 "Train again after adding or removing a kind."
             )
         # The check of `query` bounds the module's size by that of the given weights. Not on torch's device "meta":
         # drawing weights there imports its compiler, seconds of every start.
-        module = cls(config)
+        module = cls(config, n_kinds=n_kinds)
         _check_weights(weights, module.state_dict())
         module.load_state_dict(weights)
         return module
 
     @property
     def n_kinds(self) -> int:
-        """Number of memory kinds."""
+        """Number of memory kinds that it has weights of."""
         return len(self.kind)
+
+    def require_kinds(self, holds_kind: BoolArray) -> None:
+        """Raises ValueError if a memory holds kinds of slots, see `MemoryConfig.holds_kind`, that it has no weights of.
+
+        Kinds of events have been checked already, whether a memory holds them or not.
+        """
+        kinds = zip(memory_kinds.KINDS, holds_kind.tolist(), strict=True)
+        lacking = [kind.name for kind, is_held in list(kinds)[self.n_kinds :] if is_held]
+        if lacking:
+            raise ValueError(
+                f"match.kind: expected weights of the memory's kind {lacking[0]!r}, got those of {self.n_kinds} other "
+                "kinds. Train again."
+            )
 
     def tables(
         self, unit: Float[Tensor, "item dim"], *, dropped: Float[Tensor, "item dim"] | None = None

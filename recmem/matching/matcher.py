@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from feature_store.arrays import Float32Array, IntArray
@@ -15,10 +15,12 @@ from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.pairs import OUTPUTS
+from recmem.matching.consolidation import consolidated
+from recmem.matching.gathered_tables import exact_module, gathered
 from recmem.matching.match_module import MatchModule
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import compared_slots, similarities
-from recmem.matching.user_memory import MemoryConfig, Slots
+from recmem.matching.user_memory import MemoryConfig, Slots, remembered
 
 MATCH_FEATURES = (
     "match_raw",
@@ -76,47 +78,43 @@ class Matcher:
     def features(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match features of every candidate for every history: float32[query, cand] each."""
         n_slots = np.minimum(histories.items.lengths, self.memory.n_events)
+        if histories.further is not None:
+            n_slots = n_slots + histories.further.texts.lengths
         blocks = _blocks(n_slots * len(candidates))
         parts = [self._features_of_block(histories.take(rows), candidates) for rows in blocks]
         return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_FEATURES}
 
     def _features_of_block(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
-        slots = self.slots(histories)
-        rows = torch.from_numpy(candidates).to(self.device)
+        tables, slots, rows = self.placed(self.slots(histories), torch.from_numpy(candidates).to(self.device))
         with torch.inference_mode():
-            features = {"match_raw": self.module(self.tables, slots, rows)}
-            features["match_prior"] = self.tables.prior[rows].expand(slots.n_memories, -1)
-            features |= similarities(self.tables.unit, slots, rows)
+            features = {"match_raw": self.module(tables, slots, rows)}
+            features["match_prior"] = tables.prior[rows].expand(slots.n_memories, -1)
+            features |= similarities(tables.unit, slots, rows)
         return {name: values.cpu().numpy() for name, values in features.items()}
 
     def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """The match features of each history's own candidates: float32, one entry per value of `candidates`."""
         # Index arithmetic stays on the CPU: on a GPU each of its steps would have to wait for the device.
-        slots = Slots.of(histories, self.memory)
+        slots = self._slots_on_cpu(histories)
         lengths = torch.bincount(slots.memory_index, minlength=slots.n_memories)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # [memory + 1]
         is_compared = compared_slots(slots)
-        slots = slots.to(self.device)
-        pairs = PairCandidates(
-            torch.from_numpy(candidates.values).to(self.device),
-            torch.from_numpy(candidates.offsets).to(self.device),
-        )
+        rows = torch.from_numpy(candidates.values).to(self.device)
+        has_own = slots.own is not None
+        tables, slots, rows = self.placed(slots.to(self.device), rows)
+        pairs = PairCandidates(rows, torch.from_numpy(candidates.offsets).to(self.device))
         with torch.inference_mode():
             bias, sign = self.module.slot_terms(slots)
             memories = Memories(
                 slots.rows, offsets.to(self.device), is_compared.to(self.device), bias, sign, slots.retrieved
             )
-            scores = match_pairs(self.packed, memories, pairs)
+            scores = match_pairs(PackedTables.of(tables) if has_own else self.packed, memories, pairs)
             # One tensor [feature, pair], so that a GPU copies its result once.
             features = torch.stack([getattr(scores, name) for name in OUTPUTS]).cpu().numpy()
         return dict(zip(MATCH_FEATURES, features, strict=True))
 
-    def nearest(self, rows: IntArray, k: int, backend: SearchBackend) -> IntArray:
-        """The `k` texts most similar to each of the texts `rows`, best first: int64[row, k], -1 if fewer are found."""
-        return self.nearest_to(self.tables.unit[torch.from_numpy(rows).to(self.device)], k, backend)
-
     def nearest_to(self, vectors: Float[Tensor, "query dim"], k: int, backend: SearchBackend) -> IntArray:
-        """The same for unit vectors: int64[query, k]."""
+        """The `k` texts most similar to each unit vector, best first: int64[query, k], -1 if fewer are found."""
         if not len(vectors):
             return np.empty((0, k), np.int64)
         search = self._searches.get(backend)
@@ -125,9 +123,29 @@ class Matcher:
             search = self._searches.setdefault(backend, text_search(self.tables.unit, backend))
         return search.nearest(vectors.to(self.device), k)
 
+    def remembered(self, histories: Histories) -> Histories:
+        """What the memories of the histories are made of, which `slots` makes slots of."""
+        return remembered(consolidated(histories, self.memory, self.tables.unit), self.memory)
+
     def slots(self, histories: Histories) -> Slots:
-        """The memories of the histories: their newest events."""
-        return Slots.of(histories, self.memory).to(self.device)
+        """The memories of the histories, see `recmem.matching.user_memory.remembered`."""
+        return self._slots_on_cpu(histories).to(self.device)
+
+    def _slots_on_cpu(self, histories: Histories) -> Slots:
+        return Slots.of(consolidated(histories, self.memory, self.tables.unit), self.memory)
+
+    def placed(self, slots: Slots, candidates: Int[Tensor, " cand"]) -> tuple[MatchTables, Slots, Int[Tensor, " cand"]]:
+        """Tables that hold all texts of the slots, and slots and candidates with their rows there.
+
+        They are the matcher's own, unless slots have texts that are in no item table. All are on the matcher's device.
+        """
+        if slots.own is None:
+            return self.tables, slots, candidates
+        return gathered(self.tables, self._exact, slots, candidates)
+
+    @cached_property
+    def _exact(self) -> MatchModule:
+        return exact_module(self.module)
 
 
 def _blocks(cells: IntArray) -> list[IntArray]:

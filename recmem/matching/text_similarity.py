@@ -40,12 +40,15 @@ def similarities(
 def compared_slots(slots: Slots) -> Bool[Tensor, " slot"]:
     """The slots that similarities are taken over.
 
-    Their kinds say so (by default all but negative ones). A memory that has none of these kinds is compared as a whole.
+    They are events, and their kinds say so (by default all but negative ones). A memory that has events of none of
+    these kinds is compared by all its events.
     """
-    kind_is_compared = torch.tensor([kind.in_text_similarity for kind in memory_kinds.KINDS])
-    is_compared = kind_is_compared.to(slots.kinds.device)[slots.kinds]
+    kinds = memory_kinds.KINDS
+    is_event = torch.tensor([kind.matches is not None for kind in kinds]).to(slots.kinds.device)[slots.kinds]
+    in_similarity = torch.tensor([kind.in_text_similarity for kind in kinds]).to(slots.kinds.device)[slots.kinds]
+    is_compared = in_similarity & is_event
     n_compared = _slots_per_memory(slots, is_compared)
-    return is_compared | (n_compared[slots.memory_index] == 0)
+    return is_event & (is_compared | (n_compared[slots.memory_index] == 0))
 
 
 def _slots_per_memory(slots: Slots, chosen: Bool[Tensor, " slot"]) -> Int[Tensor, " memory"]:

@@ -1,4 +1,4 @@
-"""A user's memory as slots. A slot is an event: its item's text, its age and its kind."""
+"""A user's memory as slots. A slot is a text with an age and a kind: of an event, or of what is known beside events."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from feature_store.arrays import BoolArray, IntArray
+from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
 from feature_store.settings import check_settings, setting
 from recmem.kernels import RetrievedSlots
+from recmem.matching import memory_kinds
 from recmem.matching.memory_kinds import kinds_of
 
 HISTORY = 200
@@ -34,6 +36,14 @@ class MemoryConfig:
     """Older events that each candidate is compared with besides: those with the most similar text. 0 turns this off."""
     retrieved_from: int = setting(150, low=0, high=HISTORY)
     """How many older events those are chosen from, the newest first. Ignored if `retrieved` is 0."""
+    declared: bool = setting(True)
+    """Whether each interest that a user has declared (setting `users.interests`) is remembered beside the events."""
+    consolidated: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 4, 0 for none.")
+    """Slots that stand for the events older than the newest `recent`: each for similar ones. 0 turns this off."""
+    knowledge: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 8, 0 for none.")
+    """Slots that stand for facts of a user's items, the strongest, where facts are read. 0 turns this off."""
+    negatives: bool = setting(True)
+    """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
@@ -53,13 +63,36 @@ class MemoryConfig:
         """How many of a user's events a memory is made of, the newest."""
         return self.recent + (self.retrieved_from if self.retrieved else 0)
 
+    @property
+    def n_read(self) -> int:
+        """How many of a user's events have to be read to make a memory, the newest."""
+        return self.n_events if self.negatives and not self.consolidated else HISTORY
+
+    @property
+    def holds_kind(self) -> BoolArray:
+        """Whether a memory has slots of each kind of `recmem.matching.memory_kinds.KINDS`: bool[kind]."""
+        settings = [kind.setting for kind in memory_kinds.KINDS]
+        return np.array([not setting or bool(getattr(self, setting)) for setting in settings])
+
+
+def remembered(histories: Histories, memory: MemoryConfig) -> Histories:
+    """What the memory of each history is made of: the newest events of the kinds that it holds, and what is beside."""
+    holds = memory.holds_kind
+    is_event = np.array([kind.matches is not None for kind in memory_kinds.KINDS])
+    held = histories if holds[is_event].all() else histories.where(holds[kinds_of(histories)])
+    newest = held.newest(memory.n_events)
+    if newest.further is None:
+        return newest
+    return replace(newest, further=newest.further.where(holds[newest.further.kinds]))
+
 
 @dataclass(frozen=True, eq=False)
 class Slots:
-    """The slots of several memories, one memory after the other, the newest event last in each."""
+    """The slots of several memories, one memory after the other. In each, what is no event comes first, and the newest
+    event last."""
 
     rows: Int[Tensor, " slot"]
-    """Row of the slot's text in the item table."""
+    """Row of the slot's text in the item table; -1 - n for row n of `own`."""
     ages: Int[Tensor, " slot"]
     """Age bucket, 0 .. N_AGES - 1."""
     kinds: Int[Tensor, " slot"]
@@ -70,24 +103,60 @@ class Slots:
     """Number of memories, including empty ones."""
     retrieved: RetrievedSlots | None = None
     """Which slots a candidate sees only if they are among the most similar ones; None if it sees all slots."""
+    own: Float[Tensor, "text dim"] | None = None
+    """Unit vectors of texts that are in no item table; None if the slots have no such texts."""
 
     @classmethod
     def of(cls, histories: Histories, memory: MemoryConfig) -> Slots:
-        """The memory of each history: its newest events. An empty history gives an empty memory."""
-        remembered = histories.newest(memory.n_events)
-        is_older = torch.from_numpy(_is_older(remembered, memory.recent))
-        return cls(
-            rows=torch.from_numpy(remembered.items.values.copy()),
-            ages=torch.from_numpy(age_bucket(remembered.recency)),
-            kinds=torch.from_numpy(kinds_of(remembered)),
-            memory_index=torch.from_numpy(remembered.items.row_index),
-            n_memories=len(remembered),
-            retrieved=RetrievedSlots(is_older, memory.retrieved) if bool(is_older.any()) else None,
+        """The memory of each history, see `remembered`. An empty history with nothing beside gives an empty memory."""
+        kept = remembered(histories, memory)
+        older = torch.from_numpy(is_older(kept, memory.recent))
+        slots = cls(
+            rows=torch.from_numpy(kept.items.values.copy()),
+            ages=torch.from_numpy(age_bucket(kept.recency)),
+            kinds=torch.from_numpy(kinds_of(kept)),
+            memory_index=torch.from_numpy(kept.items.row_index),
+            n_memories=len(kept),
+            retrieved=RetrievedSlots(older, memory.retrieved) if bool(older.any()) else None,
+        )
+        has_further = kept.further is not None and len(kept.further.kinds) > 0
+        return slots._after(kept.further) if has_further and kept.further is not None else slots
+
+    def _after(self, further: FurtherSlots) -> Slots:
+        """The same memories with these slots before their own."""
+        memory_index = torch.cat([torch.from_numpy(further.texts.row_index), self.memory_index])
+        # Stable: within a memory the further slots stay before the events.
+        order = torch.argsort(memory_index, stable=True)
+        retrieved = self.retrieved
+        if retrieved is not None:
+            older = torch.cat([torch.zeros(len(further.kinds), dtype=torch.bool), retrieved.older])
+            retrieved = RetrievedSlots(older[order], retrieved.n_kept)
+        return Slots(
+            rows=torch.cat([torch.from_numpy(-1 - further.texts.values), self.rows])[order],
+            ages=torch.cat([torch.from_numpy(further.ages), self.ages])[order],
+            kinds=torch.cat([torch.from_numpy(further.kinds), self.kinds])[order],
+            memory_index=memory_index[order],
+            n_memories=self.n_memories,
+            retrieved=retrieved,
+            own=torch.from_numpy(further.vectors),
         )
 
     def moved_to(self, rows: Int[Tensor, " slot"]) -> Slots:
-        """The same memories over another item table, in which the slots' texts have these rows."""
-        return replace(self, rows=rows)
+        """The same memories over another table, in which all the slots' texts have these rows."""
+        return replace(self, rows=rows, own=None)
+
+    def vectors_of(self, items: Float[Tensor, "item dim"], rows: Int[Tensor, " row"]) -> Float[Tensor, "row dim"]:
+        """The unit vectors of these rows of the item table or, where negative, of `own`.
+
+        Own vectors that are shorter than those of items are those of the frozen encoder, and have zeros behind.
+        """
+        if self.own is None:
+            return items[rows]
+        is_own = rows < 0
+        vectors = items.new_zeros(len(rows), items.shape[1])
+        vectors[~is_own] = items[rows[~is_own]]
+        vectors[is_own, : self.own.shape[1]] = self.own[-1 - rows[is_own]].to(vectors)
+        return vectors
 
     def to(self, device: torch.device) -> Slots:
         """The same slots on another device."""
@@ -98,6 +167,7 @@ class Slots:
             kinds=self.kinds.to(device),
             memory_index=self.memory_index.to(device),
             retrieved=self.retrieved and self.retrieved.to(device),
+            own=None if self.own is None else self.own.to(device),
         )
 
 
@@ -108,11 +178,11 @@ def age_bucket(recency: IntArray) -> IntArray:
     return capped
 
 
-def _is_older(histories: Histories, recent: int) -> BoolArray:
+def is_older(histories: Histories, recent: int) -> BoolArray:
     """bool[event]: is the event none of the newest `recent` of its history?"""
     items = histories.items
     end_of_history = np.repeat(items.offsets[1:], items.lengths)
     # 1 for the newest event of a history, 2 for the one before it.
     place_from_end = end_of_history - np.arange(len(items.values))
-    is_older: BoolArray = place_from_end > recent
-    return is_older
+    older: BoolArray = place_from_end > recent
+    return older

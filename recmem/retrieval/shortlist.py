@@ -55,8 +55,9 @@ def _nearest_texts(dataset: Dataset, matcher: Matcher, queries: QueryBatch, conf
     """The items whose texts are nearest to each slot of a query's memory."""
     slots = matcher.slots(queries.histories)
     # Each distinct text is searched for once.
-    texts, text_of_slot = np.unique(slots.rows.cpu().numpy(), return_inverse=True)
-    nearest = matcher.nearest(texts, config.candidates, config.search)[text_of_slot]  # [slot, k]
+    texts, text_of_slot = torch.unique(slots.rows, return_inverse=True)
+    vectors = slots.vectors_of(matcher.tables.unit, texts)
+    nearest = matcher.nearest_to(vectors, config.candidates, config.search)[text_of_slot.cpu().numpy()]  # [slot, k]
     query = np.repeat(slots.memory_index.cpu().numpy(), nearest.shape[1])  # [slot * k]
     rows = nearest.ravel()
     # -1 where fewer than k were found; rows behind the catalogue's are texts that came with the request.

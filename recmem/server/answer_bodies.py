@@ -85,12 +85,12 @@ class RecommendAnswer(BaseModel):
 
 
 class ReasonSlot(BaseModel):
-    """What one event of the memory adds to the raw match score."""
+    """What one slot of the memory adds to the raw match score; one that is no event has no `item_id` and no age."""
 
-    item_id: str
+    item_id: str | None
     title: str
     kind: str
-    visits_ago: int
+    visits_ago: int | None
     contribution: float
 
 

@@ -84,7 +84,7 @@ def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
         base_score=explanation.base_score,
         slots=[
             ReasonSlot(
-                item_id=str(slot.item_id),
+                item_id=None if slot.item_id is None else str(slot.item_id),
                 title=slot.title,
                 kind=slot.kind,
                 visits_ago=slot.age,

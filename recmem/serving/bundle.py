@@ -202,6 +202,7 @@ def load_bundle(folder: str | Path) -> Bundle:
     files = read_files(manifest, root)
     try:
         module = MatchModule.from_weights(config.match, read_tensors(files[WEIGHTS], WEIGHTS))
+        module.require_kinds(config.memory.holds_kind)
         texts = {name: files[name].decode("utf-8") for name in RANKER}
         n_steps = check_trees(texts[RANKER[0]])
         ranker = Ranker.from_checked_files(texts)

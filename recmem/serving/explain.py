@@ -12,11 +12,12 @@ import torch
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.declared_slots import QUOTES_INTEREST
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
-from recmem.matching.memory_kinds import kind_names
 from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
+from recmem.serving.slot_names import described_slots
 
 _BECAUSE = "because"
 N_REASONS = 2
@@ -30,12 +31,14 @@ BASE_SCORE = "base score (not from any memory slot)"
 
 @dataclass(frozen=True)
 class SlotReason:
-    """What one remembered event adds to an item's match score."""
+    """What one slot of the memory, most often a remembered event, adds to an item's match score."""
 
     item_id: object
+    """None for a slot that is no event."""
     title: str
-    age: int
-    """Visits of the user since then; 0 for the newest visit."""
+    """The item's title, or what the slot is."""
+    age: int | None
+    """Visits of the user since then; 0 for the newest visit, None for a slot that is no event."""
     kind: str
     """Name of the slot's memory kind, such as "positive"."""
     contribution: float
@@ -59,7 +62,7 @@ class Explanation:
     null: float
     """Part of `match_raw` from the null slot, which is attended to if no memory matches."""
     slots: tuple[SlotReason, ...]
-    """The memory, newest first."""
+    """The memory: its events, newest first, then what is no event."""
     already_in_memory: bool
     """Whether the explained item is itself in the memory."""
     features: dict[str, float]
@@ -128,7 +131,8 @@ def in_words(
     if not ranks_by_text:
         return memories
     further = [] if fact is None else [fact]
-    if interests is not None:
+    # An interest that is quoted as a memory needs no second mention.
+    if interests is not None and QUOTES_INTEREST not in memories:
         further.append("fits the declared interests" + (f" (similarity {interests:.2f})" if numbers else ""))
     for reason in further:
         memories = f"{memories}, and {reason}" if memories.startswith(_BECAUSE) else f"{_BECAUSE} it {reason}"
@@ -178,12 +182,12 @@ def match_parts(
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Prior [cand], null part [cand] and contributions of the slots [slot, cand] of one memory.
 
-    Computed in float64 on the CPU. The slots are those of `history.newest(matcher.memory.n_events)`, newest last.
+    Computed in float64 on the CPU. The slots are those of `recmem.serving.slot_names.described_slots`, newest last.
     """
-    slots = matcher.slots(history)
-    # The memory's items, then the candidates: the only rows of the tables that are needed.
-    rows = torch.cat([slots.rows, torch.from_numpy(candidates).to(matcher.device)])
-    tables = _float64_rows(matcher.tables, rows)
+    tables, slots, placed = matcher.placed(matcher.slots(history), torch.from_numpy(candidates).to(matcher.device))
+    # The memory's texts, then the candidates: the only rows of the tables that are needed.
+    rows = torch.cat([slots.rows, placed])
+    tables = _float64_rows(tables, rows)
     slot_rows, candidate_rows = torch.arange(len(rows)).split([len(slots.rows), len(candidates)])
     retrieved = slots.retrieved and slots.retrieved.to(torch.device("cpu"))
     with torch.inference_mode():
@@ -196,17 +200,10 @@ def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
-    remembered = history.newest(matcher.memory.n_events)
-    kinds = kind_names(remembered)
+    slots = described_slots(matcher, catalogue, history)
     reasons = [
-        SlotReason(
-            item_id=catalogue.ids[int(row)],
-            title=catalogue.title(int(row)),
-            age=int(age),
-            kind=kind,
-            contribution=float(part),
-        )
-        for row, age, kind, part in zip(remembered.items.values, remembered.recency, kinds, parts, strict=True)
+        SlotReason(slot.item_id, slot.title, slot.age, slot.kind, float(part))
+        for slot, part in zip(slots, parts, strict=True)
     ]
     return tuple(reversed(reasons))
 

@@ -38,7 +38,8 @@ _ADDED: dict[str, dict[str, Any]] = {
     "": {"tuning": None, "tuned_fingerprint": None, "vectors": None},
     "encoder": {"text_prefix": ""},
     "match": {"similarity_dim": None},
-    "dataset": {"candidate_features": [], "user_features": [], "interests": "", "knowledge": None},
+    "memory": {"declared": False, "consolidated": 0, "knowledge": 0, "negatives": True},
+    "dataset": {"candidate_features": [], "user_features": [], "interests": "", "knowledge": None, "fact_slots": 0},
     "dataset.signals": RULES_BEFORE | FIRST_LIST,
 }
 """Settings that bundles of before lack, by the part of the configuration, with what they were then."""

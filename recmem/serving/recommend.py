@@ -22,6 +22,7 @@ from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.request_times import TimeLike
 from recmem.serving.scored import Scored
 from recmem.serving.scoring import MATCH_SCORE, ranked
+from recmem.serving.slot_names import described_slots
 from recmem.serving.user_queries import queries_of
 
 CHUNK_QUERIES = 1000
@@ -103,8 +104,7 @@ def _reasons(
 ) -> list[str]:
     """The reason for each of the items, for one query; `others` are its interests and its fact, see `in_words`."""
     _, _, parts = match_parts(matcher, query.histories, items)
-    remembered = query.histories.newest(matcher.memory.n_events).items.values
-    titles = [dataset.catalogue.title(int(item)) for item in remembered]
+    titles = [slot.title for slot in described_slots(matcher, dataset.catalogue, query.histories)]
     return [
         in_words(titles, contributions.tolist(), ranks_by_text=ranks_by_text, interests=similarity, fact=fact)
         for contributions, (similarity, fact) in zip(parts.T, others, strict=True)

@@ -16,6 +16,7 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
 from recmem.serving.explain import ADDS_UP_TO, BASE_SCORE, match_parts
+from recmem.serving.slot_names import described_slots
 
 MOST_REASONS = 20
 """Of each kind in a row."""
@@ -99,15 +100,15 @@ def _match_reasons(
     """Of each item of one query: the base score, the strongest memories, and the others as one."""
     prior, null, parts = match_parts(matcher, query.histories, items)
     _check_sums("match_raw", prior + null + parts.sum(axis=0), match_raw)
-    remembered = query.histories.newest(matcher.memory.n_events).items.values
-    distinct, which = np.unique(remembered, return_inverse=True)
+    slots = described_slots(matcher, catalogue, query.histories)
+    # Several events of one item are one part, and so are slots of one name that are no events.
+    keys = [(slot.row, "" if slot.is_event else slot.title) for slot in slots]
+    place = {key: number for number, key in enumerate(sorted(set(keys)))}
     # float64[item of the memory, cand]
-    by_item = np.zeros((len(distinct), len(items)))
-    np.add.at(by_item, which, parts)
-    ids = catalogue.ids.gather(distinct).to_list()
-    names = [
-        {"part": catalogue.title(int(row)), "item_id": item_id} for row, item_id in zip(distinct, ids, strict=True)
-    ]
+    by_item = np.zeros((len(place), len(items)))
+    np.add.at(by_item, [place[key] for key in keys], parts)
+    named = dict(zip(keys, slots, strict=True))
+    names = [{"part": named[key].title, "item_id": named[key].item_id} for key in place]
     base = [{"part": BASE_SCORE, "contribution": _rounded(value)} for value in prior + null]
     return _strongest(names, by_item, base, "other memories", n_reasons)
 

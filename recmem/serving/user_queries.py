@@ -13,10 +13,10 @@ from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_memories import NOW, with_shared_memories
 from recmem.dataset.unmatched_rows import UnmatchedRows
-from recmem.matching.memory_kinds import kind_names
 from recmem.serving.frames import to_ids
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.request_times import TimeLike, microseconds
+from recmem.serving.slot_names import described_slots
 
 _LOG = logging.getLogger("recmem")
 
@@ -50,15 +50,13 @@ def query_of(
 def memory_of(parts: LoadedParts, user_id: object, timestamp: TimeLike | None) -> pl.DataFrame:
     """What is remembered of a user, newest first; see `Model.memory`."""
     dataset, query = query_of(parts, user_id, timestamp, with_items=False)
-    history = query.histories.newest(parts.bundle.config.memory.n_events)
-    rows = history.items.values[::-1]
-    catalogue = dataset.catalogue
+    slots = described_slots(parts.matcher, dataset.catalogue, query.histories)[::-1]
     return pl.DataFrame(
         {
-            "item_id": catalogue.ids.gather(rows),
-            "title": pl.Series([catalogue.title(int(row)) for row in rows], dtype=pl.String),
-            "timestamp": pl.Series(history.times[::-1].copy()).cast(TIMESTAMP),
-            "kind": pl.Series(kind_names(history)[::-1], dtype=pl.String),
-            "visits_ago": history.recency[::-1].copy(),
+            "item_id": pl.Series([slot.item_id for slot in slots], dtype=dataset.catalogue.ids.dtype),
+            "title": pl.Series([slot.title for slot in slots], dtype=pl.String),
+            "timestamp": pl.Series([slot.time for slot in slots], dtype=pl.Int64).cast(TIMESTAMP),
+            "kind": pl.Series([slot.kind for slot in slots], dtype=pl.String),
+            "visits_ago": pl.Series([slot.age for slot in slots], dtype=pl.Int64),
         }
     )

@@ -94,7 +94,12 @@ def test_a_new_user_without_any_event_gets_the_items_of_the_declared_interests()
         best = one.recommend([theme], k=5)
         assert share_of_theme(best, theme) >= 0.8, theme
         assert share_of_theme(stranger, theme) < 0.8
-        assert all(reason == "because it fits the declared interests" for reason in best["reason"][:3])
+        quoted = f'because it builds on the declared interest "{NEW[theme]}"'
+        assert best["reason"][0] == quoted
+        assert (best["reason"] == quoted).mean() >= 0.6
+        assert one.memory(theme).select("title", "kind").rows() == [
+            (f'the declared interest "{NEW[theme]}"', "declared")
+        ]
     assert stranger["reason"].unique().to_list() == ["no reason from memory: the user's memory is empty"]
 
 
@@ -111,19 +116,34 @@ def test_interests_of_the_store_are_read_as_those_that_are_observed() -> None:
     assert ranked.equals(one.rank(pairs.with_columns(user_id=pl.lit("twin")))["score"])
 
 
-def test_an_explanation_names_the_interests_with_their_similarity() -> None:
+def test_an_explanation_quotes_an_interest_once_with_what_it_adds() -> None:
     one = model()
     one.observe_users(pl.DataFrame({"user_id": ["new"], "interests": [NEW["sound"]]}))
     explained = one.explain("new", "libmp3lame-dev")
+    (slot,) = explained.slots
+    assert (slot.item_id, slot.age, slot.kind) == (None, None, "declared")
+    assert slot.contribution > 0
+    assert explained.reason() == (
+        f'because it builds on the declared interest "{NEW["sound"]}" ({slot.contribution:+.2f}) in the raw match score'
+    )
     assert explained.interests is not None
-    assert explained.reason() == f"because it fits the declared interests (similarity {explained.interests:.2f})"
     assert explained.features["interests_similarity"] > 0
     assert one.explain("new", "libcairo2-dev").interests is None
-    known = users()["user_id"][0]
-    own = next(item for item, theme in theme_of_item().items() if DECLARED[theme] == users()["interests"][0])
-    both = one.explain(known, own)
-    assert both.reason().startswith("because it builds on ")
-    assert ", and fits the declared interests (similarity 0." in both.reason()
+
+
+def test_several_interests_and_events_are_one_memory() -> None:
+    one = model()
+    user = users()["user_id"][0]
+    n_events = len(events().filter(pl.col("user_id") == user))
+    memory = one.memory(user)
+    assert memory["kind"].to_list() == ["positive"] * n_events + ["declared"] * 2
+    assert memory["title"].to_list()[-2:] == [
+        'the declared interest "HTTP and TLS"',
+        'the declared interest "network protocols"',
+    ]
+    assert memory["item_id"].null_count() == memory["visits_ago"].null_count() == 2
+    explained = one.explain(user, events().filter(pl.col("user_id") == user)["item_id"][0])
+    assert [slot.title for slot in explained.slots] == memory["title"].to_list()
 
 
 def test_a_forgotten_user_is_a_stranger_and_the_vector_of_the_interests_is_gone(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 import planted_facts
 import recmem
+import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from recmem.audit.parity import replay_audit
@@ -35,6 +36,7 @@ SMALL = {
     "retrieval.candidates": 100,
 }
 """Settings that make a training short: nothing is to be learned from texts here."""
+FACT = ("subject", "relation", "object")
 NAMES = {feature.name for feature in FACT_FEATURES}
 
 
@@ -169,3 +171,31 @@ def test_a_warning_says_where_hardly_any_item_has_a_fact_of_another() -> None:
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], fault: str) -> None:
     with pytest.raises(ValueError, match=fault):
         KnowledgeConfig(**settings)  # type: ignore[arg-type]
+
+
+def test_facts_are_memory_slots_that_reasons_quote_where_they_are_asked_for(tmp_path: Path) -> None:
+    items = small_training.items()
+    theme_of = {item: theme for theme, libraries in small_training.THEMES.items() for item, _ in libraries}
+    facts = pl.DataFrame(
+        [(item, "made for", theme) for item, theme in theme_of.items()], schema=list(FACT), orient="row"
+    )
+    result = train(
+        items,
+        small_training.events(),
+        facts=facts,
+        out=tmp_path / "run",
+        tune_encoder="off",
+        config=SMALL | {"memory.knowledge": 2},
+    )
+    one = recmem.load(result.bundle)
+    user, item, time = small_training.events().select("user_id", "item_id", "timestamp").row(0)
+    memory = one.memory(user, timestamp=time)
+    assert memory.is_empty()
+    slots = one.memory(user).filter(kind="knowledge")
+    themes = one.memory(user).filter(kind="positive")["item_id"].replace_strict(theme_of).unique()
+    assert 1 <= len(slots) <= 2
+    assert set(slots["title"]) <= {f"made for: {theme}" for theme in themes}
+    assert slots["item_id"].null_count() == len(slots)
+    reasons = one.explain(user, item).slots
+    assert {reason.title for reason in reasons if reason.kind == "knowledge"} == set(slots["title"])
+    assert replay_audit(one, PastQueries.sample(one.dataset, 5, np.random.default_rng(1))).is_empty()

@@ -10,16 +10,16 @@ from training.configuration.all_settings import all_settings
 
 _TIMES = ("split.ranker_from", "split.test_from", "split.test_until")
 """Where the log is cut. The windows of `split` lie between two of these; only the ranker and what follows read them."""
-_MODULE = ("encoder", "vectors_name", "signals", "event_weights", "memory", "n_heads", "head_dim", "seed")
+_MODULE = ("encoder", "vectors_name", "signals", "event_weights", "memory", "knowledge", "n_heads", "head_dim", "seed")
 """What the match module is, what it learns from, and what it remembers."""
-_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features", "users", "knowledge")
+_RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features", "users")
 """What candidates are retrieved, and their features."""
 
 STEP_SETTINGS = {
     "ingest": ("signals", "features", "users", "vectors_name", "event_weights", "ranker.position_debiasing"),
     "encode": ("encoder", "vectors_name"),
-    "tune": (*_MODULE, *_TIMES, "match", "tuning"),
-    "match": (*_MODULE, *_TIMES, "match", "members"),
+    "tune": (*_MODULE, *_TIMES, "match", "tuning", "users.interests"),
+    "match": (*_MODULE, *_TIMES, "match", "members", "users.interests"),
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),
     "evaluate": (*_RANKING, "test_queries"),
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit"),

@@ -23,6 +23,7 @@ from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
+from training.fitting.beside_events import beside_events
 from training.fitting.fit_calibration import fit_calibration
 from training.fitting.fit_match import fit_match
 from training.fitting.fit_ranker import RankingData
@@ -153,6 +154,7 @@ def _learn(
         reads=dataset.reads,
         cancelled=dataset.cancelled,
         weights=data.weights,
+        beside=beside_events(dataset, data.unit, config.memory, seed=seed),
     )
     share = 1.0 if number == 1 else config.match.continued
     n_steps = 0  # without examples the module stays as it is

@@ -111,8 +111,9 @@ class HeldOutPart:
             queries = self.queries.take(np.arange(start, min(start + n_queries, len(self.queries))))
             batch = QueryBatch.of(self.dataset, queries.users, queries.times)
             with torch.inference_mode():
-                slots = matcher.slots(batch.histories)
-                scores = module(matcher.tables, slots, torch.arange(n_items, device=matcher.device)).cpu().numpy()
+                everything = torch.arange(n_items, device=matcher.device)
+                tables, slots, rows = matcher.placed(matcher.slots(batch.histories), everything)
+                scores = module(tables, slots, rows).cpu().numpy()
             seen = seen_items(self.dataset, batch)
             scores[seen.row_index, seen.values] = -np.inf
             rows = queries.positives.row_index * n_items + queries.positives.values

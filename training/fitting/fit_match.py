@@ -83,7 +83,7 @@ def fit_match(
         items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
         slots = batch.slots.moved_to(rows[:n_slots])
         candidates = rows[n_slots:]
-        unit = vectors[items]  # [item of the step, dim]
+        unit = batch.slots.vectors_of(vectors, items)  # [text of the step, dim]
         # Dropout that depends on the generator alone; the cosine between texts is computed without it.
         keep = torch.rand(unit.shape, generator=generator) >= config.dropout
         dropped = unit * keep / (1 - config.dropout)

@@ -7,7 +7,7 @@ a log of few large baskets these are most of what there is to learn from. Only t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,8 @@ SMALLEST_FIRST_BASKET = 2
 """Items: one to hold out, one to remember."""
 SHORTENED_SHARE = 0.5
 """Share of first-basket memories that are shortened at random: later queries have memories of all lengths."""
+Beside = Callable[[IntArray, IntArray, Histories, Ragged], Histories]
+"""Adds what memories hold beside events: of user rows at times, their events, and the items that are wanted of them."""
 COUNT_PRIOR = 0.1
 """Added to each item's count of positives, so that no item's expected share is zero."""
 
@@ -92,7 +94,7 @@ class MatchBatches:
     If events were cancelled, `log` holds those that stood at that time, from which the positives come; memories are
     read from `reads`, as they were at each query, and `cancelled` has the events that a user had at the time and that
     were cancelled later. `weights` are those of the positives, of which only the ratios matter; how often a query or
-    an item is drawn does not depend on them.
+    an item is drawn does not depend on them. `beside` adds to the memories what is no event.
     """
 
     def __init__(
@@ -108,9 +110,11 @@ class MatchBatches:
         reads: AsOf | None = None,
         cancelled: CancelledEvents | None = None,
         weights: TargetWeights | None = None,
+        beside: Beside | None = None,
     ) -> None:
         self._reads = log if reads is None else reads
         self._memory = memory
+        self._beside = beside
         self._config = config
         self._rng = np.random.default_rng(seed)
         self._n_items = n_items
@@ -166,7 +170,7 @@ class MatchBatches:
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return _Examples(
-            memories=self._reads.past(queries.users, queries.times, self._memory.n_events),
+            memories=self._reads.past(queries.users, queries.times, self._memory.n_read),
             wanted=Ragged.from_lists([items[:limit] for items in shuffled]),
             left_out=Ragged.from_lists([items[limit:] for items in shuffled]),
             users=queries.users,
@@ -188,18 +192,21 @@ class MatchBatches:
             if self._rng.random() < SHORTENED_SHARE:
                 length = int(self._rng.integers(1, len(remembered) + 1))
                 remembered = np.sort(self._rng.choice(remembered, length, replace=False))
-            memories.append(basket.only(remembered[-self._memory.n_events :]))
+            memories.append(basket.only(remembered[-self._memory.n_read :]))
             held_out.append(wanted)
         return self._first.take(rows), memories, Ragged.from_lists(held_out)
 
     def _batch(self, examples: _Examples) -> Batch:
         histories = Histories.of(examples.memories)
         wanted = examples.wanted
+        remembered = histories
+        if self._beside is not None:
+            remembered = self._beside(examples.users, examples.times, histories, wanted)
         candidates = np.unique(np.concatenate([wanted.values, self._negatives()]))
         positives = wanted.contains(candidates)  # [query, cand]
         is_no_negative = histories.items.contains(candidates) | examples.left_out.contains(candidates)
         return Batch(
-            slots=Slots.of(histories, self._memory),
+            slots=Slots.of(remembered, self._memory),
             candidates=torch.from_numpy(candidates),
             positives=torch.from_numpy(positives),
             excluded=torch.from_numpy(is_no_negative & ~positives),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
 from feature_store.arrays import IntArray
@@ -22,4 +20,4 @@ def with_new_users(dataset: Dataset, users: IntArray, times: IntArray) -> QueryB
     has_interests = np.flatnonzero(dataset.interest_rows(users, times) >= 0)
     without_events = users.copy()
     without_events[has_interests[::EVERY]] = -1
-    return replace(QueryBatch.of(dataset, without_events, times), described=users)
+    return QueryBatch.of(dataset, without_events, times, described=users)

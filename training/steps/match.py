@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import save
 
 from recmem.matching.match_module import MatchModule
+from training.fitting.beside_events import beside_events
 from training.fitting.fit_match import fit_match
 from training.fitting.match_batches import MatchBatches
 from training.member_seeds import member_seed
@@ -133,6 +134,7 @@ def _fit(run: Run, module: MatchModule, fit: MatchFit, member: int) -> list[floa
         reads=dataset.reads,
         cancelled=dataset.cancelled,
         weights=run.training_data.weights,
+        beside=beside_events(dataset, run.training_data.unit, config.memory, seed=seed),
     )
     n_steps = 0  # without examples the module keeps its initial weights, which score by text similarity
     if batches.n_examples:

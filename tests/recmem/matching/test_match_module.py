@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 import slow_reference
+from further_slots import add_note_kind
 from recmem.kernels import MatchTables
+from recmem.matching import memory_kinds
 from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule
 from recmem.matching.user_memory import Slots
 from tolerances import close
@@ -224,7 +226,7 @@ def test_widths_below_one_are_refused(name: str) -> None:
         ({"age": torch.zeros(3, 2)}, r"match\.age: expected float32 weights of shape \(\d+, 2\), got .*\[3, 2\]"),
         ({"null_value": torch.zeros(2)}, r"match\.null_value: expected float32 weights of shape \(2, 12\)"),
         ({"more": torch.zeros(2)}, r"match: expected weights query, .*, got 'more' missing or too many"),
-        ({"kind": torch.tensor(1.0)}, r"match\.kind: expected weights of 3 memory kinds .*, got 0"),
+        ({"kind": torch.tensor(1.0)}, r"match\.kind: expected weights of \d memory kinds .*, got 0"),
     ],
 )  # fmt: skip
 def test_weights_that_do_not_fit_are_refused(changes: dict[str, torch.Tensor], words: str) -> None:
@@ -249,3 +251,19 @@ def test_cosines_are_of_the_first_numbers_and_projections_of_all() -> None:
 def test_more_similar_numbers_than_a_vector_has_are_refused(similarity_dim: int) -> None:
     with pytest.raises(ValueError, match=r"similarity_dim: expected a number from 1 to dim \(12\), got"):
         MatchConfig(dim=12, similarity_dim=similarity_dim)
+
+
+def test_a_module_of_before_has_no_weights_of_kinds_that_were_added_since(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = module(trained=True)
+    add_note_kind(monkeypatch)
+    n_kinds = len(memory_kinds.KINDS)
+    loaded = MatchModule.from_weights(CONFIG, before.state_dict())
+    assert (before.n_kinds, loaded.n_kinds, MatchModule(CONFIG).n_kinds) == (n_kinds - 1, n_kinds - 1, n_kinds)
+    for name, weight in before.state_dict().items():
+        close(loaded.state_dict()[name], weight, "exact")
+    loaded.require_kinds(np.arange(n_kinds) < n_kinds - 1)
+    with pytest.raises(ValueError, match=r"match\.kind: expected weights of the memory's kind 'note', got those of"):
+        loaded.require_kinds(np.ones(n_kinds, bool))
+    few = before.state_dict() | {name: before.state_dict()[name][:2] for name in ("kind", "sign")}
+    with pytest.raises(ValueError, match=r"match\.kind: expected weights of \d memory kinds .*, got 2"):
+        MatchModule.from_weights(CONFIG, few)

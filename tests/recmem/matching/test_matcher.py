@@ -132,15 +132,15 @@ def test_tables_follow_the_module() -> None:
 @pytest.mark.parametrize("backend", ["exact", "faiss"])
 def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBackend) -> None:
     made = matcher()
-    found = made.nearest(np.array([3, 0]), N_TEXTS + 1, backend)
+    found = made.nearest_to(made.tables.unit[[3, 0]], N_TEXTS + 1, backend)
     cosine = (made.tables.unit @ made.tables.unit.T).double().numpy()
     assert found.tolist() == np.argsort(-cosine[[3, 0]], axis=1).tolist()
-    assert made.nearest(np.array([3]), 1, backend).tolist() == [[3]]
+    assert made.nearest_to(made.tables.unit[[3]], 1, backend).tolist() == [[3]]
 
 
 def test_texts_that_are_added_are_searched_too() -> None:
     made = matcher()
-    before = made.nearest(np.array([3]), 9, "exact")
+    before = made.nearest_to(made.tables.unit[[3]], 9, "exact")
     grown = made.with_texts(made.tables.unit[3:4])
-    assert grown.nearest(np.array([3]), 2, "exact").tolist() == [[3, N_TEXTS]]
-    assert made.nearest(np.array([3]), 9, "exact").tolist() == before.tolist()
+    assert grown.nearest_to(grown.tables.unit[[3]], 2, "exact").tolist() == [[3, N_TEXTS]]
+    assert made.nearest_to(made.tables.unit[[3]], 9, "exact").tolist() == before.tolist()

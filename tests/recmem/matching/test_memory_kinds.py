@@ -45,13 +45,35 @@ def documented_kinds() -> tuple[MemoryKind, ...]:
     return kinds
 
 
+def repeated() -> int:
+    """The documented kind's row in the weights."""
+    return memory_kinds.place_of("repeated")
+
+
 @pytest.fixture
 def with_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory_kinds, "KINDS", documented_kinds())
 
 
 def test_kinds_keep_their_rows_in_the_weights() -> None:
-    assert [kind.name for kind in memory_kinds.KINDS] == ["negative", "neutral", "positive"]
+    names = [kind.name for kind in memory_kinds.KINDS]
+    assert names[:6] == ["negative", "neutral", "positive", "declared", "consolidated", "knowledge"]
+    assert [memory_kinds.place_of(name) for name in names] == list(range(len(names)))
+    assert memory_kinds.n_kinds_of_events() == 3
+
+
+def test_a_memory_holds_what_its_settings_say() -> None:
+    names = {kind.name: place for place, kind in enumerate(memory_kinds.KINDS)}
+    memory = MemoryConfig(declared=False, consolidated=2, negatives=False)
+    held = memory.holds_kind
+    assert [bool(held[names[name]]) for name in ("positive", "negative", "declared", "consolidated")] == [
+        True,
+        False,
+        False,
+        True,
+    ]
+    assert bool(MemoryConfig().holds_kind[names["declared"]])
+    assert not bool(MemoryConfig().holds_kind[names["consolidated"]])
 
 
 @given(logs(), times())
@@ -72,7 +94,7 @@ def test_an_event_of_no_kind_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 def test_the_documented_kind_takes_repeat_purchases_from_the_positive_ones() -> None:
     remembered = histories(REPEAT_PURCHASES)
     assert kind_names(remembered) == ["positive", "negative", "repeated", "repeated", "positive"]
-    assert Slots.of(remembered, MEMORY).kinds.tolist() == [2, 0, 3, 3, 2]
+    assert Slots.of(remembered, MEMORY).kinds.tolist() == [2, 0, repeated(), repeated(), 2]
     assert kind_names(histories([])) == []
 
 
@@ -84,12 +106,12 @@ def test_only_events_of_the_memory_itself_make_a_repeat_purchase() -> None:
 @pytest.mark.usefixtures("with_repeated")
 def test_a_module_learns_weights_of_the_documented_kind() -> None:
     module = MatchModule(CONFIG, torch.Generator().manual_seed(1))
-    assert module.n_kinds == 4
+    assert module.n_kinds == repeated() + 1
     slots = Slots.of(histories(REPEAT_PURCHASES), MEMORY)
     module(module.tables(unit_vectors()), slots, torch.arange(5)).square().sum().backward()
     for weight in (module.kind, module.sign):
         assert weight.grad is not None
-        assert weight.grad[3].any()
+        assert weight.grad[repeated()].any()
 
 
 @pytest.mark.usefixtures("with_repeated")
@@ -99,7 +121,7 @@ def test_the_documented_kind_changes_scores_by_its_weights_alone() -> None:
     remembered = histories(REPEAT_PURCHASES)
     before = matcher.features(remembered, np.arange(5))
     with torch.no_grad():
-        module.sign[3] = -1
+        module.sign[repeated()] = -1
     after = matcher.features(remembered, np.arange(5))
     assert (before["match_raw"][0] != after["match_raw"][0]).all()
     close(after["match_raw"][1], before["match_raw"][1], "exact")  # this user repeats nothing
@@ -109,12 +131,14 @@ def test_the_documented_kind_changes_scores_by_its_weights_alone() -> None:
 @pytest.mark.usefixtures("with_repeated")
 def test_repeat_purchases_count_for_text_similarities() -> None:
     slots = Slots.of(histories(REPEAT_PURCHASES), MEMORY)
-    assert Counter(slots.kinds[compared_slots(slots)].tolist()) == Counter({2: 2, 3: 2})
+    assert Counter(slots.kinds[compared_slots(slots)].tolist()) == Counter({2: 2, repeated(): 2})
 
 
 def test_weights_of_another_number_of_kinds_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     weights = MatchModule(CONFIG).state_dict()
     monkeypatch.setattr(memory_kinds, "KINDS", documented_kinds())
-    words = r"expected weights of 4 memory kinds \(negative, neutral, positive, repeated\), got 3\. Train again after"
+    words = (
+        r"expected weights of \d memory kinds \(negative, neutral, positive, .*, repeated\), got \d\. Train again after"
+    )
     with pytest.raises(ValueError, match=words):
         MatchModule.from_weights(CONFIG, weights)

@@ -21,6 +21,7 @@ def test_every_feature_has_an_entry_and_columns_of_any_name_one_together() -> No
     assert [entry.name for entry in entries] == [
         *(feature.name for feature in FEATURES),
         "interests_similarity",
+        *("facts_shared", "facts_max", "facts_negative"),
         *columns,
     ]
     assert entries[0].group == "match"

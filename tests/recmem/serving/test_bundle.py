@@ -19,6 +19,7 @@ from debian_model import trained_model
 from feature_store import DataError
 from feature_store.item_vectors import space_fingerprint
 from feature_store.ragged import Ragged
+from recmem.matching.match_module import MatchModule
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import load_bundle, save_bundle
 from recmem.serving.manifest import FILES, MANIFEST, SELF_TEST, WEIGHTS
@@ -59,6 +60,29 @@ def test_weights_and_scores_come_back_exactly(tmp_path: Path) -> None:
         for at in (trained_model().bundle, tmp_path / "again")
     ]
     assert scored[0].equals(scored[1])
+
+
+def test_a_bundle_of_before_memories_held_anything_but_events_is_read_and_scores_as_then(tmp_path: Path) -> None:
+    now = load_bundle(trained_model().bundle)
+    vectors, pairs = a_sample()
+    weights = {name: now.module.state_dict()[name][:3] for name in ("kind", "sign")}
+    module = MatchModule.from_weights(now.config.match, now.module.state_dict() | weights).eval()
+    config = replace(now.config, memory=replace(now.config.memory, declared=False))
+    save_bundle(replace(now, module=module, config=config), tmp_path, sample_vectors=vectors, sample_pairs=pairs)
+    added = ("declared", "consolidated", "negatives")
+    rewrite(tmp_path, lambda manifest: [manifest["config"]["memory"].pop(name) for name in added])
+    before = load_bundle(tmp_path)
+    assert before.module.n_kinds == 3
+    assert before.config.memory == config.memory
+    candidates = trained_model().events.select("user_id", "item_id", "timestamp").head(40)
+    scored = [Model.load(at, store=trained_model().store).rank(candidates) for at in (trained_model().bundle, tmp_path)]
+    assert scored[0].equals(scored[1])
+
+    rewrite(tmp_path, lambda manifest: manifest["config"]["memory"].update(consolidated=4))
+    with pytest.raises(
+        DataError, match="expected weights of the memory's kind 'consolidated', got those of 3 other kinds"
+    ):
+        load_bundle(tmp_path)
 
 
 def test_the_same_bundle_is_written_byte_for_byte(tmp_path: Path) -> None:
@@ -154,7 +178,7 @@ def test_weights_of_another_number_of_memory_kinds_are_refused_in_words(folder: 
     save_file(weights | repeated, folder / WEIGHTS)
     sign_files(folder)
     words = (
-        r"^bundle\.match\.kind: expected weights of 3 memory kinds \(negative, neutral, positive\), got 4 in .*"
+        r"^bundle\.match\.kind: expected weights of \d memory kinds \(negative, neutral, positive, .*\), got \d in .*"
         r"train again\.$"
     )
     with pytest.raises(DataError, match=words):

@@ -38,6 +38,10 @@ OTHERS = {
     "ranker.position_bias_regularization": 0.1,
     "users.features": ["plan"],
     "users.interests": "hobbies",
+    "knowledge.facts": False,
+    "knowledge.columns": ["section"],
+    "knowledge.steps": 1,
+    "knowledge.language": "de",
     "promote": "never",
     "registered_name": "another",
     "tuning.kind": "last",
@@ -55,10 +59,11 @@ OTHERS = {
 """Other values of settings that cannot be one more, or half."""
 OF_THE_LOG = (
     *("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users."),
+    "knowledge",
     "ranker.position_debiasing",  # whether impressions need positions
 )
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
-weights of events, users."""
+weights of events, users, facts."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
@@ -90,7 +95,12 @@ def other(name: str) -> TrainingConfig:
     if name == "encoder.name":
         return replace(defaults, encoder=replace(defaults.encoder, name="another"))
     default = all_settings()[name].field.default
-    value = OTHERS[name] if name in OTHERS else default + 1 if isinstance(default, int) else default / 2
+    if name in OTHERS:
+        value = OTHERS[name]
+    elif isinstance(default, bool):
+        value = not default
+    else:
+        value = default + 1 if isinstance(default, int) else default / 2
     return effective_config({name: value})
 
 
@@ -145,6 +155,7 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "candidate_features": "features",
         "user_features": "users.features",
         "interests": "users.interests",
+        "fact_slots": "memory.knowledge",
     }
     return {follow.get(name, name) for name in reads if not name.startswith("counters")}
 

@@ -1,0 +1,70 @@
+"""What is remembered of users beside their events: texts, each with an age, a kind and what a person reads about it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from feature_store.arrays import BoolArray, Float32Array, IntArray
+from feature_store.ragged import Ragged
+
+NO_TIME = -(2**62)
+"""The time of a slot that has none, microseconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class FurtherSlots:
+    """One row per query. The arrays beside `texts` have one entry per slot and share its offsets."""
+
+    texts: Ragged
+    """Per query the rows of `vectors` that are its slots."""
+    ages: IntArray
+    """Age bucket of each slot, see `recmem.matching.user_memory.age_bucket`."""
+    kinds: IntArray
+    """Place of each slot's kind in `recmem.matching.memory_kinds.KINDS`: one whose slots are no events."""
+    times: IntArray
+    """When it was said or seen last, microseconds; `NO_TIME` where that is not known."""
+    vectors: Float32Array
+    """Unit vectors of the distinct texts, on the grid of `recmem.text.unit_vectors`: float32[text, dim]."""
+    names: Sequence[str]
+    """What a person reads about each text, within a sentence."""
+    named_by: Sequence[Sequence[int]] = ()
+    """Item rows of each text whose titles follow its name; empty where no text has any."""
+
+    def __len__(self) -> int:
+        return self.texts.n_rows
+
+    @classmethod
+    def side_by_side(cls, parts: Sequence[FurtherSlots]) -> FurtherSlots:
+        """The slots of all parts, which are of the same queries: of each query those of the first part come first."""
+        if len(parts) == 1:
+            return parts[0]
+        n_before = np.cumsum([0, *(len(part.vectors) for part in parts)])
+        texts = [part.texts.values + before for part, before in zip(parts, n_before, strict=False)]
+        queries = np.concatenate([part.texts.row_index for part in parts])
+        # Stable: within a query the parts keep their order.
+        order = np.argsort(queries, kind="stable")
+        return cls(
+            texts=Ragged.from_lengths(np.concatenate(texts)[order], sum(part.texts.lengths for part in parts)),
+            ages=np.concatenate([part.ages for part in parts])[order],
+            kinds=np.concatenate([part.kinds for part in parts])[order],
+            times=np.concatenate([part.times for part in parts])[order],
+            vectors=np.concatenate([part.vectors for part in parts]),
+            names=[name for part in parts for name in part.names],
+            named_by=[items for part in parts for items in (part.named_by or [()] * len(part.names))],
+        )
+
+    def where(self, kept: BoolArray) -> FurtherSlots:
+        """The same queries with only the slots for which `kept` (one entry per slot) is true."""
+        lengths = np.bincount(self.texts.row_index[kept], minlength=len(self))
+        return self._select(np.flatnonzero(kept), lengths)
+
+    def take(self, rows: IntArray) -> FurtherSlots:
+        """The slots of the given queries, in the given order."""
+        return self._select(self.texts.index_of(rows), self.texts.lengths[rows])
+
+    def _select(self, slots: IntArray, lengths: IntArray) -> FurtherSlots:
+        texts = Ragged.from_lengths(self.texts.values[slots], lengths)
+        return replace(self, texts=texts, ages=self.ages[slots], kinds=self.kinds[slots], times=self.times[slots])

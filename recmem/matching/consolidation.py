@@ -1,0 +1,126 @@
+"""What falls out of a bounded memory, consolidated: a few interest slots, each the middle of similar older events.
+
+The older events of a history are clustered by their texts, by spherical k-means from points that are far apart.
+Nothing is random, and middles are rounded as vectors are, so a history gives the same slots in training, in batches and
+online.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from feature_store.arrays import Float32Array, Float64Array, IntArray
+from feature_store.point_in_time.further_slots import FurtherSlots
+from feature_store.point_in_time.histories import Histories
+from feature_store.ragged import Ragged
+from recmem.matching.memory_kinds import place_of
+from recmem.matching.user_memory import MemoryConfig, age_bucket, is_older
+from recmem.text.unit_vectors import GRID
+
+CONSOLIDATED = "consolidated"
+"""Name of the memory kind."""
+ROUNDS = 5
+"""Of k-means."""
+N_NAMED = 2
+"""Items that a slot is named by: those nearest to its middle."""
+_DAY_CHARS = 10
+"""Of a time as ISO 8601: its date."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Cluster:
+    """One interest slot of a history."""
+
+    middle: Float32Array
+    """float32[dim], of unit length."""
+    events: IntArray
+    """Places of its events among those of all histories, ascending."""
+    named_by: IntArray
+    """Item rows."""
+
+
+def consolidated(histories: Histories, memory: MemoryConfig, unit: Float[Tensor, "item dim"]) -> Histories:
+    """The histories with slots of their older events beside what they have, at most `memory.consolidated` each.
+
+    `unit`: the items' vectors of the frozen encoder. Older are the events that are none of the newest `memory.recent`,
+    whether candidates are compared with some of them (`memory.retrieved`) or not; negative ones are left out.
+    """
+    if not memory.consolidated:
+        return histories
+    older = np.flatnonzero(is_older(histories, memory.recent) & (histories.signs >= 0))
+    if not len(older):
+        return histories
+    query_of_event = histories.items.row_index[older]
+    starts = np.flatnonzero(np.diff(query_of_event, prepend=-1))
+    lengths = np.zeros(len(histories), np.int64)
+    clusters: list[_Cluster] = []
+    for events in np.split(older, starts[1:]):
+        found = _clusters(histories, events, memory.consolidated, unit)
+        lengths[histories.items.row_index[events[0]]] = len(found)
+        clusters += found
+    return histories.beside(_as_slots(histories, clusters, lengths))
+
+
+def _clusters(histories: Histories, events: IntArray, n_most: int, unit: Float[Tensor, "item dim"]) -> list[_Cluster]:
+    """The clusters of one history's older events, in order of their newest event."""
+    items, which = np.unique(histories.items.values[events], return_inverse=True)
+    # float64: sums of such vectors are exact, see `exact_units`.
+    vectors: Float64Array = unit[torch.from_numpy(items).to(unit.device)].double().cpu().numpy()
+    counts = np.bincount(which).astype(np.float64)
+    middles = _far_apart(vectors, counts, n_most)
+    for _ in range(ROUNDS):
+        nearest = (vectors @ middles.T).argmax(axis=1)
+        kept = np.unique(nearest)
+        middles = np.stack([_middle(vectors[nearest == place], counts[nearest == place]) for place in kept])
+    cosines = vectors @ middles.T
+    nearest = cosines.argmax(axis=1)
+    found = []
+    for place in np.unique(nearest):
+        members = np.flatnonzero(nearest == place)
+        best = members[np.argsort(-cosines[members, place], kind="stable")[:N_NAMED]]
+        of_cluster = events[np.isin(which, members)]
+        found.append(_Cluster(middles[place].astype(np.float32), of_cluster, items[best]))
+    return sorted(found, key=lambda cluster: int(cluster.events[-1]))
+
+
+def _far_apart(vectors: Float64Array, counts: Float64Array, n_most: int) -> Float64Array:
+    """The most frequent text, then always the one least similar to those before: float64[start, dim]."""
+    chosen = [int(counts.argmax())]
+    largest = vectors @ vectors[chosen[0]]
+    while len(chosen) < min(n_most, len(vectors)):
+        chosen.append(int(largest.argmin()))
+        largest = np.maximum(largest, vectors @ vectors[chosen[-1]])
+    return vectors[chosen]
+
+
+def _middle(vectors: Float64Array, counts: Float64Array) -> Float64Array:
+    """The mean as a vector of unit length on the grid of `exact_units`; zeros if the vectors cancel out."""
+    total = counts @ vectors
+    length = float(np.sqrt(total @ total))
+    rounded: Float64Array = np.round(total / max(length, 1 / GRID) * GRID) / GRID
+    return rounded
+
+
+def _as_slots(histories: Histories, clusters: list[_Cluster], lengths: IntArray) -> FurtherSlots:
+    recency = [int(np.median(histories.recency[cluster.events])) for cluster in clusters]
+    return FurtherSlots(
+        texts=Ragged.from_lengths(np.arange(len(clusters)), lengths),
+        ages=age_bucket(np.array(recency, np.int64)),
+        kinds=np.full(len(clusters), place_of(CONSOLIDATED)),
+        times=np.array([histories.times[cluster.events].max() for cluster in clusters], np.int64),
+        vectors=np.stack([cluster.middle for cluster in clusters]),
+        names=[_in_words(histories.times[cluster.events]) for cluster in clusters],
+        named_by=[cluster.named_by.tolist() for cluster in clusters],
+    )
+
+
+def _in_words(times: IntArray) -> str:
+    """What a person reads of a slot before the titles of its items."""
+    first, last = (str(np.datetime64(int(time), "us"))[:_DAY_CHARS] for time in (times.min(), times.max()))
+    span = f"on {last}" if first == last else f"from {first} to {last}"
+    return f"{len(times)} earlier events {span} like" if len(times) > 1 else f"an earlier event {span}:"
