@@ -19,7 +19,7 @@ from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.memory_kinds import place_of
-from recmem.matching.user_memory import MemoryConfig, age_bucket, is_older
+from recmem.matching.user_memory import MemoryConfig, age_bucket, events_held, is_older
 from recmem.text.unit_vectors import GRID
 
 CONSOLIDATED = "consolidated"
@@ -52,18 +52,19 @@ def consolidated(histories: Histories, memory: MemoryConfig, unit: Float[Tensor,
     """
     if not memory.consolidated:
         return histories
-    older = np.flatnonzero(is_older(histories, memory.recent) & (histories.signs >= 0))
+    held = events_held(histories, memory)
+    older = np.flatnonzero(is_older(held, memory.recent) & (held.signs >= 0))
     if not len(older):
         return histories
-    query_of_event = histories.items.row_index[older]
+    query_of_event = held.items.row_index[older]
     starts = np.flatnonzero(np.diff(query_of_event, prepend=-1))
-    lengths = np.zeros(len(histories), np.int64)
+    lengths = np.zeros(len(held), np.int64)
     clusters: list[_Cluster] = []
-    for events in np.split(older, starts[1:]):
-        found = _clusters(histories, events, memory.consolidated, unit)
-        lengths[histories.items.row_index[events[0]]] = len(found)
+    for events, query in zip(np.split(older, starts[1:]), query_of_event[starts], strict=True):
+        found = _clusters(held, events, memory.consolidated, unit)
+        lengths[query] = len(found)
         clusters += found
-    return histories.beside(_as_slots(histories, clusters, lengths))
+    return histories.beside(_as_slots(held, clusters, lengths))
 
 
 def _clusters(histories: Histories, events: IntArray, n_most: int, unit: Float[Tensor, "item dim"]) -> list[_Cluster]:

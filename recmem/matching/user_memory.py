@@ -77,13 +77,17 @@ class MemoryConfig:
 
 def remembered(histories: Histories, memory: MemoryConfig) -> Histories:
     """What the memory of each history is made of: the newest events of the kinds that it holds, and what is beside."""
-    holds = memory.holds_kind
-    is_event = np.array([kind.matches is not None for kind in memory_kinds.KINDS])
-    held = histories if holds[is_event].all() else histories.where(holds[kinds_of(histories)])
-    newest = held.newest(memory.n_events)
+    newest = events_held(histories, memory).newest(memory.n_events)
     if newest.further is None:
         return newest
-    return replace(newest, further=newest.further.where(holds[newest.further.kinds]))
+    return replace(newest, further=newest.further.where(memory.holds_kind[newest.further.kinds]))
+
+
+def events_held(histories: Histories, memory: MemoryConfig) -> Histories:
+    """The histories with only the events of kinds that a memory holds, however old."""
+    holds = memory.holds_kind
+    is_event = np.array([kind.matches is not None for kind in memory_kinds.KINDS])
+    return histories if holds[is_event].all() else histories.where(holds[kinds_of(histories)])
 
 
 @dataclass(frozen=True, eq=False)

@@ -106,7 +106,7 @@ def _match_reasons(
     place = {key: number for number, key in enumerate(sorted(set(keys)))}
     # float64[item of the memory, cand]
     by_item = np.zeros((len(place), len(items)))
-    np.add.at(by_item, [place[key] for key in keys], parts)
+    np.add.at(by_item, np.array([place[key] for key in keys], np.int64), parts)
     named = dict(zip(keys, slots, strict=True))
     names = [{"part": named[key].title, "item_id": named[key].item_id} for key in place]
     base = [{"part": BASE_SCORE, "contribution": _rounded(value)} for value in prior + null]

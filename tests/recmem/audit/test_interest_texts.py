@@ -50,3 +50,13 @@ def test_a_user_without_a_row_takes_nothing_along(tmp_path: Path) -> None:
     assert cached_interests_of(store, "stranger") == []
     assert forget_user(store, "stranger").vectors == 0
     assert len(cache) == len(TEXTS)
+
+
+def test_vectors_of_each_interest_of_a_list_are_removed_too(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "store")
+    store.append_items(pl.DataFrame({"item_id": ["pen"], "title": ["a pen"]}))
+    store.append_users(pl.DataFrame({"user_id": ["u", "v"], "interests": ["jazz, tea", "tea\nrock"]}))
+    cache = VectorCache(Path(store.path) / VECTORS_FOLDER, FINGERPRINT, DIM)
+    cache.fill([*TEXTS, "jazz, tea", "tea rock"], CountingEncoder())
+    assert forget_user(store, "u").vectors == 2
+    assert sorted(cache.known([*TEXTS, "jazz, tea", "tea rock"])) == sorted({*TEXTS, "tea rock"} - {"jazz"})

@@ -64,6 +64,16 @@ def test_older_events_become_a_slot_for_each_theme() -> None:
     assert [set(items) for items in found.named_by] == [{TEA, COFFEE}, {JAZZ, SWING}]
 
 
+def test_an_event_that_is_remembered_is_not_consolidated() -> None:
+    found = consolidated(LONG, MemoryConfig(recent=4, consolidated=9, negatives=False), UNIT).further
+    assert found is not None
+    # Without the skip, the newest four are swing, coffee, jazz and rock.
+    assert sorted(items[0] for items in found.named_by) == [JAZZ, TEA]
+    with_skip = consolidated(LONG, MemoryConfig(recent=4, consolidated=9), UNIT).further
+    assert with_skip is not None
+    assert sorted(items[0] for items in with_skip.named_by) == [JAZZ, SWING, TEA]
+
+
 def test_a_memory_that_forgets_nothing_has_no_such_slots() -> None:
     assert consolidated(LONG, MemoryConfig(recent=1), UNIT) is LONG
     assert consolidated(LONG, MemoryConfig(recent=7, consolidated=2), UNIT) is LONG
