@@ -59,7 +59,7 @@ def _strongest(facts: ItemFacts, histories: Histories, query: int, n_slots: int)
     if not len(fact):
         return np.empty(0, np.int64), np.empty(0, np.int64)
     weights = facts.held.data[entries.values] * np.repeat(recency_of(histories, place), entries.lengths)
-    strength: Float64Array = np.bincount(which, weights)
+    strength: Float64Array = np.bincount(which, weights).astype(np.float64)
     newest = np.full(len(fact), -1, np.int64)
     np.maximum.at(newest, which, np.repeat(place, entries.lengths))
     # Equal ones by their row, so that a slot does not depend on the order of events.

@@ -21,7 +21,7 @@ FEWEST_ITEMS = 2
 """Items that must have a fact; one that a single item has connects it with no other."""
 _SEPARATORS = (";", "|", ", ")
 """What stands between the values in a cell, the first that any cell of the column has."""
-_LEVEL = {"item": pl.Int64, "relation": pl.String, "object": pl.String}
+_LEVEL = pl.Schema({"item": pl.Int64, "relation": pl.String, "object": pl.String})
 
 
 @dataclass(frozen=True, eq=False)

@@ -102,7 +102,7 @@ def recency_of(histories: Histories, place: IntArray) -> Float64Array:
 def _profile(facts: ItemFacts, histories: Histories, query: int) -> _Profile | None:
     """None for a history without facts."""
     n_items, n_facts = facts.held.shape
-    columns = {}
+    columns: dict[int, tuple[Float64Array, Float64Array]] = {}
     for sign in (1, -1):
         items, recency = distinct_items(histories, query, sign, n_items)
         entries = Ragged.from_ranges(
@@ -111,11 +111,11 @@ def _profile(facts: ItemFacts, histories: Histories, query: int) -> _Profile | N
         fact = facts.held.indices[entries.values]
         weight = np.repeat(recency, entries.lengths)
         unit = facts.held.data[entries.values] / np.repeat(facts.norms[items], entries.lengths)
-        columns[sign] = (
-            np.bincount(fact, weight * unit, minlength=n_facts),
-            np.bincount(fact, weight, minlength=n_facts),
-        )
-    profile = _Profile(*columns[1], negative=columns[-1][0])
+        sums: Float64Array = np.bincount(fact, weight * unit, minlength=n_facts).astype(np.float64)
+        n_having: Float64Array = np.bincount(fact, weight, minlength=n_facts).astype(np.float64)
+        columns[sign] = (sums, n_having)
+    shared, counts = columns[1]
+    profile = _Profile(shared=shared, counts=counts, negative=columns[-1][0])
     return profile if profile.counts.any() or profile.negative.any() else None
 
 
