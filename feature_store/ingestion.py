@@ -12,14 +12,14 @@ from feature_store.files.file_rows import FileRows
 from feature_store.item_vectors import CheckedVectors, checked_vectors
 from feature_store.receipts import Receipt
 from feature_store.rejected_rows import rejected_rows
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Checked, Table
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Checked, Table
 from feature_store.settled_rows import were_settled
 from feature_store.signals import SignalConfig
 from feature_store.store import Store
 from feature_store.warnings.id_differences import N_SAMPLED, ZEROS, likely_difference
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 
-_IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS, USERS)
+_IN_ORDER = (ITEMS, EVENTS, IMPRESSIONS, USERS, FACTS)
 _WITH_ITEMS = (ITEMS, EVENTS, IMPRESSIONS)
 """The tables whose rows name items."""
 _ID_COLUMNS = ("item_id", "user_id")

@@ -19,12 +19,12 @@ from feature_store.data_errors import DataError
 from feature_store.files.file_rows import UNREADABLE
 from feature_store.receipts import Receipt, ResubmitReceipt, examples_of
 from feature_store.rejected_rows import rejected_rows
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
 from feature_store.settled_rows import RESUBMITTED, STORED, WRITTEN_OFF, how_settled
 from feature_store.store import Store
 from feature_store.warnings.time_warnings import is_about_one_time, with_line
 
-_TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS)}
+_TABLES = {table.name: table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS, FACTS)}
 _KEYS = ("content_hash", "table", "row")
 _WRITE_OUT = "Write the rows out with `recmem rejected --out`, and change only the contents of `row`."
 _MAX_LINES_NAMED = 5

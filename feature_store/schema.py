@@ -17,6 +17,7 @@ from feature_store.cell_parsing import (
     parse_weights,
 )
 from feature_store.data_errors import ColumnProblem, DataError, describe
+from feature_store.fact_cells import parse_fact_cells
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from feature_store.warnings.event_kinds import unnamed_warnings
@@ -149,6 +150,17 @@ USERS = Table(
     identity=("user_id", "timestamp"),
     keeps_extra=True,
 )
+FACTS = Table(
+    "facts",
+    (
+        Column("subject", pl.String(), parse_fact_cells, required=True),  # an item's id, or a subject of its own
+        Column("relation", pl.String(), parse_fact_cells, required=True),
+        Column("object", pl.String(), parse_fact_cells, required=True),  # a word or value, or another fact's subject
+        Column("language", pl.String(), parse_names),  # of the object's text
+    ),
+    identity=("subject", "relation", "object", "language"),
+)
+"""What is known of items beside their texts, as triples: a knowledge graph."""
 REJECTED = Table(
     "rejected",
     (
@@ -174,7 +186,7 @@ ITEM_VECTORS = Table(
     identity=("space", "item_id"),
 )
 """Only `feature_store.item_vectors` appends to it, which checks the vectors."""
-TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, REJECTED, ITEM_VECTORS)
+TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, FACTS, REJECTED, ITEM_VECTORS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -341,6 +353,8 @@ def _what(column: Column) -> str:
     """What a required column holds, for an error."""
     if column.name == "label":
         return "a label"
+    if column.parse is parse_fact_cells:
+        return "text"
     return "a time" if column.dtype == TIMESTAMP else "an id"
 
 

@@ -1,4 +1,4 @@
-"""The store: items with their changes, events, impressions, users and rejected rows, as Delta tables in one folder."""
+"""The store: items, their changes, events, impressions, users, facts and rejected rows, as Delta tables of a folder."""
 
 from __future__ import annotations
 
@@ -43,6 +43,7 @@ from feature_store.receipts import Forgotten, Receipt, examples_of
 from feature_store.rejected_rows import first_lines, rejected_rows, with_unreadable
 from feature_store.schema import (
     EVENTS,
+    FACTS,
     IMPRESSIONS,
     ITEM_CHANGES,
     ITEM_VECTORS,
@@ -70,6 +71,7 @@ from feature_store.table_writes import (
     TableChange,
     remove_history,
     write_events,
+    write_facts,
     write_impressions,
     write_items,
     write_vectors,
@@ -87,6 +89,7 @@ _WRITES: Mapping[Table, Callable[[DeltaTable, pl.DataFrame], TableChange]] = {
     IMPRESSIONS: write_impressions,
     ITEM_VECTORS: write_vectors,
     USERS: write_users,
+    FACTS: write_facts,
 }
 
 
@@ -136,7 +139,7 @@ class Store:
         return store
 
     def append(self, table: Table, frame: pl.DataFrame | FileRows, *, signals: SignalConfig | None = None) -> Receipt:
-        """Appends rows to ITEMS, EVENTS, IMPRESSIONS or USERS; the methods named after them describe the rules.
+        """Appends rows to ITEMS, EVENTS, IMPRESSIONS, USERS or FACTS; the methods named after them describe the rules.
 
         Of a file that was read (`read_table`), lines without a row count as rejected, and its warnings go into the
         receipt. `signals` says how events will be judged, for warnings about ratings; by default as `SignalConfig()`.
@@ -211,6 +214,14 @@ class Store:
         """
         return self.append(USERS, frame)
 
+    def append_facts(self, frame: pl.DataFrame) -> Receipt:
+        """Adds facts of items that are not stored yet: subject, relation and object, as text.
+
+        A subject is an item's id, or the object of another fact. Nothing of an item's facts is replaced: facts that no
+        longer hold are removed with the item (`forget_item`), or by a store of its own.
+        """
+        return self.append(FACTS, frame)
+
     def check(
         self,
         table: Table,
@@ -254,6 +265,10 @@ class Store:
     def users(self, version: int | None = None) -> pl.DataFrame:
         """`read(USERS)`: `user_id`, `timestamp`, `available_at` and every column that users were appended with."""
         return self.read(USERS, version=version)
+
+    def facts(self, version: int | None = None) -> pl.DataFrame:
+        """`read(FACTS)`: `subject`, `relation`, `object` and `language`; empty in a store without facts."""
+        return self.read(FACTS, version=version)
 
     def rejected(self, version: int | None = None) -> pl.DataFrame:
         """The open rows of `read(REJECTED)`: `table`, `reason`, `row` (JSON text), `row_number`, `content_hash`, ...

@@ -15,9 +15,10 @@ from deltalake import DeltaTable
 from feature_store._delta import append, replace, scan, stored_schema, upsert
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import DataError
+from feature_store.fact_cells import are_about
 from feature_store.forgetting.erasure import erase_history
 from feature_store.rejected_rows import mentions_id
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_VECTORS, REJECTED, Table
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEM_VECTORS, REJECTED, Table
 from feature_store.warnings.undated_items import changed_numbers, repeated_items
 
 MANY_COLUMNS = 1_000
@@ -100,8 +101,16 @@ def write_vectors(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
     return TableChange(changed.height, table.version())
 
 
+def write_facts(table: DeltaTable, rows: pl.DataFrame) -> TableChange:
+    """Adds the facts that are not stored yet."""
+    return _append(table, not_stored(rows, scan(table, FACTS.schema()), FACTS.identity, within="subject"))
+
+
 def remove_id(delta: DeltaTable, *, table: Table, column: str, value: object) -> TableChange:
-    """Removes every row of a user or an item; from `rejected`, the rows that mention it."""
+    """Removes every row of a user or an item; from `rejected`, the rows that mention it; of an item also its facts."""
+    if table is FACTS:
+        facts = scan(delta, FACTS.schema()).collect()
+        return _remove(delta, facts, are_about(facts["subject"], value))
     if table is not REJECTED:
         rows = pl.scan_delta(delta).collect()
         return _remove(delta, rows, has_id(rows, column, value))

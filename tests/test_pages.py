@@ -29,10 +29,7 @@ DAYS = 14
 LONGEST_PAGE = 130
 """Lines."""
 USER_PAGES = (
-    "your_data.md",
-    "your_features.md",
-    "weights_and_positions.md",
-    "production.md",
+    *("your_data.md", "your_features.md", "weights_and_positions.md", "knowledge.md", "production.md"),
     "conversations.md",
     "troubleshooting.md",
 )
@@ -56,6 +53,11 @@ def tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     nightly_log.impressions_of(DAYS).with_columns(**features).write_parquet("impressions.parquet")
     users = events.select(pl.col("user_id").unique().sort())
     users.with_columns(interests=pl.lit("curl http"), age=pl.int_range(pl.len())).write_parquet("users.parquet")
+    titles = nightly_log.items()["title"].str.split(" ")
+    facts = pl.DataFrame({"subject": nightly_log.items()["item_id"], "object": titles}).explode("object")
+    facts.with_columns(relation=pl.lit("topic")).write_csv("facts.csv")
+    Path("more_facts.nt").write_text('<http://example.org/0-05> <http://example.org/shelf> "upper"@en .\n')
+    nightly_log.items().with_columns(genre=titles.list.first()).write_parquet("items_with_genres.parquet")
     readers = events.select(pl.col("user_id").unique().sort().head(3))
     readers.join(nightly_log.items().select("item_id"), how="cross").write_parquet("candidates.parquet")
     Path("quick.toml").write_text(config_toml(nightly_log.settings()))
@@ -112,6 +114,20 @@ def test_trainings_with_features_weights_and_positions(page: str, tables: Path) 
     for words in trained:
         run(words)
         assert (tables / "run" / "report.html").is_file()
+
+
+def test_facts(tables: Path) -> None:
+    page = commands("knowledge.md")
+    for words in page:
+        if "--fact-columns" in words:
+            run(shlex.split("recmem ingest --store run/store --items items_with_genres.parquet"))
+        outcome = run(words)
+        if words[1] == "explain":
+            assert "facts_shared" in outcome.out or "shares topic: " in outcome.out
+        if words[1] == "ingest":
+            assert "facts: 1 new, 0 duplicate, 0 rejected of 1 row" in outcome.out
+    assert [words[1] for words in page] == ["train", "explain", "ingest", "train"]
+    assert "genre" in (tables / "run2" / "report.html").read_text()
 
 
 def test_production(tables: Path, redis_url: str) -> None:

@@ -31,6 +31,7 @@ def train(
     vectors: TableInput | None = None,
     vectors_name: str | None = None,
     users: TableInput | None = None,
+    facts: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
     config: ConfigInput | None = None,
@@ -48,6 +49,7 @@ def train(
     neutral_events: Sequence[str] | None = None,
     weight: Mapping[str, float] | None = None,
     features: Sequence[str] | None = None,
+    fact_columns: Sequence[str] | None = None,
     position_debiasing: bool | None = None,
     refit: bool | None = None,
     folds: int | None = None,
@@ -85,6 +87,9 @@ def train(
         users: `user_id`, and optionally `timestamp`, attributes, and `interests` that were declared, as text: what is
             known of users, a row a change. Numbers, and texts of few different values, become features of the ranker,
             and so does how well an item's text fits the interests; all as of each query's time.
+        facts: `subject`, `relation`, `object`: what is known of items beside their texts, as a table or as N-Triples
+            (`.nt`). A subject is an item's id, or an object of other facts. Facts that a candidate shares with the
+            items of a user's history become features of the ranker; docs/knowledge.md.
         out: Folder for `bundle/`, `report.html`, `ledger.json` and the steps' intermediate files.
         store: The store to add the tables to and to train on; `out`/store by default.
         config: Settings: the path of a `recmem.toml` (`recmem config` writes one, docs/configuration.md describes it),
@@ -112,6 +117,8 @@ def train(
             A column `weight` of events or impressions multiplies it. Memories, counters and metrics are not weighted.
         features: Columns of the impressions that become features of the ranker: numbers (raw, and as z-scores within
             the query), or text (categories). Candidates must bring them, see `recmem.Model.rank`.
+        fact_columns: Text columns of the items whose values are facts too, such as author or brand; `["auto"]` takes
+            those of few words that repeat among items. None by default.
         position_debiasing: Learn what the `position` of shown items adds to their clicks, and leave it out of the
             scores; False by default. Candidates need no positions.
         refit: Let the model that ships learn from the whole log once it is measured; True by default. `measured_bundle`
@@ -149,6 +156,7 @@ def train(
         impressions=impressions,
         vectors=vectors,
         users=users,
+        facts=facts,
         out=Path(out),
         store=None if store is None else os.fspath(store),
         config=effective,

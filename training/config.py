@@ -12,6 +12,7 @@ from feature_store import SignalConfig
 from feature_store.item_vectors import MAX_NAME
 from feature_store.point_in_time.covisitation import CovisitationConfig
 from feature_store.settings import check_settings, setting, setting_like
+from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.matching.match_module import MatchConfig
 from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.tree_checks import MAX_TREES
@@ -48,6 +49,7 @@ class TrainingConfig:
     covisitation: CovisitationConfig = field(default_factory=CovisitationConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     users: UsersConfig = field(default_factory=UsersConfig)
+    knowledge: KnowledgeConfig = field(default_factory=KnowledgeConfig)
     tuning: EncoderTuningConfig = field(default_factory=EncoderTuningConfig)
     match: MatchTrainingConfig = field(default_factory=MatchTrainingConfig)
     n_heads: int = setting_like(MatchConfig, "n_heads", MatchConfig.n_heads, high=64)

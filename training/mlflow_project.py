@@ -138,6 +138,7 @@ def main(
     vectors: File = "",
     vectors_name: VectorsName = "",
     users: File = "",
+    facts: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -189,6 +190,7 @@ def main(
         impressions=impressions or None,
         vectors=vectors or None,
         users=users or None,
+        facts=facts or None,
         out=out,
         store=store or None,
         config=settings,
@@ -208,6 +210,7 @@ def ingest(
     vectors: File = "",
     vectors_name: VectorsName = "",
     users: File = "",
+    facts: File = "",
     store: StorePath = "",
     config: Config = "",
     assignments: Assignments = "",
@@ -228,7 +231,8 @@ def ingest(
         "position_debiasing": position_debiasing,
         "vectors_name": vectors_name,
     }
-    tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users}
+    tables |= {"facts": facts, "vectors": vectors}
     _step("ingest", out, store, _config(config, assignments, options), tables)
 
 

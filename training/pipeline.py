@@ -75,6 +75,7 @@ def run_training(
     config: TrainingConfig,
     progress: Progress,
     users: TableInput | None = None,
+    facts: TableInput | None = None,
     on_intake: Callable[[Intake], None] = lambda _: None,
     on_plan: Callable[[Plan], None] = lambda _: None,
 ) -> TrainingResult:
@@ -86,7 +87,7 @@ def run_training(
     Raises DataError if the tables cannot be used, or if another training runs in `out`.
     """
     refuse_forked()
-    run = open_run(Tables.of(items, events, impressions, users, vectors), out, store, config, progress)
+    run = open_run(Tables.of(items, events, impressions, users, vectors, facts), out, store, config, progress)
     with only_training_in(run.out), Tracker.start(out=run.out, run_name=name_of_run(run)) as tracker:
         log_config(run, tracker)
         run_step(run, "ingest", tracker)

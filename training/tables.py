@@ -17,7 +17,7 @@ from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError
 from feature_store.file_digest import file_digest
 from feature_store.files.file_rows import FileRows
 from feature_store.files.table_files import read_table
-from feature_store.schema import ITEM_VECTORS, Table
+from feature_store.schema import FACTS, ITEM_VECTORS, Table
 from recmem.serving.frames import to_polars
 
 if TYPE_CHECKING:
@@ -28,13 +28,14 @@ if TYPE_CHECKING:
     TableInput: TypeAlias = str | os.PathLike[str] | PolarsFrame | pd.DataFrame | pa.Table | pa.RecordBatch
     """A file's path, or a frame of polars, pandas or Arrow."""
 
-TableName = Literal["items", "events", "impressions", "users", "vectors"]
+TableName = Literal["items", "events", "impressions", "users", "facts", "vectors"]
 VECTORS: TableName = "vectors"
 STORE_TABLES: dict[TableName, Table] = {
     "items": ITEMS,
     "events": EVENTS,
     "impressions": IMPRESSIONS,
     "users": USERS,
+    "facts": FACTS,
 }
 """The store's table for each."""
 
@@ -54,6 +55,7 @@ class Tables:
     vectors: str | pl.DataFrame | None = None
     """Vectors of the items, in place of a text encoder."""
     users: str | pl.DataFrame | None = None
+    facts: str | pl.DataFrame | None = None
 
     @classmethod
     def of(
@@ -63,6 +65,7 @@ class Tables:
         impressions: TableInput | None,
         users: TableInput | None = None,
         vectors: TableInput | None = None,
+        facts: TableInput | None = None,
     ) -> Tables:
         """Tables from paths or from polars, pandas or Arrow frames; DataError for anything else."""
         return cls(
@@ -71,6 +74,7 @@ class Tables:
             impressions=_path_or_frame(impressions, "impressions"),
             vectors=_path_or_frame(vectors, "vectors"),
             users=_path_or_frame(users, "users"),
+            facts=_path_or_frame(facts, "facts"),
         )
 
     def given(self) -> dict[TableName, str | pl.DataFrame]:

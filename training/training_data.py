@@ -34,6 +34,7 @@ from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
+from training.knowledge import facts_warnings, knowledge_of
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
@@ -94,7 +95,9 @@ def read_training_data(
             "items: expected at least one text column, got none. Add a column such as title or description, or name "
             "vectors of the items: --vectors-name."
         )
-    catalogue = Catalogue.of(items, texts, numeric_columns(items))
+    triples = store.facts()
+    knowledge = knowledge_of(items, triples, config.knowledge)
+    catalogue = Catalogue.of(items, texts, numeric_columns(items)).with_facts(triples, knowledge)
     log = EventLog.from_frame(events, events["user_id"].unique().sort(), catalogue.ids, signals)
     if not len(log):
         require_matches(unmatched_rows(items, events, impressions))
@@ -105,6 +108,8 @@ def read_training_data(
     profiles = UserProfiles.of(store.users())
     of_users = user_features(profiles.table, config.users)
     interests = interests_column(profiles.table, config.users)
+    # Vectors of the user's own say nothing of facts in words.
+    n_slots = config.memory.knowledge if knowledge is not None and not config.vectors_name else 0
     vectors = None
     about_vectors: Iterable[str]
     if config.vectors_name:
@@ -119,7 +124,9 @@ def read_training_data(
     else:
         encoder = encoder or TextEncoder.load(config.encoder)
         unit = _encoded(store, catalogue.texts, encoder, on_text)
-        profiles = profiles.encoded(interests, partial(_encoded_interests, store, encoder))
+        if n_slots:
+            catalogue = catalogue.with_fact_vectors(partial(_encoded_texts, store, encoder))
+        profiles = profiles.encoded(interests, partial(_encoded_texts, store, encoder))
         fingerprint = encoder.fingerprint
         about_vectors = unread_sentences(store)
     dataset = Dataset.of(
@@ -131,6 +138,8 @@ def read_training_data(
             user_features=of_users,
             interests=interests,
             has_impressions=not impressions.is_empty(),
+            knowledge=knowledge,
+            fact_slots=n_slots,
         ),
         item_changes=store.item_changes(),
         profiles=profiles,
@@ -147,6 +156,7 @@ def read_training_data(
         warnings=(
             *about_vectors,
             *item_warnings(catalogue),
+            *facts_warnings(catalogue.facts, knowledge, len(catalogue)),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),
@@ -166,8 +176,8 @@ def _encoded(
         raise DataError(str(error)) from error
 
 
-def _encoded_interests(store: Store, encoder: TextEncoder, texts: list[str]) -> Float32Array:
-    """Unit vectors of declared interests: float32[text, dim]."""
+def _encoded_texts(store: Store, encoder: TextEncoder, texts: list[str]) -> Float32Array:
+    """Unit vectors of declared interests, or of facts: float32[text, dim]."""
     vectors: Float32Array = _encoded(store, texts, encoder, None).numpy()
     return vectors
 

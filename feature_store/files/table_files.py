@@ -16,12 +16,14 @@ from feature_store.files.delimited_text import COMMA, TAB, read_delimited
 from feature_store.files.file_content import COMPRESSED, UnreadableFileError, as_text, looks_like, read_bytes
 from feature_store.files.file_rows import FileRows
 from feature_store.files.json_rows import read_json
+from feature_store.files.ntriples import read_ntriples
 from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import TABLES, Table
 
 _EXPECTED = "a table as Parquet (a file or a folder), CSV, JSON, Arrow or Delta"
 _FORMATS = ".parquet, .pq, .csv, .tsv, .tab, .txt, .json, .jsonl, .ndjson, .arrow or .feather"
 _N_LOOKED_AT = 4096
+_OTHER_RDF = (".ttl", ".nq", ".trig", ".rdf", ".owl", ".n3", ".jsonld")
 _TEXT_COMPRESSED = "text files may end in .gz, .zst, .bz2 or .xz"
 
 
@@ -29,8 +31,8 @@ def read_table(path: str, *, table: str, features: Sequence[str] = ()) -> FileRo
     """The rows of a file or folder, by the ending of its name.
 
     Parquet (.parquet, .pq, or a folder of such files), Arrow (.arrow, .feather), Delta; CSV with commas (.csv), tabs
-    (.tsv, .tab) or what its header shows (.txt); JSON lines or an array of objects (.json, .jsonl, .ndjson). Text may
-    be compressed (.csv.gz, also .zst, .bz2 and .xz).
+    (.tsv, .tab) or what its header shows (.txt); JSON lines or an array of objects (.json, .jsonl, .ndjson); of facts
+    N-Triples (.nt). Text may be compressed (.csv.gz, also .zst, .bz2 and .xz).
 
     CSV is read as text. Ids, names of events and times stay text, so that "007" keeps its zeros; other columns of
     numbers become numbers. A line of text in which no row can be read is set aside: see `FileRows.unreadable`. The URL
@@ -89,6 +91,8 @@ def _by_content(path: str, ending: str) -> _Reader:
         found = looks_like(file.read(_N_LOOKED_AT))
     reader = {"a Parquet file": read_parquet, "an Arrow file": read_arrow}.get(found)
     if reader is None:
+        if ending in _OTHER_RDF:
+            raise UnreadableFileError(f"{ending} is not a supported form of RDF", "Convert it to N-Triples (.nt).")
         kind = f"{ending} is not a supported format" if ending else "its name has no ending such as .csv"
         remedy = f"Give a file whose name ends in {_FORMATS}."
         raise UnreadableFileError(f"{kind}; it looks like {found}" if found else kind, remedy)
@@ -113,6 +117,10 @@ def _read_json(path: str, table: Table) -> FileRows:
     return replace(rows, frame=usable.frame, warnings=(*rows.warnings, *usable.warnings))
 
 
+def _read_ntriples(path: str, table: Table) -> FileRows:
+    return read_ntriples(as_text(read_bytes(path)), table)
+
+
 def _read_delta(folder: str, table: Table) -> FileRows:
     delta = open_table(str(Path(folder).absolute()), storage_options=None)
     if delta is None:
@@ -128,6 +136,8 @@ def _read_remote(url: str, table: Table) -> FileRows:
         frame = pl.scan_csv(url, infer_schema=False, separator=separator, glob=False).collect()
         typed, warnings = typed_columns(frame, table, where=lambda row: f" (row {row:,}, counting from 0)")
         return FileRows(typed, warnings=tuple(warnings))
+    if ending == ".nt" or url.partition("?")[0].lower().endswith(".nt.gz"):
+        raise UnreadableFileError("N-Triples are read from local files only", "Copy the file here first.")
     if ending in (".jsonl", ".ndjson"):
         return without_odd_columns(pl.read_ndjson(url, infer_schema_length=None), table)
     if ending in (".arrow", ".feather"):
@@ -143,6 +153,7 @@ _TEXT_READERS: Mapping[str, _Reader] = {
     ".json": _read_json,
     ".jsonl": _read_json,
     ".ndjson": _read_json,
+    ".nt": _read_ntriples,
 }
 _READERS: Mapping[str, _Reader] = {
     **_TEXT_READERS,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from feature_store.files.file_rows import cut
-from feature_store.schema import Table
+from feature_store.schema import FACTS, Table
 from feature_store.timestamps import TIMESTAMP
 from feature_store.whole_numbers import finite_numbers
 
@@ -50,7 +50,7 @@ def typed_columns(
 
 def _stays_text(name: str, table: Table) -> bool:
     is_time = any(column.name == name and column.dtype == TIMESTAMP for column in table.columns)
-    return is_time or name.endswith("_id") or name in ("cancels", "event", "available_from")
+    return is_time or table is FACTS or name.endswith("_id") or name in ("cancels", "event", "available_from")
 
 
 def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], has_decimal_commas: bool) -> pl.Series:

@@ -13,11 +13,12 @@ from deltalake import DeltaTable
 
 from feature_store._delta import LocalTable, local_folder
 from feature_store.data_errors import DataError
+from feature_store.fact_cells import are_about
 from feature_store.forgetting.erasure import refuse_links
 from feature_store.forgetting.id_search import IdSearch, obsolete_files_with
 from feature_store.noted_digests import log_versions
 from feature_store.receipts import Forgotten
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, USERS, Table
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, TABLES, USERS, Table
 from feature_store.table_writes import TableChange, has_id, remove_id
 
 _SEARCH_ROUNDS = 5
@@ -50,7 +51,7 @@ class Forgetting:
         mentions = self._mentions(column, value, search)
         n_removed = {}
         for table in TABLES:
-            if self.open(table) is not None and (table is REJECTED or column in table.schema()):
+            if self.open(table) is not None and (table is REJECTED or _names(table, column)):
                 change = self.rewrite(table, partial(remove_id, table=table, column=column, value=value))
                 self.erase_history(table)
                 n_removed[table.name] = change.n_rows
@@ -62,8 +63,10 @@ class Forgetting:
     def _mentions(self, column: str, value: object, search: IdSearch) -> dict[str, int]:
         """Rows of others that mention the id, by table.column."""
         mentions: dict[str, int] = {}
-        for table in (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS):
+        for table in (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, FACTS):
             rows = self.read(table)
+            if table is FACTS and _names(table, column):
+                rows = rows.filter(~are_about(rows["subject"], value))
             if column in rows.columns:
                 rows = rows.filter(~has_id(rows, column, value))
             mentions |= {f"{table.name}.{name}": n for name, n in search.mentions(rows).items()}
@@ -92,6 +95,11 @@ class Forgetting:
             expected = f"no file in {self.path!r} that holds the id"
             remedy = "The rows are removed. Delete these files if recmem did not write them, or repeat the call."
             raise DataError(f"store: expected {expected}, got {names}. {remedy}")
+
+
+def _names(table: Table, column: str) -> bool:
+    """Whether rows of the table are about such an id: those of facts are about items, and about no users."""
+    return column in table.schema() or (table is FACTS and column == "item_id")
 
 
 def _is_written_to(folder: Path) -> bool:

@@ -20,6 +20,12 @@ _LABELS = re.compile(
     r"|reward|recommended|upvote|favou?rite)(d|ed|s)?"
 )
 """Names of columns that say whether an event is positive, likewise."""
+_FACTS = {
+    "subject": re.compile(r"s|subj|head|entity|item|source|start"),
+    "relation": re.compile(r"p|r|rel|predicate|property|edge|link|label"),
+    "object": re.compile(r"o|obj|tail|value|target|end"),
+}
+"""Other names of the columns of facts, likewise; `id` and RecBole's `:token` may follow."""
 _MAX_NAMED = 10
 _FEATURES = (
     "Numbers and text become features of the ranker with --features; of a date give a number, such as the age in days."
@@ -54,6 +60,8 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
 def remedy_for_missing(name: str, given: Sequence[str]) -> str:
     """What to do where the column of this name is not among the given ones: perhaps it is written otherwise there."""
     near = next((other for other in given if _bare(other) == _bare(name)), None)
+    if near is None and name in _FACTS:
+        near = next((other for other in given if _FACTS[name].fullmatch(_without_endings(other))), None)
     return "Add it, or rename the column that holds it." if near is None else f"Rename {near!r} to {name!r}."
 
 
@@ -87,6 +95,10 @@ def _label(name: str, given: Sequence[str]) -> str:
         f"{name!r} is not read: {consequence}. If it says which rows are positive, leave the others out, or name their "
         "`event` 'skip'."
     )
+
+
+def _without_endings(name: str) -> str:
+    return re.sub(r"(id|token|idtoken)$", "", _bare(name)) or _bare(name)
 
 
 def _bare(name: str) -> str:

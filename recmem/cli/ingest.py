@@ -52,6 +52,14 @@ Users = Annotated[
         "texts of few different values, become features of the ranker.",
     ),
 ]
+Facts = Annotated[
+    str | None,
+    typer.Option(
+        metavar="PATH|URL",
+        help="Facts table: subject, relation, object, such as a book's id, author, Ursula K. Le Guin; also N-Triples "
+        "(.nt). A subject is an item's id, or the object of another fact: facts are followed two steps from the items.",
+    ),
+]
 Features = Annotated[
     str,
     typer.Option(
@@ -72,28 +80,30 @@ def ingest(
     events: Events = None,
     impressions: Impressions = None,
     users: Users = None,
+    facts: Facts = None,
     features: Features = "",
     vectors: Vectors = None,
     vectors_name: VectorsName = "",
 ) -> None:
-    """Add items, events, impressions or users to a store.
+    """Add items, events, impressions, users or facts to a store.
 
-    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
+    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta, facts also N-Triples; text may be
+    compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
 
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.
     """
-    if all(table is None for table in (items, events, impressions, users, vectors)):
+    if all(table is None for table in (items, events, impressions, users, facts, vectors)):
         raise UsageError(
-            "--items, --events, --impressions, --users, --vectors: expected at least one of them, got none. "
+            "--items, --events, --impressions, --users, --facts, --vectors: expected at least one of them, got none. "
             "Give a table."
         )
     from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, Store
     from feature_store.files.table_files import read_table
     from feature_store.ingestion import append_tables, check_tables, vectors_of
     from feature_store.item_vectors import append_vectors, space_name, stored_spaces
-    from feature_store.schema import ITEM_VECTORS
+    from feature_store.schema import FACTS, ITEM_VECTORS
 
     names = names_of(features)
     has_vectors = vectors is not None or bool(stored_spaces(Store(store)))
@@ -102,6 +112,7 @@ def ingest(
         EVENTS: events,
         IMPRESSIONS.with_features(names): impressions,
         USERS: users,
+        FACTS: facts,
     }
     given = {table: path for table, path in paths.items() if path is not None}
     progress = Bars()

@@ -25,7 +25,7 @@ ID_CHARS = 24
 """Of each cell that says which row it is."""
 LINE_CHARS = 200
 """Of a line that could not be read."""
-TABLES = ("items", "events", "impressions", "users")
+TABLES = ("items", "events", "impressions", "users", "facts")
 
 
 def rejected(
@@ -33,7 +33,9 @@ def rejected(
     table: Annotated[
         str,
         typer.Option(
-            metavar="NAME", help="Only rows of this table: items, events, impressions or users.", show_default="all"
+            metavar="NAME",
+            help="Only rows of this table: items, events, impressions, users or facts.",
+            show_default="all",
         ),
     ] = "",
     reason: Annotated[

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +12,10 @@ import scipy.sparse as sp
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
+from recmem.dataset.interests import Encode
+from recmem.dataset.item_facts import ItemFacts
 from recmem.dataset.item_words import item_words
+from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.text.item_text import item_text
 
 PLAIN_PYTHON_BELOW = 1000
@@ -33,6 +36,8 @@ class Catalogue:
     """Numeric columns; each becomes the feature `items.<name>`."""
     texts: list[str] = field(repr=False)
     """Text of each item; empty where it has none."""
+    facts: ItemFacts = field(default_factory=ItemFacts)
+    """Facts of the items; none unless `with_facts` was asked for."""
 
     @classmethod
     def of(
@@ -45,6 +50,15 @@ class Catalogue:
         absent += [pl.lit(None, pl.Float64).alias(name) for name in numbers if name not in ordered.columns]
         ordered = ordered.with_columns(absent)
         return cls(ordered, text_columns, numbers, item_text(ordered, text_columns).to_list())
+
+    def with_facts(self, triples: pl.DataFrame, config: KnowledgeConfig | None) -> Catalogue:
+        """The catalogue with the facts of its items; `triples` are rows of the facts table. Itself without a config."""
+        return self if config is None else replace(self, facts=ItemFacts.of(self.items, triples, config))
+
+    def with_fact_vectors(self, encode: Encode) -> Catalogue:
+        """The catalogue with vectors of its facts, for memory slots; `encode` gives unit vectors of texts."""
+        words = list(self.facts.words)
+        return replace(self, facts=replace(self.facts, vectors=encode(words))) if words else self
 
     def __len__(self) -> int:
         return len(self.items)

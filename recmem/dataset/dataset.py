@@ -24,6 +24,7 @@ from feature_store.redis.fetched_log import FetchedLog
 from feature_store.schema import EVENTS, ITEM_CHANGES
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.dataset.user_profiles import UserProfiles
 
 
@@ -48,6 +49,10 @@ class DatasetConfig:
     """Whether the model was trained on impressions: then a candidate is compared with those shown beside it."""
     repeats: bool = False
     """Whether items that a user has had before are wanted too, as in groceries."""
+    knowledge: KnowledgeConfig | None = None
+    """Which facts of items are read; None if none are."""
+    fact_slots: int = 0
+    """How many facts of a user's items are memory slots, see `recmem.dataset.fact_slots`."""
 
 
 @dataclass(frozen=True, eq=False)

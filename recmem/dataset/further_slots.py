@@ -9,6 +9,7 @@ from feature_store.arrays import IntArray
 from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.declared_slots import declared_slots
+from recmem.dataset.fact_slots import fact_slots
 
 if TYPE_CHECKING:
     from recmem.dataset.dataset import Dataset
@@ -19,7 +20,7 @@ Source: TypeAlias = "Callable[[Dataset, IntArray, IntArray, Histories], FurtherS
 A source returns vectors and names of the texts that its slots have, and no others: they are copied with every query.
 """
 
-SOURCES: tuple[Source, ...] = (declared_slots,)
+SOURCES: tuple[Source, ...] = (declared_slots, fact_slots)
 """All sources. In a memory, slots of the first come first."""
 
 

@@ -32,6 +32,7 @@ KINDS = (
     MemoryKind("positive", lambda histories: histories.signs > 0),
     MemoryKind("declared", None, setting="declared"),
     MemoryKind("consolidated", None, setting="consolidated"),
+    MemoryKind("knowledge", None, setting="knowledge"),
 )
 """All kinds. A kind's place is its row in the match module's weights, so add new kinds at the end and never reorder.
 

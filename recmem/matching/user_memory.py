@@ -40,6 +40,8 @@ class MemoryConfig:
     """Whether each interest that a user has declared (setting `users.interests`) is remembered beside the events."""
     consolidated: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 4, 0 for none.")
     """Slots that stand for the events older than the newest `recent`: each for similar ones. 0 turns this off."""
+    knowledge: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 8, 0 for none.")
+    """Slots that stand for facts of a user's items, the strongest, where facts are read. 0 turns this off."""
     negatives: bool = setting(True)
     """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own."""
 

@@ -23,6 +23,7 @@ from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.items_had import ItemsHad
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.shared_facts import pair_facts
 from recmem.matching.interests_similarity import interest_pair_scores
 from recmem.matching.matcher import Matcher
 from recmem.matching.shown_similarity import shown_pair_similarities
@@ -178,6 +179,11 @@ def compute_interests_similarity(context: FeatureContext) -> Float32Array:
     dataset = context.dataset
     interests = dataset.interest_rows(context.queries.described_users, context.queries.times)
     return interest_pair_scores(context.matcher, dataset.profiles.interests.vectors, interests, context.candidates)
+
+
+def compute_facts(context: FeatureContext) -> FeatureColumns:
+    """How strongly each candidate's facts are among those of its query's history; 0 for texts without an item."""
+    return pair_facts(context.dataset.catalogue.facts, context.queries.histories, context.candidates)
 
 
 def compute_shown_similarity(context: FeatureContext) -> Float32Array:

@@ -29,6 +29,7 @@ from recmem.ranking.feature_computation import (
     compute_candidate_features,
     compute_click_through,
     compute_covisitation,
+    compute_facts,
     compute_interests_similarity,
     compute_item_attributes,
     compute_item_counters,
@@ -50,6 +51,7 @@ class Group(StrEnum):
     SIMILARITY = "text similarity"
     COVISITATION = "co-visitation"
     TEXT_COVISITATION = "co-visitation and texts"
+    KNOWLEDGE = "knowledge"
     POPULARITY = "popularity"
     IMPRESSIONS = "impressions"
     REPEATS = "repeats"
@@ -356,9 +358,34 @@ SIMILARITY_SHOWN = Feature(
 )
 """The feature of a training on impressions. Retrieved candidates are alike because of what they were retrieved by."""
 
+FACT_FEATURES = (
+    Feature(
+        name="facts_shared",
+        group=Group.KNOWLEDGE,
+        meaning="How much the item's facts agree with those of the history's positive items: cosines of the two items' "
+        "facts, rare ones weighing more, summed over the items (half-life: 20 visits). 0 or more.",
+        compute=compute_facts,
+    ),
+    Feature(
+        name="facts_max",
+        group=Group.KNOWLEDGE,
+        meaning="The largest over the item's facts of log(items / items that have the fact), times the number of the "
+        "history's positive items that have it (half-life: 20 visits). 0 or more.",
+        compute=compute_facts,
+    ),
+    Feature(
+        name="facts_negative",
+        group=Group.KNOWLEDGE,
+        meaning="As `facts_shared`, with the history's negative items. 0 or more.",
+        compute=compute_facts,
+    ),
+)
+"""The features of a store with facts, or of columns that are read as facts."""
+
 _OPTIONAL: tuple[tuple[Callable[[DatasetConfig], bool], tuple[Feature, ...]], ...] = (
     (lambda config: bool(config.interests), (INTERESTS,)),
     (lambda config: config.has_impressions, (SIMILARITY_SHOWN,)),
+    (lambda config: config.knowledge is not None, FACT_FEATURES),
     (lambda config: config.repeats, REPEATS),
 )
 """Features that only some datasets have: which, and those."""
@@ -505,8 +532,9 @@ TEXT_FEATURES = (
     *features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION),
     INTERESTS.name,
     SIMILARITY_SHOWN.name,
+    *(feature.name for feature in FACT_FEATURES),
 )
-"""The features that read texts: all that `ranker_without_match` is fitted without."""
+"""The features that read texts, or facts: all that `ranker_without_match` is fitted without."""
 COVISITATION_FEATURES = features_in(Group.COVISITATION, Group.TEXT_COVISITATION)
 IMPRESSION_FEATURES = features_in(Group.IMPRESSIONS)
 """Constant where a log has no impressions."""

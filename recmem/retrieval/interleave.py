@@ -28,6 +28,8 @@ INTERESTS = "interests_similarity"
 """One more source if the users table has declared interests."""
 REPEATS = "repeats"
 """One more source if items that users have had are wanted again: these, the most frequent first."""
+FACTS = "facts_shared"
+"""One more source if facts of items are read."""
 NOT_RETRIEVED = np.iinfo(np.int32).max
 """Rank of an item that no source retrieves."""
 

@@ -15,9 +15,11 @@ from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.items_had import repeat_scores
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.shared_facts import FEATURES as FACT_FEATURES
+from recmem.dataset.shared_facts import catalogue_facts
 from recmem.matching.interests_similarity import interest_scores
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
-from recmem.retrieval.interleave import INTERESTS, REPEATS, SOURCES, RetrievalConfig, interleave
+from recmem.retrieval.interleave import FACTS, INTERESTS, REPEATS, SOURCES, RetrievalConfig, interleave
 from recmem.retrieval.shortlist import shortlist
 
 CHUNK_CELLS = 600_000
@@ -35,7 +37,7 @@ class Retrieved:
     candidates: Ragged
     """Per query the rows of its candidates in the catalogue, the best first."""
     features: dict[str, Float32Array]
-    """Match and co-visitation features of the candidates, and that of interests: float32[pair] by name."""
+    """Match and co-visitation features of the candidates, and those of interests and facts: float32[pair] by name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,6 +93,8 @@ def catalogue_scores(dataset: Dataset, matcher: Matcher, queries: QueryBatch, it
         scores[INTERESTS] = interest_scores(matcher, dataset.profiles.interests.vectors, interests, items)
     if dataset.config.repeats:
         scores[REPEATS] = repeat_scores(queries.histories, items)
+    if dataset.config.knowledge is not None:
+        scores |= catalogue_facts(dataset.catalogue.facts, queries.histories, items)
     return scores
 
 
@@ -135,9 +139,12 @@ def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candi
         sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), scores["match_raw"], scores[INTERESTS])
     if REPEATS in scores:
         sources[REPEATS] = scores[REPEATS]
+    if FACTS in scores:
+        # As above where nothing is shared: items would come in the order of their rows.
+        sources[FACTS] = np.where(scores[FACTS].any(axis=1, keepdims=True), scores[FACTS], scores["match_raw"])
     best = interleave(sources, scored.excluded, n_candidates)
     # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
-    kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS) if name in scores]
+    kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS, *FACT_FEATURES) if name in scores]
     features = {name: scores[name][best.row_index, best.values] for name in kept}
     return Retrieved(queries, Ragged(scored.items[best.values], best.offsets), features)
 

@@ -1,7 +1,8 @@
 """The candidates that are scored for a query if the catalogue is too large to be scored whole.
 
 They are the texts nearest to each slot of the memory and to the interests that the user has declared, every item that
-an item-item model connects with the history, and the items that were popular at the time and the user does not have.
+an item-item model connects with the history, the items that share most of the history's rarer facts, and the items that
+were popular at the time and the user does not have.
 With exact search, each item that would be retrieved by similarity, co-visitation or popularity is among them, except
 that items which the user already has take up places among the nearest texts. The match has no search of its own: it
 orders what these bring.
@@ -19,9 +20,13 @@ from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
+from recmem.dataset.shared_facts import linked_items
 from recmem.kernels.top_k_torch import largest
 from recmem.matching.matcher import Matcher
 from recmem.retrieval.interleave import RetrievalConfig
+
+COMMON_FACT = 10_000
+"""Items that have a fact; one that more have brings none to the shortlist."""
 
 
 def shortlist(dataset: Dataset, matcher: Matcher, queries: QueryBatch, seen: Ragged, config: RetrievalConfig) -> Ragged:
@@ -37,6 +42,8 @@ def shortlist(dataset: Dataset, matcher: Matcher, queries: QueryBatch, seen: Rag
     ]
     if dataset.config.interests:
         parts.append(_nearest_to_interests(dataset, matcher, queries, config))
+    if dataset.config.knowledge is not None:
+        parts.append(_sharing_facts(dataset, queries, config))
     # (query, item) as one number: its distinct values, in order, are the union of the parts.
     n_items = len(dataset.catalogue)
     pairs = np.unique(np.concatenate([part.row_index * n_items + part.values for part in parts]))
@@ -68,6 +75,18 @@ def _nearest_to_interests(dataset: Dataset, matcher: Matcher, queries: QueryBatc
     lengths = np.zeros(len(queries), np.int64)
     lengths[has_interests] = is_item.sum(axis=1)
     return Ragged.from_lengths(nearest[is_item], lengths)
+
+
+def _sharing_facts(dataset: Dataset, queries: QueryBatch, config: RetrievalConfig) -> Ragged:
+    """The items that share most with the facts of each query's history."""
+    facts = dataset.catalogue.facts
+    lengths = queries.histories.items.lengths
+    # The history's own items share the most, and may be excluded.
+    linked = (
+        linked_items(facts, queries.histories, query, config.candidates + int(lengths[query]), COMMON_FACT)
+        for query in range(len(queries))
+    )
+    return Ragged.from_lists(linked)
 
 
 def _covisited(dataset: Dataset, queries: QueryBatch) -> Ragged:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TypeAlias
 
 from jaxtyping import Float
@@ -10,6 +11,7 @@ from torch import Tensor
 from feature_store import DataError, Store
 from recmem.dataset.candidate_frame import Candidates
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.dataset import Dataset
 from recmem.serving.bundle import Bundle, BundleConfig
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder, LazyTunedEncoder
 from recmem.text.item_vectors import ItemVectors
@@ -45,6 +47,14 @@ def item_units(embedding: Embedding, catalogue: Catalogue) -> Float[Tensor, "ite
     if isinstance(embedding, ItemVectors):
         return embedding.of_ids(catalogue.ids)
     return embedding.of_items(catalogue.texts)
+
+
+def with_fact_vectors(dataset: Dataset, space: CachedEncoder | None) -> Dataset:
+    """The dataset with vectors of the facts that its memories hold as slots; itself if they hold none."""
+    if not dataset.config.fact_slots or space is None:
+        return dataset
+    catalogue = dataset.catalogue.with_fact_vectors(lambda words: space.of_items(list(words)).cpu().numpy())
+    return replace(dataset, catalogue=catalogue)
 
 
 def new_item_units(embedding: Embedding, read: Candidates) -> Float[Tensor, "new width"]:

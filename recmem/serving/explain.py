@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import torch
 
-from feature_store.arrays import Float64Array, IntArray
+from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.declared_slots import QUOTES_INTEREST
@@ -46,6 +46,18 @@ class SlotReason:
 
 
 @dataclass(frozen=True)
+class SharedFact:
+    """A fact of an item that items of the user have too."""
+
+    words: str
+    """Such as "author: Ursula K. Le Guin"."""
+    n_items: int
+    """Items of the user that have it."""
+    title: str | None
+    """The title of that item if it is one."""
+
+
+@dataclass(frozen=True)
 class Explanation:
     """A match score and a ranking score, each taken apart.
 
@@ -72,6 +84,9 @@ class Explanation:
     interests: float | None = None
     """Cosine of the item's text and the interests that the user has declared, if it is higher than the mean of the
     candidates; None if it is not, or the user has declared none."""
+    fact: SharedFact | None = None
+    """The fact that the item shares most of with the user's items; None if it shares no more than the candidates in the
+    mean, or the ranker reads no facts."""
     language: Language = "en"
     """Of `sentence` and `reason`: the bundle's setting `language`."""
 
@@ -101,6 +116,7 @@ class Explanation:
             numbers=True,
             ranks_by_text=by_text,
             interests=self.interests,
+            fact=self.fact,
             language=self.language,
         )
 
@@ -124,12 +140,14 @@ def in_words(
     numbers: bool = False,
     ranks_by_text: bool = True,
     interests: float | None = None,
+    fact: SharedFact | None = None,
     language: Language = "en",
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
-    the similarity to what the user has declared, if that is a reason too.
+    the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
+    too.
     """
     phrases = PHRASES[language]
     best = _strongest(titles, contributions)
@@ -140,25 +158,39 @@ def in_words(
         return phrases.reads_no_texts.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
     else:
         reason = phrases.no_memory_raises if titles else phrases.empty_memory
-    # An interest that is quoted as a memory needs no second mention.
-    if interests is None or not ranks_by_text or QUOTES_INTEREST in reason:
+    if not ranks_by_text:
         return reason
-    similarity = phrases.similarity.format(value=interests) if numbers else ""
-    if not best:
-        return phrases.fits_interests.format(similarity=similarity)
-    return phrases.and_fits_interests.format(reason=reason, similarity=similarity)
+    is_reason = bool(best)
+    if fact is not None:
+        items = fact.title or phrases.own_items.format(n=f"{fact.n_items:,}")
+        phrase = phrases.and_shares_fact if is_reason else phrases.shares_fact
+        reason = phrase.format(reason=reason, fact=fact.words, items=items)
+        is_reason = True
+    # An interest that is quoted as a memory needs no second mention.
+    if interests is not None and QUOTES_INTEREST not in reason:
+        similarity = phrases.similarity.format(value=interests) if numbers else ""
+        phrase = phrases.and_fits_interests if is_reason else phrases.fits_interests
+        reason = phrase.format(reason=reason, similarity=similarity)
+    return reason
 
 
 def fitting_interests(pairs: PairFeatures) -> list[float | None]:
     """Of each pair: its similarity to the declared interests, if that is higher than the mean of its query."""
     if INTERESTS.name not in pairs.values:
         return [None] * len(pairs.candidates.values)
-    values = pairs.values[INTERESTS.name].astype(np.float64)
-    query = pairs.candidates.row_index
     # A query has interests or has none: all of its values are NaN, or none is.
-    totals = np.bincount(query, values, minlength=len(pairs.candidates))
-    is_higher = values > (totals / np.maximum(pairs.candidates.lengths, 1))[query]
+    is_higher = higher_than_mean(pairs, INTERESTS.name)
+    values = pairs.values[INTERESTS.name]
     return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
+
+
+def higher_than_mean(pairs: PairFeatures, name: str) -> BoolArray:
+    """Whether each pair's feature of this name is higher than the mean of its query: bool[pair]."""
+    values = pairs.values[name].astype(np.float64)
+    query = pairs.candidates.row_index
+    totals = np.bincount(query, values, minlength=len(pairs.candidates))
+    is_higher: BoolArray = values > (totals / np.maximum(pairs.candidates.lengths, 1))[query]
+    return is_higher
 
 
 def _strongest(titles: Sequence[str], contributions: Sequence[float]) -> list[tuple[str, float]]:

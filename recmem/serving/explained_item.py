@@ -20,6 +20,7 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
 from recmem.serving.explain import Explanation, fitting_interests, match_parts, slot_reasons
+from recmem.serving.fact_reasons import fact_reasons
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.request_times import TimeLike
 from recmem.serving.user_queries import query_of
@@ -55,6 +56,7 @@ def explained(
         features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],
+        fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]))[0],
         language=parts.bundle.config.language,
     )
 

@@ -23,7 +23,7 @@ from recmem.dataset.shared_memories import RedisMemories, connected, write
 from recmem.matching.matcher import Matcher
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.bundle import Bundle, load_bundle
-from recmem.serving.embedding import Embedding, embedding_of, item_units, text_space
+from recmem.serving.embedding import Embedding, embedding_of, item_units, text_space, with_fact_vectors
 from recmem.serving.explain import Explanation
 from recmem.serving.explained_item import explained
 from recmem.serving.frame_scores import matched, ranked, read_pairs
@@ -68,7 +68,8 @@ class Model:
     ) -> None:
         self.bundle = bundle
         space = text_space(embedding)
-        self.dataset = dataset if space is None else with_interests(dataset, space.of_items)
+        known = with_fact_vectors(dataset, space)
+        self.dataset = known if space is None else with_interests(known, space.of_items)
         """Never changed in place: `observe` puts a new one here. Read it once per call."""
         self.memories = memories
         self._encoder = embedding

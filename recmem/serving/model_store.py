@@ -10,7 +10,7 @@ import polars as pl
 from feature_store import DataError, Store
 from feature_store.addresses import without_secrets
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEMS
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEM_CHANGES, ITEMS
 from feature_store.timestamps import iso_time
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -51,8 +51,11 @@ def read_tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.Dat
 def read_dataset(store: Store | None, config: BundleConfig) -> Dataset:
     """The store's tables as a model of this configuration reads them; logs dates that were not taken for now."""
     items, events, impressions, changes = read_tables(store)
+    facts = pl.DataFrame(schema=FACTS.schema()) if store is None else store.facts()
+    catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
+    catalogue = catalogue.with_facts(facts, config.dataset.knowledge)
     dataset = Dataset.of(
-        Catalogue.of(items, config.text_columns, config.number_columns),
+        catalogue,
         events,
         impressions,
         config.dataset,

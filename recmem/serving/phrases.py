@@ -25,6 +25,12 @@ class Phrases:
     """The declared interests are the only reason; `{similarity}`: "" or the phrase of that name."""
     and_fits_interests: str
     """They are a reason beside `{reason}`."""
+    shares_fact: str
+    """A shared `{fact}` is the only reason; `{items}`: the item that has it too, or `own_items`."""
+    and_shares_fact: str
+    """It is a reason beside `{reason}`."""
+    own_items: str
+    """`{n}` items of the user."""
     scale: str
     """What the numbers behind titles are."""
     similarity: str
@@ -46,6 +52,9 @@ PHRASES: dict[Language, Phrases] = {
         builds_on="because it builds on {titles}{scale}",
         fits_interests="because it fits the declared interests{similarity}",
         and_fits_interests="{reason}, and fits the declared interests{similarity}",
+        shares_fact="because it shares {fact} with {items}",
+        and_shares_fact="{reason}, and shares {fact} with {items}",
+        own_items="{n} of the user's items",
         scale=" in the raw match score",
         similarity=" (similarity {value:.2f})",
         empty_memory="no reason from memory: the user's memory is empty",
@@ -60,6 +69,9 @@ PHRASES: dict[Language, Phrases] = {
         builds_on="weil es zu {titles} passt{scale}",
         fits_interests="weil es zu den angegebenen Interessen passt{similarity}",
         and_fits_interests="{reason} und zu den angegebenen Interessen{similarity}",
+        shares_fact="weil „{fact}“ auch für {items} gilt",
+        and_shares_fact="{reason}, und „{fact}“ gilt auch für {items}",
+        own_items="{n} Einträge im Verlauf",
         scale=" (Beiträge zum rohen Match-Score)",
         similarity=" (Ähnlichkeit {value:.2f})",
         empty_memory="kein Grund aus dem Verlauf: der Verlauf ist leer",
@@ -74,6 +86,9 @@ PHRASES: dict[Language, Phrases] = {
         builds_on="因为它与{titles}相关{scale}",
         fits_interests="因为它符合所填写的兴趣{similarity}",
         and_fits_interests="{reason}，并且符合所填写的兴趣{similarity}",
+        shares_fact="因为它与{items}同有「{fact}」",
+        and_shares_fact="{reason}，并且与{items}同有「{fact}」",
+        own_items="历史记录中的{n}项",
         scale="（数字为对原始匹配分的贡献）",
         similarity="（相似度 {value:.2f}）",
         empty_memory="没有来自历史记录的理由：历史记录为空",
@@ -88,6 +103,9 @@ PHRASES: dict[Language, Phrases] = {
         builds_on="{titles}に関連するため{scale}",
         fits_interests="登録された興味に合うため{similarity}",
         and_fits_interests="{reason}、また登録された興味に合うため{similarity}",
+        shares_fact="{items}と「{fact}」が共通するため",
+        and_shares_fact="{reason}、また{items}と「{fact}」が共通するため",
+        own_items="履歴の{n}件",
         scale="（数字は補正前のマッチスコアへの寄与）",
         similarity="（類似度 {value:.2f}）",
         empty_memory="履歴からの理由なし：履歴が空です",

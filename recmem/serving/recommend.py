@@ -16,7 +16,8 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
 from recmem.ranking.retrieved_features import retrieved_features
 from recmem.serving.bundle import Bundle
-from recmem.serving.explain import fitting_interests, in_words, match_parts, reads_texts
+from recmem.serving.explain import SharedFact, fitting_interests, in_words, match_parts, reads_texts
+from recmem.serving.fact_reasons import fact_reasons
 from recmem.serving.frames import Ids, to_ids
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.phrases import Language
@@ -76,8 +77,10 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     reasons: list[str] = []
     all_interests = fitting_interests(pairs)
     interests = [all_interests[pair] for pair in best]
+    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best)
     for row in range(len(queries)):
-        own = interests[items.offsets[row] : items.offsets[row + 1]]
+        place = slice(items.offsets[row], items.offsets[row + 1])
+        own = list(zip(interests[place], facts[place], strict=True))
         query_row = queries.take(np.array([row]))
         of_query = items.row(row)
         reasons += reasons_in_words(
@@ -100,13 +103,16 @@ def reasons_in_words(
     matcher: Matcher,
     query: QueryBatch,
     items: IntArray,
-    interests: Sequence[float | None] | None = None,
+    others: Sequence[tuple[float | None, SharedFact | None]] | None = None,
     *,
     ranks_by_text: bool = True,
     numbers: bool = False,
     language: Language,
 ) -> list[str]:
-    """The reason for each of the items, which are rows of the matcher's texts, for one query; see `in_words`."""
+    """The reason for each of the items, which are rows of the matcher's texts, for one query; see `in_words`.
+
+    `others`: of each item its similarity to declared interests and its shared fact.
+    """
     _, _, parts = match_parts(matcher, query.histories, items)
     titles = [slot.title for slot in described_slots(matcher, dataset.catalogue, query.histories)]
     return [
@@ -116,7 +122,8 @@ def reasons_in_words(
             numbers=numbers,
             ranks_by_text=ranks_by_text,
             interests=similarity,
+            fact=fact,
             language=language,
         )
-        for contributions, similarity in zip(parts.T, interests or [None] * len(items), strict=True)
+        for contributions, (similarity, fact) in zip(parts.T, others or [(None, None)] * len(items), strict=True)
     ]

@@ -40,9 +40,15 @@ TuneEncoder = Annotated[
     ),
 ]
 Candidates = Annotated[int, typer.Option(metavar="N", help="Items retrieved and ranked per query.")]
-ExcludeSeen = Annotated[
-    bool,
-    typer.Option(help="Rank only items that are new to the user, or repeats too."),
+ExcludeSeen = Annotated[bool, typer.Option(help="Rank only items that are new to the user, or repeats too.")]
+FactColumns = Annotated[
+    str,
+    typer.Option(
+        metavar="COLUMN,...|auto",
+        help="Text columns of the items whose values are facts too, such as author,brand; auto: those of few words "
+        "that repeat among items.",
+        show_default=False,
+    ),
 ]
 Refit = Annotated[
     bool,
@@ -99,6 +105,7 @@ SETTING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "neutral_events": (NeutralEvents, ""),
     "weight": (Weight, None),
     "features": (Features, ""),
+    "fact_columns": (FactColumns, ""),
     "position_debiasing": (PositionDebiasing, False),
     "refit": (Refit, True),
     "folds": (TestFolds, 1),
@@ -108,10 +115,13 @@ SETTING_OPTIONS: dict[str, tuple[Any, Any]] = {
     "seed": (Seed, 0),
 }
 """The annotation of each option, and what is shown as its default, in the order of `--help`."""
-OF_THE_WHOLE = ("tune_encoder", "candidates", "exclude_seen", "refit", "folds", "ablate", "promote", "registered_name")
+OF_THE_WHOLE = (
+    *("fact_columns", "tune_encoder", "candidates", "exclude_seen"),
+    *("refit", "folds", "ablate", "promote", "registered_name"),
+)
 """Those that only a training from beginning to end takes."""
 OF_THE_RANKER = ("features", "position_debiasing")
-_LISTS = ("positive_events", "negative_events", "neutral_events", "features")
+_LISTS = ("positive_events", "negative_events", "neutral_events", "features", "fact_columns")
 """Options that hold names with commas between."""
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from recmem.cli.console import Bars, complain, say
-from recmem.cli.ingest import Events, Impressions, Items, Users
+from recmem.cli.ingest import Events, Facts, Impressions, Items, Users
 from recmem.cli.vector_options import Vectors
 from training.cli.interruption import STEPS_ARE_KEPT, interruptible
 from training.cli.setting_options import require_tables, settings_given, takes_settings
@@ -38,6 +38,7 @@ def train(
     events: Events = None,
     impressions: Impressions = None,
     users: Users = None,
+    facts: Facts = None,
     vectors: Vectors = None,
     store: StoreOfRun = None,
     **options: Any,
@@ -47,7 +48,8 @@ def train(
     The lift is what the text features help to the ranker's metrics on later events. Steps whose inputs have not changed
     since the last run in OUT are skipped. Runs are tracked in MLflow: in OUT/mlflow.db, or at MLFLOW_TRACKING_URI.
 
-    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta; text may be compressed (.gz, .zst).
+    Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta, facts also N-Triples; text may be
+    compressed (.gz, .zst).
     Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
     """
     require_tables(items, events, store)
@@ -56,7 +58,8 @@ def train(
     from training.pipeline import run_training
     from training.report.intake_text import show_intake
 
-    tables = {"items": items, "events": events, "impressions": impressions, "users": users, "vectors": vectors}
+    tables = {"items": items, "events": events, "impressions": impressions, "users": users}
+    tables |= {"facts": facts, "vectors": vectors}
     result = run_training(
         **tables,
         out=out,

@@ -9,7 +9,7 @@ import typer
 
 from recmem.cli.console import Bars, complain, say, show_table
 from recmem.cli.error_handling import UsageError
-from recmem.cli.ingest import Events, Impressions, Items, Users
+from recmem.cli.ingest import Events, Facts, Impressions, Items, Users
 from recmem.cli.options import names_of
 from recmem.cli.vector_options import Vectors
 from training.cli.interruption import INTERRUPTED, STEPS_ARE_KEPT, interruptible
@@ -39,6 +39,7 @@ def tune(
     events: Events = None,
     impressions: Impressions = None,
     users: Users = None,
+    facts: Facts = None,
     vectors: Vectors = None,
     store: StoreOfRun = None,
     minutes: Annotated[
@@ -92,6 +93,7 @@ def tune(
         events=events,
         impressions=impressions,
         users=users,
+        facts=facts,
         vectors=vectors,
         out=out,
         store=store,

@@ -35,6 +35,7 @@ OPTIONS = {
     "neutral_events": "signals.neutral_events",
     "weight": "event_weights",
     "features": "features",
+    "fact_columns": "knowledge.columns",
     "position_debiasing": "ranker.position_debiasing",
     "refit": "refit",
     "folds": "folds",

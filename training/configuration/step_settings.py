@@ -12,7 +12,7 @@ _TIMES = ("split.ranker_from", "split.test_from", "split.test_until")
 """Where the log is cut. The windows of `split` lie between two of these; only the ranker and what follows read them."""
 _MODULE = (
     *("encoder", "vectors_name", "signals", "event_weights", "memory", "n_heads", "head_dim", "seed"),
-    "retrieval.exclude_seen",
+    *("knowledge", "retrieval.exclude_seen"),
 )
 """What the match module is, what it learns from, and what it remembers."""
 _RANKING = (*_MODULE, "members", "split", "covisitation", "retrieval", "tree_members", "features", "users")
@@ -31,11 +31,12 @@ STEP_SETTINGS = {
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit", "language"),
     "calibrate": (
         # The log and its test queries.
-        *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users"),
+        *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users", "knowledge"),
         *("retrieval", "test_queries", "registered_name"),
     ),
     "compare": (
-        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users"),  # the log and its test queries
+        # The log and its test queries.
+        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users", "knowledge"),
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
     ),
     "report": tuple(all_settings()),  # it shows and writes all of them

@@ -68,6 +68,7 @@ def run_search(
     events: TableInput | None,
     impressions: TableInput | None,
     users: TableInput | None = None,
+    facts: TableInput | None = None,
     vectors: TableInput | None = None,
     out: Path,
     store: str | None,
@@ -91,7 +92,7 @@ def run_search(
     require_optuna()
     check_limits(minutes, trials, groups)
     budget = TimeBudget(minutes)
-    run = open_run(Tables.of(items, events, impressions, users, vectors), out, store, config, progress)
+    run = open_run(Tables.of(items, events, impressions, users, vectors, facts), out, store, config, progress)
     dimensions = space_of(config)
     base = values_of(config, dimensions)
     folder = run.out / "work" / _FOLDER

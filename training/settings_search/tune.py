@@ -28,6 +28,7 @@ def tune(
     *,
     impressions: TableInput | None = None,
     users: TableInput | None = None,
+    facts: TableInput | None = None,
     vectors: TableInput | None = None,
     out: str | os.PathLike[str],
     store: str | os.PathLike[str] | None = None,
@@ -53,6 +54,7 @@ def tune(
         events: As `recmem.train` takes them.
         impressions: As `recmem.train` takes them.
         users: As `recmem.train` takes them.
+        facts: As `recmem.train` takes them.
         vectors: As `recmem.train` takes them; `config` may name them by `vectors_name`.
         out: Folder for `best.toml`, `trials.parquet`, `tuning.db` (the search itself) and intermediate files.
         store: The store to add the tables to and to read; `out`/store by default.
@@ -83,6 +85,7 @@ def tune(
         events=events,
         impressions=impressions,
         users=users,
+        facts=facts,
         vectors=vectors,
         out=Path(out),
         store=None if store is None else os.fspath(store),

@@ -86,6 +86,23 @@ def _users(run: Run) -> Iterator[DataUse]:
     yield DataUse("users", _sentences([f"{len(dataset.profiles):,}", *used]), _sentences(not_used))
 
 
+def _facts(run: Run) -> Iterator[DataUse]:
+    dataset = run.training_data.dataset
+    config = dataset.config.knowledge
+    n_stored = len(run.pinned.facts())
+    if config is None:
+        if n_stored:
+            yield DataUse("facts", "none: knowledge.facts is false", f"{n_stored:,} of the facts table")
+        return
+    facts = dataset.catalogue.facts
+    sources = [
+        f"{n_stored:,} of the facts table" if config.facts else "",
+        f"those of {', '.join(config.columns)}" if config.columns else "",
+    ]
+    used = f"{len(facts):,} that two items or more have, of {facts.n_items:,} items: features of the ranker"
+    yield DataUse("facts", _sentences([*sources, used]), _sentences(_rejected(run, "facts")))
+
+
 def _queries(run: Run) -> Iterator[DataUse]:
     n_queries = len(queries_of_test_period(run))
     n_used = min(n_queries, run.config.test_queries)
@@ -93,7 +110,7 @@ def _queries(run: Run) -> Iterator[DataUse]:
     yield DataUse("queries of the test period", f"{n_used:,}", left_out)
 
 
-USES: tuple[Callable[[Run], Iterator[DataUse]], ...] = (_items, _events, _impressions, _users, _queries)
+USES: tuple[Callable[[Run], Iterator[DataUse]], ...] = (_items, _events, _impressions, _users, _facts, _queries)
 """Each yields the rows of one kind of data, in the order of the table. A new kind of data is one more function."""
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from feature_store import Store
+import polars as pl
+
+from feature_store import ITEMS, Store
 from feature_store.ingestion import append_tables, check_tables, require_matching_ids, vectors_of
 from feature_store.item_vectors import append_vectors
+from feature_store.schema import FACTS
 from feature_store.warnings.unmatched_ids import require_matches
 from training.intake import Intake, intake_of
+from training.knowledge import require_subjects
 from training.run import INTAKE, Run
 from training.tables import STORE_TABLES
 from training.tracking.step_run import StepRun
@@ -41,7 +45,12 @@ def append_given(run: Run) -> Intake:
     frames = {table: frame for table, frame in read.items() if frame is not None}
     given = run.tables.read_vectors()
     vectors, faults = (None, []) if given is None else vectors_of(run.store, given, name, frames)
-    require_matching_ids(run.store, check_tables(run.store, frames, faults=faults))
+    checked = check_tables(run.store, frames, faults=faults)
+    require_matching_ids(run.store, checked)
+    if FACTS in checked:
+        items = [run.store.items(), *([checked[ITEMS].kept] if ITEMS in checked else [])]
+        ids = pl.concat([frame["item_id"].cast(pl.String) for frame in items])
+        require_subjects(ids, checked[FACTS].kept["subject"])
     Store.open_or_create(run.store.path)
     receipts = append_tables(run.store, frames, signals=run.config.signals)
     if vectors is not None:

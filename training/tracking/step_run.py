@@ -18,7 +18,7 @@ from mlflow.utils.validation import MAX_DATASET_SCHEMA_SIZE
 
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, Store
 from feature_store.addresses import redact, without_secrets
-from feature_store.schema import ITEM_CHANGES, ITEM_VECTORS, Table
+from feature_store.schema import FACTS, ITEM_CHANGES, ITEM_VECTORS, Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
 from training.tracking.names import mlflow_name, parameter_text, tag_text
 from training.tracking.parameters import flat_parameters
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _PARAMS_PER_BATCH = 100
 _METRICS_PER_BATCH = 1000
 
-_TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS)
+_TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, FACTS)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ def test_every_feature_has_an_entry_and_columns_of_any_name_one_together() -> No
         *(feature.name for feature in FEATURES),
         "interests_similarity",
         "similarity_shown",
+        *("facts_shared", "facts_max", "facts_negative"),
         "times_had",
         "visits_since_had",
         "time_since_had",

@@ -15,6 +15,7 @@ from feature_store.point_in_time.counters import CounterConfig
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, catalogue, dataset_of, matcher
 from five_item_features import batch_of, given_to, retrieved_by
+from recmem.dataset import shared_facts
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.query_batch import QueryBatch
@@ -22,6 +23,7 @@ from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.feature_table import (
     COVISITATION_FEATURES,
+    FACT_FEATURES,
     FEATURES,
     IMPRESSION_FEATURES,
     INTERESTS,
@@ -95,8 +97,11 @@ def test_names_are_unique() -> None:
 def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
     assert features_in(Group.MATCH, Group.SIMILARITY) == MATCH_FEATURES
     assert COVISITATION_FEATURES == covisitation.FEATURES
-    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name, SIMILARITY_SHOWN.name) == TEXT_FEATURES
+    facts = tuple(feature.name for feature in FACT_FEATURES)
+    assert facts == shared_facts.FEATURES
+    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name, SIMILARITY_SHOWN.name, *facts) == TEXT_FEATURES
     assert INTERESTS.name == interleave.INTERESTS
+    assert interleave.FACTS in facts
     assert IMPRESSION_FEATURES == click_through.CLICK_FEATURES
 
 

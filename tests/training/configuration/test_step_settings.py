@@ -38,6 +38,10 @@ OTHERS = {
     "ranker.position_bias_regularization": 0.1,
     "users.features": ["plan"],
     "users.interests": "hobbies",
+    "knowledge.facts": False,
+    "knowledge.columns": ["section"],
+    "knowledge.steps": 1,
+    "knowledge.language": "de",
     "promote": "never",
     "registered_name": "another",
     "language": "de",
@@ -56,10 +60,11 @@ OTHERS = {
 """Other values of settings that cannot be one more, or half."""
 OF_THE_LOG = (
     *("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users."),
+    "knowledge",
     "ranker.position_debiasing",  # whether impressions need positions
 )
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
-weights of events, users."""
+weights of events, users, facts."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
@@ -152,6 +157,7 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "user_features": "users.features",
         "interests": "users.interests",
         "repeats": "retrieval.exclude_seen",
+        "fact_slots": "memory.knowledge",
     }
     return {follow.get(name, name) for name in reads if not name.startswith("counters")}
 
