@@ -21,6 +21,7 @@ from recmem.audit.parity import replay_audit
 from recmem.audit.past_queries import PastQueries
 from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.ranking.feature_table import FACT_FEATURES
+from recmem.serving.explain import SharedFact
 from recmem.serving.model import Model
 from training.api import train
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
@@ -83,7 +84,7 @@ def test_recommendations_continue_the_movement_and_say_so() -> None:
     shared = f"shares author > movement: Movement {movement} with 3 of the user's items"
     assert all(shared in reason for reason in best["reason"])
     explained = one.explain("new", books[3])
-    assert explained.fact == shared
+    assert explained.fact == SharedFact(f"author > movement: Movement {movement}", 3, None)
     assert shared in explained.sentence()
     assert explained.features["facts_shared"] + explained.features["facts_max"] > 0
     other = next(item for item, of in planted().movement_of.items() if of == 150)
