@@ -67,7 +67,7 @@ def share_above(module: MatchModule, batch: Batch) -> float:
 def fitted(impressions_of: ImpressionBatches | None) -> MatchModule:
     generator = torch.Generator().manual_seed(0)
     module = MatchModule(MatchConfig(dim=DIM, n_heads=2, head_dim=4), generator)
-    config = MatchTrainingConfig(dropout=0.0, batch=BatchConfig(queries=16, negatives=N_ITEMS))
+    config = MatchTrainingConfig(impressions=1.0, dropout=0.0, batch=BatchConfig(queries=16, negatives=N_ITEMS))
     log = MatchBatches(events(), N_ITEMS, until=SPLIT, memory=MEMORY, config=config.batch, seed=0)
     fit_match(module, texts(), log, steps=300, config=config, generator=generator, impressions=impressions_of)
     return module
