@@ -53,14 +53,15 @@ class Measure:
             run.shared["match"] = self._reference.folder("match")
         folder = run.folder(_STEP)
         is_reference = run.out == self._reference.out
-        with self._tracker.step(f"{FOLDER} {variant.name}", self._key(run, is_reference=is_reference), folder) as step:
-            if not step.reused:
+        key = self._key(run, is_reference=is_reference)
+        with self._tracker.step(f"{FOLDER} {variant.name}", key, folder) as step_run:
+            if not step_run.reused:
                 pairs = self._pairs_of(run, is_reference=is_reference, shares=is_reference or not variant.retrains)
                 figures = variant_figures(run, pairs)
                 figures.write_parquet(folder / FIGURES)
                 if is_reference:
                     pairs.windows.to_frame().write_parquet(folder / QUERIES)
-                step.log_metrics(_means(figures, metric_of(run)))
+                step_run.log_metrics(_means(figures, metric_of(run)))
         return pl.read_parquet(folder / FIGURES)
 
     def _pairs_of(self, run: Run, *, is_reference: bool, shares: bool) -> VariantPairs:

@@ -52,6 +52,8 @@ OTHERS = {
     "covisitation.half_lives": [1, 2],
     "retrieval.search": "faiss",
     "ranker.smoothing": 5,
+    "ranker.leave_out": ["ease"],
+    "ablate": True,
     "refit": False,
     "retrieval.exclude_seen": False,
     "split.test_from": 0.8,
@@ -69,7 +71,8 @@ UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
     "rank": {"retrieval.search"},  # for large catalogues
-    "refit": {"ranker.rounds", "ranker.validation_share"},  # until the number of rounds is known
+    # Until the number of rounds is known; the features are those of the ranker that is fitted anew.
+    "refit": {"ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }

@@ -289,7 +289,7 @@ def test_what_each_kind_is_worth_is_a_section_of_its_own() -> None:
     page = Page(render_report(replace(ledger(), ablation=ablation(switched, kind("b")).to_document()), content()))
     text = " ".join(page.text.split())
     assert "What each kind is worth 2 kinds of memory and of text features switched over" in text
-    assert "words of ease_text ranker fitted anew" in text
+    assert "words of ease_textranker fitted anew" in text
     assert "\N{MINUS SIGN}0.0150 to \N{MINUS SIGN}0.0050" in text
     assert "switched off" in text
     assert "With minus without, with 95% intervals: NDCG@10 for users, Recall@10 for cold items." in text
