@@ -79,8 +79,9 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     interests = [all_interests[pair] for pair in best]
     facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best)
     for row in range(len(queries)):
-        place = slice(items.offsets[row], items.offsets[row + 1])
-        own = list(zip(interests[place], facts[place], strict=True))
+        begin = int(items.offsets[row])
+        end = int(items.offsets[row + 1])
+        own = list(zip(interests[begin:end], facts[begin:end], strict=True))
         query_row = queries.take(np.array([row]))
         of_query = items.row(row)
         reasons += reasons_in_words(
