@@ -82,6 +82,8 @@ def test_command_takes_absolute_files_and_leaves_empty_what_is_not_given(tmp_pat
         "--items": str(items),
         "--events": str(events),
         "--impressions": "",
+        "--facts": "",
+        "--ablate": "",
         "--vectors": "",
         "--vectors-name": "",
         "--users": "",

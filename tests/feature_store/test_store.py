@@ -19,7 +19,18 @@ from hypothesis import strategies as st
 from feature_store import _delta, item_changes, settled_rows, table_writes, user_rows
 from feature_store.data_errors import DataError
 from feature_store.receipts import Receipt
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEM_CHANGES, ITEM_VECTORS, ITEMS, REJECTED, TABLES, USERS, Table
+from feature_store.schema import (
+    EVENTS,
+    FACTS,
+    IMPRESSIONS,
+    ITEM_CHANGES,
+    ITEM_VECTORS,
+    ITEMS,
+    REJECTED,
+    TABLES,
+    USERS,
+    Table,
+)
 from feature_store.store import Store
 
 DAY = datetime(2024, 1, 1, tzinfo=UTC)
@@ -426,7 +437,8 @@ def test_an_append_that_loses_against_another_writer_reads_again(
     vectors = pl.DataFrame({"item_id": ["a", "b"], "space": "clip", "vector": [[1.0], [-1.0]]})
     users = pl.DataFrame({"user_id": ["u", "v"], "age": [30, 40]})
     frames = {ITEMS: items, ITEM_CHANGES: dated, EVENTS: shown, IMPRESSIONS: shown, USERS: users}
-    frame = (frames | {REJECTED: refused, ITEM_VECTORS: vectors})[table]
+    facts = pl.DataFrame({"subject": ["a", "b"], "relation": "author", "object": ["x", "y"]})
+    frame = (frames | {REJECTED: refused, ITEM_VECTORS: vectors, FACTS: facts})[table]
     appended_to = {REJECTED: EVENTS, ITEM_CHANGES: ITEMS}.get(table, table)
 
     def add() -> Receipt:

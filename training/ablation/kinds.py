@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recmem.matching.text_similarity import SIMILARITIES
-from recmem.ranking.feature_table import INTERESTS, Group, features_in
+from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS, SIMILARITY_SHOWN, Group, features_in
 from training.config import TrainingConfig
 from training.configuration.all_settings import all_settings
 from training.run import Run
@@ -86,6 +86,14 @@ def _no_interests(run: Run) -> str:
     return "" if run.training_data.dataset.config.interests else "no user has declared interests"
 
 
+def _no_facts(run: Run) -> str:
+    return "no facts of items are read" if run.training_data.dataset.config.knowledge is None else ""
+
+
+def _no_impressions(run: Run) -> str:
+    return "" if run.training_data.dataset.config.has_impressions else "the log has no impressions"
+
+
 def _not_tuned(run: Run) -> str:
     return "the text encoder was not tuned" if run.tuned.tensors("base") is None else ""
 
@@ -119,10 +127,24 @@ _ALL_KINDS = (
         off={"memory.declared": False},
         why_not=_no_interests,
     ),
+    Kind(
+        "knowledge_slots",
+        "facts of items as slots",
+        on={"memory.knowledge": 10},
+        off={"memory.knowledge": 0},
+        why_not=_no_facts,
+    ),
     Kind("tuned_encoder", "tuned text encoder", off={"tuning.kind": "off"}, why_not=_not_tuned),
     Kind("learned_match", "learned match", features=features_in(Group.MATCH)),
     Kind("text_similarity", "untrained text similarities", features=tuple(SIMILARITIES)),
     Kind("ease_text", "EASE with texts (ease_text)", features=features_in(Group.TEXT_COVISITATION)),
+    Kind("facts", "facts of items", features=tuple(each.name for each in FACT_FEATURES), why_not=_no_facts),
+    Kind(
+        "shown_similarity",
+        "similarity to what is shown beside",
+        features=(SIMILARITY_SHOWN.name,),
+        why_not=_no_impressions,
+    ),
     Kind(
         "interests_similarity", "similarity to declared interests", features=(INTERESTS.name,), why_not=_no_interests
     ),

@@ -45,6 +45,7 @@ OTHERS = {
     "promote": "never",
     "registered_name": "another",
     "language": "de",
+    "match.impressions": 1.0,
     "tuning.kind": "last",
     "tuning.averages": [0.3],
     "tuning.learning_rate": 1e-5,
@@ -69,7 +70,11 @@ OF_THE_LOG = (
 weights of events, users, facts."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
-    "tune": {"match.continued", "match.batch.half_life", "tuning.carried", "tuning.save_every"},
+    # Nor does it learn from impressions.
+    "tune": {
+        *("match.continued", "match.batch.half_life", "match.impressions", "match.impression_queries"),
+        *("tuning.carried", "tuning.save_every"),
+    },
     "rank": {"retrieval.search"},  # for large catalogues
     # Until the number of rounds is known; the features are those of the ranker that is fitted anew.
     "refit": {"ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
