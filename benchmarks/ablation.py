@@ -28,7 +28,7 @@ from training.run_lock import only_training_in
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
-TABLES = ("items", "events", "impressions", "users")
+TABLES = ("items", "events", "impressions", "users", "facts")
 ENDINGS = (".parquet", ".csv", ".tsv", ".jsonl", ".arrow")
 PREPARING_STEPS = ("ingest", "encode", "tune")
 Results = dict[str, list[Ablation]]
@@ -44,7 +44,7 @@ def tables_in(folder: Path) -> dict[str, str | None]:
 def ablation_of(log: Path, out: Path, seed: int, assignments: Sequence[str]) -> Ablation:
     """The ablation of a log with a seed; all seeds share a store, and so the encoded texts."""
     given = tables_in(log)
-    tables = Tables.of(given["items"], given["events"], given["impressions"], given["users"], None)
+    tables = Tables.of(given["items"], given["events"], given["impressions"], given["users"], facts=given["facts"])
     config = effective_config(None, assignments=assignments, options={"seed": seed, "ablate": True})
     run = open_run(tables, out / f"seed-{seed}", str(out / "store"), config, Bars())
     with only_training_in(run.out), Tracker.start(out=run.out, run_name=f"{log.name}, seed {seed}") as tracker:

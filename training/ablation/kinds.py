@@ -133,6 +133,7 @@ _ALL_KINDS = (
         on={"memory.knowledge": 10},
         off={"memory.knowledge": 0},
         why_not=_no_facts,
+        rereads=True,
     ),
     Kind("tuned_encoder", "tuned text encoder", off={"tuning.kind": "off"}, why_not=_not_tuned),
     Kind("learned_match", "learned match", features=features_in(Group.MATCH)),
