@@ -61,4 +61,5 @@ def test_the_files_of_a_log_are_found_by_their_names(tmp_path: Path) -> None:
         "events": str(tmp_path / "events.parquet"),
         "impressions": None,
         "users": None,
+        "facts": None,
     }

@@ -75,9 +75,10 @@ UNREAD_HERE = {
         *("match.continued", "match.batch.half_life", "match.impressions", "match.impression_queries"),
         *("tuning.carried", "tuning.save_every"),
     },
+    "match": {"match.impression_queries"},  # with impressions
     "rank": {"retrieval.search"},  # for large catalogues
-    # Until the number of rounds is known; the features are those of the ranker that is fitted anew.
-    "refit": {"ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
+    # Until the number of rounds is known; the features are those of the ranker that is fitted anew. No impressions.
+    "refit": {"match.impression_queries", "ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
 }
@@ -166,8 +167,9 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "interests": "users.interests",
         "repeats": "retrieval.exclude_seen",
         "fact_slots": "memory.knowledge",
+        "knowledge": "knowledge.steps",
     }
-    return {follow.get(name, name) for name in reads if not name.startswith("counters")}
+    return {follow.get(name, name) for name in reads if not name.startswith(("counters", "has_impressions"))}
 
 
 @pytest.mark.timeout(600)
