@@ -31,12 +31,13 @@ STEP_SETTINGS = {
     "refit": (*_RANKING, "match", "ranker", "ranker_queries", "new_item_rate", "test_queries", "refit", "language"),
     "calibrate": (
         # The log and its test queries.
-        *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users", "knowledge"),
+        *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users"),
+        *("knowledge", "memory.knowledge"),
         *("retrieval", "test_queries", "registered_name"),
     ),
     "compare": (
         # The log and its test queries.
-        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users", "knowledge"),
+        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users", "knowledge", "memory.knowledge"),
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
     ),
     "report": tuple(all_settings()),  # it shows and writes all of them

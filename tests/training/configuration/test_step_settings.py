@@ -80,7 +80,8 @@ UNREAD_HERE = {
     # Until the number of rounds is known; the features are those of the ranker that is fitted anew. No impressions.
     "refit": {"match.impression_queries", "ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
-    "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},  # there is no champion yet
+    # There is no champion yet.
+    "compare": {"memory.knowledge", "test_queries", "retrieval.exclude_seen", "registered_name"},
 }
 """Settings of a step's key that this training does not come to."""
 
