@@ -1,6 +1,7 @@
 """`python -m benchmarks.ablation LOG... --seeds 5 --out FOLDER`: what each kind of memory and text feature is worth.
 
-A LOG is a folder with `items`, `events` and, if it has them, `impressions` and `users`, as `recmem train` reads them.
+A LOG is a folder with `items`, `events` and, if it has them, `impressions`, `users` and `facts`, as `recmem train`
+reads them.
 Each log is ablated once per seed, as by `recmem train --ablate`, without the training that follows it. The table is
 written to `FOLDER/ablation.md` after each run, as Markdown, and printed at the end. The same command goes on where it
 was interrupted.

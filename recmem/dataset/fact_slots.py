@@ -31,7 +31,7 @@ def fact_slots(dataset: Dataset, users: IntArray, times: IntArray, histories: Hi
     del users, times
     facts = dataset.catalogue.facts
     n_slots = dataset.config.fact_slots
-    if not n_slots or not len(facts.vectors):
+    if not n_slots or not len(facts.vectors) or not len(histories):
         return None
     chosen = [_strongest(facts, histories, query, n_slots) for query in range(len(histories))]
     fact = np.concatenate([found for found, _ in chosen])

@@ -21,7 +21,8 @@ A source returns vectors and names of the texts that its slots have, and no othe
 """
 
 SOURCES: tuple[Source, ...] = (declared_slots, fact_slots)
-"""All sources. In a memory, slots of the first come first."""
+"""Sources that need no vectors of items; `recmem.matching.consolidation`, which does, is called by the matcher. In a
+memory, slots of the first come first."""
 
 
 def with_further(dataset: Dataset, users: IntArray, times: IntArray, histories: Histories) -> Histories:

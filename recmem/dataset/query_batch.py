@@ -28,7 +28,7 @@ class QueryBatch:
 
     @classmethod
     def of(cls, dataset: Dataset, users: IntArray, times: IntArray, described: IntArray | None = None) -> QueryBatch:
-        """Queries whose histories are read from the log, strictly before each time; see `described` for the latter."""
+        """Queries whose histories are read from the log, strictly before each time. `described`: as the field."""
         return cls.with_histories(dataset, users, times, dataset.histories(users, times, HISTORY), described)
 
     @classmethod

@@ -98,7 +98,9 @@ class MemoryRetriever(BaseRetriever):
 
 def _one_of(name: str, own: Any, configured: Any) -> Any:
     """What was given in one of the two places. A retriever that was made for one user never answers for another."""
-    if own is None or configured is None or own == configured:
+    # As everywhere, the id 7 is the id "7".
+    is_same = str(own) == str(configured) if name == USER else own == configured
+    if own is None or configured is None or is_same:
         return configured if own is None else own
     raise DataError(
         f"config.{name}: expected none or {own!r}, for which the retriever was made, got {configured!r}. Make a "

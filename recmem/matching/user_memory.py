@@ -66,7 +66,8 @@ class MemoryConfig:
     @property
     def n_read(self) -> int:
         """How many of a user's events have to be read to make a memory, the newest."""
-        return self.n_events if self.negatives and not self.consolidated else HISTORY
+        is_of_newest = self.negatives and not self.consolidated and not self.knowledge
+        return self.n_events if is_of_newest else HISTORY
 
     @property
     def holds_kind(self) -> BoolArray:
@@ -123,8 +124,9 @@ class Slots:
             n_memories=len(kept),
             retrieved=RetrievedSlots(older, memory.retrieved) if bool(older.any()) else None,
         )
-        has_further = kept.further is not None and len(kept.further.kinds) > 0
-        return slots._after(kept.further) if has_further and kept.further is not None else slots
+        if kept.further is None or not len(kept.further.kinds):
+            return slots
+        return slots._after(kept.further)
 
     def _after(self, further: FurtherSlots) -> Slots:
         """The same memories with these slots before their own."""

@@ -108,7 +108,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature(
         name="match_raw",
         group=Group.MATCH,
-        meaning="Raw match score: how well the item's text fits the events in the user's memory. A logit; any number, "
+        meaning="Raw match score: how well the item's text fits the user's memory. A logit; any number, "
         "higher is better.",
         compute=compute_match,
     ),
@@ -353,7 +353,8 @@ SIMILARITY_SHOWN = Feature(
     name="similarity_shown",
     group=Group.SIMILARITY,
     meaning="Mean cosine between the item's text and the texts of all candidates of the query: high for a text that is "
-    "like everything beside it, whose similarities to a memory say little. -1 to 1; missing without impressions.",
+    "like everything beside it, whose similarities to a memory say little. -1 to 1; only in models that were trained "
+    "on impressions.",
     compute=compute_shown_similarity,
 )
 """The feature of a training on impressions. Retrieved candidates are alike because of what they were retrieved by."""

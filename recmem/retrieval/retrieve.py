@@ -135,13 +135,11 @@ def _halved(shortlists: Ragged, rows: IntArray) -> Iterator[IntArray]:
 def _best(queries: QueryBatch, scores: CatalogueScores, scored: _Scored, n_candidates: int) -> Retrieved:
     sources = {name: scores[name] for name in SOURCES}
     if INTERESTS in scores:
-        # Who has declared none gets what the match retrieves a second time, which adds nothing.
-        sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), scores["match_raw"], scores[INTERESTS])
+        sources[INTERESTS] = np.where(np.isnan(scores[INTERESTS]), -np.inf, scores[INTERESTS])
     if REPEATS in scores:
         sources[REPEATS] = scores[REPEATS]
     if FACTS in scores:
-        # As above where nothing is shared: items would come in the order of their rows.
-        sources[FACTS] = np.where(scores[FACTS].any(axis=1, keepdims=True), scores[FACTS], scores["match_raw"])
+        sources[FACTS] = np.where(scores[FACTS] > 0, scores[FACTS], -np.inf)
     best = interleave(sources, scored.excluded, n_candidates)
     # `popularity_medium` only retrieves: the ranker computes its counters for the candidates alone.
     kept = [name for name in (*COVISITATION_FEATURES, *MATCH_FEATURES, INTERESTS, *FACT_FEATURES) if name in scores]

@@ -38,7 +38,7 @@ class MatchedText(BaseModel):
     )
     match_raw: float = Field(description="The raw match score, a logit.")
     match_prior: float = Field(description="Part of `match_raw` that depends on the text alone.")
-    similarity_max: float = Field(description="Cosine with the most similar memory, 0 for an empty one.")
+    similarity_max: float = Field(description="Cosine with the most similar remembered event, 0 without events.")
     reason: str
     reasons: dict[str, list[Reason]] | None = Field(None, description="With `explain`, as for items.")
 

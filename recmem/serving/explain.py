@@ -161,13 +161,14 @@ def in_words(
     if not ranks_by_text:
         return reason
     is_reason = bool(best)
-    if fact is not None:
+    named = [title for title, _ in best]
+    # A fact or an interest that is quoted as a memory needs no second mention.
+    if fact is not None and fact.words not in named:
         items = fact.title or phrases.own_items.format(n=f"{fact.n_items:,}")
         phrase = phrases.and_shares_fact if is_reason else phrases.shares_fact
         reason = phrase.format(reason=reason, fact=fact.words, items=items)
         is_reason = True
-    # An interest that is quoted as a memory needs no second mention.
-    if interests is not None and QUOTES_INTEREST not in reason:
+    if interests is not None and not any(title.startswith(QUOTES_INTEREST) for title in named):
         similarity = phrases.similarity.format(value=interests) if numbers else ""
         phrase = phrases.and_fits_interests if is_reason else phrases.fits_interests
         reason = phrase.format(reason=reason, similarity=similarity)

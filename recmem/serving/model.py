@@ -144,14 +144,15 @@ class Model:
 
         A row per text, in their order: text, match_score, match_raw, match_prior, similarity_max, unknown_user, reason.
         `match_raw` is the raw match score, the sum of `match_prior` (from the text alone), the null slot's part and the
-        parts of the memories that `reason` names. `similarity_max` is the cosine with the most similar memory, 0 for an
-        empty one. `match_score`, 0 to 1, is calibrated on retrieved items: the probability that an item with this text
-        would be taken up, had it been among the candidates that are ranked for the user. For a text that is no
-        candidate it keeps order and scale, but is no frequency of anything.
+        parts of the memories that `reason` names. `similarity_max` is the cosine with the most similar remembered
+        event, 0 without events. `match_score`, 0 to 1, is calibrated on retrieved items: the probability that an item
+        with this text would be taken up, had it been among the candidates that are ranked for the user. For a text that
+        is no candidate it keeps order and scale, but is no frequency of anything.
 
-        An unknown user, and one without events before `timestamp` (default: just after the last event), gets the base
-        score of each text. `explain` adds that many reasons as in `match`. Texts are encoded as an item's title is, and
-        their vectors are kept in memory only: nothing is written. A first call encodes, some hundred texts a second.
+        An unknown user, and one of whom nothing is remembered before `timestamp` (default: just after the last event),
+        gets the base score of each text. `explain` adds that many reasons as in `match`. Texts are encoded as an item's
+        title is, and their vectors are kept in memory only: nothing is written. A first call encodes, some hundred
+        texts a second.
 
         Raises DataError for what is no text or has no words, and for a model that reads vectors of items.
         """

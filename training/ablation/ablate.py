@@ -1,4 +1,4 @@
-"""The ablation of a training: measures each kind, and goes on with those that validation does not speak against.
+"""The ablation of a training: measures each kind, and trains with the kinds that pay on validation.
 
 Every variant is a run in a folder of its own, whose steps are kept under their keys: an ablation that was killed goes
 on with the variant that it was at.

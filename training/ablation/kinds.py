@@ -16,7 +16,6 @@ import numpy as np
 from recmem.matching.text_similarity import SIMILARITIES
 from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS, SIMILARITY_SHOWN, Group, features_in
 from training.config import TrainingConfig
-from training.configuration.all_settings import all_settings
 from training.run import Run
 
 LEAVE_OUT = "ranker.leave_out"
@@ -90,6 +89,10 @@ def _no_facts(run: Run) -> str:
     return "no facts of items are read" if run.training_data.dataset.config.knowledge is None else ""
 
 
+def _no_fact_slots(run: Run) -> str:
+    return "vectors of your own say nothing of facts" if run.config.vectors_name else _no_facts(run)
+
+
 def _no_impressions(run: Run) -> str:
     return "" if run.training_data.dataset.config.has_impressions else "the log has no impressions"
 
@@ -98,7 +101,7 @@ def _not_tuned(run: Run) -> str:
     return "the text encoder was not tuned" if run.tuned.tensors("base") is None else ""
 
 
-_ALL_KINDS = (
+KINDS = (
     Kind(
         "negative_events",
         "negative events as slots",
@@ -132,7 +135,7 @@ _ALL_KINDS = (
         "facts of items as slots",
         on={"memory.knowledge": 10},
         off={"memory.knowledge": 0},
-        why_not=_no_facts,
+        why_not=_no_fact_slots,
         rereads=True,
     ),
     Kind("tuned_encoder", "tuned text encoder", off={"tuning.kind": "off"}, why_not=_not_tuned),
@@ -150,7 +153,5 @@ _ALL_KINDS = (
         "interests_similarity", "similarity to declared interests", features=(INTERESTS.name,), why_not=_no_interests
     ),
 )  # fmt: skip
-
-KINDS = tuple(kind for kind in _ALL_KINDS if {*kind.on, *kind.off} <= all_settings().keys())
-"""All kinds whose settings this version has: first those that need a match module of their own, then those that are
+"""All kinds: first those that need a match module of their own, then those that are
 features of the ranker."""

@@ -18,6 +18,7 @@ from recmem.ranking.feature_table import IMPRESSION_FEATURES
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from training.config import TrainingConfig
 from training.cross_fit.chain import Chain
+from training.fitting.features_left_out import features_left
 from training.fitting.fit_ranker import RankingData, fit_ranker
 from training.fitting.new_items import with_new_items
 from training.training_data import TrainingData
@@ -39,7 +40,8 @@ def write_serving_bundle(
     generator = np.random.default_rng(config.seed)
     dataset = data.dataset
     constant = () if data.shown is not None else IMPRESSION_FEATURES
-    names = tuple(name for name in pairs.pairs.values if name not in constant)
+    varying = tuple(name for name in pairs.pairs.values if name not in constant)
+    names = features_left(varying, config.ranker.leave_out)
     fitted_on = with_new_items(pairs, config.new_item_rate, dataset.config.counters, generator)
     ranker = fit_ranker(fitted_on, names, config.ranker, config.seed).ranker
     newest = chain.folds[-1]

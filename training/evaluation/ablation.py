@@ -16,7 +16,7 @@ from training.evaluation.ledger import Interval, Lift, rounded
 VALIDATION = "validation"
 TEST = "test"
 PARTS = (VALIDATION, TEST)
-"""What is measured on: later queries of the ranker's windows, which decide, and the test, which decides nothing."""
+"""What is measured on: later queries of the ranker's windows, which decide, and the test, which is only reported."""
 ALL = "all"
 """Among the slices: all queries."""
 

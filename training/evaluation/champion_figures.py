@@ -13,6 +13,7 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.timestamps import iso_time
+from recmem.dataset.dataset import DatasetConfig
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.retrieved_features import retrieved_features
@@ -26,6 +27,10 @@ from training.evaluation.verdict import BundleKind
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_of
 from training.training_data import TrainingData, labels_of
+
+
+class OtherTaskError(ValueError):
+    """The champion was trained to rank other items than the challenger."""
 
 
 class TooFewQueriesError(ValueError):
@@ -80,6 +85,17 @@ def comparable_queries(asked: AskedQueries, learned_until: int, kind: BundleKind
             f"that, fewer than {FEWEST_USERS}"
         )
     return later
+
+
+def require_same_task(champion: DatasetConfig, challenger: DatasetConfig) -> None:
+    """Raises OtherTaskError if one of the two ranks what users have had again, and the other only what is new."""
+    if champion.repeats == challenger.repeats:
+        return
+    words = {True: "repeats too", False: "only items that are new to the user"}
+    raise OtherTaskError(
+        f"it was trained to rank {words[champion.repeats]}, and this one {words[challenger.repeats]} "
+        "(--exclude-seen). To make this one champion all the same, train with --promote always"
+    )
 
 
 def against_champion(

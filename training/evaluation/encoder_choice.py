@@ -114,8 +114,9 @@ class HeldOutPart:
                 everything = torch.arange(n_items, device=matcher.device)
                 tables, slots, candidates = matcher.placed(matcher.slots(batch.histories), everything)
                 scores = module(tables, slots, candidates).cpu().numpy()
-            seen = seen_items(self.dataset, batch)
-            scores[seen.row_index, seen.values] = -np.inf
+            if not self.dataset.config.repeats:
+                seen = seen_items(self.dataset, batch)
+                scores[seen.row_index, seen.values] = -np.inf
             rows = queries.positives.row_index * n_items + queries.positives.values
             offsets = np.arange(len(queries) + 1) * n_items
             ranks.append(rank_of_rows(scores.ravel(), offsets, rows, generator=generator))

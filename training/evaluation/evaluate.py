@@ -175,7 +175,7 @@ def _rank_impressions(
 
 def _ties(name: str, generator: np.random.Generator, seed: int) -> np.random.Generator:
     """Breaks the ties of a ranking. Those that were added later draw on their own: they must not move the others'."""
-    own = {WITH_SIMILARITY: 1, CLICK_THROUGH: 2}
+    own = {WITH_SIMILARITY: 1, CLICK_THROUGH: 2, HAD_BEFORE: 3}
     return np.random.default_rng([seed, own[name]]) if name in own else generator
 
 

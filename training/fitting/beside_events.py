@@ -48,16 +48,21 @@ class BesideEvents:
 
     def __call__(self, users: IntArray, times: IntArray, histories: Histories, wanted: Ragged) -> Histories:
         """The histories of these user rows at these times, with what is beside events; `wanted` are their positives."""
-        histories = consolidated(with_further(self.dataset, users, times, histories), self.memory, self.unit)
-        if not (self.memory.declared and self.dataset.config.interests):
-            return histories
+        makes_interests = self.memory.declared and bool(self.dataset.config.interests)
+        if not makes_interests:
+            return self._with_slots(users, times, histories)
         n_queries = len(users)
         chosen = self._random.permutation(n_queries)[: n_queries // EVERY]
         targets = np.array([self._random.choice(wanted.row(int(query))) for query in chosen], np.int64)
         is_new = np.zeros(n_queries, bool)
         is_new[chosen[::2]] = True
+        # Before anything is made of the events: a new user has none of that either.
         kept = histories.where(~is_new[histories.items.row_index])
-        return kept.beside(self._made_interests(n_queries, chosen, targets))
+        return self._with_slots(users, times, kept).beside(self._made_interests(n_queries, chosen, targets))
+
+    def _with_slots(self, users: IntArray, times: IntArray, histories: Histories) -> Histories:
+        """The histories with what memories hold beside events, as in serving."""
+        return consolidated(with_further(self.dataset, users, times, histories), self.memory, self.unit)
 
     def _made_interests(self, n_queries: int, queries: IntArray, targets: IntArray) -> FurtherSlots:
         lengths = np.zeros(n_queries, np.int64)

@@ -45,8 +45,8 @@ class MatchTrainingConfig:
     """How the queries and candidates of a step are drawn."""
     impressions: float = setting(0.0, low=0, high=1000)
     """What the loss on impressions, a softmax over the items that one shows, weighs beside the loss on the log's
-    events. 0 to learn from events alone, as where positions are debiased. So far it has made the match better by little
-    and the ranker worse, which is fitted on scores of a module that has seen few impressions (docs/log.md)."""
+    events. 0 learns from events alone, and so do trainings that debias positions, and `recmem features`. Off by
+    default: on the one log that was tried the match gained little and the ranker lost (docs/log.md)."""
     impression_queries: int = setting(16, low=1, high=100_000)
     """Impressions of a step."""
 

@@ -18,7 +18,7 @@ WIDE_FONTS = (
 )
 """Families of Linux, macOS and Windows, in the order in which they are tried."""
 _OWN_FONT_UNTIL = "\u0e00"
-"""Thai begins here; before it come the alphabets that matplotlib's font has, or fonts beside it would not help."""
+"""Thai begins here; before it come the alphabets that matplotlib's font has."""
 
 
 def use_fonts_for_names(figure: Figure) -> None:

@@ -18,9 +18,11 @@ from feature_store.timestamps import iso_time
 from recmem.serving.model import Model
 from training.evaluation.champion_figures import (
     AskedQueries,
+    OtherTaskError,
     TooFewQueriesError,
     against_champion,
     comparable_queries,
+    require_same_task,
     test_queries,
 )
 from training.evaluation.evaluate import digest_of_test
@@ -63,7 +65,7 @@ def _verdict(run: Run, client: MlflowClient) -> Verdict:
         return first_verdict(policy, ledger.shipped_lift, ledger.ships)
     try:
         comparison = _comparison(run, client, champion)
-    except TooFewQueriesError as error:
+    except (OtherTaskError, TooFewQueriesError) as error:
         return incomparable(policy, champion, str(error))
     except Exception as error:  # broad on purpose: whatever is wrong with an earlier model, the new one is there
         cause = redact(str(error), addresses=[client.tracking_uri, run.store.path]).strip() or type(error).__name__
@@ -82,6 +84,8 @@ def _comparison(run: Run, client: MlflowClient, champion: Reigning) -> Compariso
     with tempfile.TemporaryDirectory(prefix="recmem-champion-") as folder:
         bundle, kind = champion_bundle(client, run.config.registered_name, champion, Path(folder))
         model = Model.load(bundle, store=run.pinned)
+        if training_data.shown is None:
+            require_same_task(model.dataset.config, training_data.dataset.config)
         learned_until = model.bundle.config.learned_until
         asked = comparable_queries(_asked(run), learned_until, kind)
         with run.progress.stage("Ranking the test queries with the champion", len(asked.queries)) as advance:

@@ -55,5 +55,6 @@ def test_nothing_is_remembered_where_no_slots_are_asked_for_or_no_fact_is_known(
     users = np.zeros(3, np.int64)
     assert fact_slots(dataset(0), users, users, HISTORIES) is None
     assert fact_slots(dataset(2, replace(FACTS, vectors=np.empty((0, 0), np.float32))), users, users, HISTORIES) is None
+    assert fact_slots(dataset(2), users[:0], users[:0], HISTORIES.take(np.array([], np.int64))) is None
     nobody = HISTORIES.take(np.array([1]))
     assert fact_slots(dataset(2), users[:1], users[:1], nobody) is None

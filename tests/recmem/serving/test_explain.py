@@ -11,7 +11,7 @@ import pytest
 from debian_model import model_of, trained_model
 from feature_store import DataError
 from recmem.matching.user_memory import MemoryConfig
-from recmem.serving.explain import Explanation, SlotReason, in_words
+from recmem.serving.explain import Explanation, SharedFact, SlotReason, in_words
 from recmem.serving.model import Model
 from tolerances import close
 
@@ -153,3 +153,6 @@ def test_words_without_a_memory_that_matches_the_item() -> None:
     assert in_words([], []) == "no reason from memory: the user's memory is empty"
     assert in_words(["A"], [-0.1]) == "no reason from memory: no memory slot raises its match score"
     assert in_words(["A", "B"], [0.1, -0.1]) == "because it builds on A"
+    shared = SharedFact("topic: jazz", 3, None)
+    assert in_words(["A"], [0.1], fact=shared).endswith(", and shares topic: jazz with 3 of the user's items")
+    assert in_words(["topic: jazz"], [0.1], fact=shared) == "because it builds on topic: jazz"

@@ -22,7 +22,8 @@ def test_kinds_have_names_and_words_of_their_own() -> None:
 
 
 def test_every_text_feature_belongs_to_one_kind() -> None:
-    assert sorted(name for kind in KINDS for name in kind.features) == sorted(TEXT_FEATURES)
+    switched = [name for kind in KINDS for name in kind.features if name in TEXT_FEATURES]
+    assert sorted(switched) == sorted(TEXT_FEATURES)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

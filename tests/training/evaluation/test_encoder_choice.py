@@ -35,6 +35,21 @@ def test_queries_lie_in_the_part_and_items_without_earlier_events_are_cold() -> 
     assert len(part_of(limit=2).queries) == 2
 
 
+@pytest.mark.parametrize("repeats", [False, True])
+def test_items_that_users_have_had_come_last_unless_repeats_count(repeats: bool) -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 2), Event(1, 1, 1)]
+    log += [Event(0, 0, 6), Event(0, 2, 6), Event(1, 1, 7), Event(1, 3, 7)]
+    dataset = dataset_of(log)
+    dataset = replace(dataset, config=replace(dataset.config, repeats=repeats))
+    part = HeldOutPart.between(dataset, 5, 10, limit=9, memory=MemoryConfig(recent=4), seed=0)
+    made = matcher()
+    # Of the five items, the most similar to what was had last is that item itself.
+    ranks = part.figures(made.module, made.tables.unit[:N_ITEMS]).ranks
+    assert part.queries.positives.to_lists() == ([[0, 2], [1, 3]] if repeats else [[2], [3]])
+    of_had = ranks[[0, 2]] if repeats else np.array([])
+    assert (of_had < N_ITEMS).all()
+
+
 def test_half_of_the_users_decide() -> None:
     log = [Event(0, 0, 1), Event(1, 1, 1), Event(2, 0, 1), *(Event(number % 3, 2, 6 + number) for number in range(3))]
     log += [Event(number % 3, item, 10 * item + number) for number in range(3) for item in (3, 4)]

@@ -67,6 +67,22 @@ def test_some_queries_get_an_interest_that_is_made_and_half_of_these_lose_their_
     close(slots.own[-1 - slots.rows[is_made]], middles(UNIT, torch.from_numpy(targets)), "exact")
 
 
+def test_queries_that_lose_their_events_lose_what_was_made_of_these_too() -> None:
+    dataset = dataset_of([Event(0, 3, 1), Event(0, 1, 2), Event(0, 2, 3)])
+    dataset = replace(dataset, config=replace(dataset.config, interests="interests"))
+    users = np.zeros(N_QUERIES, np.int64)
+    memory = MemoryConfig(recent=1, consolidated=1)
+    beside = beside_events(dataset, UNIT, memory, seed=0)
+    assert beside is not None
+    histories = dataset.histories(users, np.full(N_QUERIES, 9), memory.n_read)
+    found = beside(users, np.full(N_QUERIES, 9), histories, Ragged.from_lists([[4]] * N_QUERIES))
+    assert found.further is not None
+    consolidated = found.further.kinds == memory_kinds.place_of("consolidated")
+    has_slot = np.bincount(found.further.texts.row_index[consolidated], minlength=N_QUERIES)
+    assert has_slot.tolist() == (found.items.lengths > 0).astype(int).tolist()
+    assert int((found.items.lengths == 0).sum()) == 4
+
+
 def test_a_made_interest_is_the_middle_of_the_nearest_texts_without_the_items_own() -> None:
     assert NEIGHBOURS >= 4
     others = UNIT[[0, 1, 3, 4]].double().mean(0)

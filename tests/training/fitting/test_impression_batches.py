@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import numpy as np
 import torch
 
 from feature_store import EventLog
+from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
@@ -129,3 +132,18 @@ def test_the_same_seed_draws_the_same_steps() -> None:
     first, second, other = (batches(impressions(), seed=seed).draw() for seed in (1, 1, 2))
     assert torch.equal(first.positives, second.positives)
     assert first.positives.shape != other.positives.shape or not torch.equal(first.positives, other.positives)
+
+
+def test_an_impression_reads_as_many_events_as_a_memory_is_made_of() -> None:
+    read: list[int | None] = []
+
+    class Counted:
+        def past(self, users: np.ndarray, times: np.ndarray, limit: int | None = None) -> Past:
+            read.append(limit)
+            return events().past(users, times, limit)
+
+    memory = MemoryConfig(recent=1, consolidated=1)
+    drawn = ImpressionBatches(impressions(), cast(AsOf, Counted()), until=SPLIT, memory=memory, queries=4, seed=0)
+    drawn.draw()
+    assert read == [memory.n_read]
+    assert memory.n_read > memory.n_events

@@ -71,6 +71,17 @@ def test_a_champion_that_has_learned_from_the_test_queries_stays(
     assert "version 4 cannot be compared: it has learned up to 2026-05-31" in verdict.reason
 
 
+def test_a_champion_of_new_items_is_not_compared_with_a_challenger_of_repeats(
+    run: Run, isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = run.training_data
+    dataset = replace(data.dataset, config=replace(data.dataset.config, repeats=True))
+    run.training_data = replace(data, dataset=dataset)
+    verdict = judged(run, monkeypatch, lambda: (run.folder("evaluate") / "bundle", "measured"))
+    assert (verdict.promotes, verdict.finding) == (False, "not compared")
+    assert "it was trained to rank only items that are new to the user, and this one repeats too" in verdict.reason
+
+
 def gone() -> Any:
     raise DataError("model: expected a model in MLflow's registry, got none.\nAsk someone.")
 
