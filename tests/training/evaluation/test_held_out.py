@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from feature_store import EventLog
+from feature_store.arrays import Float32Array
 from feature_store.ragged import Ragged
 from recmem.matching.matcher import MATCH_FEATURES
 from recmem.ranking.pair_features import PairFeatures
@@ -132,6 +135,35 @@ def test_the_later_queries_labels_change_nothing_about_what_they_are_ranked_by()
     assert after is not None
     for name in FEATURES:
         close(after.ranks[name], before.ranks[name], "exact")
+
+
+def test_no_ranker_predicts_while_another_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    # LightGBM's number of threads is the process's: a prediction would change it for the fit.
+    log_of = planted(early=2, late=2, seed=0)
+    n_running = 0
+    running_at_prediction: list[int] = []
+    first_is_fitted = threading.Event()
+
+    def slow_second(data: RankingData, names: tuple[str, ...]) -> Ranker:
+        nonlocal n_running
+        n_running += 1
+        if names == FEATURES[WITH_MATCH]:
+            first_is_fitted.wait()
+            time.sleep(0.2)
+        ranker = fit(data, names)
+        n_running -= 1
+        first_is_fitted.set()
+        return ranker
+
+    scores = Ranker.scores
+
+    def watched(self: Ranker, pairs: PairFeatures) -> Float32Array:
+        running_at_prediction.append(n_running)
+        return scores(self, pairs)
+
+    monkeypatch.setattr(Ranker, "scores", watched)
+    assert held_out_ranks(log_of.queries, log_of.data, FEATURES, slow_second, seed=0) is not None
+    assert running_at_prediction == [0, 0]
 
 
 def test_every_part_but_the_first_is_ranked_by_rankers_of_what_lies_before_it() -> None:
