@@ -40,6 +40,8 @@ help:
 demo: .venv/.installed
 	$(BIN)/python examples/demo.py
 
+# A thread per process: on two cores, two processes with two threads each take a third longer.
+test: export OMP_NUM_THREADS ?= 1
 test: .venv/.installed-dev
 	$(BIN)/python -m pytest $(SHAPES) --numprocesses $(TEST_PROCESSES) --dist worksteal $(PYTEST_ARGS)
 
