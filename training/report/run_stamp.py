@@ -5,6 +5,7 @@ The model's version is known only once the model is registered, and the page is 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -15,6 +16,8 @@ from training.report.number_text import duration_text, minute_text
 PLACE = "<!--run-->"
 """Where the page takes the stamp. Texts of the data cannot contain it: they are escaped."""
 _TEMPLATE = "run_stamp.html.j2"
+_OF_ABLATION = "ablation "
+"""Begins the names of an ablation's steps."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,19 @@ def stamped(html: str, stamp: RunStamp) -> str:
     text = resources.files("training.report").joinpath(_TEMPLATE).read_text(encoding="utf-8")
     facts = environment.from_string(text).render(
         stamp=stamp,
+        reused=_in_short(stamp.reused),
         date=minute_text(stamp.finished_at),
         duration=duration_text(stamp.duration_s),
         verdict=stamp.verdict[:1].upper() + stamp.verdict[1:],
     )
     return html.replace(PLACE, facts, 1)
+
+
+def _in_short(steps: Sequence[str]) -> list[str]:
+    """The steps by name; those of an ablation, which are many, as their number."""
+    of_ablation = [step for step in steps if step.startswith(_OF_ABLATION)]
+    names = [step for step in steps if step not in of_ablation]
+    if of_ablation:
+        noun = "step" if len(of_ablation) == 1 else "steps"
+        names.append(f"{len(of_ablation)} {noun} of the ablation")
+    return names

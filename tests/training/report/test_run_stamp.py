@@ -36,6 +36,12 @@ def test_the_page_gets_date_duration_version_verdict_and_link_at_its_place() -> 
         assert shown in page, shown
 
 
+def test_reused_steps_of_an_ablation_are_counted() -> None:
+    reused = ("encode", "ablation reference match", "ablation reference", "rank")
+    page = stamped(PLACE, replace(STAMP, reused=reused))
+    assert "reused from an earlier run: encode, rank, 2 steps of the ablation<" in page
+
+
 def test_what_there_is_none_of_is_left_out() -> None:
     page = stamped(PLACE, replace(STAMP, reused=(), run_url="", server_command=""))
     assert "<a " not in page
