@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.declared_slots import QUOTES_INTEREST
+from recmem.dataset.declared_slots import DECLARED
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
 from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.phrases import PHRASES, Language, Phrases
-from recmem.serving.slot_names import described_slots
+from recmem.serving.slot_names import PHRASED, described_slots, joined
 
 N_REASONS = 2
 """How many memories a sentence names at most."""
@@ -36,7 +36,7 @@ class SlotReason:
     item_id: object
     """None for a slot that is no event."""
     title: str
-    """The item's title, or what the slot is."""
+    """The item's title, or what the slot is in the bundle's language."""
     age: int | None
     """Visits of the user since then; 0 for the newest visit, None for a slot that is no event."""
     kind: str
@@ -117,6 +117,7 @@ class Explanation:
             ranks_by_text=by_text,
             interests=self.interests,
             fact=self.fact,
+            kinds=[slot.kind for slot in self.slots],
             language=self.language,
         )
 
@@ -141,21 +142,23 @@ def in_words(
     ranks_by_text: bool = True,
     interests: float | None = None,
     fact: SharedFact | None = None,
+    kinds: Sequence[str] = (),
     language: Language = "en",
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
     the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
-    too.
+    too. `kinds`: of each memory its kind; none for events alone.
     """
     phrases = PHRASES[language]
+    kind_of = dict(zip(titles, kinds, strict=False))
     best = _strongest(titles, contributions)
     of_what = phrases.scale if numbers else ""
     if best and ranks_by_text:
-        reason = phrases.builds_on.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+        reason = phrases.builds_on.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
     elif best:
-        return phrases.reads_no_texts.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+        return phrases.reads_no_texts.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
     else:
         reason = phrases.no_memory_raises if titles else phrases.empty_memory
     if not ranks_by_text:
@@ -168,7 +171,7 @@ def in_words(
         phrase = phrases.and_shares_fact if is_reason else phrases.shares_fact
         reason = phrase.format(reason=reason, fact=fact.words, items=items)
         is_reason = True
-    if interests is not None and not any(title.startswith(QUOTES_INTEREST) for title in named):
+    if interests is not None and not any(kind_of.get(title) == DECLARED for title in named):
         similarity = phrases.similarity.format(value=interests) if numbers else ""
         phrase = phrases.and_fits_interests if is_reason else phrases.fits_interests
         reason = phrase.format(reason=reason, similarity=similarity)
@@ -203,13 +206,11 @@ def _strongest(titles: Sequence[str], contributions: Sequence[float]) -> list[tu
     return sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
 
 
-def _named(best: Sequence[tuple[str, float]], phrases: Phrases, *, numbers: bool) -> str:
+def _named(best: Sequence[tuple[str, float]], kind_of: Mapping[str, str], phrases: Phrases, *, numbers: bool) -> str:
     """The titles, quoted as the language does, as one list."""
-    named = [phrases.quoted.format(title=title) + (f" ({part:+.2f})" if numbers else "") for title, part in best]
-    first = named[0]
-    for second in named[1:]:
-        first = phrases.both.format(first=first, second=second)
-    return first
+    named = [title if kind_of.get(title) in PHRASED else phrases.quoted.format(title=title) for title, _ in best]
+    parts = [f" ({part:+.2f})" if numbers else "" for _, part in best]
+    return joined([title + part for title, part in zip(named, parts, strict=True)], phrases)
 
 
 def match_parts(
@@ -232,10 +233,10 @@ def match_parts(
 
 
 def slot_reasons(
-    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
+    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array, language: Language
 ) -> tuple[SlotReason, ...]:
     """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
-    slots = described_slots(matcher, catalogue, history)
+    slots = described_slots(matcher, catalogue, history, language)
     reasons = [
         SlotReason(slot.item_id, slot.title, slot.age, slot.kind, float(part))
         for slot, part in zip(slots, parts, strict=True)

@@ -44,7 +44,8 @@ def explained(
     prior, null, slot_parts = match_parts(parts.matcher, query.histories, np.array([item]))
     ranker = parts.bundle.ranker
     constant, contributions = ranker.contributions(pairs)
-    slots = slot_reasons(parts.matcher, dataset.catalogue, query.histories, slot_parts[:, 0])
+    language = parts.bundle.config.language
+    slots = slot_reasons(parts.matcher, dataset.catalogue, query.histories, slot_parts[:, 0], language)
     stored_id = dataset.catalogue.ids[item]
     return Explanation(
         title=dataset.catalogue.title(item),
@@ -57,7 +58,7 @@ def explained(
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],
         fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]))[0],
-        language=parts.bundle.config.language,
+        language=language,
     )
 
 

@@ -50,7 +50,8 @@ def query_of(
 def memory_of(parts: LoadedParts, user_id: object, timestamp: TimeLike | None) -> pl.DataFrame:
     """What is remembered of a user, newest first; see `Model.memory`."""
     dataset, query = query_of(parts, user_id, timestamp, with_items=False)
-    slots = described_slots(parts.matcher, dataset.catalogue, query.histories)[::-1]
+    language = parts.bundle.config.language
+    slots = described_slots(parts.matcher, dataset.catalogue, query.histories, language)[::-1]
     return pl.DataFrame(
         {
             "item_id": pl.Series([slot.item_id for slot in slots], dtype=dataset.catalogue.ids.dtype),
