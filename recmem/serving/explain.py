@@ -50,7 +50,7 @@ class SharedFact:
     """A fact of an item that items of the user have too."""
 
     words: str
-    """Such as "author: Ursula K. Le Guin"."""
+    """Such as "author: Ursula K. Le Guin", in the bundle's language."""
     n_items: int
     """Items of the user that have it."""
     title: str | None

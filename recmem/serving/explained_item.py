@@ -57,7 +57,7 @@ def explained(
         features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],
-        fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]))[0],
+        fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]), language=language)[0],
         language=language,
     )
 

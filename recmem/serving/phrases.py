@@ -49,6 +49,8 @@ class Phrases:
     """A single one that is not among the newest: on `{day}`, with the item `{titles}`."""
     earlier_events: str
     """`{n}` events in `{span}`, and the `{titles}` of some of their items."""
+    fact: str
+    """`{relation}` and `{thing}` of a fact, both as the data has them."""
     day: str
     """A span of time: all on `{day}`."""
     days: str
@@ -75,6 +77,7 @@ PHRASES: dict[Language, Phrases] = {
         interest='the declared interest "{words}"',
         earlier_event="an earlier event on {day}: {titles}",
         earlier_events="{n} earlier events {span} like {titles}",
+        fact="{relation}: {thing}",
         day="on {day}",
         days="from {first} to {last}",
     ),
@@ -98,6 +101,7 @@ PHRASES: dict[Language, Phrases] = {
         interest="Interesse „{words}“",
         earlier_event="{titles} (ein früheres Ereignis am {day})",
         earlier_events="{titles} u. a. ({n} frühere Ereignisse {span})",
+        fact="{relation}: {thing}",
         day="am {day}",
         days="von {first} bis {last}",
     ),
@@ -120,6 +124,7 @@ PHRASES: dict[Language, Phrases] = {
         interest="所填写的兴趣「{words}」",
         earlier_event="{day}的较早记录{titles}",
         earlier_events="{span}的{n}条较早记录（如{titles}）",
+        fact="{relation}：{thing}",
         day="{day}",
         days="{first}至{last}",
     ),
@@ -142,6 +147,7 @@ PHRASES: dict[Language, Phrases] = {
         interest="登録された興味「{words}」",
         earlier_event="{day}の以前の履歴{titles}",
         earlier_events="{span}の以前の履歴{n}件（{titles}など）",
+        fact="{relation}：{thing}",
         day="{day}",
         days="{first}から{last}まで",
     ),

@@ -77,7 +77,7 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     reasons: list[str] = []
     all_interests = fitting_interests(pairs)
     interests = [all_interests[pair] for pair in best]
-    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best)
+    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best, language=config.language)
     for row in range(len(queries)):
         begin = int(items.offsets[row])
         end = int(items.offsets[row + 1])

@@ -11,6 +11,8 @@ from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, Slo
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.declared_slots import DECLARED
+from recmem.dataset.fact_slots import KNOWLEDGE
+from recmem.dataset.fact_words import relation_and_object
 from recmem.matching import memory_kinds
 from recmem.matching.consolidation import CONSOLIDATED
 from recmem.matching.matcher import Matcher
@@ -92,11 +94,19 @@ def joined(titles: Sequence[str], phrases: Phrases) -> str:
     return first
 
 
+def fact_named(words: str, phrases: Phrases) -> str:
+    """A fact, "relation: object", as the language joins the two."""
+    relation, thing = relation_and_object(words)
+    return phrases.fact.format(relation=relation, thing=thing)
+
+
 def _title(name: SlotName, kind: str, catalogue: Catalogue, phrases: Phrases) -> str:
     if kind == DECLARED:
         return phrases.interest.format(words=name.words)
     if kind == CONSOLIDATED:
         return _earlier_events(name, catalogue, phrases)
+    if kind == KNOWLEDGE:
+        return fact_named(name.words, phrases)
     return name.words
 
 

@@ -91,6 +91,17 @@ def test_recommendations_continue_the_movement_and_say_so() -> None:
     assert f"Movement {movement}" not in one.explain("new", other).sentence()
 
 
+def test_a_shared_fact_is_joined_as_the_language_does() -> None:
+    one = model()
+    one.bundle = replace(one.bundle, config=replace(one.bundle.config, language="zh"))
+    movement = 3
+    books = [item for item, of in planted().movement_of.items() if of == movement]
+    one.observe(pl.DataFrame({"user_id": "new", "item_id": books[:3], "timestamp": "2026-06-01"}))
+    words = f"author > movement\N{FULLWIDTH COLON}Movement {movement}"
+    assert one.explain("new", books[3]).fact == SharedFact(words, 3, None)
+    assert f"「{words}」" in one.recommend(["new"], k=1)["reason"][0]
+
+
 def test_scores_of_given_pairs_are_those_of_the_retrieved_ones() -> None:
     one = model()
     user = planted().events["user_id"][0]
