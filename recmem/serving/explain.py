@@ -15,7 +15,7 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.declared_slots import DECLARED
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
-from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
+from recmem.ranking.feature_table import INTERESTS_SIMILARITY, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.phrases import PHRASES, Language, Phrases
 from recmem.serving.slot_names import PHRASED, described_slots, joined
@@ -180,11 +180,11 @@ def in_words(
 
 def fitting_interests(pairs: PairFeatures) -> list[float | None]:
     """Of each pair: its similarity to the declared interests, if that is higher than the mean of its query."""
-    if INTERESTS.name not in pairs.values:
+    if INTERESTS_SIMILARITY.name not in pairs.values:
         return [None] * len(pairs.candidates.values)
     # A query has interests or has none: all of its values are NaN, or none is.
-    is_higher = higher_than_mean(pairs, INTERESTS.name)
-    values = pairs.values[INTERESTS.name]
+    is_higher = higher_than_mean(pairs, INTERESTS_SIMILARITY.name)
+    values = pairs.values[INTERESTS_SIMILARITY.name]
     return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
 
 
