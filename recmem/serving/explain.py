@@ -18,7 +18,7 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.feature_table import INTERESTS_SIMILARITY, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.phrases import PHRASES, Language, Phrases
-from recmem.serving.slot_names import PHRASED, described_slots, joined
+from recmem.serving.slot_names import PHRASED, described_slots, joined, newest_first
 
 N_REASONS = 2
 """How many memories a sentence names at most."""
@@ -235,13 +235,13 @@ def match_parts(
 def slot_reasons(
     matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array, language: Language
 ) -> tuple[SlotReason, ...]:
-    """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
+    """One reason per slot of the memory, see `newest_first`; `parts` are the slots' contributions, newest last."""
     slots = described_slots(matcher, catalogue, history, language)
     reasons = [
         SlotReason(slot.item_id, slot.title, slot.age, slot.kind, float(part))
         for slot, part in zip(slots, parts, strict=True)
     ]
-    return tuple(reversed(reasons))
+    return tuple(reasons[place] for place in newest_first(slots))
 
 
 def _float64_rows(tables: MatchTables, rows: torch.Tensor) -> MatchTables:

@@ -103,7 +103,7 @@ PHRASES: dict[Language, Phrases] = {
         earlier_events="{titles} u. a. ({n} frühere Ereignisse {span})",
         fact="{relation}: {thing}",
         day="am {day}",
-        days="von {first} bis {last}",
+        days="vom {first} bis {last}",
     ),
     "zh": Phrases(
         quoted="「{title}」",

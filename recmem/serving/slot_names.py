@@ -86,6 +86,23 @@ def _beside_events(further: FurtherSlots | None, catalogue: Catalogue, phrases: 
     ]
 
 
+def newest_first(slots: Sequence[DescribedSlot]) -> list[int]:
+    """The places of a memory's slots as people read them: events, newest first, then what is no event, likewise.
+
+    Of one time are the interests of a row, which keep the order in which they were declared, and facts, the strongest
+    first. What has no time comes last.
+    """
+    events = [place for place, slot in enumerate(slots) if slot.is_event]
+    others = [place for place, slot in enumerate(slots) if not slot.is_event]
+
+    def as_read(place: int) -> tuple[int, int]:
+        slot = slots[place]
+        time = NO_TIME if slot.time is None else slot.time
+        return -time, place if slot.kind == DECLARED else -place
+
+    return [*reversed(events), *sorted(others, key=as_read)]
+
+
 def joined(titles: Sequence[str], phrases: Phrases) -> str:
     """The titles as one list; they are quoted already where the language does so."""
     first = titles[0]

@@ -14,7 +14,7 @@ from recmem.matching.memory_kinds import place_of
 from recmem.matching.user_memory import MemoryConfig
 from recmem.serving.explain import in_words, match_parts, slot_reasons
 from recmem.serving.phrases import Language
-from recmem.serving.slot_names import described_slots
+from recmem.serving.slot_names import DescribedSlot, described_slots, newest_first
 from slow_reference import Event
 from strategies import ITEMS, event_log
 from tolerances import close
@@ -36,7 +36,7 @@ def test_a_memory_is_described_slot_by_slot(monkeypatch: pytest.MonkeyPatch) -> 
 
     prior, null, parts = match_parts(made, history, np.array([2]))
     reasons = slot_reasons(made, catalogue(), history, parts[:, 0], "en")
-    assert [reason.title for reason in reasons] == [slot.title for slot in reversed(slots)]
+    assert [reason.title for reason in reasons] == [slots[place].title for place in newest_first(slots)]
     score = made.features(history, np.array([2]))["match_raw"]
     total = prior + null + sum(reason.contribution for reason in reasons)
     close(np.asarray(total, np.float32), score[0], "explanation")
@@ -82,7 +82,7 @@ def further() -> FurtherSlots:
         (
             "de",
             [
-                "„i3 (item 3)“ und „i1 (item 1)“ u. a. (37 frühere Ereignisse von 1970-01-02 bis 1971-02-05)",
+                "„i3 (item 3)“ und „i1 (item 1)“ u. a. (37 frühere Ereignisse vom 1970-01-02 bis 1971-02-05)",
                 "„i3 (item 3)“ u. a. (2 frühere Ereignisse am 1970-01-02)",
                 "„i1 (item 1)“ (ein früheres Ereignis am 1970-01-02)",
                 "author: B",
@@ -125,3 +125,24 @@ def test_a_named_slot_has_its_own_quotes_in_a_reason() -> None:
     interest = "所填写的兴趣「爵士乐」"
     # A quoted interest is not mentioned a second time.
     assert in_words([interest], [1.0], kinds=["declared"], interests=0.5, language="zh") == f"因为它与{interest}相关"
+
+
+def slot(title: str, kind: str, time: int | None, row: int = -1) -> DescribedSlot:
+    return DescribedSlot(row, None, title, kind, None, time)
+
+
+def test_a_memory_is_listed_newest_first_and_interests_as_they_were_declared() -> None:
+    slots = [
+        slot("first interest", "declared", 5),
+        slot("second interest", "declared", 5),
+        slot("undated", "note", None),
+        slot("weaker fact", "knowledge", 9),
+        slot("stronger fact", "knowledge", 9),
+        slot("older events", "consolidated", 1),
+        slot("old", "positive", 3, row=0),
+        slot("new", "positive", 9, row=1),
+    ]
+    assert [slots[place].title for place in newest_first(slots)] == [
+        *("new", "old", "stronger fact", "weaker fact"),
+        *("first interest", "second interest", "older events", "undated"),
+    ]
