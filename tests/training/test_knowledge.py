@@ -25,7 +25,7 @@ from recmem.serving.explain import SharedFact
 from recmem.serving.model import Model
 from training.api import train
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
-from training.knowledge import facts_warnings, knowledge_of
+from training.knowledge import facts_warnings, knowledge_of, slots_warnings
 from training.run import TrainingResult
 
 SMALL = {
@@ -211,3 +211,13 @@ def test_facts_are_memory_slots_that_reasons_quote_where_they_are_asked_for(tmp_
     reasons = one.explain(user, item).slots
     assert {reason.title for reason in reasons if reason.kind == "knowledge"} == set(slots["title"])
     assert replay_audit(one, PastQueries.sample(one.dataset, 5, np.random.default_rng(1))).is_empty()
+
+
+def test_slots_for_facts_that_cannot_be_filled_are_a_warning() -> None:
+    read = KnowledgeConfig()
+    (without,) = slots_warnings(8, None, has_encoder=True)
+    assert without.startswith("memory.knowledge: expected facts of items for 8 slots, got none. Give some with --facts")
+    (vectors,) = slots_warnings(8, read, has_encoder=False)
+    assert "got vectors of the items" in vectors
+    assert list(slots_warnings(8, read, has_encoder=True)) == []
+    assert list(slots_warnings(0, None, has_encoder=True)) == []
