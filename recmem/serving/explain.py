@@ -74,7 +74,7 @@ class Explanation:
     null: float
     """Part of `match_raw` from the null slot, which is attended to if no memory matches."""
     slots: tuple[SlotReason, ...]
-    """The memory: its events, newest first, then what is no event."""
+    """The memory: its events, newest first, then what is no event, likewise."""
     already_in_memory: bool
     """Whether the explained item is itself in the memory."""
     features: dict[str, float]
