@@ -81,7 +81,7 @@ UNREAD_HERE = {
     "refit": {"match.impression_queries", "ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     # There is no champion yet.
-    "compare": {"memory.knowledge", "test_queries", "retrieval.exclude_seen", "registered_name"},
+    "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},
 }
 """Settings of a step's key that this training does not come to."""
 
