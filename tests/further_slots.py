@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
+from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, SlotName
 from feature_store.ragged import Ragged
 from recmem.matching import memory_kinds
 from recmem.matching.memory_kinds import MemoryKind
@@ -34,5 +34,5 @@ def notes(texts: Sequence[Sequence[int]], kind: int, dim: int = 8) -> FurtherSlo
         kinds=np.full(len(rows.values), kind),
         times=np.where(rows.values == 0, NO_TIME, rows.values),
         vectors=vectors,
-        names=NAMES,
+        names=[SlotName(name) for name in NAMES],
     )

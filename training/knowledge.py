@@ -52,6 +52,22 @@ def facts_warnings(facts: ItemFacts, config: KnowledgeConfig | None, n_items: in
     )
 
 
+def slots_warnings(n_slots: int, config: KnowledgeConfig | None, *, has_encoder: bool) -> Iterator[str]:
+    """A warning where memories are to hold `n_slots` facts (`memory.knowledge`) and can hold none."""
+    if not n_slots:
+        return
+    if config is None:
+        yield (
+            f"memory.knowledge: expected facts of items for {n_slots} slots, got none. Give some with --facts or "
+            "--fact-columns, or set it to 0."
+        )
+    elif not has_encoder:
+        yield (
+            f"memory.knowledge: expected a text encoder for {n_slots} slots of facts, got vectors of the items, which "
+            "say nothing of words. Leave out the vectors, or set it to 0."
+        )
+
+
 def _require_text(items: pl.DataFrame, names: tuple[str, ...]) -> None:
     for name in names:
         dtype = items.schema.get(name)

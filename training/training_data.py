@@ -34,7 +34,7 @@ from training.config import TrainingConfig
 from training.data_warnings import feature_warnings, impression_warnings, item_warnings
 from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
-from training.knowledge import facts_warnings, knowledge_of
+from training.knowledge import facts_warnings, knowledge_of, slots_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
@@ -157,6 +157,7 @@ def read_training_data(
             *about_vectors,
             *item_warnings(catalogue),
             *facts_warnings(catalogue.facts, knowledge, len(catalogue)),
+            *slots_warnings(config.memory.knowledge, knowledge, has_encoder=not config.vectors_name),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
             *feature_warnings(impressions, own),

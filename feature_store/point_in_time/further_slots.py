@@ -1,4 +1,4 @@
-"""What is remembered of users beside their events: texts, each with an age, a kind and what a person reads about it."""
+"""What is remembered of users beside their events: texts, each with an age, a kind and a name."""
 
 from __future__ import annotations
 
@@ -12,6 +12,22 @@ from feature_store.ragged import Ragged
 
 NO_TIME = -(2**62)
 """The time of a slot that has none, microseconds."""
+
+
+@dataclass(frozen=True)
+class SlotName:
+    """What a person reads of a slot, as data: a language makes a phrase of it, which depends on the slot's kind."""
+
+    words: str = ""
+    """Of a text in words: an interest, a fact."""
+    n_events: int = 0
+    """Events that the slot stands for."""
+    first: int = NO_TIME
+    """The time of the first of these, microseconds."""
+    last: int = NO_TIME
+    """The time of the last of these, microseconds."""
+    items: tuple[int, ...] = ()
+    """Item rows by whose titles the slot is named."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,10 +44,8 @@ class FurtherSlots:
     """When it was said or seen last, microseconds; `NO_TIME` where that is not known."""
     vectors: Float32Array
     """Unit vectors of the distinct texts, on the grid of `recmem.text.unit_vectors`: float32[text, dim]."""
-    names: Sequence[str]
-    """What a person reads about each text, within a sentence."""
-    named_by: Sequence[Sequence[int]] = ()
-    """Item rows of each text whose titles follow its name; empty where no text has any."""
+    names: Sequence[SlotName]
+    """Of each text."""
 
     def __len__(self) -> int:
         return self.texts.n_rows
@@ -53,7 +67,6 @@ class FurtherSlots:
             times=np.concatenate([part.times for part in parts])[order],
             vectors=np.concatenate([part.vectors for part in parts]),
             names=[name for part in parts for name in part.names],
-            named_by=[items for part in parts for items in (part.named_by or [()] * len(part.names))],
         )
 
     def where(self, kept: BoolArray) -> FurtherSlots:

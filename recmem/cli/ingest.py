@@ -12,7 +12,12 @@ from recmem.cli.options import names_of
 from recmem.cli.vector_options import Vectors, VectorsName
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from feature_store import Store
+
+_N_EXAMPLES = 3
+"""Of ids that match nothing."""
 
 Items = Annotated[
     str | None,
@@ -156,6 +161,8 @@ def ingest(
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
     _report_rows_without_effect(opened)
+    if facts is not None:
+        _report_unread_facts(opened)
 
 
 def _report_rows_without_effect(store: Store) -> None:
@@ -180,3 +187,27 @@ def _report_rows_without_effect(store: Store) -> None:
                 complain(f"{unmatched}{counts}")
         elif unmatched.is_warning:
             complain(str(unmatched))
+
+
+def _report_unread_facts(store: Store) -> None:
+    """Prints to stderr how many facts of the store no training reads, for want of an item."""
+    from recmem.dataset.item_facts import unread_facts
+
+    facts = store.facts()
+    ids = store.items()["item_id"]
+    if ids.is_empty():
+        complain(f"The store has no items yet: its {len(facts):,} facts count once it has theirs.")
+        return
+    unread = unread_facts(ids, facts)
+    if unread.is_empty():
+        return
+    refused = " A training on them is refused." if len(unread) == len(facts) else ""
+    complain(
+        f"facts.subject: {len(unread):,} of {len(facts):,} facts in the store are about no item, nor about the object "
+        f"of an item's fact, such as {_three(unread['subject'])}, where items.item_id has {_three(ids)}. They have no "
+        f"effect.{refused} Write subjects as the items' ids; an IRI may end in the id."
+    )
+
+
+def _three(values: pl.Series) -> str:
+    return ", ".join(map(repr, values.unique().sort().head(_N_EXAMPLES)))

@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_store.arrays import IntArray
 from feature_store.excerpts import excerpt
-from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
+from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.memory_kinds import place_of
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 DECLARED = "declared"
 """Name of the memory kind."""
-QUOTES_INTEREST = "the declared interest "
-"""How what a person reads of an interest begins."""
 _SHOWN_CHARS = 80
 """Of an interest, in a reason."""
 
@@ -46,13 +44,8 @@ def declared_slots(dataset: Dataset, users: IntArray, times: IntArray, histories
         kinds=np.full(len(texts), place_of(DECLARED)),
         times=declared_at[query],
         vectors=vectors.vectors[distinct],
-        names=[in_words(vectors.texts[row]) for row in distinct.tolist()],
+        names=[SlotName(excerpt(vectors.texts[row], _SHOWN_CHARS)) for row in distinct.tolist()],
     )
-
-
-def in_words(interest: str) -> str:
-    """What a person reads of an interest, within a sentence."""
-    return f'{QUOTES_INTEREST}"{excerpt(interest, _SHOWN_CHARS)}"'
 
 
 def _visits_since(histories: Histories, times: IntArray) -> IntArray:

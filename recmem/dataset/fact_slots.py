@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from feature_store.arrays import Float64Array, IntArray
-from feature_store.point_in_time.further_slots import FurtherSlots
+from feature_store.point_in_time.further_slots import FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.item_facts import ItemFacts
@@ -46,7 +46,7 @@ def fact_slots(dataset: Dataset, users: IntArray, times: IntArray, histories: Hi
         kinds=np.full(len(texts), place_of(KNOWLEDGE)),
         times=histories.times[event],
         vectors=facts.vectors[distinct],
-        names=[facts.words[row] for row in distinct.tolist()],
+        names=[SlotName(facts.words[row]) for row in distinct.tolist()],
     )
 
 

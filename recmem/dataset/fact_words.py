@@ -12,13 +12,18 @@ LABELS = ("label", "name", "prefLabel", "preferredLabel")
 """Relations, by the last part of an IRI, that name a thing: rdfs:label, schema:name, foaf:name, skos:prefLabel."""
 STEP = " > "
 """Between the two relations of a fact of an object: "author > influenced by: Jorge Luis Borges"."""
+JOINT = ": "
+"""Between relation and object."""
 LONGEST = 80
 """Characters of an object's words."""
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def fact_words(relations: pl.Series, objects: pl.Series, triples: pl.DataFrame, language: str) -> tuple[str, ...]:
-    """Each fact as "relation: object"; two relations stand on two lines. `triples` may have labels of both."""
+    """Each fact as "relation: object"; two relations stand on two lines. `triples` may have labels of both.
+
+    These words are what an encoder reads of facts: the same in all languages of reasons.
+    """
     labels = _labels(triples, language)
     steps = relations.str.split("\n").to_list()
     name = dict.fromkeys(each for path in steps for each in path)
@@ -27,9 +32,15 @@ def fact_words(relations: pl.Series, objects: pl.Series, triples: pl.DataFrame, 
     plain = names_of_iris(objects).str.replace_all("_", " ", literal=True).fill_null(objects)
     shown = things.fill_null(plain).str.replace_all(r"\s+", " ").str.strip_chars().to_list()
     return tuple(
-        f"{STEP.join(of_relation[each] for each in path)}: {_cut(thing)}"
+        f"{STEP.join(of_relation[each] for each in path)}{JOINT}{_cut(thing)}"
         for path, thing in zip(steps, shown, strict=True)
     )
+
+
+def relation_and_object(words: str) -> tuple[str, str]:
+    """The two parts of a fact in words; an object may have a colon, a relation has none."""
+    relation, _, thing = words.partition(JOINT)
+    return relation, thing
 
 
 def is_blank(nodes: pl.Expr) -> pl.Expr:

@@ -93,6 +93,18 @@ def subjects_of_items(ids: pl.Series, subjects: pl.Series) -> pl.DataFrame:
     return named.join(counts.head(1), on="namespace", how="semi", maintain_order="left").select("subject", "item")
 
 
+def unread_facts(ids: pl.Series, triples: pl.DataFrame) -> pl.DataFrame:
+    """The facts of no item and of no object of an item's fact: however far facts are followed, nothing reads them.
+
+    Names of things are left out: a relation has one without being an item.
+    """
+    own = subjects_of_items(ids.cast(pl.String), triples["subject"])["subject"]
+    subject = pl.col("subject")
+    objects = triples.filter(subject.is_in(own.implode()))["object"].unique()
+    is_read = subject.is_in(own.implode()) | subject.is_in(objects.implode())
+    return triples.filter(~is_read & ~pl.col("relation").is_in(_labels(triples)))
+
+
 def fact_columns(items: pl.DataFrame, names: Sequence[str]) -> tuple[str, ...]:
     """The columns that are meant by the setting `knowledge.columns`: text columns of few words that repeat for "auto".
 

@@ -24,7 +24,8 @@ class KnowledgeConfig:
     largest_share: float = setting(0.5, above=0, high=1)
     """Facts that a larger share of the items have are left out: they tell items apart the least."""
     language: str = setting("en", low=0, high=20)
-    """Of several labels of a thing, the one in this language names it in reasons."""
+    """Of several labels of a thing, the one in this language names it in reasons. It does not follow `language`, which
+    changes reasons and no score: facts in memories (`memory.knowledge`) are read by the encoder under these names."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from feature_store.arrays import Float32Array, Float64Array, IntArray
-from feature_store.point_in_time.further_slots import FurtherSlots
+from feature_store.point_in_time.further_slots import FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.memory_kinds import place_of
@@ -28,8 +28,6 @@ ROUNDS = 5
 """Of k-means."""
 N_NAMED = 2
 """Items that a slot is named by: those nearest to its middle."""
-_DAY_CHARS = 10
-"""Of a time as ISO 8601: its date."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,13 +113,11 @@ def _as_slots(histories: Histories, clusters: list[_Cluster], lengths: IntArray)
         kinds=np.full(len(clusters), place_of(CONSOLIDATED)),
         times=np.array([histories.times[cluster.events].max() for cluster in clusters], np.int64),
         vectors=np.stack([cluster.middle for cluster in clusters]),
-        names=[_in_words(histories.times[cluster.events]) for cluster in clusters],
-        named_by=[cluster.named_by.tolist() for cluster in clusters],
+        names=[_name(cluster, histories.times[cluster.events]) for cluster in clusters],
     )
 
 
-def _in_words(times: IntArray) -> str:
-    """What a person reads of a slot before the titles of its items."""
-    first, last = (str(np.datetime64(int(time), "us"))[:_DAY_CHARS] for time in (times.min(), times.max()))
-    span = f"on {last}" if first == last else f"from {first} to {last}"
-    return f"{len(times)} earlier events {span} like" if len(times) > 1 else f"an earlier event {span}:"
+def _name(cluster: _Cluster, times: IntArray) -> SlotName:
+    return SlotName(
+        n_events=len(times), first=int(times.min()), last=int(times.max()), items=tuple(cluster.named_by.tolist())
+    )

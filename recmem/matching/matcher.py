@@ -77,7 +77,7 @@ class Matcher:
 
     def features(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match features of every candidate for every history: float32[query, cand] each."""
-        n_slots = np.minimum(histories.items.lengths, self.memory.n_events)
+        n_slots = np.minimum(histories.items.lengths, self.memory.n_events) + self.memory.consolidated
         if histories.further is not None:
             n_slots = n_slots + histories.further.texts.lengths
         blocks = _blocks(n_slots * len(candidates))

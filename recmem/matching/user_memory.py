@@ -70,6 +70,12 @@ class MemoryConfig:
         return self.n_events if is_of_newest else HISTORY
 
     @property
+    def of_events(self) -> MemoryConfig:
+        """The same memory with slots of events alone."""
+        beside = [kind.setting for kind in memory_kinds.KINDS if kind.matches is None and kind.setting]
+        return replace(self, **{name: type(getattr(self, name))(0) for name in beside})
+
+    @property
     def holds_kind(self) -> BoolArray:
         """Whether a memory has slots of each kind of `recmem.matching.memory_kinds.KINDS`: bool[kind]."""
         settings = [kind.setting for kind in memory_kinds.KINDS]

@@ -310,7 +310,7 @@ FEATURES: tuple[Feature, ...] = (
 )
 
 
-INTERESTS = Feature(
+INTERESTS_SIMILARITY = Feature(
     name="interests_similarity",
     group=Group.SIMILARITY,
     meaning="Cosine between the item's text and the interests that the user has declared in the users table, as of the "
@@ -319,7 +319,7 @@ INTERESTS = Feature(
     raw=True,
 )
 """The feature of a users table with declared interests."""
-REPEATS = (
+REPEAT_FEATURES = (
     Feature(
         name="times_had",
         group=Group.REPEATS,
@@ -384,10 +384,10 @@ FACT_FEATURES = (
 """The features of a store with facts, or of columns that are read as facts."""
 
 _OPTIONAL: tuple[tuple[Callable[[DatasetConfig], bool], tuple[Feature, ...]], ...] = (
-    (lambda config: bool(config.interests), (INTERESTS,)),
+    (lambda config: bool(config.interests), (INTERESTS_SIMILARITY,)),
     (lambda config: config.has_impressions, (SIMILARITY_SHOWN,)),
     (lambda config: config.knowledge is not None, FACT_FEATURES),
-    (lambda config: config.repeats, REPEATS),
+    (lambda config: config.repeats, REPEAT_FEATURES),
 )
 """Features that only some datasets have: which, and those."""
 OPTIONAL = tuple(feature for _, features in _OPTIONAL for feature in features)
@@ -531,7 +531,7 @@ def new_item_values(windows: CounterConfig) -> dict[str, float]:
 
 TEXT_FEATURES = (
     *features_in(Group.MATCH, Group.SIMILARITY, Group.TEXT_COVISITATION),
-    INTERESTS.name,
+    INTERESTS_SIMILARITY.name,
     SIMILARITY_SHOWN.name,
     *(feature.name for feature in FACT_FEATURES),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -12,13 +12,13 @@ import torch
 from feature_store.arrays import BoolArray, Float64Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
-from recmem.dataset.declared_slots import QUOTES_INTEREST
+from recmem.dataset.declared_slots import DECLARED
 from recmem.kernels import PER_ITEM, MatchTables, match_contributions
 from recmem.matching.matcher import Matcher
-from recmem.ranking.feature_table import INTERESTS, TEXT_FEATURES
+from recmem.ranking.feature_table import INTERESTS_SIMILARITY, TEXT_FEATURES
 from recmem.ranking.pair_features import PairFeatures
 from recmem.serving.phrases import PHRASES, Language, Phrases
-from recmem.serving.slot_names import described_slots
+from recmem.serving.slot_names import PHRASED, described_slots, joined, newest_first
 
 N_REASONS = 2
 """How many memories a sentence names at most."""
@@ -36,7 +36,7 @@ class SlotReason:
     item_id: object
     """None for a slot that is no event."""
     title: str
-    """The item's title, or what the slot is."""
+    """The item's title, or what the slot is in the bundle's language."""
     age: int | None
     """Visits of the user since then; 0 for the newest visit, None for a slot that is no event."""
     kind: str
@@ -50,7 +50,7 @@ class SharedFact:
     """A fact of an item that items of the user have too."""
 
     words: str
-    """Such as "author: Ursula K. Le Guin"."""
+    """Such as "author: Ursula K. Le Guin", in the bundle's language."""
     n_items: int
     """Items of the user that have it."""
     title: str | None
@@ -74,7 +74,7 @@ class Explanation:
     null: float
     """Part of `match_raw` from the null slot, which is attended to if no memory matches."""
     slots: tuple[SlotReason, ...]
-    """The memory: its events, newest first, then what is no event."""
+    """The memory: its events, newest first, then what is no event, likewise."""
     already_in_memory: bool
     """Whether the explained item is itself in the memory."""
     features: dict[str, float]
@@ -117,6 +117,7 @@ class Explanation:
             ranks_by_text=by_text,
             interests=self.interests,
             fact=self.fact,
+            kinds=[slot.kind for slot in self.slots],
             language=self.language,
         )
 
@@ -141,21 +142,23 @@ def in_words(
     ranks_by_text: bool = True,
     interests: float | None = None,
     fact: SharedFact | None = None,
+    kinds: Sequence[str] = (),
     language: Language = "en",
 ) -> str:
     """The memories that add most to an item's match score, in words. Several memories of one item count together.
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
     the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
-    too.
+    too. `kinds`: of each memory its kind; none for events alone.
     """
     phrases = PHRASES[language]
+    kind_of = dict(zip(titles, kinds, strict=False))
     best = _strongest(titles, contributions)
     of_what = phrases.scale if numbers else ""
     if best and ranks_by_text:
-        reason = phrases.builds_on.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+        reason = phrases.builds_on.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
     elif best:
-        return phrases.reads_no_texts.format(titles=_named(best, phrases, numbers=numbers), scale=of_what)
+        return phrases.reads_no_texts.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
     else:
         reason = phrases.no_memory_raises if titles else phrases.empty_memory
     if not ranks_by_text:
@@ -168,7 +171,7 @@ def in_words(
         phrase = phrases.and_shares_fact if is_reason else phrases.shares_fact
         reason = phrase.format(reason=reason, fact=fact.words, items=items)
         is_reason = True
-    if interests is not None and not any(title.startswith(QUOTES_INTEREST) for title in named):
+    if interests is not None and not any(kind_of.get(title) == DECLARED for title in named):
         similarity = phrases.similarity.format(value=interests) if numbers else ""
         phrase = phrases.and_fits_interests if is_reason else phrases.fits_interests
         reason = phrase.format(reason=reason, similarity=similarity)
@@ -177,11 +180,11 @@ def in_words(
 
 def fitting_interests(pairs: PairFeatures) -> list[float | None]:
     """Of each pair: its similarity to the declared interests, if that is higher than the mean of its query."""
-    if INTERESTS.name not in pairs.values:
+    if INTERESTS_SIMILARITY.name not in pairs.values:
         return [None] * len(pairs.candidates.values)
     # A query has interests or has none: all of its values are NaN, or none is.
-    is_higher = higher_than_mean(pairs, INTERESTS.name)
-    values = pairs.values[INTERESTS.name]
+    is_higher = higher_than_mean(pairs, INTERESTS_SIMILARITY.name)
+    values = pairs.values[INTERESTS_SIMILARITY.name]
     return [float(value) if higher else None for value, higher in zip(values, is_higher, strict=True)]
 
 
@@ -203,13 +206,11 @@ def _strongest(titles: Sequence[str], contributions: Sequence[float]) -> list[tu
     return sorted(positive, key=lambda reason: -reason[1])[:N_REASONS]
 
 
-def _named(best: Sequence[tuple[str, float]], phrases: Phrases, *, numbers: bool) -> str:
+def _named(best: Sequence[tuple[str, float]], kind_of: Mapping[str, str], phrases: Phrases, *, numbers: bool) -> str:
     """The titles, quoted as the language does, as one list."""
-    named = [phrases.quoted.format(title=title) + (f" ({part:+.2f})" if numbers else "") for title, part in best]
-    first = named[0]
-    for second in named[1:]:
-        first = phrases.both.format(first=first, second=second)
-    return first
+    named = [title if kind_of.get(title) in PHRASED else phrases.quoted.format(title=title) for title, _ in best]
+    parts = [f" ({part:+.2f})" if numbers else "" for _, part in best]
+    return joined([title + part for title, part in zip(named, parts, strict=True)], phrases)
 
 
 def match_parts(
@@ -232,15 +233,15 @@ def match_parts(
 
 
 def slot_reasons(
-    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array
+    matcher: Matcher, catalogue: Catalogue, history: Histories, parts: Float64Array, language: Language
 ) -> tuple[SlotReason, ...]:
-    """One reason per slot of the memory, newest first; `parts` are the slots' contributions, newest last."""
-    slots = described_slots(matcher, catalogue, history)
+    """One reason per slot of the memory, see `newest_first`; `parts` are the slots' contributions, newest last."""
+    slots = described_slots(matcher, catalogue, history, language)
     reasons = [
         SlotReason(slot.item_id, slot.title, slot.age, slot.kind, float(part))
         for slot, part in zip(slots, parts, strict=True)
     ]
-    return tuple(reversed(reasons))
+    return tuple(reasons[place] for place in newest_first(slots))
 
 
 def _float64_rows(tables: MatchTables, rows: torch.Tensor) -> MatchTables:

@@ -44,7 +44,8 @@ def explained(
     prior, null, slot_parts = match_parts(parts.matcher, query.histories, np.array([item]))
     ranker = parts.bundle.ranker
     constant, contributions = ranker.contributions(pairs)
-    slots = slot_reasons(parts.matcher, dataset.catalogue, query.histories, slot_parts[:, 0])
+    language = parts.bundle.config.language
+    slots = slot_reasons(parts.matcher, dataset.catalogue, query.histories, slot_parts[:, 0], language)
     stored_id = dataset.catalogue.ids[item]
     return Explanation(
         title=dataset.catalogue.title(item),
@@ -56,8 +57,8 @@ def explained(
         features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],
-        fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]))[0],
-        language=parts.bundle.config.language,
+        fact=fact_reasons(dataset, ranker, query, pairs, np.array([pair]), language=language)[0],
+        language=language,
     )
 
 

@@ -24,7 +24,10 @@ def matched(parts: LoadedParts, candidates: FrameT, *, explain: int) -> Scored[F
     n_reasons = check_number(explain)
     # The match reads no features of the caller's own.
     read = _read(parts, candidates, (*MATCH_OUTPUTS, *reason_names(n_reasons, ranks=False)), features=())
-    columns = match_pairs(parts.matcher_with(read), read, parts.bundle.config.calibration, n_reasons=n_reasons)
+    config = parts.bundle.config
+    columns = match_pairs(
+        parts.matcher_with(read), read, config.calibration, n_reasons=n_reasons, language=config.language
+    )
     return _scored(candidates, columns, read, parts.bundle.config.learned_until)
 
 
@@ -51,6 +54,7 @@ def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explai
         parts.bundle.config.calibration,
         trees_share=trees_share,
         n_reasons=n_reasons,
+        language=parts.bundle.config.language,
     )
     return _scored(candidates, columns, read, parts.bundle.config.learned_until)
 

@@ -68,7 +68,7 @@ def _columns(parts: LoadedParts, read: Candidates, n_reasons: int) -> Columns:
     """`TEXT_OUTPUTS` and the reasons of each pair of a user at a time and a text."""
     matcher = parts.matcher_with(read)
     language = parts.bundle.config.language
-    scored = match_pairs(matcher, read, parts.bundle.config.calibration, n_reasons=n_reasons)
+    scored = match_pairs(matcher, read, parts.bundle.config.calibration, n_reasons=n_reasons, language=language)
     in_words: list[str] = []
     for row in range(len(read.queries)):
         query = read.queries.take(np.array([row]))

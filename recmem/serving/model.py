@@ -338,7 +338,8 @@ class Model:
 
         `users` is a polars or pandas DataFrame or a pyarrow Table or RecordBatch. The rules are those of
         `Store.append_users`: a row holds from its `timestamp` on, always if it has none, and replaces the one of the
-        same user and timestamp. The store's tables stay as they are: append the rows to the store as well.
+        same user and timestamp. The store's tables stay as they are: append the rows to the store as well. Warnings of
+        the receipt name columns that the model does not read.
         """
         refuse_forked()
         frame = to_polars(users, USERS.name)
@@ -350,7 +351,7 @@ class Model:
                 dataset = self.dataset.with_user_rows(rows)
                 space = text_space(self._encoder)
                 self.dataset = dataset if space is None else with_interests(dataset, space.of_texts)
-        return receipt_of(checked, len(rows))
+            return receipt_of(checked, len(rows), self.dataset)
 
     def _add(self, events: pl.DataFrame) -> int:
         """Replaces the dataset by one with these checked events; how many of them were new."""

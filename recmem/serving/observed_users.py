@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -31,7 +31,7 @@ def with_interests(dataset: Dataset, encode: Callable[[Sequence[str]], Tensor]) 
     return replace(dataset, profiles=profiles)
 
 
-def receipt_of(checked: Checked, n_new: int) -> Receipt:
+def receipt_of(checked: Checked, n_new: int, dataset: Dataset) -> Receipt:
     """What became of the rows, of which `n_new` changed something; the store's tables stay as they are."""
     n_in = len(checked.frame)
     return Receipt(
@@ -42,5 +42,15 @@ def receipt_of(checked: Checked, n_new: int) -> Receipt:
         n_rejected=n_in - len(checked.kept),
         version=None,
         reasons=dict(checked.reasons()["reason"].value_counts(sort=True).iter_rows()),
-        warnings=checked.warnings,
+        warnings=(*checked.warnings, *_unread(checked.frame, dataset)),
     )
+
+
+def _unread(frame: pl.DataFrame, dataset: Dataset) -> Iterator[str]:
+    """A warning about columns that change nothing: the model reads no feature and no interests from them."""
+    features = [feature.name for feature in dataset.config.user_features]
+    read = sorted({*features, dataset.config.interests} - {""})
+    unread = [name for name in frame.columns if name not in (*USERS.schema(), *read)]
+    if unread:
+        known = f"the model reads {', '.join(read)}" if read else "the model reads no columns of users"
+        yield f"not used: {', '.join(unread)}; {known}. Train again on users with these columns to have them read."

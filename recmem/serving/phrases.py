@@ -43,6 +43,18 @@ class Phrases:
     """`{title}` of an item that the user has already interacted with."""
     sentence: str
     """`{title}` and its `{reason}`."""
+    interest: str
+    """A declared interest, as the user's `{words}`."""
+    earlier_event: str
+    """A single one that is not among the newest: on `{day}`, with the item `{titles}`."""
+    earlier_events: str
+    """`{n}` events in `{span}`, and the `{titles}` of some of their items."""
+    fact: str
+    """`{relation}` and `{thing}` of a fact, both as the data has them."""
+    day: str
+    """A span of time: all on `{day}`."""
+    days: str
+    """A span of time: from `{first}` to `{last}`."""
 
 
 PHRASES: dict[Language, Phrases] = {
@@ -62,6 +74,12 @@ PHRASES: dict[Language, Phrases] = {
         reads_no_texts="no reason from memory: its text matches {titles}{scale}, but the ranker reads no texts",
         seen="{title} (the user has already interacted with it)",
         sentence="{title}: {reason}",
+        interest='the declared interest "{words}"',
+        earlier_event="an earlier event on {day}: {titles}",
+        earlier_events="{n} earlier events {span} like {titles}",
+        fact="{relation}: {thing}",
+        day="on {day}",
+        days="from {first} to {last}",
     ),
     "de": Phrases(
         quoted="„{title}“",
@@ -79,6 +97,13 @@ PHRASES: dict[Language, Phrases] = {
         reads_no_texts="kein Grund aus dem Verlauf: der Text passt zu {titles}{scale}, aber der Ranker liest keine",
         seen="{title} (schon im Verlauf)",
         sentence="{title}: {reason}",
+        # Without articles, so that the words are the same in every case.
+        interest="Interesse „{words}“",
+        earlier_event="{titles} (ein früheres Ereignis am {day})",
+        earlier_events="{titles} u. a. ({n} frühere Ereignisse {span})",
+        fact="{relation}: {thing}",
+        day="am {day}",
+        days="vom {first} bis {last}",
     ),
     "zh": Phrases(
         quoted="「{title}」",
@@ -96,6 +121,12 @@ PHRASES: dict[Language, Phrases] = {
         reads_no_texts="没有来自历史记录的理由：其文本与{titles}相关{scale}，但排序不读取文本",
         seen="{title}（历史记录中已有）",
         sentence="{title}：{reason}",
+        interest="所填写的兴趣「{words}」",
+        earlier_event="{day}的较早记录{titles}",
+        earlier_events="{span}的{n}条较早记录（如{titles}）",
+        fact="{relation}：{thing}",
+        day="{day}",
+        days="{first}至{last}",
     ),
     "ja": Phrases(
         quoted="「{title}」",
@@ -113,5 +144,11 @@ PHRASES: dict[Language, Phrases] = {
         reads_no_texts="履歴からの理由なし：テキストは{titles}に関連しますが{scale}、順位付けはテキストを読みません",
         seen="{title}（すでに履歴にあります）",
         sentence="{title}：{reason}",
+        interest="登録された興味「{words}」",
+        earlier_event="{day}の以前の履歴{titles}",
+        earlier_events="{span}の以前の履歴{n}件（{titles}など）",
+        fact="{relation}：{thing}",
+        day="{day}",
+        days="{first}から{last}まで",
     ),
 }

@@ -77,7 +77,7 @@ def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatc
     reasons: list[str] = []
     all_interests = fitting_interests(pairs)
     interests = [all_interests[pair] for pair in best]
-    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best)
+    facts = fact_reasons(dataset, bundle.ranker, queries, pairs, best, language=config.language)
     for row in range(len(queries)):
         begin = int(items.offsets[row])
         end = int(items.offsets[row + 1])
@@ -115,7 +115,9 @@ def reasons_in_words(
     `others`: of each item its similarity to declared interests and its shared fact.
     """
     _, _, parts = match_parts(matcher, query.histories, items)
-    titles = [slot.title for slot in described_slots(matcher, dataset.catalogue, query.histories)]
+    slots = described_slots(matcher, dataset.catalogue, query.histories, language)
+    titles = [slot.title for slot in slots]
+    kinds = [slot.kind for slot in slots]
     return [
         in_words(
             titles,
@@ -124,6 +126,7 @@ def reasons_in_words(
             ranks_by_text=ranks_by_text,
             interests=similarity,
             fact=fact,
+            kinds=kinds,
             language=language,
         )
         for contributions, (similarity, fact) in zip(parts.T, others or [(None, None)] * len(items), strict=True)

@@ -16,6 +16,7 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.matcher import Matcher
 from recmem.serving.explain import ADDS_UP_TO, BASE_SCORE, match_parts
+from recmem.serving.phrases import Language
 from recmem.serving.slot_names import described_slots
 
 MOST_REASONS = 20
@@ -54,12 +55,14 @@ def row_reasons(
     *,
     score_parts: tuple[float, Mapping[str, Float64Array]] | None = None,
     scores: NDArray[Any] | None = None,
+    language: Language = "en",
 ) -> dict[str, Texts]:
     """The columns `reason_names`, of each pair of `items` (per query its candidates): text or None.
 
     `match_reason_1`, ...: the memories that add most to or take most from `match_raw`, several of one item together.
     `score_reason_1`, ...: the same for the features of the ranker and `score`. `reasons`: both as JSON, with the base
-    score or constant and the sum of all that is not named, so that each list adds up to its score.
+    score or constant and the sum of all that is not named, so that each list adds up to its score. `language`: of what
+    slots that are no events are called.
 
     Raises ArithmeticError if the parts do not add up to the scores.
     """
@@ -72,6 +75,7 @@ def row_reasons(
             items.row(row),
             match_raw[items.offsets[row] : items.offsets[row + 1]],
             n_reasons,
+            language,
         )
     scales = {"match": "match_raw"}
     if score_parts is not None and scores is not None:
@@ -96,11 +100,12 @@ def _match_reasons(
     items: NDArray[np.int64],
     match_raw: NDArray[Any],
     n_reasons: int,
+    language: Language,
 ) -> list[list[dict[str, Any]]]:
     """Of each item of one query: the base score, the strongest memories, and the others as one."""
     prior, null, parts = match_parts(matcher, query.histories, items)
     _check_sums("match_raw", prior + null + parts.sum(axis=0), match_raw)
-    slots = described_slots(matcher, catalogue, query.histories)
+    slots = described_slots(matcher, catalogue, query.histories, language)
     # Several events of one item are one part, and so are slots of one name that are no events.
     keys = [(slot.row, "" if slot.is_event else slot.title) for slot in slots]
     place = {key: number for number, key in enumerate(sorted(set(keys)))}

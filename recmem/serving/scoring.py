@@ -16,6 +16,7 @@ from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
 from recmem.ranking.pair_features import PairFeatures, compute_features
 from recmem.ranking.ranker import Ranker
+from recmem.serving.phrases import Language
 from recmem.serving.row_reasons import Texts, row_reasons
 
 Column = Float32Array | Float64Array | IntArray | Texts
@@ -28,14 +29,28 @@ CHUNKS_AT_ONCE = 2
 """Chunks of `CHUNK_PAIRS` that are ranked at the same time, each in a thread of its own. More were no faster."""
 
 
-def match_pairs(matcher: Matcher, candidates: Candidates, calibration: Calibration, *, n_reasons: int = 0) -> Columns:
+def match_pairs(
+    matcher: Matcher,
+    candidates: Candidates,
+    calibration: Calibration,
+    *,
+    n_reasons: int = 0,
+    language: Language = "en",
+) -> Columns:
     """`MATCH_OUTPUTS` of each pair of `candidates.items`, and its reasons, see `row_reasons`."""
     queries = candidates.queries
     columns = _with_match_score(matcher.pair_features(queries.histories, candidates.items), calibration)
     if not n_reasons:
         return columns
-    catalogue = candidates.dataset.catalogue
-    return columns | row_reasons(matcher, catalogue, queries, candidates.items, columns["match_raw"], n_reasons)
+    return columns | row_reasons(
+        matcher,
+        candidates.dataset.catalogue,
+        queries,
+        candidates.items,
+        columns["match_raw"],
+        n_reasons,
+        language=language,
+    )
 
 
 def rank_pairs(
@@ -46,6 +61,7 @@ def rank_pairs(
     *,
     trees_share: float = 1.0,
     n_reasons: int = 0,
+    language: Language = "en",
 ) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`, and its reasons; see `Ranker.scores` for `trees_share`.
 
@@ -67,6 +83,7 @@ def rank_pairs(
             # LightGBM explains no fewer than one row.
             score_parts=ranker.contributions(pairs) if len(columns["score"]) else (0.0, {}),
             scores=columns["score"],
+            language=language,
         )
 
     chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
+import numpy as np
+
+from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.catalogue import Catalogue
+from recmem.dataset.declared_slots import DECLARED
+from recmem.dataset.fact_slots import KNOWLEDGE
+from recmem.dataset.fact_words import relation_and_object
 from recmem.matching import memory_kinds
+from recmem.matching.consolidation import CONSOLIDATED
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
+from recmem.serving.phrases import PHRASES, Language, Phrases
+
+PHRASED = (DECLARED, CONSOLIDATED)
+"""Kinds whose slots a phrase names, which has its own quotes."""
+_DAY_CHARS = 10
+"""Of a time as ISO 8601: its date."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +34,7 @@ class DescribedSlot:
     item_id: object
     """None for a slot that is no event."""
     title: str
-    """The item's title, or what the slot is."""
+    """The item's title, or what the slot is, in the language that was asked for."""
     kind: str
     """Name of the slot's memory kind."""
     age: int | None
@@ -35,7 +48,9 @@ class DescribedSlot:
         return self.row >= 0
 
 
-def described_slots(matcher: Matcher, catalogue: Catalogue, history: Histories) -> list[DescribedSlot]:
+def described_slots(
+    matcher: Matcher, catalogue: Catalogue, history: Histories, language: Language
+) -> list[DescribedSlot]:
     """The slots of one history's memory in their order: what is no event, then the events, the newest last."""
     remembered = matcher.remembered(history)
     items = remembered.items.values
@@ -51,10 +66,10 @@ def described_slots(matcher: Matcher, catalogue: Catalogue, history: Histories) 
     events = [
         DescribedSlot(row, item_id, catalogue.title(row), kind, age, time) for row, item_id, kind, age, time in values
     ]
-    return [*_beside_events(remembered.further, catalogue), *events]
+    return [*_beside_events(remembered.further, catalogue, PHRASES[language]), *events]
 
 
-def _beside_events(further: FurtherSlots | None, catalogue: Catalogue) -> list[DescribedSlot]:
+def _beside_events(further: FurtherSlots | None, catalogue: Catalogue, phrases: Phrases) -> list[DescribedSlot]:
     if further is None:
         return []
     values = zip(further.texts.values.tolist(), further.kinds.tolist(), further.times.tolist(), strict=True)
@@ -62,7 +77,7 @@ def _beside_events(further: FurtherSlots | None, catalogue: Catalogue) -> list[D
         DescribedSlot(
             row=-1,
             item_id=None,
-            title=_title(further, text, catalogue),
+            title=_title(further.names[text], memory_kinds.KINDS[kind].name, catalogue, phrases),
             kind=memory_kinds.KINDS[kind].name,
             age=None,
             time=None if time == NO_TIME else time,
@@ -71,8 +86,51 @@ def _beside_events(further: FurtherSlots | None, catalogue: Catalogue) -> list[D
     ]
 
 
-def _title(further: FurtherSlots, text: int, catalogue: Catalogue) -> str:
-    """The name of a text, with the titles of the items that it is named by."""
-    items = further.named_by[text] if further.named_by else ()
-    titles = " and ".join(catalogue.title(item) for item in items)
-    return f"{further.names[text]} {titles}" if titles else further.names[text]
+def newest_first(slots: Sequence[DescribedSlot]) -> list[int]:
+    """The places of a memory's slots as people read them: events, newest first, then what is no event, likewise.
+
+    Of one time are the interests of a row, which keep the order in which they were declared, and facts, the strongest
+    first. What has no time comes last.
+    """
+    events = [place for place, slot in enumerate(slots) if slot.is_event]
+    others = [place for place, slot in enumerate(slots) if not slot.is_event]
+
+    def as_read(place: int) -> tuple[int, int]:
+        slot = slots[place]
+        time = NO_TIME if slot.time is None else slot.time
+        return -time, place if slot.kind == DECLARED else -place
+
+    return [*reversed(events), *sorted(others, key=as_read)]
+
+
+def joined(titles: Sequence[str], phrases: Phrases) -> str:
+    """The titles as one list; they are quoted already where the language does so."""
+    first = titles[0]
+    for second in titles[1:]:
+        first = phrases.both.format(first=first, second=second)
+    return first
+
+
+def fact_named(words: str, phrases: Phrases) -> str:
+    """A fact, "relation: object", as the language joins the two."""
+    relation, thing = relation_and_object(words)
+    return phrases.fact.format(relation=relation, thing=thing)
+
+
+def _title(name: SlotName, kind: str, catalogue: Catalogue, phrases: Phrases) -> str:
+    if kind == DECLARED:
+        return phrases.interest.format(words=name.words)
+    if kind == CONSOLIDATED:
+        return _earlier_events(name, catalogue, phrases)
+    if kind == KNOWLEDGE:
+        return fact_named(name.words, phrases)
+    return name.words
+
+
+def _earlier_events(name: SlotName, catalogue: Catalogue, phrases: Phrases) -> str:
+    titles = joined([phrases.quoted.format(title=catalogue.title(item)) for item in name.items], phrases)
+    first, last = (str(np.datetime64(time, "us"))[:_DAY_CHARS] for time in (name.first, name.last))
+    if name.n_events == 1:
+        return phrases.earlier_event.format(day=last, titles=titles)
+    span = phrases.day.format(day=last) if first == last else phrases.days.format(first=first, last=last)
+    return phrases.earlier_events.format(n=name.n_events, span=span, titles=titles)

@@ -16,7 +16,7 @@ from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.frames import to_ids
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.request_times import TimeLike, microseconds
-from recmem.serving.slot_names import described_slots
+from recmem.serving.slot_names import described_slots, newest_first
 
 _LOG = logging.getLogger("recmem")
 
@@ -50,7 +50,9 @@ def query_of(
 def memory_of(parts: LoadedParts, user_id: object, timestamp: TimeLike | None) -> pl.DataFrame:
     """What is remembered of a user, newest first; see `Model.memory`."""
     dataset, query = query_of(parts, user_id, timestamp, with_items=False)
-    slots = described_slots(parts.matcher, dataset.catalogue, query.histories)[::-1]
+    language = parts.bundle.config.language
+    described = described_slots(parts.matcher, dataset.catalogue, query.histories, language)
+    slots = [described[place] for place in newest_first(described)]
     return pl.DataFrame(
         {
             "item_id": pl.Series([slot.item_id for slot in slots], dtype=dataset.catalogue.ids.dtype),

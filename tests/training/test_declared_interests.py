@@ -138,8 +138,8 @@ def test_several_interests_and_events_are_one_memory() -> None:
     memory = one.memory(user)
     assert memory["kind"].to_list() == ["positive"] * n_events + ["declared"] * 2
     assert memory["title"].to_list()[-2:] == [
-        'the declared interest "HTTP and TLS"',
         'the declared interest "network protocols"',
+        'the declared interest "HTTP and TLS"',
     ]
     assert memory["item_id"].null_count() == memory["visits_ago"].null_count() == 2
     explained = one.explain(user, events().filter(pl.col("user_id") == user)["item_id"][0])

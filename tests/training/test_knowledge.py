@@ -25,7 +25,7 @@ from recmem.serving.explain import SharedFact
 from recmem.serving.model import Model
 from training.api import train
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH
-from training.knowledge import facts_warnings, knowledge_of
+from training.knowledge import facts_warnings, knowledge_of, slots_warnings
 from training.run import TrainingResult
 
 SMALL = {
@@ -89,6 +89,17 @@ def test_recommendations_continue_the_movement_and_say_so() -> None:
     assert explained.features["facts_shared"] + explained.features["facts_max"] > 0
     other = next(item for item, of in planted().movement_of.items() if of == 150)
     assert f"Movement {movement}" not in one.explain("new", other).sentence()
+
+
+def test_a_shared_fact_is_joined_as_the_language_does() -> None:
+    one = model()
+    one.bundle = replace(one.bundle, config=replace(one.bundle.config, language="zh"))
+    movement = 3
+    books = [item for item, of in planted().movement_of.items() if of == movement]
+    one.observe(pl.DataFrame({"user_id": "new", "item_id": books[:3], "timestamp": "2026-06-01"}))
+    words = f"author > movement\N{FULLWIDTH COLON}Movement {movement}"
+    assert one.explain("new", books[3]).fact == SharedFact(words, 3, None)
+    assert f"「{words}」" in one.recommend(["new"], k=1)["reason"][0]
 
 
 def test_scores_of_given_pairs_are_those_of_the_retrieved_ones() -> None:
@@ -200,3 +211,13 @@ def test_facts_are_memory_slots_that_reasons_quote_where_they_are_asked_for(tmp_
     reasons = one.explain(user, item).slots
     assert {reason.title for reason in reasons if reason.kind == "knowledge"} == set(slots["title"])
     assert replay_audit(one, PastQueries.sample(one.dataset, 5, np.random.default_rng(1))).is_empty()
+
+
+def test_slots_for_facts_that_cannot_be_filled_are_a_warning() -> None:
+    read = KnowledgeConfig()
+    (without,) = slots_warnings(8, None, has_encoder=True)
+    assert without.startswith("memory.knowledge: expected facts of items for 8 slots, got none. Give some with --facts")
+    (vectors,) = slots_warnings(8, read, has_encoder=False)
+    assert "got vectors of the items" in vectors
+    assert list(slots_warnings(8, read, has_encoder=True)) == []
+    assert list(slots_warnings(0, None, has_encoder=True)) == []

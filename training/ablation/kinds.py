@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recmem.matching.text_similarity import SIMILARITIES
-from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS, SIMILARITY_SHOWN, Group, features_in
+from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS_SIMILARITY, SIMILARITY_SHOWN, Group, features_in
 from training.config import TrainingConfig
 from training.run import Run
 
@@ -150,7 +150,10 @@ KINDS = (
         why_not=_no_impressions,
     ),
     Kind(
-        "interests_similarity", "similarity to declared interests", features=(INTERESTS.name,), why_not=_no_interests
+        "interests_similarity",
+        "similarity to declared interests",
+        features=(INTERESTS_SIMILARITY.name,),
+        why_not=_no_interests,
     ),
 )  # fmt: skip
 """All kinds: first those that need a match module of their own, then those that are

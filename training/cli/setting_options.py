@@ -40,7 +40,13 @@ TuneEncoder = Annotated[
     ),
 ]
 Candidates = Annotated[int, typer.Option(metavar="N", help="Items retrieved and ranked per query.")]
-ExcludeSeen = Annotated[bool, typer.Option(help="Rank only items that are new to the user, or repeats too.")]
+ExcludeSeen = Annotated[
+    bool,
+    typer.Option(
+        help="Rank only items that are new to the user. With --no-exclude-seen, items that the user has had are "
+        "ranked, learned and measured too, as repeats."
+    ),
+]
 FactColumns = Annotated[
     str,
     typer.Option(

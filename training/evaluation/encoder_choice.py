@@ -81,6 +81,7 @@ class HeldOutPart:
     decides: BoolArray
     """bool[query]: a query of the users that decide, not one of those that the encoder is picked by."""
     memory: MemoryConfig
+    """As the modules have learned from it: what they have not learned from would only blur the figures."""
     seed: int
 
     @classmethod

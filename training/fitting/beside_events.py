@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from feature_store.arrays import IntArray
-from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
+from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
@@ -74,7 +74,7 @@ class BesideEvents:
             kinds=np.full(len(queries), place_of(DECLARED)),
             times=np.full(len(queries), NO_TIME),
             vectors=middles(self.unit, torch.from_numpy(targets)).numpy(),
-            names=[""] * len(queries),
+            names=[SlotName()] * len(queries),
         )
 
 

@@ -1,5 +1,8 @@
 """The phases of encoder tuning: learn, decide on a held-out part, and if it pays, carry on to the test's begin.
 
+Modules here learn from and are judged on memories of events alone: what is beside events has no tuned vector, and the
+question is what tuning adds. The step `match` fits modules of their own, on memories as they are configured.
+
 Each phase leaves checkpoints, so that a run that was killed goes on where it was and ends at the same weights.
 """
 
@@ -51,7 +54,7 @@ class EncoderTuner:
             self._held_from,
             self.data.split.ranker_from,
             limit=self.config.tuning.held_out_queries,
-            memory=self.config.memory,
+            memory=self.config.memory.of_events,
             seed=self.config.seed,
         )
 
@@ -234,7 +237,7 @@ class EncoderTuner:
             dataset.log_at(until),
             len(dataset.catalogue),
             until=until,
-            memory=self.config.memory,
+            memory=self.config.memory.of_events,
             config=self.config.match.batch,
             seed=seed,
             prefers_recent=prefers_recent,

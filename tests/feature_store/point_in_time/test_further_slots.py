@@ -17,9 +17,9 @@ ROWS = st.lists(st.lists(st.integers(0, 2), max_size=3), min_size=N_USERS, max_s
 def in_words(slots: FurtherSlots, row: int) -> list[tuple[str, int, int]]:
     """Name, age and first number of the vector of each slot of a query."""
     mine = slice(*slots.texts.offsets[row : row + 2])
-    texts = slots.texts.values[mine]
+    texts = slots.texts.values[mine].tolist()
     return [
-        (slots.names[text], age, float(slots.vectors[text][0]))  # type: ignore[misc]
+        (slots.names[text].words, age, float(slots.vectors[text][0]))
         for text, age in zip(texts, slots.ages[mine].tolist(), strict=True)
     ]
 

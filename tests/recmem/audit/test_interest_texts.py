@@ -10,7 +10,7 @@ import pytest
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from feature_store import Store
 from recmem.audit import forgetting as forgetting_module
-from recmem.audit.forgetting import forget_user
+from recmem.audit.forgetting import forget_item, forget_user
 from recmem.audit.interest_texts import cached_interests_of
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
@@ -60,3 +60,14 @@ def test_vectors_of_each_interest_of_a_list_are_removed_too(tmp_path: Path) -> N
     cache.fill([*TEXTS, "jazz, tea", "tea rock"], CountingEncoder())
     assert forget_user(store, "u").vectors == 2
     assert sorted(cache.known([*TEXTS, "jazz, tea", "tea rock"])) == sorted({*TEXTS, "tea rock"} - {"jazz"})
+
+
+def test_vectors_of_facts_stay_they_are_words_of_several_items(tmp_path: Path) -> None:
+    store, cache = declared(tmp_path)
+    store.append_facts(pl.DataFrame({"subject": ["pen"], "relation": ["topic"], "object": ["jazz"]}))
+    cache.fill(["topic: jazz"], CountingEncoder())
+    forget_user(store, "u")
+    assert sorted(cache.known([*TEXTS, "topic: jazz"])) == ["a pen", "rock", "tea", "topic: jazz"]
+    forget_item(store, "pen")
+    assert store.facts().is_empty()
+    assert sorted(cache.known([*TEXTS, "topic: jazz"])) == ["rock", "tea", "topic: jazz"]

@@ -141,3 +141,26 @@ def test_rows_that_were_rejected_get_the_warning_of_a_training_on_stderr(tmp_pat
     shown = " ".join(outcome.err.split())
     assert "80 of 100 rows of events were rejected and not used: timestamp: expected a time" in shown
     assert "and 1 other reason." in shown
+
+
+def test_facts_about_no_item_are_reported_with_examples(tmp_path: Path) -> None:
+    items, _ = small_training.write_tables(tmp_path)
+    path = tmp_path / "facts.csv"
+    item = small_training.items()["item_id"][0]
+    # The second is about the object of an item's fact, and the third names it.
+    read = f"subject,relation,object\n{item},author,X\nX,born in,Y\nX,label,Xaver\n"
+    path.write_text(f"{read}book-1,author,X\nbook-2,author,Z\nbook-3,author,Z\nbook-4,author,Z\n")
+    first = Outcome("ingest", "--store", tmp_path / "store", "--facts", path)
+    assert "The store has no items yet: its 7 facts count once it has theirs." in first.err
+    words = " ".join(Outcome("ingest", "--store", tmp_path / "store", "--items", items, "--facts", path).err.split())
+    assert "facts.subject: 4 of 7 facts in the store are about no item" in words
+    assert "such as 'book-1', 'book-2', 'book-3', where items.item_id has " in words
+    assert "refused" not in words
+    path.write_text(read)
+    assert (
+        "facts.subject" not in Outcome("ingest", "--store", tmp_path / "other", "--items", items, "--facts", path).err
+    )
+    path.write_text("subject,relation,object\nbook-1,author,X\n")
+    outcome = Outcome("ingest", "--store", tmp_path / "third", "--items", items, "--facts", path)
+    assert outcome.code == DONE
+    assert "A training on them is refused." in " ".join(outcome.err.split())

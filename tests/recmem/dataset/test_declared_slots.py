@@ -49,7 +49,7 @@ def at(dataset: Dataset, user: str, time: int) -> FurtherSlots | None:
 
 
 def names(slots: FurtherSlots | None) -> list[str]:
-    return [] if slots is None else [slots.names[text] for text in slots.texts.values]
+    return [] if slots is None else [slots.names[text].words for text in slots.texts.values]
 
 
 def user(row: int) -> str:
@@ -60,9 +60,9 @@ def test_an_interest_is_a_slot_from_its_time_and_arrival_on_and_a_later_one_take
     dataset = stated((user(0), 1, None, "red wine"), (user(0), 3, 6, "cheese"))
     assert [names(at(dataset, user(0), time)) for time in (1, 2, 4, 6)] == [
         [],
-        ['the declared interest "red wine"'],
-        ['the declared interest "red wine"'],
-        ['the declared interest "cheese"'],
+        ["red wine"],
+        ["red wine"],
+        ["cheese"],
     ]
     assert at(dataset, user(1), 9) is None
 
@@ -84,9 +84,9 @@ def test_several_interests_are_several_slots_before_the_events() -> None:
     batch = QueryBatch.of(dataset, np.array([0, -1]), np.array([9, 9]))
     slots = Slots.of(batch.histories, MemoryConfig())
     assert names(batch.histories.further) == [
-        'the declared interest "old films"',
-        'the declared interest "jazz"',
-        'the declared interest "I read whatever my sister, a critic, gives me"',
+        "old films",
+        "jazz",
+        "I read whatever my sister, a critic, gives me",
     ]
     assert slots.kinds.tolist() == [DECLARED] * 3 + [2] * 4
     assert slots.memory_index.tolist() == [0] * 7

@@ -41,7 +41,7 @@ def test_the_strongest_facts_of_positive_items_are_slots_with_the_age_of_their_n
     users = np.zeros(3, np.int64)
     found = fact_slots(dataset(2), users, users, HISTORIES)
     assert found is not None
-    names = [[found.names[text] for text in row] for row in found.texts.to_lists()]
+    names = [[found.names[text].words for text in row] for row in found.texts.to_lists()]
     # 2 * (0.5 ** (2 / 20) + 0.5 ** (1 / 20)) of A exceeds 3 of B; the strongest comes last. The third has A alone.
     assert names == [["author: B", "author: A"], [], ["author: A"]]
     assert found.ages.tolist() == age_bucket(np.array([0, 1, 0])).tolist()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store.schema import FACTS
-from recmem.dataset.fact_words import LONGEST, fact_words
+from recmem.dataset.fact_words import LONGEST, fact_words, relation_and_object
 
 X = "http://x.org/"
 
@@ -41,3 +41,10 @@ def test_long_objects_are_cut_and_line_breaks_are_spaces() -> None:
     assert shown.startswith("two lines xxx")
     assert shown.endswith("...")
     assert len(shown) == LONGEST
+
+
+def test_relation_and_object_are_told_apart_at_the_first_colon() -> None:
+    assert relation_and_object(words("author\ninfluenced_by", "Dune: Part Two")) == (
+        "author > influenced by",
+        "Dune: Part Two",
+    )

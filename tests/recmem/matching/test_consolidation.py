@@ -57,21 +57,19 @@ def test_older_events_become_a_slot_for_each_theme() -> None:
     assert found.kinds.tolist() == [KIND, KIND]
     assert found.times.tolist() == [5 * DAY, 6 * DAY]
     assert found.ages.tolist() == age_bucket(np.array([3, 4])).tolist()  # the middle of 2 and 5, and of 1, 4 and 6
-    assert list(found.names) == [
-        "2 earlier events from 1970-01-03 to 1970-01-06 like",
-        "3 earlier events from 1970-01-02 to 1970-01-07 like",
-    ]
-    assert [set(items) for items in found.named_by] == [{TEA, COFFEE}, {JAZZ, SWING}]
+    spans = [(name.n_events, name.first, name.last) for name in found.names]
+    assert spans == [(2, 2 * DAY, 5 * DAY), (3, 1 * DAY, 6 * DAY)]
+    assert [set(name.items) for name in found.names] == [{TEA, COFFEE}, {JAZZ, SWING}]
 
 
 def test_an_event_that_is_remembered_is_not_consolidated() -> None:
     found = consolidated(LONG, MemoryConfig(recent=4, consolidated=9, negatives=False), UNIT).further
     assert found is not None
     # Without the skip, the newest four are swing, coffee, jazz and rock.
-    assert sorted(items[0] for items in found.named_by) == [JAZZ, TEA]
+    assert sorted(name.items[0] for name in found.names) == [JAZZ, TEA]
     with_skip = consolidated(LONG, MemoryConfig(recent=4, consolidated=9), UNIT).further
     assert with_skip is not None
-    assert sorted(items[0] for items in with_skip.named_by) == [JAZZ, SWING, TEA]
+    assert sorted(name.items[0] for name in with_skip.names) == [JAZZ, SWING, TEA]
 
 
 def test_a_memory_that_forgets_nothing_has_no_such_slots() -> None:
@@ -112,7 +110,7 @@ def test_such_slots_count_in_scores_and_are_described() -> None:
     assert (found[0, [JAZZ, SWING, TEA, COFFEE]] > before[0, [JAZZ, SWING, TEA, COFFEE]]).all()
     pairs = made.pair_features(LONG, Ragged.from_lists([everything]))["match_raw"]
     close(pairs, found[0], "float32")
-    slots = described_slots(made, catalogue(), LONG)
+    slots = described_slots(made, catalogue(), LONG, "en")
     assert [slot.kind for slot in slots] == ["consolidated", "consolidated", "positive"]
     assert slots[1].title.startswith("3 earlier events from 1970-01-02 to 1970-01-07 like i")
     assert slots[1].title.count("(item ") == 2

@@ -14,9 +14,10 @@ from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, matcher
 from recmem.kernels import PER_ITEM
 from recmem.matching import matcher as matcher_module
+from recmem.matching.consolidation import consolidated
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.matching.text_search import SearchBackend
-from recmem.matching.user_memory import MemoryConfig
+from recmem.matching.user_memory import MemoryConfig, Slots
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
 from tolerances import close
@@ -144,3 +145,29 @@ def test_texts_that_are_added_are_searched_too() -> None:
     grown = made.with_texts(made.tables.unit[3:4])
     assert grown.nearest_to(grown.tables.unit[[3]], 2, "exact").tolist() == [[3, N_TEXTS]]
     assert made.nearest_to(made.tables.unit[[3]], 9, "exact").tolist() == before.tolist()
+
+
+@FEWER
+@example(LONG, 12)
+@given(logs(), times())
+def test_consolidated_slots_count_alike_for_blocks_for_pairs_and_in_training(log: list[Event], time: int) -> None:
+    memory = MemoryConfig(recent=2, consolidated=2)
+    made = replace(matcher(), memory=memory)
+    found = histories(log, time)
+    whole = made.features(found, EVERY_TEXT)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(matcher_module, "BLOCK_CELLS", 1)
+        in_blocks = made.features(found, EVERY_TEXT)
+    pairs = made.pair_features(found, Ragged.from_lists([EVERY_TEXT.tolist()] * N_USERS))
+    for name in MATCH_FEATURES:
+        close(in_blocks[name], whole[name], "float32")
+        close(pairs[name].reshape(N_USERS, N_TEXTS), whole[name], "float32")
+    # As in a training step, which gives the module the slots' own texts as rows of its input.
+    slots = Slots.of(consolidated(found, memory, made.tables.unit), memory)
+    tables, slots, rows = made.placed(slots, torch.from_numpy(EVERY_TEXT))
+    with torch.inference_mode():
+        close(made.module(tables, slots, rows).numpy(), whole["match_raw"], "float32")
+    older = np.bincount(found.items.row_index, minlength=N_USERS) > memory.recent
+    if (older & (np.bincount(found.items.row_index[found.signs >= 0], minlength=N_USERS) > memory.recent)).any():
+        plain = replace(made, memory=MemoryConfig(recent=2)).features(found, EVERY_TEXT)
+        assert (plain["match_raw"] != whole["match_raw"]).any()

@@ -99,3 +99,9 @@ def test_a_memory_of_more_events_than_are_read_is_refused() -> None:
         MemoryConfig(recent=201)
     with pytest.raises(ValueError, match=r"recent \+ retrieved_from: expected at most 200, got 210"):
         MemoryConfig(recent=60, retrieved=1)
+
+
+def test_a_memory_of_events_alone_keeps_its_other_settings() -> None:
+    memory = MemoryConfig(recent=9, retrieved=2, consolidated=3, knowledge=4, negatives=False)
+    expected = MemoryConfig(recent=9, retrieved=2, declared=False, consolidated=0, knowledge=0, negatives=False)
+    assert memory.of_events == expected

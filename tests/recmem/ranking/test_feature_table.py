@@ -26,7 +26,7 @@ from recmem.ranking.feature_table import (
     FACT_FEATURES,
     FEATURES,
     IMPRESSION_FEATURES,
-    INTERESTS,
+    INTERESTS_SIMILARITY,
     SIMILARITY_SHOWN,
     TEXT_FEATURES,
     Feature,
@@ -52,7 +52,7 @@ COVISITATION = (
 )
 TEXT_COVISITATION = COVISITATION[-2:]
 COUNTERS = ("popularity", "popularity_short", "popularity_medium", "popularity_long", "trend", "item_age")
-REPEATS = ("times_had", "visits_since_had", "time_since_had")
+TIMES_HAD = ("times_had", "visits_since_had", "time_since_had")
 REST = (*COUNTERS, "click_through", "shown", "user_events", "user_gap", "memory_size", "items.price")
 
 
@@ -83,7 +83,7 @@ def test_models_of_repeats_have_their_features_last() -> None:
     dataset = dataset_of([Event(0, 1, 1), Event(0, 1, 3), Event(0, 2, 3)])
     dataset = replace(dataset, config=replace(dataset.config, repeats=True))
     found = given_to(dataset, [(0, 5)], [[1, 2, 3]])
-    assert tuple(found.values) == (*MATCH, *COVISITATION, *REST, *REPEATS)
+    assert tuple(found.values) == (*MATCH, *COVISITATION, *REST, *TIMES_HAD)
     close(found.values["times_had"], np.log1p([2, 1, 0]), "float32")
     close(found.values["visits_since_had"], [0, 0, -1], "float32")
     window = dataset.config.counters.short
@@ -99,8 +99,14 @@ def test_groups_hold_the_features_that_the_rooms_below_compute() -> None:
     assert COVISITATION_FEATURES == covisitation.FEATURES
     facts = tuple(feature.name for feature in FACT_FEATURES)
     assert facts == shared_facts.FEATURES
-    assert (*MATCH_FEATURES, *TEXT_COVISITATION, INTERESTS.name, SIMILARITY_SHOWN.name, *facts) == TEXT_FEATURES
-    assert INTERESTS.name == interleave.INTERESTS
+    assert (
+        *MATCH_FEATURES,
+        *TEXT_COVISITATION,
+        INTERESTS_SIMILARITY.name,
+        SIMILARITY_SHOWN.name,
+        *facts,
+    ) == TEXT_FEATURES
+    assert INTERESTS_SIMILARITY.name == interleave.INTERESTS
     assert interleave.FACTS in facts
     assert IMPRESSION_FEATURES == click_through.CLICK_FEATURES
 
@@ -148,7 +154,7 @@ def test_new_items_get_the_values_of_an_item_without_events() -> None:
     dataset = replace(dataset, config=replace(dataset.config, repeats=True))
     without_event = given_to(dataset, [(0, 9)], [[4]]).values
     expected = new_item_values(dataset.config.counters)
-    assert tuple(expected) == (*COVISITATION[:-2], *COUNTERS, *REPEATS)
+    assert tuple(expected) == (*COVISITATION[:-2], *COUNTERS, *TIMES_HAD)
     for name, value in expected.items():
         close(without_event[name], [value], "float32")
 

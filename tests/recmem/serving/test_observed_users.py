@@ -75,3 +75,13 @@ def test_rows_of_several_threads_are_all_kept(model: Model) -> None:
 def test_what_is_no_table_of_users_is_refused(model: Model) -> None:
     with pytest.raises(DataError, match=r"users.user_id: expected the column, got only uid"):
         model.observe_users(pl.DataFrame({"uid": ["u"]}))
+
+
+def test_columns_that_the_model_does_not_read_are_named_in_a_warning(model: Model) -> None:
+    rows = pl.DataFrame({"user_id": ["new"], "age": [5], "shoe": [41], "Interests": ["sound"]})
+    (warning,) = model.observe_users(rows).warnings
+    assert warning == (
+        "not used: shoe, Interests; the model reads age, interests, plan. Train again on users with these columns to "
+        "have them read."
+    )
+    assert model.observe_users(rows.drop("shoe", "Interests")).warnings == ()

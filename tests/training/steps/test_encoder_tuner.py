@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -224,3 +225,12 @@ def test_the_best_check_is_taken_and_not_the_last(tmp_path: Path, monkeypatch: p
     tuned(tmp_path, small_config())
     # Once per average, and again by `base`: always the weights of the first check, at step 6 of 12.
     assert taken[:3] == [6, 6, 6]
+
+
+def test_what_is_beside_events_takes_no_part_in_the_decision(tmp_path: Path) -> None:
+    config = small_config()
+    memory = replace(config.memory, recent=2)
+    plain, _ = tuned(tmp_path / "plain", replace(config, memory=memory))
+    wider, _ = tuned(tmp_path / "wider", replace(config, memory=replace(memory, consolidated=2)))
+    assert plain.frozen_ndcg > 0
+    assert wider == plain
