@@ -81,7 +81,7 @@ UNREAD_HERE = {
     "refit": {"match.impression_queries", "ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     # There is no champion yet.
-    "compare": {"memory.knowledge", "test_queries", "retrieval.exclude_seen", "registered_name"},
+    "compare": {"memory.knowledge", "memory.not_clicked", "test_queries", "retrieval.exclude_seen", "registered_name"},
 }
 """Settings of a step's key that this training does not come to."""
 
@@ -168,6 +168,7 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "interests": "users.interests",
         "repeats": "retrieval.exclude_seen",
         "fact_slots": "memory.knowledge",
+        "not_clicked_slots": "memory.not_clicked",
         "knowledge": "knowledge.steps",
     }
     return {follow.get(name, name) for name in reads if not name.startswith(("counters", "has_impressions"))}
