@@ -63,11 +63,11 @@ OTHERS = {
 """Other values of settings that cannot be one more, or half."""
 OF_THE_LOG = (
     *("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users."),
-    "knowledge",
+    *("knowledge", "memory.knowledge", "memory.not_clicked"),
     "ranker.position_debiasing",  # whether impressions need positions
 )
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
-weights of events, users, facts."""
+weights of events, users, facts, memory slots of facts and impressions."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     # Nor does it learn from impressions.
@@ -81,7 +81,7 @@ UNREAD_HERE = {
     "refit": {"match.impression_queries", "ranker.rounds", "ranker.validation_share", "ranker.leave_out"},
     "calibrate": {"retrieval.search", "registered_name"},  # likewise; there is no champion yet
     # There is no champion yet.
-    "compare": {"memory.knowledge", "memory.not_clicked", "test_queries", "retrieval.exclude_seen", "registered_name"},
+    "compare": {"test_queries", "retrieval.exclude_seen", "registered_name"},
 }
 """Settings of a step's key that this training does not come to."""
 
