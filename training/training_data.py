@@ -140,6 +140,7 @@ def read_training_data(
             has_impressions=not impressions.is_empty(),
             knowledge=knowledge,
             fact_slots=n_slots,
+            not_clicked_slots=config.memory.not_clicked,
         ),
         item_changes=store.item_changes(),
         profiles=profiles,

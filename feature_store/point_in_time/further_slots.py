@@ -35,7 +35,7 @@ class FurtherSlots:
     """One row per query. The arrays beside `texts` have one entry per slot and share its offsets."""
 
     texts: Ragged
-    """Per query the rows of `vectors` that are its slots."""
+    """Per query its slots: rows of `vectors`, or -1 - row for the text of an item row."""
     ages: IntArray
     """Age bucket of each slot, see `recmem.matching.user_memory.age_bucket`."""
     kinds: IntArray
@@ -45,7 +45,12 @@ class FurtherSlots:
     vectors: Float32Array
     """Unit vectors of the distinct texts, on the grid of `recmem.text.unit_vectors`: float32[text, dim]."""
     names: Sequence[SlotName]
-    """Of each text."""
+    """Of each text in `vectors`."""
+
+    @classmethod
+    def of_items(cls, items: Ragged, *, ages: IntArray, kinds: IntArray, times: IntArray) -> FurtherSlots:
+        """Slots whose texts are those of item rows; they have the items' vectors, tuned ones too."""
+        return cls(Ragged(-1 - items.values, items.offsets), ages, kinds, times, np.empty((0, 0), np.float32), ())
 
     def __len__(self) -> int:
         return self.texts.n_rows
@@ -56,7 +61,11 @@ class FurtherSlots:
         if len(parts) == 1:
             return parts[0]
         n_before = np.cumsum([0, *(len(part.vectors) for part in parts)])
-        texts = [part.texts.values + before for part, before in zip(parts, n_before, strict=False)]
+        texts = [
+            np.where(part.texts.values < 0, part.texts.values, part.texts.values + before)
+            for part, before in zip(parts, n_before, strict=False)
+        ]
+        vectors = [part.vectors for part in parts if len(part.vectors)]
         queries = np.concatenate([part.texts.row_index for part in parts])
         # Stable: within a query the parts keep their order.
         order = np.argsort(queries, kind="stable")
@@ -65,7 +74,7 @@ class FurtherSlots:
             ages=np.concatenate([part.ages for part in parts])[order],
             kinds=np.concatenate([part.kinds for part in parts])[order],
             times=np.concatenate([part.times for part in parts])[order],
-            vectors=np.concatenate([part.vectors for part in parts]),
+            vectors=np.concatenate(vectors) if vectors else parts[0].vectors,
             names=[name for part in parts for name in part.names],
         )
 

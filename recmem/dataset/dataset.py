@@ -18,6 +18,7 @@ from feature_store.point_in_time.covisitation import CovisitationConfig, Covisit
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.item_history import ItemHistory
+from feature_store.point_in_time.not_clicked import NotClicked
 from feature_store.point_in_time.online_log import LONGEST_TAIL, OnlineLog, empty_log, log_of, merged
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.redis.fetched_log import FetchedLog
@@ -53,6 +54,8 @@ class DatasetConfig:
     """Which facts of items are read; None if none are."""
     fact_slots: int = 0
     """How many facts of a user's items are memory slots, see `recmem.dataset.fact_slots`."""
+    not_clicked_slots: int = 0
+    """How many items shown to a user and not clicked are memory slots, see `recmem.dataset.not_clicked_slots`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +78,8 @@ class Dataset:
     """The co-visitation models, as they stood at each time."""
     clicks: ClickIndex
     """Impressions and clicks of each item, as of any time."""
+    not_clicked: NotClicked
+    """The impressions of each user, as of any time; empty unless memories have slots of them."""
     events: pl.DataFrame
     """The events that the log was built from: checked rows of the events table."""
     impressions: pl.DataFrame
@@ -122,6 +127,9 @@ class Dataset:
             reads=reads,
             timeline=timeline,
             clicks=ClickIndex.of(impressions, catalogue.ids),
+            not_clicked=NotClicked.of(
+                impressions if config.not_clicked_slots else impressions.clear(), users, catalogue.ids
+            ),
             events=events,
             impressions=impressions,
             config=config,

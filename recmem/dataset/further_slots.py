@@ -10,6 +10,7 @@ from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
 from recmem.dataset.declared_slots import declared_slots
 from recmem.dataset.fact_slots import fact_slots
+from recmem.dataset.not_clicked_slots import not_clicked_slots
 
 if TYPE_CHECKING:
     from recmem.dataset.dataset import Dataset
@@ -20,7 +21,7 @@ Source: TypeAlias = "Callable[[Dataset, IntArray, IntArray, Histories], FurtherS
 A source returns vectors and names of the texts that its slots have, and no others: they are copied with every query.
 """
 
-SOURCES: tuple[Source, ...] = (declared_slots, fact_slots)
+SOURCES: tuple[Source, ...] = (declared_slots, fact_slots, not_clicked_slots)
 """Sources that need no vectors of items; `recmem.matching.consolidation`, which does, is called by the matcher. In a
 memory, slots of the first come first."""
 

@@ -33,6 +33,7 @@ KINDS = (
     MemoryKind("declared", None, setting="declared"),
     MemoryKind("consolidated", None, setting="consolidated"),
     MemoryKind("knowledge", None, setting="knowledge"),
+    MemoryKind("not_clicked", None, setting="not_clicked"),
 )
 """All kinds. A kind's place is its row in the match module's weights, so add new kinds at the end and never reorder.
 

@@ -42,6 +42,9 @@ class MemoryConfig:
     """Slots that stand for the events older than the newest `recent`: each for similar ones. 0 turns this off."""
     knowledge: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 8, 0 for none.")
     """Slots that stand for facts of a user's items, the strongest, where facts are read. 0 turns this off."""
+    not_clicked: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 10, 0 for none.")
+    """Slots that stand for items shown to the user and not clicked, the newest, where there are impressions. 0 turns
+    this off."""
     negatives: bool = setting(True)
     """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own."""
 
@@ -150,7 +153,7 @@ class Slots:
             memory_index=memory_index[order],
             n_memories=self.n_memories,
             retrieved=retrieved,
-            own=torch.from_numpy(further.vectors),
+            own=torch.from_numpy(further.vectors) if len(further.vectors) else None,
         )
 
     def moved_to(self, rows: Int[Tensor, " slot"]) -> Slots:

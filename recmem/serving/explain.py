@@ -34,7 +34,7 @@ class SlotReason:
     """What one slot of the memory, most often a remembered event, adds to an item's match score."""
 
     item_id: object
-    """None for a slot that is no event."""
+    """None for a slot that is of no item."""
     title: str
     """The item's title, or what the slot is in the bundle's language."""
     age: int | None
@@ -43,6 +43,11 @@ class SlotReason:
     """Name of the slot's memory kind, such as "positive"."""
     contribution: float
     """Part of `match_raw`: on the scale of the raw match score, not of the ranking score."""
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the slot is an event."""
+        return self.age is not None
 
 
 @dataclass(frozen=True)

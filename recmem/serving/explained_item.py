@@ -53,7 +53,7 @@ def explained(
         prior=float(prior[0]),
         null=float(null[0]),
         slots=slots,
-        already_in_memory=any(slot.item_id == stored_id for slot in slots),
+        already_in_memory=any(slot.is_event and slot.item_id == stored_id for slot in slots),
         features={"constant": constant} | {name: float(values[pair]) for name, values in contributions.items()},
         score=float(ranker.scores(pairs)[pair]),
         interests=fitting_interests(pairs)[pair],

@@ -45,6 +45,8 @@ class Phrases:
     """`{title}` and its `{reason}`."""
     interest: str
     """A declared interest, as the user's `{words}`."""
+    not_clicked: str
+    """An item that was shown and not clicked: its quoted `{title}`."""
     earlier_event: str
     """A single one that is not among the newest: on `{day}`, with the item `{titles}`."""
     earlier_events: str
@@ -75,6 +77,7 @@ PHRASES: dict[Language, Phrases] = {
         seen="{title} (the user has already interacted with it)",
         sentence="{title}: {reason}",
         interest='the declared interest "{words}"',
+        not_clicked="{title} (shown, not clicked)",
         earlier_event="an earlier event on {day}: {titles}",
         earlier_events="{n} earlier events {span} like {titles}",
         fact="{relation}: {thing}",
@@ -99,6 +102,7 @@ PHRASES: dict[Language, Phrases] = {
         sentence="{title}: {reason}",
         # Without articles, so that the words are the same in every case.
         interest="Interesse „{words}“",
+        not_clicked="{title} (gezeigt, nicht angeklickt)",
         earlier_event="{titles} (ein früheres Ereignis am {day})",
         earlier_events="{titles} u. a. ({n} frühere Ereignisse {span})",
         fact="{relation}: {thing}",
@@ -122,6 +126,7 @@ PHRASES: dict[Language, Phrases] = {
         seen="{title}（历史记录中已有）",
         sentence="{title}：{reason}",
         interest="所填写的兴趣「{words}」",
+        not_clicked="{title}（展示过但未点击）",
         earlier_event="{day}的较早记录{titles}",
         earlier_events="{span}的{n}条较早记录（如{titles}）",
         fact="{relation}：{thing}",
@@ -145,6 +150,7 @@ PHRASES: dict[Language, Phrases] = {
         seen="{title}（すでに履歴にあります）",
         sentence="{title}：{reason}",
         interest="登録された興味「{words}」",
+        not_clicked="{title}（表示されたがクリックなし）",
         earlier_event="{day}の以前の履歴{titles}",
         earlier_events="{span}の以前の履歴{n}件（{titles}など）",
         fact="{relation}：{thing}",

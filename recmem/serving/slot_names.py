@@ -13,13 +13,14 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.declared_slots import DECLARED
 from recmem.dataset.fact_slots import KNOWLEDGE
 from recmem.dataset.fact_words import relation_and_object
+from recmem.dataset.not_clicked_slots import NOT_CLICKED
 from recmem.matching import memory_kinds
 from recmem.matching.consolidation import CONSOLIDATED
 from recmem.matching.matcher import Matcher
 from recmem.matching.memory_kinds import kind_names
 from recmem.serving.phrases import PHRASES, Language, Phrases
 
-PHRASED = (DECLARED, CONSOLIDATED)
+PHRASED = (DECLARED, CONSOLIDATED, NOT_CLICKED)
 """Kinds whose slots a phrase names, which has its own quotes."""
 _DAY_CHARS = 10
 """Of a time as ISO 8601: its date."""
@@ -32,7 +33,7 @@ class DescribedSlot:
     row: int
     """The item's row in the catalogue, -1 for a slot that is no event."""
     item_id: object
-    """None for a slot that is no event."""
+    """None for a slot that is of no item."""
     title: str
     """The item's title, or what the slot is, in the language that was asked for."""
     kind: str
@@ -76,8 +77,10 @@ def _beside_events(further: FurtherSlots | None, catalogue: Catalogue, phrases: 
     return [
         DescribedSlot(
             row=-1,
-            item_id=None,
-            title=_title(further.names[text], memory_kinds.KINDS[kind].name, catalogue, phrases),
+            item_id=catalogue.ids[-1 - text] if text < 0 else None,
+            title=_not_clicked(-1 - text, catalogue, phrases)
+            if text < 0
+            else _title(further.names[text], memory_kinds.KINDS[kind].name, catalogue, phrases),
             kind=memory_kinds.KINDS[kind].name,
             age=None,
             time=None if time == NO_TIME else time,
@@ -125,6 +128,10 @@ def _title(name: SlotName, kind: str, catalogue: Catalogue, phrases: Phrases) ->
     if kind == KNOWLEDGE:
         return fact_named(name.words, phrases)
     return name.words
+
+
+def _not_clicked(item: int, catalogue: Catalogue, phrases: Phrases) -> str:
+    return phrases.not_clicked.format(title=phrases.quoted.format(title=catalogue.title(item)))
 
 
 def _earlier_events(name: SlotName, catalogue: Catalogue, phrases: Phrases) -> str:

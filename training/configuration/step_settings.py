@@ -32,12 +32,13 @@ STEP_SETTINGS = {
     "calibrate": (
         # The log and its test queries.
         *("encoder", "vectors_name", "signals", "split", "covisitation", "features", "users"),
-        *("knowledge", "memory.knowledge"),
+        *("knowledge", "memory.knowledge", "memory.not_clicked"),
         *("retrieval", "test_queries", "registered_name"),
     ),
     "compare": (
         # The log and its test queries.
-        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users", "knowledge", "memory.knowledge"),
+        *("encoder", "vectors_name", "signals", *_TIMES, "features", "users"),
+        *("knowledge", "memory.knowledge", "memory.not_clicked"),
         *("test_queries", "retrieval.exclude_seen", "promote", "registered_name"),
     ),
     "report": tuple(all_settings()),  # it shows and writes all of them

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from feature_store.point_in_time.further_slots import FurtherSlots
 from feature_store.point_in_time.histories import Histories
+from feature_store.ragged import Ragged
 from further_slots import NAMES, notes
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
@@ -62,3 +63,13 @@ def test_histories_keep_what_is_beside_their_events(log: list[Event], time: int,
     assert twice.further is not None
     assert twice.further.texts.lengths.tolist() == [2 * len(row) for row in rows]
     assert histories.beside(None) is histories
+
+
+def test_slots_of_items_keep_their_rows_beside_texts_of_their_own() -> None:
+    zeros = np.zeros(2, np.int64)
+    items = FurtherSlots.of_items(Ragged.from_lists([[5], [], [0]]), ages=zeros, kinds=zeros, times=zeros)
+    own = notes([[1], [2], []], KIND)
+    both = FurtherSlots.side_by_side([own, items, own])
+    assert both.texts.to_lists() == [[1, -6, 4], [2, 5], [-1]]
+    assert both.vectors.shape == (6, 8)
+    assert FurtherSlots.side_by_side([items, items]).texts.to_lists() == [[-6, -6], [], [-1, -1]]

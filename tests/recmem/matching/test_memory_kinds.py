@@ -57,7 +57,7 @@ def with_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_kinds_keep_their_rows_in_the_weights() -> None:
     names = [kind.name for kind in memory_kinds.KINDS]
-    assert names[:6] == ["negative", "neutral", "positive", "declared", "consolidated", "knowledge"]
+    assert names[:7] == ["negative", "neutral", "positive", "declared", "consolidated", "knowledge", "not_clicked"]
     assert [memory_kinds.place_of(name) for name in names] == list(range(len(names)))
     assert memory_kinds.n_kinds_of_events() == 3
 

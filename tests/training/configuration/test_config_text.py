@@ -61,7 +61,7 @@ def changed() -> TrainingConfig:
         if name not in others:
             default = setting.field.default
             others[name] = not default if isinstance(default, bool) else default + 1 if default >= 1 else default / 2
-            if name in ("seed", "memory.retrieved", "memory.consolidated", "memory.knowledge"):
+            if name in ("seed", "memory.retrieved", "memory.consolidated", "memory.knowledge", "memory.not_clicked"):
                 others[name] = 3
             if name.startswith("split") and name != "split.windows":
                 others[name] = default - 0.1

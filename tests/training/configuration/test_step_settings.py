@@ -63,11 +63,11 @@ OTHERS = {
 """Other values of settings that cannot be one more, or half."""
 OF_THE_LOG = (
     *("encoder.", "vectors_name", "signals.", "split.", "covisitation.", "features", "event_weights", "users."),
-    *("knowledge", "memory.knowledge"),
+    *("knowledge", "memory.knowledge", "memory.not_clicked"),
     "ranker.position_debiasing",  # whether impressions need positions
 )
 """Settings of what all steps read before they begin: the log, its texts, its split, item-item models, own features,
-weights of events, users, facts and whether these are slots."""
+weights of events, users, facts, memory slots of facts and impressions."""
 UNREAD_HERE = {
     # The second fits, which a tuned encoder that is not kept does not come to, and a checkpoint after 50 steps.
     # Nor does it learn from impressions.
@@ -168,6 +168,7 @@ def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
         "interests": "users.interests",
         "repeats": "retrieval.exclude_seen",
         "fact_slots": "memory.knowledge",
+        "not_clicked_slots": "memory.not_clicked",
         "knowledge": "knowledge.steps",
     }
     return {follow.get(name, name) for name in reads if not name.startswith(("counters", "has_impressions"))}
