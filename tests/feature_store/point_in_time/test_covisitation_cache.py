@@ -83,6 +83,16 @@ def test_another_user_who_comes_in_before_the_others_changes_nothing(tmp_path: P
     cache(tmp_path).fitted(log(first_user=3), N_ITEMS, CONFIG, lambda: WORDS)
 
 
+def test_the_same_events_of_one_user_and_of_two_have_names_of_their_own(tmp_path: Path, no_fit: Any) -> None:
+    events = log().rows(slice(0, 4))
+    one, two = (replace(events, user_rows=np.array(users)) for users in ([0, 0, 0, 0], [0, 0, 1, 1]))
+    assert np.array_equal(one.by_user.order, two.by_user.order)
+    cache(tmp_path).fitted(one, N_ITEMS, CONFIG, lambda: WORDS)
+    no_fit()
+    with pytest.raises(AssertionError, match=FITTED):
+        cache(tmp_path).fitted(two, N_ITEMS, CONFIG, lambda: WORDS)
+
+
 @pytest.mark.parametrize("changed", ["events", "time", "sign", "user", "items", "settings", "words", "code"])
 def test_whatever_the_models_depend_on_changes_the_name(
     tmp_path: Path, changed: str, no_fit: Any, monkeypatch: pytest.MonkeyPatch

@@ -11,6 +11,7 @@ from recmem.ranking import trees as trees_module
 from recmem.ranking import trees_numba
 from recmem.ranking.tree_arrays import tree_arrays
 from recmem.ranking.trees import Trees
+from tests.soak import malformed_trees
 from tolerances import close
 
 N_ROWS = 3000
@@ -61,6 +62,19 @@ def test_sums_are_those_of_lightgbm_to_the_bit(
     sums = Trees(booster.model_to_string()).scores(matrix, n_threads=n_threads)
     close(sums, booster.predict(matrix, raw_score=True), "exact")
     assert len(np.unique(sums)) > 10 or "min_data_in_leaf" in options
+
+
+@pytest.mark.parametrize("threshold", ["-5e-36", "0", "5e-36"])
+def test_a_value_next_to_0_counts_as_0(threshold: str) -> None:
+    model = malformed_trees.Model(fitted(1, num_leaves=2).model_to_string())
+    (line,) = (line for line in model.trees[0] if line.startswith("threshold="))
+    model.trees[0][model.trees[0].index(line)] = f"threshold={threshold}"
+    trees = Trees(model.text())
+    matrix = np.repeat(np.array([[-1e-34], [-1e-35], [-1e-36], [0], [1e-36], [1e-35], [1e-34]], np.float32), 4, axis=1)
+    sums = trees.scores(matrix, n_threads=1)
+    close(sums, trees.booster.predict(matrix, raw_score=True), "exact")
+    assert len(np.unique(sums[1:6])) == 1
+    assert sums[0] != sums[6]
 
 
 def test_categories_that_go_left_are_bits_of_words() -> None:
