@@ -18,7 +18,7 @@ from feature_store.atomic_files import remove_abandoned
 DERIVED_FOLDER = "derived"
 """In a store's folder."""
 MOST_FILES = 4
-MOST_BYTES = 1 << 30
+MOST_BYTES = 1 << 29
 """Of all files together; the ones that were not used for longest are removed first."""
 
 _DIGEST_BYTES = 32
@@ -41,10 +41,11 @@ class DerivedFiles:
         """The content of a file as it was written; None if there is none, or not as it was written."""
         path = self._folder / name
         try:
-            stored = path.read_bytes()
+            with path.open("rb") as file:
+                digest = file.read(_DIGEST_BYTES)
+                content = file.read()
         except OSError:
             return None
-        digest, content = stored[:_DIGEST_BYTES], stored[_DIGEST_BYTES:]
         if sha256(content).digest() != digest:
             return None
         with contextlib.suppress(OSError):  # of a store that is read-only
@@ -57,7 +58,9 @@ class DerivedFiles:
             return False
         unfinished = self._folder / f"{_UNFINISHED}{uuid.uuid4().hex}"
         try:
-            unfinished.write_bytes(sha256(content).digest() + content)
+            with unfinished.open("wb") as file:
+                file.write(sha256(content).digest())
+                file.write(content)
             os.replace(unfinished, self._folder / name)
             remove_abandoned(self._folder.glob(f"{_UNFINISHED}*"))
             self._remove_oldest()
@@ -101,8 +104,11 @@ def remove_derived(store_folder: Path) -> None:
         if not generation.name.startswith(_REMOVED):
             # At one stroke: no path of a running process leads here any more.
             removed = folder / f"{_REMOVED}{uuid.uuid4().hex}"
-            os.replace(generation, removed)
-        shutil.rmtree(removed)
+            with contextlib.suppress(FileNotFoundError):  # another process forgets too
+                os.replace(generation, removed)
+        while removed.exists():
+            with contextlib.suppress(FileNotFoundError):
+                shutil.rmtree(removed)
 
 
 def _current_generation(folder: Path) -> Path:

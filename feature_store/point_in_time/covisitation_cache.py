@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from feature_store.arrays import IntArray
-from feature_store.derived_files import DerivedFiles
+from feature_store.derived_files import MOST_BYTES, DerivedFiles
 from feature_store.point_in_time import covisitation_fit
 from feature_store.point_in_time.covisitation import WEIGHTINGS, Covisitation, CovisitationConfig
 from feature_store.point_in_time.event_log import EventLog
@@ -55,7 +55,8 @@ class CovisitationCache:
         if read is not None:
             return read
         models = Covisitation.fit(log, n_items, config, words())
-        self.files.write(name, _to_bytes(models))
+        if _n_bytes(models) < MOST_BYTES:  # nothing larger is kept, so it need not be copied
+            self.files.write(name, _to_bytes(models))
         return models
 
 
@@ -84,6 +85,10 @@ def _digest(parts: list[str], arrays: Iterable[IntArray]) -> str:
         digest.update(f"\n{len(array)}:".encode())
         digest.update(np.ascontiguousarray(array, np.int64).data)
     return digest.hexdigest()
+
+
+def _n_bytes(models: Covisitation) -> int:
+    return sum(int(getattr(model, part).nbytes) for model in models.models.values() for part in _PARTS)
 
 
 def _to_bytes(models: Covisitation) -> bytes:

@@ -139,6 +139,13 @@ def test_code_without_its_source_keeps_nothing(tmp_path: Path, monkeypatch: pyte
     assert kept_files(tmp_path) == []
 
 
+def test_models_that_are_too_large_to_keep_are_fitted_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(covisitation_cache, "MOST_BYTES", 1000)
+    monkeypatch.setattr(covisitation_cache, "_to_bytes", lambda models: pytest.fail("copied"))
+    assert is_same(cache(tmp_path).fitted(log(), N_ITEMS, CONFIG, lambda: WORDS), fresh())
+    assert kept_files(tmp_path) == []
+
+
 def test_a_timeline_keeps_the_models_of_its_own_log_only(tmp_path: Path) -> None:
     timeline = CovisitationTimeline(log(), N_ITEMS, 0, 10, CONFIG, lambda: WORDS, cache(tmp_path))
     expected = Covisitation.fit(log().until(30), N_ITEMS, CONFIG, WORDS)
