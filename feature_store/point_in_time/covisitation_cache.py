@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from hashlib import sha256
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import scipy
@@ -21,11 +22,12 @@ from safetensors.numpy import load, save
 
 from feature_store.arrays import IntArray
 from feature_store.derived_files import MOST_BYTES, DerivedFiles
-from feature_store.point_in_time import covisitation_fit
+from feature_store.point_in_time import covisitation, covisitation_fit
 from feature_store.point_in_time.covisitation import WEIGHTINGS, Covisitation, CovisitationConfig
 from feature_store.point_in_time.event_log import EventLog
 
 _PREFIX = "item_item-"
+_CODE = (covisitation, covisitation_fit)
 _PARTS = ("data", "indices", "indptr")
 
 
@@ -45,10 +47,11 @@ class CovisitationCache:
         words: Callable[[], sp.csr_matrix | None],
     ) -> Covisitation:
         """`Covisitation.fit` of the log, to the bit; read where it was fitted before."""
-        code = source_digest(covisitation_fit)
-        if code is None:
+        code = [source_digest(module) for module in _CODE]
+        if None in code:
             return Covisitation.fit(log, n_items, config, words())
-        parts = [code, np.__version__, scipy.__version__, repr(sorted(asdict(config).items())), self.describe_words()]
+        settings = sorted(asdict(config).items())
+        parts = [*code, np.__version__, scipy.__version__, settings, n_items, self.describe_words()]
         name = _PREFIX + _digest(parts, _fitted_arrays(log))
         content = self.files.read(name)
         read = None if content is None else _from_bytes(content, n_items, config)
@@ -79,8 +82,8 @@ def _fitted_arrays(log: EventLog) -> Iterable[IntArray]:
     return np.flatnonzero(np.diff(users)), log.item_rows[events], log.times[events], log.signs[events].astype(np.int64)
 
 
-def _digest(parts: list[str], arrays: Iterable[IntArray]) -> str:
-    digest = sha256("\n".join(parts).encode())
+def _digest(parts: list[Any], arrays: Iterable[IntArray]) -> str:
+    digest = sha256(repr(parts).encode())
     for array in arrays:
         digest.update(f"\n{len(array)}:".encode())
         digest.update(np.ascontiguousarray(array, np.int64).data)
