@@ -27,6 +27,7 @@ from feature_store._delta import (
 )
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
+from feature_store.derived_files import DerivedFiles
 from feature_store.files.file_rows import FileRows
 from feature_store.forgetting.erasure import refuse_stray_commit
 from feature_store.forgetting.forget import Forgetting
@@ -321,6 +322,11 @@ class Store:
     def digests(self) -> dict[Table, TableDigests]:
         """The noted digests of each table's files; empty on an object store, which checks what it holds itself."""
         return dict(self._digests)
+
+    def derived_files(self) -> DerivedFiles | None:
+        """What was computed of the tables and is kept until an id is forgotten; None on an object store."""
+        folder = local_folder(self.path)
+        return None if folder is None else DerivedFiles(folder)
 
     def file_names(self, table: Table) -> list[str]:
         """Names of the newest version's files below the table's folder; empty without a table, or on an object store.

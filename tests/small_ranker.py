@@ -11,6 +11,7 @@ from feature_store.ragged import Ragged
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Blend, Ranker
 from recmem.ranking.ranker_inputs import input_matrix, neutral_names, ranker_inputs
+from recmem.ranking.trees import Trees
 
 FEATURES = ("match_raw", "item_age", "user_gap", "items.price")
 INPUTS = ("match_raw_z", "item_age_z", "items.price_z", "item_age", "user_gap")
@@ -34,4 +35,4 @@ def ranker() -> Ranker:
     parameters = {"verbose": -1, "num_leaves": 7, "min_data_in_leaf": 10, "num_threads": 1}
     dataset = lgb.Dataset(matrix, label=target, feature_name=neutral_names(INPUTS))
     booster = lgb.train(parameters, dataset, num_boost_round=10)
-    return Ranker(booster, Blend({"match_raw_z": 0.75, "items.price_z": -0.5}), FEATURES, INPUTS)
+    return Ranker(Trees.of(booster), Blend({"match_raw_z": 0.75, "items.price_z": -0.5}), FEATURES, INPUTS)

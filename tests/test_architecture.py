@@ -149,6 +149,8 @@ TESTED_ELSEWHERE = {
     "recmem/kernels/top_k_numba.py": "recmem/kernels/test_top_k.py",
     "recmem/kernels/top_k_triton.py": "recmem/kernels/test_top_k.py",
     "recmem/ranking/normalise_numba.py": "recmem/ranking/test_normalise.py",
+    "recmem/ranking/tree_arrays.py": "recmem/ranking/test_trees.py",
+    "recmem/ranking/trees_numba.py": "recmem/ranking/test_trees.py",
     "recmem/retrieval/retrieve.py": "recmem/ranking/test_retrieved_features.py",
     "recmem/text/adapters.py": "recmem/text/test_encoder_tuning.py",
     "training/config.py": "training/test_api.py",

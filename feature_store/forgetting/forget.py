@@ -13,6 +13,7 @@ from deltalake import DeltaTable
 
 from feature_store._delta import LocalTable, local_folder
 from feature_store.data_errors import DataError
+from feature_store.derived_files import remove_derived
 from feature_store.fact_cells import are_about
 from feature_store.forgetting.erasure import refuse_links
 from feature_store.forgetting.id_search import IdSearch, obsolete_files_with
@@ -56,6 +57,7 @@ class Forgetting:
                 self.erase_history(table)
                 n_removed[table.name] = change.n_rows
         if folder is not None:
+            remove_derived(folder)
             erased = [table for table in TABLES if table.name in n_removed]
             self._erase_files_of_other_writers(folder, erased, search)
         return Forgotten(column, n_removed, mentions)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from threading import Lock
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -187,6 +188,19 @@ class Covisitation:
         }
 
 
+class FittedModels(Protocol):
+    """Where fitted models are kept, see `covisitation_cache`."""
+
+    def fitted(
+        self,
+        log: EventLog,
+        n_items: int,
+        config: CovisitationConfig,
+        words: Callable[[], sp.csr_matrix | None],
+    ) -> Covisitation:
+        """`Covisitation.fit` of the log, or what it gave before."""
+
+
 @dataclass(eq=False)
 class CovisitationTimeline:
     """The item-item models as they stood at each refresh: at time t, those of the last refresh at or before t.
@@ -201,6 +215,8 @@ class CovisitationTimeline:
     config: CovisitationConfig = field(default_factory=CovisitationConfig)
     words: Callable[[], sp.csr_matrix | None] = lambda: None
     """Gives the items' texts when models are fitted, see `Covisitation.fit`."""
+    cache: FittedModels | None = None
+    """Where models that were fitted on this log are looked up and kept; not for logs with observed events."""
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
     _fitting: Lock = field(default_factory=Lock, repr=False)
     """Held while a refresh is fitted, so that threads that need the same one fit it once."""
@@ -237,6 +253,8 @@ class CovisitationTimeline:
         if same is not None:
             return same
         known = self.log.until(self._refresh_time(period))
+        if self.cache is not None:
+            return self.cache.fitted(known, self.n_items, self.config, self.words)
         return Covisitation.fit(known, self.n_items, self.config, self.words())
 
     def _refresh_time(self, period: int) -> int:

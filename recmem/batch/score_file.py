@@ -103,7 +103,7 @@ class _Output:
 
 def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
     """The columns that `scorer` adds, without rows."""
-    given = as_frame(candidates.schema.empty_table())
+    given = as_frame(pa.Table.from_batches([], candidates.schema))  # `empty_table` imports pandas
     added = scorer(given).drop(given.columns)
     taken = [name for name in added.columns if name in candidates.schema.names]
     if taken:
@@ -128,11 +128,7 @@ def _score_in_order(
     ):
         for chunk in chunks:
             scored = scorer(as_frame(chunk))
-            columns = [
-                # NaN stands for null.
-                pa.array(scored[name].to_numpy(), _arrow_type(scored[name]), from_pandas=True)
-                for name in output.added.columns
-            ]
+            columns = [_as_arrow(scored[name]) for name in output.added.columns]
             write(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
             progress(chunk.num_rows)
 
@@ -201,6 +197,12 @@ def _faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     if "timestamp" in frame.columns:
         faults += parse_timestamps(frame["timestamp"])[1]
     return faults
+
+
+def _as_arrow(column: pl.Series) -> pa.Array:
+    """The column with null in place of NaN. Not `pyarrow.array`, which imports pandas."""
+    known = column.fill_nan(None) if column.dtype.is_float() else column
+    return known.to_arrow(compat_level=pl.CompatLevel.oldest()).cast(_arrow_type(column))
 
 
 def _arrow_type(column: pl.Series) -> pa.DataType:

@@ -56,7 +56,8 @@ def forget(
 ) -> None:
     """Delete a user or an item for good.
 
-    Deletes its rows, old versions of the tables, cached text vectors and, with --online, its shared memories.
+    Deletes its rows, old versions of the tables, cached text vectors, the item-item models that are kept and, with
+    --online, its shared memories.
     Afterwards every file of the store is searched: none contains the id. Models keep what they have learned: the
     registered models that were trained on this data are listed, so that you can retrain them. Files outside the store
     stay; those of a training that contain the id, such as its report, are listed.

@@ -14,7 +14,7 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
 from recmem.dataset.interests import Encode
 from recmem.dataset.item_facts import ItemFacts
-from recmem.dataset.item_words import item_words
+from recmem.dataset.item_words import describe_words, item_words
 from recmem.dataset.knowledge_config import KnowledgeConfig
 from recmem.text.item_text import item_text
 
@@ -83,6 +83,10 @@ class Catalogue:
     def words(self) -> sp.csr_matrix | None:
         """The words of the items' texts, see `item_words`; None for a catalogue of more than `LARGE` items."""
         return item_words(self.texts) if len(self) <= LARGE else None
+
+    def describe_words(self) -> str:
+        """A digest of what `words` is made from."""
+        return describe_words(self.texts) if len(self) <= LARGE else ""
 
     def title(self, row: int) -> str:
         """How the item is shown to a person: its id, followed by its title in brackets if it has one."""

@@ -7,11 +7,16 @@ Words rather than the encoder's vectors: they are there without encoding anythin
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
 from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from importlib.metadata import version
 
 import numpy as np
 import scipy.sparse as sp
+
+from feature_store.point_in_time.covisitation_cache import source_digest
 
 FEWEST_ITEMS = 2
 """Items that must have a word; one that a single item has connects it with no other."""
@@ -57,6 +62,17 @@ def words_and_weights(texts: Sequence[str]) -> tuple[list[str], sp.csr_matrix]:
     except ValueError:  # how scikit-learn says that no word is left
         return [""], sp.csr_matrix((len(texts), 1), dtype=np.float32)
     return vectorizer.get_feature_names_out().tolist(), sp.csr_matrix(weights)
+
+
+def describe_words(texts: Sequence[str]) -> str:
+    """A digest that changes whenever `item_words` of these texts might: with the texts, and with the code."""
+    code = f"{source_digest(sys.modules[__name__])} {version('scikit-learn')} {unicodedata.unidata_version}"
+    digest = sha256(code.encode())
+    for text in texts:
+        content = text[:LONGEST_TEXT].encode("utf-8", "surrogatepass")
+        digest.update(f"\n{len(content)}:".encode())
+        digest.update(content)
+    return digest.hexdigest()
 
 
 def read_text(text: str) -> str:

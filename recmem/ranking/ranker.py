@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-import lightgbm as lgb
 import numpy as np
+import torch
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from feature_store.ragged import Ragged
@@ -14,6 +15,10 @@ from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker_inputs import feature_of, input_matrix, ranker_inputs
 from recmem.ranking.ranker_layout import RankerLayout
 from recmem.ranking.tree_checks import check_trees
+from recmem.ranking.trees import Trees
+
+if TYPE_CHECKING:
+    import lightgbm as lgb
 
 MIN_TREE_CANDIDATES = 20
 """Candidates of each query that the trees score in a cascade, whatever the share."""
@@ -40,13 +45,18 @@ class Blend:
 class Ranker:
     """Scores pairs from named features; refuses pairs that lack one."""
 
-    booster: lgb.Booster
+    trees: Trees
     blend: Blend
     features: tuple[str, ...]
     """Names of the features that it needs, see `recmem.ranking.feature_table`."""
     inputs: tuple[str, ...] = field(repr=False)
     """What the trees read, in their order: z-scores of features (`<name>_z`), then raw features. LightGBM knows them by
     neutral names, see `neutral_names`: it refuses many that a column may have."""
+
+    @property
+    def booster(self) -> lgb.Booster:
+        """The trees as LightGBM has them; imports it."""
+        return self.trees.booster
 
     def scores(self, pairs: PairFeatures, *, trees_share: float = 1.0) -> Float64Array:
         """Ranking score of each pair: higher is better; comparable within a query.
@@ -122,20 +132,15 @@ class Ranker:
     def from_checked_files(cls, files: dict[str, str]) -> Ranker:
         """As `from_files`, for trees that `check_trees` has passed: LightGBM may crash on others."""
         layout = RankerLayout.from_json(files["ranker.json"])
-        booster = lgb.Booster(model_str=files["ranker.txt"])
+        trees = Trees(files["ranker.txt"])
         # LightGBM has no model without inputs: a ranker whose trees read nothing has one that is never used.
         n_inputs = max(len(layout.inputs), 1)
-        if booster.num_feature() != n_inputs:
-            raise ValueError(
-                f"ranker: expected trees that read {n_inputs} inputs, got {booster.num_feature()}. Train again."
-            )
-        return cls(booster, Blend(layout.blend), layout.features, layout.inputs)
+        if trees.n_inputs != n_inputs:
+            raise ValueError(f"ranker: expected trees that read {n_inputs} inputs, got {trees.n_inputs}. Train again.")
+        return cls(trees, Blend(layout.blend), layout.features, layout.inputs)
 
     def _tree_scores(self, inputs: dict[str, Float32Array]) -> Float64Array:
-        matrix = input_matrix(inputs, self.inputs)
-        # LightGBM refuses a matrix without rows.
-        scores = self.booster.predict(matrix, raw_score=True) if len(matrix) else np.empty(0)
-        return np.asarray(scores, np.float64)
+        return self.trees.scores(input_matrix(inputs, self.inputs), n_threads=torch.get_num_threads())
 
 
 def _best_by_blend(blend: Float64Array, candidates: Ragged, share: float) -> BoolArray:

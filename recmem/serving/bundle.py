@@ -13,7 +13,6 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import torch
 from jaxtyping import Float
 from safetensors import SafetensorError
@@ -56,7 +55,6 @@ from recmem.text.tuned_encoder import halved
 _FINGERPRINT = re.compile(r"[\w-]{1,64}", re.ASCII)
 """A fingerprint names the folder of its cached vectors, so it must be a plain word."""
 _UNREADABLE = (
-    lgb.basic.LightGBMError,
     SafetensorError,
     ArithmeticError,
     IndexError,

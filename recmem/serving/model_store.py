@@ -9,6 +9,7 @@ import polars as pl
 
 from feature_store import DataError, Store
 from feature_store.addresses import without_secrets
+from feature_store.point_in_time.covisitation_cache import CovisitationCache
 from feature_store.point_in_time.read_protocol import END_OF_TIME
 from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEM_CHANGES, ITEMS
 from feature_store.timestamps import iso_time
@@ -50,6 +51,7 @@ def read_tables(store: Store | None) -> tuple[pl.DataFrame, pl.DataFrame, pl.Dat
 
 def read_dataset(store: Store | None, config: BundleConfig) -> Dataset:
     """The store's tables as a model of this configuration reads them; logs dates that were not taken for now."""
+    derived = None if store is None else store.derived_files()  # before the tables are read
     items, events, impressions, changes = read_tables(store)
     facts = pl.DataFrame(schema=FACTS.schema()) if store is None else store.facts()
     catalogue = Catalogue.of(items, config.text_columns, config.number_columns)
@@ -63,6 +65,8 @@ def read_dataset(store: Store | None, config: BundleConfig) -> Dataset:
         profiles=UserProfiles.none() if store is None else UserProfiles.of(store.users()),
         store="" if store is None else store.identity(),
     )
+    if derived is not None:
+        dataset.timeline.cache = CovisitationCache(derived, catalogue.describe_words)
     _warn_of_clock(dataset)
     return dataset
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import lightgbm as lgb
 import numpy as np
 
 from feature_store.arrays import Float32Array
@@ -23,6 +22,7 @@ from recmem.matching.matcher import Matcher
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Ranker
+from recmem.ranking.trees import Trees
 from training.evaluation.baselines import LEARNED_FEATURES
 from training.evaluation.catalogue_ranks import retrieved_ranks
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, Spread, rounded
@@ -81,7 +81,7 @@ def _learned_features(matcher: Matcher, batch: QueryBatch, pairs: PairFeatures) 
 
 def _ranker_of_member(ranker: Ranker, member: int, n_members: int) -> Ranker:
     text = trees_of_member(ranker.booster.model_to_string(), member, n_members)
-    return replace(ranker, booster=lgb.Booster(model_str=text))
+    return replace(ranker, trees=Trees(text))
 
 
 def _ndcg(ranker: Ranker, data: RankingData, queries: Queries, seed: int) -> float:

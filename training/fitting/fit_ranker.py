@@ -25,6 +25,7 @@ from recmem.ranking.ranker_inputs import (
     z_score_names,
 )
 from recmem.ranking.tree_checks import MAX_LEAVES, MAX_TREES
+from recmem.ranking.trees import Trees
 from training.fitting.features_left_out import leave_out_fault
 from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_blend
 from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
@@ -252,7 +253,7 @@ class _Fit:
             lambda member: lgb.train(_parameters(self.config, member), pairs.dataset(names), num_boost_round=n_rounds),
             seeds,
         )
-        return Ranker(_mean(boosters), blend, self.features, self.inputs), self._position_effects(biases)
+        return Ranker(Trees.of(_mean(boosters)), blend, self.features, self.inputs), self._position_effects(biases)
 
     def _position_effects(self, biases: Float32Array) -> tuple[PositionEffect, ...]:
         """What each group of positions adds, counted over the rows that weigh something."""

@@ -87,6 +87,20 @@ def test_ids_of_any_kind_are_forgotten(tmp_path_factory: pytest.TempPathFactory,
     assert traces(folder / "store", name) == []
 
 
+@pytest.mark.parametrize("column", ["user_id", "item_id"])
+def test_what_was_computed_of_the_events_goes_with_the_id(tmp_path: Path, column: str) -> None:
+    store = filled(tmp_path / "store")
+    derived = store.derived_files()
+    assert derived is not None
+    derived.write("models", b"of all events")
+    _ = store.forget_user(USER) if column == "user_id" else store.forget_item(ITEM)
+    assert derived.read("models") is None
+    assert not derived.write("models", b"of all events")
+    again = store.derived_files()
+    assert again is not None
+    assert again.read("models") is None
+
+
 def test_an_integer_id_is_forgotten_and_another_spelling_is_another_id(tmp_path: Path) -> None:
     store = filled(tmp_path / "store", 918273645, 546372819, (1, 2))
     assert store.forget_user("918273645").n_removed["events"] == 4

@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 
 from recmem.dataset import item_words as item_words_module
-from recmem.dataset.item_words import _words, item_words
+from recmem.dataset.item_words import LONGEST_TEXT, _words, describe_words, item_words
 from tolerances import close
 
 
@@ -63,3 +63,12 @@ def test_long_texts_are_read_up_to_a_bound() -> None:
     others = ["c tail", "x", "y", "z"]
     assert cosines(["a" * (bound - 5) + " tail", *others])[0, 1] > 0
     assert cosines(["a" * (bound - 4) + " tail", *others])[0, 1] == 0
+
+
+def test_the_digest_changes_with_the_texts_that_are_read() -> None:
+    digest = describe_words(["red wine", "shoes"])
+    assert describe_words(["red wine", "shoes"]) == digest
+    others = [["red wine", "shoe"], ["shoes", "red wine"], ["red wine shoes"], ["red wine", "shoes", ""]]
+    assert len({digest, *map(describe_words, others)}) == 5
+    long = "a" * LONGEST_TEXT
+    assert describe_words([long + "b"]) == describe_words([long])

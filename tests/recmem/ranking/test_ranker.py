@@ -53,7 +53,7 @@ def test_in_a_cascade_the_best_by_the_blend_are_scored_in_full_and_the_others_fo
 def test_a_cascade_takes_queries_without_candidates_and_an_empty_blend() -> None:
     for lengths in ((3, 0, 2), (0, 0)):
         close(ranker().scores(pairs(lengths), trees_share=0.5), ranker().scores(pairs(lengths)), "exact")
-    trees_alone = Ranker(ranker().booster, Blend({}), FEATURES, INPUTS)
+    trees_alone = Ranker(ranker().trees, Blend({}), FEATURES, INPUTS)
     close(trees_alone.scores(pairs(), trees_share=0.5), trees_alone.scores(pairs()), "exact")
 
 
@@ -88,7 +88,7 @@ def test_contributions_of_the_features_sum_to_the_score() -> None:
 
 def test_a_feature_that_nothing_reads_contributes_nothing() -> None:
     data = pairs()
-    blend_only = Ranker(ranker().booster, Blend({"match_raw_z": 1.0}), FEATURES, INPUTS)
+    blend_only = Ranker(ranker().trees, Blend({"match_raw_z": 1.0}), FEATURES, INPUTS)
     parts = {
         name: column - blend_only.contributions(data)[1][name]
         for name, column in ranker().contributions(data)[1].items()

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 import recmem
@@ -21,3 +24,30 @@ def test_loading_what_is_no_model_or_store_is_refused_in_words(tmp_path: Path) -
         recmem.load(tmp_path)
     with pytest.raises(DataError, match=r"expected a store, got none"):
         recmem.load(trained_model().bundle, store=tmp_path)
+
+
+SLOW_TO_IMPORT = ["transformers", "sklearn", "scipy.stats", "mlflow", "lightgbm", "pandas", "matplotlib", "faiss"]
+"""Seconds together, and nothing of them is needed where all texts have vectors and the item-item models are kept."""
+
+
+def test_loading_and_scoring_import_nothing_that_they_do_not_use(tmp_path: Path) -> None:
+    trained = trained_model()
+    model = trained.model()
+    candidates = trained.events.select("user_id", "item_id").head(20)
+    expected = model.rank(candidates)  # keeps the item-item models
+    candidates.write_parquet(tmp_path / "candidates.parquet")
+    arguments = ["score", "--model", trained.bundle, "--store", trained.store, "--device", "cpu"]
+    arguments += ["--candidates", tmp_path / "candidates.parquet", "--out", tmp_path / "scores.parquet"]
+    code = f"""
+import sys
+from recmem.cli import main
+sys.argv = ["recmem", *{list(map(str, arguments))}]
+try:
+    main()
+except SystemExit as stopped:
+    assert not stopped.code
+print("loaded:", *sorted(set({SLOW_TO_IMPORT}) & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded:", done.stdout
+    assert pl.read_parquet(tmp_path / "scores.parquet").equals(expected)

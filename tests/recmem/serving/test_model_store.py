@@ -10,6 +10,7 @@ import pytest
 
 from debian_model import trained_model
 from feature_store import DataError, Store
+from feature_store.point_in_time.covisitation import Covisitation
 from recmem.serving.model import Model
 from recmem.serving.model_store import open_store, read_tables
 
@@ -40,6 +41,26 @@ def test_without_a_store_the_tables_are_empty() -> None:
     assert events.is_empty()
     assert impressions.is_empty()
     assert changes.is_empty()
+
+
+def test_scores_with_kept_item_item_models_are_those_with_fitted_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = Path(shutil.copytree(trained_model().store, tmp_path / "store", ignore=shutil.ignore_patterns("derived")))
+    rows = (
+        trained_model()
+        .events.select("user_id")
+        .unique()
+        .sort("user_id")
+        .join(trained_model().items.select("item_id"), how="cross")
+    )
+    fitted = Model.load(trained_model().bundle, store=copied).rank(rows)
+    monkeypatch.setattr(Covisitation, "fit", lambda *_: pytest.fail("fitted"))
+    assert Model.load(trained_model().bundle, store=copied).rank(rows).equals(fitted)
+    monkeypatch.undo()
+    in_memory = Model.load(trained_model().bundle, store=copied)
+    in_memory.dataset.timeline.cache = None
+    assert in_memory.rank(rows).equals(fitted)
 
 
 def test_loading_warns_of_dates_that_do_not_move_the_clock(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,116 @@
+"""Trees as arrays: LightGBM's own sums to the bit, whatever the splits, the missing values and the categories."""
+
+from __future__ import annotations
+
+import lightgbm as lgb
+import numpy as np
+import pytest
+
+from feature_store.arrays import Float32Array
+from recmem.ranking import trees as trees_module
+from recmem.ranking import trees_numba
+from recmem.ranking.tree_arrays import tree_arrays
+from recmem.ranking.trees import Trees
+from tests.soak import malformed_trees
+from tolerances import close
+
+N_ROWS = 3000
+CATEGORY = 3
+
+
+def values(n_rows: int = N_ROWS, seed: int = 0) -> Float32Array:
+    """Four inputs: missing, infinite, tiny and huge values among them; the last is a category."""
+    random = np.random.default_rng(seed)
+    matrix = random.normal(size=(n_rows, 4)).astype(np.float32)
+    matrix[random.random(matrix.shape) < 0.1] = np.nan
+    matrix[random.random(matrix.shape) < 0.1] = 0
+    for special in (1e-36, -1e-36, 1e-35, np.inf, -np.inf):
+        matrix[random.random(matrix.shape) < 0.01] = special
+    matrix[:, CATEGORY] = random.integers(-1, 70, n_rows)
+    return matrix
+
+
+def fitted(rounds: int = 20, **options: object) -> lgb.Booster:
+    matrix = values()
+    known = np.nan_to_num(matrix, posinf=3, neginf=-3)
+    target = known[:, 0] * known[:, 1] + np.isnan(matrix[:, 2]) + (matrix[:, CATEGORY] % 5 == 0)
+    parameters = {"verbose": -1, "num_leaves": 31, "min_data_in_leaf": 5, "num_threads": 1, **options}
+    categorical = [CATEGORY] if options.get("max_cat_threshold") else []
+    data = lgb.Dataset(matrix, label=target, categorical_feature=categorical, params={"verbose": -1, **options})
+    return lgb.train(parameters, data, num_boost_round=rounds)
+
+
+OPTIONS: list[dict[str, object]] = [
+    {},
+    {"use_missing": False},
+    {"max_cat_threshold": 32},
+    {"min_data_in_leaf": 10_000},  # one leaf each
+    {"num_leaves": 255, "max_depth": 4},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS)
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_sums_are_those_of_lightgbm_to_the_bit(
+    options: dict[str, object], n_threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trees_numba, "ROWS_PER_TASK", 700)
+    booster = fitted(**options)
+    matrix = values(seed=1)
+    # Categories that were not there, and what is no category.
+    matrix[:8, CATEGORY] = [95, 96, 1e9, -0.5, 3.9, np.nan, np.inf, -7]
+    sums = Trees(booster.model_to_string()).scores(matrix, n_threads=n_threads)
+    close(sums, booster.predict(matrix, raw_score=True), "exact")
+    assert len(np.unique(sums)) > 10 or "min_data_in_leaf" in options
+
+
+@pytest.mark.parametrize("threshold", ["-5e-36", "0", "5e-36"])
+def test_a_value_next_to_0_counts_as_0(threshold: str) -> None:
+    model = malformed_trees.Model(fitted(1, num_leaves=2).model_to_string())
+    (line,) = (line for line in model.trees[0] if line.startswith("threshold="))
+    model.trees[0][model.trees[0].index(line)] = f"threshold={threshold}"
+    trees = Trees(model.text())
+    matrix = np.repeat(np.array([[-1e-34], [-1e-35], [-1e-36], [0], [1e-36], [1e-35], [1e-34]], np.float32), 4, axis=1)
+    sums = trees.scores(matrix, n_threads=1)
+    close(sums, trees.booster.predict(matrix, raw_score=True), "exact")
+    assert len(np.unique(sums[1:6])) == 1
+    assert sums[0] != sums[6]
+
+
+def test_categories_that_go_left_are_bits_of_words() -> None:
+    arrays = tree_arrays(fitted(max_cat_threshold=32).model_to_string())
+    assert (arrays.words_begin >= 0).any()
+    assert arrays.n_words.max() == 3  # 70 categories
+
+
+def test_leaves_and_children_of_two_trees_by_hand() -> None:
+    arrays = tree_arrays(fitted(2, num_leaves=2).model_to_string())
+    assert arrays.roots.tolist() == [0, 1]
+    assert arrays.left.tolist() == [~0, ~2]
+    assert arrays.right.tolist() == [~1, ~3]
+    assert len(arrays.leaf_values) == 4
+    assert arrays.n_inputs == 4
+
+
+def test_trees_of_a_booster_keep_it_and_those_of_a_text_read_it_when_it_is_asked_for() -> None:
+    booster = fitted(3)
+    assert Trees.of(booster).booster is booster
+    again = Trees(booster.model_to_string()).booster
+    close(again.predict(values()), booster.predict(values()), "exact")
+
+
+def test_no_row_has_no_sum() -> None:
+    assert Trees(fitted(2).model_to_string()).scores(values(0), n_threads=1).shape == (0,)
+
+
+def test_without_numba_lightgbm_sums(monkeypatch: pytest.MonkeyPatch) -> None:
+    trees = Trees.of(fitted())
+    expected = trees.scores(values(), n_threads=1)
+    monkeypatch.setattr(trees_module, "find_spec", lambda name: None)
+    monkeypatch.setattr(trees_numba, "tree_sums", None)
+    close(trees.scores(values(), n_threads=1), expected, "exact")
+
+
+def test_a_text_that_lightgbm_cannot_read_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"ranker.txt: expected trees that LightGBM reads, got an error"):
+        _ = Trees("no trees").booster
