@@ -28,30 +28,51 @@ class NotClicked:
 
     @classmethod
     def of(cls, impressions: pl.DataFrame, users: pl.Series, items: pl.Series) -> NotClicked:
-        """The index of a store's `impressions` table, which may be empty; items outside `items` are left out."""
+        """The index of a store's `impressions` table, which may be empty; items outside `items` are left out.
+
+        Of what was shown at one time, the first positions count as the newest: they were looked at the most.
+        """
         user_rows = rows_of(impressions["user_id"].cast(users.dtype), users).to_numpy()
         item_rows = rows_of(impressions["item_id"], items).to_numpy()
-        kept = (user_rows >= 0) & (item_rows >= 0)
-        times = impressions["timestamp"].dt.epoch("us").to_numpy()[kept]
-        is_clicked: BoolArray = impressions["label"].to_numpy()[kept] > 0
-        return cls(AsOfIndex(user_rows[kept], known_at(times)), item_rows[kept], times, is_clicked)
+        times = impressions["timestamp"].dt.epoch("us").to_numpy()
+        is_clicked = impressions["label"].to_numpy() > 0
+        # By content, so that the order of the table's rows does not matter.
+        order = np.lexsort([item_rows, -_positions(impressions), times])
+        kept = order[(user_rows[order] >= 0) & (item_rows[order] >= 0)]
+        index = AsOfIndex(user_rows[kept], known_at(times[kept]))
+        return cls(index, item_rows[kept], times[kept], is_clicked[kept])
 
     def newest(self, users: IntArray, times: IntArray, n_items: int, taken: Ragged) -> tuple[Ragged, IntArray]:
         """The last `n_items` items that each user was shown before its time and has not clicked; the newest last.
 
-        An item that was clicked in another impression, or is among the item rows `taken[query]`, is left out. One that
-        was shown often counts once, as of the last time. Second: when each was shown last, microseconds. A user row of
-        -1 has none.
+        They are looked for in the newest `ROWS_READ` rows of each user. An item that was clicked in one of these, or is
+        among the item rows `taken[query]`, is left out. One that was shown often counts once, as of the last time.
+        Second: when each was shown last, microseconds. A user row of -1 has none.
         """
         rows = self.index.last(users, times, ROWS_READ)
+        # A query and an item as one number.
         stride = 1 + max(self.items.max(initial=0), taken.values.max(initial=0))
-        pair = rows.row_index * stride + self.items[rows.values]
-        wanted_not = np.concatenate([pair[self.is_clicked[rows.values]], taken.row_index * stride + taken.values])
-        is_last = np.zeros(len(pair), bool)
-        _, from_the_end = np.unique(pair[::-1], return_index=True)
-        is_last[len(pair) - 1 - from_the_end] = True
-        kept = np.flatnonzero(is_last & ~np.isin(pair, wanted_not))
-        shown = Ragged.from_lengths(rows.values[kept], np.bincount(rows.row_index[kept], minlength=len(users)))
-        newest = shown.newest_places(n_items)
-        chosen = shown.values[newest.values]
-        return Ragged(self.items[chosen], newest.offsets), self.times[chosen]
+        shown = rows.row_index * stride + self.items[rows.values]
+        clicked = shown[self.is_clicked[rows.values]]
+        left_out = np.concatenate([clicked, taken.row_index * stride + taken.values])
+        kept = np.flatnonzero(_is_last(shown) & ~np.isin(shown, left_out))
+        remaining = Ragged.from_lengths(rows.values[kept], np.bincount(rows.row_index[kept], minlength=len(users)))
+        places = remaining.newest_places(n_items)
+        chosen = remaining.values[places.values]
+        return Ragged(self.items[chosen], places.offsets), self.times[chosen]
+
+
+def _positions(impressions: pl.DataFrame) -> IntArray:
+    """The position of each row, one after all others where it is unknown: int64[row]."""
+    if "position" not in impressions.columns:
+        return np.zeros(len(impressions), np.int64)
+    positions = impressions["position"].cast(pl.Int64)
+    return positions.fill_null(np.iinfo(np.int64).max).to_numpy()
+
+
+def _is_last(values: IntArray) -> BoolArray:
+    """Whether no later value is the same: bool[value]."""
+    is_last = np.zeros(len(values), bool)
+    _, from_the_end = np.unique(values[::-1], return_index=True)
+    is_last[len(values) - 1 - from_the_end] = True
+    return is_last

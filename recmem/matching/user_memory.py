@@ -69,8 +69,8 @@ class MemoryConfig:
     @property
     def n_read(self) -> int:
         """How many of a user's events have to be read to make a memory, the newest."""
-        is_of_newest = self.negatives and not self.consolidated and not self.knowledge
-        return self.n_events if is_of_newest else HISTORY
+        reads_older = not self.negatives or self.consolidated or self.knowledge or self.not_clicked
+        return HISTORY if reads_older else self.n_events
 
     @property
     def of_events(self) -> MemoryConfig:

@@ -78,9 +78,7 @@ def _beside_events(further: FurtherSlots | None, catalogue: Catalogue, phrases: 
         DescribedSlot(
             row=-1,
             item_id=catalogue.ids[-1 - text] if text < 0 else None,
-            title=_not_clicked(-1 - text, catalogue, phrases)
-            if text < 0
-            else _title(further.names[text], memory_kinds.KINDS[kind].name, catalogue, phrases),
+            title=_title(_name_of(further, text), memory_kinds.KINDS[kind].name, catalogue, phrases),
             kind=memory_kinds.KINDS[kind].name,
             age=None,
             time=None if time == NO_TIME else time,
@@ -127,11 +125,14 @@ def _title(name: SlotName, kind: str, catalogue: Catalogue, phrases: Phrases) ->
         return _earlier_events(name, catalogue, phrases)
     if kind == KNOWLEDGE:
         return fact_named(name.words, phrases)
+    if kind == NOT_CLICKED:
+        return phrases.not_clicked.format(title=phrases.quoted.format(title=catalogue.title(name.items[0])))
     return name.words
 
 
-def _not_clicked(item: int, catalogue: Catalogue, phrases: Phrases) -> str:
-    return phrases.not_clicked.format(title=phrases.quoted.format(title=catalogue.title(item)))
+def _name_of(further: FurtherSlots, text: int) -> SlotName:
+    """The name of a slot's text, by the text's number; that of an item is its row."""
+    return SlotName(items=(-1 - text,)) if text < 0 else further.names[text]
 
 
 def _earlier_events(name: SlotName, catalogue: Catalogue, phrases: Phrases) -> str:

@@ -72,11 +72,13 @@ def test_a_memory_lists_what_was_shown_last_and_not_clicked() -> None:
     user = somebody()
     memory = one.memory(user)
     slots = memory.filter(pl.col("kind") == "not_clicked")
-    mine = impressions().filter(pl.col("user_id") == user).with_row_index()
+    mine = impressions().filter(pl.col("user_id") == user)
     clicked = mine.filter(pl.col("label") == 1)["item_id"]
     taken = memory.filter(pl.col("kind") == "positive")["item_id"]
     left = mine.filter(~pl.col("item_id").is_in(clicked.implode()), ~pl.col("item_id").is_in(taken.implode()))
-    expected = left.unique("item_id", keep="last").sort("index", descending=True).head(3)
+    row = pl.Series("row", one.dataset.catalogue.rows(left["item_id"]))
+    newest = left.with_columns(row).sort("timestamp", "row", descending=True)
+    expected = newest.unique("item_id", keep="first", maintain_order=True).head(3)
     assert slots["item_id"].to_list() == expected["item_id"].to_list()
     assert slots["timestamp"].to_list() == expected["timestamp"].to_list()
     assert all(title.endswith(" (shown, not clicked)") for title in slots["title"])

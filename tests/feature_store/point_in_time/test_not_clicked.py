@@ -56,6 +56,22 @@ def test_the_newest_are_kept() -> None:
     assert newest(0, 31, n_items=1) == ([3], [30])
 
 
+def test_the_order_of_rows_does_not_matter() -> None:
+    for shuffled in (IMPRESSIONS.reverse(), IMPRESSIONS.sort("item_id")):
+        index = NotClicked.of(shuffled, USERS, ITEMS)
+        for n_items in (1, 2):
+            found = index.newest(np.array([0]), np.array([11]), n_items, NOTHING)[0]
+            assert found == INDEX.newest(np.array([0]), np.array([11]), n_items, NOTHING)[0]
+
+
+def test_of_one_time_the_first_positions_are_kept_and_unknown_ones_go_first() -> None:
+    at_once = IMPRESSIONS.head(2).with_columns(position=pl.Series([0, 1]))
+    unknown = at_once.with_columns(position=pl.Series([1, None], dtype=pl.Int64))
+    for shown in (at_once, at_once.reverse(), unknown):
+        items, _ = NotClicked.of(shown, USERS, ITEMS).newest(np.array([0]), np.array([11]), 1, NOTHING)
+        assert items.to_lists() == [[0]]
+
+
 def test_queries_of_several_users_do_not_mix_and_unknown_users_have_none() -> None:
     users = np.array([1, -1, 2, 0])
     items, times = INDEX.newest(users, np.full(4, 21), 9, Ragged.from_lists([[], [], [], []]))

@@ -105,3 +105,12 @@ def test_a_memory_of_events_alone_keeps_its_other_settings() -> None:
     memory = MemoryConfig(recent=9, retrieved=2, consolidated=3, knowledge=4, negatives=False)
     expected = MemoryConfig(recent=9, retrieved=2, declared=False, consolidated=0, knowledge=0, negatives=False)
     assert memory.of_events == expected
+
+
+@pytest.mark.parametrize(
+    "setting", [{"negatives": False}, {"consolidated": 1}, {"knowledge": 1}, {"not_clicked": 1}], ids=str
+)
+def test_a_memory_that_depends_on_older_events_reads_them_all(setting: dict[str, int]) -> None:
+    # Serving reads them all, and what a memory holds must not depend on who reads.
+    assert MemoryConfig(**setting).n_read == HISTORY
+    assert MemoryConfig().n_read == MemoryConfig().recent
