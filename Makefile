@@ -3,7 +3,7 @@
 # make format   apply ruff's fixes   make clean    remove the environment, caches and runs
 # make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
 #               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
-# make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (10 minutes)
+# make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (6 minutes)
 # make screenshots   pictures of the demo's report and of MLflow for the documentation (after make demo; needs Chromium)
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
 #

@@ -121,7 +121,7 @@ STEPS = {
     "encode": "Encode the items' texts.",
     "tune": "Tune the text encoder, if that pays on a held-out part of the log.",
     "match": "Fit the match module.",
-    "rank": "Fit the rankers, with and without the match features.",
+    "rank": "Fit the rankers, with and without the text features.",
     "evaluate": "Evaluate on the test window.",
     "refit": "Refit the model that was evaluated on the whole log.",
     "report": "Compare with the champion; write bundle, ledger and report; register the model.",

@@ -50,7 +50,7 @@ class MonitorConfig:
     rows: int = setting(200_000, low=1000, high=100_000_000)
     """Rows that are compared, at most. Of a longer file whole queries are taken, by a hash."""
     seed: int = setting(0, low=0, high=2**31 - 1)
-    """Random seed of intervals and ties."""
+    """Random seed of intervals, ties and topics."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
