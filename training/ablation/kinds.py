@@ -164,5 +164,4 @@ KINDS = (
         why_not=_no_interests,
     ),
 )  # fmt: skip
-"""All kinds: first those that need a match module of their own, then those that are
-features of the ranker."""
+"""All kinds: first those that need a match module of their own, then those that are features of the ranker."""

@@ -91,8 +91,8 @@ def held_out_ranks(
         begins.append(np.full(len(late), queries.times[late[0]] - 1))
         late_data = data.take(late)
         positives = queries.take(late).positives
-        # All are fitted before one predicts: that would set LightGBM's threads, which are the process's, for the fits
-        # that still run, and with several of them the same seed does not give the same trees.
+        # All are fitted before one predicts. LightGBM has one number of threads for the whole process, and a prediction
+        # would raise it for a fit that still runs: with several threads the same seed does not give the same trees.
         rankers = list(side_by_side(partial(fit, fitted_on), features.values(), len(features)))
         for name, ranker in zip(features, rankers, strict=True):
             scores = ranker.scores(late_data.pairs)

@@ -80,7 +80,7 @@ def _learned_features(matcher: Matcher, batch: QueryBatch, pairs: PairFeatures) 
 
 
 def _ranker_of_member(ranker: Ranker, member: int, n_members: int) -> Ranker:
-    text = trees_of_member(ranker.booster.model_to_string(), member, n_members)
+    text = trees_of_member(ranker.trees.text, member, n_members)
     return replace(ranker, trees=Trees(text))
 
 

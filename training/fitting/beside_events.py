@@ -56,7 +56,8 @@ class BesideEvents:
         targets = np.array([self._random.choice(wanted.row(int(query))) for query in chosen], np.int64)
         is_new = np.zeros(n_queries, bool)
         is_new[chosen[::2]] = True
-        # Before anything is made of the events: a new user has none of that either.
+        # Before anything is made of the events: a new user has none of that either. Items not clicked are not made of
+        # events, and stay.
         kept = histories.where(~is_new[histories.items.row_index])
         return self._with_slots(users, times, kept).beside(self._made_interests(n_queries, chosen, targets))
 
