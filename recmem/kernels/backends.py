@@ -3,7 +3,7 @@
 | backend   | file                 | runs on                                        | refused by        |
 |-----------|----------------------|------------------------------------------------|-------------------|
 | triton    | `pairs_triton.py`    | CUDA, tables of any type, no retrieved slots   | `why_not_triton`  |
-| numba     | `pairs_numba.py`     | a CPU, float32 tables                          | `why_not_numba`   |
+| numba     | `pairs_numba.py`     | a CPU, float16 tables                          | `why_not_numba`   |
 | torch     | `pairs_torch.py`     | everywhere                                     |                   |
 | reference | `pairs_reference.py` | everywhere, slowly: the definition             |                   |
 
@@ -70,8 +70,8 @@ def why_not_numba(tables: PackedTables) -> str | None:
     """Why numba cannot score with these tables; None if it can."""
     if tables.unit.device.type != "cpu":
         return f"the tables are on {tables.unit.device.type}, and numba compiles for the CPU"
-    if tables.unit.dtype != torch.float32:
-        return f"the tables are {str(tables.unit.dtype).removeprefix('torch.')}, and numba reads float32"
+    if tables.unit.dtype != torch.float16:
+        return f"the tables are {str(tables.unit.dtype).removeprefix('torch.')}, and numba reads float16"
     if machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         return "the processor has no AVX2, and without it torch is faster"
     return why_not_installed("numba")

@@ -33,7 +33,8 @@ PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
 class MatchTables:
     """Everything that the match reads of an item, computed once from its text.
 
-    `width` is n_heads * head_dim: the heads lie side by side in the last axis.
+    `width` is n_heads * head_dim: the heads lie side by side in the last axis. `unit`, `query`, `key`, `probe` and
+    `value` may be of a shorter type than the rest; products are computed in the type of the rest, see `rows`.
     """
 
     unit: Float[Tensor, "item dim"]
@@ -52,6 +53,10 @@ class MatchTables:
     def n_heads(self) -> int:
         """Number of heads."""
         return self.alpha.shape[0]
+
+    def rows(self, table: Float[Tensor, "item n"], rows: Int[Tensor, " row"]) -> Float[Tensor, "row n"]:
+        """Rows of one of the tables, in the type that scores are computed in."""
+        return table[rows].to(self.prior.dtype)
 
     def head(self, table: Float[Tensor, "row width"], head: int) -> Float[Tensor, "row head_dim"]:
         """One head's share of rows of `query`, `key`, `probe` or `value`."""
@@ -88,7 +93,7 @@ def match_scores(
     `slots` and `candidates` are rows of the tables, `owner[slot]` is the memory that a slot belongs to. `bias` is added
     to the logits, `sign` multiplies a slot's value. Differentiable in all tables, `bias` and `sign`.
     """
-    cosine = tables.unit[slots] @ tables.unit[candidates].T  # [slot, cand]
+    cosine = tables.rows(tables.unit, slots) @ tables.rows(tables.unit, candidates).T  # [slot, cand]
     gathered = _Gathered.of(tables, slots, candidates)
     visible = None if retrieved is None else visible_slots(cosine, owner, retrieved)
     score = tables.prior[candidates].expand(n_memories, -1)
@@ -114,7 +119,7 @@ def match_contributions(
     retrieved: RetrievedSlots | None = None,
 ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
     """Prior, null slot's part and each slot's part of one memory's scores; they sum to the score."""
-    cosine = tables.unit[slots] @ tables.unit[candidates].T  # [slot, cand]
+    cosine = tables.rows(tables.unit, slots) @ tables.rows(tables.unit, candidates).T  # [slot, cand]
     gathered = _Gathered.of(tables, slots, candidates)
     visible = None if retrieved is None else visible_slots(cosine, torch.zeros_like(slots), retrieved)
     null_part = torch.zeros(len(candidates), dtype=cosine.dtype, device=cosine.device)
@@ -161,10 +166,10 @@ class _Gathered:
     @classmethod
     def of(cls, tables: MatchTables, slots: Int[Tensor, " slot"], candidates: Int[Tensor, " cand"]) -> _Gathered:
         return cls(
-            query=tables.query[candidates],
-            probe=tables.probe[candidates],
-            key=tables.key[slots],
-            value=tables.value[slots],
+            query=tables.rows(tables.query, candidates),
+            probe=tables.rows(tables.probe, candidates),
+            key=tables.rows(tables.key, slots),
+            value=tables.rows(tables.value, slots),
         )
 
 

@@ -1,8 +1,8 @@
-"""The match tables in the layout that pair kernels read: what is read together lies together, rounded if wanted."""
+"""The match tables in the layout that pair kernels read: what is read together lies together, rounded to a short type."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int, Shaped
@@ -22,7 +22,7 @@ class PackedTables:
     """`MatchTables` for kernels. `wide` is 2 * n_heads * head_dim."""
 
     unit: Shaped[Tensor, "item dim"]
-    """float32, float16, bfloat16; or int8, to be multiplied by `scales`."""
+    """float16, as served; benchmarks also take float32, bfloat16, and int8, to be multiplied by `scales`."""
     slot_side: Shaped[Tensor, "item wide"]
     """Keys of all heads, then values of all heads: read where the item is a slot."""
     cand_side: Shaped[Tensor, "item wide"]
@@ -36,7 +36,7 @@ class PackedTables:
     null_logit: Float[Tensor, " head"]
 
     @classmethod
-    def of(cls, tables: MatchTables, dtype: torch.dtype = torch.float32) -> PackedTables:
+    def of(cls, tables: MatchTables, dtype: torch.dtype = torch.float16) -> PackedTables:
         """The tables rounded to a floating type, or to int8 with a scale per row."""
         wide = [
             tables.unit,
@@ -74,13 +74,25 @@ class PackedTables:
         """Rows of `cand_side` as float32."""
         return self._rows(self.cand_side, CAND_SIDE, rows)
 
+    def followed_by(self, others: PackedTables) -> PackedTables:
+        """Tables of one module and floating type, whose rows come after these."""
+        per_item = ("unit", "slot_side", "cand_side", "prior", "null_value")
+        return replace(self, **{name: torch.cat([getattr(self, name), getattr(others, name)]) for name in per_item})
+
+    def separate(self) -> MatchTables:
+        """The same numbers as separate tables: views, not copies. Not for int8."""
+        return self._separate(self.unit, self.slot_side, self.cand_side)
+
     def unpacked(self) -> MatchTables:
         """The same numbers as separate float32 tables."""
         every = torch.arange(len(self.prior), device=self.prior.device)
-        key, value = self.slot_rows(every).chunk(2, dim=1)
-        query, probe = self.cand_rows(every).chunk(2, dim=1)
+        return self._separate(self.unit_rows(every), self.slot_rows(every), self.cand_rows(every))
+
+    def _separate(self, unit: Tensor, slot_side: Tensor, cand_side: Tensor) -> MatchTables:
+        key, value = slot_side.chunk(2, dim=1)
+        query, probe = cand_side.chunk(2, dim=1)
         return MatchTables(
-            unit=self.unit_rows(every),
+            unit=unit,
             query=query,
             key=key,
             probe=probe,

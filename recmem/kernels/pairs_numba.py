@@ -1,13 +1,12 @@
 """The match of ragged pairs in one pass, compiled by numba: gather, attend, sum; no slots x candidates in memory.
 
 A memory's slots are copied once, side by side, into a panel that stays in the cache of one core. Its candidates come
-`ROWS` at a time: their rows are read in place from the tables and multiplied with the panel (`tiles_numba`), and
-everything that the definition sums over the slots is summed while the products are still in the cache. Threads take
-pieces of memories. A pair's numbers are the same to the bit whatever else is scored beside it, in whatever order.
+`ROWS` at a time: their rows are widened to float32, multiplied with the panel (`tiles_numba`), and everything that the
+definition sums over the slots is summed while the products are still in the cache. Threads take pieces of memories. A pair's numbers are the same to the bit whatever else is scored beside it, in whatever order.
 
 In shapes, `lane` is a memory's slot, padded to a multiple of `LANES`; `cand` is a candidate's place in its group.
 
-Limits: float32 tables on a CPU. Exponentials are within 2 ulp (`exp_numba`).
+Limits: float16 tables on a CPU. Exponentials are within 2 ulp (`exponential_numba`).
 
 numba's functions are left out of type checks: arrays have no dtype and shape there. `match_pairs_numba` checks.
 """
@@ -21,13 +20,13 @@ import numpy as np
 import torch
 from numba import njit
 
-from feature_store.arrays import BoolArray, Float32Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Int16Array, IntArray
 from feature_store.numba_cache import compiled
 from recmem.kernels.exponential_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
-from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, times_panel
+from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, times_panel, widen_rows
 
 PIECE_CELLS = 100_000
 """Slots times candidates of a piece, the unit of work of a thread: about 1 ms."""
@@ -47,13 +46,16 @@ _LAST = OUTPUTS.index("similarity_last")
 
 
 class _Tables(NamedTuple):
-    """`PackedTables` as arrays, with the null slot's weight in place of its logit."""
+    """`PackedTables` as arrays, with the null slot's weight in place of its logit.
 
-    unit: Float32Array
+    Those of int16 hold the bits of float16 numbers, see `tiles_numba`.
+    """
+
+    unit: Int16Array
     """[item, dim]"""
-    slot_side: Float32Array
+    slot_side: Int16Array
     """[item, 2 * n_heads * head_dim]"""
-    cand_side: Float32Array
+    cand_side: Int16Array
     """[item, 2 * n_heads * head_dim]"""
     prior: Float32Array
     """[item]"""
@@ -88,6 +90,10 @@ class _Scratch(NamedTuple):
     memory and never in a loop: numba counts references to each, which costs more than the work done on it.
     """
 
+    unit_group: Float32Array
+    """[cand, dim]: rows of the group's candidates."""
+    side_group: Float32Array
+    """[cand, 2 * n_heads * head_dim]"""
     unit_panel: Float32Array
     """[dim, lane]"""
     side_panel: Float32Array
@@ -115,10 +121,10 @@ class _Scratch(NamedTuple):
 
 
 def match_pairs_numba(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> PairScores:
-    """See `match_pairs_reference`. Raises RuntimeError for tables that are not float32 on a CPU."""
-    if tables.unit.device.type != "cpu" or tables.unit.dtype != torch.float32:
+    """See `match_pairs_reference`. Raises RuntimeError for tables that are not float16 on a CPU."""
+    if tables.unit.device.type != "cpu" or tables.unit.dtype != torch.float16:
         what = f"{str(tables.unit.dtype).removeprefix('torch.')} on {tables.unit.device.type}"
-        raise RuntimeError(f"backend: expected float32 tables on a CPU for numba, got {what}. Use 'auto' or 'torch'.")
+        raise RuntimeError(f"backend: expected float16 tables on a CPU for numba, got {what}. Use 'auto' or 'torch'.")
     outputs = np.empty((len(OUTPUTS), len(candidates.rows)), np.float32)
     arguments = (_tables(tables), _slots(memories), candidates.rows.numpy(), outputs)
 
@@ -136,7 +142,8 @@ def match_pairs_numba(tables: PackedTables, memories: Memories, candidates: Pair
 
 def _tables(tables: PackedTables) -> _Tables:
     null_weight = clamped_exp(tables.null_logit)
-    parts = (tables.unit, tables.slot_side, tables.cand_side, tables.prior, tables.null_value, tables.alpha)
+    rounded = (tables.unit, tables.slot_side, tables.cand_side)
+    parts = (*(part.view(torch.int16) for part in rounded), tables.prior, tables.null_value, tables.alpha)
     return _Tables(*(part.detach().contiguous().numpy() for part in (*parts, tables.gamma, null_weight)))
 
 
@@ -280,14 +287,16 @@ def _score_group(rows, piece, pair, n_pairs, tables, slots, scratch, null_part, 
     attention = scratch.logits
     weighted = scratch.values
     parts = scratch.parts
-    cand_side = tables.cand_side
+    side_group = scratch.side_group
     first_slot = piece[0]
     n_slots = piece[1] - piece[0]
     n_heads = len(tables.alpha)
     head_dim = len(scratch.side_panel) // (2 * n_heads)
 
+    widen_rows(tables.unit, rows, scratch.unit_group)
+    widen_rows(tables.cand_side, rows, side_group)
     # [cand, lane]: cosines of the group with all slots.
-    times_panel(tables.unit, rows, 0, len(scratch.unit_panel), scratch.unit_panel, 0, cosine)
+    times_panel(scratch.unit_group, 0, len(scratch.unit_panel), scratch.unit_panel, 0, cosine)
     for cand in range(n_pairs):
         null_part[cand] = _ZERO
         for lane in range(parts.shape[1]):
@@ -300,8 +309,8 @@ def _score_group(rows, piece, pair, n_pairs, tables, slots, scratch, null_part, 
         # Column of the head's query and key; probe and value lie n_heads further on.
         first = head * head_dim
         second = (n_heads + head) * head_dim
-        times_panel(cand_side, rows, first, head_dim, scratch.side_panel, first, scratch.logits)
-        times_panel(cand_side, rows, second, head_dim, scratch.side_panel, second, scratch.values)
+        times_panel(side_group, first, head_dim, scratch.side_panel, first, scratch.logits)
+        times_panel(side_group, second, head_dim, scratch.side_panel, second, scratch.values)
         _attend(head, tables.alpha[head], tables.gamma[head], scratch)
         for cand in range(n_pairs):
             total = _ZERO
@@ -331,8 +340,10 @@ def _n_lines(dim, wide, n_heads):
 
 @njit(**COMPILED)
 @no_type_check
-def _scratch(lines, dim, wide, n_heads):
-    """Cuts lines [line, lane] into the working arrays of one memory."""
+def _scratch(lines, unit_group, side_group, n_heads):
+    """The working arrays of one memory: the group's rows, and lines [line, lane] cut into the others."""
+    dim = unit_group.shape[1]
+    wide = side_group.shape[1]
     group = dim + wide
     terms = group + 5 * ROWS
     cosine = lines[group : group + ROWS]
@@ -345,6 +356,8 @@ def _scratch(lines, dim, wide, n_heads):
     sign = lines[terms + ROWS * n_heads : terms + 2 * ROWS * n_heads].reshape(n_heads, -1)
     nearest = lines[terms + 2 * ROWS * n_heads]
     return _Scratch(
+        unit_group,
+        side_group,
         lines[:dim],
         lines[dim:group],
         cosine,
@@ -363,7 +376,7 @@ def _scratch(lines, dim, wide, n_heads):
 
 
 # numba keeps the compiled kernel in __pycache__ until this file changes. Remove the *.nbi there after a change of
-# tiles_numba.py or exp_numba.py, or of the constants that are imported above.
+# tiles_numba.py or exponential_numba.py, or of the constants that are imported above.
 @compiled(**COMPILED)
 @no_type_check
 def _score(pieces, tables, slots, candidates, outputs):
@@ -376,12 +389,14 @@ def _score(pieces, tables, slots, candidates, outputs):
     for piece in pieces:
         most = max(most, -(-(piece[1] - piece[0]) // LANES) * LANES)
     room = np.empty(n_lines * most, np.float32)  # enough for the longest memory
+    unit_group = np.empty((ROWS, dim), np.float32)
+    side_group = np.empty((ROWS, wide), np.float32)
     rows = np.empty(ROWS, np.int64)
     null_part = np.empty(ROWS, np.float32)
 
     for piece in pieces:
         n_lanes = -(-(piece[1] - piece[0]) // LANES) * LANES
-        scratch = _scratch(room[: n_lines * n_lanes].reshape(n_lines, n_lanes), dim, wide, n_heads)
+        scratch = _scratch(room[: n_lines * n_lanes].reshape(n_lines, n_lanes), unit_group, side_group, n_heads)
         _load_memory(piece, tables, slots, scratch)
         for pair in range(piece[2], piece[3], ROWS):
             # The next group's rows are fetched while this group is computed.

@@ -1,22 +1,26 @@
-"""Rows of a table times a panel, kept in vector registers: LLVM IR written out, because numba's own loops spill.
+"""Rows of a float16 table times a panel, kept in vector registers: LLVM IR written out, because numba's own loops spill.
 
-    times_panel(table, rows, column, width, panel, line, out):
-        out[r, s] = sum over d < width of table[rows[r], column + d] * panel[line + d, s]
+    widen_rows(table, rows, out):
+        out[r] = table[rows[r]] as float32
+
+    times_panel(group, column, width, panel, line, out):
+        out[r, s] = sum over d < width of group[r, column + d] * panel[line + d, s]
 
     fill_panel(table, rows, panel):
-        panel[d, s] = table[rows[s], d], and the last row's for the lanes after it
+        panel[d, s] = table[rows[s], d] as float32, and the last row's for the lanes after it
 
     fetch_row(table, row):
         starts to load a row into the cache, so that it is there when it is read
 
-A panel is [width, lane], contiguous: vectors stand in columns, side by side, and lanes are padded to a multiple of
-`LANES`. `times_panel` sums `ROWS` rows times as many lanes as there are registers for at once: each number of a row is
-read in place from the table, spread over a vector and multiplied into the panel's line. Every lane is a sum of its own
-in the order of d, so a product is the same number to the bit whatever stands beside it.
+A table is float16[item, width], given as int16, since numba has no float16 on a CPU. A panel is float32[width, lane],
+contiguous: vectors stand in columns, side by side, and lanes are padded to a multiple of `LANES`. `times_panel` sums
+the `ROWS` rows of a group times as many lanes as there are registers for at once: each number of a row is spread over a
+vector and multiplied into the panel's line. Every lane is a sum of its own in the order of d, so a product is the same
+number to the bit whatever stands beside it.
 
-The builder functions below emit IR. Their docstrings give it as pseudocode: `f32` is a float, `v16` a vector of `LANES`
-floats, `addr` a 64-bit address. A function decorated with `intrinsic` is called from numba like a function; its inner
-`generate` emits the body.
+The builder functions below emit IR. Their docstrings give it as pseudocode: `f16` and `f32` are floats, `v16` a vector
+of `LANES` floats of 32 bits, `addr` a 64-bit address. A function decorated with `intrinsic` is called from numba like a
+function; its inner `generate` emits the body.
 
 Addresses have no Python type, so the functions are left out of type checks.
 """
@@ -34,15 +38,17 @@ from numba.extending import intrinsic
 LANES = 16
 """Numbers of a vector; a processor with shorter ones takes several."""
 ROWS = 4
-"""Rows of the table that are multiplied together: a line of the panel is read once for all of them."""
+"""Rows of a group, which are multiplied together: a line of the panel is read once for all of them."""
 WIDE = 4 if binding.get_host_cpu_features().get("avx512f", False) else 1
 """Vectors of a tile: each of its `ROWS` x `WIDE` sums has a register, of 32 long ones or of 16 short ones."""
 
 _NUMBER = ir.FloatType()
+_HALF = ir.HalfType()
 _WORD = ir.IntType(64)
 _INDEX = ir.IntType(32)
 _VECTOR = ir.VectorType(_NUMBER, LANES)
 _NUMBER_BYTES = 4
+_HALF_BYTES = 2
 _ADDRESS_BYTES = 8
 _LINE_BYTES = 64
 """A line of the cache."""
@@ -171,21 +177,60 @@ def _spread(build, number):
     return build.shuffle_vector(in_first_lane, nothing, ir.Constant(ir.VectorType(_INDEX, LANES), [0] * LANES))
 
 
+def _widen(n_numbers: int) -> Any:
+    """The intrinsic that widens `n_numbers` numbers, one or `LANES`: widen(source, target), both addresses."""
+
+    @intrinsic
+    @no_type_check
+    def widen(context, source, target):
+        def generate(context, build, signature, arguments):
+            """Emits store (fpext (load f16s at source)) at target."""
+            source, target = arguments
+            halves, numbers = (
+                kind if n_numbers == 1 else ir.VectorType(kind, n_numbers) for kind in (_HALF, _NUMBER)
+            )
+            loaded = build.load(build.inttoptr(source, halves.as_pointer()), align=_HALF_BYTES)
+            widened = build.fpext(loaded, numbers)
+            build.store(widened, build.inttoptr(target, numbers.as_pointer()), align=_NUMBER_BYTES)
+            return context.get_dummy_value()
+
+        return types.void(types.int64, types.int64), generate
+
+    return widen
+
+
+_widen_vector = _widen(LANES)
+_widen_number = _widen(1)
 _tile_1 = _tile(1)
 _tile_2 = _tile(2)
 _tile_3 = _tile(3)
 _tile_4 = _tile(4)
 
 
+@njit(nogil=True)
+@no_type_check
+def widen_rows(table, rows, out):
+    """See the module: `out` is float32[row, width], contiguous."""
+    width = table.shape[1]
+    whole = width // LANES * LANES  # numbers that are widened as vectors; the rest one by one
+    for place in range(len(rows)):
+        source = table.ctypes.data + _HALF_BYTES * rows[place] * width
+        target = out.ctypes.data + _NUMBER_BYTES * place * width
+        for number in range(0, whole, LANES):
+            _widen_vector(source + _HALF_BYTES * number, target + _NUMBER_BYTES * number)
+        for number in range(whole, width):
+            _widen_number(source + _HALF_BYTES * number, target + _NUMBER_BYTES * number)
+
+
 @njit(nogil=True, inline="never")
 @no_type_check
-def times_panel(table, rows, column, width, panel, line, out):
-    """See the module: `rows` are `ROWS` rows of the table, `out` is [ROWS, lane]; all float32 and contiguous."""
+def times_panel(group, column, width, panel, line, out):
+    """See the module: `group` is [ROWS, number], `out` is [ROWS, lane]; all float32 and contiguous."""
     stride = panel.shape[1]
-    row0 = table.ctypes.data + _NUMBER_BYTES * (rows[0] * table.shape[1] + column)
-    row1 = table.ctypes.data + _NUMBER_BYTES * (rows[1] * table.shape[1] + column)
-    row2 = table.ctypes.data + _NUMBER_BYTES * (rows[2] * table.shape[1] + column)
-    row3 = table.ctypes.data + _NUMBER_BYTES * (rows[3] * table.shape[1] + column)
+    row0 = group.ctypes.data + _NUMBER_BYTES * column
+    row1 = row0 + _NUMBER_BYTES * group.shape[1]
+    row2 = row1 + _NUMBER_BYTES * group.shape[1]
+    row3 = row2 + _NUMBER_BYTES * group.shape[1]
     begin = panel.ctypes.data + _NUMBER_BYTES * line * stride
     end = out.ctypes.data
     lane = 0
@@ -246,13 +291,17 @@ def fill_panel(table, rows, panel):
     """See the module: `rows` are one row of the table or more, at most as many as the panel has lanes."""
     width, stride = panel.shape
     whole = width // LANES * LANES  # numbers that are transposed in squares; the rest is copied one by one
+    block = np.empty(LANES, np.int64)
+    widened = np.empty((LANES, width), np.float32)
     addresses = np.empty(LANES, np.int64)
     for first in range(0, stride, LANES):
         for lane in range(LANES):
-            row = rows[min(first + lane, len(rows) - 1)]
-            addresses[lane] = table.ctypes.data + _NUMBER_BYTES * row * width
+            block[lane] = rows[min(first + lane, len(rows) - 1)]
+        widen_rows(table, block, widened)
+        for lane in range(LANES):
+            addresses[lane] = widened.ctypes.data + _NUMBER_BYTES * lane * width
             for place in range(whole, width):
-                panel[place, first + lane] = table[row, place]
+                panel[place, first + lane] = widened[lane, place]
         for place in range(0, whole, LANES):
             corner = panel.ctypes.data + _NUMBER_BYTES * (place * stride + first)
             _transpose(addresses.ctypes.data, corner, stride)
@@ -281,6 +330,6 @@ def _prefetch(context, address):
 @no_type_check
 def fetch_row(table, row):
     """See the module."""
-    first = table.ctypes.data + _NUMBER_BYTES * row * table.shape[1]
-    for place in range(0, _NUMBER_BYTES * table.shape[1], _LINE_BYTES):
+    first = table.ctypes.data + _HALF_BYTES * row * table.shape[1]
+    for place in range(0, _HALF_BYTES * table.shape[1], _LINE_BYTES):
         _prefetch(first + place)

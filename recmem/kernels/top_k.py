@@ -23,8 +23,8 @@ def top_rows(
     """Rows of the `k` largest products with each query, best first, ties in the order of rows: int64[query, k].
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
-    for 16-bit types on CUDA, numba for float32 on a CPU, if these are installed, else torch. All give the same rows
-    where the products are exact in float32, as those of `recmem.text.unit_vectors.exact_units` are.
+    for 16-bit types on CUDA, numba for float16 on a CPU, if these are installed, else torch. All sum in float32, and give
+    the same rows where that is exact, as it is for vectors of `recmem.text.unit_vectors.exact_units`.
 
     Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """
@@ -43,13 +43,18 @@ def top_rows(
         return top_rows_triton(table, queries, k)
     from recmem.kernels.top_k_numba import top_rows_numba
 
-    return top_rows_numba(table.detach().numpy(), queries.detach().numpy(), k, n_threads=torch.get_num_threads())
+    if table.dtype != torch.float16:
+        raise RuntimeError(
+            "backend: expected an available backend, got 'numba', which needs float16, for a "
+            f"{str(table.dtype).removeprefix('torch.')} table. Use 'auto'."
+        )
+    bits = (tensor.detach().view(torch.int16).numpy() for tensor in (table, queries))
+    return top_rows_numba(*bits, k, n_threads=torch.get_num_threads())
 
 
 def _fastest(table: Tensor) -> TopBackend:
-    is_float = table.dtype == torch.float32
-    if table.device.type == "cuda" and not is_float and find_spec("triton") is not None:
+    if table.device.type == "cuda" and table.dtype != torch.float32 and find_spec("triton") is not None:
         return "triton"
-    if table.device.type == "cpu" and is_float and find_spec("numba") is not None:
+    if table.device.type == "cpu" and table.dtype == torch.float16 and find_spec("numba") is not None:
         return "numba"
     return "torch"

@@ -1,7 +1,7 @@
 """Exact top-k search, compiled by numba: products and selection in one pass over the table.
 
-Queries lie side by side in a panel (`tiles_numba`). `ROWS` rows of the table at a time are multiplied with it. A
-product that is larger than the smallest that its query has kept replaces that one in the query's heap. After some rows
+Queries lie side by side in a panel (`tiles_numba`). `ROWS` rows of the table at a time are widened to float32 and
+multiplied with it. A product that is larger than the smallest that its query has kept replaces that one in the query's heap. After some rows
 this is rare, so the table is read once and no rows x queries are stored. Each thread takes a part of the table; their
 results are merged by value, then by row. Exact: ties go to the earlier row.
 
@@ -16,21 +16,16 @@ from typing import no_type_check
 import numpy as np
 from numba import njit
 
-from feature_store.arrays import Float32Array, IntArray
+from feature_store.arrays import Float32Array, Int16Array, IntArray
 from feature_store.numba_cache import compiled
-from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, times_panel
+from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, times_panel, widen_rows
 
 QUERIES_TOGETHER = 128
 """Queries that a row is multiplied with before the next row is read: their panel has to stay in the cache."""
 
 
-def top_rows_numba(table: Float32Array, queries: Float32Array, k: int, *, n_threads: int) -> IntArray:
-    """See `recmem.kernels.top_k.top_rows`. Raises RuntimeError for other types than float32."""
-    if table.dtype != np.float32:
-        raise RuntimeError(
-            f"backend: expected an available backend, got 'numba', which needs float32, for a {table.dtype} table. "
-            "Use 'auto'."
-        )
+def top_rows_numba(table: Int16Array, queries: Int16Array, k: int, *, n_threads: int) -> IntArray:
+    """See `recmem.kernels.top_k.top_rows`. The arrays hold the bits of float16 numbers."""
     result = np.empty((len(queries), k), np.int64)
     cuts = np.linspace(0, len(table), n_threads + 1).astype(np.int64)
     with ThreadPoolExecutor(n_threads) as pool:
@@ -45,7 +40,7 @@ def top_rows_numba(table: Float32Array, queries: Float32Array, k: int, *, n_thre
     return result
 
 
-def _part(table: Float32Array, queries: Float32Array, k: int, begin: int, end: int) -> tuple[Float32Array, IntArray]:
+def _part(table: Int16Array, queries: Int16Array, k: int, begin: int, end: int) -> tuple[Float32Array, IntArray]:
     """Values and rows, [query, k] in no order, of the largest products with the rows from `begin` to `end`."""
     n_kept = min(k, int(end - begin))
     values = np.empty((len(queries), n_kept), np.float32)
@@ -105,12 +100,14 @@ def _scan(table, queries, begin, end, values, rows):
     # The smallest product kept by each query. Padding lanes stay at infinity: nothing is larger.
     least = np.full(n_lanes, np.inf, np.float32)
     group = np.empty(ROWS, np.int64)
+    widened = np.empty((ROWS, table.shape[1]), np.float32)
     for first in range(begin, end, ROWS):
         # A last group of fewer rows is filled up with its last row, whose products are not read.
         n_rows = min(end - first, ROWS)
         for member in range(ROWS):
             group[member] = first + min(member, n_rows - 1)
-        times_panel(table, group, 0, table.shape[1], panel, 0, products)
+        widen_rows(table, group, widened)
+        times_panel(widened, 0, table.shape[1], panel, 0, products)
         for member in range(n_rows):
             row = first + member
             place = row - begin

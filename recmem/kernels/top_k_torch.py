@@ -14,11 +14,12 @@ BLOCK_CELLS = 16_000_000
 
 def top_rows_torch(table: Float[Tensor, "item dim"], queries: Float[Tensor, "query dim"], k: int) -> NDArray[np.int64]:
     """See `recmem.kernels.top_k.top_rows`. The table is read block by block."""
+    queries = queries.float()
     block_rows = max(BLOCK_CELLS // max(len(queries), 1), k)
     values = queries.new_full((len(queries), 0), 0.0)  # [query, found so far]
     rows = torch.empty((len(queries), 0), dtype=torch.int64, device=queries.device)
     for begin in range(0, len(table), block_rows):
-        products = queries @ table[begin : begin + block_rows].T  # [query, row of the block]
+        products = queries @ table[begin : begin + block_rows].float().T  # [query, row of the block]
         block_values, block_places = largest(products, min(k, products.shape[1]))
         # Earlier rows come first, so that the stable sort keeps ties in the order of rows.
         values, order = torch.cat([values, block_values], dim=1).sort(dim=1, descending=True, stable=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 
 import torch
@@ -11,12 +10,8 @@ from torch import Tensor
 
 from recmem.kernels import PER_ITEM, MatchTables
 from recmem.matching.match_module import MatchModule
+from recmem.matching.rounded_tables import rounded_tables
 from recmem.matching.user_memory import Slots
-
-
-def exact_module(module: MatchModule) -> MatchModule:
-    """The module in float64, whose tables are rounded once: a text's row is the same in any batch."""
-    return copy.deepcopy(module).double()
 
 
 def gathered(
@@ -37,8 +32,6 @@ def gathered(
 
 
 def own_tables(exact: MatchModule, slots: Slots, rows: Int[Tensor, " text"]) -> MatchTables:
-    """Float32 tables of own texts of the slots, given as the negative rows that slots have."""
+    """Tables of own texts of the slots, given as the negative rows that slots have."""
     no_items: Float[Tensor, "item dim"] = exact.prior.new_zeros((0, exact.config.dim))
-    with torch.inference_mode():
-        tables = exact.tables(slots.vectors_of(no_items, rows))
-        return replace(tables, **{name: getattr(tables, name).float() for name in PER_ITEM})
+    return rounded_tables(exact, slots.vectors_of(no_items, rows))

@@ -13,11 +13,12 @@ from torch import Tensor
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
-from recmem.kernels import PER_ITEM, MatchTables, Memories, PackedTables, PairCandidates, match_pairs
+from recmem.kernels import MatchTables, Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.pairs import OUTPUTS
 from recmem.matching.consolidation import consolidated
-from recmem.matching.gathered_tables import exact_module, gathered
+from recmem.matching.gathered_tables import gathered
 from recmem.matching.match_module import MatchModule
+from recmem.matching.rounded_tables import exact_module, rounded_tables
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import compared_slots, similarities
 from recmem.matching.user_memory import MemoryConfig, Slots, remembered
@@ -46,34 +47,32 @@ class Matcher:
     """
 
     module: MatchModule
-    tables: MatchTables
+    packed: PackedTables
+    """The tables as the pair kernels read them, see `recmem.matching.rounded_tables`."""
     memory: MemoryConfig
     _searches: dict[SearchBackend, TextSearch] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, module: MatchModule, unit: Float[Tensor, "item dim"], memory: MemoryConfig) -> Matcher:
         """The matcher over the texts with these unit vectors."""
-        with torch.inference_mode():
-            return cls(module, module.tables(unit), memory)
+        return cls(module, PackedTables.of(rounded_tables(exact_module(module), unit)), memory)
 
     def with_texts(self, unit: Float[Tensor, "text dim"]) -> Matcher:
         """The same matcher with further texts, whose rows come after its own."""
         if not len(unit):
             return self
-        with torch.inference_mode():
-            added = self.module.tables(unit.to(self.device))
-            grown = {name: torch.cat([getattr(self.tables, name), getattr(added, name)]) for name in PER_ITEM}
-        return replace(self, tables=replace(self.tables, **grown), _searches={})
+        added = PackedTables.of(rounded_tables(self._exact, unit.to(self.device)))
+        return replace(self, packed=self.packed.followed_by(added), _searches={})
 
     @cached_property
-    def packed(self) -> PackedTables:
-        """The tables as the pair kernels read them."""
-        return PackedTables.of(self.tables)
+    def tables(self) -> MatchTables:
+        """The tables one by one: views of `packed`, in part float16."""
+        return self.packed.separate()
 
     @property
     def device(self) -> torch.device:
         """Where the tables are, and where scores are computed."""
-        return self.tables.unit.device
+        return self.packed.unit.device
 
     def features(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match features of every candidate for every history: float32[query, cand] each."""

@@ -34,20 +34,15 @@ class TextSearch(Protocol):
 class ExactSearch:
     """Computes every cosine, on the device of the table. Equal cosines go by row.
 
-    On a GPU, a table that float16 holds without loss is kept in float16 too, for the tensor cores.
+    Vectors are rounded to float16, which holds those of `recmem.text.unit_vectors.exact_units` as they are.
     """
 
     def __init__(self, unit: Float[Tensor, "item dim"]) -> None:
-        self._unit = unit.contiguous()
-        self._half = _lossless_half(self._unit) if unit.is_cuda else None
+        self._unit = unit.half().contiguous()
 
     def nearest(self, queries: Float[Tensor, "query dim"], k: int) -> IntArray:
         """See `TextSearch.nearest`. With fewer than k rows, it returns all of them."""
-        k = min(k, len(self._unit))
-        half = None if self._half is None else _lossless_half(queries)
-        if self._half is not None and half is not None:
-            return top_rows(self._half, half.contiguous(), k)
-        return top_rows(self._unit, queries.contiguous(), k)
+        return top_rows(self._unit, queries.half().contiguous(), min(k, len(self._unit)))
 
 
 class FaissSearch:
@@ -89,12 +84,6 @@ def recall(search: TextSearch, unit: Float[Tensor, "item dim"], queries: Float[T
     found = search.nearest(queries, k)
     n_hits = sum(len(np.intersect1d(*pair)) for pair in zip(exact, found, strict=True))
     return n_hits / max(exact.size, 1)
-
-
-def _lossless_half(vectors: Float[Tensor, "row dim"]) -> Float[Tensor, "row dim"] | None:
-    """The vectors in float16; None if that would change them."""
-    half = vectors.half()
-    return half if bool((half == vectors).all()) else None
 
 
 def _faiss() -> Any:

@@ -23,12 +23,13 @@ def similarities(
     is_compared = compared_slots(slots)
     rows_of_memories = torch.split(slots.rows[is_compared], _slots_per_memory(slots, is_compared).tolist())
     shape = (slots.n_memories, len(candidates))
-    pooled = {name: unit.new_zeros(shape) for name in SIMILARITIES}
-    candidate_vectors = unit[candidates]
+    pooled = {name: torch.zeros(shape, device=unit.device) for name in SIMILARITIES}
+    # float32, as the sums of a cosine are exact there.
+    candidate_vectors = unit[candidates].float()
     for memory, rows in enumerate(rows_of_memories):
         if not len(rows):
             continue
-        cosine = candidate_vectors @ unit[rows].T  # [cand, slot]
+        cosine = candidate_vectors @ unit[rows].float().T  # [cand, slot]
         largest = cosine.topk(min(TOP, len(rows)), dim=1).values  # [cand, TOP], descending
         pooled["similarity_max"][memory] = largest[:, 0]
         pooled["similarity_top3"][memory] = largest.mean(1)

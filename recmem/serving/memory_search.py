@@ -51,7 +51,7 @@ def search_memory(
     remembered = matcher.remembered(read.queries.histories)
     rows = remembered.items.values
     asked = int(read.items.values[0])
-    unit = matcher.tables.unit[torch.from_numpy(np.append(rows, asked)).to(matcher.device)].cpu().numpy()
+    unit = matcher.tables.unit[torch.from_numpy(np.append(rows, asked)).to(matcher.device)].float().cpu().numpy()
     _, _, slot_contributions = match_parts(matcher, read.queries.histories, np.array([asked]))
     # The slots that are no events come first.
     contributions = slot_contributions[len(slot_contributions) - len(rows) :]

@@ -165,7 +165,7 @@ class _Reader:
         begin = until + 1 if self._events_from is None else max(self._events_from, until + 1)
         then = TakeUp.of(dataset.log, since, until)
         now = TakeUp.of(dataset.log, begin)
-        units = self._model.matcher.tables.unit.cpu().numpy()
+        units = self._model.matcher.tables.unit.float().cpu().numpy()
         return topics_of(then, now, units, dataset.catalogue, self._config)
 
     def outcomes(

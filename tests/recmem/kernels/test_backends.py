@@ -57,11 +57,11 @@ def test_triton_does_not_score_tables_on_a_cpu() -> None:
 
 def test_numba_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     memories, candidates = inputs([([1], [3])], 3)
-    half = PackedTables.of(random_tables(3), torch.float16)
-    assert why_not_numba(half) == "the tables are float16, and numba reads float32"
+    wide = PackedTables.of(random_tables(3), torch.float32)
+    assert why_not_numba(wide) == "the tables are float32, and numba reads float16"
     if find_spec("numba"):
-        with pytest.raises(RuntimeError, match=r"expected float32 tables on a CPU for numba, got float16 on cpu"):
-            match_pairs(half, memories, candidates, backend="numba")
+        with pytest.raises(RuntimeError, match=r"expected float16 tables on a CPU for numba, got float32 on cpu"):
+            match_pairs(wide, memories, candidates, backend="numba")
     packed = PackedTables.of(random_tables(3))
     with monkeypatch.context() as patch:
         patch.setattr(backends, "machine", lambda: "x86_64")
