@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 import torch
+from torch import Tensor
 
 from feature_store import SignalConfig
 from feature_store.point_in_time.counters import CounterConfig
@@ -55,3 +56,8 @@ def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
     unit = exact_units(torch.randn((N_TEXTS, 8), generator=generator))
     return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5))
+
+
+def unit_vectors() -> Tensor:
+    """The vectors that `matcher` is over: float32[text, 8]."""
+    return matcher().tables.unit.float()

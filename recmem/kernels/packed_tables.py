@@ -1,4 +1,4 @@
-"""The match tables in the layout that pair kernels read: what is read together lies together, rounded to a short type."""
+"""The match tables in the layout that pair kernels read: what is read together lies together, rounded."""
 
 from __future__ import annotations
 

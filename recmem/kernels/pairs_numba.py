@@ -2,7 +2,8 @@
 
 A memory's slots are copied once, side by side, into a panel that stays in the cache of one core. Its candidates come
 `ROWS` at a time: their rows are widened to float32, multiplied with the panel (`tiles_numba`), and everything that the
-definition sums over the slots is summed while the products are still in the cache. Threads take pieces of memories. A pair's numbers are the same to the bit whatever else is scored beside it, in whatever order.
+definition sums over the slots is summed while the products are still in the cache. Threads take pieces of memories. A
+pair's numbers are the same to the bit whatever else is scored beside it, in whatever order.
 
 In shapes, `lane` is a memory's slot, padded to a multiple of `LANES`; `cand` is a candidate's place in its group.
 

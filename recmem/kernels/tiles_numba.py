@@ -1,4 +1,4 @@
-"""Rows of a float16 table times a panel, kept in vector registers: LLVM IR written out, because numba's own loops spill.
+"""Rows of a float16 table times a panel, in vector registers: LLVM IR written out, because numba's own loops spill.
 
     widen_rows(table, rows, out):
         out[r] = table[rows[r]] as float32
@@ -186,9 +186,7 @@ def _widen(n_numbers: int) -> Any:
         def generate(context, build, signature, arguments):
             """Emits store (fpext (load f16s at source)) at target."""
             source, target = arguments
-            halves, numbers = (
-                kind if n_numbers == 1 else ir.VectorType(kind, n_numbers) for kind in (_HALF, _NUMBER)
-            )
+            halves, numbers = (kind if n_numbers == 1 else ir.VectorType(kind, n_numbers) for kind in (_HALF, _NUMBER))
             loaded = build.load(build.inttoptr(source, halves.as_pointer()), align=_HALF_BYTES)
             widened = build.fpext(loaded, numbers)
             build.store(widened, build.inttoptr(target, numbers.as_pointer()), align=_NUMBER_BYTES)

@@ -23,8 +23,8 @@ def top_rows(
     """Rows of the `k` largest products with each query, best first, ties in the order of rows: int64[query, k].
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
-    for 16-bit types on CUDA, numba for float16 on a CPU, if these are installed, else torch. All sum in float32, and give
-    the same rows where that is exact, as it is for vectors of `recmem.text.unit_vectors.exact_units`.
+    for 16-bit types on CUDA, numba for float16 on a CPU, if these are installed, else torch. All sum in float32, and
+    give the same rows where that is exact, as it is for vectors of `recmem.text.unit_vectors.exact_units`.
 
     Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """
@@ -48,8 +48,8 @@ def top_rows(
             "backend: expected an available backend, got 'numba', which needs float16, for a "
             f"{str(table.dtype).removeprefix('torch.')} table. Use 'auto'."
         )
-    bits = (tensor.detach().view(torch.int16).numpy() for tensor in (table, queries))
-    return top_rows_numba(*bits, k, n_threads=torch.get_num_threads())
+    bits, query_bits = (tensor.detach().view(torch.int16).numpy() for tensor in (table, queries))
+    return top_rows_numba(bits, query_bits, k, n_threads=torch.get_num_threads())
 
 
 def _fastest(table: Tensor) -> TopBackend:

@@ -1,9 +1,9 @@
 """Exact top-k search, compiled by numba: products and selection in one pass over the table.
 
 Queries lie side by side in a panel (`tiles_numba`). `ROWS` rows of the table at a time are widened to float32 and
-multiplied with it. A product that is larger than the smallest that its query has kept replaces that one in the query's heap. After some rows
-this is rare, so the table is read once and no rows x queries are stored. Each thread takes a part of the table; their
-results are merged by value, then by row. Exact: ties go to the earlier row.
+multiplied with it. A product that is larger than the smallest that its query has kept replaces that one in the query's
+heap. After some rows this is rare, so the table is read once and no rows x queries are stored. Each thread takes a part
+of the table; their results are merged by value, then by row. Exact: ties go to the earlier row.
 
 numba's functions are left out of type checks: arrays have no dtype and shape there.
 """

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from five_item_dataset import dataset_of, matcher
+from five_item_dataset import dataset_of, matcher, unit_vectors
 from recmem.retrieval.interleave import RetrievalConfig
 from slow_reference import Event, Showing
 from strategies import N_ITEMS, N_USERS, impression_frame
@@ -31,7 +31,7 @@ def training_data() -> TrainingData:
         for user in range(N_USERS)
         for step, item in enumerate(random.permutation(N_ITEMS)[:4])
     ]
-    return TrainingData(dataset_of(log), matcher().tables.unit, SPLIT, "none", None)
+    return TrainingData(dataset_of(log), unit_vectors(), SPLIT, "none", None)
 
 
 def drawn(training_data: TrainingData, limit: int) -> tuple[Queries, RankingData]:

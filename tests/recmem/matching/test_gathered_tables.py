@@ -15,9 +15,9 @@ from five_item_dataset import matcher
 from further_slots import add_note_kind, notes
 from recmem.kernels import PER_ITEM
 from recmem.matching.gathered_tables import gathered
-from recmem.matching.rounded_tables import exact_module
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
+from recmem.matching.rounded_tables import exact_module
 from recmem.matching.user_memory import MemoryConfig, Slots
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times

@@ -3,18 +3,18 @@ from __future__ import annotations
 import numpy as np
 
 from feature_store.ragged import Ragged
-from five_item_dataset import N_TEXTS, matcher
+from five_item_dataset import N_TEXTS, matcher, unit_vectors
 from recmem.matching.interests_similarity import interest_pair_scores, interest_scores
 from tolerances import close
 
-VECTORS = matcher().tables.unit[[4, 2]].numpy()
+VECTORS = unit_vectors()[[4, 2]].numpy()
 """Two interests, which read like the texts 4 and 2."""
 
 
 def test_the_similarity_is_the_cosine_with_each_candidate_and_missing_without_interests() -> None:
     candidates = Ragged.from_lists([[2, 0, 6], [1], [4, 4]])
     scores = interest_pair_scores(matcher(), VECTORS, np.array([1, -1, 0]), candidates)
-    unit = matcher().tables.unit.double().numpy()
+    unit = unit_vectors().double().numpy()
     close(scores[:3], unit[[2, 0, 6]] @ unit[2], "float32")
     close(scores[4:], np.full(2, unit[4] @ unit[4]), "float32")
     assert np.isnan(scores[3])

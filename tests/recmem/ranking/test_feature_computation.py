@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store.point_in_time.covisitation import FEATURES as COVISITATION_FEATURES
 from feature_store.ragged import Ragged
-from five_item_dataset import CONFIG, dataset_of, matcher
+from five_item_dataset import CONFIG, dataset_of, matcher, unit_vectors
 from five_item_features import batch_of, given_to
 from recmem.ranking.feature_computation import FeatureContext, compute_item_counters
 from recmem.ranking.given_features import candidate_features
@@ -50,7 +50,7 @@ def test_a_history_of_texts_that_are_not_in_the_catalogue_is_matched_without_cov
     history = replace(batch.histories, items=Ragged.from_lists([[N_ITEMS]]))
     found = candidate_features(dataset, matcher(), replace(batch, histories=history), Ragged.from_lists([[1]])).values
     assert all(found[name][0] == 0 for name in COVISITATION_FEATURES)
-    unit = matcher().tables.unit
+    unit = unit_vectors()
     close(found["similarity_max"], [float(unit[1] @ unit[N_ITEMS])], "float32")
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feature_store.ragged import Ragged
-from five_item_dataset import dataset_of, matcher
+from five_item_dataset import dataset_of, matcher, unit_vectors
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.user_profiles import UserProfiles
@@ -67,7 +67,7 @@ def test_a_shortlist_holds_the_nearest_and_the_connected_items(
     dataset = dataset_of(log)
     config = replace(SHORT, candidates=n, search=backend)
     batch = everyone(dataset)
-    unit = matcher().tables.unit
+    unit = unit_vectors()
     remembered = batch.histories.newest(matcher().memory.recent).items
     follow = dataset.timeline.at(int(dataset.timeline.periods(batch.times[:1])[0])).follow
     for row, items in enumerate(shortlist(dataset, matcher(), batch, seen_items(dataset, batch), config).to_lists()):
@@ -130,7 +130,7 @@ def declared(item: int) -> Dataset:
     """A log in which only the first item was chosen; the second user has declared what the text of `item` says."""
     table = pl.DataFrame({"user_id": [USERS[1]], "timestamp": [None], "available_at": [None], "interests": ["own"]})
     times = {name: pl.Datetime("us", "UTC") for name in ("timestamp", "available_at")}
-    vector = matcher().tables.unit[[item]].numpy()
+    vector = unit_vectors()[[item]].numpy()
     profiles = UserProfiles.of(table.cast(times)).encoded("interests", lambda texts: vector)
     dataset = dataset_of([Event(0, 0, 1)])
     config = replace(dataset.config, interests="interests")

@@ -7,7 +7,7 @@ import pytest
 
 import training.evaluation.encoder_choice
 from feature_store.ragged import Ragged
-from five_item_dataset import dataset_of, matcher
+from five_item_dataset import dataset_of, matcher, unit_vectors
 from recmem.matching.user_memory import MemoryConfig
 from slow_reference import Event
 from strategies import N_ITEMS
@@ -44,7 +44,7 @@ def test_items_that_users_have_had_come_last_unless_repeats_count(repeats: bool)
     part = HeldOutPart.between(dataset, 5, 10, limit=9, memory=MemoryConfig(recent=4), seed=0)
     made = matcher()
     # Of the five items, the most similar to what was had last is that item itself.
-    ranks = part.figures(made.module, made.tables.unit[:N_ITEMS]).ranks
+    ranks = part.figures(made.module, unit_vectors()[:N_ITEMS]).ranks
     assert part.queries.positives.to_lists() == ([[0, 2], [1, 3]] if repeats else [[2], [3]])
     of_had = ranks[[0, 2]] if repeats else np.array([])
     assert (of_had < N_ITEMS).all()
@@ -99,7 +99,7 @@ def test_an_encoder_that_buries_cold_items_is_picked_only_if_no_other_passes() -
 def test_figures_are_those_of_ranking_by_hand() -> None:
     part = part_of()
     scorer = matcher()
-    unit = scorer.tables.unit[:N_ITEMS].clone()
+    unit = unit_vectors()[:N_ITEMS]
     figures = part.figures(scorer.module, unit)
     ranks = []
     for user, time, positive in zip(part.queries.users, part.queries.times, [1, 4, 4], strict=True):
@@ -116,7 +116,7 @@ def test_figures_are_those_of_ranking_by_hand() -> None:
 
 def test_chunks_of_one_query_give_the_same_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     part = part_of()
-    unit = matcher().tables.unit[:N_ITEMS].clone()
+    unit = unit_vectors()[:N_ITEMS]
     whole = part.figures(matcher().module, unit)
     monkeypatch.setattr(training.evaluation.encoder_choice, "CELLS", 1)
     close(part.figures(matcher().module, unit).ndcg, whole.ndcg, "exact")

@@ -10,7 +10,7 @@ import pytest
 
 from feature_store import DataError
 from feature_store.point_in_time.read_protocol import END_OF_TIME
-from five_item_dataset import dataset_of, matcher
+from five_item_dataset import dataset_of, matcher, unit_vectors
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking.ranker import Ranker
 from recmem.retrieval.interleave import RetrievalConfig
@@ -39,7 +39,7 @@ def training_data() -> TrainingData:
         for step in range(4)
         for turn, item in enumerate(random.permutation(N_ITEMS)[:1])
     ]
-    return TrainingData(dataset_of(log), matcher().tables.unit, Split(0, TEST_FROM, 3), "none", None)
+    return TrainingData(dataset_of(log), unit_vectors(), Split(0, TEST_FROM, 3), "none", None)
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from five_item_dataset import dataset_of, matcher
+from five_item_dataset import dataset_of, matcher, unit_vectors
 from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
@@ -40,13 +40,13 @@ def members() -> tuple[Matcher, ...]:
         with torch.no_grad():
             for parameter in module.parameters():
                 parameter.add_(torch.randn(parameter.shape, generator=generator))
-        found.append(Matcher.of(module.eval(), matcher().tables.unit, matcher().memory))
+        found.append(Matcher.of(module.eval(), unit_vectors(), matcher().memory))
     return tuple(found)
 
 
 @functools.cache
 def mean() -> Matcher:
-    return Matcher.of(mean_module([member.module for member in members()]), matcher().tables.unit, matcher().memory)
+    return Matcher.of(mean_module([member.module for member in members()]), unit_vectors(), matcher().memory)
 
 
 @functools.cache
@@ -58,7 +58,7 @@ def training_data() -> TrainingData:
         for step in range(4)
         for item in random.permutation(N_ITEMS)[:1]
     ]
-    return TrainingData(dataset_of(log), matcher().tables.unit, Split(0, 40, 3), "none", None)
+    return TrainingData(dataset_of(log), unit_vectors(), Split(0, 40, 3), "none", None)
 
 
 @functools.cache
