@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TypeVar
+
 import numpy as np
 import torch
 from hypothesis import strategies as st
 
 from recmem.kernels.match_reference import MatchTables
+from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import Memories, PairCandidates
 from recmem.text.unit_vectors import exact_units
+
+Part = TypeVar("Part", MatchTables, PackedTables, Memories, PairCandidates)
 
 N_TEXTS = 9
 ROWS = st.integers(0, N_TEXTS - 1)
@@ -34,6 +40,14 @@ def random_tables(seed: int, n_heads: int = 2, head_dim: int = 3, dim: int = 6) 
         gamma=draw(n_heads),
         null_logit=draw(n_heads),
     )
+
+
+def moved(part: Part, device: torch.device) -> Part:
+    """The same tables, memories or candidates on a device."""
+    tensors = {name: value for name, value in vars(part).items() if isinstance(value, torch.Tensor)}
+    if isinstance(part, Memories) and part.retrieved is not None:
+        part = replace(part, retrieved=part.retrieved.to(device))
+    return replace(part, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
 
 def flat(rows: list[list[int]]) -> torch.Tensor:

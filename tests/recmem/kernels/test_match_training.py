@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pair_cases import N_TEXTS, flat, random_tables
+from pair_cases import N_TEXTS, flat, moved, random_tables
 from recmem.kernels import MatchTables, RetrievedSlots, match_scores, match_scores_training
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
@@ -51,6 +51,24 @@ def scores_and_gradients(
     weights = torch.randn(scores.shape, generator=generator, dtype=torch.float64)
     (scores * weights).sum().backward()
     return scores.detach(), {name: part.grad for name, part in inputs.items() if part.grad is not None}
+
+
+def test_a_device_gives_the_gradients_of_the_cpu(device: torch.device) -> None:
+    slots = torch.tensor([1, 2, 3, 3, 0])
+    owner = torch.tensor([0, 0, 0, 2, 2])
+    candidates = torch.tensor([4, 1, 5])
+    terms = torch.randn((2, 5, 2), generator=torch.Generator().manual_seed(3))
+    found = []
+    for on in (device, torch.device("cpu")):
+        tables = moved(random_tables(3), on)
+        names = [field.name for field in fields(tables) if field.name != "unit"]
+        inputs = [getattr(tables, name).requires_grad_() for name in names]
+        bias, sign = terms.to(on)
+        scores = match_scores_training(tables, slots.to(on), owner.to(on), bias, sign, candidates.to(on), 3)
+        scores.square().sum().backward()
+        found.append([scores, *(part.grad for part in inputs)])
+    for there, here in zip(*found, strict=True):
+        close(there, here, "float32")
 
 
 @settings(max_examples=40)

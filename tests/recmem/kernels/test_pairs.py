@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
+from pair_cases import CASES, N_TEXTS, SEEDS, inputs, moved, random_tables
 from recmem.kernels import RetrievedSlots, match_pairs
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores, check_rows
@@ -94,6 +94,24 @@ def test_pairs_are_those_of_the_definition_at_real_shapes(
     expected = match_pairs_reference(packed, memories, candidates)
     close(found.score / 8, expected.score / 8, "float32")
     for name in ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last"):
+        close(getattr(found, name), getattr(expected, name), "float32")
+
+
+@FEWER
+@given(case=CASES, seed=SEEDS, n_kept=st.integers(0, 3))
+def test_a_device_gives_the_definitions_scores(
+    device: torch.device, case: list[tuple[list[int], list[int]]], seed: int, n_kept: int
+) -> None:
+    packed = PackedTables.of(random_tables(seed))
+    memories, candidates = inputs(case, seed)
+    if n_kept:
+        older = torch.rand(len(memories.rows), generator=torch.Generator().manual_seed(seed)) < 0.6
+        memories = replace(memories, retrieved=RetrievedSlots(older, n_kept))
+    expected = match_pairs_reference(packed, memories, candidates)
+    found = match_pairs(moved(packed, device), moved(memories, device), moved(candidates, device))
+    size = max(1.0, float(expected.score.abs().max())) if len(candidates.rows) else 1.0
+    close(found.score / size, expected.score / size, "float32")
+    for name in ("prior", "similarity_max", "similarity_mean", "similarity_top3", "similarity_last"):
         close(getattr(found, name), getattr(expected, name), "float32")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
-from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
+from pair_cases import CASES, N_TEXTS, SEEDS, inputs, moved, random_tables
 from recmem.kernels.match_reference import RetrievedSlots
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import Memories, PairCandidates, PairScores
@@ -20,20 +20,18 @@ from tolerances import close
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
 from recmem.kernels.pairs_triton import match_pairs_triton, why_not
 
-DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FEWER = settings(max_examples=10, deadline=None)  # the interpreter takes its time
 SIMILARITIES = ("similarity_max", "similarity_mean", "similarity_top3", "similarity_last")
 
 
-def moved(part: PackedTables | Memories | PairCandidates) -> PackedTables | Memories | PairCandidates:
-    tensors = {field.name: getattr(part, field.name) for field in fields(part)}
-    return replace(part, **{name: t.to(DEVICE) for name, t in tensors.items() if isinstance(t, torch.Tensor)})
-
-
 def agree(
-    packed: PackedTables, memories: Memories, candidates: PairCandidates, tolerance: str = "float32"
+    device: torch.device,
+    packed: PackedTables,
+    memories: Memories,
+    candidates: PairCandidates,
+    tolerance: str = "float32",
 ) -> PairScores:
-    found = match_pairs_triton(*map(moved, (packed, memories, candidates)))  # type: ignore[arg-type]
+    found = match_pairs_triton(moved(packed, device), moved(memories, device), moved(candidates, device))
     expected = match_pairs_reference(packed, memories, candidates)
     size = max(1.0, float(expected.score.abs().max())) if len(candidates.rows) else 1.0
     close(found.score / size, expected.score / size, tolerance)
@@ -44,36 +42,46 @@ def agree(
 
 @FEWER
 @given(case=CASES, seed=SEEDS)
-def test_kernel_gives_the_definitions_scores(case: list[tuple[list[int], list[int]]], seed: int) -> None:
+def test_kernel_gives_the_definitions_scores(
+    triton_device: torch.device, case: list[tuple[list[int], list[int]]], seed: int
+) -> None:
     memories, candidates = inputs(case, seed)
-    agree(PackedTables.of(random_tables(seed)), memories, candidates)
+    agree(triton_device, PackedTables.of(random_tables(seed)), memories, candidates)
 
 
 @pytest.mark.parametrize(("dim", "heads"), list(product([6, 64, 100], [(1, 5), (3, 16), (4, 32)])))
-def test_kernel_gives_the_definitions_scores_for_every_shape(dim: int, heads: tuple[int, int]) -> None:
+def test_kernel_gives_the_definitions_scores_for_every_shape(
+    triton_device: torch.device, dim: int, heads: tuple[int, int]
+) -> None:
     rng = np.random.default_rng(dim)
     lengths = [(1, 3), (0, 2), (33, 70), (200, 1), (3, 0)]
     case = [tuple(rng.integers(N_TEXTS, size=n).tolist() for n in pair) for pair in lengths]
     memories, candidates = inputs(case, dim, heads[0])  # type: ignore[arg-type]
-    agree(PackedTables.of(random_tables(dim, *heads, dim)), memories, candidates)
+    agree(triton_device, PackedTables.of(random_tables(dim, *heads, dim)), memories, candidates)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.int8])
-def test_tables_of_smaller_types_give_the_definitions_scores(dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+def test_tables_of_other_types_give_the_definitions_scores(triton_device: torch.device, dtype: torch.dtype) -> None:
     memories, candidates = inputs([([1, 2, 3, 4], [5, 6, 7]), ([8], [0])], 2)
     packed = PackedTables.of(random_tables(2), dtype)
-    agree(packed, memories, candidates, "float32" if DEVICE.type == "cpu" else "bfloat16")
+    is_exact = triton_device.type == "cpu" or dtype == torch.float32
+    agree(triton_device, packed, memories, candidates, "float32" if is_exact else "bfloat16")
 
 
-def test_no_pairs_give_no_scores() -> None:
+def test_no_pairs_give_no_scores(triton_device: torch.device) -> None:
     memories, candidates = inputs([([1], []), ([], [])], 0)
-    assert agree(PackedTables.of(random_tables(0)), memories, candidates).score.shape == (0,)
+    packed = PackedTables.of(random_tables(0))
+    assert agree(triton_device, packed, memories, candidates).score.shape == (0,)
 
 
-def test_a_backend_that_cannot_run_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_backend_that_cannot_run_says_why(triton_device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     memories, candidates = inputs([([1], [2])], 0)
     retrieved = replace(memories, retrieved=RetrievedSlots(torch.ones(1, dtype=torch.bool), 1))
     with pytest.raises(RuntimeError, match="got 'triton': the memories hold slots that are retrieved"):
-        match_pairs_triton(*map(moved, (PackedTables.of(random_tables(0)), retrieved, candidates)))  # type: ignore[arg-type]
+        match_pairs_triton(
+            moved(PackedTables.of(random_tables(0)), triton_device),
+            moved(retrieved, triton_device),
+            moved(candidates, triton_device),
+        )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "Triton needs CUDA" in str(why_not(torch.device("cpu"), memories))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 import slow_reference
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
-from five_item_dataset import N_TEXTS, matcher
+from five_item_dataset import N_TEXTS, matcher, unit_vectors
 from recmem.kernels import PER_ITEM
 from recmem.matching import matcher as matcher_module
 from recmem.matching.consolidation import consolidated
@@ -77,6 +78,22 @@ def test_a_candidate_sees_the_older_events_that_are_most_similar_to_it(
             alone = whole.features(memory.where(is_visible), np.array([item]))
             close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
             close(pairs["match_raw"].reshape(N_USERS, -1)[user, item], alone["match_raw"][0, 0], "float32")
+
+
+@pytest.mark.parametrize("retrieved", [0, 1])
+def test_features_of_a_device_are_those_of_the_cpu(device: torch.device, retrieved: int) -> None:
+    here = matcher(2, retrieved)
+    there = Matcher.of(copy.deepcopy(here.module).to(device), unit_vectors().to(device), here.memory)
+    assert there.device.type == device.type
+    remembered = histories(LONG, 12)
+    candidates = Ragged.from_lists([EVERY_TEXT] * N_USERS)
+    for name in MATCH_FEATURES:
+        close(there.features(remembered, EVERY_TEXT)[name], here.features(remembered, EVERY_TEXT)[name], "float32")
+        close(
+            there.pair_features(remembered, candidates)[name],
+            here.pair_features(remembered, candidates)[name],
+            "float32",
+        )
 
 
 @FEWER

@@ -58,7 +58,7 @@ def test_the_module_reads_both_spaces_and_cosines_stay_those_of_the_frozen_one(
     model = model_in(place)
     texts = model.dataset.catalogue.texts
     frozen = exact_units(encoder().encode(texts).half().float())
-    close((model.matcher.tables.unit * frozen).sum(dim=1), torch.ones(len(texts)), "grid")
+    close((model.matcher.tables.unit.float() * frozen).sum(dim=1), torch.ones(len(texts)), "grid")
     assert model.matcher.tables.unit.shape == (len(texts), DIM)
     tuned = model.bundle.config.tuned_fingerprint
     assert (place / "store" / "vectors" / str(tuned)).is_dir()
