@@ -30,6 +30,7 @@ TOLERANCES = {
         0.0, 1e-6, "one row scored by another way to the same model: JSON, Spark, batches of other rows"
     ),
     "explanation": Tolerance(0.0, 1e-5, "prior + contributions against the float32 match score, as users see it"),
+    "float16": Tolerance(5e-4, 1e-6, "numbers rounded to float16, of 11 bits"),
     "float16_vectors": Tolerance(0.0, 1e-3, "unit vectors kept as float16: components below 1, errors below 5e-4"),
     "bfloat16_cosine": Tolerance(0.0, 2e-4, "cosine of bf16 and fp32 encodings of a text: 4e-5 measured on MiniLM"),
     "grid": Tolerance(0.0, 2e-3, "unit vectors rounded to 1 / 2048: lengths off by some 3e-4, cosines by 2e-4"),
