@@ -14,7 +14,8 @@ from benchmarks.timing import Row, compare
 from recmem.kernels import Memories, PackedTables, PairCandidates, match_pairs
 from recmem.kernels.top_k import top_rows
 
-DTYPES = (torch.float32, torch.float16, torch.bfloat16, torch.int8)
+DTYPES = (torch.float32, torch.bfloat16, torch.float16)
+"""Of tables; recmem serves float16."""
 COPIED_BYTES = 4 * 2**30
 """Size of the copy that measures memory bandwidth."""
 SQUARE = 8192
@@ -43,9 +44,9 @@ def gpu_rows(device: torch.device, encoder: Path | None = None, *, compiled: boo
     rows = list(limits)
     for shape in SHAPES:
         for dtype in DTYPES:
-            found = shape_rows(device, dtype, *shape, compiled=compiled and dtype == torch.bfloat16)
+            found = shape_rows(device, dtype, *shape, compiled=compiled and dtype == torch.float16)
             rows += _with_share(found, copied, shape, dtype)
-        rows += shape_rows(device, torch.bfloat16, *shape, draw="zipf")
+        rows += shape_rows(device, torch.float16, *shape, draw="zipf")
     rows += expanded_rows(device) + one_user_rows(device) + search_rows(device, multiplied)
     return rows + (encoding_rows(device, encoder) if encoder else [])
 
@@ -87,7 +88,7 @@ def expanded_rows(device: torch.device) -> list[Row]:
     n_slots, n_candidates, dim = EXPANDED
     n_memories = EXPANDED_CELLS // (n_slots * n_candidates)
     n_items = n_memories * 10
-    packed = PackedTables.of(random_tables(n_items, dim, device), torch.bfloat16)
+    packed = PackedTables.of(random_tables(n_items, dim, device))
     memories, candidates = random_pairs(n_items, n_memories, n_slots, n_candidates, device)
     table = packed.unit
 
@@ -99,14 +100,14 @@ def expanded_rows(device: torch.device) -> list[Row]:
         return ((attention[:, :, None] * history).sum(1) * target[:, 0]).sum(1)
 
     ways = {"history expanded": expanded, "recmem, four heads": lambda: match_pairs(packed, memories, candidates)}
-    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, bfloat16"
+    shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, float16"
     with torch.inference_mode():
         return compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
 
 
 def one_user_rows(device: torch.device) -> list[Row]:
     """One memory of 50 slots with 100 candidates, from ids on the host to scores on the host."""
-    tables = PackedTables.of(random_tables(N_QUERIES * 10, DIM, device), torch.bfloat16)
+    tables = PackedTables.of(random_tables(N_QUERIES * 10, DIM, device))
     memories, candidates = random_pairs(N_QUERIES * 10, 1, 50, 100, torch.device("cpu"))
     parts = (memories.rows, memories.offsets, memories.counted, memories.bias, memories.sign)
 
@@ -117,7 +118,7 @@ def one_user_rows(device: torch.device) -> list[Row]:
 
     with torch.inference_mode():
         rows = compare(
-            "match features", "1 memory, 50 x 100 x 384, bfloat16", {"recmem": answer}, amount=1, unit="calls/s"
+            "match features", "1 memory, 50 x 100 x 384, float16", {"recmem": answer}, amount=1, unit="calls/s"
         )
     return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
 

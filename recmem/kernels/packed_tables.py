@@ -10,25 +10,17 @@ from torch import Tensor
 
 from recmem.kernels.match_reference import MatchTables
 
-INT8_MAX = 127
-SMALLEST_STEP = 1e-12
-"""Least largest number of an int8 row: a row of zeros has a scale as well."""
-UNIT, SLOT_SIDE, CAND_SIDE = range(3)
-"""Columns of `PackedTables.scales`."""
-
 
 @dataclass(frozen=True, eq=False)
 class PackedTables:
     """`MatchTables` for kernels. `wide` is 2 * n_heads * head_dim."""
 
     unit: Shaped[Tensor, "item dim"]
-    """float16, as served; benchmarks also take float32, bfloat16, and int8, to be multiplied by `scales`."""
+    """float16, as served; benchmarks also take float32 and bfloat16."""
     slot_side: Shaped[Tensor, "item wide"]
     """Keys of all heads, then values of all heads: read where the item is a slot."""
     cand_side: Shaped[Tensor, "item wide"]
     """Queries of all heads, then probes of all heads: read where the item is a candidate."""
-    scales: Float[Tensor, "item three"] | None
-    """Scale of each int8 row of unit, slot_side and cand_side; None for the other types."""
     prior: Float[Tensor, " item"]
     null_value: Float[Tensor, "item head"]
     alpha: Float[Tensor, " head"]
@@ -37,20 +29,12 @@ class PackedTables:
 
     @classmethod
     def of(cls, tables: MatchTables, dtype: torch.dtype = torch.float16) -> PackedTables:
-        """The tables rounded to a floating type, or to int8 with a scale per row."""
-        wide = [
-            tables.unit,
-            torch.cat([tables.key, tables.value], dim=1),
-            torch.cat([tables.query, tables.probe], dim=1),
-        ]
-        scales = None
-        if dtype == torch.int8:
-            # The largest number of a row becomes 127.
-            scales = torch.stack([table.abs().amax(1).clamp(min=SMALLEST_STEP) / INT8_MAX for table in wide], dim=1)
-            wide = [(table / scales[:, side, None]).round() for side, table in enumerate(wide)]
-        unit, slot_side, cand_side = (table.to(dtype).contiguous() for table in wide)
+        """The tables rounded to a floating type."""
+        slot_side = torch.cat([tables.key, tables.value], dim=1)
+        cand_side = torch.cat([tables.query, tables.probe], dim=1)
+        rounded = (table.to(dtype).contiguous() for table in (tables.unit, slot_side, cand_side))
         shared = (tables.prior, tables.null_value, tables.alpha, tables.gamma, tables.null_logit)
-        return cls(unit, slot_side, cand_side, scales, *(part.detach().float().contiguous() for part in shared))
+        return cls(*rounded, *(part.detach().float().contiguous() for part in shared))
 
     @property
     def n_heads(self) -> int:
@@ -64,23 +48,23 @@ class PackedTables:
 
     def unit_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place dim"]:
         """Rows of `unit` as float32."""
-        return self._rows(self.unit, UNIT, rows)
+        return _rows(self.unit, rows)
 
     def slot_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place wide"]:
         """Rows of `slot_side` as float32."""
-        return self._rows(self.slot_side, SLOT_SIDE, rows)
+        return _rows(self.slot_side, rows)
 
     def cand_rows(self, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place wide"]:
         """Rows of `cand_side` as float32."""
-        return self._rows(self.cand_side, CAND_SIDE, rows)
+        return _rows(self.cand_side, rows)
 
     def followed_by(self, others: PackedTables) -> PackedTables:
-        """Tables of one module and floating type, whose rows come after these."""
+        """Tables of one module and type, whose rows come after these."""
         per_item = ("unit", "slot_side", "cand_side", "prior", "null_value")
         return replace(self, **{name: torch.cat([getattr(self, name), getattr(others, name)]) for name in per_item})
 
     def separate(self) -> MatchTables:
-        """The same numbers as separate tables: views, not copies. Not for int8."""
+        """The same numbers as separate tables: views, not copies."""
         return self._separate(self.unit, self.slot_side, self.cand_side)
 
     def unpacked(self) -> MatchTables:
@@ -104,7 +88,7 @@ class PackedTables:
             null_logit=self.null_logit,
         )
 
-    def _rows(self, table: Tensor, side: int, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place width"]:
-        # index_select copies whole rows; indexing with two axes goes number by number.
-        picked = table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1]).float()
-        return picked if self.scales is None else picked * self.scales[:, side][rows][..., None]
+
+def _rows(table: Tensor, rows: Int[Tensor, "*place"]) -> Float[Tensor, "*place width"]:
+    # index_select copies whole rows; indexing with two axes goes number by number.
+    return table.index_select(0, rows.flatten()).view(*rows.shape, table.shape[1]).float()

@@ -9,13 +9,15 @@
 One program scores up to `BLOCK_CAND` candidates of one memory. It walks over the memory's slots in blocks of
 `BLOCK_SLOT`: the cosines of a block are one product over `dim`, logits and values of a head two products over
 `head_dim`, and what remains of a block are sums over its slots, per candidate and head. No running maximum is kept, for
-the logits are clamped.
+the logits are clamped. Dimensions are compile-time constants, so that loads are masked only where a dimension is not a
+multiple of its block, and loops over them are pipelined. Slots and candidates beyond the last load row 0, and are
+masked in what is summed and written.
 
-Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * head_dim], all of one type; `scales`
-[item, 3] for int8 tables; `prior` [item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads];
-`slot_rows` and `counted` [slot], `slot_offsets` [memory + 1], `bias` and `sign` [slot, n_heads]; `cand_rows` [pair],
-`cand_offsets` [memory + 1]; `tiles` [program, 2]: memory and first pair; `outputs` float32 [len(OUTPUTS), pair]. Rows
-are int64 and have been checked against the tables. Products accumulate in float32.
+Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * head_dim], all of one type; `prior`
+[item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads]; `slot_rows` and `counted` [slot],
+`slot_offsets` [memory + 1], `bias` and `sign` [slot, n_heads]; `cand_rows` [pair], `cand_offsets` [memory + 1]; `tiles`
+[program, 2]: memory and first pair; `outputs` float32 [len(OUTPUTS), pair]. Rows are int64 and have been checked
+against the tables. Products accumulate in float32.
 
 Limits: no retrieved slots. head_dim and the number of heads are padded to powers of two of at least 16 and 1.
 
@@ -24,6 +26,7 @@ Pointers have no Python type, so the kernels are left out of type checks; `match
 
 from __future__ import annotations
 
+import math
 import os
 from typing import no_type_check
 
@@ -33,28 +36,30 @@ import triton.language as tl
 from jaxtyping import Int
 from torch import Tensor
 
-from recmem.kernels import packed_tables
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
-"""Candidates of a program."""
-BLOCK_SLOT = 32
+"""Candidates of a program. Blocks, stages and warps are the best of a search on an H100, 50 slots x 100 candidates."""
+BLOCK_SLOT = 64
 """Slots that a program takes at a time."""
 BLOCK_DIM = 64
 """Dimensions of a product over `dim` that a program takes at a time."""
-SMALLEST_HEAD_DIM = 16
-"""Of a product on tensor cores."""
+DIM_STAGES = 3
+"""Blocks of dimensions in flight at once."""
+HEAD_STAGES = 2
+"""Heads in flight at once."""
+WARPS = 4
+"""Of a program."""
+SMALLEST_BLOCK = 16
+"""Dimensions of a product on tensor cores."""
 
 # Constants that the kernels read have to be constexpr.
 LOWEST = tl.constexpr(-3.0e38)
 LIMIT = tl.constexpr(LOGIT_LIMIT)
+LOG2_E = tl.constexpr(math.log2(math.e))
 TOP = tl.constexpr(3)
-N_SCALES = tl.constexpr(3)
-UNIT = tl.constexpr(packed_tables.UNIT)
-SLOT_SIDE = tl.constexpr(packed_tables.SLOT_SIDE)
-CAND_SIDE = tl.constexpr(packed_tables.CAND_SIDE)
 SCORE = tl.constexpr(OUTPUTS.index("score"))
 PRIOR = tl.constexpr(OUTPUTS.index("prior"))
 SIMILARITY_MAX = tl.constexpr(OUTPUTS.index("similarity_max"))
@@ -86,7 +91,6 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         tables.unit,
         tables.slot_side,
         tables.cand_side,
-        tables.unit if tables.scales is None else tables.scales,
         tables.prior,
         tables.null_value,
         tables.alpha,
@@ -102,17 +106,19 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         tiles,
         outputs,
         n_pairs,
-        tables.unit.shape[1],
-        tables.head_dim,
+        DIM=tables.unit.shape[1],
+        HEAD_DIM=tables.head_dim,
         HEADS=tables.n_heads,
         HEADS_PADDED=triton.next_power_of_2(tables.n_heads),
-        HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_HEAD_DIM),
-        IS_INT8=tables.scales is not None,
         # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
         UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
         BLOCK_CAND=BLOCK_CAND,
         BLOCK_SLOT=BLOCK_SLOT,
         BLOCK_DIM=BLOCK_DIM,
+        BLOCK_HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_BLOCK),
+        DIM_STAGES=DIM_STAGES,
+        HEAD_STAGES=HEAD_STAGES,
+        num_warps=WARPS,
     )
     return PairScores.of(outputs)
 
@@ -136,128 +142,53 @@ def _tiles(candidates: PairCandidates) -> Int[Tensor, "tile 2"]:
 
 @triton.jit
 @no_type_check
-def _product(
-    left,
-    left_rows,
-    left_mask,
-    left_width,
-    left_begin,
-    right,
-    right_rows,
-    right_mask,
-    right_width,
-    right_begin,
-    n_dims,
-    IS_INT8: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BLOCK: tl.constexpr,
-    acc,
-):
-    """acc + left[left_rows, begin : begin + n_dims] @ right[right_rows, begin : begin + n_dims].T in float32.
+def _add_product(acc, left, right, is_dim, IS_PADDED: tl.constexpr, UPCAST: tl.constexpr):
+    """acc + left @ right in float32: [slot, cand] of pointers to [slot, BLOCK] and [BLOCK, cand].
 
-    [slot, cand] of [slot, n_dims] and [n_dims, cand], `BLOCK` dimensions at a time. Masked rows and dimensions are 0.
+    `is_dim` [BLOCK] is read where the block is longer than what is left of the dimensions.
     """
-    for first in range(0, n_dims, BLOCK):
-        dims = first + tl.arange(0, BLOCK)
-        inside = dims < n_dims
-        a = tl.load(  # [slot, BLOCK]
-            left + left_rows[:, None] * left_width + left_begin + dims[None, :],
-            mask=left_mask[:, None] & inside[None, :],
-            other=0,
-        )
-        b = tl.load(  # [BLOCK, cand]
-            right + right_rows[None, :] * right_width + right_begin + dims[:, None],
-            mask=right_mask[None, :] & inside[:, None],
-            other=0,
-        )
-        if UPCAST:
-            acc += tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
-        elif IS_INT8:  # whole numbers to 127 are exact in bf16, and their sums in float32
-            acc += tl.dot(a.to(tl.bfloat16), b.to(tl.bfloat16))
-        else:
-            acc += tl.dot(a, b)
+    if IS_PADDED:
+        a = tl.load(left, mask=is_dim[None, :], other=0.0)
+        b = tl.load(right, mask=is_dim[:, None], other=0.0)
+    else:
+        a = tl.load(left)
+        b = tl.load(right)
+    if UPCAST:
+        acc += tl.dot(a.to(tl.float32), b.to(tl.float32), input_precision="ieee")
+    else:
+        acc = tl.dot(a, b, acc)
     return acc
 
 
 @triton.jit
 @no_type_check
-def _cosine(
-    unit,
-    scales,
-    slot_rows,
-    is_slot,
-    cand_rows,
-    is_pair,
-    dim,
-    IS_INT8: tl.constexpr,
-    UPCAST: tl.constexpr,
-    BLOCK_DIM: tl.constexpr,
-    zeros,
-):
-    """Cosines [slot, cand], and the factor [slot, cand] of an int8 product of slot_side and cand_side, else 1."""
-    cosine = _product(
-        unit, slot_rows, is_slot, dim, 0,
-        unit, cand_rows, is_pair, dim, 0,
-        dim, IS_INT8, UPCAST, BLOCK_DIM, zeros,
-    )  # fmt: skip
-    side_scale = zeros + 1.0
-    if IS_INT8:
-        unit_of_slot = tl.load(scales + slot_rows * N_SCALES + UNIT, mask=is_slot, other=0.0)
-        unit_of_cand = tl.load(scales + cand_rows * N_SCALES + UNIT, mask=is_pair, other=0.0)
-        cosine = cosine * unit_of_slot[:, None] * unit_of_cand[None, :]
-        side_of_slot = tl.load(scales + slot_rows * N_SCALES + SLOT_SIDE, mask=is_slot, other=0.0)
-        side_of_cand = tl.load(scales + cand_rows * N_SCALES + CAND_SIDE, mask=is_pair, other=0.0)
-        side_scale = side_of_slot[:, None] * side_of_cand[None, :]
-    return cosine, side_scale
+def _clamped_exp(logits):
+    """exp of logits clamped to +-LIMIT."""
+    return tl.exp2(tl.minimum(tl.maximum(logits, -LIMIT), LIMIT) * LOG2_E)
 
 
 @triton.jit
 @no_type_check
-def _head(
-    slot_side,
-    cand_side,
-    slot_rows,
-    is_slot,
-    cand_rows,
-    is_pair,
-    cosine,
-    side_scale,
-    bias,
-    sign,
-    alpha,
-    gamma,
-    slot,
-    head_dim,
-    head: tl.constexpr,
-    HEADS: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    IS_INT8: tl.constexpr,
-    UPCAST: tl.constexpr,
-    zeros,
-):
-    """Attention, 0 for padding, and values times sign of one head: [slot, cand] each."""
-    wide = 2 * HEADS * head_dim
-    # Keys and queries lie in the first half of a row, values and probes in the second.
-    first = head * head_dim
-    second = (HEADS + head) * head_dim
-    logits = _product(
-        slot_side, slot_rows, is_slot, wide, first,
-        cand_side, cand_rows, is_pair, wide, first,
-        head_dim, IS_INT8, UPCAST, HEAD_DIM, zeros,
-    )  # fmt: skip
-    values = _product(
-        slot_side, slot_rows, is_slot, wide, second,
-        cand_side, cand_rows, is_pair, wide, second,
-        head_dim, IS_INT8, UPCAST, HEAD_DIM, zeros,
-    )  # fmt: skip
-    bias_of = tl.load(bias + slot * HEADS + head, mask=is_slot, other=0.0)
-    sign_of = tl.load(sign + slot * HEADS + head, mask=is_slot, other=0.0)
-    logits = logits * side_scale + tl.load(alpha + head) * cosine + bias_of[:, None]
-    # Masked after the exponential: a padding row's logit of 0 would count as 1.
-    attention = tl.exp(tl.minimum(tl.maximum(logits, -LIMIT), LIMIT))
-    attention = tl.where(is_slot[:, None], attention, 0.0)
-    values = (values * side_scale + tl.load(gamma + head) * cosine) * sign_of[:, None]
-    return attention, values
+def _largest_three(values):
+    """The three largest of each column of values [slot, cand], descending, with ties; LOWEST where there are fewer."""
+    best = tl.max(values, 0)
+    n_best = tl.sum((values == best[None, :]).to(tl.int32), 0)
+    values = tl.where(values == best[None, :], LOWEST, values)
+    second = tl.max(values, 0)
+    n_second = tl.sum((values == second[None, :]).to(tl.int32), 0)
+    third = tl.max(tl.where(values == second[None, :], LOWEST, values), 0)
+    # A value that occurs several times takes several places.
+    at_third = tl.where(n_best + n_second > 2, second, third)
+    return best, tl.where(n_best > 1, best, second), tl.where(n_best > 2, best, at_third)
+
+
+@triton.jit
+@no_type_check
+def _merged(best1, best2, best3, value):
+    """The three largest of four, descending, of which the first three are so already."""
+    best3 = tl.maximum(best3, tl.minimum(best2, value))
+    best2 = tl.maximum(best2, tl.minimum(best1, value))
+    return tl.maximum(best1, value), best2, best3
 
 
 @triton.jit
@@ -266,7 +197,6 @@ def _score(
     unit,
     slot_side,
     cand_side,
-    scales,
     prior,
     null_value,
     alpha,
@@ -282,19 +212,20 @@ def _score(
     tiles,
     outputs,
     n_pairs,
-    dim,
-    head_dim,
+    DIM: tl.constexpr,
+    HEAD_DIM: tl.constexpr,
     HEADS: tl.constexpr,
     HEADS_PADDED: tl.constexpr,
-    HEAD_DIM: tl.constexpr,
-    IS_INT8: tl.constexpr,
     UPCAST: tl.constexpr,
     BLOCK_CAND: tl.constexpr,
     BLOCK_SLOT: tl.constexpr,
     BLOCK_DIM: tl.constexpr,
+    BLOCK_HEAD_DIM: tl.constexpr,
+    DIM_STAGES: tl.constexpr,
+    HEAD_STAGES: tl.constexpr,
 ):
     """Scores and similarities of one tile: `BLOCK_CAND` candidates of one memory. See the module."""
-    # 1. The tile. Candidates beyond the memory's last are masked: row 0 of the tables stands in for them.
+    # 1. The tile.
     program = tl.program_id(0)
     memory = tl.load(tiles + 2 * program)
     first_pair = tl.load(tiles + 2 * program + 1)
@@ -305,6 +236,11 @@ def _score(
     cand = tl.load(cand_rows + pair, mask=is_pair, other=0)
     first_slot = tl.load(slot_offsets + memory)
     end_slot = tl.load(slot_offsets + memory + 1)
+    WIDE: tl.constexpr = 2 * HEADS * HEAD_DIM
+    dims = tl.arange(0, BLOCK_DIM)
+    head_dims = tl.arange(0, BLOCK_HEAD_DIM)
+    unit_of_cand = unit + cand[None, :] * DIM + dims[:, None]  # [BLOCK_DIM, cand]
+    side_of_cand = cand_side + cand[None, :] * WIDE + head_dims[:, None]  # [BLOCK_HEAD_DIM, cand]
 
     # 2. What is summed over the slots: [cand, head] and [cand].
     heads = tl.arange(0, HEADS_PADDED)
@@ -319,11 +255,17 @@ def _score(
     n_counted = 0
 
     for begin in range(first_slot, end_slot, BLOCK_SLOT):
-        # 3. Cosines of a block: [BLOCK_SLOT, BLOCK_CAND]. Slots beyond the memory's last are masked.
+        # 3. Cosines of a block: [BLOCK_SLOT, BLOCK_CAND].
         slot = begin + tl.arange(0, BLOCK_SLOT)
         is_slot = slot < end_slot
         rows = tl.load(slot_rows + slot, mask=is_slot, other=0)
-        cosine, side_scale = _cosine(unit, scales, rows, is_slot, cand, is_pair, dim, IS_INT8, UPCAST, BLOCK_DIM, zeros)
+        unit_of_slot = unit + rows[:, None] * DIM + dims[None, :]
+        cosine = zeros
+        for first in tl.range(0, DIM, BLOCK_DIM, num_stages=DIM_STAGES):
+            is_dim = first + dims < DIM
+            cosine = _add_product(
+                cosine, unit_of_slot + first, unit_of_cand + first, is_dim, DIM % BLOCK_DIM != 0, UPCAST
+            )
 
         # 4. Mean and last similarity, over the counted slots: `newest` is the block's last of them.
         is_counted = tl.load(counted + slot, mask=is_slot, other=0) != 0
@@ -334,30 +276,38 @@ def _score(
         last = tl.where(n_here > 0, last_here, last)
         n_counted += n_here
 
-        # 5. The three largest: the block's largest is merged into the best three and taken out, three times.
-        left = tl.where(is_counted[:, None], cosine, LOWEST)
-        for _ in tl.static_range(TOP):
-            largest = tl.max(left, 0)
-            place = tl.argmax(left, 0)
-            left = tl.where(tl.arange(0, BLOCK_SLOT)[:, None] == place[None, :], LOWEST, left)
-            best3 = tl.maximum(best3, tl.minimum(best2, largest))
-            best2 = tl.maximum(best2, tl.minimum(best1, largest))
-            best1 = tl.maximum(best1, largest)
+        # 5. The three largest.
+        block1, block2, block3 = _largest_three(tl.where(is_counted[:, None], cosine, LOWEST))
+        best1, best2, best3 = _merged(best1, best2, best3, block1)
+        best1, best2, best3 = _merged(best1, best2, best3, block2)
+        best1, best2, best3 = _merged(best1, best2, best3, block3)
 
-        # 6. Attention and weighted values of every head go into that head's column of the sums.
-        for head in tl.static_range(HEADS):
-            attention, values = _head(
-                slot_side, cand_side, rows, is_slot, cand, is_pair, cosine, side_scale, bias, sign, alpha, gamma,
-                slot, head_dim, head, HEADS, HEAD_DIM, IS_INT8, UPCAST, zeros,
-            )  # fmt: skip
+        # 6. Attention and weighted values of every head go into that head's column of the sums. Keys and queries lie in
+        #    the first half of a row, values and probes in the second.
+        is_head_dim = head_dims < HEAD_DIM
+        side_of_slot = slot_side + rows[:, None] * WIDE + head_dims[None, :]
+        for head in tl.range(0, HEADS, num_stages=HEAD_STAGES):
+            side = head * HEAD_DIM
+            logits = _add_product(
+                zeros, side_of_slot + side, side_of_cand + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
+            )
+            side = (HEADS + head) * HEAD_DIM
+            values = _add_product(
+                zeros, side_of_slot + side, side_of_cand + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
+            )
+            bias_of = tl.load(bias + slot * HEADS + head, mask=is_slot, other=0.0)
+            sign_of = tl.load(sign + slot * HEADS + head, mask=is_slot, other=0.0)
+            attention = _clamped_exp(logits + tl.load(alpha + head) * cosine + bias_of[:, None])
+            # Masked after the exponential: a padding slot would have an attention above 0.
+            attention = tl.where(is_slot[:, None], attention, 0.0)
+            values = (values + tl.load(gamma + head) * cosine) * sign_of[:, None]
             is_own = (heads == head)[None, :]
             total += tl.where(is_own, tl.sum(attention, 0)[:, None], 0.0)
             weighted += tl.where(is_own, tl.sum(attention * values, 0)[:, None], 0.0)
 
     # 7. The null slot, and the sum over heads: [cand, head] -> [cand]. Padded heads are masked.
     is_head = (heads < HEADS)[None, :]
-    null = tl.load(null_logit + heads, mask=heads < HEADS, other=0.0)
-    null = tl.exp(tl.minimum(tl.maximum(null, -LIMIT), LIMIT))[None, :]
+    null = _clamped_exp(tl.load(null_logit + heads, mask=heads < HEADS, other=0.0))[None, :]
     null_values = tl.load(
         null_value + cand[:, None] * HEADS + heads[None, :], mask=is_pair[:, None] & is_head, other=0.0
     )

@@ -32,27 +32,6 @@ def test_exact_unit_vectors_are_exact_in_float16(seed: int) -> None:
     close(PackedTables.of(tables).unit_rows(EVERY), tables.unit, "exact")
 
 
-def test_int8_rows_are_within_half_a_step_of_what_they_round() -> None:
-    tables = random_tables(6)
-    packed = PackedTables.of(tables, torch.int8)
-    assert packed.scales is not None
-    error = (packed.unit_rows(EVERY) - tables.unit).abs()
-    assert (error <= packed.scales[:, :1] / 2 * (1 + 1e-5)).all()
-    assert error.max() > 0
-
-
-def test_each_side_of_an_int8_row_has_its_own_scale() -> None:
-    tables = random_tables(6)
-    packed = PackedTables.of(tables, torch.int8)
-    assert packed.scales is not None
-    for rows, exact, scale in [
-        (packed.slot_rows(EVERY), torch.cat([tables.key, tables.value], 1), packed.scales[:, 1:2]),
-        (packed.cand_rows(EVERY), torch.cat([tables.query, tables.probe], 1), packed.scales[:, 2:]),
-    ]:
-        assert ((rows - exact).abs() <= scale / 2 * (1 + 1e-5)).all()
-        close(rows.abs().amax(1), exact.abs().amax(1), "float32")
-
-
 def test_rows_keep_the_shape_of_their_positions() -> None:
     packed = PackedTables.of(random_tables(1))
     rows = torch.tensor([[1, 2, 3], [4, 5, 6]])

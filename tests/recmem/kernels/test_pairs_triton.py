@@ -60,7 +60,7 @@ def test_kernel_gives_the_definitions_scores_for_every_shape(
     agree(triton_device, PackedTables.of(random_tables(dim, *heads, dim)), memories, candidates)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.int8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tables_of_other_types_give_the_definitions_scores(triton_device: torch.device, dtype: torch.dtype) -> None:
     memories, candidates = inputs([([1, 2, 3, 4], [5, 6, 7]), ([8], [0])], 2)
     packed = PackedTables.of(random_tables(2), dtype)
