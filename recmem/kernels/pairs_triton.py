@@ -6,12 +6,13 @@
     attention_h     = exp(clamp(logits_h))
     score[c]        = prior(c) + sum_h (e_h0 z_h(c) + sum_j attention_h values_h) / (e_h0 + sum_j attention_h)
 
-One program scores up to `BLOCK_CAND` candidates of one memory. It walks over the memory's slots in blocks of
-`BLOCK_SLOT`: the cosines of a block are one product over `dim`, logits and values of a head two products over
-`head_dim`, and what remains of a block are sums over its slots, per candidate and head. No running maximum is kept, for
-the logits are clamped. Dimensions are compile-time constants, so that loads are masked only where a dimension is not a
-multiple of its block, and loops over them are pipelined. Slots and candidates beyond the last load row 0, and are
-masked in what is summed and written.
+One program scores up to `BLOCK_CAND` candidates of one memory. It walks over the memory's slots in blocks: the cosines
+of a block are one product over `dim`, logits and values of a head two products over `head_dim`, and what remains of a
+block are sums over its slots, per candidate and head. No running maximum is kept, for the logits are clamped. Products
+are [cand, slot], since tensor cores leave a row's numbers to few threads: sums and maxima over slots then need no
+shared memory. Dimensions are compile-time constants, so that loads are masked only where a dimension is not a multiple
+of its block, and loops over them are pipelined. Slots and candidates beyond the last load row 0, and are masked in what
+is summed and written.
 
 Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * head_dim], all of one type; `prior`
 [item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads]; `slot_rows` and `counted` [slot],
@@ -42,8 +43,8 @@ from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
 """Candidates of a program. Blocks, stages and warps are the best of a search on an H100, 50 slots x 100 candidates."""
-BLOCK_SLOT = 64
-"""Slots that a program takes at a time."""
+LARGEST_BLOCK_SLOT = 64
+"""Slots that a program takes at a time; fewer where memories are short, see `_block_slot`."""
 BLOCK_DIM = 64
 """Dimensions of a product over `dim` that a program takes at a time."""
 DIM_STAGES = 3
@@ -53,7 +54,7 @@ HEAD_STAGES = 2
 WARPS = 4
 """Of a program."""
 SMALLEST_BLOCK = 16
-"""Dimensions of a product on tensor cores."""
+"""Of dimensions or slots, in a product on tensor cores."""
 
 # Constants that the kernels read have to be constexpr.
 LOWEST = tl.constexpr(-3.0e38)
@@ -113,7 +114,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
         UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
         BLOCK_CAND=BLOCK_CAND,
-        BLOCK_SLOT=BLOCK_SLOT,
+        BLOCK_SLOT=_block_slot(memories),
         BLOCK_DIM=BLOCK_DIM,
         BLOCK_HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_BLOCK),
         DIM_STAGES=DIM_STAGES,
@@ -121,6 +122,13 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         num_warps=WARPS,
     )
     return PairScores.of(outputs)
+
+
+def _block_slot(memories: Memories) -> int:
+    """The smallest block that holds the average memory, whose length is known without waiting for the GPU."""
+    average = -(-len(memories.rows) // len(memories))
+    block: int = triton.next_power_of_2(average)
+    return min(max(block, SMALLEST_BLOCK), LARGEST_BLOCK_SLOT)
 
 
 def _tiles(candidates: PairCandidates) -> Int[Tensor, "tile 2"]:
@@ -143,7 +151,7 @@ def _tiles(candidates: PairCandidates) -> Int[Tensor, "tile 2"]:
 @triton.jit
 @no_type_check
 def _add_product(acc, left, right, is_dim, IS_PADDED: tl.constexpr, UPCAST: tl.constexpr):
-    """acc + left @ right in float32: [slot, cand] of pointers to [slot, BLOCK] and [BLOCK, cand].
+    """acc + left @ right in float32: [cand, slot] of pointers to [cand, BLOCK] and [BLOCK, slot].
 
     `is_dim` [BLOCK] is read where the block is longer than what is left of the dimensions.
     """
@@ -170,13 +178,13 @@ def _clamped_exp(logits):
 @triton.jit
 @no_type_check
 def _largest_three(values):
-    """The three largest of each column of values [slot, cand], descending, with ties; LOWEST where there are fewer."""
-    best = tl.max(values, 0)
-    n_best = tl.sum((values == best[None, :]).to(tl.int32), 0)
-    values = tl.where(values == best[None, :], LOWEST, values)
-    second = tl.max(values, 0)
-    n_second = tl.sum((values == second[None, :]).to(tl.int32), 0)
-    third = tl.max(tl.where(values == second[None, :], LOWEST, values), 0)
+    """The three largest of each row of values [cand, slot], descending, with ties; LOWEST where there are fewer."""
+    best = tl.max(values, 1)
+    n_best = tl.sum((values == best[:, None]).to(tl.int32), 1)
+    values = tl.where(values == best[:, None], LOWEST, values)
+    second = tl.max(values, 1)
+    n_second = tl.sum((values == second[:, None]).to(tl.int32), 1)
+    third = tl.max(tl.where(values == second[:, None], LOWEST, values), 1)
     # A value that occurs several times takes several places.
     at_third = tl.where(n_best + n_second > 2, second, third)
     return best, tl.where(n_best > 1, best, second), tl.where(n_best > 2, best, at_third)
@@ -239,12 +247,12 @@ def _score(
     WIDE: tl.constexpr = 2 * HEADS * HEAD_DIM
     dims = tl.arange(0, BLOCK_DIM)
     head_dims = tl.arange(0, BLOCK_HEAD_DIM)
-    unit_of_cand = unit + cand[None, :] * DIM + dims[:, None]  # [BLOCK_DIM, cand]
-    side_of_cand = cand_side + cand[None, :] * WIDE + head_dims[:, None]  # [BLOCK_HEAD_DIM, cand]
+    unit_of_cand = unit + cand[:, None] * DIM + dims[None, :]
+    side_of_cand = cand_side + cand[:, None] * WIDE + head_dims[None, :]
 
     # 2. What is summed over the slots: [cand, head] and [cand].
     heads = tl.arange(0, HEADS_PADDED)
-    zeros = tl.zeros((BLOCK_SLOT, BLOCK_CAND), tl.float32)
+    zeros = tl.zeros((BLOCK_CAND, BLOCK_SLOT), tl.float32)
     total = tl.zeros((BLOCK_CAND, HEADS_PADDED), tl.float32)
     weighted = tl.zeros((BLOCK_CAND, HEADS_PADDED), tl.float32)
     best1 = tl.full((BLOCK_CAND,), LOWEST, tl.float32)
@@ -255,29 +263,30 @@ def _score(
     n_counted = 0
 
     for begin in range(first_slot, end_slot, BLOCK_SLOT):
-        # 3. Cosines of a block: [BLOCK_SLOT, BLOCK_CAND].
-        slot = begin + tl.arange(0, BLOCK_SLOT)
-        is_slot = slot < end_slot
-        rows = tl.load(slot_rows + slot, mask=is_slot, other=0)
-        unit_of_slot = unit + rows[:, None] * DIM + dims[None, :]
+        # 3. Cosines of a block: [BLOCK_CAND, BLOCK_SLOT].
+        #    Vectors count from the block's first slot, so that they fit into 32 bits: registers are scarce.
+        slot = tl.arange(0, BLOCK_SLOT)
+        is_slot = slot < (end_slot - begin).to(tl.int32)
+        rows = tl.load(slot_rows + begin + slot, mask=is_slot, other=0)
+        unit_of_slot = unit + rows[None, :] * DIM + dims[:, None]
         cosine = zeros
         for first in tl.range(0, DIM, BLOCK_DIM, num_stages=DIM_STAGES):
             is_dim = first + dims < DIM
             cosine = _add_product(
-                cosine, unit_of_slot + first, unit_of_cand + first, is_dim, DIM % BLOCK_DIM != 0, UPCAST
+                cosine, unit_of_cand + first, unit_of_slot + first, is_dim, DIM % BLOCK_DIM != 0, UPCAST
             )
 
         # 4. Mean and last similarity, over the counted slots: `newest` is the block's last of them.
-        is_counted = tl.load(counted + slot, mask=is_slot, other=0) != 0
+        is_counted = tl.load(counted + begin + slot, mask=is_slot, other=0) != 0
         n_here = tl.sum(is_counted.to(tl.int32), 0)
-        cosine_sum += tl.sum(tl.where(is_counted[:, None], cosine, 0.0), 0)
+        cosine_sum += tl.sum(tl.where(is_counted[None, :], cosine, 0.0), 1)
         newest = tl.max(tl.where(is_counted, slot, -1), 0)
-        last_here = tl.sum(tl.where((slot == newest)[:, None], cosine, 0.0), 0)
+        last_here = tl.sum(tl.where((slot == newest)[None, :], cosine, 0.0), 1)
         last = tl.where(n_here > 0, last_here, last)
         n_counted += n_here
 
         # 5. The three largest.
-        block1, block2, block3 = _largest_three(tl.where(is_counted[:, None], cosine, LOWEST))
+        block1, block2, block3 = _largest_three(tl.where(is_counted[None, :], cosine, LOWEST))
         best1, best2, best3 = _merged(best1, best2, best3, block1)
         best1, best2, best3 = _merged(best1, best2, best3, block2)
         best1, best2, best3 = _merged(best1, best2, best3, block3)
@@ -285,25 +294,26 @@ def _score(
         # 6. Attention and weighted values of every head go into that head's column of the sums. Keys and queries lie in
         #    the first half of a row, values and probes in the second.
         is_head_dim = head_dims < HEAD_DIM
-        side_of_slot = slot_side + rows[:, None] * WIDE + head_dims[None, :]
+        side_of_slot = slot_side + rows[None, :] * WIDE + head_dims[:, None]
         for head in tl.range(0, HEADS, num_stages=HEAD_STAGES):
             side = head * HEAD_DIM
             logits = _add_product(
-                zeros, side_of_slot + side, side_of_cand + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
+                zeros, side_of_cand + side, side_of_slot + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
             )
             side = (HEADS + head) * HEAD_DIM
             values = _add_product(
-                zeros, side_of_slot + side, side_of_cand + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
+                zeros, side_of_cand + side, side_of_slot + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
             )
-            bias_of = tl.load(bias + slot * HEADS + head, mask=is_slot, other=0.0)
-            sign_of = tl.load(sign + slot * HEADS + head, mask=is_slot, other=0.0)
-            attention = _clamped_exp(logits + tl.load(alpha + head) * cosine + bias_of[:, None])
+            term = begin * HEADS + head
+            bias_of = tl.load(bias + term + slot * HEADS, mask=is_slot, other=0.0)
+            sign_of = tl.load(sign + term + slot * HEADS, mask=is_slot, other=0.0)
+            attention = _clamped_exp(logits + tl.load(alpha + head) * cosine + bias_of[None, :])
             # Masked after the exponential: a padding slot would have an attention above 0.
-            attention = tl.where(is_slot[:, None], attention, 0.0)
-            values = (values + tl.load(gamma + head) * cosine) * sign_of[:, None]
+            attention = tl.where(is_slot[None, :], attention, 0.0)
+            values = (values + tl.load(gamma + head) * cosine) * sign_of[None, :]
             is_own = (heads == head)[None, :]
-            total += tl.where(is_own, tl.sum(attention, 0)[:, None], 0.0)
-            weighted += tl.where(is_own, tl.sum(attention * values, 0)[:, None], 0.0)
+            total += tl.where(is_own, tl.sum(attention, 1)[:, None], 0.0)
+            weighted += tl.where(is_own, tl.sum(attention * values, 1)[:, None], 0.0)
 
     # 7. The null slot, and the sum over heads: [cand, head] -> [cand]. Padded heads are masked.
     is_head = (heads < HEADS)[None, :]

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +23,7 @@ from recmem.kernels.pairs_reference import match_pairs_reference
 from tolerances import close
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
+from recmem.kernels import pairs_triton
 from recmem.kernels.pairs_triton import match_pairs_triton, why_not
 
 FEWER = settings(max_examples=10, deadline=None)  # the interpreter takes its time
@@ -60,6 +66,12 @@ def test_kernel_gives_the_definitions_scores_for_every_shape(
     agree(triton_device, PackedTables.of(random_tables(dim, *heads, dim)), memories, candidates)
 
 
+@pytest.mark.parametrize(("lengths", "expected"), [([0], 16), ([3, 5], 16), ([16, 17], 32), ([200], 64), ([0, 64], 32)])
+def test_a_block_of_slots_holds_the_average_memory(lengths: list[int], expected: int) -> None:
+    memories, _ = inputs([([0] * n_slots, [1]) for n_slots in lengths], 0)
+    assert pairs_triton._block_slot(memories) == expected
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_tables_of_other_types_give_the_definitions_scores(triton_device: torch.device, dtype: torch.dtype) -> None:
     memories, candidates = inputs([([1, 2, 3, 4], [5, 6, 7]), ([8], [0])], 2)
@@ -85,3 +97,41 @@ def test_a_backend_that_cannot_run_says_why(triton_device: torch.device, monkeyp
         )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     assert "Triton needs CUDA" in str(why_not(torch.device("cpu"), memories))
+
+
+COMPILE = """
+from triton import compile
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from recmem.kernels import pairs_triton as kernel
+
+function = kernel._score
+numbers = {"prior", "null_value", "alpha", "gamma", "null_logit", "bias", "sign", "outputs"}
+types = {name: "*i64" for name in function.arg_names} | {name: "*fp32" for name in numbers}
+types |= {name: "*fp16" for name in ("unit", "slot_side", "cand_side")} | {"counted": "*i1", "n_pairs": "i64"}
+constants = dict(
+    DIM=384, HEAD_DIM=32, HEADS=4, HEADS_PADDED=4, UPCAST=False, BLOCK_CAND=kernel.BLOCK_CAND,
+    BLOCK_SLOT=kernel.LARGEST_BLOCK_SLOT, BLOCK_DIM=kernel.BLOCK_DIM, BLOCK_HEAD_DIM=32,
+    DIM_STAGES=kernel.DIM_STAGES, HEAD_STAGES=kernel.HEAD_STAGES,
+)
+types |= {name: "constexpr" for name in constants}
+aligned = {(place,): [["tt.divisibility", 16]] for place, name in enumerate(function.arg_names) if "*" in types[name]}
+source = ASTSource(function, types, constexprs=constants, attrs=aligned)
+made = compile(source, target=GPUTarget("cuda", 90, 32), options={"num_warps": kernel.WARPS})
+print(made.asm["ptx"].count("wgmma.mma_async"), made.asm["ptx"].count("cp.async.cg"))
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="Triton's assembler for CUDA is for x86-64")
+def test_the_kernel_compiles_for_an_h100_with_tensor_cores_and_copies_ahead(tmp_path: Path) -> None:
+    # Triton's compiler needs no GPU, but another process: the interpreter that the tests run in is chosen at import.
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(tmp_path)
+    made = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COMPILE], env=environment, capture_output=True, text=True
+    )
+    assert made.returncode == 0, made.stderr
+    n_products, n_copies = map(int, made.stdout.split())
+    assert n_products > 0
+    assert n_copies > 0
