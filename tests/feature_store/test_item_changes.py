@@ -13,7 +13,7 @@ import pytest
 
 from feature_store import ITEMS, DataError, Store
 from feature_store.item_changes import n_waiting_changes, write_descriptions
-from feature_store.resubmission import read_corrected, resubmit, write_rejected
+from feature_store.resubmission import read_corrected, resubmit, write_correction_file
 from feature_store.schema import ITEM_CHANGES
 
 
@@ -132,7 +132,7 @@ def test_rejected_rows_are_corrected_and_resubmitted(store: Store, tmp_path: Pat
         ITEMS, rows.with_columns(timestamp=pl.when(pl.col("price") == 2).then(pl.lit("soon")).otherwise("timestamp"))
     )
     assert history(store, "a", "price") == [(1, 1.0)]
-    write_rejected(store.rejected(), tmp_path / "rejected.jsonl")
+    write_correction_file(store.rejected(), tmp_path / "rejected.jsonl")
     lines = read_corrected(tmp_path / "rejected.jsonl")
     lines[0]["row"]["timestamp"] = "2026-03-05"
     assert resubmit(store, json.loads(json.dumps(lines))).n_accepted == 1
