@@ -197,10 +197,10 @@ def test_a_killed_append_is_completed_by_the_next(store: Store, monkeypatch: pyt
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("feature_store.store.write_descriptions", killed)
+    monkeypatch.setattr("feature_store.appends.write_descriptions", killed)
     with pytest.raises(KeyboardInterrupt):
         store.append(ITEMS, frame(*FIRST))
-    monkeypatch.setattr("feature_store.store.write_descriptions", write_descriptions)
+    monkeypatch.setattr("feature_store.appends.write_descriptions", write_descriptions)
     assert store.append(ITEMS, frame(*FIRST)).n_new == 2
     assert description(store, "a")["title"] == "blue pen"
     assert history(store, "a", "price") == [(1, 1.0), (5, 2.0)]

@@ -182,7 +182,7 @@ def test_an_append_that_was_killed_before_it_settled_rows_does_so_when_repeated(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "settle_rejected", killed)
+        patch.setattr("feature_store.appends.settle", killed)
         with pytest.raises(KeyboardInterrupt):
             store.append_events(mended)
     assert (len(store.events()), len(store.rejected())) == (2, 2)
