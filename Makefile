@@ -2,7 +2,8 @@
 # make test     run the tests        make lint     ruff and mypy
 # make format   apply ruff's fixes   make clean    remove the environment, caches and runs
 # make soak     kills, full disks, lost drives (as root, with fuse3), concurrent writers, mutated inputs, malformed
-#               bundles, lost Redis data, forgetting, flipped bits, ingestion during training: docs/soak.md
+#               bundles, lost Redis data, forgetting, flipped bits, ingestion during training, killed tunings of the
+#               encoder: docs/soak.md
 # make month    thirty nightly retrains with promotion, a refusal, a rollback, served all the while (6 minutes)
 # make screenshots   pictures of the demo's report and of MLflow for the documentation (after make demo; needs Chromium)
 # make bench    speed beside peers on this CPU (after make demo); make bench-gpu: on a CUDA device
@@ -81,6 +82,7 @@ soak: .venv/.installed-dev
 	$(SOAK) forgetting --rounds 96 --seconds 60
 	$(SOAK) bit-flips --flips 400
 	$(SOAK) ingest-during-training --rounds 20
+	$(SOAK) tuning --rounds 10
 
 clean:
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist runs

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
 from feature_store.data_errors import DataError
+from feature_store.extras import install_command
 
 if TYPE_CHECKING:
     from obstore.store import ObjectStore
@@ -145,7 +146,7 @@ def _failures(url: str, argument: str) -> Iterator[None]:
             raise
         raise DataError(
             f"{argument}: expected the Python package obstore for {without_secrets(url)!r}, got none. "
-            "Run pip install 'recmem[obstore]'."
+            f"Run {install_command('obstore')}."
         ) from error
     except Exception as error:  # what obstore raises is recognised by its module; all else is raised as it is
         if not (isinstance(error, FileNotFoundError) or type(error).__module__.startswith("obstore")):

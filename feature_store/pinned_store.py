@@ -13,7 +13,8 @@ from feature_store.files.file_rows import FileRows
 from feature_store.receipts import Receipt
 from feature_store.schema import Table
 from feature_store.signals import SignalConfig
-from feature_store.store import Store, digest_of
+from feature_store.store import Store
+from feature_store.store_tables import digest_of
 
 
 class PinnedStore(Store):
@@ -38,14 +39,14 @@ class PinnedStore(Store):
     @classmethod
     def newest(cls, store: Store) -> PinnedStore:
         """The store as it is now."""
-        tables = store._tables()
+        tables = store._tables.existing()
         versions = {name: table.version() for name, table in tables.items()}
-        return cls(store.path, versions, digest_of(tables), storage_options=store._storage_options)
+        return cls(store.path, versions, digest_of(tables), storage_options=store._tables.storage_options)
 
     @classmethod
     def at(cls, store: Store, versions: Mapping[str, int], digest: str) -> PinnedStore:
         """The store as it was when it had these versions and this digest."""
-        return cls(store.path, versions, digest, storage_options=store._storage_options)
+        return cls(store.path, versions, digest, storage_options=store._tables.storage_options)
 
     def read(self, table: Table, *, version: int | None = None) -> pl.DataFrame:
         """The rows at the pinned version, empty if the table did not exist then.
@@ -56,7 +57,7 @@ class PinnedStore(Store):
             return super().read(table, version=version)
         pinned = self._pinned.get(table.name)
         if pinned is None:
-            return pl.DataFrame(schema=table.schema(self._decided_dtypes(table)))
+            return pl.DataFrame(schema=table.schema(self._tables.decided_dtypes(table)))
         try:
             return super().read(table, version=pinned)
         except DataError as error:
@@ -86,6 +87,6 @@ class PinnedStore(Store):
 
     def _can_read_newest(self, table: Table) -> bool:
         try:
-            return self._delta(table) is not None
+            return self._tables.newest(table) is not None
         except DataError:
             return False

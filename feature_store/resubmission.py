@@ -33,7 +33,7 @@ _ROW = re.compile(r"\brow ([0-9]+)\b")
 """Where a warning names a row of the frame."""
 
 
-def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
+def write_correction_file(rejected: pl.DataFrame, path: str | Path) -> None:
     """Writes rows of `Store.rejected()` as JSON lines: content_hash, table, reason, the row's place, and the row.
 
     The place is `line`, which counts from 1 and counts the header, or `row_number`, which counts from 0, for rows of
@@ -48,7 +48,7 @@ def write_rejected(rejected: pl.DataFrame, path: str | Path) -> None:
 
 
 def read_corrected(path: str | Path) -> list[dict[str, Any]]:
-    """The corrected lines of a file from `write_rejected`, each with its number in this file, from 1, as `FILE_LINE`.
+    """The corrected lines of a file from `write_correction_file`, each with its number in it, from 1, as `FILE_LINE`.
 
     Raises DataError with the numbers of malformed lines.
     """

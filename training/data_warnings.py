@@ -59,6 +59,15 @@ def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:
         )
 
 
+def not_clicked_warnings(n_slots: int, impressions: pl.DataFrame) -> Iterator[str]:
+    """A warning where memories are to hold `n_slots` items not clicked (`memory.not_clicked`) and can hold none."""
+    if n_slots and not (impressions["label"] == 0).any():
+        yield (
+            f"memory.not_clicked: expected impressions with items that were not clicked (label 0) for {n_slots} slots, "
+            "got none. Give some with --impressions, or set it to 0."
+        )
+
+
 def feature_warnings(
     rows: pl.DataFrame, features: Sequence[CandidateFeature], table: str = IMPRESSIONS.name
 ) -> Iterator[str]:

@@ -31,7 +31,7 @@ from recmem.text.item_vectors import ItemVectors
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
-from training.data_warnings import feature_warnings, impression_warnings, item_warnings
+from training.data_warnings import feature_warnings, impression_warnings, item_warnings, not_clicked_warnings
 from training.fitting.fit_ranker import RankingData
 from training.item_columns import column_warnings
 from training.knowledge import facts_warnings, knowledge_of, slots_warnings
@@ -161,6 +161,7 @@ def read_training_data(
             *slots_warnings(config.memory.knowledge, knowledge, has_encoder=not config.vectors_name),
             *column_warnings(dataset, split.ranker_from),
             *impression_warnings(impressions),
+            *not_clicked_warnings(config.memory.not_clicked, impressions),
             *feature_warnings(impressions, own),
             *feature_warnings(profiles.table, of_users, "users"),
         ),

@@ -13,7 +13,6 @@ Arrays have no Python type inside compiled functions, so these are left out of t
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 import numpy as np
@@ -22,6 +21,7 @@ import scipy.sparse as sp
 from feature_store.arrays import Float32Array
 from feature_store.numba_cache import compiled
 from feature_store.ragged import Ragged
+from feature_store.row_blocks import in_blocks
 
 QUERIES_PER_TASK = 64
 """Histories that a thread takes at a time, all with one line."""
@@ -43,17 +43,10 @@ def pair_sums(
     weights = np.stack([first.data, second.data], axis=1)
     arrays = (first.indptr, first.indices, weights, model.indptr, model.indices, model.data)
 
-    def add(begin: int) -> None:
-        end = min(begin + QUERIES_PER_TASK, len(candidates))
+    def add(begin: int, end: int) -> None:
         _add(begin, end, *arrays, candidates.offsets, candidates.values, found)
 
-    begins = range(0, len(candidates), QUERIES_PER_TASK)
-    if len(begins) > 1 and n_threads > 1:
-        with ThreadPoolExecutor(n_threads) as pool:
-            list(pool.map(add, begins))
-    else:
-        for begin in begins:
-            add(begin)
+    in_blocks(add, len(candidates), rows_per_block=QUERIES_PER_TASK, n_threads=n_threads)
     return found[:, 0], found[:, 1]
 
 

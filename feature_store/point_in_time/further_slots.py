@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, IntArray
+from feature_store.point_in_time.newest_rows import ALWAYS
 from feature_store.ragged import Ragged
 
-NO_TIME = -(2**62)
-"""The time of a slot that has none, microseconds."""
+NO_TIME = ALWAYS
+"""The time of a slot that has none, microseconds: of an interest in a row of the users table that always held, too."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Int8Array, IntArray
 from feature_store.point_in_time.as_of_join import MANY
-from feature_store.point_in_time.further_slots import FurtherSlots
+from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
 from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 
@@ -65,6 +65,21 @@ class Histories:
         """The histories of the given queries, in the given order."""
         further = None if self.further is None else self.further.take(rows)
         return self._select(self.items.index_of(rows), self.items.lengths[rows], further)
+
+    def visits_since(self, times: Ragged) -> IntArray:
+        """How many visits of each history came after each of the times in its row: int64[time]; 0 for `NO_TIME`.
+
+        Those from the first event on that happened after it: an event that arrived late stands further back.
+        """
+        visits = np.zeros(len(times.values), np.int64)
+        for row in np.flatnonzero((times.lengths > 0) & (self.items.lengths > 0)):
+            since = slice(times.offsets[row], times.offsets[row + 1])
+            events = slice(self.items.offsets[row], self.items.offsets[row + 1])
+            # [time, event]
+            is_later = self.times[events] > times.values[since, np.newaxis]
+            visits[since] = np.where(is_later, self.recency[events] + 1, 0).max(axis=1)
+        visits[times.values == NO_TIME] = 0
+        return visits
 
     def _select(self, events: IntArray, lengths: IntArray, further: FurtherSlots | None) -> Histories:
         """The given events, cut into rows of the given lengths."""

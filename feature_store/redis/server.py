@@ -11,6 +11,7 @@ from typing import Any
 
 from feature_store.addresses import redact, without_secrets
 from feature_store.data_errors import DataError
+from feature_store.extras import install_command
 from feature_store.redis.error_words import UnavailableError, in_words
 from feature_store.redis.key_space import patterns, prefix_of, single_keys
 from feature_store.redis.server_state import ServerState
@@ -50,7 +51,7 @@ class Server:
             from redis.retry import Retry
         except ImportError as error:
             raise DataError(
-                "online: expected the Python package redis, got none. Run pip install 'recmem[redis]'."
+                f"online: expected the Python package redis, got none. Run {install_command('redis')}."
             ) from error
         self.name = name
         self.prefix = prefix_of(name)

@@ -71,7 +71,7 @@ def rejected(
         raise UsageError("--settled, --discard: expected one of them, got both. Settled rows need not be written off.")
     from feature_store import Store
     from feature_store.addresses import without_secrets
-    from feature_store.resubmission import write_rejected
+    from feature_store.resubmission import write_correction_file
 
     opened = Store.open(store)
     rows = _rows(opened, table, reason, settled=settled)
@@ -82,7 +82,7 @@ def rejected(
     for group in _by_reason(rows):
         _show(group)
     if out is not None:
-        write_rejected(rows, out)
+        write_correction_file(rows, out)
         say(f"Wrote {_n_rows(rows)} to {out}.")
     if discard:
         opened.settle_rejected(rows["content_hash"].to_list())

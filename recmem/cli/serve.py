@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from feature_store.extras import install_command
 from recmem.cli.console import say
 from recmem.cli.options import ModelSource, OnlineUrl, StorePath
 
-EXTRA = "serve: expected FastAPI, uvicorn and prometheus-client, got {missing}. Run: pip install 'recmem[serve]'"
 SHUTDOWN_S = 30
 """What is being answered may take so long when the process is told to end."""
 
@@ -57,7 +57,10 @@ def serve(
 
         from recmem.server.app import create_app
     except ModuleNotFoundError as error:
-        raise ImportError(EXTRA.format(missing=f"no {error.name}")) from error
+        raise ImportError(
+            f"serve: expected FastAPI, uvicorn and prometheus-client, got no {error.name}. Run "
+            f"{install_command('serve')}."
+        ) from error
     from recmem.server.current_model import CurrentModel
 
     def load(source: str) -> recmem.Model:

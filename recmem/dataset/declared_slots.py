@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_store.arrays import IntArray
 from feature_store.excerpts import excerpt
-from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots, SlotName
+from feature_store.point_in_time.further_slots import FurtherSlots, SlotName
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.matching.memory_kinds import place_of
@@ -36,22 +36,12 @@ def declared_slots(dataset: Dataset, users: IntArray, times: IntArray, histories
         return None
     distinct, texts = np.unique(interests.values, return_inverse=True)
     vectors = dataset.profiles.interests
-    declared_at = dataset.profiles.times(rows)
-    query = interests.row_index
+    declared_at = dataset.profiles.times(rows)[interests.row_index]
     return FurtherSlots(
         texts=Ragged(texts.astype(np.int64), interests.offsets),
-        ages=age_bucket(_visits_since(histories, declared_at))[query],
+        ages=age_bucket(histories.visits_since(Ragged(declared_at, interests.offsets))),
         kinds=np.full(len(texts), place_of(DECLARED)),
-        times=declared_at[query],
+        times=declared_at,
         vectors=vectors.vectors[distinct],
         names=[SlotName(excerpt(vectors.texts[row], _SHOWN_CHARS)) for row in distinct.tolist()],
     )
-
-
-def _visits_since(histories: Histories, times: IntArray) -> IntArray:
-    """Visits of each history after its time, 0 for an early time that stands for none: int64[query]."""
-    visits = np.zeros(len(histories), np.int64)
-    query = histories.items.row_index
-    is_later = (histories.times > times[query]) & (times[query] > NO_TIME)
-    np.maximum.at(visits, query[is_later], histories.recency[is_later] + 1)
-    return visits

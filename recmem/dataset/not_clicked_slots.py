@@ -37,20 +37,7 @@ def not_clicked_slots(dataset: Dataset, users: IntArray, times: IntArray, histor
         return None
     return FurtherSlots.of_items(
         items,
-        ages=age_bucket(_visits_since(histories, items, shown_at)),
+        ages=age_bucket(histories.visits_since(Ragged(shown_at, items.offsets))),
         kinds=np.full(len(shown_at), place_of(NOT_CLICKED)),
         times=shown_at,
     )
-
-
-def _visits_since(histories: Histories, items: Ragged, times: IntArray) -> IntArray:
-    """The visits of each slot's history after its time: int64[slot]."""
-    visits = np.zeros(len(times), np.int64)
-    events = histories.items.offsets
-    for query in np.flatnonzero(items.lengths):
-        slots = slice(items.offsets[query], items.offsets[query + 1])
-        begin, end = events[query], events[query + 1]
-        first_after = np.searchsorted(histories.times[begin:end], times[slots], side="right")
-        recency = np.append(histories.recency[begin:end], -1)
-        visits[slots] = recency[first_after] + 1
-    return visits

@@ -18,6 +18,7 @@ from typing import Literal, get_args
 
 import torch
 
+from feature_store.extras import install_command
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import Memories, PairCandidates, PairScores, check_rows
 from recmem.kernels.pairs_reference import match_pairs_reference
@@ -82,13 +83,13 @@ def check_installed(backend: str) -> None:
     if find_spec(backend) is None:
         raise RuntimeError(
             f"backend: expected an available backend, got {backend!r}, which is not installed. "
-            f"Run pip install 'recmem[{backend}]', or use 'auto'."
+            f"Run {install_command(backend)}, or use 'auto'."
         )
 
 
 def why_not_installed(package: str) -> str | None:
     """That an optional package is missing, and how to install it; None if it is installed."""
-    return None if find_spec(package) else f"{package} is not installed: pip install 'recmem[{package}]'"
+    return None if find_spec(package) else f"{package} is not installed: {install_command(package)}"
 
 
 def _fastest(tables: PackedTables, memories: Memories) -> Literal["triton", "numba", "torch"]:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from feature_store import DataError
 from feature_store.arrays import IntArray
+from feature_store.extras import install_command
 from recmem.kernels.top_k import top_rows
 
 SearchBackend = Literal["exact", "faiss"]
@@ -91,7 +92,7 @@ def _faiss() -> Any:
         import faiss
     except ModuleNotFoundError as error:
         raise DataError(
-            "retrieval.search: expected the Python package faiss, got none. Run pip install 'recmem[faiss]' "
-            "('recmem[faiss-gpu]' on a GPU machine), or use exact search."
+            f"retrieval.search: expected the Python package faiss, got none. Run {install_command('faiss')} "
+            "(on a GPU machine with the extra faiss-gpu), or use exact search."
         ) from error
     return faiss

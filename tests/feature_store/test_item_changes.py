@@ -13,7 +13,7 @@ import pytest
 
 from feature_store import ITEMS, DataError, Store
 from feature_store.item_changes import n_waiting_changes, write_descriptions
-from feature_store.resubmission import read_corrected, resubmit, write_rejected
+from feature_store.resubmission import read_corrected, resubmit, write_correction_file
 from feature_store.schema import ITEM_CHANGES
 
 
@@ -132,7 +132,7 @@ def test_rejected_rows_are_corrected_and_resubmitted(store: Store, tmp_path: Pat
         ITEMS, rows.with_columns(timestamp=pl.when(pl.col("price") == 2).then(pl.lit("soon")).otherwise("timestamp"))
     )
     assert history(store, "a", "price") == [(1, 1.0)]
-    write_rejected(store.rejected(), tmp_path / "rejected.jsonl")
+    write_correction_file(store.rejected(), tmp_path / "rejected.jsonl")
     lines = read_corrected(tmp_path / "rejected.jsonl")
     lines[0]["row"]["timestamp"] = "2026-03-05"
     assert resubmit(store, json.loads(json.dumps(lines))).n_accepted == 1
@@ -197,10 +197,10 @@ def test_a_killed_append_is_completed_by_the_next(store: Store, monkeypatch: pyt
     def killed(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("feature_store.store.write_descriptions", killed)
+    monkeypatch.setattr("feature_store.appends.write_descriptions", killed)
     with pytest.raises(KeyboardInterrupt):
         store.append(ITEMS, frame(*FIRST))
-    monkeypatch.setattr("feature_store.store.write_descriptions", write_descriptions)
+    monkeypatch.setattr("feature_store.appends.write_descriptions", write_descriptions)
     assert store.append(ITEMS, frame(*FIRST)).n_new == 2
     assert description(store, "a")["title"] == "blue pen"
     assert history(store, "a", "price") == [(1, 1.0), (5, 2.0)]

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feature_store import REJECTED, DataError, Store
-from feature_store.resubmission import read_corrected, resubmit, write_rejected
+from feature_store.resubmission import read_corrected, resubmit, write_correction_file
 
 BAD = pl.DataFrame(
     {
@@ -33,7 +33,7 @@ def store(tmp_path: Path) -> Store:
 
 
 def out_and_in(store: Store, tmp_path: Path) -> list[dict[str, Any]]:
-    write_rejected(store.rejected().sort("row_number"), tmp_path / "rows.jsonl")
+    write_correction_file(store.rejected().sort("row_number"), tmp_path / "rows.jsonl")
     return read_corrected(tmp_path / "rows.jsonl")
 
 

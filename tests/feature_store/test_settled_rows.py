@@ -11,7 +11,7 @@ import pytest
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Receipt, Store, settled_rows
 from feature_store._delta import open_table, replace
 from feature_store.forgetting.id_search import IdSearch
-from feature_store.resubmission import read_corrected, resubmit, write_rejected
+from feature_store.resubmission import read_corrected, resubmit, write_correction_file
 from feature_store.schema import Table
 
 OLD = pl.DataFrame(
@@ -45,7 +45,7 @@ def all_rejected(store: Store) -> list[tuple[str, str | None]]:
 def test_the_old_file_is_given_every_night_after_its_rows_were_resubmitted(store: Store, tmp_path: Path) -> None:
     assert counts(store.append_events(OLD)) == (1, 0, 2, 0)
     assert counts(store.append_events(OLD)) == (0, 1, 2, 0)  # nobody has dealt with them
-    write_rejected(store.rejected(), tmp_path / "rows.jsonl")
+    write_correction_file(store.rejected(), tmp_path / "rows.jsonl")
     lines = read_corrected(tmp_path / "rows.jsonl")
     for line in lines:
         line["row"] |= {"timestamp": "2026-01-02", "value": 4}
@@ -182,7 +182,7 @@ def test_an_append_that_was_killed_before_it_settled_rows_does_so_when_repeated(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(Store, "settle_rejected", killed)
+        patch.setattr("feature_store.appends.settle", killed)
         with pytest.raises(KeyboardInterrupt):
             store.append_events(mended)
     assert (len(store.events()), len(store.rejected())) == (2, 2)
@@ -222,7 +222,7 @@ def test_a_user_who_is_forgotten_is_in_no_settled_row_either(store: Store, tmp_p
 def test_the_earlier_form_of_a_forgotten_row_is_open_again(store: Store, tmp_path: Path) -> None:
     """Corrected under another user's id, still bad, and that user is forgotten: the first form must not stay hidden."""
     store.append_events(OLD.head(2))
-    write_rejected(store.rejected(), tmp_path / "rows.jsonl")
+    write_correction_file(store.rejected(), tmp_path / "rows.jsonl")
     (line,) = read_corrected(tmp_path / "rows.jsonl")
     line["row"] |= {"user_id": "user-two"}
     assert resubmit(store, [line]).n_still_bad == 1

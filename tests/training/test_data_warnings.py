@@ -9,7 +9,7 @@ import pytest
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
-from training.data_warnings import feature_warnings, impression_warnings, item_warnings
+from training.data_warnings import feature_warnings, impression_warnings, item_warnings, not_clicked_warnings
 
 
 def warnings_of(column: str, values: list[object]) -> list[str]:
@@ -62,6 +62,15 @@ def test_impressions_with_clicked_and_other_items_are_not_mentioned() -> None:
     table = impressions(("1", "u", 1, "a", 0), ("1", "u", 1, "b", 1), ("1", "v", 2, "a", 1), ("1", "v", 2, "b", 0))
     assert list(impression_warnings(table)) == []
     assert list(impression_warnings(table.clear())) == []
+
+
+def test_slots_for_items_not_clicked_that_cannot_be_filled_are_a_warning() -> None:
+    clicked = impressions(("1", "u", 1, "a", 1))
+    for table in (clicked, clicked.clear()):
+        (warning,) = not_clicked_warnings(10, table)
+        assert warning.startswith("memory.not_clicked: expected impressions with items that were not clicked (label 0)")
+        assert list(not_clicked_warnings(0, table)) == []
+    assert list(not_clicked_warnings(10, impressions(("1", "u", 1, "a", 1), ("1", "u", 1, "b", 0)))) == []
 
 
 def test_impressions_whose_clicks_have_another_time_get_a_warning() -> None:

@@ -13,6 +13,7 @@ import torch
 from feature_store import DataError, SignalConfig, Store
 from feature_store.ragged import Ragged
 from five_item_dataset import catalogue, matcher
+from recmem.matching.user_memory import MemoryConfig
 from recmem.ranking.pair_features import PairFeatures
 from recmem.retrieval.interleave import RetrievalConfig
 from slow_reference import Event, Showing
@@ -90,6 +91,13 @@ def test_the_bundle_gets_rules_that_judge_events_without_the_log(tmp_path: Path)
     data = build(store_of(tmp_path / "two", mixed))
     assert data.dataset.config.signals.positive_events == ()
     assert sorted(set(data.dataset.log.signs.tolist())) == [0, 1]
+
+
+def test_slots_for_items_not_clicked_without_impressions_are_a_warning(tmp_path: Path) -> None:
+    config = replace(CONFIG, memory=MemoryConfig(not_clicked=3))
+    store = store_of(tmp_path, event_frame(LOG))
+    data = read_training_data(store, config, encoder=LengthEncoder())  # type: ignore[arg-type]
+    assert any(warning.startswith("memory.not_clicked: expected impressions") for warning in data.warnings)
 
 
 def test_chosen_impressions_are_enough_to_train_on(tmp_path: Path) -> None:

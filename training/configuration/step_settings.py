@@ -23,7 +23,10 @@ STEP_SETTINGS = {
         *("signals", "features", "users", "vectors_name", "event_weights"),
         *("ranker.position_debiasing", "retrieval.exclude_seen"),
     ),
-    "encode": ("encoder", "vectors_name", "retrieval.exclude_seen"),
+    # It also checks that the ranker and the test have queries: that depends on the split, and on which events are
+    # positive.
+    # Interests and facts are encoded as the tables are read, in every process.
+    "encode": ("encoder", "vectors_name", "signals", *_TIMES, "retrieval.exclude_seen"),
     "tune": (*_MODULE, *_TIMES, "match", "tuning", "users.interests"),
     "match": (*_MODULE, *_TIMES, "match", "members", "ranker.position_debiasing", "users.interests"),
     "rank": (*_RANKING, "ranker", "ranker_queries", "new_item_rate"),

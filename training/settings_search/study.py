@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from feature_store.extras import install_command
 from training.settings_search.search_space import Dimension
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class MissingOptunaError(ImportError):
     def __init__(self) -> None:
         super().__init__(
             "optuna: expected it to be installed, which recmem tune searches with, got no module of that name. "
-            "Run pip install 'recmem[tune]'."
+            f"Run {install_command('tune')}."
         )
 
 

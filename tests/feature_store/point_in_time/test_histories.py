@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 
 import slow_reference
 from feature_store.point_in_time.as_of_join import MANY
+from feature_store.point_in_time.further_slots import NO_TIME
 from feature_store.point_in_time.histories import Histories
+from feature_store.ragged import Ragged
 from slow_reference import Remembered
 from strategies import LAST_TIME, N_USERS, Event, event_log, logs, times
 
@@ -108,6 +110,29 @@ def test_events_at_or_after_the_query_change_no_history(past: list[Event], futur
     known = [event for event in past if slow_reference.is_known(event, LAST_TIME)]
     histories = [as_lists(read(log, query, 9)) for log in (past, past + future, known)]
     assert histories[0] == histories[1] == histories[2]
+
+
+@FEWER
+@given(logs(), st.lists(st.lists(times(), max_size=3), max_size=4))
+def test_visits_since_a_time_begin_with_the_first_event_after_it(log: list[Event], since: list[list[int]]) -> None:
+    histories = read(log, [(row % N_USERS, LAST_TIME) for row in range(len(since))], 9)
+    expected = [
+        max((event.recency + 1 for event in history if event.time > time), default=0)
+        for history, row in zip(as_lists(histories), since, strict=True)
+        for time in row
+    ]
+    assert histories.visits_since(Ragged.from_lists(since)).tolist() == expected
+
+
+def test_an_event_that_arrived_late_hides_no_visit_before_it() -> None:
+    histories = read([Event(0, 1, 4), Event(0, 2, 1, available=6)], [(0, 9)], 9)
+    assert histories.times.tolist() == [4, 1]
+    assert histories.visits_since(Ragged.from_lists([[3]])).tolist() == [2]
+
+
+def test_no_visits_are_counted_since_no_time() -> None:
+    histories = read([Event(0, 1, 2), Event(0, 2, 4)], [(0, 9)], 9)
+    assert histories.visits_since(Ragged.from_lists([[NO_TIME, 0, 3, 4]])).tolist() == [0, 2, 1, 0]
 
 
 def test_long_histories_in_bulk_are_the_same_as_one_after_the_other() -> None:

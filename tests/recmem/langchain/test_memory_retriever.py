@@ -158,5 +158,5 @@ def test_a_missing_extra_is_told_with_what_to_install() -> None:
     ended = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
     assert ended.returncode == 1
     assert (
-        "langchain: expected the package langchain-core, got none. Run: pip install 'recmem[langchain]'" in ended.stderr
+        "langchain: expected the package langchain-core, got none. Run pip install 'recmem[langchain]'" in ended.stderr
     )

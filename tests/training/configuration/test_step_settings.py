@@ -146,6 +146,16 @@ def test_settings_of_the_ranker_leave_the_match_module_as_it_is() -> None:
     assert {step for step in STEPS if "folds" in settings_of(step)} == {"report"}
 
 
+def test_another_split_is_checked_for_queries_before_the_match_module_is_fitted() -> None:
+    for name in ("split.ranker_from", "split.test_from", "split.test_until", "signals.positive_events"):
+        assert name in settings_of("encode")
+
+
+def test_slots_of_facts_are_encoded_with_the_log_so_no_step_hands_them_on() -> None:
+    readers = {step for step in STEPS if "memory.knowledge" in settings_of(step)}
+    assert readers == set(STEPS) - {"ingest", "encode"}
+
+
 def reads_of(step: str, run: Run, tracker: Tracker) -> set[str]:
     """Runs a step, and gives the settings that it has read.
 
