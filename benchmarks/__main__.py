@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
 from benchmarks.scorer import scorer_rows
-from benchmarks.timing import write
+from benchmarks.timing import Row, write, write_as_measured
 
 METHOD = (
     "Medians over rounds in which all ways take turns, after a warm-up. Ratios are to the first way of each shape. "
@@ -26,9 +27,8 @@ def main() -> None:
     if kind == "gpu":
         if not torch.cuda.is_available():
             raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
-        from benchmarks.gpu import gpu_rows
-
-        rows = gpu_rows(torch.device("cuda"), Path(sys.argv[2]) if len(sys.argv) == 3 else None)
+        write_as_measured(kind, gpu_rows(Path(sys.argv[2]) if len(sys.argv) == 3 else None), METHOD)
+        return
     elif kind == "cpu":
         rows = cpu_rows()
     elif kind == "online":
@@ -58,6 +58,18 @@ def main() -> None:
             "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())
+
+
+def gpu_rows(encoder: Path | None) -> Iterator[list[Row]]:
+    """Kernels and encoding first, which need torch and triton alone; then the product, if there is a model of it."""
+    from benchmarks.gpu import kernel_rows
+
+    yield from kernel_rows(torch.device("cuda"), encoder)
+    for bundle in (DEMO, RETAIL):
+        if bundle.exists():
+            from benchmarks.batch import batch_rows
+
+            yield batch_rows(bundle, 5_000, 100)
 
 
 def cpu_rows():  # type: ignore[no-untyped-def]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,18 +37,21 @@ N_WORDS = 20
 """Random words of each."""
 
 
-def gpu_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> list[Row]:
-    """All rows; those of encoding only if the folder of an encoder is given."""
+def kernel_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> Iterator[list[Row]]:
+    """The rows of kernels and encoding, part by part; the latter only if the folder of an encoder is given."""
     limits = ceilings(device)
     copied, multiplied = (row.rate for row in limits)
-    rows = list(limits)
+    yield limits
     for shape in SHAPES:
         for dtype in DTYPES:
             found = shape_rows(device, dtype, *shape, compiled=compiled and dtype == torch.float16)
-            rows += _with_share(found, copied, shape, dtype)
-        rows += shape_rows(device, torch.float16, *shape, draw="zipf")
-    rows += expanded_rows(device) + one_user_rows(device) + search_rows(device, multiplied)
-    return rows + (encoding_rows(device, encoder) if encoder else [])
+            yield _with_share(found, copied, shape, dtype)
+        yield shape_rows(device, torch.float16, *shape, draw="zipf")
+    yield expanded_rows(device)
+    yield one_user_rows(device)
+    yield search_rows(device, multiplied)
+    if encoder is not None:
+        yield encoding_rows(device, encoder)
 
 
 def ceilings(device: torch.device) -> list[Row]:

