@@ -38,17 +38,6 @@ def parse_fact_cells(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     return text, bad_cells(cells.alias(column.name), text, expected="text", got="empty text", remedy=remedy)
 
 
-def is_iri(text: str) -> bool:
-    """Whether the text is an IRI such as `http://example.org/book/12`: it names a thing of a graph."""
-    return bool(pl.Series([text]).str.contains(_IRI)[0]) if "://" in text else False
-
-
-def name_of_iri(iri: str) -> str:
-    """The last part of an IRI, percent signs decoded: `Ursula_K._Le_Guin` of `http://.../Ursula_K._Le_Guin`."""
-    last = pl.Series([iri]).str.extract(_LAST_PART)[0]
-    return unquote(last) if last else iri
-
-
 def namespace_of_iris(texts: pl.Series) -> pl.Series:
     """What stands before the last part of each IRI: String, null for texts that are none."""
     is_one = texts.str.contains(_IRI)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from feature_store import DataError
 from feature_store.forked_process import refuse_forked
-from training.configuration.all_settings import OPTIONS
 from training.configuration.effective import effective_config
 from training.event_weights import weight_texts
 from training.progress import Progress, shown_progress
@@ -141,10 +140,33 @@ def train(
             nor a store are given, or another training runs in `out`.
         ValueError: settings are unknown or out of range; all faults at once.
     """
-    given = dict(locals())  # first, so that these are the arguments
     refuse_forked()  # before the imports below, which may themselves wait for threads
     require_tables_or_store(items, events, store)
-    options = {name: given[name] for name in OPTIONS} | {"weight": weight_texts(weight)}
+    options = {
+        "encoder": encoder,
+        "pooling": pooling,
+        "max_tokens": max_tokens,
+        "text_prefix": text_prefix,
+        "tune_encoder": tune_encoder,
+        "vectors_name": vectors_name,
+        "candidates": candidates,
+        "exclude_seen": exclude_seen,
+        "positive_from": positive_from,
+        "negative_to": negative_to,
+        "positive_events": positive_events,
+        "negative_events": negative_events,
+        "neutral_events": neutral_events,
+        "weight": weight_texts(weight),
+        "features": features,
+        "fact_columns": fact_columns,
+        "position_debiasing": position_debiasing,
+        "refit": refit,
+        "folds": folds,
+        "ablate": ablate,
+        "promote": promote,
+        "registered_name": registered_name,
+        "seed": seed,
+    }
     effective = effective_config(config, options=options)
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)

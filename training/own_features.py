@@ -8,7 +8,7 @@ import polars as pl
 
 from feature_store import IMPRESSIONS, DataError
 from recmem.dataset.candidate_features import CandidateFeature
-from recmem.ranking.feature_table import RELATIVE_SUFFIX
+from recmem.ranking.feature_names import RELATIVE_SUFFIX
 from recmem.serving.request_columns import may_be_feature
 
 

@@ -12,7 +12,6 @@ from feature_store.forked_process import refuse_forked
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.frames import FrameT
 from training.api import QUIET_MLFLOW, require_tables_or_store
-from training.configuration.all_settings import OPTIONS
 from training.configuration.effective import effective_config
 from training.cross_fit.borders import Border
 from training.cross_fit.chain import Fold
@@ -129,13 +128,25 @@ def training_features(
             in `out`.
         ValueError: settings are unknown or out of range; all faults at once.
     """
-    given = dict(locals())  # first, so that these are the arguments
     refuse_forked()
     check_rows(rows)
     require_tables_or_store(items, events, store)
     fold_config = FoldConfig(folds=folds)
-    options = {name: given[name] for name in OPTIONS if name in given and name != "folds"}
-    effective = effective_config(config, options=options | {"weight": weight_texts(weight)} | FIXED_OPTIONS)
+    options = {
+        "encoder": encoder,
+        "pooling": pooling,
+        "max_tokens": max_tokens,
+        "text_prefix": text_prefix,
+        "vectors_name": vectors_name,
+        "positive_from": positive_from,
+        "negative_to": negative_to,
+        "positive_events": positive_events,
+        "negative_events": negative_events,
+        "neutral_events": neutral_events,
+        "weight": weight_texts(weight),
+        "seed": seed,
+    }
+    effective = effective_config(config, options=options | FIXED_OPTIONS)
     for name, value in QUIET_MLFLOW.items():
         os.environ.setdefault(name, value)
     tables = Tables.of(items, events, impressions, vectors=vectors)

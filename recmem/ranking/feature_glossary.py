@@ -7,20 +7,15 @@ from typing import NamedTuple
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking import feature_table
+from recmem.ranking.dataset_features import candidate_feature, item_attribute, user_attribute
+from recmem.ranking.feature import Feature
 from recmem.ranking.feature_computation import (
     CANDIDATE_PREFIX,
     CATEGORY_PREFIX,
     USER_CATEGORY_PREFIX,
     USER_PREFIX,
 )
-from recmem.ranking.feature_table import (
-    ATTRIBUTE_PREFIX,
-    Feature,
-    candidate_feature,
-    is_category,
-    item_attribute,
-    user_attribute,
-)
+from recmem.ranking.feature_names import ATTRIBUTE_PREFIX, is_category
 
 _HEAD = """\
 # Features

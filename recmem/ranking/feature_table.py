@@ -7,102 +7,23 @@ ranker is fitted on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Callable
 
-import numpy as np
-
-from feature_store import DataError
-from feature_store.arrays import Float32Array
 from feature_store.point_in_time.counters import CounterConfig
-from recmem.dataset.candidate_features import CandidateFeature
-from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import DatasetConfig
+from recmem.ranking.feature import Feature, Group
 from recmem.ranking.feature_computation import (
-    CANDIDATE_PREFIX,
-    CATEGORY_PREFIX,
-    USER_CATEGORY_PREFIX,
-    USER_PREFIX,
-    FeatureColumns,
-    FeatureContext,
-    compute_candidate_features,
     compute_click_through,
     compute_covisitation,
     compute_facts,
     compute_interests_similarity,
-    compute_item_attributes,
     compute_item_counters,
     compute_match,
     compute_memory_size,
     compute_repeats,
     compute_shown_similarity,
-    compute_user_attributes,
     compute_user_counters,
-    feature_name,
-    user_feature_name,
 )
-
-
-class Group(StrEnum):
-    """What a feature is about."""
-
-    MATCH = "match"
-    SIMILARITY = "text similarity"
-    COVISITATION = "co-visitation"
-    TEXT_COVISITATION = "co-visitation and texts"
-    KNOWLEDGE = "knowledge"
-    POPULARITY = "popularity"
-    IMPRESSIONS = "impressions"
-    REPEATS = "repeats"
-    USER = "user"
-    ATTRIBUTE = "item attribute"
-    CANDIDATE = "candidates' own"
-    USER_ATTRIBUTE = "user attribute"
-
-
-@dataclass(frozen=True)
-class Feature:
-    """One feature of a pair."""
-
-    name: str
-    group: Group
-    meaning: str
-    """Its glossary entry: what it means, with unit and range."""
-    compute: Callable[[FeatureContext], Float32Array | FeatureColumns]
-    """Gives the column: float32[pair], or float32[query] if `per_query`. A function that several features share gives
-    all of them by name, and runs once."""
-    per_query: bool = False
-    """Is it the same for all candidates of a query? Then there is nothing to compare, and no z-score."""
-    raw: bool = False
-    """Do the trees also use the value itself? For features that mean the same in every query and at every time; of the
-    others, the trees use only the z-score within the query."""
-    new_item: float | Callable[[CounterConfig], float] | None = None
-    """Its value for an item without any event; None if it does not depend on the item's events. Some pairs of the
-    training data get these values, see `training.fitting.new_items`."""
-
-    def __post_init__(self) -> None:
-        if self.per_query and not self.raw:
-            raise ValueError(
-                f"{self.name}: expected raw=True with per_query=True, got raw=False. "
-                "The ranker uses a feature of the query only by its value."
-            )
-
-
-RELATIVE_SUFFIX = "_z"
-"""Ends the name of a feature's z-score within the query."""
-ATTRIBUTE_PREFIX = "items."
-"""Begins the name of an item attribute, and of no other feature: a column of any name can replace none of the table."""
-
-_PREFIXES = {
-    ATTRIBUTE_PREFIX: "the items table",
-    CANDIDATE_PREFIX: "candidates",
-    CATEGORY_PREFIX: "candidates",
-    USER_PREFIX: "the users table",
-    USER_CATEGORY_PREFIX: "the users table",
-}
-"""What the columns belong to whose features have names that begin so."""
-_RAW_PREFIXES = (CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
 
 FEATURES: tuple[Feature, ...] = (
     Feature(
@@ -383,133 +304,14 @@ FACT_FEATURES = (
 )
 """The features of a store with facts, or of columns that are read as facts."""
 
-_OPTIONAL: tuple[tuple[Callable[[DatasetConfig], bool], tuple[Feature, ...]], ...] = (
+OPTIONAL_OF: tuple[tuple[Callable[[DatasetConfig], bool], tuple[Feature, ...]], ...] = (
     (lambda config: bool(config.interests), (INTERESTS_SIMILARITY,)),
     (lambda config: config.has_impressions, (SIMILARITY_SHOWN,)),
     (lambda config: config.knowledge is not None, FACT_FEATURES),
     (lambda config: config.repeats, REPEAT_FEATURES),
 )
 """Features that only some datasets have: which, and those."""
-OPTIONAL = tuple(feature for _, features in _OPTIONAL for feature in features)
-
-
-def item_attribute(name: str) -> Feature:
-    """The feature of one numeric column of the items table."""
-    meaning = (
-        f"The item's `{name}`, as the items table gives it: as of the query's time if its rows have times. Missing if "
-        "the table has none."
-    )
-    feature_name = ATTRIBUTE_PREFIX + name
-    return Feature(name=feature_name, group=Group.ATTRIBUTE, meaning=meaning, compute=compute_item_attributes)
-
-
-def candidate_feature(feature: CandidateFeature) -> Feature:
-    """The feature of one column of the candidates."""
-    what = "category" if feature.categories is not None else "value"
-    return Feature(
-        name=feature_name(feature),
-        group=Group.CANDIDATE,
-        meaning=f"The {what} in the column `{feature.name}` that the candidates bring along. Missing where it is null"
-        + (", and for a text that training did not have." if feature.categories is not None else "."),
-        compute=compute_candidate_features,
-        raw=True,
-    )
-
-
-def user_attribute(feature: CandidateFeature) -> Feature:
-    """The feature of one column of the users table."""
-    is_text = feature.categories is not None
-    meaning = f"The user's `{feature.name}`, as the users table has it at the time of the query. Missing if it has none"
-    return Feature(
-        name=user_feature_name(feature),
-        group=Group.USER_ATTRIBUTE,
-        meaning=meaning + (", and for a text that training did not have." if is_text else "."),
-        compute=compute_user_attributes,
-        per_query=True,
-        raw=True,
-    )
-
-
-def features_of(catalogue: Catalogue, config: DatasetConfig | None = None) -> tuple[Feature, ...]:
-    """All features of a dataset with this catalogue and configuration, in order.
-
-    Those of the table, then its item attributes, then the columns that its candidates bring along, then those of the
-    users table, then what only some datasets have.
-    """
-    check_names(FEATURES)
-    attributes = tuple(item_attribute(name) for name in catalogue.number_columns)
-    if config is None:
-        return FEATURES + attributes
-    brought = tuple(candidate_feature(feature) for feature in config.candidate_features)
-    users = tuple(user_attribute(feature) for feature in config.user_features)
-    optional = tuple(feature for has, features in _OPTIONAL if has(config) for feature in features)
-    return FEATURES + attributes + brought + users + optional
-
-
-def check_names(features: Iterable[Feature]) -> None:
-    """Raises DataError unless the table's features have names of their own.
-
-    Two may not share a name, none may be named like an item attribute, and a raw one not like the z-score of another.
-    """
-    seen: set[str] = set()
-    for feature in features:
-        if feature.name in (*seen, *(each.name for each in OPTIONAL)):
-            raise DataError(f"features.{feature.name}: expected each name once, got it twice. Rename one of them.")
-        prefix = next((prefix for prefix in _PREFIXES if feature.name.startswith(prefix)), None)
-        if prefix is not None:
-            remedy = f"Rename it: so begin the columns of {_PREFIXES[prefix]}."
-            raise DataError(f"features.{feature.name}: expected a name without {prefix}, got one. {remedy}")
-        if feature.raw and feature.name.endswith(RELATIVE_SUFFIX):
-            remedy = f"Rename it: {RELATIVE_SUFFIX} marks the z-score of a feature."
-            raise DataError(f"features.{feature.name}: expected a name without {RELATIVE_SUFFIX}, got one. {remedy}")
-        seen.add(feature.name)
-
-
-def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
-    """The feature of each pair: float32[pair]."""
-    result = context.once(feature.compute)
-    if isinstance(result, Mapping) and feature.name not in result:
-        raise ValueError(
-            f"{feature.name}: expected a column of this name from its compute function, got {', '.join(result)}. "
-            "Name it as the feature."
-        )
-    column = result[feature.name] if isinstance(result, Mapping) else result
-    n_values = len(context.queries) if feature.per_query else len(context.candidates.values)
-    if not isinstance(column, np.ndarray) or column.dtype != np.float32 or column.shape != (n_values,):
-        kind = f"{column.dtype}{list(column.shape)}" if isinstance(column, np.ndarray) else type(column).__name__
-        unit = "query" if feature.per_query else "pair"
-        expected = f"float32[{n_values}], one value per {unit}"
-        raise ValueError(f"{feature.name}: expected {expected}, got {kind}. Correct its compute function.")
-    return column[context.query_of_pair] if feature.per_query else column
-
-
-def feature_prefixes() -> tuple[str, ...]:
-    """How the names of features begin that are made of the user's own columns."""
-    return tuple(_PREFIXES)
-
-
-def is_in_table(name: str) -> bool:
-    """Whether the table has a feature of this name."""
-    return any(feature.name == name for feature in FEATURES)
-
-
-def compared_features(names: Iterable[str]) -> list[str]:
-    """Those of the features that have a z-score: numbers that differ between the candidates of a query."""
-    per_query = {feature.name for feature in FEATURES if feature.per_query}
-    return [
-        name for name in names if name not in per_query and not is_category(name) and not name.startswith(USER_PREFIX)
-    ]
-
-
-def raw_features(names: Iterable[str]) -> list[str]:
-    """Those of the features whose values the trees use as they are, too."""
-    raw = {feature.name for feature in (*FEATURES, *OPTIONAL) if feature.raw}
-    return [name for name in names if name in raw or name.startswith(_RAW_PREFIXES)]
-
-
-def is_category(name: str) -> bool:
-    """Whether a feature's values are numbers of categories, which the trees do not compare as numbers."""
-    return name.startswith((CATEGORY_PREFIX, USER_CATEGORY_PREFIX))
+OPTIONAL = tuple(feature for _, features in OPTIONAL_OF for feature in features)
 
 
 def features_in(*groups: Group) -> tuple[str, ...]:

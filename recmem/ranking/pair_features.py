@@ -10,8 +10,9 @@ import numpy as np
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.ragged import Ragged
+from recmem.ranking.dataset_features import features_of
+from recmem.ranking.feature import column_of
 from recmem.ranking.feature_computation import FeatureContext
-from recmem.ranking.feature_table import column_of, features_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,7 @@ import numpy as np
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array
-from recmem.ranking.feature_table import RELATIVE_SUFFIX, compared_features, is_category, raw_features
+from recmem.ranking.feature_names import RELATIVE_SUFFIX, compared_features, is_category, raw_features
 from recmem.ranking.normalise import z_scores
 from recmem.ranking.pair_features import PairFeatures
 

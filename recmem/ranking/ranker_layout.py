@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from recmem.config_json import from_json, parse_json
-from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, RELATIVE_SUFFIX, compared_features, is_in_table
+from recmem.ranking.feature_names import ATTRIBUTE_PREFIX, RELATIVE_SUFFIX, compared_features, is_in_table
 from recmem.ranking.ranker_inputs import feature_of
 
 VERSION = 3

@@ -93,3 +93,13 @@ def test_an_attempt_is_repeated_until_it_commits() -> None:
         return len(attempts)
 
     assert _delta.until_committed(third_time_lucky) == 3
+
+
+def test_giving_up_reports_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_delta, "_GIVE_UP_AFTER_S", 0.0)
+
+    def always_late() -> None:
+        raise CommitFailedError("late")
+
+    with pytest.raises(TimeoutError, match=r"^store: expected to commit within 0 s, .* Use fewer writers"):
+        _delta.until_committed(always_late)

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError, Store
-from feature_store.fact_cells import are_about, is_iri, name_of_iri, names_of_iris, namespace_of_iris
+from feature_store.fact_cells import are_about, names_of_iris, namespace_of_iris
 from feature_store.files.table_files import read_table
 from feature_store.schema import FACTS, check_table
 
@@ -97,8 +97,6 @@ def test_iris_are_told_from_other_texts_and_taken_apart() -> None:
     texts = pl.Series(["http://x.org/a/Caf%C3%A9", "http://x.org/v#label", "AC/DC", "book:12", "http://x.org/q/"])
     assert names_of_iris(texts).to_list() == ["Café", "label", None, None, "q"]
     assert namespace_of_iris(texts).to_list() == ["http://x.org/a/", "http://x.org/v#", None, None, "http://x.org/"]
-    assert [is_iri(text) for text in texts] == [True, True, False, False, True]
-    assert name_of_iri("http://x.org/Ursula_K._Le_Guin") == "Ursula_K._Le_Guin"
 
 
 def test_an_item_is_a_subject_by_its_id_or_by_the_end_of_its_iri() -> None:

@@ -74,16 +74,6 @@ def test_an_append_to_an_outdated_version_is_refused_not_rebased(store: Store) -
     assert store.events().height == 2
 
 
-def test_giving_up_reports_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_delta, "_GIVE_UP_AFTER_S", 0.0)
-
-    def always_late() -> None:
-        raise CommitFailedError("late")
-
-    with pytest.raises(TimeoutError, match=r"^store: expected to commit within 0 s, .* Use fewer writers"):
-        _delta.until_committed(always_late)
-
-
 @pytest.mark.parametrize("named", ["../../secret.parquet", "part\\u0000.parquet"])
 def test_a_log_that_names_a_file_outside_the_table_is_refused(tmp_path: Path, named: str) -> None:
     store = Store.create(tmp_path / "store")

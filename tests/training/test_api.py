@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
@@ -20,10 +21,12 @@ from feature_store import DataError
 from forked_child import in_child
 from training.api import train
 from training.config import TrainingConfig
+from training.configuration.all_settings import OPTIONS
 from training.pipeline import STEPS, step_key_of
 from training.progress import Silent
 from training.run import TrainingResult, open_run
 from training.tables import Tables
+from training.training_features import FIXED_OPTIONS, training_features
 
 
 @pytest.fixture(autouse=True)
@@ -161,6 +164,33 @@ def test_a_lazy_frame_that_cannot_be_collected_is_refused_in_words(tmp_path: Pat
 def test_an_encoder_that_is_not_there_is_refused_in_words(tmp_path: Path, isolated_mlflow: IsolatedMlflow) -> None:
     with pytest.raises(DataError, match="encoder: expected"):
         train(small_training.items(), small_training.events(), out=tmp_path / "run", encoder=tmp_path / "nope")
+
+
+class TakenError(Exception):
+    """Ends a call once it has handed on its arguments."""
+
+
+def test_every_argument_for_a_setting_is_handed_on_under_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: dict[str, Any] = {}
+
+    def take(_: object, *, options: dict[str, Any]) -> None:
+        taken.update(options)
+        raise TakenError
+
+    given: dict[str, Any] = dict(zip(OPTIONS, OPTIONS, strict=True)) | {"weight": {"click": 0.5}}
+    monkeypatch.setattr("training.api.effective_config", take)
+    with pytest.raises(TakenError):
+        train(store="store", out="run", **given)
+    assert taken == given | {"weight": ["click=0.5"]}
+    monkeypatch.setattr("training.training_features.effective_config", take)
+    shared = {name: given[name] for name in inspect.signature(training_features).parameters.keys() & given.keys()}
+    rows = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": ["2026-01-01"]})
+    taken.clear()
+    with pytest.raises(TakenError):
+        training_features(rows, store="store", out="run", **(shared | {"folds": 5}))
+    # There, `folds` are those of the cross-fit, and no setting.
+    del shared["folds"]
+    assert taken == shared | {"weight": ["click=0.5"]} | FIXED_OPTIONS
 
 
 def test_a_configuration_is_taken_as_a_file_or_a_dict_and_arguments_override_it(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from recmem.matching.text_similarity import SIMILARITIES
-from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS_SIMILARITY, SIMILARITY_SHOWN, Group, features_in
+from recmem.ranking.feature import Group
+from recmem.ranking.feature_table import FACT_FEATURES, INTERESTS_SIMILARITY, SIMILARITY_SHOWN, features_in
 from training.config import TrainingConfig
 from training.run import Run
 

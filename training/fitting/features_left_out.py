@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from feature_store import DataError
-from recmem.ranking.feature_table import FEATURES, TEXT_FEATURES, feature_prefixes
+from recmem.ranking.feature_names import feature_prefixes
+from recmem.ranking.feature_table import FEATURES, TEXT_FEATURES
 
 
 def leave_out_fault(names: Sequence[str]) -> str:

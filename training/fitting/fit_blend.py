@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from feature_store.arrays import Float32Array, Int8Array, IntArray
-from recmem.ranking.feature_table import RELATIVE_SUFFIX
+from recmem.ranking.feature_names import RELATIVE_SUFFIX
 from recmem.ranking.ranker import Blend
 
 MAX_ITERATIONS = 100

@@ -9,7 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
-from recmem.ranking.feature_table import ATTRIBUTE_PREFIX, FEATURES, Group
+from recmem.ranking.feature import Group
+from recmem.ranking.feature_names import ATTRIBUTE_PREFIX
+from recmem.ranking.feature_table import FEATURES
 from recmem.reference.distribution import Distribution, bin_of, effective_rows
 from recmem.reference.drift import ks_distance, ks_limit, share_limit, stability_index, stability_limit
 from recmem.reference.reference import Categories, Outcomes, Reference, Share

@@ -9,7 +9,7 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recmem.matching.matcher import MATCH_FEATURES
-from recmem.ranking.feature_table import is_category
+from recmem.ranking.feature_names import is_category
 from recmem.ranking.pair_features import PairFeatures
 from recmem.reference.distribution import Distribution
 from recmem.reference.reference import REFERENCE_VERSION, Asked, Categories, Outcomes, Reference, Share

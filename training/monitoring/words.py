@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from recmem.ranking.feature_table import Group
+from recmem.ranking.feature import Group
 from recmem.serving.scoring import MATCH_SCORE
 from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
 from training.monitoring.findings import Finding, Limit, Monitoring, Status, Topic

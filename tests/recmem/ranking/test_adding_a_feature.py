@@ -15,7 +15,7 @@ from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, dataset_of, matcher
 from recmem.dataset.query_batch import QueryBatch
 from recmem.ranking import feature_glossary, feature_table
-from recmem.ranking.feature_table import Feature
+from recmem.ranking.feature import Feature
 from recmem.ranking.given_features import candidate_features
 from slow_reference import Event
 from strategies import N_ITEMS, USERS
