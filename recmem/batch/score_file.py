@@ -65,9 +65,7 @@ def score_file(
     """
     if not isinstance(candidates, CandidateFiles):
         with candidates_at(candidates) as opened:
-            score_file(
-                opened, out, scorer, chunk_rows=chunk_rows, score_each=score_each, on_progress=on_progress
-            )
+            score_file(opened, out, scorer, chunk_rows=chunk_rows, score_each=score_each, on_progress=on_progress)
         return
     file_format = output_format(out)
     if ROW_NUMBER in candidates.schema.names:

@@ -80,7 +80,7 @@ class _Pickler(pickle.Pickler):
     def _storage(self, tensor: Tensor) -> NDArray[np.uint8]:
         storage = tensor.untyped_storage()
         if storage.data_ptr() not in self._storages:
-            self._storages[storage.data_ptr()] = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()  # type: ignore[call-overload]
+            self._storages[storage.data_ptr()] = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
         return self._storages[storage.data_ptr()]
 
 
@@ -88,7 +88,7 @@ def _tensor(
     storage: NDArray[np.uint8], dtype: torch.dtype, offset: int, shape: tuple[int, ...], stride: tuple[int, ...]
 ) -> Tensor:
     memory = torch.from_numpy(storage).untyped_storage()
-    return torch.empty(0, dtype=dtype).set_(memory, offset, shape, stride)  # type: ignore[call-overload,no-any-return]
+    return torch.empty(0, dtype=dtype).set_(memory, offset, shape, stride)
 
 
 def _as_ipc(frame: pl.DataFrame) -> pickle.PickleBuffer:

@@ -17,7 +17,6 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Condition
 from types import TracebackType
@@ -26,7 +25,7 @@ from typing import IO, Any
 import polars as pl
 
 from recmem.batch.shared_object import write_shared
-from recmem.batch.worker_process import LOGGER, receive, run_worker, send
+from recmem.batch.worker_process import LOGGER, receive, run_worker
 
 SPARE = 2
 """Frames that are ready for the next idle worker, beside those that the workers score."""
@@ -41,7 +40,7 @@ class WorkerKilledError(RuntimeError):
     """A worker process ended before it had scored its frame."""
 
 
-class _WorkerTraceback(Exception):
+class _WorkerTracebackError(Exception):
     """The traceback of an error in a worker, shown as the cause of the error here."""
 
     def __str__(self) -> str:
@@ -143,7 +142,7 @@ def _result(reply: tuple[Any, ...]) -> Any:
     for level, text in reply[-1]:
         logging.getLogger(LOGGER).log(level, "%s", text)
     if reply[0] == "failed":
-        raise reply[1] from _WorkerTraceback(reply[2])
+        raise reply[1] from _WorkerTracebackError(reply[2])
     return reply[1]
 
 

@@ -129,9 +129,7 @@ def score(
         if workers is not None and workers > 1 and scorer.why_one_process:
             complain(f"--workers: one process scores, because {scorer.why_one_process}.")
         with Bars().stage("Scoring candidates", source.n_rows) as advance:
-            report = score_candidates(
-                source, out, scorer, workers=workers, chunk_rows=chunk_rows, on_progress=advance
-            )
+            report = score_candidates(source, out, scorer, workers=workers, chunk_rows=chunk_rows, on_progress=advance)
     say(f"Wrote {source.n_rows:,} rows to {out}.")
     for sentence in report.unmatched.sentences():
         complain(sentence)

@@ -9,18 +9,15 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from feature_store import DataError
 from feature_store.arrays import Float32Array
 from feature_store.timestamps import parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame
 from recmem.batch.score_file import CHUNK_ROWS, Progress, score_file
-from recmem.batch.worker_process import ask_parent
 from recmem.batch.workers import Workers, usable_cores
 from recmem.dataset.unmatched_rows import UnmatchedRows
+from recmem.serving.embedding import EncodedByParent
 from recmem.serving.frame_scores import matched, ranked
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.text.item_vectors import ItemVectors
@@ -107,7 +104,7 @@ class FileScorer:
             item_changes=dataset.item_changes.clear(),
         )
         embedding = self.parts.embedding
-        # The encoder stays with the parent: it uses all cores, and each text is encoded once, in the same batch as ever.
+        # The encoder stays with the parent: it uses all cores, and encodes each text once, in the same batch as ever.
         parts = replace(
             self.parts,
             dataset=smaller,
@@ -120,16 +117,6 @@ class FileScorer:
         if isinstance(self.parts.embedding, ItemVectors):
             raise TypeError("texts: expected none with vectors of items, got some. This is a bug; please report it.")
         vectors: Float32Array = self.parts.embedding.of_texts(texts).cpu().numpy()
-        return vectors
-
-
-@dataclass(frozen=True)
-class EncodedByParent:
-    """In a worker process: vectors of texts that the catalogue lacks, which the parent process encodes."""
-
-    def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text width"]:
-        """See `CachedEncoder.of_texts`."""
-        vectors: Tensor = torch.from_numpy(ask_parent(list(texts)))
         return vectors
 
 
