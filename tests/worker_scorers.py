@@ -34,7 +34,7 @@ class Doubled:
         if what == "log":
             logging.getLogger("recmem").warning("number %d", frame["number"][0])
         if what == "ask":
-            return frame.select(score=pl.lit(ask_parent(frame["number"][0])))
+            return frame.select(score=pl.lit(ask_parent(frame["number"][0]), pl.Int64))
         return frame.select(score=pl.col("number") * self.table["factor"][0])
 
 

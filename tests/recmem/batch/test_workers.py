@@ -55,13 +55,11 @@ def test_only_a_few_frames_are_in_memory() -> None:
 
 
 def test_an_error_is_raised_in_its_place_as_it_was() -> None:
-    found = []
-    with (
-        Workers(SCORER, 2) as workers,
-        pytest.raises(DataError, match="expected an even one, got 5. Add one.") as error,
-    ):
-        for frame in workers.in_order(frames(at_5="refuse")):
-            found.append(frame["score"][0])
+    found: list[int] = []
+    with Workers(SCORER, 2) as workers:
+        results = workers.in_order(frames(at_5="refuse"))
+        with pytest.raises(DataError, match=r"expected an even one, got 5\. Add one\.") as error:
+            found.extend(frame["score"][0] for frame in results)
     assert found == [0, 2, 4, 6, 8]
     assert "worker_scorers.py" in str(error.value.__cause__)
 
@@ -135,12 +133,8 @@ with Workers(Process(), 2) as workers:
 
 
 def test_workers_of_a_killed_parent_end() -> None:
-    run = subprocess.run(
-        [sys.executable, "-c", PARENT],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run([sys.executable, "-c", PARENT], env=environment, stdout=subprocess.PIPE, text=True)
     pid = int(run.stdout)
     end = time.monotonic() + 20
     while is_running(pid) and time.monotonic() < end:
