@@ -94,7 +94,7 @@ def score(
             min=1,
             help="Processes that score, with one copy of the tables in memory. The output is the same with any number. "
             "One on a GPU, and with --online.",
-            show_default="as many as pay: 1 for files below two million rows",
+            show_default="one per core for 10 million rows and more on 4 cores and more, else 1",
         ),
     ] = None,
 ) -> None:

@@ -22,10 +22,10 @@ from recmem.serving.frame_scores import matched, ranked
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.text.item_vectors import ItemVectors
 
-ROWS_PER_WORKER = 1_000_000
-"""Rows for which another worker pays: docs/log.md, 2026-11-29."""
-ROWS_PER_WORKER_EXPLAINED = 20_000
-"""The same with reasons, which take most of the time."""
+PAYS_FROM_ROWS = 10_000_000
+"""Rows from which workers make up for the time that they take to start; an estimate, see docs/log.md, 2026-11-29."""
+PAYS_FROM_CORES = 4
+"""Threads keep fewer cores as busy as processes do."""
 
 
 @dataclass(frozen=True)
@@ -77,8 +77,7 @@ class FileScorer:
         """How many processes score so many rows soonest: 1 if that is this one alone."""
         if self.why_one_process:
             return 1
-        per_worker = ROWS_PER_WORKER_EXPLAINED if self.explain else ROWS_PER_WORKER
-        return max(min(n_cores, n_rows // per_worker), 1)
+        return n_cores if n_rows >= PAYS_FROM_ROWS and n_cores >= PAYS_FROM_CORES else 1
 
     def fit_for(self, candidates: CandidateFiles, chunk_rows: int) -> None:
         """Fits the item-item models of all times in the file, which each worker would fit for itself."""

@@ -13,7 +13,7 @@ from debian_model import trained_model
 from feature_store import DataError
 from own_feature import FEATURES, model_with
 from recmem.batch.candidate_source import candidates_at
-from recmem.serving.file_scorer import ROWS_PER_WORKER, ROWS_PER_WORKER_EXPLAINED, FileReport, score_candidates
+from recmem.serving.file_scorer import PAYS_FROM_CORES, PAYS_FROM_ROWS, FileReport, score_candidates
 from recmem.serving.model import Model
 
 CHUNK_ROWS = 40
@@ -103,11 +103,11 @@ def test_rows_that_are_refused_are_refused_in_the_same_words(tmp_path: Path) -> 
 
 def test_workers_are_started_for_files_that_pay_for_them_alone() -> None:
     scorer = trained_model().model().scorer()
-    assert scorer.workers_that_pay(2 * ROWS_PER_WORKER - 1, 16) == 1
-    assert scorer.workers_that_pay(3 * ROWS_PER_WORKER, 16) == 3
-    assert scorer.workers_that_pay(100 * ROWS_PER_WORKER, 16) == 16
-    assert scorer.workers_that_pay(100 * ROWS_PER_WORKER, 1) == 1
-    assert replace(scorer, explain=1).workers_that_pay(2 * ROWS_PER_WORKER_EXPLAINED, 16) == 2
+    assert scorer.workers_that_pay(PAYS_FROM_ROWS - 1, 16) == 1
+    assert scorer.workers_that_pay(PAYS_FROM_ROWS, 16) == 16
+    assert scorer.workers_that_pay(PAYS_FROM_ROWS, PAYS_FROM_CORES - 1) == 1
+    with_a_server = replace(scorer, parts=replace(scorer.parts, memories=object()))  # type: ignore[arg-type]
+    assert with_a_server.workers_that_pay(PAYS_FROM_ROWS, 16) == 1
 
 
 def test_fewer_than_one_worker_is_refused(tmp_path: Path) -> None:
