@@ -24,13 +24,12 @@ def candidates(model: Model, n_rows: int = 300) -> pl.DataFrame:
     random = np.random.default_rng(0)
     events = model.dataset.events
     items = model.dataset.catalogue.ids.to_list()
+    times = events["timestamp"].unique().sort().cast(pl.String).to_list()
     return pl.DataFrame(
         {
             "user_id": random.choice([*events["user_id"].unique().sort().to_list(), "nobody"], n_rows),
             "item_id": random.choice([*items, "new-1", "new-2"], n_rows),
-            "timestamp": random.choice(
-                [*events["timestamp"].unique().sort().cast(pl.String).to_list()[-4:], None], n_rows
-            ),
+            "timestamp": pl.Series(random.choice([*times[-4:], None], n_rows).tolist(), dtype=pl.String),
             "mine": np.arange(n_rows),
         }
     )
