@@ -17,8 +17,10 @@ import recmem
 from benchmarks.timing import Row, compare
 from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_file import score_file
+from recmem.batch.workers import usable_cores
 from recmem.dataset.candidate_frame import read_candidates
 from recmem.ranking.ranker_inputs import input_matrix, ranker_inputs
+from recmem.serving.file_scorer import score_candidates
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS, pairs_of
 
@@ -56,9 +58,13 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
         def score(path: Path) -> None:
             score_file(CandidateFiles.open(path), out, model.rank)
 
+        def score_with_workers(n_workers: int) -> None:
+            score_candidates(CandidateFiles.open(given), out, model.scorer(), workers=n_workers)
+
         for path, expected in ((given, ranked), (mixed, ranked[order])):
             score(path)
             _check("score of the file", pl.read_parquet(out)["score"].to_numpy(), expected["score"].to_numpy())
+        n_workers = max(usable_cores(), 2)
         trees = f"{N_TREES} trees of {LARGE['num_leaves']} leaves"
         ways: dict[str, Callable[[], object]] = {
             f"LightGBM predict alone, {trees}": lambda: large.bundle.ranker.booster.predict(matrix),
@@ -70,6 +76,8 @@ def batch_rows(bundle: Path, n_users: int, n_candidates: int) -> list[Row]:
             ),
             "recmem rank, Parquet to Parquet": lambda: score(given),
             "recmem rank, Parquet to Parquet, rows in any order": lambda: score(mixed),
+            # With their start, which takes seconds: compare the ways on a million rows a worker or more.
+            f"recmem rank, Parquet to Parquet, {n_workers} workers": lambda: score_with_workers(n_workers),
             "recmem match": lambda: model.match(frame),
         }
         name = (

@@ -221,6 +221,13 @@ class CovisitationTimeline:
     _fitting: Lock = field(default_factory=Lock, repr=False)
     """Held while a refresh is fitted, so that threads that need the same one fit it once."""
 
+    def __getstate__(self) -> dict[str, object]:
+        """For other processes: with the models that are fitted, and without what others would be fitted from."""
+        return self.__dict__ | {"words": _no_words, "cache": None, "_fitting": None}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state, _fitting=Lock())
+
     def of_log(self, log: EventLog | OnlineLog) -> CovisitationTimeline:
         """The timeline of another log of the same items; nothing is fitted yet."""
         return CovisitationTimeline(log, self.n_items, self.origin, self.refresh, self.config, self.words)
@@ -262,6 +269,13 @@ class CovisitationTimeline:
 
     def _n_changes(self, period: int) -> int:
         return self.log.n_changes(self._refresh_time(period))
+
+
+def _no_words() -> sp.csr_matrix | None:
+    raise RuntimeError(
+        "item-item models: expected to be fitted before they go to another process, got a refresh that was not. This "
+        "is a bug; please report it."
+    )
 
 
 def _decay(recency: IntArray, half_life: float) -> Float32Array:

@@ -8,11 +8,12 @@ and written with its scores. Reading, scoring and writing overlap.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import numpy as np
 import polars as pl
@@ -34,6 +35,8 @@ CHUNK_ROWS = 100_000
 """Rows that are scored together. A query is never cut, so one with more rows makes a larger chunk."""
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
+ScoreEach = Callable[[Iterable[pl.DataFrame]], Generator[pl.DataFrame, None, None]]
+Chunk = TypeVar("Chunk")
 Progress = Callable[[int], None]
 
 
@@ -43,6 +46,7 @@ def score_file(
     scorer: Scorer,
     *,
     chunk_rows: int = CHUNK_ROWS,
+    score_each: ScoreEach | None = None,
     on_progress: Progress | None = None,
 ) -> None:
     """Writes the candidates with the columns that `scorer` adds: every row once, in order. `out` is written atomically.
@@ -51,15 +55,17 @@ def score_file(
     `CandidateFiles` will do too, see `candidates_at`.
 
     `scorer` gets polars frames of whole queries and returns the same rows with columns of numbers or text added. It is
-    first called without rows, to learn which columns it adds. `on_progress` is called with the number of rows just
-    scored.
+    first called without rows, to learn which columns it adds. `score_each` is called once, with the frames in order,
+    and gives what `scorer` would for each of them, or the added columns alone: with several processes, see
+    `recmem.batch.workers`. By default `scorer` is called for one after the other. `on_progress` is called with the
+    number of rows just scored.
 
     Raises DataError if `out` cannot be written or cannot hold a column, or if rows lack an id or a readable time, and
     whatever `scorer` raises.
     """
     if not isinstance(candidates, CandidateFiles):
         with candidates_at(candidates) as opened:
-            score_file(opened, out, scorer, chunk_rows=chunk_rows, on_progress=on_progress)
+            score_file(opened, out, scorer, chunk_rows=chunk_rows, score_each=score_each, on_progress=on_progress)
         return
     file_format = output_format(out)
     if ROW_NUMBER in candidates.schema.names:
@@ -67,6 +73,7 @@ def score_file(
             f"candidates.{ROW_NUMBER}: expected a different column name, got a reserved one. Rename the column."
         )
     progress = on_progress or (lambda rows: None)
+    score_each = score_each or (lambda frames: (scorer(frame) for frame in frames))
     with output_at(out) as (folder, finish):
         output = _Output(folder / "scores", file_format, _added(candidates, scorer))
         check_writable(file_format, output.schema(candidates))
@@ -75,10 +82,10 @@ def score_file(
             # Found now, not after hours of scoring.
             _check_rows(candidates, chunk_rows)
         if not is_long or candidates.is_grouped(chunk_rows):
-            _score_in_order(candidates, output, scorer, chunk_rows, progress)
+            _score_in_order(candidates, output, score_each, chunk_rows, progress)
         else:
             blocks = ScoreBlocks(folder, output.added, n_rows=candidates.n_rows, chunk_rows=chunk_rows)
-            _score_by_query(candidates, output.added, scorer, blocks, folder, chunk_rows, progress)
+            _score_by_query(candidates, output.added, score_each, blocks, folder, chunk_rows, progress)
             _write_with_scores(candidates, output, blocks, chunk_rows)
         finish(output.path)
 
@@ -115,7 +122,7 @@ def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
 
 
 def _score_in_order(
-    candidates: CandidateFiles, output: _Output, scorer: Scorer, chunk_rows: int, progress: Progress
+    candidates: CandidateFiles, output: _Output, score_each: ScoreEach, chunk_rows: int, progress: Progress
 ) -> None:
     """Reads, scores and writes chunk by chunk; the rows of each query are next to each other, or all in one chunk."""
     is_long = candidates.n_rows > chunk_rows
@@ -125,9 +132,9 @@ def _score_in_order(
         output.writer(schema) as write_table,
         closing(ahead(tables) if is_long else tables) as chunks,
         behind(write_table) as write,
+        closing(_with_scores(chunks, as_frame, score_each)) as with_scores,
     ):
-        for chunk in chunks:
-            scored = scorer(as_frame(chunk))
+        for chunk, scored in with_scores:
             columns = [_as_arrow(scored[name]) for name in output.added.columns]
             write(pa.Table.from_arrays([*chunk.columns, *columns], schema=schema))
             progress(chunk.num_rows)
@@ -136,7 +143,7 @@ def _score_in_order(
 def _score_by_query(
     candidates: CandidateFiles,
     added: pl.DataFrame,
-    scorer: Scorer,
+    score_each: ScoreEach,
     blocks: ScoreBlocks,
     folder: Path,
     chunk_rows: int,
@@ -147,11 +154,27 @@ def _score_by_query(
         blocks.writer() as write_block,
         closing(ahead(whole_queries(candidates, folder, chunk_rows))) as chunks,
         behind(write_block) as write,
+        closing(_with_scores(chunks, lambda chunk: chunk.drop(ROW_NUMBER), score_each)) as with_scores,
     ):
-        for chunk in chunks:
-            scored = scorer(chunk.drop(ROW_NUMBER))
+        for chunk, scored in with_scores:
             write(scored.select(added.columns).with_columns(chunk[ROW_NUMBER]))
             progress(chunk.height)
+
+
+def _with_scores(
+    chunks: Iterable[Chunk], frame_of: Callable[[Chunk], pl.DataFrame], score_each: ScoreEach
+) -> Generator[tuple[Chunk, pl.DataFrame], None, None]:
+    """Each chunk with its scores. Several chunks may be read before the first of them is scored."""
+    waiting: deque[Chunk] = deque()
+
+    def frames() -> Iterator[pl.DataFrame]:
+        for chunk in chunks:
+            waiting.append(chunk)
+            yield frame_of(chunk)
+
+    with closing(score_each(frames())) as scores:
+        for scored in scores:
+            yield waiting.popleft(), scored
 
 
 def _write_with_scores(candidates: CandidateFiles, output: _Output, blocks: ScoreBlocks, chunk_rows: int) -> None:

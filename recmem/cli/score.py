@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from recmem.cli.console import Bars, complain, say
 from recmem.cli.error_handling import UsageError
 from recmem.cli.options import Device, ModelSource, OnlineUrl, StorePath
+from recmem.cli.signals import exit_on_sigterm
 from recmem.cli.vector_options import Vectors
-
-if TYPE_CHECKING:
-    import polars as pl
 
 CHUNK_ROWS = 100_000
 
@@ -90,6 +87,16 @@ def score(
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="Processes that score, with one copy of the tables in memory. The output is the same with any number. "
+            "One on a GPU, and with --online.",
+            show_default="one per core for 10 million rows and more on 4 cores and more, else 1",
+        ),
+    ] = None,
 ) -> None:
     """Score a file of candidates.
 
@@ -109,36 +116,25 @@ def score(
     from feature_store.schema import ITEM_VECTORS
     from recmem.batch.candidate_source import candidates_at
     from recmem.batch.file_formats import output_format
-    from recmem.batch.score_file import score_file
-    from recmem.dataset.unmatched_rows import UnmatchedRows
+    from recmem.serving.file_scorer import score_candidates
     from recmem.serving.scored import in_sample_text
 
     output_format(out)  # refused before anything is read
-    unmatched: list[UnmatchedRows] = []
-    n_in_sample: list[int] = []
-    with candidates_at(candidates, warn=complain) as source:
+    with exit_on_sigterm(), candidates_at(candidates, warn=complain) as source:
         loaded = recmem.load(model, store=store, online=online, device=device.value)
         if vectors is not None:
             rows = read_table(vectors, table=ITEM_VECTORS.name)
             loaded.add_vectors(rows.frame, name=vectors_name or None)
-        call = partial(loaded.match_with_report, explain=explain)
-        if columns is Columns.RANK:
-            call = partial(loaded.rank_with_report, trees_share=trees_share, explain=explain)
-
-        def scorer(frame: pl.DataFrame) -> pl.DataFrame:
-            scored = call(frame)
-            unmatched.append(scored.unmatched)
-            n_in_sample.append(scored.n_in_sample)
-            return scored.frame
-
+        scorer = loaded.scorer(ranks=columns is Columns.RANK, trees_share=trees_share, explain=explain)
+        if workers is not None and workers > 1 and scorer.why_one_process:
+            complain(f"--workers: one process scores, because {scorer.why_one_process}.")
         with Bars().stage("Scoring candidates", source.n_rows) as advance:
-            score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
+            report = score_candidates(source, out, scorer, workers=workers, chunk_rows=chunk_rows, on_progress=advance)
     say(f"Wrote {source.n_rows:,} rows to {out}.")
-    for sentence in sum(unmatched, UnmatchedRows()).sentences():
+    for sentence in report.unmatched.sentences():
         complain(sentence)
-    n_learned = sum(n_in_sample)
-    if columns is Columns.MATCH and n_learned > 0:
-        complain(in_sample_text(n_learned, loaded.bundle.config.learned_until))
+    if columns is Columns.MATCH and report.n_in_sample > 0:
+        complain(in_sample_text(report.n_in_sample, loaded.bundle.config.learned_until))
 
 
 def _is_same(out: str, candidates: str) -> bool:

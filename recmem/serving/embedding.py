@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from feature_store import DataError, Store
+from recmem.batch.worker_process import ask_parent
 from recmem.dataset.candidate_frame import Candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
@@ -17,7 +20,19 @@ from recmem.text.cached_encoder import CachedEncoder, LazyEncoder, LazyTunedEnco
 from recmem.text.item_vectors import ItemVectors
 from recmem.text.text_vectors import TextVectors
 
+
+@dataclass(frozen=True)
+class EncodedByParent:
+    """In a worker process: vectors of texts that the catalogue lacks, which the parent process encodes."""
+
+    def of_texts(self, texts: Sequence[str]) -> Float[Tensor, "text width"]:
+        """See `CachedEncoder.of_texts`."""
+        vectors: Tensor = torch.from_numpy(ask_parent(list(texts)))
+        return vectors
+
+
 Embedding: TypeAlias = CachedEncoder | TextVectors | ItemVectors
+"""What a model reads its items' vectors from."""
 
 
 def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> Embedding:
@@ -57,7 +72,7 @@ def with_fact_vectors(dataset: Dataset, space: CachedEncoder | None) -> Dataset:
     return replace(dataset, catalogue=catalogue)
 
 
-def new_item_units(embedding: Embedding, read: Candidates) -> Float[Tensor, "new width"]:
+def new_item_units(embedding: Embedding | EncodedByParent, read: Candidates) -> Float[Tensor, "new width"]:
     """What it reads of candidates that the catalogue lacks, in the order of `read.texts`."""
     if isinstance(embedding, ItemVectors):
         return embedding.of_ids(read.new_ids)

@@ -14,7 +14,7 @@ from recmem.dataset.dataset import Dataset
 from recmem.dataset.shared_memories import RedisMemories
 from recmem.matching.matcher import Matcher
 from recmem.serving.bundle import Bundle
-from recmem.serving.embedding import Embedding, new_item_units
+from recmem.serving.embedding import Embedding, EncodedByParent, new_item_units
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +25,7 @@ class LoadedParts:
     dataset: Dataset
     matcher: Matcher
     """Over the catalogue's texts, or the vectors of its items."""
-    embedding: Embedding
+    embedding: Embedding | EncodedByParent
     vectors: CandidateVectors | None
     """Of a model that reads vectors in place of texts."""
     memories: RedisMemories | None

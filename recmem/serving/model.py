@@ -26,6 +26,7 @@ from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.embedding import Embedding, embedding_of, item_units, text_space, with_fact_vectors
 from recmem.serving.explain import Explanation
 from recmem.serving.explained_item import explained
+from recmem.serving.file_scorer import FileScorer
 from recmem.serving.frame_scores import matched, ranked, read_pairs
 from recmem.serving.frames import FrameT, Ids, to_polars
 from recmem.serving.loaded_parts import LoadedParts
@@ -192,6 +193,11 @@ class Model:
         """As `rank`, with the number of rows that the store could not match."""
         refuse_forked()
         return ranked(self._parts(), candidates, trees_share=trees_share, explain=explain)
+
+    def scorer(self, *, ranks: bool = True, trees_share: float = 1.0, explain: int = 0) -> FileScorer:
+        """What `rank`, or `match` without `ranks`, does, with the events observed so far: for `score_candidates`."""
+        refuse_forked()
+        return FileScorer(self._parts(), ranks=ranks, trees_share=trees_share, explain=explain)
 
     def pairs(self, candidates: object) -> tuple[Candidates, PairFeatures]:
         """The candidates as `rank` reads them, and all features of their pairs, for looking into what is scored.

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -274,3 +279,34 @@ def test_score_works_from_object_store_to_object_store(
         assert "out: expected a bucket that exists" in outcome.err
         for secret in (s3_server.SECRET, "a-password"):
             assert secret not in outcome.out + outcome.err
+
+
+@pytest.mark.parametrize("name", ["s.parquet", "s.csv"])
+def test_several_workers_write_the_same_bytes_and_the_same_warnings(
+    bundle: Path, candidates: Path, tmp_path: Path, name: str
+) -> None:
+    arguments = ["score", "--model", bundle, "--candidates", candidates, "--chunk-rows", 25, "--out"]
+    one, two = tmp_path / "one" / name, tmp_path / "two" / name
+    alone = Outcome(*arguments, one, "--workers", 1)
+    assert alone.code == DONE, alone.err
+    outcome = Outcome(*arguments, two, "--workers", 2)
+    assert outcome.code == DONE, outcome.err
+    assert one.read_bytes() == two.read_bytes()
+    assert "the user has no events in the store" in alone.err
+    assert alone.err.splitlines()[-1] == outcome.err.splitlines()[-1]
+
+
+def test_sigterm_removes_what_was_begun(bundle: Path, candidates: Path, tmp_path: Path) -> None:
+    many = pl.concat([pl.read_parquet(candidates).with_columns(impression_id=pl.lit(n)) for n in range(2000)])
+    many.write_parquet(candidates)
+    command = [sys.executable, "-c", "from recmem.cli import main; main()", "score", "--model", bundle]
+    command += ["--candidates", candidates, "--out", tmp_path / "s.parquet", "--workers", "2", "--chunk-rows", "100"]
+    with subprocess.Popen(
+        list(map(str, command)), env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}, stderr=subprocess.DEVNULL
+    ) as process:
+        while not list(tmp_path.glob(".s.parquet-*/scores")):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.terminate()
+        assert process.wait(60) == 128 + signal.SIGTERM
+    assert [path.name for path in tmp_path.iterdir()] == [candidates.name]
