@@ -32,7 +32,8 @@ from training.fitting.long_queries import LONGEST_QUERY, pairs_to_fit
 from training.fitting.mean_trees import mean_trees
 from training.fitting.position_bias import position_groups
 from training.fitting.position_effects import PositionEffect, position_effects
-from training.fitting.tree_pairs import TreePairs
+from training.fitting.tree_pairs import N_THREADS, TreePairs
+from training.fitting.tree_samples import sampling_parameters
 from training.member_seeds import member_seed
 from training.queries import UNKNOWN_POSITION
 
@@ -63,7 +64,8 @@ class RankerConfig:
     feature_share: float = setting(0.6, above=0, high=1, aliases=("feature_fraction", "colsample_bytree"))
     """Share of the features that a tree may use (LightGBM's `feature_fraction`)."""
     row_share: float = setting(0.7, above=0, high=1, aliases=("bagging_fraction", "subsample"))
-    """Share of the queries that a tree is fitted on (LightGBM's `bagging_fraction`)."""
+    """Share of the queries that a tree is fitted on (LightGBM's `bagging_fraction`). With 100 inputs of the trees or
+    more, or with position debiasing, a share of the pairs."""
     blend_l2: float = setting(1e-3, low=0, high=1e9)
     """Regularisation of the linear blend."""
     validation_share: float = setting(0.25, above=0, below=1)
@@ -250,7 +252,9 @@ class _Fit:
         pairs = self.tree_pairs(start, seed)
         names = neutral_names(self.inputs)
         boosters = _in_threads(
-            lambda member: lgb.train(_parameters(self.config, member), pairs.dataset(names), num_boost_round=n_rounds),
+            lambda member: lgb.train(
+                _parameters(self.config, member, pairs), pairs.dataset(names), num_boost_round=n_rounds
+            ),
             seeds,
         )
         return Ranker(Trees.of(_mean(boosters)), blend, self.features, self.inputs), self._position_effects(biases)
@@ -290,7 +294,7 @@ def _validation_curve(
     fitted_on = early.dataset(names)
     curves: dict[str, dict[str, list[float]]] = {}
     lgb.train(
-        _parameters(config, seed),
+        _parameters(config, seed, early),
         fitted_on,
         num_boost_round=config.rounds,
         valid_sets=[late.dataset(names, reference=fitted_on)],
@@ -311,9 +315,12 @@ def best_round(curve: list[float], width: int) -> int:
     return int(means.argmax()) + 1
 
 
-def lightgbm_parameters(config: RankerConfig) -> dict[str, object]:
-    """What LightGBM is given, by its own names; of the rounds, the most that there may be. Seeds are not among them."""
-    given = {"num_iterations": config.rounds} | _parameters(config, seed=0)
+def lightgbm_parameters(config: RankerConfig, pairs: TreePairs | None = None) -> dict[str, object]:
+    """What LightGBM is given, by its own names; of the rounds, the most that there may be. Seeds are not among them.
+
+    Without `pairs`, what most are fitted with, see `training.fitting.tree_samples`.
+    """
+    given = {"num_iterations": config.rounds} | _parameters(config, 0, pairs)
     return {name: value for name, value in given.items() if name not in ("seed", "verbose")}
 
 
@@ -325,7 +332,7 @@ def _or_unknown(positions: IntArray | None, n_pairs: int) -> IntArray:
     return np.full(n_pairs, UNKNOWN_POSITION) if positions is None else positions
 
 
-def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
+def _parameters(config: RankerConfig, seed: int, pairs: TreePairs | None) -> dict[str, object]:
     # Named only where it is used: a model's text lists it, and would differ from that of earlier versions.
     of_positions = {"lambdarank_position_bias_regularization": config.position_bias_regularization}
     return {
@@ -337,14 +344,12 @@ def _parameters(config: RankerConfig, seed: int) -> dict[str, object]:
         "min_data_in_leaf": config.min_rows_in_leaf,
         "lambda_l2": config.l2,
         "feature_fraction": config.feature_share,
-        "bagging_fraction": config.row_share,
-        "bagging_freq": 1,
-        "bagging_by_query": True,
+        **sampling_parameters(config.row_share, pairs),
         "seed": seed,
         "deterministic": True,
-        # With several threads, LightGBM 4.7 draws other queries each time, even if it is set to be deterministic.
-        "num_threads": 1,
-        "force_row_wise": True,
+        "num_threads": N_THREADS,
+        # Each feature's histogram is added up by one thread, in the order of the rows, however many threads there are.
+        "force_col_wise": True,
         "verbose": -1,
         **(of_positions if config.position_debiasing else {}),
     }

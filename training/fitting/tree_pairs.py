@@ -11,6 +11,9 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Int8Array, IntArray
 
+N_THREADS = 1
+"""Of LightGBM in a fit. The seeds of a ranker's trees are fitted side by side, which keeps a few cores busy."""
+
 
 @dataclass(frozen=True, eq=False)
 class TreePairs:
@@ -61,7 +64,9 @@ class TreePairs:
             feature_name=names,
             categorical_feature=list(self.categorical),
             reference=reference,
-            params={"verbose": -1, "deterministic": True, "force_row_wise": True},
+            # LightGBM's number of threads is the process's: the default would hold for a fit that runs beside this,
+            # whose buffers are for fewer.
+            params={"verbose": -1, "deterministic": True, "force_col_wise": True, "num_threads": N_THREADS},
             position=self.positions if is_fitted_on else None,
         )
 
