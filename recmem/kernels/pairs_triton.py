@@ -43,8 +43,8 @@ from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
-"""Candidates of a program. Blocks, stages and warps are the best of a search on an H100, with a prototype of this kernel
-and 50 slots x 100 candidates."""
+"""Candidates of a program. Blocks, stages and warps are the best of a search on an H100, with a prototype of this
+kernel and 50 slots x 100 candidates."""
 LARGEST_BLOCK_SLOT = 64
 """Slots that a program takes at a time; fewer where memories are short, see `_block_slot`."""
 BLOCK_DIM = 64
