@@ -2,7 +2,7 @@
 
 | backend   | file                 | runs on                                        | refused by        |
 |-----------|----------------------|------------------------------------------------|-------------------|
-| triton    | `pairs_triton.py`    | CUDA, tables of any type, no retrieved slots   | `why_not_triton`  |
+| triton    | `pairs_triton.py`    | CUDA, no retrieved slots, head_dim to 128      | `why_not_triton`  |
 | numba     | `pairs_numba.py`     | a CPU, float16 tables                          | `why_not_numba`   |
 | torch     | `pairs_torch.py`     | everywhere                                     |                   |
 | reference | `pairs_reference.py` | everywhere, slowly: the definition             |                   |
@@ -64,7 +64,7 @@ def why_not_triton(tables: PackedTables, memories: Memories) -> str | None:
         return missing
     from recmem.kernels.pairs_triton import why_not
 
-    return why_not(tables.unit.device, memories)
+    return why_not(tables, memories)
 
 
 def why_not_numba(tables: PackedTables) -> str | None:
@@ -73,9 +73,14 @@ def why_not_numba(tables: PackedTables) -> str | None:
         return f"the tables are on {tables.unit.device.type}, and numba compiles for the CPU"
     if tables.unit.dtype != torch.float16:
         return f"the tables are {str(tables.unit.dtype).removeprefix('torch.')}, and numba reads float16"
-    if machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+    if lacks_avx2():
         return "the processor has no AVX2, and without it torch is faster"
     return why_not_installed("numba")
+
+
+def lacks_avx2() -> bool:
+    """Whether the processor is an x86-64 one without AVX2, or torch is told so. All that have it widen float16."""
+    return machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 
 
 def check_installed(backend: str) -> None:

@@ -27,7 +27,7 @@ from recmem.kernels.exponential_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
-from recmem.kernels.tiles_numba import LANES, ROWS, fetch_row, fill_panel, times_panel, widen_rows
+from recmem.kernels.tiles_numba import LANES, ROWS, check_processor, fetch_row, fill_panel, times_panel, widen_rows
 
 PIECE_CELLS = 100_000
 """Slots times candidates of a piece, the unit of work of a thread: about 1 ms."""
@@ -122,7 +122,11 @@ class _Scratch(NamedTuple):
 
 
 def match_pairs_numba(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> PairScores:
-    """See `match_pairs_reference`. Raises RuntimeError for tables that are not float16 on a CPU."""
+    """See `match_pairs_reference`.
+
+    Raises RuntimeError for tables that are not float16 on a CPU, or on a processor that cannot widen them.
+    """
+    check_processor()
     if tables.unit.device.type != "cpu" or tables.unit.dtype != torch.float16:
         what = f"{str(tables.unit.dtype).removeprefix('torch.')} on {tables.unit.device.type}"
         raise RuntimeError(f"backend: expected float16 tables on a CPU for numba, got {what}. Use 'auto' or 'torch'.")

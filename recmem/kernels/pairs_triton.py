@@ -20,7 +20,8 @@ Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * h
 [program, 2]: memory and first pair; `outputs` float32 [len(OUTPUTS), pair]. Rows are int64 and have been checked
 against the tables. Products accumulate in float32.
 
-Limits: no retrieved slots. head_dim and the number of heads are padded to powers of two of at least 16 and 1.
+Limits: no retrieved slots, and a head_dim of at most `LARGEST_HEAD_DIM`. head_dim and the number of heads are padded to
+powers of two of at least 16 and 1.
 
 Pointers have no Python type, so the kernels are left out of type checks; `match_pairs_triton` checks.
 """
@@ -42,7 +43,8 @@ from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
-"""Candidates of a program. Blocks, stages and warps are the best of a search on an H100, 50 slots x 100 candidates."""
+"""Candidates of a program. Blocks, stages and warps are the best of a search on an H100, with a prototype of this
+kernel and 50 slots x 100 candidates."""
 LARGEST_BLOCK_SLOT = 64
 """Slots that a program takes at a time; fewer where memories are short, see `_block_slot`."""
 BLOCK_DIM = 64
@@ -55,6 +57,8 @@ WARPS = 4
 """Of a program."""
 SMALLEST_BLOCK = 16
 """Of dimensions or slots, in a product on tensor cores."""
+LARGEST_HEAD_DIM = 128
+"""A head's keys, values, queries and probes lie in shared memory at once: 129 KB of an H100's 227 for this one."""
 
 # Constants that the kernels read have to be constexpr.
 LOWEST = tl.constexpr(-3.0e38)
@@ -69,18 +73,21 @@ SIMILARITY_TOP3 = tl.constexpr(OUTPUTS.index("similarity_top3"))
 SIMILARITY_LAST = tl.constexpr(OUTPUTS.index("similarity_last"))
 
 
-def why_not(device: torch.device, memories: Memories) -> str | None:
-    """Why this backend cannot score these memories on the device; None if it can."""
+def why_not(tables: PackedTables, memories: Memories) -> str | None:
+    """Why this backend cannot score these memories; None if it can."""
+    device = tables.unit.device
     if device.type != "cuda" and os.environ.get("TRITON_INTERPRET") != "1":
         return f"the tables are on {device.type}, and Triton needs CUDA"
     if memories.retrieved is not None:
         return "the memories hold slots that are retrieved for each candidate, and this kernel reads all slots"
+    if tables.head_dim > LARGEST_HEAD_DIM:
+        return f"heads of {tables.head_dim} numbers are too long, and this kernel reads at most {LARGEST_HEAD_DIM}"
     return None
 
 
 def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> PairScores:
     """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
-    reason = why_not(tables.unit.device, memories)
+    reason = why_not(tables, memories)
     if reason is not None:
         raise RuntimeError(f"backend: expected an available backend, got 'triton': {reason}. Use 'auto' or 'torch'.")
     n_pairs = len(candidates.rows)

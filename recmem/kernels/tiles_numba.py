@@ -27,6 +27,7 @@ Addresses have no Python type, so the functions are left out of type checks.
 
 from __future__ import annotations
 
+from platform import machine
 from typing import Any, no_type_check
 
 import numpy as np
@@ -42,6 +43,9 @@ ROWS = 4
 WIDE = 4 if binding.get_host_cpu_features().get("avx512f", False) else 1
 """Vectors of a tile: each of its `ROWS` x `WIDE` sums has a register, of 32 long ones or of 16 short ones."""
 
+CAN_WIDEN = machine() not in ("x86_64", "AMD64") or bool(binding.get_host_cpu_features().get("f16c", False))
+"""Whether the processor widens float16. Without the instruction, LLVM finds no function for it and ends the process."""
+
 _NUMBER = ir.FloatType()
 _HALF = ir.HalfType()
 _WORD = ir.IntType(64)
@@ -54,6 +58,12 @@ _LINE_BYTES = 64
 """A line of the cache."""
 _PREFETCH_HINTS = (0, 2, 1)
 """Of llvm.prefetch: for reading, temporal locality (0 to 3), data rather than instructions."""
+
+
+def check_processor() -> None:
+    """Raises RuntimeError on a processor that cannot widen float16: to be called before the functions here."""
+    if not CAN_WIDEN:
+        raise RuntimeError("backend: expected a processor with F16C for numba, got one without. Use 'auto' or 'torch'.")
 
 
 def _tile(n_vectors: int) -> Any:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from recmem.kernels.backends import check_installed
+from recmem.kernels.backends import check_installed, lacks_avx2
 from recmem.kernels.top_k_torch import top_rows_torch
 
 TopBackend = Literal["auto", "torch", "numba", "triton"]
@@ -23,8 +23,9 @@ def top_rows(
     """Rows of the `k` largest products with each query, best first, ties in the order of rows: int64[query, k].
 
     `k` is at most the number of rows; both tensors are contiguous, of one type and on one device. "auto" takes Triton
-    for 16-bit types on CUDA, numba for float16 on a CPU, if these are installed, else torch. All sum in float32, and
-    give the same rows where that is exact, as it is for vectors of `recmem.text.unit_vectors.exact_units`.
+    for 16-bit types on CUDA, numba for float16 on a CPU (x86-64: with AVX2), if these are installed, else torch. All
+    sum in float32, and give the same rows where that is exact, as it is for vectors of
+    `recmem.text.unit_vectors.exact_units`.
 
     Raises ValueError for an unknown backend, RuntimeError if a named one cannot run here.
     """
@@ -55,6 +56,6 @@ def top_rows(
 def _fastest(table: Tensor) -> TopBackend:
     if table.device.type == "cuda" and table.dtype != torch.float32 and find_spec("triton") is not None:
         return "triton"
-    if table.device.type == "cpu" and table.dtype == torch.float16 and find_spec("numba") is not None:
+    if table.device.type == "cpu" and table.dtype == torch.float16 and not lacks_avx2() and find_spec("numba"):
         return "numba"
     return "torch"

@@ -18,7 +18,7 @@ from numba import njit
 
 from feature_store.arrays import Float32Array, Int16Array, IntArray
 from feature_store.numba_cache import compiled
-from recmem.kernels.tiles_numba import LANES, ROWS, fill_panel, times_panel, widen_rows
+from recmem.kernels.tiles_numba import LANES, ROWS, check_processor, fill_panel, times_panel, widen_rows
 
 QUERIES_TOGETHER = 128
 """Queries that a row is multiplied with before the next row is read: their panel has to stay in the cache."""
@@ -26,6 +26,7 @@ QUERIES_TOGETHER = 128
 
 def top_rows_numba(table: Int16Array, queries: Int16Array, k: int, *, n_threads: int) -> IntArray:
     """See `recmem.kernels.top_k.top_rows`. The arrays hold the bits of float16 numbers."""
+    check_processor()
     result = np.empty((len(queries), k), np.int64)
     cuts = np.linspace(0, len(table), n_threads + 1).astype(np.int64)
     with ThreadPoolExecutor(n_threads) as pool:

@@ -29,6 +29,11 @@ NEAR_ZERO = 0.02
 INITIAL_ROW_LENGTH = 3.0
 """Approximate length of a row of the initial key and value projections."""
 
+LONGEST_ROW = 30_000.0
+"""Largest length of a projection's row plus its bias. A product with a vector of length 1, or 1.4 where a tuned
+encoder's stands beside the frozen one's, then fits into float16, in which it is served: that ends at 65,504. Training
+starts with rows of a length of about `INITIAL_ROW_LENGTH`."""
+
 
 @dataclass(frozen=True)
 class MatchConfig:
@@ -90,8 +95,9 @@ class MatchModule(nn.Module):
         """The module with the weights of another one's `state_dict`.
 
         Raises ValueError, before it allocates more than a few times their size, if the weights have other names, types
-        or shapes than the configuration says, are not finite, or have more memory kinds than
-        `recmem.matching.memory_kinds.KINDS`, or too few for events. Kinds that were added since stay unknown.
+        or shapes than the configuration says, are not finite or are too large (`LONGEST_ROW`), or have more memory
+        kinds than `recmem.matching.memory_kinds.KINDS`, or too few for events. Kinds that were added since stay
+        unknown.
         """
         missing = sorted({"query", "kind"} - set(weights))
         if missing:
@@ -191,6 +197,16 @@ def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]
             raise ValueError(f"match.{name}: expected float32 weights of shape {shape}, got {got}. Train again.")
         if not bool(torch.isfinite(weight).all()):
             raise ValueError(f"match.{name}: expected finite weights, got NaN or infinity. Train again.")
+    for name in ("query", "probe", "key", "value"):
+        lengths = weights[name].double().norm(dim=1)
+        if f"{name}_bias" in weights:
+            lengths += weights[f"{name}_bias"].abs()
+        longest = float(lengths.max())
+        if longest > LONGEST_ROW:
+            raise ValueError(
+                f"match.{name}: expected rows of a length up to {LONGEST_ROW:,.0f}, got {longest:.3g}. "
+                "Train again, with a smaller match.learning_rate."
+            )
 
 
 def _weight(shape: tuple[int, int], std: float, generator: torch.Generator | None) -> nn.Parameter:

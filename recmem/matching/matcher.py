@@ -57,6 +57,10 @@ class Matcher:
         """The matcher over the texts with these unit vectors."""
         return cls(module, PackedTables.of(rounded_tables(exact_module(module), unit)), memory)
 
+    def __getstate__(self) -> dict[str, object]:
+        """For copies and other processes: without searches, which are built when needed and may have no copy."""
+        return self.__dict__ | {"_searches": {}}
+
     def with_texts(self, unit: Float[Tensor, "text dim"]) -> Matcher:
         """The same matcher with further texts, whose rows come after its own."""
         if not len(unit):

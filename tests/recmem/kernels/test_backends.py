@@ -55,6 +55,16 @@ def test_triton_does_not_score_tables_on_a_cpu() -> None:
         assert why_not_triton(packed, memories) == "the tables are on cpu, and Triton needs CUDA"
 
 
+@pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
+def test_numba_is_refused_on_a_processor_that_cannot_widen_float16(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recmem.kernels import tiles_numba
+
+    monkeypatch.setattr(tiles_numba, "CAN_WIDEN", False)
+    memories, candidates = inputs([([1], [3])], 3)
+    with pytest.raises(RuntimeError, match=r"expected a processor with F16C for numba, got one without"):
+        match_pairs(PackedTables.of(random_tables(3)), memories, candidates, backend="numba")
+
+
 def test_numba_names_the_reason_why_it_cannot_run(monkeypatch: pytest.MonkeyPatch) -> None:
     memories, candidates = inputs([([1], [3])], 3)
     wide = PackedTables.of(random_tables(3), torch.float32)

@@ -96,7 +96,14 @@ def test_a_backend_that_cannot_run_says_why(triton_device: torch.device, monkeyp
             moved(candidates, triton_device),
         )
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
-    assert "Triton needs CUDA" in str(why_not(torch.device("cpu"), memories))
+    assert "Triton needs CUDA" in str(why_not(PackedTables.of(random_tables(0)), memories))
+
+
+def test_heads_that_do_not_fit_into_shared_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    memories, _ = inputs([([1], [2])], 0, 1)
+    reasons = {head_dim: why_not(PackedTables.of(random_tables(0, 1, head_dim)), memories) for head_dim in (128, 129)}
+    assert reasons == {128: None, 129: "heads of 129 numbers are too long, and this kernel reads at most 128"}
 
 
 COMPILE = """

@@ -116,6 +116,20 @@ def test_an_unknown_backend_is_refused() -> None:
         top_rows(unit_vectors(3), unit_vectors(1), 1, backend="gpu")  # type: ignore[arg-type]
 
 
+@pytest.mark.skipif(find_spec("numba") is None, reason="pip install 'recmem[numba]'")
+def test_without_the_instructions_that_widen_float16_torch_searches(monkeypatch: pytest.MonkeyPatch) -> None:
+    from recmem.kernels import tiles_numba
+
+    # LLVM would end the process.
+    monkeypatch.setattr(tiles_numba, "CAN_WIDEN", False)
+    monkeypatch.setattr(backends, "machine", lambda: "x86_64")
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    table = unit_vectors(9).half()
+    assert top_rows(table, table[:1], 1).tolist() == [[0]]
+    with pytest.raises(RuntimeError, match=r"expected a processor with F16C for numba, got one without\. Use 'auto'"):
+        top_rows(table, table[:1], 1, backend="numba")
+
+
 def test_a_backend_that_cannot_run_names_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     table = unit_vectors(9)
     queries = unit_vectors(1)

@@ -222,6 +222,9 @@ def test_widths_below_one_are_refused(name: str) -> None:
     ("changes", "words"),
     [
         ({"alpha": torch.full((2,), torch.nan)}, r"match\.alpha: expected finite weights, got NaN or infinity"),
+        ({"probe": torch.full((8, 12), 1e4)}, r"match\.probe: expected rows of a length up to 30,000, got 3\.46e\+04"),
+        ({"value_bias": torch.full((8,), -3e4)}, r"match\.value: expected rows of a length up to 30,000, got 3e\+04"),
+        ({"key": torch.full((8, 12), 3e38)}, r"match\.key: expected rows of a length up to 30,000, got 1\.04e\+39"),
         ({"prior": torch.zeros(12, dtype=torch.float64)}, r"match\.prior: expected float32 weights of shape \(12,\)"),
         ({"age": torch.zeros(3, 2)}, r"match\.age: expected float32 weights of shape \(\d+, 2\), got .*\[3, 2\]"),
         ({"null_value": torch.zeros(2)}, r"match\.null_value: expected float32 weights of shape \(2, 12\)"),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -154,6 +155,15 @@ def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBacken
     cosine = (made.tables.unit @ made.tables.unit.T).double().numpy()
     assert found.tolist() == np.argsort(-cosine[[3, 0]], axis=1).tolist()
     assert made.nearest_to(made.tables.unit[[3]], 1, backend).tolist() == [[3]]
+
+
+@pytest.mark.parametrize("backend", ["exact", "faiss"])
+def test_a_matcher_that_has_searched_can_go_to_another_process(backend: SearchBackend) -> None:
+    made = matcher()
+    found = made.nearest_to(made.tables.unit[[3]], 2, backend)
+    copied = pickle.loads(pickle.dumps(made))
+    assert torch.equal(copied.tables.value, made.tables.value)
+    assert copied.nearest_to(made.tables.unit[[3]], 2, backend).tolist() == found.tolist()
 
 
 def test_texts_that_are_added_are_searched_too() -> None:
