@@ -19,7 +19,7 @@ from training.tracking.experiment import default_tracking_uri
 
 METRIC = re.compile(r"[a-z0-9_]+(/[a-z0-9_.]+)?")
 """`<figure>/<what it is of>`, or a figure of the whole run."""
-LIGHTGBM = {"num_leaves": "7", "learning_rate": "0.05", "min_data_in_leaf": "300", "num_iterations": "20"}
+LIGHTGBM = {"num_leaves": "15", "learning_rate": "0.1", "min_data_in_leaf": "300", "num_iterations": "20"}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def test_parent_carries_settings_data_figures_report_and_verdict_whether_steps_r
     both = parents(client)
     assert len(both) == 2
     for run in both:
-        assert run.data.params["ranker.leaves"] == "7"
+        assert run.data.params["ranker.leaves"] == "15"
         assert {name: run.data.params[name] for name in LIGHTGBM} == LIGHTGBM
         assert run.data.metrics["ndcg_at_10/ranker_with_match"] == ndcg
         assert run.data.metrics["lift/ndcg_at_10"] == ledger["lift"]["ndcg@10"]["difference"]

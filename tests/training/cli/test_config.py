@@ -22,12 +22,12 @@ def test_the_printed_file_is_the_defaults_and_leaves_pooling_to_the_encoder(tmp_
 
 def test_what_is_given_is_printed_with_all_the_rest(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
-    path.write_text("[ranker]\nleaves = 15\n[encoder]\npooling = 'cls'\n")
+    path.write_text("[ranker]\nleaves = 9\n[encoder]\npooling = 'cls'\n")
     printed = Outcome("config", "--config", path, "--set", "ranker.leaves=31", "--set", "encoder.text_prefix=[a] ").out
     assert "\nleaves = 31\n" in printed
     assert '\npooling = "cls"\n' in printed
     assert '\ntext_prefix = "[a] "\n' in printed
-    assert "\nrounds = 100\n" in printed
+    assert "\nrounds = 150\n" in printed
 
 
 def test_faults_are_wrong_use_a_line_each(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ def test_the_file_has_every_setting_once_with_its_meaning_bounds_default_and_opt
     assert set(flat_parameters(tomllib.loads(text))) == set(all_settings())
     lines = " ".join(line.removeprefix("# ") for line in text.splitlines())
     assert (
-        "Leaves of a tree at most (LightGBM's `num_leaves`). A whole number (2 to 4,096). Default: 7. leaves = 7"
+        "Leaves of a tree at most (LightGBM's `num_leaves`). A whole number (2 to 4,096). Default: 15. leaves = 15"
         in lines
     )
     assert MAX_LEAVES == 4096

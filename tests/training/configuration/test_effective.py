@@ -98,7 +98,7 @@ def test_all_faults_of_a_file_are_reported_at_once_with_the_nearest_names(tmp_pa
         "refit (recmem.toml): expected true or false, got 'no'. The default is true.",
         "xyzzy (recmem.toml): expected the name of a setting, got an unknown one. `recmem config` lists all settings.",
         "ranker.leavs (recmem.toml): expected the name of a setting, got an unknown one. Did you mean ranker.leaves?",
-        "ranker.rounds (recmem.toml): expected a whole number (1 to 50,000), got 'many'. The default is 100.",
+        "ranker.rounds (recmem.toml): expected a whole number (1 to 50,000), got 'many'. The default is 150.",
         "ranker.smoothing (recmem.toml): expected an odd whole number (1 to 9,999), got 4. The default is 21.",
         "rankr.leaves (recmem.toml): expected the name of a setting, got an unknown one. Did you mean ranker.leaves?",
         "memory.recent (recmem.toml): expected 1 to 200, got 0. Only 200 events are read for a query.",

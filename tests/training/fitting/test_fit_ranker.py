@@ -246,10 +246,10 @@ def test_a_mean_of_members_is_saved_and_its_contributions_add_up() -> None:
     close(constant + sum(parts.values()), loaded.scores(unseen), "float32")
 
 
-def test_rounds_are_read_off_the_mean_of_the_members_curves() -> None:
+def test_rounds_are_read_off_the_first_members_curve() -> None:
     mean = fit_ranker(data(), FEATURES, CONFIG, seed=0, members=2)
-    parts = [fit_ranker(data(), FEATURES, CONFIG, seed=member_seed(0, member)) for member in range(2)]
-    close(np.array(mean.curve), np.mean([part.curve for part in parts], axis=0), "float64")
+    first = fit_ranker(data(), FEATURES, CONFIG, seed=member_seed(0, 0))
+    assert mean.curve == first.curve
     assert mean.ranker.booster.num_trees() == 2 * best_round(mean.curve, CONFIG.smoothing)
 
 

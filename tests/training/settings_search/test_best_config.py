@@ -50,5 +50,5 @@ def test_file_of_the_defaults_says_so_and_gives_them(tmp_path: Path) -> None:
 
 
 def test_settings_that_are_as_in_the_base_configuration_are_no_change() -> None:
-    settings = {"ranker.leaves": 7, "ranker.rounds": 60, "match.dropout": 0.2}
+    settings = {"ranker.leaves": 15, "ranker.rounds": 60, "match.dropout": 0.2}
     assert changed_settings(TrainingConfig(), settings) == {"ranker.rounds": 60}

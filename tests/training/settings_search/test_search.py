@@ -146,7 +146,7 @@ def test_finished_search_tries_nothing_more_and_gives_the_same_result(copied: Pa
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"config": small_search.QUICK | {"ranker.leaves": 9}}, r"where ranker\.leaves was 7 and is 9\."),
+        ({"config": small_search.QUICK | {"ranker.leaves": 9}}, r"where ranker\.leaves was 15 and is 9\."),
         ({"config": small_search.QUICK | {"seed": 4}}, r"where seed was 0 and is 4\."),
         ({"events": small_search.longer_log()}, r"where events had other rows\."),
     ],
