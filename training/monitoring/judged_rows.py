@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.schema import EVENTS, check_table
+from feature_store.schema import EVENTS
+from feature_store.table_checks import check_table
 from feature_store.timestamps import parse_timestamps
 from recmem.reference.reference import Outcomes
 from recmem.serving.bundle import Bundle

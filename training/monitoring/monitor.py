@@ -12,7 +12,7 @@ import recmem
 from feature_store import DataError
 from feature_store.addresses import without_secrets
 from feature_store.schema import EVENTS as EVENTS_TABLE
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from feature_store.timestamps import iso_time, parse_timestamps
 from recmem.batch.candidate_files import as_frame
 from recmem.batch.candidate_source import candidates_at
