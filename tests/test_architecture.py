@@ -138,6 +138,7 @@ TESTED_ELSEWHERE = {
     "recmem/cli/vector_options.py": "training/test_own_vectors.py",
     "recmem/server/answer_bodies.py": "recmem/server/test_app.py",
     "recmem/server/metrics.py": "recmem/server/test_app.py",
+    "recmem/server/service.py": "recmem/server/test_app.py",
     "recmem/serving/explained_item.py": "recmem/serving/test_explain.py",
     "recmem/serving/loaded_parts.py": "recmem/serving/test_explain.py",
     "recmem/serving/scored.py": "recmem/serving/test_frame_scores.py",
