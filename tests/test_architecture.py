@@ -74,6 +74,7 @@ ROOMS = {
         "server",
         "langchain",
         "audit",
+        "forgetting",
         "serving",
         "reference",
         "ranking",
