@@ -137,6 +137,7 @@ TESTED_ELSEWHERE = {
     "recmem/cli/forget.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/publish.py": "recmem/dataset/test_shared_memories.py",
     "recmem/cli/vector_options.py": "training/test_own_vectors.py",
+    "recmem/audit/online_side.py": "recmem/audit/test_parity.py",
     "recmem/server/answer_bodies.py": "recmem/server/test_app.py",
     "recmem/server/metrics.py": "recmem/server/test_app.py",
     "recmem/server/service.py": "recmem/server/test_app.py",
