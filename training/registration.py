@@ -19,8 +19,8 @@ from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
 from training.evaluation.verdict import Reigning
 from training.parent_run import name_of_data
+from training.report.number_text import day_text
 from training.report.run_stamp import RunStamp
-from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
 from training.steps.calibrate import scale_warnings, shipped_bundle
 from training.steps.compare import read_verdict
@@ -143,7 +143,7 @@ def _tag(run: Run, client: MlflowClient, version: str) -> None:
     name = run.config.registered_name
     content = _content(run)
     log = run.training_data.dataset.log
-    data = f"{len(log):,} events to {iso_time(end_of_learning(run))[:DATE_CHARS]}"
+    data = f"{len(log):,} events to {day_text(iso_time(end_of_learning(run)))}"
     tags = {f"recmem.refit.{tag}": str(value).lower() for tag, value in asdict(RefitSummary.read(run)).items()}
     tags |= {DATASET_TAG: name_of_data(run), DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
     tags[BUNDLE_TAG] = _bundle_digest(run)
