@@ -17,7 +17,7 @@ from recmem.serving.champions import champion_of
 from recmem.serving.version_table import DATA_TAG, VERDICT_TAG
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
-from training.evaluation.verdict import Reigning
+from training.evaluation.verdict import Champion
 from training.parent_run import name_of_data
 from training.report.number_text import day_text
 from training.report.run_stamp import RunStamp
@@ -48,7 +48,7 @@ DATASET_TAG = "dataset"
 """Tag of a version: the name of the data that it has learned from."""
 
 
-def champion_to_meet(run: Run, client: MlflowClient) -> Reigning | None:
+def champion_to_meet(run: Run, client: MlflowClient) -> Champion | None:
     """The champion that the run's model is compared with; for one that is registered already, the one that it was."""
     if registered_before(run, client) is not None:
         return read_verdict(run).champion

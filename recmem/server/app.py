@@ -81,7 +81,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     # Without a response model, answers are not validated a second time: they are made by our own classes.
     post = partial(app.post, response_model=None)
 
-    @post("/rank", responses={200: {"model": RankAnswer}}, summary="Put a user's candidates in order")
+    @post("/rank", responses={200: {"model": RankAnswer}}, summary="Rank a user's candidates")
     async def rank(request: RankRequest) -> Response:
         return await _json(service.rank.submit(request))
 
@@ -106,11 +106,13 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     def explain(request: ExplainRequest) -> ExplainAnswer:
         return explain_answer(service.current.loaded, request)
 
-    @app.post("/events", summary="Remember events from now on; append them to the store as well")
+    @app.post("/events", summary="Add events to users' memories in this service; append them to the store as well")
     def events(request: EventsRequest) -> EventsAnswer:
         return observed_answer(EventsAnswer, service.current.observe(rows_frame(request.events, "events")))
 
-    @app.post("/users", summary="Know attributes and interests of users from now on; append them to the store as well")
+    @app.post(
+        "/users", summary="Update attributes and interests of users in this service; append them to the store as well"
+    )
     def users(request: UsersRequest) -> UsersAnswer:
         return observed_answer(UsersAnswer, service.current.observe_users(rows_frame(request.users, "users")))
 

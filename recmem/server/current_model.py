@@ -123,7 +123,7 @@ class CurrentModel:
     def _replay_observed(self, model: Model) -> None:
         """Gives a new model what was observed, also an older one that the alias goes back to.
 
-        What its store has already counts once.
+        Rows that its store has already are duplicates, which `observe` leaves out.
         """
         for what, kept, observe in (
             ("events", self._events, model.observe),

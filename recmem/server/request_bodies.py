@@ -63,7 +63,7 @@ Time = Annotated[
 
 
 class Body(BaseModel):
-    """A request; a field that it does not know is refused, because it would be a typing error."""
+    """A request. A field that it does not know is refused: it is probably misspelt."""
 
     model_config = ConfigDict(extra="forbid")
 

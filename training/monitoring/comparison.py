@@ -187,7 +187,7 @@ def _rise_limit(before: Share, share: float, effective: float, config: MonitorCo
 
 
 class _Sizes(NamedTuple):
-    """Rows that shares were counted over, and independent rows that tell as much."""
+    """Rows that shares were counted over, and their effective sample sizes."""
 
     reference: float
     effective_reference: float

@@ -67,7 +67,7 @@ class Finding:
     current: float
     rows: int
     effective: float
-    """Independent rows that tell as much, of the current ones."""
+    """Effective sample size of the current rows: independent rows that would tell as much."""
     limits: dict[str, Limit]
     """By `psi`, `ks`, `rise`, `change`, `loss` or `ratio`: what was computed of it."""
     note: str = ""
@@ -94,7 +94,7 @@ class Topic:
     change_ci95: tuple[float, float]
     """95% interval of `change`: a bootstrap over users."""
     effective_reference: float
-    """Independent events that tell as much."""
+    """Effective sample size of the reference's events."""
     effective_current: float
     is_new: bool
     """Whether the reference has next to none of it."""

@@ -34,9 +34,9 @@ class MonitorConfig:
     ndcg_alert: float = setting(0.25, above=0, high=1)
     """Loss of NDCG@10, as a part of the reference's, from which on it alerts."""
     ratio_warn: float = setting(1.25, above=1)
-    """Positives beside those that `match_score` led to expect: from so many times, or this part, on it warns."""
+    """Ratio of the positives to those that `match_score` leads to expect, or its reciprocal, that warns."""
     ratio_alert: float = setting(2.0, above=1)
-    """Positives beside those that `match_score` led to expect: from so many times, or this part, on it alerts."""
+    """Ratio of the positives to those that `match_score` leads to expect, or its reciprocal, that alerts."""
     topic_warn: float = setting(0.05, above=0, high=1)
     """Change of a topic's share of the events, up or down, from which on it warns: 0.05 is five events in 100."""
     topic_alert: float = setting(0.2, above=0, high=1)

@@ -137,7 +137,7 @@ def deciding(finding: Finding) -> tuple[str, Limit]:
 def figure_name(finding: Finding) -> str:
     """The figure's name as a column or a feature has it; what is no column in words."""
     names = {
-        "observed_to_expected": f"positives beside {MATCH_SCORE}",
+        "observed_to_expected": f"positives relative to {MATCH_SCORE}",
         "ndcg_at_10": "NDCG@10",
         "event": "names of events",
         "events.first_of_user": "first events of a user",

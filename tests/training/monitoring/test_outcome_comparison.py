@@ -1,4 +1,4 @@
-"""Outcomes against those of the reference: a loss of NDCG, and positives beside what `match_score` led to expect."""
+"""Outcomes against the reference: a loss of NDCG, and positives relative to what `match_score` leads to expect."""
 
 from __future__ import annotations
 
