@@ -174,7 +174,7 @@ def compare(n_projects: int = 1000, out: Path = OUT) -> dict[str, Result]:
 
     # Match features of the training rows, each from a module that has not seen the row.
     found = recmem.training_features(earlier, items, past, out=out, max_tokens=MAX_TOKENS)
-    print(f"{found.n_without:,} of {len(earlier):,} training rows are older than the first window: left out here.")
+    print(f"{found.n_without:,} of {len(earlier):,} training rows are older than the first fold: left out here.")
     training = found.frame.drop_nulls("match_score")
 
     # The same features of new rows, from the model that serves.

@@ -17,7 +17,7 @@ import polars as pl
 
 from training.configuration.effective import effective_config
 from training.cross_fit.row_features import CrossFitted
-from training.cross_fit.windows import CrossFitConfig
+from training.cross_fit.windows import FoldConfig
 from training.progress import Silent
 from training.run import Run, open_run
 from training.tables import Tables
@@ -42,7 +42,7 @@ FORMS = (
 N_USERS = 90
 N_TIMES = 24
 SHARE_OF_THEME = 0.9
-N_WINDOWS = 4
+N_FOLDS = 4
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
@@ -90,7 +90,7 @@ def fitted() -> TrainingFeatures[pl.DataFrame]:
     """The cross-fitted features of `rows`, fitted once per process: tests must not change the folder."""
     folder = Path(tempfile.mkdtemp(prefix="recmem-cross-fit-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return training_features(rows(), items(), events(), out=folder / "run", windows=N_WINDOWS)
+    return training_features(rows(), items(), events(), out=folder / "run", folds=N_FOLDS)
 
 
 @functools.cache
@@ -108,7 +108,7 @@ def run_and_data() -> tuple[Run, TrainingData]:
     return run, run.training_data
 
 
-def _run() -> tuple[Run, CrossFitConfig]:
+def _run() -> tuple[Run, FoldConfig]:
     out = fitted().bundle.parent
     config = effective_config(options=FIXED_OPTIONS)
-    return open_run(Tables(), out, str(out / "store"), config, Silent()), CrossFitConfig(windows=N_WINDOWS)
+    return open_run(Tables(), out, str(out / "store"), config, Silent()), FoldConfig(folds=N_FOLDS)

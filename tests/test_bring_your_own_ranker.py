@@ -42,7 +42,7 @@ def test_match_lifts_their_ranker_and_in_sample_features_only_look_better(
     assert low > 0.05
     assert later[CROSS_FITTED] > later[IN_SAMPLE]
     printed = capsys.readouterr().out
-    assert "training rows are older than the first window" in printed
+    assert "training rows are older than the first fold" in printed
     assert "training rows would be in sample with the model that serves" in printed
     assert "cross-fitted against in sample, later: +" in printed
 

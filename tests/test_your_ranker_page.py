@@ -33,7 +33,7 @@ def test_code_runs_as_it_stands_and_its_ranker_prefers_the_users_theme(
     code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
     exec(compile(code, "docs/your_ranker.md", "exec"), names)
     assert names["MATCH"] == list(MATCH_OUTPUTS)
-    assert re.search(r"[1-9]\d* rows are older than the first window", capsys.readouterr().out)
+    assert re.search(r"[1-9]\d* rows are older than the first fold", capsys.readouterr().out)
     scores = np.asarray(names["scores"])
     is_of_theme = _new_rows()["item_id"].str.starts_with("network").to_numpy()
     assert scores[is_of_theme].mean() > scores[~is_of_theme].mean() + 1

@@ -19,7 +19,7 @@ from recmem.serving.frames import column_names, to_polars
 from recmem.serving.loading import load
 from recmem.serving.model import Model
 from recmem.serving.scoring import MATCH_OUTPUTS
-from training.cross_fit.windows import CrossFitConfig
+from training.cross_fit.windows import FoldConfig
 from training.training_features import TrainingFeatures, training_features
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         pooling: str | None = None,
         max_tokens: int | None = None,
         text_prefix: str | None = None,
-        windows: int = CrossFitConfig.windows,
+        folds: int = FoldConfig.folds,
         positive_from: float | None = None,
         negative_to: float | None = None,
         positive_events: Sequence[str] | None = None,
@@ -87,7 +87,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.pooling = pooling
         self.max_tokens = max_tokens
         self.text_prefix = text_prefix
-        self.windows = windows
+        self.folds = folds
         self.positive_from = positive_from
         self.negative_to = negative_to
         self.positive_events = positive_events
@@ -97,7 +97,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         self.seed = seed
 
     def fit(self, X: Any, y: object = None) -> RecmemFeatures:  # noqa: N803 - scikit-learn's name
-        """Fits the modules on the log, and leaves the model that serves in `bundle_`. `X` and `y` teach it nothing.
+        """Fits the folds on the log, and leaves the model that serves in `bundle_`. `X` and `y` teach it nothing.
 
         Raises DataError for rows, tables or settings that cannot be used, see `recmem.training_features`.
         """
@@ -114,7 +114,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         features = _array(found.frame)
         if found.n_without:
             _LOG.warning(
-                f"{found.n_without:,} of {len(features):,} rows are older than the first window: their learned match "
+                f"{found.n_without:,} of {len(features):,} rows are older than the first fold: their learned match "
                 "features are missing."
             )
         return features
@@ -147,7 +147,7 @@ class RecmemFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]  # 
         return {name: value for name, value in state.items() if name != "_loaded"}
 
     def _fit(self, rows: Any, given: Any) -> TrainingFeatures[Any]:
-        """Fits the modules, and gives `rows` their features; `given` is what the caller passed."""
+        """Fits the folds, and gives `rows` their features; `given` is what the caller passed."""
         if self.out is None:
             raise DataError("out: expected a folder, got none. Give one: what is learned lies there as files.")
         settings: dict[str, Any] = dict(self.get_params(deep=False))

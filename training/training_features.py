@@ -14,10 +14,10 @@ from recmem.serving.frames import FrameT
 from training.api import QUIET_MLFLOW, require_tables_or_store
 from training.configuration.effective import effective_config
 from training.cross_fit.borders import Border
-from training.cross_fit.chain import WindowModule
-from training.cross_fit.fit import Fit, fit_modules
+from training.cross_fit.chain import Fold
+from training.cross_fit.fit import Fit, fit_folds
 from training.cross_fit.row_features import check_rows
-from training.cross_fit.windows import CrossFitConfig
+from training.cross_fit.windows import FoldConfig
 from training.event_weights import weight_texts
 from training.intake import Intake
 from training.progress import Progress, shown_progress
@@ -41,19 +41,19 @@ class TrainingFeatures(Generic[FrameT]):
     frame: FrameT
     """The caller's rows, in their order, with `match_score`, `match_raw`, `match_prior` and `similarity_*`."""
     n_without: int
-    """Rows from before the first window: `match_*` are null, as no module had learned and been calibrated by then."""
+    """Rows from before the first fold: `match_*` are null, since no module had learned and been calibrated by then."""
     unmatched: UnmatchedRows
     """Rows of unknown users and items, and the like."""
     bundle: Path
-    """For `recmem.load`: its `match` gives new rows the features of the newest module."""
-    modules: tuple[WindowModule, ...]
-    """In order of time: one for each window, and the one that serves."""
+    """For `recmem.load`: its `match` gives new rows the features of the newest fold."""
+    folds: tuple[Fold, ...]
+    """In order of time; the newest serves."""
     borders: tuple[Border, ...]
-    """How the windows meet: mean calibrated scores of the same pairs on both sides of each border."""
+    """How the folds meet: mean calibrated scores of the same pairs on both sides of each border."""
     intake: Intake
     """What was read of the tables, and what of the store was used."""
     reused: bool
-    """Whether an earlier call in `out` had fitted the same modules."""
+    """Whether an earlier call in `out` had fitted the same folds."""
     warnings: tuple[str, ...] = ()
     """What was used but looks wrong: a sentence or two each."""
 
@@ -73,7 +73,7 @@ def training_features(
     pooling: str | None = None,
     max_tokens: int | None = None,
     text_prefix: str | None = None,
-    windows: int = CrossFitConfig.windows,
+    folds: int = FoldConfig.folds,
     positive_from: float | None = None,
     negative_to: float | None = None,
     positive_events: Sequence[str] | None = None,
@@ -89,7 +89,7 @@ def training_features(
     to the next. So a row's features know nothing of the row or of anything after it, as those of new rows in serving:
     those come from the model in `bundle` of the result, which has learned from the whole log. All are on one scale.
 
-    Modules that an earlier call in `out` has fitted on the same log are used again, with any rows.
+    Folds that an earlier call in `out` has fitted on the same log are used again, with any rows.
 
     >>> found = recmem.training_features(rows, items, events, out="run")  # doctest: +SKIP
     >>> own_ranker.fit(found.frame)  # doctest: +SKIP
@@ -103,7 +103,7 @@ def training_features(
         impressions: What was shown and clicked, as for `recmem.train`: then the scores are calibrated on these.
         vectors: Vectors of the items in place of a text encoder, as for `recmem.train`, and so is `vectors_name`.
         vectors_name: Names the model that made them.
-        out: Folder for `match_bundle/`, `match_modules/` and, by default, `store/`. It may be that of `recmem.train`.
+        out: Folder for `match_bundle/`, `match_folds/` and, by default, `store/`. It may be that of `recmem.train`.
         store: The store to add the tables to and to learn from; `out`/store by default.
         config: Settings, as for `recmem.train`: a `recmem.toml`, also that of a training, or a dict. The arguments
             below take precedence. What a training alone needs is not read: its test folds, features and promotion.
@@ -111,7 +111,7 @@ def training_features(
         pooling: How the encoder pools tokens.
         max_tokens: Texts are cut to this many tokens.
         text_prefix: Put before every text.
-        windows: Windows whose rows get features. The first begins after half of the log with 5 windows; a log of few
+        folds: Windows whose rows get features. The first begins after half of the log with 5 folds; a log of few
             distinct times has fewer.
         positive_from: Ratings of at least this are positive.
         negative_to: Ratings of at most this are negative; those between are neutral.
@@ -131,7 +131,7 @@ def training_features(
     refuse_forked()
     check_rows(rows)
     require_tables_or_store(items, events, store)
-    cross_fit = CrossFitConfig(windows=windows)
+    fold_config = FoldConfig(folds=folds)
     options = {
         "encoder": encoder,
         "pooling": pooling,
@@ -152,14 +152,14 @@ def training_features(
     tables = Tables.of(items, events, impressions, vectors=vectors)
     place = None if store is None else os.fspath(store)
     run = open_run(tables, Path(out), place, effective, shown_progress(progress))
-    fit = fit_in(run, cross_fit)
+    fit = fit_in(run, fold_config)
     frame, features = fit.fitted.added_to(rows)
     return TrainingFeatures(
         frame=frame,
         n_without=features.n_without,
         unmatched=features.unmatched,
         bundle=fit.bundle,
-        modules=fit.fitted.modules,
+        folds=fit.fitted.folds,
         borders=fit.borders,
         intake=run.intake,
         reused=fit.reused,
@@ -167,12 +167,12 @@ def training_features(
     )
 
 
-def fit_in(run: Run, config: CrossFitConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:
-    """Adds the run's tables to its store, and fits the modules on the store as it is then.
+def fit_in(run: Run, config: FoldConfig, *, on_intake: Callable[[Intake], None] = lambda _: None) -> Fit:
+    """Adds the run's tables to its store, and fits the folds on the store as it is then.
 
     `on_intake` is called with what was read, before anything is learned from it.
     """
     with only_training_in(run.out):
         run.intake = append_given(run)
         on_intake(run.intake)
-        return fit_modules(run, config)
+        return fit_folds(run, config)

@@ -24,7 +24,7 @@ def run_beside(store: Store) -> Path | None:
 
 def is_run(folder: Path) -> bool:
     """Whether a training, or `recmem features`, has begun in the folder."""
-    return any((folder / name).is_dir() for name in ("work/ingest", "match_modules"))
+    return any((folder / name).is_dir() for name in ("work/ingest", "match_folds"))
 
 
 def forget_in_runs(runs: Sequence[Path], texts: Sequence[str]) -> int:

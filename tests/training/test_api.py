@@ -187,7 +187,9 @@ def test_every_argument_for_a_setting_is_handed_on_under_its_name(monkeypatch: p
     rows = pl.DataFrame({"user_id": ["u"], "item_id": ["i"], "timestamp": ["2026-01-01"]})
     taken.clear()
     with pytest.raises(TakenError):
-        training_features(rows, store="store", out="run", **shared)
+        training_features(rows, store="store", out="run", **(shared | {"folds": 5}))
+    # There, `folds` are those of the cross-fit, and no setting.
+    del shared["folds"]
     assert taken == shared | {"weight": ["click=0.5"]} | FIXED_OPTIONS
 
 

@@ -264,9 +264,9 @@ def test_cross_fitted_features_of_the_encoders_vectors_are_those_of_the_encoder(
     items = small_training.items()
     events = small_training.events()
     rows = events.select("user_id", "item_id", "timestamp")
-    with_encoder = training_features(rows, items, events, out=tmp_path / "encoder", windows=2)
+    with_encoder = training_features(rows, items, events, out=tmp_path / "encoder", folds=2)
     own = RecmemFeatures(
-        items.select("item_id"), events, vectors=exported(), vectors_name=NAME, out=tmp_path / "own", windows=2
+        items.select("item_id"), events, vectors=exported(), vectors_name=NAME, out=tmp_path / "own", folds=2
     )
     features = own.fit_transform(rows)
     expected = with_encoder.frame.select(MATCH_OUTPUTS).fill_null(np.nan).to_numpy()

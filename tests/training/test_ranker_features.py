@@ -60,9 +60,9 @@ are about is tested below on rows with ids, where it means something."""
 
 
 def transformer() -> RecmemFeatures:
-    """Of the modules that `cross_fit_log.fitted` has left: fitting it reads them again."""
+    """Of the folds that `cross_fit_log.fitted` has left: fitting it reads them again."""
     out = cross_fit_log.fitted().bundle.parent
-    return RecmemFeatures(out=out, store=out / "store", windows=cross_fit_log.N_WINDOWS)
+    return RecmemFeatures(out=out, store=out / "store", folds=cross_fit_log.N_FOLDS)
 
 
 def new_rows() -> pl.DataFrame:
@@ -86,7 +86,7 @@ def test_rows_without_learned_features_are_counted_in_a_warning(caplog: pytest.L
     rows = cross_fit_log.rows()
     transformer().fit_transform(rows)
     n_without = cross_fit_log.fitted().n_without
-    assert f"{n_without:,} of {len(rows):,} rows are older than the first window" in caplog.text
+    assert f"{n_without:,} of {len(rows):,} rows are older than the first fold" in caplog.text
 
 
 def test_transforming_training_rows_warns_that_they_are_in_sample(caplog: pytest.LogCaptureFixture) -> None:

@@ -49,7 +49,7 @@ def test_a_run_in_the_folder_of_a_training_leaves_its_bundle_alone(tmp_path: Pat
     (tmp_path / "bundle").mkdir()
     (tmp_path / "bundle" / "mine").write_text("kept")
     few = cross_fit_log.events().filter(pl.col("user_id").str.ends_with("0"))
-    found = training_features(few.head(5), cross_fit_log.items(), few, out=tmp_path, windows=1)
+    found = training_features(few.head(5), cross_fit_log.items(), few, out=tmp_path, folds=1)
     assert (tmp_path / "bundle" / "mine").read_text() == "kept"
     assert found.bundle.parent == tmp_path
     assert np.isfinite(found.frame["similarity_max"].to_numpy()).all()
@@ -59,9 +59,9 @@ def test_a_configuration_is_taken_and_what_only_a_training_needs_is_not_read(tmp
     few = cross_fit_log.events().filter(pl.col("user_id").str.ends_with("0"))
     of_a_training = {"memory.recent": 7, "seed": 3, "folds": 2, "features": ["ctr"], "tuning.kind": "last"}
     found = training_features(
-        cross_fit_log.rows(few), cross_fit_log.items(), few, out=tmp_path, windows=1, config=of_a_training, seed=4
+        cross_fit_log.rows(few), cross_fit_log.items(), few, out=tmp_path, folds=1, config=of_a_training, seed=4
     )
-    assert len(found.modules) == 2  # of the one window, and the one that serves
+    assert len(found.folds) == 2  # of the one window, and the one that serves
     config = load_bundle(found.bundle).config
     assert config.memory.recent == 7
     assert config.tuning is None
@@ -69,11 +69,11 @@ def test_a_configuration_is_taken_and_what_only_a_training_needs_is_not_read(tmp
     again = training_features(
         *(cross_fit_log.rows(few), cross_fit_log.items(), few),
         out=tmp_path,
-        windows=1,
+        folds=1,
         config={"memory": {"recent": 7}},
         seed=4,
     )
-    assert not again.reused  # the modules depend on the whole configuration
+    assert not again.reused  # the folds depend on the whole configuration
     with pytest.raises(ValueError, match=r"memory.recent: expected 1 to 200, got 0.*\n.*seed: expected 0 to"):
         training_features(cross_fit_log.rows(few), out=tmp_path, store="s", config={"memory.recent": 0}, seed=-1)
 
@@ -90,6 +90,6 @@ def test_without_tables_and_store_it_is_refused(tmp_path: Path) -> None:
         training_features(cross_fit_log.rows(), items=cross_fit_log.items(), out=tmp_path)
 
 
-def test_a_number_of_windows_that_is_none_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="windows: expected a whole number of at least 1, got 0"):
-        training_features(cross_fit_log.rows(), cross_fit_log.items(), cross_fit_log.events(), out=tmp_path, windows=0)
+def test_a_number_of_folds_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="folds: expected a whole number of at least 1, got 0"):
+        training_features(cross_fit_log.rows(), cross_fit_log.items(), cross_fit_log.events(), out=tmp_path, folds=0)

@@ -12,7 +12,7 @@ from recmem.cli.error_handling import UsageError
 from recmem.cli.ingest import Events, Impressions, Items
 from recmem.cli.score import CHUNK_ROWS
 from recmem.cli.vector_options import Vectors
-from training.cli.interruption import MODULES_ARE_KEPT, interruptible
+from training.cli.interruption import FOLDS_ARE_KEPT, interruptible
 from training.cli.setting_options import OF_THE_RANKER, OF_THE_WHOLE, require_tables, settings_given, takes_settings
 from training.cli.train import STORE_HELP
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from training.cross_fit.row_features import RowFeatures
 
 
-@interruptible(MODULES_ARE_KEPT)
+@interruptible(FOLDS_ARE_KEPT)
 @takes_settings(but=(*OF_THE_RANKER, *OF_THE_WHOLE))
 def features(
     context: typer.Context,
@@ -44,13 +44,13 @@ def features(
         Path | None,
         typer.Option(
             metavar="PATH",
-            help="Folder for match_bundle/ (the model that serves the same features), match_modules/ and, by default, "
+            help="Folder for match_bundle/ (the model that serves the same features), match_folds/ and, by default, "
             "store/. It may be the OUT of `recmem train`.",
             show_default="OUT without its ending",
         ),
     ] = None,
     store: Annotated[str | None, typer.Option(metavar="PATH|URL", help=STORE_HELP, show_default="RUN/store")] = None,
-    windows: Annotated[
+    folds: Annotated[
         int,
         typer.Option(
             metavar="N",
@@ -67,18 +67,17 @@ def features(
     """Add match features to the training rows of your own ranker.
 
     Each row's features are those that it would have had at its time: they come from a match module that has learned
-    from what was before, never from the row or from anything after it. Rows from before the first window have no
-    learned features. New rows get theirs from the model in RUN/match_bundle, on the same scale: `recmem score --columns
-    match`, or model.match in Python. Modules that a run in RUN has fitted on the same log are used again. The text
-    encoder is not tuned. --config may be that of a training (its OUT/recmem.toml); what only a training needs is not
-    read.
+    from what was before, never from the row or from anything after it. Rows from before the first fold have no learned
+    features. New rows get theirs from the model in RUN/match_bundle, on the same scale: `recmem score --columns match`,
+    or model.match in Python. Folds that a run in RUN has fitted on the same log are used again. The text encoder is not
+    tuned. --config may be that of a training (its OUT/recmem.toml); what only a training needs is not read.
     """
     require_tables(items, events, store)
     folder = _folder_of(run, out, rows)
     from recmem.batch.candidate_files import CandidateFiles, as_frame
     from recmem.batch.score_file import score_file
     from training.cross_fit.row_features import check_rows
-    from training.cross_fit.windows import CrossFitConfig
+    from training.cross_fit.windows import FoldConfig
     from training.report.terminal import show_intake
     from training.run import open_run
     from training.tables import Tables
@@ -90,7 +89,7 @@ def features(
     progress = Bars()
     tables = Tables.of(items, events, impressions, vectors=vectors)
     opened = open_run(tables, folder, store, settings, progress)
-    fit = fit_in(opened, CrossFitConfig(windows=windows), on_intake=show_intake)
+    fit = fit_in(opened, FoldConfig(folds=folds), on_intake=show_intake)
     found: list[RowFeatures] = []
 
     def scorer(frame: pl.DataFrame) -> pl.DataFrame:
@@ -100,7 +99,7 @@ def features(
 
     with progress.stage("Computing match features", source.n_rows) as advance:
         score_file(source, out, scorer, chunk_rows=chunk_rows, on_progress=advance)
-    _show_modules(fit)
+    _show_folds(fit)
     _show_rows(fit, found, source.n_rows, out)
 
 
@@ -114,30 +113,30 @@ def _folder_of(run: Path | None, out: Path, rows: Path) -> Path:
     return folder
 
 
-def _show_modules(fit: Fit) -> None:
-    """Prints the modules, and how their windows meet."""
+def _show_folds(fit: Fit) -> None:
+    """Prints the folds, and how they meet."""
     borders = {border.time: border for border in fit.borders}
     rows = []
-    for number, each in enumerate(fit.fitted.modules, start=1):
-        border = borders.get(each.until)
+    for number, fold in enumerate(fit.fitted.folds, start=1):
+        border = borders.get(fold.until)
         scores = ("", "") if border is None else (f"{border.before:.4f}", f"{border.after:.4f}")
-        end = "new rows" if number == len(fit.fitted.modules) else _time(each.scores_until)
-        rows.append((str(number), _time(each.until), end, *scores))
-    show_table(("module", "rows after", "up to", "score by the one before", "by this one"), rows, n_words=3)
+        end = "new rows" if number == len(fit.fitted.folds) else _time(fold.scores_until)
+        rows.append((str(number), _time(fold.until), end, *scores))
+    show_table(("fold", "rows after", "up to", "score by the fold before", "by this fold"), rows, n_words=3)
     if borders:
-        say("Scores: mean match_score of the same candidates behind the border, by the modules on both sides of it.")
+        say("Scores: mean match_score of the same candidates behind the border, by the folds on both sides of it.")
 
 
 def _show_rows(fit: Fit, found: list[RowFeatures], n_rows: int, out: Path) -> None:
     from recmem.dataset.unmatched_rows import UnmatchedRows
 
-    again = ", with the modules of an earlier run" if fit.reused else ""
+    again = ", with the folds of an earlier run" if fit.reused else ""
     say(f"Wrote {n_rows:,} rows to {out}{again}.")
     n_without = sum(features.n_without for features in found)
     if n_without:
-        first = _time(fit.fitted.modules[0].until)
+        first = _time(fit.fitted.folds[0].until)
         complain(
-            f"{n_without:,} rows: not after {first}, where the first window begins. Their match_score, match_raw and "
+            f"{n_without:,} rows: not after {first}, where the first fold begins. Their match_score, match_raw and "
             "match_prior are null."
         )
     for sentence in sum((features.unmatched for features in found), UnmatchedRows()).sentences():

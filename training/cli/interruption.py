@@ -13,9 +13,8 @@ from recmem.cli.console import complain
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
 STEPS_ARE_KEPT = "Finished steps are kept, and the same command goes on from there."
-MODULES_ARE_KEPT = (
-    "What was read and encoded is kept, and so are the match modules once all are fitted: the same command goes on "
-    "from there."
+FOLDS_ARE_KEPT = (
+    "What was read and encoded is kept, and so are the folds once all are fitted: the same command goes on from there."
 )
 
 Command = TypeVar("Command", bound=Callable[..., None])

@@ -1,8 +1,8 @@
-"""How the windows meet: the same pairs, scored by the modules on both sides of a border.
+"""How the folds meet: the same pairs, scored by the modules on both sides of a border.
 
 The pairs are those of the window after the border. Neither module has learned from them: the earlier one has learned up
 to the border before, the later one up to this border. If the mean calibrated score differs, a ranker that is fitted on
-rows of both windows would see a jump that is not in the data.
+rows of both folds would see a jump that is not in the data.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from training.cross_fit.row_features import CrossFitted
 
 @dataclass(frozen=True)
 class Border:
-    """A border between two windows."""
+    """A border between two folds."""
 
     time: int
     """Microseconds: the later module has learned up to here."""
     n_pairs: int
+    positive_rate: float
+    """Share of the pairs that are positives."""
     before: float
-    """Mean calibrated score of the pairs by the earlier window's module."""
+    """Mean calibrated score of the pairs by the earlier fold."""
     after: float
-    """Mean calibrated score of the same pairs by the later window's module, which scores such rows."""
+    """Mean calibrated score of the same pairs by the later fold, which is the one that scores such rows."""
 
     @property
     def jump(self) -> float:
@@ -34,19 +36,21 @@ class Border:
 
 
 def borders(chain: Chain, fitted: CrossFitted) -> list[Border]:
-    """The borders between windows that pairs of the log lie behind, in order of time; it takes three modules for one.
+    """The borders between folds that pairs of the log lie behind, in order of time; empty with fewer than three folds.
 
-    The newest module has no pairs to score yet: its rows are still to come.
+    The newest fold has no pairs behind it yet: what it scores is still to come.
     """
     found = []
     for number, window in enumerate(chain.windows[2:], start=1):
         earlier = _scores(fitted, number - 1, window)
         later = _scores(fitted, number, window)
         if len(later):
+            labels = window.data.labels
             found.append(
                 Border(
-                    time=fitted.modules[number].until,
-                    n_pairs=len(later),
+                    time=fitted.folds[number].until,
+                    n_pairs=len(labels),
+                    positive_rate=float(labels.mean()),
                     before=float(earlier.mean()),
                     after=float(later.mean()),
                 )
@@ -55,7 +59,7 @@ def borders(chain: Chain, fitted: CrossFitted) -> list[Border]:
 
 
 def _scores(fitted: CrossFitted, number: int, window: WindowPairs) -> Float32Array:
-    """The calibrated score that a module gives each pair of a window."""
+    """The calibrated score that a fold gives each pair of a window."""
     batch = QueryBatch.of(fitted.dataset, window.queries.users, window.queries.times)
     features = fitted.matchers[number].pair_features(batch.histories, window.data.pairs.candidates)
-    return fitted.modules[number].calibration.probability(features["match_raw"])
+    return fitted.folds[number].calibration.probability(features["match_raw"])

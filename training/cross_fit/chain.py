@@ -37,12 +37,12 @@ WINDOW_QUERIES = 600
 """Queries of a window whose pairs calibrate, at most; evenly spread over it."""
 FEWEST_POSITIVES = 1000
 """A calibration is fitted on the newest windows that have so many positives together, or on all there are. With fewer,
-calibrations of neighbouring modules would differ by chance: by a tenth of the score with 200 positives."""
+calibrations of neighbouring folds would differ by chance: by a tenth of the score with 200 positives."""
 
 
 @dataclass(frozen=True, eq=False)
-class WindowModule:
-    """A match module of the chain, and the window whose rows it scores."""
+class Fold:
+    """A match module of the chain, and which rows it scores."""
 
     until: int
     """Microseconds. Nothing after this time was learned from, nor what arrived after it."""
@@ -65,12 +65,12 @@ class WindowPairs:
 
 @dataclass(frozen=True, eq=False)
 class Chain:
-    """The modules in order of time, and the pairs of all windows."""
+    """The folds in order of time, and the pairs of all windows."""
 
-    modules: tuple[WindowModule, ...]
+    folds: tuple[Fold, ...]
     """The last scores what comes after the log: it is the one that serves."""
     windows: tuple[WindowPairs, ...]
-    """One per module: the window that ends where the module's own begins."""
+    """One per fold: the window that ends where the fold's rows begin."""
 
 
 def fit_chain(data: TrainingData, cuts: IntArray, config: TrainingConfig, progress: Progress) -> Chain:
@@ -80,7 +80,7 @@ def fit_chain(data: TrainingData, cuts: IntArray, config: TrainingConfig, progre
     n_fits = len(cuts)
     _learn(module, data, int(cuts[0]), config, progress, number=1, n_fits=n_fits)
     windows: list[WindowPairs] = []
-    modules: list[WindowModule] = []
+    folds: list[Fold] = []
     ends = [*cuts[2:].tolist(), END_OF_TIME]
     line = ScaleLine()
     for number, (begin, end) in enumerate(pairwise(cuts.tolist())):
@@ -90,8 +90,8 @@ def fit_chain(data: TrainingData, cuts: IntArray, config: TrainingConfig, progre
         _learn(module, data, end, config, progress, number=number + 2, n_fits=n_fits)
         line = line.after(before, _scores_at(end, module, windows[-1], data, config))
         calibration = line.calibration(calibration_of(windows))
-        modules.append(WindowModule(end, ends[number], copy.deepcopy(module), calibration))
-    return Chain(tuple(modules), tuple(windows))
+        folds.append(Fold(end, ends[number], copy.deepcopy(module), calibration))
+    return Chain(tuple(folds), tuple(windows))
 
 
 def _window(

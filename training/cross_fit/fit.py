@@ -1,4 +1,4 @@
-"""Fits the modules over a run's store, writes the model that serves, and gives what computes features of rows."""
+"""Fits the folds over a run's store, writes the model that serves, and gives what computes features of rows."""
 
 from __future__ import annotations
 
@@ -15,58 +15,58 @@ from recmem.matching.matcher import Matcher
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.item_vectors import ItemVectors
 from training.cross_fit.borders import Border, borders
-from training.cross_fit.chain import WindowModule, fit_chain
-from training.cross_fit.module_files import KeptModules, read_modules, write_modules
+from training.cross_fit.chain import Fold, fit_chain
+from training.cross_fit.fold_files import KeptFolds, read_folds, write_folds
 from training.cross_fit.row_features import CrossFitted
 from training.cross_fit.serving_bundle import write_serving_bundle
-from training.cross_fit.windows import CrossFitConfig, cut_times
+from training.cross_fit.windows import FoldConfig, cut_times
 from training.run import Run
 from training.tracking.step_key import step_key
 from training.training_data import TrainingData
 
 BUNDLE = "match_bundle"
 """Beside `bundle`, which `recmem train` may have written into the same folder."""
-MODULES = "match_modules"
+FOLDS = "match_folds"
 
 
 @dataclass(frozen=True, eq=False)
 class Fit:
-    """The modules of a run."""
+    """The folds of a run."""
 
     fitted: CrossFitted
     borders: tuple[Border, ...]
     bundle: Path
-    """The model that serves the newest module's features."""
+    """The model that serves the newest fold's features."""
     reused: bool
-    """Whether an earlier call in the same folder had fitted the same modules."""
+    """Whether an earlier call in the same folder had fitted the same folds."""
     warnings: tuple[str, ...]
 
 
-def fit_modules(run: Run, config: CrossFitConfig) -> Fit:
-    """The modules of the run's store, fitted or, if nothing that they depend on has changed, read again.
+def fit_folds(run: Run, config: FoldConfig) -> Fit:
+    """The folds of the run's store, fitted or, if nothing that they depend on has changed, read again.
 
     Raises DataError if the log is too short, see `cut_times`, or has too few queries with a retrieved positive.
     """
     data = run.training_data
     cuts = cut_times(_times(data), config)
     data = replace(data, dataset=_refreshed_at(data.dataset, cuts))
-    folder = run.out / MODULES
+    folder = run.out / FOLDS
     bundle = run.out / BUNDLE
     key = _key(run, config)
-    kept = read_modules(folder, key, run.config.match_config(data.unit.shape[1]))
+    kept = read_folds(folder, key, run.config.match_config(data.unit.shape[1]))
     if kept is not None and bundle.is_dir():
-        return Fit(_crossfitted(run, data, kept.modules), kept.borders, bundle, reused=True, warnings=data.warnings)
+        return Fit(_crossfitted(run, data, kept.folds), kept.borders, bundle, reused=True, warnings=data.warnings)
     made = _fit(run, data, cuts, bundle)
-    write_modules(folder, key, made.modules, made.borders)
-    return Fit(_crossfitted(run, data, made.modules), made.borders, bundle, reused=False, warnings=data.warnings)
+    write_folds(folder, key, made.folds, made.borders)
+    return Fit(_crossfitted(run, data, made.folds), made.borders, bundle, reused=False, warnings=data.warnings)
 
 
-def _fit(run: Run, data: TrainingData, cuts: IntArray, bundle: Path) -> KeptModules:
+def _fit(run: Run, data: TrainingData, cuts: IntArray, bundle: Path) -> KeptFolds:
     chain = fit_chain(data, cuts, run.config, run.progress)
     with run.progress.stage("Writing the model that serves", 1) as advance:
         write_serving_bundle(chain, data, run.config, run.store, run.pinned.versions(), bundle)
         advance(1)
-    return KeptModules(chain.modules, tuple(borders(chain, _crossfitted(run, data, chain.modules))))
+    return KeptFolds(chain.folds, tuple(borders(chain, _crossfitted(run, data, chain.folds))))
 
 
 def _times(data: TrainingData) -> IntArray:
@@ -93,9 +93,9 @@ def _refreshed_at(dataset: Dataset, cuts: IntArray) -> Dataset:
     )
 
 
-def _crossfitted(run: Run, data: TrainingData, modules: tuple[WindowModule, ...]) -> CrossFitted:
-    matchers = tuple(Matcher.of(each.module, data.unit, run.config.memory) for each in modules)
-    return CrossFitted(modules, data.dataset, matchers, _embedding(run, data))
+def _crossfitted(run: Run, data: TrainingData, folds: tuple[Fold, ...]) -> CrossFitted:
+    matchers = tuple(Matcher.of(fold.module, data.unit, run.config.memory) for fold in folds)
+    return CrossFitted(folds, data.dataset, matchers, _embedding(run, data))
 
 
 def _embedding(run: Run, data: TrainingData) -> CachedEncoder | ItemVectors:
@@ -106,7 +106,7 @@ def _embedding(run: Run, data: TrainingData) -> CachedEncoder | ItemVectors:
     return CachedEncoder.of(encoder, run.store)
 
 
-def _key(run: Run, config: CrossFitConfig) -> str:
+def _key(run: Run, config: FoldConfig) -> str:
     inputs = {"store": run.pinned.digest(), "encoder": run.encoder_fingerprint}
-    settings = {"training": asdict(run.config), "windows": asdict(config)}
+    settings = {"training": asdict(run.config), "folds": asdict(config)}
     return step_key("cross_fit", inputs, settings, (feature_store, recmem, training))

@@ -1,6 +1,6 @@
-"""The match features of rows, each from the module that has not seen the row's time.
+"""The match features of rows, each from the fold whose module has not seen the row's time.
 
-All modules are put on the scale of the newest, which serves: two modules give the same calibrated score for the same
+All folds are put on the scale of the newest, which serves: two modules give the same calibrated score for the same
 log-odds, and their raw scores are moved and stretched to where the newest calibration would find these log-odds.
 """
 
@@ -25,7 +25,7 @@ from recmem.serving.embedding import Embedding, new_item_units
 from recmem.serving.frames import FrameT, to_polars, with_added
 from recmem.serving.scoring import MATCH_OUTPUTS, MATCH_SCORE
 from recmem.text.item_vectors import ItemVectors
-from training.cross_fit.chain import WindowModule
+from training.cross_fit.chain import Fold
 
 CHUNK_ROWS = 100_000
 """Rows that are read and scored together."""
@@ -40,19 +40,19 @@ class RowFeatures:
     columns: pl.DataFrame
     """`MATCH_OUTPUTS` of each row: float32. Those of `LEARNED` are null for rows that no module was there for."""
     n_without: int
-    """Rows up to the first window's begin: their learned features are null."""
+    """Rows up to the first fold's begin: their learned features are null."""
     unmatched: UnmatchedRows
     """Rows of unknown users and items, and the like."""
 
 
 @dataclass(frozen=True, eq=False)
 class CrossFitted:
-    """The modules over a dataset; computes features of rows of any time."""
+    """The folds over a dataset; computes features of rows of any time."""
 
-    modules: tuple[WindowModule, ...]
+    folds: tuple[Fold, ...]
     dataset: Dataset
     matchers: tuple[Matcher, ...]
-    """One per module, over the catalogue's texts."""
+    """One per fold, over the catalogue's texts."""
     embedding: Embedding
     """For texts that come with the rows; or the vectors of items."""
 
@@ -80,23 +80,23 @@ class CrossFitted:
     def _part(self, frame: pl.DataFrame) -> RowFeatures:
         read = read_candidates(frame, self.dataset, MATCH_OUTPUTS, vectors=self._vectors)
         matchers = self._with_new_items(read)
-        module_of_query = self._module_at(read.queries.times)
+        fold_of_query = self._fold_at(read.queries.times)
         values = {name: np.full(len(read.items.values), np.nan, np.float32) for name in MATCH_OUTPUTS}
-        for number in np.unique(module_of_query):
-            queries = np.flatnonzero(module_of_query == number)
+        for number in np.unique(fold_of_query):
+            queries = np.flatnonzero(fold_of_query == number)
             pairs = read.items.index_of(queries)
-            for name, column in self._of_module(int(number), matchers, read, queries).items():
+            for name, column in self._of_fold(int(number), matchers, read, queries).items():
                 values[name][pairs] = column
         columns = pl.DataFrame({name: column[read.pair_of_row] for name, column in values.items()})
-        is_without = module_of_query[read.query_of_row] < 0
+        is_without = fold_of_query[read.query_of_row] < 0
         return RowFeatures(columns.with_columns(pl.col(LEARNED).fill_nan(None)), int(is_without.sum()), read.unmatched)
 
-    def _module_at(self, times: IntArray) -> IntArray:
-        """The module that scores rows of these times, -1 before the first one's."""
-        begins = np.array([each.until for each in self.modules])
+    def _fold_at(self, times: IntArray) -> IntArray:
+        """The fold that scores rows of these times, -1 before the first one's."""
+        begins = np.array([fold.until for fold in self.folds])
         # A row at the time up to which a module has learned is one that it has seen.
-        number: IntArray = np.searchsorted(begins, times, side="left") - 1
-        return number
+        fold: IntArray = np.searchsorted(begins, times, side="left") - 1
+        return fold
 
     @cached_property
     def _vectors(self) -> CandidateVectors | None:
@@ -111,7 +111,7 @@ class CrossFitted:
         unit = new_item_units(self.embedding, read)
         return tuple(matcher.with_texts(unit) for matcher in self.matchers)
 
-    def _of_module(
+    def _of_fold(
         self, number: int, matchers: tuple[Matcher, ...], read: Candidates, queries: IntArray
     ) -> dict[str, Float32Array]:
         histories = read.queries.take(queries).histories
@@ -119,9 +119,9 @@ class CrossFitted:
         features = matchers[max(number, 0)].pair_features(histories, read.items.take(queries))
         if number < 0:
             return {name: column for name, column in features.items() if name not in LEARNED}
-        own = self.modules[number]
-        score = {MATCH_SCORE: own.calibration.probability(features["match_raw"])}
-        return score | on_scale(features, own.calibration, self.modules[-1].calibration)
+        fold = self.folds[number]
+        score = {MATCH_SCORE: fold.calibration.probability(features["match_raw"])}
+        return score | on_scale(features, fold.calibration, self.folds[-1].calibration)
 
 
 def on_scale(features: dict[str, Float32Array], own: Calibration, newest: Calibration) -> dict[str, Float32Array]:

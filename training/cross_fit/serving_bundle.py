@@ -1,4 +1,4 @@
-"""The model that serves the same features for new rows: the newest module and its calibration as a bundle.
+"""The model that serves the same features for new rows: the newest fold's module and calibration as a bundle.
 
 A bundle has a ranker, so this one gets one too: fitted on the windows' pairs, each scored by a module that has not seen
 it. It is not measured, as the ranker of `recmem train` is.
@@ -44,7 +44,7 @@ def write_serving_bundle(
     names = features_left(varying, config.ranker.leave_out)
     fitted_on = with_new_items(pairs, config.new_item_rate, dataset.config.counters, generator)
     ranker = fit_ranker(fitted_on, names, config.ranker, config.seed).ranker
-    newest = chain.modules[-1]
+    newest = chain.folds[-1]
     bundle_config = BundleConfig(
         encoder=config.encoder,
         fingerprint=data.fingerprint,

@@ -15,22 +15,22 @@ FEWEST_TIMES = 3
 
 
 @dataclass(frozen=True)
-class CrossFitConfig:
+class FoldConfig:
     """How the log is cut."""
 
-    windows: int = 5
+    folds: int = 5
     """Windows whose rows get match features; each has a match module that has learned from everything before it."""
     first_until: float = 0.4
     """Share of the events that the first module learns from. A window more follows, which only calibrates it."""
 
     def __post_init__(self) -> None:
-        if isinstance(self.windows, bool) or not isinstance(self.windows, int) or self.windows < 1:
-            raise ValueError(f"windows: expected a whole number of at least 1, got {self.windows!r}. Try 5.")
+        if isinstance(self.folds, bool) or not isinstance(self.folds, int) or self.folds < 1:
+            raise ValueError(f"folds: expected a whole number of at least 1, got {self.folds!r}. Try 5.")
         if not 0 < self.first_until < 1:
             raise ValueError(f"first_until: expected more than 0 and less than 1, got {self.first_until}. Try 0.4.")
 
 
-def cut_times(times: IntArray, config: CrossFitConfig) -> IntArray:
+def cut_times(times: IntArray, config: FoldConfig) -> IntArray:
     """The times at which the log is cut, in microseconds, ascending; the last is the last of the log.
 
     The match modules learn up to these times, the first of them included: rows after a cut are scored by the module
@@ -47,7 +47,7 @@ def cut_times(times: IntArray, config: CrossFitConfig) -> IntArray:
         )
     # Share of the log up to and including each distinct time.
     share = np.cumsum(counts) / counts.sum()
-    wanted = np.linspace(config.first_until, 1, config.windows + 2)
+    wanted = np.linspace(config.first_until, 1, config.folds + 2)
     last = len(distinct) - 1
     # Room for two more cuts is left, however much of the log has the first times.
     places = [min(int(np.searchsorted(share, wanted[0] - SHARE_TOLERANCE)), last - 2)]

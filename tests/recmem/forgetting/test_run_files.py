@@ -53,7 +53,7 @@ def test_the_folder_of_a_training_is_known_by_what_it_has_begun(run: Path, tmp_p
     elsewhere = Store.create(tmp_path / "elsewhere" / "store")
     (tmp_path / "elsewhere" / "work").mkdir()
     assert run_beside(elsewhere) is None
-    (tmp_path / "elsewhere" / "match_modules").mkdir()  # of `recmem features`
+    (tmp_path / "elsewhere" / "match_folds").mkdir()  # of `recmem features`
     assert run_beside(elsewhere) == tmp_path / "elsewhere"
 
 

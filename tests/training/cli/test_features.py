@@ -29,12 +29,12 @@ def tables(tmp_path: Path) -> list[object]:
 
 def test_a_file_of_rows_gets_the_features_that_python_gives(tables: list[object], tmp_path: Path) -> None:
     out = tmp_path / "features.parquet"
-    outcome = Outcome("features", *tables, "--out", out, "--windows", 2)
+    outcome = Outcome("features", *tables, "--out", out, "--folds", 2)
     assert outcome.code == DONE
     rows = cross_fit_log.rows(FEW)
     written = pl.read_parquet(out)
     assert written.select(rows.columns).equals(rows)
-    found = recmem.training_features(rows, out=tmp_path / "features", store=tmp_path / "features" / "store", windows=2)
+    found = recmem.training_features(rows, out=tmp_path / "features", store=tmp_path / "features" / "store", folds=2)
     assert found.reused
     for name in MATCH_OUTPUTS:
         assert written[name].null_count() == found.frame[name].null_count()
@@ -47,17 +47,17 @@ def test_a_file_of_rows_gets_the_features_that_python_gives(tables: list[object]
     assert "Their match_score, match_raw and match_prior are null." in outcome.err
     again = Outcome("features", *tables, "--out", tmp_path / "again.parquet", "--run", tmp_path / "features")
     assert again.code == DONE
-    assert "with the modules of an earlier run" not in again.out  # five windows have others than two
+    assert "with the folds of an earlier run" not in again.out  # five folds are others than two
 
 
 def test_rows_in_small_chunks_and_mixed_order_give_the_same(tables: list[object], tmp_path: Path) -> None:
     run = tmp_path / "run"
     whole = tmp_path / "whole.parquet"
     parts = tmp_path / "parts.parquet"
-    assert Outcome("features", *tables, "--out", whole, "--run", run, "--windows", 1).code == DONE
-    outcome = Outcome("features", *tables, "--out", parts, "--run", run, "--windows", 1, "--chunk-rows", 50)
+    assert Outcome("features", *tables, "--out", whole, "--run", run, "--folds", 1).code == DONE
+    outcome = Outcome("features", *tables, "--out", parts, "--run", run, "--folds", 1, "--chunk-rows", 50)
     assert outcome.code == DONE
-    assert "with the modules of an earlier run" in outcome.out
+    assert "with the folds of an earlier run" in outcome.out
     expected = pl.read_parquet(whole)
     for name in MATCH_OUTPUTS:
         written = pl.read_parquet(parts)[name]
@@ -79,7 +79,7 @@ def test_rows_are_not_overwritten(tables: list[object], tmp_path: Path) -> None:
 
 def test_rows_without_a_time_are_refused(tables: list[object], tmp_path: Path) -> None:
     FEW.drop("timestamp").write_parquet(tmp_path / "rows.parquet")
-    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--windows", 1)
+    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--folds", 1)
     assert outcome.code == REFUSED
     assert "rows.timestamp: expected the column, got none" in outcome.err
     assert not (tmp_path / "features.parquet").exists()
@@ -91,7 +91,7 @@ def test_events_are_taken_as_the_options_name_them(tables: list[object], tmp_pat
     kind = pl.when(is_odd).then(pl.lit("frobbed")).when(pl.int_range(pl.len()) % 20 == 2).then(pl.lit("glanced"))
     FEW.with_columns(kind.otherwise(pl.lit("built")).alias("event")).write_parquet(tmp_path / "events.parquet")
     names = ("--positive-events", "built", "--negative-events", "frobbed", "--neutral-events", "glanced")
-    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--windows", 1, *names)
+    outcome = Outcome("features", *tables, "--out", tmp_path / "features.parquet", "--folds", 1, *names)
     assert outcome.code == DONE
     for name, taken_as in (("built", "positive"), ("frobbed", "negative"), ("glanced", "neutral")):
         assert f"'{name}' ({taken_as}: named by an option)" in outcome.out

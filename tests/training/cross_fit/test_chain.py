@@ -20,20 +20,20 @@ from training.fitting.fit_ranker import RankingData
 from training.queries import Queries
 from training.training_features import training_features
 
-N_WINDOWS = 4
+N_FOLDS = 4
 
 
-def test_modules_follow_each_other_and_the_last_scores_what_is_to_come() -> None:
-    modules = cross_fit_log.fitted().modules
-    assert len(modules) == N_WINDOWS + 1
-    assert all(before.scores_until == after.until for before, after in pairwise(modules))
-    assert modules[-1].scores_until == END_OF_TIME
-    assert modules[-1].until == int(cross_fit_log.events()["timestamp"].dt.epoch("us").max())
+def test_folds_follow_each_other_and_the_last_scores_what_is_to_come() -> None:
+    folds = cross_fit_log.fitted().folds
+    assert len(folds) == N_FOLDS + 1
+    assert all(before.scores_until == after.until for before, after in pairwise(folds))
+    assert folds[-1].scores_until == END_OF_TIME
+    assert folds[-1].until == int(cross_fit_log.events()["timestamp"].dt.epoch("us").max())
 
 
-def test_what_happens_after_a_window_begins_changes_no_score_up_to_its_begin(tmp_path: Path) -> None:
+def test_what_happens_after_a_fold_begins_changes_no_score_up_to_its_begin(tmp_path: Path) -> None:
     found = cross_fit_log.fitted()
-    border = found.modules[-3].until
+    border = found.folds[-3].until
     # From then on everybody takes what nobody wanted.
     is_later = pl.col("timestamp").dt.epoch("us") > border
     reversed_items = dict(
@@ -42,13 +42,13 @@ def test_what_happens_after_a_window_begins_changes_no_score_up_to_its_begin(tmp
     changed = cross_fit_log.events().with_columns(
         item_id=pl.when(is_later).then(pl.col("item_id").replace_strict(reversed_items)).otherwise("item_id")
     )
-    other = training_features(cross_fit_log.rows(), cross_fit_log.items(), changed, out=tmp_path, windows=N_WINDOWS)
+    other = training_features(cross_fit_log.rows(), cross_fit_log.items(), changed, out=tmp_path, folds=N_FOLDS)
     both = found.frame.with_columns(other=other.frame["match_score"])
     until = both.filter(~is_later)
     assert until["match_score"].null_count() < len(until)
     assert until["match_score"].equals(until["other"].alias("match_score"), null_equal=True)
     # The next module has learned from the change.
-    later = both.filter(pl.col("timestamp").dt.epoch("us") > found.modules[-2].until)
+    later = both.filter(pl.col("timestamp").dt.epoch("us") > found.folds[-2].until)
     assert (later["match_score"] != later["other"]).mean() > 0.9
 
 

@@ -1,4 +1,4 @@
-"""Features of rows: which module gives them, on which scale, and what is refused."""
+"""Features of rows: which fold gives them, on which scale, and what is refused."""
 
 from __future__ import annotations
 
@@ -31,25 +31,25 @@ def at(time: int) -> pl.DataFrame:
     return first.with_columns(timestamp=pl.lit(time).cast(pl.Datetime("us", "UTC")))
 
 
-def by_module(fitted: CrossFitted, number: int, rows: pl.DataFrame) -> float:
-    """The calibrated score that a module gives a row, whatever its time."""
-    alone = CrossFitted((fitted.modules[number],), fitted.dataset, (fitted.matchers[number],), fitted.embedding)
+def by_fold(fitted: CrossFitted, number: int, rows: pl.DataFrame) -> float:
+    """The calibrated score that a fold gives a row, whatever its time."""
+    alone = CrossFitted((fitted.folds[number],), fitted.dataset, (fitted.matchers[number],), fitted.embedding)
     return float(alone.features(rows).columns["match_score"][0])
 
 
 def test_a_row_is_scored_by_the_newest_module_that_has_not_learned_from_its_time(fitted: CrossFitted) -> None:
-    for number, each in enumerate(fitted.modules):
-        row = at(each.until + 1)
-        assert float(fitted.features(row).columns["match_score"][0]) == by_module(fitted, number, row)
+    for number, fold in enumerate(fitted.folds):
+        row = at(fold.until + 1)
+        assert float(fitted.features(row).columns["match_score"][0]) == by_fold(fitted, number, row)
     # At the time up to which a module has learned, the one before it scores.
-    last = at(fitted.modules[-1].until)
+    last = at(fitted.folds[-1].until)
     score = float(fitted.features(last).columns["match_score"][0])
-    own = CrossFitted(fitted.modules[:-1], fitted.dataset, fitted.matchers[:-1], fitted.embedding)
+    own = CrossFitted(fitted.folds[:-1], fitted.dataset, fitted.matchers[:-1], fitted.embedding)
     assert score == float(own.features(last).columns["match_score"][0])
 
 
-def test_rows_before_the_first_window_have_text_similarities_and_nulls_and_are_counted(fitted: CrossFitted) -> None:
-    begin = fitted.modules[0].until
+def test_rows_before_the_first_fold_have_text_similarities_and_nulls_and_are_counted(fitted: CrossFitted) -> None:
+    begin = fitted.folds[0].until
     rows = cross_fit_log.rows()
     features = fitted.features(rows)
     is_early = (rows["timestamp"].dt.epoch("us") <= begin).to_numpy()
@@ -86,7 +86,7 @@ def test_rows_in_parts_give_what_they_give_at_once(fitted: CrossFitted, monkeypa
 
 
 def test_an_item_that_the_store_lacks_is_scored_by_the_text_of_its_row(fitted: CrossFitted) -> None:
-    row = at(fitted.modules[0].until + 1)
+    row = at(fitted.folds[0].until + 1)
     known = cross_fit_log.items().filter(pl.col("item_id") == row["item_id"][0])
     unknown = row.with_columns(item_id=pl.lit("gone"), title=known["title"])
     features = fitted.features(unknown)
