@@ -18,7 +18,7 @@ from training.config import TrainingConfig
 from training.evaluation.ledger import Ledger
 from training.pipeline import run_training
 from training.report.terminal import show_ledger
-from training.tracking.experiment import default_tracking_uri
+from training.tracking.experiment import database_uri
 
 SAMPLE = Path(__file__).parent / "debian_dependencies"
 OUT = Path("runs/demo")
@@ -52,7 +52,7 @@ def main() -> None:
 
 def champion() -> str | None:
     """The registered champion, if there is one."""
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or default_tracking_uri(OUT))
+    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI") or database_uri(OUT))
     found = mlflow.MlflowClient().search_registered_models("name = 'recmem'")
     return "models:/recmem@champion" if found and "champion" in found[0].aliases else None
 

@@ -25,14 +25,13 @@ from feature_store.schema import (
     ITEMS,
     REJECTED,
     USERS,
-    Checked,
     Table,
     are_dated_items,
-    check_table,
 )
 from feature_store.settled_rows import STORED, settle, stored_since, were_settled, write_rejected
 from feature_store.signals import SignalConfig
 from feature_store.store_tables import StoreTables
+from feature_store.table_checks import Checked, check_table
 from feature_store.table_writes import (
     TableChange,
     write_events,

@@ -12,10 +12,11 @@ from feature_store.files.file_rows import FileRows
 from feature_store.item_vectors import CheckedVectors, checked_vectors
 from feature_store.receipts import Receipt
 from feature_store.rejected_rows import rejected_rows
-from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Checked, Table
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEMS, REJECTED, USERS, Table
 from feature_store.settled_rows import were_settled
 from feature_store.signals import SignalConfig
 from feature_store.store import Store
+from feature_store.table_checks import Checked
 from feature_store.warnings.id_differences import N_SAMPLED, ZEROS, likely_difference
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 

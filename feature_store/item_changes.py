@@ -14,7 +14,8 @@ from deltalake import DeltaTable
 
 from feature_store._delta import append, replace, scan
 from feature_store.cancellations import n_waiting
-from feature_store.schema import DATED_ITEMS, ITEM_CHANGES, ITEMS, Checked, Table, are_dated_items
+from feature_store.schema import DATED_ITEMS, ITEM_CHANGES, ITEMS, Table, are_dated_items
+from feature_store.table_checks import Checked
 from feature_store.table_writes import TableChange, not_stored, write_items
 from feature_store.warnings.undated_items import other_numbers
 

@@ -9,7 +9,7 @@ import polars as pl
 
 from feature_store.excerpts import excerpt
 from feature_store.python_cells import with_python_times
-from feature_store.schema import Checked
+from feature_store.table_checks import Checked
 
 _MAX_EXAMPLE_CHARS = 40
 

@@ -14,7 +14,8 @@ from feature_store.files.file_rows import UNREADABLE
 from feature_store.forgetting.id_spellings import IdSpellings
 from feature_store.python_cells import with_python_times
 from feature_store.row_keys import keys_of_invalid
-from feature_store.schema import REJECTED, Checked, Table
+from feature_store.schema import REJECTED, Table
+from feature_store.table_checks import Checked
 
 _HASH_BYTES = 16
 _EXAMPLE_CHARS = 60

@@ -9,7 +9,8 @@ from typing import Any
 import polars as pl
 
 from feature_store.data_errors import ColumnProblem
-from feature_store.schema import Checked, Table
+from feature_store.schema import Table
+from feature_store.table_checks import Checked
 from feature_store.timestamps import TIMESTAMP
 
 _BY_ID = ("event_id",)

@@ -15,7 +15,8 @@ from deltalake import DeltaTable
 
 from feature_store._delta import append, replace, scan
 from feature_store.row_keys import are_among
-from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED, Checked
+from feature_store.schema import EVENTS, IMPRESSIONS, REJECTED
+from feature_store.table_checks import Checked
 from feature_store.table_writes import TableChange, not_stored
 
 RESUBMITTED = "resubmitted"

@@ -18,20 +18,11 @@ from feature_store.files.file_rows import FileRows
 from feature_store.forgetting.forget import Forgetting
 from feature_store.noted_digests import TableDigests
 from feature_store.receipts import Forgotten, Receipt
-from feature_store.schema import (
-    EVENTS,
-    FACTS,
-    IMPRESSIONS,
-    ITEM_CHANGES,
-    ITEMS,
-    REJECTED,
-    USERS,
-    Checked,
-    Table,
-)
+from feature_store.schema import EVENTS, FACTS, IMPRESSIONS, ITEM_CHANGES, ITEMS, REJECTED, USERS, Table
 from feature_store.settled_rows import WRITTEN_OFF, are_open, replace_rejected, settle
 from feature_store.signals import SignalConfig
 from feature_store.store_tables import StoreTables
+from feature_store.table_checks import Checked
 from feature_store.table_writes import remove_history
 
 

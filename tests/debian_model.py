@@ -18,8 +18,9 @@ from feature_store import Store
 from feature_store.point_in_time.counters import CounterConfig
 from feature_store.point_in_time.covisitation import CovisitationConfig
 from feature_store.point_in_time.event_log import EventLog
-from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table, check_table
+from feature_store.schema import EVENTS, IMPRESSIONS, ITEMS, Table
 from feature_store.signals import SignalConfig
+from feature_store.table_checks import check_table
 from recmem.dataset.catalogue import Catalogue, numeric_columns
 from recmem.dataset.dataset import Dataset, DatasetConfig
 from recmem.dataset.query_batch import QueryBatch

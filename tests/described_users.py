@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 
 from debian_model import encoder
-from feature_store.schema import USERS, check_table
+from feature_store.schema import USERS
+from feature_store.table_checks import check_table
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.user_profiles import UserProfiles
 from recmem.serving.model import Model

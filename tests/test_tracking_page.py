@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 
 from conftest import IsolatedMlflow
 from tracked_training import trained
-from training.tracking.experiment import default_tracking_uri
+from training.tracking.experiment import database_uri
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "tracking.md").read_text()
@@ -23,7 +23,7 @@ MAX_BYTES = 300_000
 def test_code_runs_as_it_stands_and_finds_trainings_steps_report_and_data(
     isolated_mlflow: IsolatedMlflow, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    mlflow.set_tracking_uri(default_tracking_uri(trained()))
+    mlflow.set_tracking_uri(database_uri(trained()))
     names: dict[str, object] = {}
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
     exec(compile(code, "docs/tracking.md", "exec"), names)
@@ -40,7 +40,7 @@ def test_code_runs_as_it_stands_and_finds_trainings_steps_report_and_data(
 
 
 def test_metrics_and_tags_of_the_page_are_those_of_a_training() -> None:
-    uri = default_tracking_uri(trained())
+    uri = database_uri(trained())
     client = MlflowClient(uri, registry_uri=uri)
     experiment = client.get_experiment_by_name("recmem")
     assert experiment is not None

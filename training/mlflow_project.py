@@ -16,8 +16,7 @@ from recmem.cli.ingest import Features
 from training.ablation.plan_text import show_plan
 from training.cli.train import show_result
 from training.event_options import WEIGHT_HELP, NegativeEvents, NeutralEvents, PositiveEvents
-from training.report.intake_text import remind_of_lost_rows, show_intake
-from training.report.terminal import show_ledger, show_verdict
+from training.report.terminal import remind_of_lost_rows, show_intake, show_ledger, show_verdict
 
 if TYPE_CHECKING:
     from training.config import TrainingConfig

@@ -17,10 +17,10 @@ from recmem.serving.champions import champion_of
 from recmem.serving.version_table import DATA_TAG, VERDICT_TAG
 from training.evaluation.ledger import Ledger
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
-from training.evaluation.verdict import Reigning
+from training.evaluation.verdict import Champion
 from training.parent_run import name_of_data
+from training.report.number_text import day_text
 from training.report.run_stamp import RunStamp
-from training.report.terminal import DATE_CHARS
 from training.run import Run, TrainingResult
 from training.steps.calibrate import scale_warnings, shipped_bundle
 from training.steps.compare import read_verdict
@@ -48,7 +48,7 @@ DATASET_TAG = "dataset"
 """Tag of a version: the name of the data that it has learned from."""
 
 
-def champion_to_meet(run: Run, client: MlflowClient) -> Reigning | None:
+def champion_to_meet(run: Run, client: MlflowClient) -> Champion | None:
     """The champion that the run's model is compared with; for one that is registered already, the one that it was."""
     if registered_before(run, client) is not None:
         return read_verdict(run).champion
@@ -143,7 +143,7 @@ def _tag(run: Run, client: MlflowClient, version: str) -> None:
     name = run.config.registered_name
     content = _content(run)
     log = run.training_data.dataset.log
-    data = f"{len(log):,} events to {iso_time(end_of_learning(run))[:DATE_CHARS]}"
+    data = f"{len(log):,} events to {day_text(iso_time(end_of_learning(run)))}"
     tags = {f"recmem.refit.{tag}": str(value).lower() for tag, value in asdict(RefitSummary.read(run)).items()}
     tags |= {DATASET_TAG: name_of_data(run), DATA_TAG: data, "data_digest": run.pinned.digest(), CONTENT_TAG: content}
     tags[BUNDLE_TAG] = _bundle_digest(run)

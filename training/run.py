@@ -27,7 +27,7 @@ from recmem.text.vector_cache import BASE_VECTORS, VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
-from training.evaluation.verdict import Reigning, Verdict
+from training.evaluation.verdict import Champion, Verdict
 from training.fitting.fit_ranker import RankingData
 from training.intake import Intake, intake_of
 from training.own_features import own_features
@@ -95,7 +95,7 @@ class Run:
     tables: Tables
     config: TrainingConfig
     progress: Progress
-    champion: Reigning | None = None
+    champion: Champion | None = None
     """The version that the step `compare` compares with; None if there is none, or before that step."""
     pairs: dict[str, RankingData] = field(default_factory=dict, repr=False)
     """Pairs with features and labels by the step that has computed them in this process, for the step `refit`."""

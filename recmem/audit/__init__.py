@@ -1,1 +1,1 @@
-"""Checks on a trained model: batch and online features are equal, nothing leaks from the future, and forgetting."""
+"""Checks on a trained model and its store: batch and online features are equal, nothing leaks, files are as written."""

@@ -13,7 +13,7 @@ from recmem.cli.error_handling import UsageError
 from recmem.cli.options import ONLINE_TIMEOUT_S, StoreFolder
 
 if TYPE_CHECKING:
-    from recmem.audit.forgetting import ForgetReceipt
+    from recmem.forgetting.forget import ForgetReceipt
 
 MOST_FILES = 10
 """Files with the id that are shown."""
@@ -68,9 +68,9 @@ def forget(
     from feature_store import Store
     from feature_store.addresses import without_secrets
     from feature_store.atomic_files import write_text_atomically
-    from recmem.audit.forgetting import forget_item, forget_user
-    from recmem.audit.run_files import run_beside
     from recmem.dataset.shared_memories import RedisMemories
+    from recmem.forgetting.forget import forget_item, forget_user
+    from recmem.forgetting.run_files import run_beside
     from recmem.serving.registry import SQLITE, TRACKING_FILE
 
     opened = Store.open(store)
@@ -96,7 +96,7 @@ def forget(
 
 def _runs(given: list[Path] | None, beside: Path | None) -> list[Path]:
     """Folders of trainings: those that were given, and the one beside the store."""
-    from recmem.audit.run_files import is_run
+    from recmem.forgetting.run_files import is_run
 
     for folder in given or ():
         if not is_run(folder):

@@ -67,7 +67,7 @@ def serve(
         return recmem.load(source, store=store, online=online)
 
     # Loaded before anything listens, so that a model that cannot be loaded is an ordinary error.
-    app = create_app(CurrentModel(model, load), follow_every=follow_every or None, waiting=waiting)
+    app = create_app(CurrentModel(model, load), follow_every_s=follow_every or None, max_waiting=waiting)
     say(f"Serving {model} at http://{host}:{port} (API description: /docs). Ctrl+C stops it.")
     uvicorn.run(
         app,

@@ -79,7 +79,7 @@ def why_not_numba(tables: PackedTables) -> str | None:
 
 
 def lacks_avx2() -> bool:
-    """Whether the processor is an x86-64 one without AVX2, or torch is told so. All that have it widen float16."""
+    """Whether this is an x86-64 processor without AVX2, or one that torch was told to treat as such."""
     return machine() in ("x86_64", "AMD64") and torch.backends.cpu.get_cpu_capability() == "DEFAULT"
 
 

@@ -49,9 +49,9 @@ def _float_of_bits(context, bits):
 def exp(x):
     """exp(x) within 2 ulp, |x| <= LOGIT_LIMIT: 2^n exp(r) with n = round(x / log 2), r = x - n log 2."""
     n = np.floor(x * _LOG2_E + _HALF)
-    rest = x - n * _LOG_2_HIGH - n * _LOG_2_LOW
+    remainder = x - n * _LOG_2_HIGH - n * _LOG_2_LOW
     # |r| <= log(2) / 2, where exp(r) = 1 + r + r^2 (E2 + E3 r + ... + E7 r^5)
-    sum_ = ((((_E7 * rest + _E6) * rest + _E5) * rest + _E4) * rest + _E3) * rest + _E2
+    series = ((((_E7 * remainder + _E6) * remainder + _E5) * remainder + _E4) * remainder + _E3) * remainder + _E2
     # 2^n: n goes into the exponent's bits.
     power = _float_of_bits((np.int32(n) + _EXPONENT_BIAS) << _MANTISSA_BITS)
-    return (sum_ * rest * rest + rest + _ONE) * power
+    return (series * remainder * remainder + remainder + _ONE) * power

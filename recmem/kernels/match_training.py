@@ -88,7 +88,7 @@ class _Attend(torch.autograd.Function):
             # e_hj: the logits' array becomes the attention in place.
             logits = torch.addmm(cosine, key[:, part], query[:, part].T, beta=float(alpha[head]))
             logits.add_(bias[:, head, None])
-            clamped = _clamped(logits)
+            clamped = _where_clamped(logits)
             attention = logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
             if visible is not None:
                 attention.mul_(visible)
@@ -149,7 +149,7 @@ class _Attend(torch.autograd.Function):
         return (None, None, None, None, *grads)
 
 
-def _clamped(logits: Tensor) -> Tensor | None:
+def _where_clamped(logits: Tensor) -> Tensor | None:
     """Where the clamp stops the gradient; None where it stops none."""
     if not logits.numel():
         return None

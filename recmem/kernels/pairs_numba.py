@@ -27,7 +27,7 @@ from recmem.kernels.exponential_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
-from recmem.kernels.tiles_numba import LANES, ROWS, check_processor, fetch_row, fill_panel, times_panel, widen_rows
+from recmem.kernels.tiles_numba import LANES, ROWS, check_processor, fill_panel, prefetch_row, times_panel, widen_rows
 
 PIECE_CELLS = 100_000
 """Slots times candidates of a piece, the unit of work of a thread: about 1 ms."""
@@ -404,10 +404,10 @@ def _score(pieces, tables, slots, candidates, outputs):
         scratch = _scratch(room[: n_lines * n_lanes].reshape(n_lines, n_lanes), unit_group, side_group, n_heads)
         _load_memory(piece, tables, slots, scratch)
         for pair in range(piece[2], piece[3], ROWS):
-            # The next group's rows are fetched while this group is computed.
+            # The next group's rows are prefetched while this group is computed.
             for following in range(pair + ROWS, min(piece[3], pair + 2 * ROWS)):
-                fetch_row(tables.unit, candidates[following])
-                fetch_row(tables.cand_side, candidates[following])
+                prefetch_row(tables.unit, candidates[following])
+                prefetch_row(tables.cand_side, candidates[following])
             # A last group of fewer is filled up with its last candidate, whose results are not written.
             n_pairs = min(piece[3] - pair, ROWS)
             for cand in range(ROWS):

@@ -19,7 +19,7 @@ from recmem.kernels.pairs import TOP, Memories, PairCandidates, PairScores
 
 BLOCK_CELLS = 500_000
 """Cosines (memories x slots x candidates) of a block; measured."""
-FEW = 16
+SMALLEST_SIDE = 16
 """Fewer slots or candidates than this count as this many: their gathered rows take memory as well."""
 
 
@@ -48,7 +48,7 @@ class _Pieces:
     def of(cls, memories: Memories, candidates: PairCandidates) -> _Pieces:
         n_slots = memories.offsets.diff()
         n_pairs = candidates.offsets.diff()
-        most = (BLOCK_CELLS // n_slots.clamp(min=FEW)).clamp(min=1)  # candidates of one piece, per memory
+        most = (BLOCK_CELLS // n_slots.clamp(min=SMALLEST_SIDE)).clamp(min=1)  # candidates of one piece, per memory
         n_pieces = (n_pairs + most - 1) // most
 
         # memory -> piece: each memory is repeated once for each of its pieces, which are numbered from 0.
@@ -77,7 +77,7 @@ def _ends(sizes: list[list[int]]) -> list[int]:
     widest = 0
     for place, (n_slots, n_pairs) in enumerate(sizes):
         widest = max(widest, n_pairs)
-        n_cells = (place + 1 - begin) * max(n_slots, FEW) * max(widest, FEW)
+        n_cells = (place + 1 - begin) * max(n_slots, SMALLEST_SIDE) * max(widest, SMALLEST_SIDE)
         if place > begin and n_cells > BLOCK_CELLS:
             ends.append(place)
             begin = place

@@ -40,7 +40,7 @@ from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.packed_tables import PackedTables
-from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores
+from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
 """Candidates of a program. Blocks, stages and warps are the best of a search on an H100, with a prototype of this
@@ -64,7 +64,7 @@ LARGEST_HEAD_DIM = 128
 LOWEST = tl.constexpr(-3.0e38)
 LIMIT = tl.constexpr(LOGIT_LIMIT)
 LOG2_E = tl.constexpr(math.log2(math.e))
-TOP = tl.constexpr(3)
+N_TOP = tl.constexpr(TOP)
 SCORE = tl.constexpr(OUTPUTS.index("score"))
 PRIOR = tl.constexpr(OUTPUTS.index("prior"))
 SIMILARITY_MAX = tl.constexpr(OUTPUTS.index("similarity_max"))
@@ -335,7 +335,7 @@ def _score(
 
     # 8. Outputs. Of fewer than three counted slots the best are LOWEST, and do not enter the mean.
     any_counted = n_counted > 0
-    n_best = tl.minimum(n_counted, TOP)
+    n_best = tl.minimum(n_counted, N_TOP)
     top3 = best1 + tl.where(n_counted > 1, best2, 0.0) + tl.where(n_counted > 2, best3, 0.0)
     row = tl.zeros((), tl.int64) + n_pairs  # many pairs times six do not fit into 32 bits
     tl.store(outputs + SCORE * row + pair, prior_of + null_part + from_slots, mask=is_pair)

@@ -9,7 +9,7 @@
     fill_panel(table, rows, panel):
         panel[d, s] = table[rows[s], d] as float32, and the last row's for the lanes after it
 
-    fetch_row(table, row):
+    prefetch_row(table, row):
         starts to load a row into the cache, so that it is there when it is read
 
 A table is float16[item, width], given as int16, since numba has no float16 on a CPU. A panel is float32[width, lane],
@@ -40,8 +40,8 @@ LANES = 16
 """Numbers of a vector; a processor with shorter ones takes several."""
 ROWS = 4
 """Rows of a group, which are multiplied together: a line of the panel is read once for all of them."""
-WIDE = 4 if binding.get_host_cpu_features().get("avx512f", False) else 1
-"""Vectors of a tile: each of its `ROWS` x `WIDE` sums has a register, of 32 long ones or of 16 short ones."""
+TILE_VECTORS = 4 if binding.get_host_cpu_features().get("avx512f", False) else 1
+"""Vectors of a tile: each of its `ROWS` x `TILE_VECTORS` sums has a register, of 32 long ones or of 16 short ones."""
 
 CAN_WIDEN = machine() not in ("x86_64", "AMD64") or bool(binding.get_host_cpu_features().get("f16c", False))
 """Whether the processor widens float16. Without the instruction, LLVM finds no function for it and ends the process."""
@@ -242,14 +242,14 @@ def times_panel(group, column, width, panel, line, out):
     begin = panel.ctypes.data + _NUMBER_BYTES * line * stride
     end = out.ctypes.data
     lane = 0
-    # The widest tiles first. WIDE is a constant to the compiler: with short registers only the last loop remains.
-    while WIDE == 4 and lane + 4 * LANES <= stride:
+    # The widest tiles first. TILE_VECTORS is a constant to the compiler: with short registers the last loop remains.
+    while TILE_VECTORS == 4 and lane + 4 * LANES <= stride:
         _tile_4(begin + _NUMBER_BYTES * lane, stride, row0, row1, row2, row3, width, end + _NUMBER_BYTES * lane)
         lane += 4 * LANES
-    while WIDE == 4 and lane + 3 * LANES <= stride:
+    while TILE_VECTORS == 4 and lane + 3 * LANES <= stride:
         _tile_3(begin + _NUMBER_BYTES * lane, stride, row0, row1, row2, row3, width, end + _NUMBER_BYTES * lane)
         lane += 3 * LANES
-    while WIDE == 4 and lane + 2 * LANES <= stride:
+    while TILE_VECTORS == 4 and lane + 2 * LANES <= stride:
         _tile_2(begin + _NUMBER_BYTES * lane, stride, row0, row1, row2, row3, width, end + _NUMBER_BYTES * lane)
         lane += 2 * LANES
     while lane < stride:
@@ -336,7 +336,7 @@ def _prefetch(context, address):
 
 @njit(nogil=True)
 @no_type_check
-def fetch_row(table, row):
+def prefetch_row(table, row):
     """See the module."""
     first = table.ctypes.data + _HALF_BYTES * row * table.shape[1]
     for place in range(0, _HALF_BYTES * table.shape[1], _LINE_BYTES):

@@ -53,7 +53,7 @@ def _part(table: Int16Array, queries: Int16Array, k: int, begin: int, end: int) 
 
 @njit(nogil=True)
 @no_type_check
-def _sink(values, rows, place):
+def _sift_down(values, rows, place):
     """Restores the heap below `place`. Its top is the worst kept: the smallest value, of ties the last row."""
     value = values[place]
     row = rows[place]
@@ -79,11 +79,11 @@ def _is_worse(values, rows, left, right):
 
 @njit(nogil=True)
 @no_type_check
-def _any_larger(products, least):
+def _any_larger(products, smallest_kept):
     # Counted without a branch, so that the compiler compares a whole vector at once.
     n_larger = 0
     for lane in range(len(products)):
-        n_larger += products[lane] > least[lane]
+        n_larger += products[lane] > smallest_kept[lane]
     return n_larger > 0
 
 
@@ -99,7 +99,7 @@ def _scan(table, queries, begin, end, values, rows):
     products = np.empty((ROWS, n_lanes), np.float32)
     fill_panel(queries, np.arange(n_queries), panel)
     # The smallest product kept by each query. Padding lanes stay at infinity: nothing is larger.
-    least = np.full(n_lanes, np.inf, np.float32)
+    smallest_kept = np.full(n_lanes, np.inf, np.float32)
     group = np.empty(ROWS, np.int64)
     widened = np.empty((ROWS, table.shape[1]), np.float32)
     for first in range(begin, end, ROWS):
@@ -119,13 +119,13 @@ def _scan(table, queries, begin, end, values, rows):
                 if place == n_kept - 1:
                     for query in range(n_queries):
                         for top in range(n_kept // 2, -1, -1):
-                            _sink(values[query], rows[query], top)
-                        least[query] = values[query, 0]
-            elif _any_larger(products[member], least):
+                            _sift_down(values[query], rows[query], top)
+                        smallest_kept[query] = values[query, 0]
+            elif _any_larger(products[member], smallest_kept):
                 # A tie does not replace: the row that is kept came earlier.
                 for query in range(n_queries):
-                    if products[member, query] > least[query]:
+                    if products[member, query] > smallest_kept[query]:
                         values[query, 0] = products[member, query]
                         rows[query, 0] = row
-                        _sink(values[query], rows[query], 0)
-                        least[query] = values[query, 0]
+                        _sift_down(values[query], rows[query], 0)
+                        smallest_kept[query] = values[query, 0]

@@ -35,9 +35,9 @@ def largest(scores: Float[Tensor, "row place"], k: int) -> tuple[Float[Tensor, "
 
     # topk takes any of the scores that tie for the last place. Rows where it left some out are sorted in full.
     border = values[:, -1:]
-    is_torn = (scores == border).sum(1) > (values == border).sum(1)
-    if bool(is_torn.any()):
-        places[is_torn] = scores[is_torn].sort(dim=1, descending=True, stable=True).indices[:, :k]
+    leaves_ties_out = (scores == border).sum(1) > (values == border).sum(1)
+    if bool(leaves_ties_out.any()):
+        places[leaves_ties_out] = scores[leaves_ties_out].sort(dim=1, descending=True, stable=True).indices[:, :k]
 
     # By place, then stably by score.
     places = places.sort(dim=1).values

@@ -36,7 +36,7 @@ BLOCK_ROW = 256
 """Rows of a program of the first step."""
 BLOCK_DIM = 64
 """Dimensions that a program takes at a time."""
-FLOAT_BLOCKS = (64, 64, 32)
+FLOAT32_BLOCKS = (64, 64, 32)
 """The same three for float32, which takes twice the room and more registers."""
 GROUPS_TOGETHER = 4
 """Groups of a program of the second step."""
@@ -69,7 +69,7 @@ def _top(table: Tensor, queries: Tensor, n_groups: int, k: int) -> Tensor:
     n_queries = len(queries)
     # The interpreter gets products of short floats wrong, silently; float32 is not to be cut to tf32.
     upcast = os.environ.get("TRITON_INTERPRET") == "1" or table.dtype == torch.float32
-    block_query, block_row, block_dim = FLOAT_BLOCKS if upcast else (BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM)
+    block_query, block_row, block_dim = FLOAT32_BLOCKS if upcast else (BLOCK_QUERY, BLOCK_ROW, BLOCK_DIM)
 
     # 1. The largest product of every group, and the k best groups in the order of rows.
     maxima = torch.empty((n_queries, n_groups), device=table.device)

@@ -24,8 +24,8 @@ class MatchedItem(BaseModel):
     unknown_item: bool = Field(description="Whether the store lacks the item: only its text in the request counts.")
     reasons: dict[str, list[Reason]] | None = Field(
         None,
-        description="With `explain`: what adds most to `match_raw` and `score` or takes most from them, each with what "
-        "it begins with and the sum of all else, so that each list adds up to its score.",
+        description="With `explain`: the largest contributions to `match_raw` and to `score`. Each list also has the "
+        "score's starting value and the sum of all other contributions, so it adds up to the score.",
     )
 
 

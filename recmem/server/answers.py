@@ -26,46 +26,56 @@ from recmem.server.answer_bodies import (
     Recommendations,
     RecommendedItem,
 )
-from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names, texts_frame
-from recmem.server.current_model import Loaded
-from recmem.server.requests import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
+from recmem.server.candidate_rows import call_key, candidates_frame, columns_read, texts_frame, with_first_rows
+from recmem.server.current_model import LoadedModel
+from recmem.server.request_bodies import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
 from recmem.serving.row_reasons import REASONS
 from recmem.serving.served_answer import flags
 
-Asked = TypeVar("Asked")
-Answered = TypeVar("Answered")
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 Observed = TypeVar("Observed", bound=ObservedAnswer)
-Count = Callable[[UnmatchedRows], None]
-"""Is told what a call of the model could not match."""
+OnUnmatched = Callable[[UnmatchedRows], None]
+"""Called with what one call of the model could not match."""
 
 
-def rank_answers(loaded: Loaded, requests: Sequence[RankRequest], count: Count = lambda _: None) -> list[RankAnswer]:
+def rank_answers(
+    loaded: LoadedModel, requests: Sequence[RankRequest], on_unmatched: OnUnmatched = lambda _: None
+) -> list[RankAnswer]:
     """The candidates of each request, the best first; requests with the same columns and `explain` are one call."""
-    read = read_names(loaded.model)
-    return _in_groups(requests, lambda request: call_of(request, read), lambda alike: _rank_alike(loaded, alike, count))
-
-
-def match_answers(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count = lambda _: None) -> list[MatchAnswer]:
-    """The match of each request's candidates, in the order of the request; as `rank_answers`."""
-    read = read_names(loaded.model)
+    read = columns_read(loaded.model)
     return _in_groups(
-        requests, lambda request: call_of(request, read), lambda alike: _match_alike(loaded, alike, count)
+        requests, lambda request: call_key(request, read), lambda alike: _rank_alike(loaded, alike, on_unmatched)
+    )
+
+
+def match_answers(
+    loaded: LoadedModel, requests: Sequence[ScoreRequest], on_unmatched: OnUnmatched = lambda _: None
+) -> list[MatchAnswer]:
+    """The match of each request's candidates, in the order of the request; as `rank_answers`."""
+    read = columns_read(loaded.model)
+    return _in_groups(
+        requests, lambda request: call_key(request, read), lambda alike: _match_alike(loaded, alike, on_unmatched)
     )
 
 
 def match_text_answers(
-    loaded: Loaded, requests: Sequence[MatchTextsRequest], count: Count = lambda _: None
+    loaded: LoadedModel, requests: Sequence[MatchTextsRequest], on_unmatched: OnUnmatched = lambda _: None
 ) -> list[MatchTextsAnswer]:
     """The match of each request's texts, in their order; requests with the same `explain` are one call."""
-    return _in_groups(requests, lambda request: request.explain, lambda alike: _match_texts_alike(loaded, alike, count))
+    return _in_groups(
+        requests, lambda request: request.explain, lambda alike: _match_texts_alike(loaded, alike, on_unmatched)
+    )
 
 
 def recommend_answers(
-    loaded: Loaded, requests: Sequence[RecommendRequest], count: Count = lambda _: None
+    loaded: LoadedModel, requests: Sequence[RecommendRequest], on_unmatched: OnUnmatched = lambda _: None
 ) -> list[RecommendAnswer]:
     """The best items for the users of each request; requests with the same `k` and time are one call."""
     return _in_groups(
-        requests, lambda request: (request.k, request.timestamp), lambda alike: _recommend_alike(loaded, alike, count)
+        requests,
+        lambda request: (request.k, request.timestamp),
+        lambda alike: _recommend_alike(loaded, alike, on_unmatched),
     )
 
 
@@ -80,7 +90,7 @@ def observed_answer(kind: type[Observed], receipt: Receipt) -> Observed:
     )
 
 
-def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
+def explain_answer(loaded: LoadedModel, request: ExplainRequest) -> ExplainAnswer:
     """What the scores of one item are made of. Raises DataError if the store lacks the item."""
     explanation = loaded.model.explain(
         request.user_id, request.item_id, timestamp=request.timestamp, features=request.features
@@ -108,24 +118,26 @@ def explain_answer(loaded: Loaded, request: ExplainRequest) -> ExplainAnswer:
 
 
 def _in_groups(
-    requests: Sequence[Asked], key: Callable[[Asked], Hashable], answer: Callable[[Sequence[Asked]], Sequence[Answered]]
-) -> list[Answered]:
+    requests: Sequence[RequestT],
+    key: Callable[[RequestT], Hashable],
+    answer: Callable[[Sequence[RequestT]], Sequence[AnswerT]],
+) -> list[AnswerT]:
     """The answer to each request, where one call answers all requests of the same key."""
-    answers: dict[int, Answered] = {}
+    answers: dict[int, AnswerT] = {}
     keys = [key(request) for request in requests]
-    for one in dict.fromkeys(keys):
-        numbers = [number for number, other in enumerate(keys) if other == one]
+    for group in dict.fromkeys(keys):
+        numbers = [number for number, other in enumerate(keys) if other == group]
         answers |= zip(numbers, answer([requests[number] for number in numbers]), strict=True)
     return [answers[number] for number in range(len(requests))]
 
 
-def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest], count: Count) -> list[RankAnswer]:
-    candidates = candidates_frame(requests, read_names(loaded.model))
+def _rank_alike(loaded: LoadedModel, requests: Sequence[RankRequest], on_unmatched: OnUnmatched) -> list[RankAnswer]:
+    candidates = candidates_frame(requests, columns_read(loaded.model))
     scored = loaded.model.rank_with_report(candidates, explain=requests[0].explain)
-    count(scored.unmatched)
+    on_unmatched(scored.unmatched)
     ranked = scored.frame.with_columns(pl.Series(name, values) for name, values in flags(scored).items())
     answers = []
-    for request, begin in begins(requests):
+    for request, begin in with_first_rows(requests):
         rows = ranked.slice(begin, len(request.items)).sort("rank", maintain_order=True)
         if request.k is not None:
             rows = rows.filter(pl.col("rank") <= request.k)
@@ -140,10 +152,10 @@ def _rank_alike(loaded: Loaded, requests: Sequence[RankRequest], count: Count) -
     return answers
 
 
-def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count) -> list[MatchAnswer]:
-    candidates = candidates_frame(requests, read_names(loaded.model))
+def _match_alike(loaded: LoadedModel, requests: Sequence[ScoreRequest], on_unmatched: OnUnmatched) -> list[MatchAnswer]:
+    candidates = candidates_frame(requests, columns_read(loaded.model))
     scored = loaded.model.match_with_report(candidates, explain=requests[0].explain)
-    count(scored.unmatched)
+    on_unmatched(scored.unmatched)
     matched = scored.frame.with_columns(pl.Series(name, values) for name, values in flags(scored).items())
     return [
         MatchAnswer(
@@ -155,13 +167,15 @@ def _match_alike(loaded: Loaded, requests: Sequence[ScoreRequest], count: Count)
                 for row in matched.slice(begin, len(request.items)).iter_rows(named=True)
             ],
         )
-        for request, begin in begins(requests)
+        for request, begin in with_first_rows(requests)
     ]
 
 
-def _match_texts_alike(loaded: Loaded, requests: Sequence[MatchTextsRequest], count: Count) -> list[MatchTextsAnswer]:
+def _match_texts_alike(
+    loaded: LoadedModel, requests: Sequence[MatchTextsRequest], on_unmatched: OnUnmatched
+) -> list[MatchTextsAnswer]:
     scored = loaded.model.match_text_frame(texts_frame(requests), explain=requests[0].explain)
-    count(scored.unmatched)
+    on_unmatched(scored.unmatched)
     rows = iter(scored.frame.iter_rows(named=True))
     is_known = iter(scored.user_is_known.tolist())
     answers = []
@@ -180,12 +194,14 @@ def _fields(row: dict[str, Any], answered: type[BaseModel]) -> dict[str, Any]:
     return cells | ({REASONS: json.loads(row[REASONS])} if REASONS in row else {})
 
 
-def _recommend_alike(loaded: Loaded, requests: Sequence[RecommendRequest], count: Count) -> list[RecommendAnswer]:
+def _recommend_alike(
+    loaded: LoadedModel, requests: Sequence[RecommendRequest], on_unmatched: OnUnmatched
+) -> list[RecommendAnswer]:
     users = [user for request in requests for user in request.user_ids]
     distinct = list(dict.fromkeys(users))
     first = requests[0]
     scored = loaded.model.recommend_with_report(distinct, k=first.k, timestamp=first.timestamp)
-    count(scored.unmatched)
+    on_unmatched(scored.unmatched)
     is_known = dict(zip(distinct, scored.user_is_known.tolist(), strict=True))
     items: dict[str, list[RecommendedItem]] = {
         user: [RecommendedItem(**row | {"item_id": str(row["item_id"])}) for row in rows]

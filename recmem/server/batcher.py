@@ -8,43 +8,43 @@ from queue import Empty, Full, Queue
 from threading import Thread
 from typing import Generic, TypeVar
 
-Request = TypeVar("Request")
-Answer = TypeVar("Answer")
+RequestT = TypeVar("RequestT")
+AnswerT = TypeVar("AnswerT")
 
 
 class OverloadError(Exception):
     """More requests wait than may; the client should come again later."""
 
 
-class Batcher(Generic[Request, Answer]):
+class Batcher(Generic[RequestT, AnswerT]):
     """A thread that answers requests in batches, those first that came first."""
 
     def __init__(
         self,
-        answer: Callable[[Sequence[Request]], Sequence[Answer]],
+        answer: Callable[[Sequence[RequestT]], Sequence[AnswerT]],
         *,
-        size: Callable[[Request], int],
-        most: int,
-        waiting: int,
+        size: Callable[[RequestT], int],
+        max_size: int,
+        max_waiting: int,
         on_batch: Callable[[int], None] = lambda _: None,
     ) -> None:
-        """`answer` gives one answer per request. A batch has at most `most` by `size`, or a single larger request.
+        """`answer` gives one answer per request. A batch has at most `max_size` by `size`, or a single larger request.
 
-        At most `waiting` requests wait. `on_batch` is called with the number of requests of each batch.
+        At most `max_waiting` requests wait. `on_batch` is called with the number of requests of each batch.
         """
         self._answer = answer
         self._size = size
-        self._most = most
+        self._max_size = max_size
         self._on_batch = on_batch
         self._is_closed = False
         self._is_closing = False
-        self._queue: Queue[tuple[Request, Future[Answer]] | None] = Queue(waiting)
+        self._queue: Queue[tuple[RequestT, Future[AnswerT]] | None] = Queue(max_waiting)
         self._thread = Thread(target=self._run, name="recmem-batches", daemon=True)
         self._thread.start()
 
-    def submit(self, request: Request) -> Future[Answer]:
+    def submit(self, request: RequestT) -> Future[AnswerT]:
         """The answer, once it is there. Raises OverloadError if too many requests wait, and after `close`."""
-        future: Future[Answer] = Future()
+        future: Future[AnswerT] = Future()
         if self._is_closing:
             raise OverloadError
         try:
@@ -70,7 +70,7 @@ class Batcher(Generic[Request, Answer]):
             batch = [first]
             size = self._size(first[0])
             following = self._next()
-            while following is not None and size + self._size(following[0]) <= self._most:
+            while following is not None and size + self._size(following[0]) <= self._max_size:
                 batch.append(following)
                 size += self._size(following[0])
                 following = self._next()
@@ -78,7 +78,7 @@ class Batcher(Generic[Request, Answer]):
             # A request that no longer fitted begins the next batch.
             first = following or (None if self._is_closed else self._queue.get())
 
-    def _next(self) -> tuple[Request, Future[Answer]] | None:
+    def _next(self) -> tuple[RequestT, Future[AnswerT]] | None:
         """The next request if one waits already."""
         try:
             following = self._queue.get_nowait()
@@ -87,7 +87,7 @@ class Batcher(Generic[Request, Answer]):
         self._is_closed = following is None
         return following
 
-    def _serve(self, batch: list[tuple[Request, Future[Answer]]]) -> None:
+    def _serve(self, batch: list[tuple[RequestT, Future[AnswerT]]]) -> None:
         if not batch:
             return
         try:
@@ -99,7 +99,7 @@ class Batcher(Generic[Request, Answer]):
         for (_, future), answer in zip(batch, answers, strict=True):
             future.set_result(answer)
 
-    def _serve_alone(self, batch: list[tuple[Request, Future[Answer]]], error: BaseException) -> None:
+    def _serve_alone(self, batch: list[tuple[RequestT, Future[AnswerT]]], error: BaseException) -> None:
         """One request in the batch cannot be answered: each alone, so that it fails by itself."""
         if len(batch) == 1:
             batch[0][1].set_exception(_as_exception(error))
@@ -107,13 +107,13 @@ class Batcher(Generic[Request, Answer]):
         for request, future in batch:
             self._serve_one(request, future)
 
-    def _serve_one(self, request: Request, future: Future[Answer]) -> None:
+    def _serve_one(self, request: RequestT, future: Future[AnswerT]) -> None:
         try:
             future.set_result(self._answers([request])[0])
         except BaseException as error:  # as in `_serve`
             future.set_exception(_as_exception(error))
 
-    def _answers(self, requests: Iterable[Request]) -> Sequence[Answer]:
+    def _answers(self, requests: Iterable[RequestT]) -> Sequence[AnswerT]:
         asked = list(requests)
         answers = self._answer(asked)
         if len(answers) != len(asked):

@@ -11,16 +11,16 @@ import polars as pl
 from feature_store.timestamps import TIMESTAMP
 from recmem.dataset.candidate_checks import CANDIDATE_COLUMNS
 from recmem.server.posted_rows import refuse_nested
-from recmem.server.requests import Candidate, MatchTextsRequest, ScoreRequest
+from recmem.server.request_bodies import Candidate, MatchTextsRequest, ScoreRequest
 from recmem.serving.model import Model
 from recmem.serving.request_columns import REASON_NAMES
 from recmem.serving.scoring import RANK_OUTPUTS
 
-OneUsers = TypeVar("OneUsers", bound=ScoreRequest)
+RequestT = TypeVar("RequestT", bound=ScoreRequest)
 
 
-def read_names(model: Model) -> frozenset[str]:
-    """Names of further columns of candidates that the model reads, or refuses because a result has them.
+def columns_read(model: Model) -> frozenset[str]:
+    """Further columns of candidates that the model reads, or refuses because a result has them.
 
     Others are left out: a client may send any number of names, and each would be a column for all candidates.
     """
@@ -30,7 +30,7 @@ def read_names(model: Model) -> frozenset[str]:
     return frozenset(read - {*CANDIDATE_COLUMNS})
 
 
-def call_of(request: ScoreRequest, read: Collection[str]) -> Hashable:
+def call_key(request: ScoreRequest, read: Collection[str]) -> Hashable:
     """What the requests of one call have in common: the number of reasons, and the further columns of candidates.
 
     The columns with their types: what others bring must not change a request's answer.
@@ -40,7 +40,7 @@ def call_of(request: ScoreRequest, read: Collection[str]) -> Hashable:
     return request.explain, columns
 
 
-def begins(requests: Sequence[OneUsers]) -> Iterator[tuple[OneUsers, int]]:
+def with_first_rows(requests: Sequence[RequestT]) -> Iterator[tuple[RequestT, int]]:
     """Each request, and the row of `candidates_frame` at which its own begin."""
     lengths = [len(request.items) for request in requests]
     return zip(requests, np.cumsum([0, *lengths[:-1]]).tolist(), strict=True)

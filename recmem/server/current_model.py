@@ -15,16 +15,16 @@ from recmem.server.kept_rows import KeptRows
 from recmem.serving.model import Model
 from recmem.serving.registry import version_at
 
-MOST_KEPT_EVENTS = 1_000_000
+MAX_KEPT_EVENTS = 1_000_000
 """Observed events that are kept for later versions of the model; the oldest are dropped first."""
-MOST_KEPT_USERS = 1_000_000
+MAX_KEPT_USERS = 1_000_000
 """The same for rows of the users table."""
 _EVENT_COLUMNS = frozenset(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded:
+class LoadedModel:
     """A model, and where it comes from."""
 
     model: Model
@@ -43,12 +43,12 @@ class CurrentModel:
     def __init__(self, source: str, load: Callable[[str], Model]) -> None:
         """`load` gives the model at a folder or URI, and raises if there is none."""
         self.problem: str | None = None
-        self.on_load: Callable[[Loaded], None] = lambda _: None
+        self.on_load: Callable[[LoadedModel], None] = lambda _: None
         """Called with every later version."""
         self._source = source
         self._load = load
-        self._events = KeptRows(MOST_KEPT_EVENTS)
-        self._users = KeptRows(MOST_KEPT_USERS)
+        self._events = KeptRows(MAX_KEPT_EVENTS)
+        self._users = KeptRows(MAX_KEPT_USERS)
         # Held while the model changes: an event must not be observed by the old one and missed by the new one.
         self._changing = Lock()
         self._version = version_at(source)
@@ -56,10 +56,10 @@ class CurrentModel:
         self._stopped = Event()
         self._follower: Thread | None = None
 
-    def start_following(self, seconds: float) -> None:
+    def start_following(self, every_s: float) -> None:
         """From now on a thread looks at the alias every so many seconds; a source that is no alias is left alone."""
         if self._version is not None:
-            self._follower = Thread(target=self._follow, args=(seconds,), name="recmem-follow", daemon=True)
+            self._follower = Thread(target=self._follow, args=(every_s,), name="recmem-follow", daemon=True)
             self._follower.start()
 
     def stop_following(self) -> None:
@@ -106,24 +106,24 @@ class CurrentModel:
     def _take_over(self, version: str | None) -> None:
         loaded = self._load_version(version)
         with self._changing:
-            self._tell(loaded.model)
+            self._replay_observed(loaded.model)
             self.loaded = loaded
             self._version = version
         self.problem = None
         self.on_load(loaded)
 
-    def _follow(self, seconds: float) -> None:
-        while not self._stopped.wait(seconds):
+    def _follow(self, every_s: float) -> None:
+        while not self._stopped.wait(every_s):
             self.follow()
 
-    def _load_version(self, version: str | None) -> Loaded:
+    def _load_version(self, version: str | None) -> LoadedModel:
         name = self._source if version is None else version
-        return Loaded(self._load(name), name, datetime.now(UTC))
+        return LoadedModel(self._load(name), name, datetime.now(UTC))
 
-    def _tell(self, model: Model) -> None:
+    def _replay_observed(self, model: Model) -> None:
         """Gives a new model what was observed, also an older one that the alias goes back to.
 
-        What its store has already counts once.
+        Rows that its store has already are duplicates, which `observe` leaves out.
         """
         for what, kept, observe in (
             ("events", self._events, model.observe),

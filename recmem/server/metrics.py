@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from dataclasses import asdict, fields
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from recmem.dataset.unmatched_rows import UnmatchedRows
-from recmem.server.current_model import Loaded
+from recmem.server.current_model import LoadedModel
 
-SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
-"""Upper ends of the classes of a request's duration."""
+DURATION_BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
+"""Upper ends of the histogram of durations."""
 OTHER = "other"
 """Path of requests to no endpoint: their own spelling would make a series each."""
 
@@ -26,7 +24,11 @@ class Metrics:
         self._registry = CollectorRegistry()
         self.requests = Counter("recmem_requests_total", "Requests.", ("path", "status"), registry=self._registry)
         self.seconds = Histogram(
-            "recmem_request_seconds", "Duration of a request.", ("path",), buckets=SECONDS, registry=self._registry
+            "recmem_request_seconds",
+            "Duration of a request.",
+            ("path",),
+            buckets=DURATION_BUCKETS_S,
+            registry=self._registry,
         )
         self.batch_size = Histogram(
             "recmem_batch_requests",
@@ -59,7 +61,7 @@ class Metrics:
         for missing, n_rows in asdict(rows).items():
             self._unmatched.labels(missing).inc(n_rows)
 
-    def loaded(self, model: Loaded) -> None:
+    def loaded(self, model: LoadedModel) -> None:
         """Notes the model in use."""
         self.loads.inc()
         self._model.clear()
@@ -71,18 +73,14 @@ class Metrics:
         return generate_latest(self._registry)
 
 
-class Counted:
-    """ASGI middleware: counts requests and their durations, and refuses bodies that are too large or too slow."""
+class CountRequests:
+    """ASGI middleware that counts requests and their durations."""
 
-    def __init__(
-        self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str], most_bytes: int, most_seconds: float
-    ) -> None:
-        """`most_seconds`: until a request's body is there as a whole."""
+    def __init__(self, app: ASGIApp, *, metrics: Metrics, paths: frozenset[str]) -> None:
+        """`paths` are those of the application's endpoints."""
         self._app = app
         self._metrics = metrics
         self._paths = paths
-        self._most_bytes = most_bytes
-        self._most_seconds = most_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request."""
@@ -92,8 +90,6 @@ class Counted:
         path = scope["path"] if scope["path"] in self._paths else OTHER
         begin = time.perf_counter()
         status = 500  # unless the application answers
-        n_bytes = 0
-        is_whole = False
 
         async def noted(message: Message) -> None:
             nonlocal status
@@ -101,26 +97,8 @@ class Counted:
                 status = message["status"]
             await send(message)
 
-        async def bounded() -> Message:
-            nonlocal n_bytes, is_whole
-            if is_whole:  # what comes next is that the client has gone, whenever that is
-                return await receive()
-            left = begin + self._most_seconds - time.perf_counter()
-            try:
-                message = await asyncio.wait_for(receive(), max(left, 0))
-            except TimeoutError as error:
-                expected = f"body: expected it within {self._most_seconds:g} seconds, got only the beginning."
-                raise HTTPException(408, f"{expected} Send it again.") from error
-            is_whole = not message.get("more_body", False)
-            n_bytes += len(message.get("body", b""))
-            if n_bytes > self._most_bytes:
-                raise HTTPException(
-                    413, f"body: expected at most {self._most_bytes:,} bytes, got more. Send fewer items."
-                )
-            return message
-
         try:
-            await self._app(scope, bounded, noted)
+            await self._app(scope, receive, noted)
         finally:
             self._metrics.requests.labels(path, status).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - begin)

@@ -9,7 +9,7 @@ import polars as pl
 
 from feature_store import DataError
 
-MOST_COLUMNS = 200
+MAX_COLUMNS = 200
 """Names of columns in one request, at most: each row of the frame has a cell of each."""
 
 
@@ -19,9 +19,9 @@ def rows_frame(rows: Sequence[dict[str, Any]], table: str) -> pl.DataFrame:
     Raises DataError if there are too many columns, or one holds values of several types, lists or objects.
     """
     names = list(dict.fromkeys(name for row in rows for name in row))
-    if len(names) > MOST_COLUMNS:
+    if len(names) > MAX_COLUMNS:
         remedy = "Send the columns of the table only, by the same names in all rows."
-        raise DataError(f"{table}: expected at most {MOST_COLUMNS} columns, got {len(names):,}. {remedy}")
+        raise DataError(f"{table}: expected at most {MAX_COLUMNS} columns, got {len(names):,}. {remedy}")
     return pl.DataFrame([_column(name, [row.get(name) for row in rows], table) for name in names])
 
 

@@ -13,9 +13,9 @@ from feature_store.redis import UnavailableError
 from recmem.server.batcher import OverloadError
 
 RETRY_AFTER_S = 1
-MOST_FAULTS = 20
-"""Faults of a request's form that are told, at most."""
-MOST_SHOWN = 200
+MAX_FAULTS = 20
+"""Faults of a request's form in one answer, at most."""
+MAX_SHOWN_CHARS = 200
 """Characters of what a client sent that are sent back, at most."""
 
 
@@ -24,7 +24,7 @@ def add_refusals(app: FastAPI) -> None:
     app.add_exception_handler(DataError, _refused)
     app.add_exception_handler(UnavailableError, _unavailable)
     app.add_exception_handler(OverloadError, _overloaded)
-    app.add_exception_handler(RequestValidationError, _of_another_form)
+    app.add_exception_handler(RequestValidationError, _invalid_form)
     app.add_exception_handler(Exception, _failed)
 
 
@@ -42,7 +42,7 @@ async def _overloaded(_: Request, error: Exception) -> Response:
     return _answer(503, detail, retry=True)
 
 
-async def _of_another_form(_: Request, error: Exception) -> Response:
+async def _invalid_form(_: Request, error: Exception) -> Response:
     """As FastAPI answers, but short, whatever was sent, and always JSON: NaN and torn characters may be in it."""
     assert isinstance(error, RequestValidationError)
     faults = error.errors()
@@ -50,12 +50,12 @@ async def _of_another_form(_: Request, error: Exception) -> Response:
         {
             "type": fault["type"],
             "loc": fault["loc"],
-            "msg": fault["msg"][:MOST_SHOWN],
+            "msg": fault["msg"][:MAX_SHOWN_CHARS],
             "input": _shown(fault.get("input")),
         }
-        for fault in faults[:MOST_FAULTS]
+        for fault in faults[:MAX_FAULTS]
     ]
-    more = len(faults) - MOST_FAULTS
+    more = len(faults) - MAX_FAULTS
     if more > 0:
         detail.append({"type": "more", "loc": ["body"], "msg": f"{more:,} more faults", "input": None})
     return _answer(422, detail)
@@ -71,7 +71,7 @@ def _shown(value: object) -> object:
     if value is None or (isinstance(value, bool | int) and abs(value) < 2**53):
         return value
     text = value if isinstance(value, str) else _beginning(value)
-    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}..."
+    return text if len(text) <= MAX_SHOWN_CHARS else f"{text[:MAX_SHOWN_CHARS]}..."
 
 
 def _beginning(value: object) -> str:

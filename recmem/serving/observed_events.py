@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import polars as pl
 
 from feature_store import Receipt
-from feature_store.schema import EVENTS, Checked, check_table
+from feature_store.schema import EVENTS
+from feature_store.table_checks import Checked, check_table
 from feature_store.warnings.unread_columns import unread_columns
 from recmem.dataset.dataset import Dataset
 from recmem.serving.frames import column_names, to_polars

@@ -9,7 +9,7 @@ import polars as pl
 from torch import Tensor
 
 from feature_store import USERS, Receipt
-from feature_store.schema import Checked, check_table
+from feature_store.table_checks import Checked, check_table
 from feature_store.user_rows import changed_users
 from recmem.dataset.dataset import Dataset
 

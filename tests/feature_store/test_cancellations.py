@@ -17,7 +17,8 @@ from feature_store import EventLog, Store
 from feature_store._delta import append, create_table
 from feature_store.cancellations import n_waiting
 from feature_store.point_in_time.counters import item_counters, user_counters
-from feature_store.schema import EVENTS, check_table
+from feature_store.schema import EVENTS
+from feature_store.table_checks import check_table
 from five_item_dataset import CONFIG, catalogue, dataset_of
 from recmem.dataset.dataset import Dataset
 from slow_reference import Event

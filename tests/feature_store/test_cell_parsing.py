@@ -1,4 +1,4 @@
-"""Cells one function at a time; tests/feature_store/test_schema.py has them as columns of tables."""
+"""Cells one function at a time; tests/feature_store/test_table_checks.py has them as columns of tables."""
 
 from __future__ import annotations
 

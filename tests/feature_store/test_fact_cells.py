@@ -10,7 +10,8 @@ import pytest
 from feature_store import DataError, Store
 from feature_store.fact_cells import are_about, names_of_iris, namespace_of_iris
 from feature_store.files.table_files import read_table
-from feature_store.schema import FACTS, check_table
+from feature_store.schema import FACTS
+from feature_store.table_checks import check_table
 
 
 def facts(*rows: tuple[object, object, object]) -> pl.DataFrame:

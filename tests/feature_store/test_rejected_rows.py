@@ -6,7 +6,8 @@ from hashlib import blake2b
 import polars as pl
 
 from feature_store.rejected_rows import mentions_id, rejected_rows
-from feature_store.schema import EVENTS, REJECTED, check_table
+from feature_store.schema import EVENTS, REJECTED
+from feature_store.table_checks import check_table
 
 FRAME = pl.DataFrame(
     {

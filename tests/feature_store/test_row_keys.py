@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from feature_store.row_keys import are_among, keys_of_invalid
-from feature_store.schema import DATED_ITEMS, EVENTS, IMPRESSIONS, ITEMS, USERS, Table, check_table
+from feature_store.schema import DATED_ITEMS, EVENTS, IMPRESSIONS, ITEMS, USERS, Table
+from feature_store.table_checks import check_table
 
 NEW_YEAR_US = 1_767_225_600_000_000
 ROW = {

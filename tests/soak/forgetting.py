@@ -29,7 +29,7 @@ import polars as pl
 
 from feature_store import Store
 from feature_store.noted_digests import DIGESTS_FILE
-from recmem.audit.forgetting import forget_item, forget_user
+from recmem.forgetting.forget import forget_item, forget_user
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 from recmem.text.vector_parts import text_hash
 from tests.soak import concurrency

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from recmem.audit import forgetting as forgetting_module
+from recmem.forgetting import forget as forget_module
 from tests.soak.forgetting import run
 
 
 def test_no_byte_of_a_forgotten_id_is_left_and_nobody_else_notices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
     tally = run(rounds=12, seconds=5, folder=tmp_path, seed=1)
     assert tally.faults == []
     assert tally.forgotten_beside > 0

@@ -15,7 +15,7 @@ import recmem
 import small_training
 from conftest import IsolatedMlflow
 from feature_store import Store
-from recmem.audit.forgetting import forget_user
+from recmem.forgetting.forget import forget_user
 from recmem.serving.model import Model
 from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
 from training.api import train

@@ -15,7 +15,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 import nightly_log
 from tracked_training import N_DAYS, trained
 from training.pipeline import STEPS
-from training.tracking.experiment import default_tracking_uri
+from training.tracking.experiment import database_uri
 
 METRIC = re.compile(r"[a-z0-9_]+(/[a-z0-9_.]+)?")
 """`<figure>/<what it is of>`, or a figure of the whole run."""
@@ -24,7 +24,7 @@ LIGHTGBM = {"num_leaves": "15", "learning_rate": "0.1", "min_data_in_leaf": "300
 
 @pytest.fixture
 def client() -> MlflowClient:
-    uri = default_tracking_uri(trained())
+    uri = database_uri(trained())
     return MlflowClient(uri, registry_uri=uri)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from feature_store import EVENTS, IMPRESSIONS, DataError
 from feature_store.ragged import Ragged
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from five_item_dataset import CONFIG, catalogue
 from recmem.dataset.dataset import Dataset
 from tolerances import close

@@ -78,7 +78,7 @@ def features(
     from recmem.batch.score_file import score_file
     from training.cross_fit.row_features import check_rows
     from training.cross_fit.windows import FoldConfig
-    from training.report.intake_text import show_intake
+    from training.report.terminal import show_intake
     from training.run import open_run
     from training.tables import Tables
     from training.training_features import FIXED_OPTIONS, fit_in

@@ -56,7 +56,7 @@ def train(
     settings = settings_given(context, options)
     from training.ablation.plan_text import show_plan
     from training.pipeline import run_training
-    from training.report.intake_text import show_intake
+    from training.report.terminal import show_intake
 
     tables = {"items": items, "events": events, "impressions": impressions, "users": users}
     tables |= {"facts": facts, "vectors": vectors}
@@ -76,8 +76,7 @@ def train(
 def show_result(result: TrainingResult, store: object) -> None:
     """Prints the figures, what became of the model, and what to know about the data, whose place is `store`."""
     from training.evaluation.ablation import Ablation
-    from training.report.intake_text import remind_of_lost_rows
-    from training.report.terminal import show_ablation, show_folds, show_ledger, show_verdict
+    from training.report.terminal import remind_of_lost_rows, show_ablation, show_folds, show_ledger, show_verdict
 
     if result.ledger.ablation:
         show_ablation(Ablation.from_document(result.ledger.ablation))

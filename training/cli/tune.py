@@ -86,7 +86,7 @@ def tune(
         check_limits(minutes, trials, groups)
     except ValueError as error:
         raise UsageError(f"--{error}") from error
-    from training.report.intake_text import show_intake
+    from training.report.terminal import show_intake
 
     result = run_search(
         items=items,

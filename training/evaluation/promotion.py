@@ -30,7 +30,7 @@ from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, Lift, Slice,
 from training.evaluation.metrics import PerQuery
 from training.evaluation.paired_figures import PairedFigures
 from training.evaluation.slices import PositiveSlice
-from training.evaluation.verdict import Comparison, Reigning, Verdict, difference_text, finding_of
+from training.evaluation.verdict import Champion, Comparison, Verdict, difference_text, finding_of
 
 FEWEST_USERS = 20
 """A bootstrap over fewer users gives intervals that are too narrow: neither models nor a slice are judged by it."""
@@ -125,7 +125,7 @@ def first_verdict(policy: PromotionPolicy, lift: Lift, ships: str = WITH_MATCH) 
     return Verdict(policy, _decided(policy, stands), "first", f"no champion yet, and {words}")
 
 
-def verdict_against(policy: PromotionPolicy, champion: Reigning, comparison: Comparison) -> Verdict:
+def verdict_against(policy: PromotionPolicy, champion: Champion, comparison: Comparison) -> Verdict:
     """Whether the challenger takes the champion's place, by their figures on the same queries."""
     finding = finding_of(comparison)
     passes = finding == "better" if policy == "better" else finding != "worse"
@@ -133,7 +133,7 @@ def verdict_against(policy: PromotionPolicy, champion: Reigning, comparison: Com
     return Verdict(policy, _decided(policy, passes), finding, reason, champion, comparison)
 
 
-def uncompared(policy: PromotionPolicy, champion: Reigning, why: str, *, lift: Lift, ships: str) -> Verdict:
+def uncompared(policy: PromotionPolicy, champion: Champion, why: str, *, lift: Lift, ships: str) -> Verdict:
     """The verdict if the champion cannot be loaded or scored: not better, and for `not-worse` as if there were none."""
     stands, words = _on_its_own(lift, ships)
     passes = stands and policy != "better"
@@ -141,7 +141,7 @@ def uncompared(policy: PromotionPolicy, champion: Reigning, why: str, *, lift: L
     return Verdict(policy, _decided(policy, passes), "not compared", reason, champion)
 
 
-def incomparable(policy: PromotionPolicy, champion: Reigning, why: str) -> Verdict:
+def incomparable(policy: PromotionPolicy, champion: Champion, why: str) -> Verdict:
     """The verdict if too few queries are new to both: the champion stays, unless the policy is `always`."""
     reason = f"version {champion.version} cannot be compared: {why}"
     return Verdict(policy, _decided(policy, passes=False), "not compared", reason, champion)

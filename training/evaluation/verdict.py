@@ -21,7 +21,7 @@ _RENAMED = {"without": "champion", "with_": "challenger"}
 
 
 @dataclass(frozen=True)
-class Reigning:
+class Champion:
     """The champion that a new version is compared with."""
 
     version: str
@@ -60,7 +60,7 @@ class Verdict:
     finding: Finding
     reason: str
     """Without a capital or a full stop."""
-    champion: Reigning | None = None
+    champion: Champion | None = None
     """None if there was none."""
     comparison: Comparison | None = None
     """None if there was no champion, or it could not be compared."""
@@ -97,7 +97,7 @@ class Verdict:
             promotes=document["promotes"],
             finding=document["finding"],
             reason=document["reason"],
-            champion=None if champion is None else Reigning(**champion),
+            champion=None if champion is None else Champion(**champion),
             comparison=None if comparison is None else _comparison(comparison),
         )
 

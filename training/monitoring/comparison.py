@@ -1,4 +1,4 @@
-"""Compares rows, events and outcomes with a reference, figure by figure."""
+"""Compares rows and events with a reference, figure by figure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,13 @@ from recmem.ranking.feature_names import ATTRIBUTE_PREFIX
 from recmem.ranking.feature_table import FEATURES
 from recmem.reference.distribution import Distribution, bin_of, effective_rows
 from recmem.reference.drift import ks_distance, ks_limit, share_limit, stability_index, stability_limit
-from recmem.reference.reference import Categories, Outcomes, Reference, Share
+from recmem.reference.reference import Categories, Reference, Share
 from recmem.serving.scoring import MATCH_SCORE
 from training.monitoring.event_rows import EVENT, EventRows
-from training.monitoring.findings import Finding, Limit, worst
+from training.monitoring.findings import EVENTS, ROWS, SCORES, Finding, Limit, worst
 from training.monitoring.monitor_config import MonitorConfig
 from training.monitoring.row_figures import SCORE, TEXT_LENGTH, RowFigures
 
-SCORES = "scores"
-ROWS = "rows"
-EVENTS = "events"
-OUTCOMES = "outcomes"
 _GROUPS: dict[str, str] = {feature.name: feature.group for feature in FEATURES} | {
     MATCH_SCORE: SCORES,
     SCORE: SCORES,
@@ -70,43 +66,6 @@ def compared_rows(
     return found
 
 
-def compared_outcomes(reference: Outcomes | None, current: Outcomes, config: MonitorConfig) -> Iterator[Finding]:
-    """NDCG@10 against the reference's, if that is comparable, and the positives against `match_score`."""
-    if reference is not None:
-        # Of two independent means: the half widths of 95% intervals add up as variances do.
-        half_widths = [(high - low) / 2 for low, high in (reference.ndcg_ci95, current.ndcg_ci95)]
-        chance = math.hypot(*half_widths) / max(reference.ndcg, 1e-9)
-        loss = (reference.ndcg - current.ndcg) / max(reference.ndcg, 1e-9)
-        limits = {"loss": Limit(loss, chance, config.ndcg_warn, config.ndcg_alert)}
-        yield Finding(
-            "ndcg_at_10",
-            OUTCOMES,
-            worst(limits.values()),
-            reference.ndcg,
-            current.ndcg,
-            current.queries,
-            float(current.users),
-            limits,
-        )
-    low, high = current.ratio_ci95
-    ratio = current.observed / max(current.expected, 1e-9)
-    times = max(ratio, 1 / max(ratio, 1e-9))
-    # From 1 to where the interval would have to be for 1 to lie outside: its own half width.
-    chance = max(high / max(ratio, 1e-9), ratio / max(low, 1e-9)) if low > 0 else math.inf
-    ratio_limits = {"ratio": Limit(times, chance, config.ratio_warn, config.ratio_alert)}
-    yield Finding(
-        "observed_to_expected",
-        OUTCOMES,
-        worst(ratio_limits.values()),
-        1.0,
-        ratio,
-        current.queries,
-        float(current.users),
-        ratio_limits,
-        note="Share of positives divided by the mean match_score.",
-    )
-
-
 def group_of(name: str) -> str:
     """What a figure is about."""
     if name in _GROUPS:
@@ -142,18 +101,18 @@ def _distribution_finding(
         note = f"Missing: {missing:.1%}, in the reference {reference.missing:.1%}."
         limits["rise"] = _rise_limit(Share(reference.missing, reference.effective), missing, effective, config, level)
     return Finding(
-        name,
-        group_of(name),
-        worst(limits.values()),
-        reference.quantile(_MEDIAN),
-        float(np.median(present)) if len(present) else math.nan,
-        len(values),
-        effective,
-        limits,
-        note,
-        tuple(reference_shares.tolist()),
-        tuple(current_shares.tolist()),
-        tuple(edges.tolist()),
+        name=name,
+        group=group_of(name),
+        status=worst(limits.values()),
+        reference=reference.quantile(_MEDIAN),
+        current=float(np.median(present)) if len(present) else math.nan,
+        rows=len(values),
+        effective=effective,
+        limits=limits,
+        note=note,
+        reference_bins=tuple(reference_shares.tolist()),
+        current_bins=tuple(current_shares.tolist()),
+        edges=tuple(edges.tolist()),
     )
 
 
@@ -182,15 +141,16 @@ def _categories_finding(
     if new:
         note = f"Not in the reference: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}."
     return Finding(
-        name,
-        EVENTS if name == EVENT else group_of(name),
-        limit.status,
-        float(reference_shares[:-1].max(initial=0.0)),
-        float(current_shares[int(np.argmax(reference_shares[:-1]))]) if other else 0.0,
-        len(codes),
-        effective,
-        {"psi": limit},
-        note,
+        name=name,
+        group=EVENTS if name == EVENT else group_of(name),
+        status=limit.status,
+        # Of the reference's most frequent name.
+        reference=float(reference_shares[:-1].max(initial=0.0)),
+        current=float(current_shares[int(np.argmax(reference_shares[:-1]))]) if other else 0.0,
+        rows=len(codes),
+        effective=effective,
+        limits={"psi": limit},
+        note=note,
     )
 
 
@@ -208,7 +168,16 @@ def _share_findings(
         share = float(has.mean())
         effective = effective_rows(has.astype(np.int64), users)
         limit = _rise_limit(before, share, effective, config, level)
-        yield Finding(name, group, limit.status, before.share, share, len(has), effective, {"rise": limit})
+        yield Finding(
+            name=name,
+            group=group,
+            status=limit.status,
+            reference=before.share,
+            current=share,
+            rows=len(has),
+            effective=effective,
+            limits={"rise": limit},
+        )
 
 
 def _rise_limit(before: Share, share: float, effective: float, config: MonitorConfig, level: float) -> Limit:
@@ -218,7 +187,7 @@ def _rise_limit(before: Share, share: float, effective: float, config: MonitorCo
 
 
 class _Sizes(NamedTuple):
-    """Rows that shares were counted over, and independent rows that tell as much."""
+    """Rows that shares were counted over, and their effective sample sizes."""
 
     reference: float
     effective_reference: float

@@ -14,10 +14,17 @@ MONITOR_VERSION = 1
 """Of the layout of `monitor.json`."""
 Status = Literal["ok", "warn", "alert", "too few"]
 """`too few`: with so few independent rows even a change as large as an alert's could be chance."""
-_FIRST = ("outcomes", "rows", "events", "topics")
+SCORES = "scores"
+ROWS = "rows"
+EVENTS = "events"
+TOPICS = "topics"
+OUTCOMES = "outcomes"
+"""Groups of findings, beside the groups of features."""
+_FIRST = (OUTCOMES, ROWS, EVENTS, TOPICS)
 TOPIC_PREFIX = "topic: "
 """Begins the name of a finding on a topic."""
 _ORDER: tuple[Status, ...] = ("ok", "too few", "warn", "alert")
+"""The worst last."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +48,11 @@ class Limit:
                 return "warn"
         return "too few" if self.chance > self.alert else "ok"
 
+    @property
+    def severity(self) -> tuple[int, float]:
+        """The larger, the worse: the status, then the distance as a part of that of an alert."""
+        return _ORDER.index(self.status), self.value / self.alert
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -55,7 +67,7 @@ class Finding:
     current: float
     rows: int
     effective: float
-    """Independent rows that tell as much, of the current ones."""
+    """Effective sample size of the current rows: independent rows that would tell as much."""
     limits: dict[str, Limit]
     """By `psi`, `ks`, `rise`, `change`, `loss` or `ratio`: what was computed of it."""
     note: str = ""
@@ -82,7 +94,7 @@ class Topic:
     change_ci95: tuple[float, float]
     """95% interval of `change`: a bootstrap over users."""
     effective_reference: float
-    """Independent events that tell as much."""
+    """Effective sample size of the reference's events."""
     effective_current: float
     is_new: bool
     """Whether the reference has next to none of it."""
@@ -119,7 +131,7 @@ class Monitoring:
     not_compared: tuple[str, ...] = ()
     """Figures of the reference that the rows do not have."""
     topics: tuple[Topic, ...] = ()
-    """What users take up, the largest change first; empty if that was not compared."""
+    """Topics of what users choose, the largest change first; empty if they were not compared."""
 
     @property
     def status(self) -> Status:

@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.schema import EVENTS, check_table
+from feature_store.schema import EVENTS
+from feature_store.table_checks import check_table
 from feature_store.timestamps import parse_timestamps
 from recmem.reference.reference import Outcomes
 from recmem.serving.bundle import Bundle
@@ -26,7 +27,7 @@ def judged(
     """The outcomes of the rows; None if none of them is judged as a positive.
 
     `given` are rows with a `label` (0 or 1) for what was shown, or events. With events, the positives of a query are
-    those of a reference's: what the user takes at the first time after the query at which there is something new.
+    those of a reference's: what the user chooses at the first time after the query at which there is something new.
     `earlier`: the events that the model knows, so that what the user had before is not new; None to leave that out.
 
     Raises DataError if the rows have no scores, or the outcomes no columns to find them by.
@@ -70,7 +71,7 @@ def _by_labels(keys: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     if "timestamp" in given.columns and keys["time"].null_count() == 0:
         labels = labels.with_columns(time=parse_timestamps(given["timestamp"])[0].to_physical().cast(pl.Int64))
         on.append("time")
-    # What was shown twice was taken if it was taken once.
+    # An item that was shown twice is a positive if it was one once.
     once = labels.drop_nulls().group_by(on).agg(pl.col("is_positive").any())
     return keys.join(once, on=on, how="inner", maintain_order="left")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 from mlflow.exceptions import MlflowException
@@ -17,8 +16,6 @@ VERSION_TAG = "recmem.monitor.model"
 RUN_TAG = "monitor_run"
 """Tag of a model version: the newest run that watched it."""
 VERSION_STATUS_TAG = "monitor_status"
-_NOT_IN_NAMES = re.compile(r"[^\w\-./ :]", re.ASCII)
-"""Characters that MLflow refuses in a metric's name."""
 
 
 def log_monitoring(found: Monitoring, out: Path, *, tracking_uri: str | None, files: list[Path]) -> str:
@@ -29,7 +26,7 @@ def log_monitoring(found: Monitoring, out: Path, *, tracking_uri: str | None, fi
     subject = found.model_version.removeprefix(REGISTRY).replace("/", "-") or Path(found.model).name
     with Tracker.start(out, tracking_uri=tracking_uri, run_name=f"monitor-{subject}") as tracker:
         run = tracker.parent
-        run.log_metrics({_NOT_IN_NAMES.sub("_", name): value for name, value in found.metrics().items()})
+        run.log_metrics(found.metrics())
         run.set_tags(
             {STATUS_TAG: found.status, VERSION_TAG: found.model_version, "mlflow.note.content": headline(found)}
         )

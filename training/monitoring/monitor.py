@@ -12,7 +12,7 @@ import recmem
 from feature_store import DataError
 from feature_store.addresses import without_secrets
 from feature_store.schema import EVENTS as EVENTS_TABLE
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from feature_store.timestamps import iso_time, parse_timestamps
 from recmem.batch.candidate_files import as_frame
 from recmem.batch.candidate_source import candidates_at
@@ -20,12 +20,13 @@ from recmem.reference.reference import Outcomes, Reference
 from recmem.serving.bundle import Bundle, load_bundle
 from recmem.serving.model import Model
 from recmem.serving.registry import REGISTRY, bundle_at, version_at
-from training.monitoring.comparison import compared_outcomes, compared_rows, significance_level
+from training.monitoring.comparison import compared_rows, significance_level
 from training.monitoring.event_rows import EventRows, event_rows
 from training.monitoring.findings import Finding, Monitoring, Topic
 from training.monitoring.judged_rows import LABEL, judged
 from training.monitoring.monitor_config import MonitorConfig
-from training.monitoring.topics import FEWEST_EVENTS, TakeUp, topic_findings, topics_of
+from training.monitoring.outcome_comparison import compared_outcomes
+from training.monitoring.topics import FEWEST_EVENTS, PositiveEvents, topic_findings, topics_of
 from training.monitoring.uncompared import lacking_notes, not_compared
 from training.monitoring.watched_rows import WatchedRows, sampled, watched_candidates, watched_scores
 
@@ -95,15 +96,7 @@ def monitor(
         model_version=source if source.startswith(REGISTRY) else "",
         learned_until=iso_time(bundle.config.learned_until),
         reference=_described(reference) | {"source": without_secrets(watched.reference or "bundle")},
-        current={
-            "queries": rows.rows.n_queries,
-            "users": len(np.unique(rows.rows.users)),
-            "rows": len(rows.rows),
-            "since": rows.times[0],
-            "until": rows.times[1],
-            "rows_in_file": rows.n_rows,
-            "events": 0 if events is None else len(events),
-        },
+        current=_described_rows(rows, events),
         findings=tuple(findings),
         reference_outcomes=reference.outcomes,
         current_outcomes=outcomes,
@@ -156,15 +149,15 @@ class _Reader:
         return event_rows(kept, dataset.events, dataset.catalogue.ids)
 
     def topics(self) -> tuple[Topic, ...]:
-        """Topics of what users took in the reference's period and after it: in the events given, else in all later."""
+        """Topics of the reference's period and of what came after it: in the events given, else in all later ones."""
         period = self._bundle.reference
         if self._model is None or period is None or not self._config.topics:
             return ()
         dataset = self._model.dataset
         since, until = parse_timestamps(pl.Series([period.since, period.until]))[0].to_physical()
         begin = until + 1 if self._events_from is None else max(self._events_from, until + 1)
-        then = TakeUp.of(dataset.log, since, until)
-        now = TakeUp.of(dataset.log, begin)
+        then = PositiveEvents.of(dataset.log, since, until)
+        now = PositiveEvents.of(dataset.log, begin)
         units = self._model.matcher.tables.unit.float().cpu().numpy()
         return topics_of(then, now, units, dataset.catalogue, self._config)
 
@@ -204,6 +197,18 @@ def _table(address: str, warn: Callable[[str], None]) -> pl.DataFrame:
     """A file of events or outcomes, in any format that candidates may have."""
     with candidates_at(address, warn=warn) as source:
         return as_frame(source.table())
+
+
+def _described_rows(rows: WatchedRows, events: EventRows | None) -> dict[str, object]:
+    return {
+        "queries": rows.rows.n_queries,
+        "users": len(np.unique(rows.rows.users)),
+        "rows": len(rows.rows),
+        "since": rows.times[0],
+        "until": rows.times[1],
+        "rows_in_file": rows.n_rows,
+        "events": 0 if events is None else len(events),
+    }
 
 
 def _described(reference: Reference) -> dict[str, object]:

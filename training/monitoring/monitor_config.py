@@ -8,8 +8,8 @@ from difflib import get_close_matches
 
 from feature_store.settings import check_settings, setting, type_hints
 
-_PAIRS = (("psi_warn", "psi_alert"), ("ks_warn", "ks_alert"), ("share_warn", "share_alert"))
-_MORE_PAIRS = (("ndcg_warn", "ndcg_alert"), ("ratio_warn", "ratio_alert"), ("topic_warn", "topic_alert"))
+_LIMITED = ("psi", "ks", "share", "ndcg", "ratio", "topic")
+"""Each has a limit of warnings, `<name>_warn`, and one of alerts, `<name>_alert`."""
 
 
 @dataclass(frozen=True)
@@ -34,15 +34,15 @@ class MonitorConfig:
     ndcg_alert: float = setting(0.25, above=0, high=1)
     """Loss of NDCG@10, as a part of the reference's, from which on it alerts."""
     ratio_warn: float = setting(1.25, above=1)
-    """Positives beside those that `match_score` led to expect: from so many times, or this part, on it warns."""
+    """Ratio of the positives to those that `match_score` leads to expect, or its reciprocal, that warns."""
     ratio_alert: float = setting(2.0, above=1)
-    """Positives beside those that `match_score` led to expect: from so many times, or this part, on it alerts."""
+    """Ratio of the positives to those that `match_score` leads to expect, or its reciprocal, that alerts."""
     topic_warn: float = setting(0.05, above=0, high=1)
     """Change of a topic's share of the events, up or down, from which on it warns: 0.05 is five events in 100."""
     topic_alert: float = setting(0.2, above=0, high=1)
     """Change of a topic's share of the events from which on it alerts."""
     topics: int = setting(20, low=0, high=200)
-    """Topics that the texts of the items are divided into, at most; fewer where few items were taken. 0 for none."""
+    """Topics that the texts of the items are divided into, at most; fewer where few items were chosen. 0 for none."""
     topic_events: int = setting(50_000, low=1000, high=100_000_000)
     """Events that topics are compared on, at most, of each period. Of a longer one whole users are drawn."""
     significance: float = setting(0.01, above=0, below=0.5)
@@ -56,7 +56,9 @@ class MonitorConfig:
         check_settings(self, self._conflicts)
 
     def _conflicts(self) -> Iterator[str]:
-        for warn, alert in (*_PAIRS, *_MORE_PAIRS):
+        for name in _LIMITED:
+            warn = f"{name}_warn"
+            alert = f"{name}_alert"
             if getattr(self, warn) > getattr(self, alert):
                 got = f"{getattr(self, warn)} and {getattr(self, alert)}"
                 yield f"{warn}, {alert}: expected a warning before an alert, got {got}. Lower {warn}."

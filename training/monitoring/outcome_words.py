@@ -10,7 +10,7 @@ _NOTHING_KNOWN = 1e8
 
 
 def outcome_sentences(found: Monitoring) -> list[str]:
-    """NDCG@10 and the positives beside `match_score`, each with its interval; none if no outcomes were given."""
+    """NDCG@10 and the positives relative to `match_score`, each with its interval; none if no outcomes were given."""
     now = found.current_outcomes
     if now is None:
         return []

@@ -18,7 +18,7 @@ from training.report.charts import BAR, MATCH, STYLE, set_title
 from training.report.figure_files import to_svg
 from training.report.number_text import fact_text, time_text
 
-MOST_PANELS = 6
+MAX_PANELS = 6
 """Figures that are drawn, at most."""
 _WIDTH_IN = 7.4
 _PANEL_IN = 1.9
@@ -69,7 +69,7 @@ def ordered(found: Monitoring) -> list[Finding]:
 def moved_most(found: Monitoring) -> list[Finding]:
     """What is drawn: figures with bins that warn or alert."""
     moved = [*found.with_status("alert"), *found.with_status("warn")]
-    return [finding for finding in moved if finding.reference_bins][:MOST_PANELS]
+    return [finding for finding in moved if finding.reference_bins][:MAX_PANELS]
 
 
 def bins_figure(findings: list[Finding]) -> Figure:

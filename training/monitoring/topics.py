@@ -1,4 +1,4 @@
-"""Topics of what users take up: groups of items with similar texts, and each group's share of the events, then and now.
+"""Topics of what users choose: groups of items with similar texts, and each group's share of the events, then and now.
 
 Items are grouped by k-means on the vectors that the model reads texts by, those of both periods together, so that a
 topic that the reference lacks can be one.
@@ -19,18 +19,16 @@ from recmem.dataset.catalogue import Catalogue
 from recmem.reference.distribution import effective_rows
 from recmem.reference.drift import share_limit
 from training.evaluation.intervals import Difference, paired_bootstraps
-from training.monitoring.findings import TOPIC_PREFIX, Finding, Limit, Topic
+from training.monitoring.findings import TOPIC_PREFIX, TOPICS, Finding, Limit, Topic
 from training.monitoring.monitor_config import MonitorConfig
 from training.monitoring.topic_names import topic_words
 
-TOPICS = "topics"
-"""The group of these findings."""
 CHANGE = "change"
 FEWEST_EVENTS = 100
 """Events that each period needs; with fewer, no topic of a usual size could be judged."""
 ITEMS_PER_TOPIC = 5
 """Items that there must be for each topic."""
-_MOST_FITTED = 5000
+_MAX_FITTED = 5000
 """Items that topics are fitted on and named by, at most; the others join the nearest topic."""
 _NEW_BELOW = 0.001
 """A topic is new if it had less than this share of the reference's events."""
@@ -42,15 +40,15 @@ _STARTS = 4
 
 
 @dataclass(frozen=True, eq=False)
-class TakeUp:
-    """What users took in a period: one entry per positive event in both arrays."""
+class PositiveEvents:
+    """The positive events of a period: one entry per event in both arrays."""
 
     users: IntArray
     items: IntArray
     """Row in the catalogue."""
 
     @classmethod
-    def of(cls, log: EventLog, begin: int, end: int | None = None) -> TakeUp:
+    def of(cls, log: EventLog, begin: int, end: int | None = None) -> PositiveEvents:
         """The positive events from `begin` to `end`, both included, microseconds."""
         is_in = (log.times >= begin) & (log.signs > 0)
         if end is not None:
@@ -60,7 +58,7 @@ class TakeUp:
     def __len__(self) -> int:
         return len(self.users)
 
-    def sampled(self, limit: int, generator: np.random.Generator) -> TakeUp:
+    def sampled(self, limit: int, generator: np.random.Generator) -> PositiveEvents:
         """All events if they are at most `limit`, else those of users drawn at random, about so many."""
         if len(self) <= limit:
             return self
@@ -70,11 +68,11 @@ class TakeUp:
         # At least one user, however many events that one has.
         taken = drawn[: max(int((n_events <= limit).sum()), 1)]
         kept = np.isin(user, taken)
-        return TakeUp(self.users[kept], self.items[kept])
+        return PositiveEvents(self.users[kept], self.items[kept])
 
 
 def topics_of(
-    reference: TakeUp, current: TakeUp, units: Float32Array, catalogue: Catalogue, config: MonitorConfig
+    reference: PositiveEvents, current: PositiveEvents, units: Float32Array, catalogue: Catalogue, config: MonitorConfig
 ) -> tuple[Topic, ...]:
     """The topics of both periods' items, the largest change first; none if a period has too few events.
 
@@ -89,7 +87,7 @@ def topics_of(
     n_topics = min(config.topics, len(items) // ITEMS_PER_TOPIC)
     if n_topics < 2:
         return ()
-    fitted = items if len(items) <= _MOST_FITTED else np.sort(generator.choice(items, _MOST_FITTED, replace=False))
+    fitted = items if len(items) <= _MAX_FITTED else np.sort(generator.choice(items, _MAX_FITTED, replace=False))
     topic_of_item, nearest = _grouped(units, items, fitted, n_topics, config.seed)
     of_item = np.full(len(catalogue), -1, np.int64)
     of_item[items] = topic_of_item
@@ -114,15 +112,15 @@ def topic_findings(topics: Sequence[Topic], config: MonitorConfig, level: float)
         note = f"Such as {topic.example}." + (" New: the reference has next to none of it." if topic.is_new else "")
         found.append(
             Finding(
-                f"{TOPIC_PREFIX}{topic.name}",
-                TOPICS,
-                limit.status,
-                topic.reference,
-                topic.current,
-                topic.events,
-                now,
-                {CHANGE: limit},
-                note,
+                name=f"{TOPIC_PREFIX}{topic.name}",
+                group=TOPICS,
+                status=limit.status,
+                reference=topic.reference,
+                current=topic.current,
+                rows=topic.events,
+                effective=now,
+                limits={CHANGE: limit},
+                note=note,
             )
         )
     return found
@@ -162,8 +160,8 @@ def middles(topics: IntArray, distances: Float32Array) -> IntArray:
 
 
 def _counted(
-    reference: TakeUp,
-    current: TakeUp,
+    reference: PositiveEvents,
+    current: PositiveEvents,
     of_item: IntArray,
     names: Sequence[tuple[str, ...]],
     examples: Sequence[str],
@@ -206,13 +204,13 @@ class _Shares:
     effective: list[float]
 
     @classmethod
-    def of(cls, taken: TakeUp, of_item: IntArray, n_topics: int, generator: np.random.Generator) -> _Shares:
-        topic = of_item[taken.items]
+    def of(cls, positives: PositiveEvents, of_item: IntArray, n_topics: int, generator: np.random.Generator) -> _Shares:
+        topic = of_item[positives.items]
         # float64[event, topic]: whether the event is of the topic.
         is_of = (topic[:, None] == np.arange(n_topics)).astype(np.float64)
         return cls(
             events=np.bincount(topic, minlength=n_topics),
             # Whole users are drawn.
-            shares=paired_bootstraps(is_of, groups=taken.users, n_resamples=_RESAMPLES, generator=generator),
-            effective=[effective_rows(has, taken.users) for has in is_of.T.astype(np.int64)],
+            shares=paired_bootstraps(is_of, groups=positives.users, n_resamples=_RESAMPLES, generator=generator),
+            effective=[effective_rows(has, positives.users) for has in is_of.T.astype(np.int64)],
         )

@@ -6,9 +6,18 @@ from collections.abc import Iterator, Sequence
 
 from recmem.ranking.feature import Group
 from recmem.serving.scoring import MATCH_SCORE
-from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
-from training.monitoring.findings import Finding, Limit, Monitoring, Status, Topic
-from training.monitoring.topics import TOPICS
+from training.monitoring.findings import (
+    EVENTS,
+    OUTCOMES,
+    ROWS,
+    SCORES,
+    TOPICS,
+    Finding,
+    Limit,
+    Monitoring,
+    Status,
+    Topic,
+)
 
 STATUS_WORDS: dict[Status, str] = {"ok": "fine", "warn": "warning", "alert": "alert", "too few": "too few rows"}
 _KINDS = {
@@ -22,7 +31,9 @@ _KINDS = {
 _ADVICE = {
     str(Group.MATCH): "The texts of candidates or memories differ from those of the training. Check that texts arrive "
     "whole and in the same columns; if catalogue or taste have truly changed, train again.",
-    str(Group.POPULARITY): "What users take has changed since the training. Check that new events reach the store; if "
+    str(
+        Group.POPULARITY
+    ): "What users choose has changed since the training. Check that new events reach the store; if "
     "they do, train again.",
     str(Group.USER): "Other users are scored, or their events do not reach the store. Compare the newest event of the "
     "store with the time of the candidates.",
@@ -31,9 +42,9 @@ _ADVICE = {
     str(Group.ATTRIBUTE): "The items table has other values than in training. Check the latest ingest of items.",
     SCORES: "Scores follow the features: look at those first. If no feature has moved, check which model is served.",
     ROWS: "What is scored is not what the store knows. Ingest new items and events before candidates are scored.",
-    EVENTS: "The log has changed: see which names are new and how they are taken (recmem train prints it), then "
+    EVENTS: "The log has changed: see which names are new and how they are judged (recmem train prints it), then "
     "train again.",
-    TOPICS: "What users take up has moved between topics. If that lasts, train again, so that the model learns from "
+    TOPICS: "What users choose has moved between topics. If that lasts, train again, so that the model learns from "
     "it; of a new topic, see whether its items have texts and are retrieved.",
     OUTCOMES: "The ranking or match_score no longer fits what users do. Train again; promotion compares the new "
     "version on the newest queries.",
@@ -100,7 +111,7 @@ def topic_sentences(found: Monitoring) -> Iterator[str]:
     """The topic whose share has changed most; nothing without topics."""
     for topic in found.topics[:1]:
         yield (
-            f"Of {len(found.topics)} topics of what users take up, that of {topic.name} (such as {topic.example}) has "
+            f"Of {len(found.topics)} topics of what users choose, that of {topic.name} (such as {topic.example}) has "
             f"changed most: {topic.current:.1%} of the events, in the reference {topic.reference:.1%} (change in "
             f"points, 95% interval: {topic_change(topic)})."
         )
@@ -120,14 +131,13 @@ def distance_text(finding: Finding) -> str:
 
 def deciding(finding: Finding) -> tuple[str, Limit]:
     """The distance with the worst status, and of these the largest beside its alert."""
-    order: dict[Status, int] = {"ok": 0, "too few": 1, "warn": 2, "alert": 3}
-    return max(finding.limits.items(), key=lambda each: (order[each[1].status], each[1].value / each[1].alert))
+    return max(finding.limits.items(), key=lambda each: each[1].severity)
 
 
 def figure_name(finding: Finding) -> str:
     """The figure's name as a column or a feature has it; what is no column in words."""
     names = {
-        "observed_to_expected": f"positives beside {MATCH_SCORE}",
+        "observed_to_expected": f"positives relative to {MATCH_SCORE}",
         "ndcg_at_10": "NDCG@10",
         "event": "names of events",
         "events.first_of_user": "first events of a user",

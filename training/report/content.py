@@ -77,9 +77,9 @@ class ReportContent:
     """What was used but looks wrong, or only in part: a sentence or two each."""
     windows: Sequence[Window] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
-    """Importance of each feature of the ranker with text features (`Ranker.importance`)."""
+    """Importance of each feature of the ranker that ships (`Ranker.importance`)."""
     text_features: Collection[str] = ()
-    """Features that come from texts; the plot sets them apart."""
+    """Features that come from texts; the chart sets them apart."""
     curves: Sequence[Panel] = ()
     examples: Sequence[Example] = ()
     language: str = "en"

@@ -1,38 +1,15 @@
-"""What was read of the tables, on the terminal: receipts, unmatched rows, and a reminder of what was not used."""
+"""What was read of the tables, as sentences for the report and the terminal."""
 
 from __future__ import annotations
 
 from feature_store.warnings.date_columns import REMEDY
-from recmem.cli.console import complain, say
 from training.intake import Intake
 from training.report.number_text import time_text
 
 _MAX_COLUMNS = 20
-"""Columns that are named."""
+"""Columns that are named, at most."""
 _MAX_KINDS = 12
-"""Names of events that are printed."""
-
-
-def show_intake(intake: Intake) -> None:
-    """Prints the receipts and the unmatched rows; those that look like a mistake to stderr."""
-    say(when_read(intake))
-    for receipt in intake.receipts:
-        say(str(receipt))
-    if intake.kinds:
-        say(f"Events by name: {kinds_text(intake)}.")
-    for sentence in intake.used:
-        say(f"Used: {sentence}")
-    if intake.unused:
-        say(f"Stored but not used: {', '.join(intake.unused)}.{dates_text(intake)}")
-    if intake.undated:
-        say(undated_text(intake))
-    for warning in intake.warnings:
-        complain(f"Warning: {warning}")
-    for unmatched in intake.unmatched:
-        if unmatched.is_warning:
-            complain(f"Warning: {unmatched}")
-        else:
-            say(str(unmatched))
+"""Names of events, at most."""
 
 
 def dates_text(intake: Intake) -> str:
@@ -55,14 +32,6 @@ def kinds_text(intake: Intake) -> str:
     n_more = len(intake.kinds) - len(shown)
     more = [f"{n_more:,} more {'name' if n_more == 1 else 'names'}, all in intake.json"] if n_more else []
     return "; ".join([*shown, *more])
-
-
-def remind_of_lost_rows(intake: Intake, store: object) -> None:
-    """Prints to stderr what was not learned from, for the end of a run: the receipts have scrolled away by then."""
-    for sentence in lost_rows(intake):
-        complain(sentence)
-    if any(receipt.n_rejected for receipt in intake.receipts):
-        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
 
 
 def lost_rows(intake: Intake) -> list[str]:

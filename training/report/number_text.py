@@ -51,6 +51,11 @@ def minute_text(iso: str) -> str:
     return f"{time:%Y-%m-%d %H:%M}{zone}"
 
 
+def day_text(iso: str) -> str:
+    """The date of a time in ISO 8601: `2025-08-09`."""
+    return iso.partition("T")[0]
+
+
 def positions_text(effect: PositionEffect) -> str:
     """The positions that count as one: `3`, `5 to 9`, or `unknown`."""
     if effect.first is None:

@@ -1,14 +1,13 @@
-"""The lift ledger as tables on the terminal."""
+"""What a training prints on the terminal: what was read, the ledger, the verdict, the ablation and the folds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-from recmem.cli.console import say, show_table
+from recmem.cli.console import complain, say, show_table
 from training.evaluation.ablation import Ablation
 from training.evaluation.folds import Folds
-from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
     LEARNED_PART,
@@ -21,16 +20,45 @@ from training.evaluation.ledger import (
     Slice,
 )
 from training.evaluation.verdict import Verdict
+from training.intake import Intake
 from training.report.ablation_text import DIGITS, ablation_rows, ablation_sentences
 from training.report.findings import folds_sentences, seeds_sentence
+from training.report.intake_text import dates_text, kinds_text, lost_rows, undated_text, when_read
 from training.report.labels import metric_label, row_label, slice_label
-from training.report.number_text import interval_text, minute_text, signed_text
+from training.report.number_text import day_text, figure_text, interval_text, minute_text, signed_text
 from training.report.ships_text import what_ships_sentence
 from training.report.slice_rows import distinct_slices
 from training.report.verdict_text import verdict_sentences
 
-DATE_CHARS = len("2026-03-01")
-"""Length of the date at the beginning of a time in ISO 8601."""
+
+def show_intake(intake: Intake) -> None:
+    """Prints the receipts and the unmatched rows; those that look like a mistake to stderr."""
+    say(when_read(intake))
+    for receipt in intake.receipts:
+        say(str(receipt))
+    if intake.kinds:
+        say(f"Events by name: {kinds_text(intake)}.")
+    for sentence in intake.used:
+        say(f"Used: {sentence}")
+    if intake.unused:
+        say(f"Stored but not used: {', '.join(intake.unused)}.{dates_text(intake)}")
+    if intake.undated:
+        say(undated_text(intake))
+    for warning in intake.warnings:
+        complain(f"Warning: {warning}")
+    for unmatched in intake.unmatched:
+        if unmatched.is_warning:
+            complain(f"Warning: {unmatched}")
+        else:
+            say(str(unmatched))
+
+
+def remind_of_lost_rows(intake: Intake, store: object) -> None:
+    """Prints to stderr what was not learned from, for the end of a run: the receipts have scrolled away by then."""
+    for sentence in lost_rows(intake):
+        complain(sentence)
+    if any(receipt.n_rejected for receipt in intake.receipts):
+        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
 
 
 def show_ledger(ledger: Ledger) -> None:
@@ -101,7 +129,7 @@ def show_folds(folds: Folds) -> None:
         rows.append(
             [
                 str(number),
-                f"{fold.test_from[:DATE_CHARS]} to {fold.test_until[:DATE_CHARS]}",
+                f"{day_text(fold.test_from)} to {day_text(fold.test_until)}",
                 f"{fold.queries:,}",
                 _figure(fold.lift.without),
                 _figure(fold.lift.with_),
@@ -153,11 +181,8 @@ def _in_ascii(sentence: str) -> str:
 
 
 def _figure(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
+    return _in_ascii(figure_text(value))
 
 
 def _interval(ends: Interval) -> str:
-    if ends == UNKNOWN_INTERVAL:
-        return "too few users"
-    low, high = ends
-    return f"{low:+.3f} to {high:+.3f}"
+    return _in_ascii(interval_text(ends))

@@ -22,7 +22,7 @@ from recmem.dataset.query_batch import QueryBatch
 from recmem.matching.calibration import Calibration
 from recmem.serving.bundle import copy_completed, load_bundle
 from recmem.serving.model import Model
-from training.evaluation.verdict import Reigning
+from training.evaluation.verdict import Champion
 from training.fitting.steady_scale import Scale, steady_scale
 from training.run import Run
 from training.steps.evaluate import BUNDLE, read_ledger
@@ -85,7 +85,7 @@ def _scale(run: Run, client: MlflowClient, rows: ReferenceRows, fitted: Calibrat
     return steady_scale(raw, fitted, log_odds, version=champion.version, n_positives=n_positives)
 
 
-def _champion_log_odds(run: Run, client: MlflowClient, champion: Reigning, rows: ReferenceRows) -> Float64Array:
+def _champion_log_odds(run: Run, client: MlflowClient, champion: Champion, rows: ReferenceRows) -> Float64Array:
     """The champion's calibrated log-odds of the rows' pairs: float64[pair]."""
     with tempfile.TemporaryDirectory(prefix="recmem-champion-") as folder:
         bundle = shipped_champion(client, run.config.registered_name, champion, Path(folder))

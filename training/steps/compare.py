@@ -26,13 +26,13 @@ from training.evaluation.champion_figures import (
     test_queries,
 )
 from training.evaluation.evaluate import digest_of_test
+from training.evaluation.figures_file import TEST_FIGURES, TEST_RANKS, read_test_figures, read_test_ranks
 from training.evaluation.ledger import HEADLINE_METRIC
 from training.evaluation.promotion import first_verdict, incomparable, uncompared, verdict_against
-from training.evaluation.verdict import VERDICT, Comparison, Reigning, Verdict
+from training.evaluation.verdict import VERDICT, Champion, Comparison, Verdict
 from training.run import Run
 from training.steps.evaluate import read_ledger
 from training.tracking.champion import champion_bundle
-from training.tracking.figures_file import TEST_FIGURES, TEST_RANKS, read_test_figures, read_test_ranks
 from training.tracking.step_run import StepRun
 
 COMPARE_SEED = 0
@@ -74,7 +74,7 @@ def _verdict(run: Run, client: MlflowClient) -> Verdict:
     return verdict_against(policy, champion, comparison)
 
 
-def _comparison(run: Run, client: MlflowClient, champion: Reigning) -> Comparison:
+def _comparison(run: Run, client: MlflowClient, champion: Champion) -> Comparison:
     """Both models on the test queries that are new to both.
 
     The challenger's figures are those of its measured model, which has learned up to the test period.

@@ -8,11 +8,7 @@ from feature_store.atomic_files import write_text_atomically
 from recmem.matching.matcher import Matcher
 from training.evaluation.auc_figures import AucPerQuery
 from training.evaluation.evaluate import evaluate_rankings
-from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
-from training.run import Run
-from training.steps.bundle_of_run import Learned, write_bundle
-from training.steps.rank import RankSummary, read_held_out, read_position_effects
-from training.tracking.figures_file import (
+from training.evaluation.figures_file import (
     TEST_AUC,
     TEST_FIGURES,
     TEST_RANKS,
@@ -21,6 +17,10 @@ from training.tracking.figures_file import (
     write_test_figures,
     write_test_ranks,
 )
+from training.evaluation.ledger import WITH_MATCH, WITH_SIMILARITY, WITHOUT_MATCH, Ledger
+from training.run import Run
+from training.steps.bundle_of_run import Learned, write_bundle
+from training.steps.rank import RankSummary, read_held_out, read_position_effects
 from training.tracking.step_run import StepRun, ledger_metrics
 
 BUNDLE = "bundle"

@@ -23,6 +23,7 @@ from recmem.reference.reference import Outcomes, Reference
 from recmem.serving.bundle import Bundle
 from recmem.serving.scoring import MATCH_SCORE
 from training.evaluation.champion_figures import test_queries
+from training.evaluation.figures_file import TEST_FIGURES, read_test_figures
 from training.evaluation.ledger import HEADLINE_METRIC
 from training.monitoring.event_rows import event_rows
 from training.monitoring.outcomes import match_score_ratio, mean_with_interval
@@ -39,7 +40,6 @@ from training.monitoring.row_figures import (
 from training.queries import Queries
 from training.run import Run
 from training.steps.evaluate import read_ledger
-from training.tracking.figures_file import TEST_FIGURES, read_test_figures
 from training.training_data import labels_of
 
 REFERENCE_QUERIES = 1000

@@ -18,7 +18,7 @@ from training.evaluation.slices import YOUNG_SHARE
 from training.report.charts import Panel
 from training.report.content import ReportContent, Window
 from training.report.labels import SLICE_NOTES
-from training.report.terminal import DATE_CHARS
+from training.report.number_text import day_text
 from training.run import Run
 from training.steps.data_use import data_use
 from training.steps.example_users import example_users
@@ -34,7 +34,7 @@ PACKAGES = ("recmem", "torch", "transformers", "lightgbm", "polars", "deltalake"
 def report_content(
     run: Run, model: Model, importance: dict[str, float], summary: RankSummary, folds: Folds | None = None
 ) -> ReportContent:
-    """All that the report shows beside the ledger; `importance` is that of the ranker with text features."""
+    """All that the report shows beside the ledger; `importance` is that of the ranker that ships."""
     losses = read_loss_curves(run.folder("match"))
     return ReportContent(
         title="recmem: report of a training",
@@ -74,8 +74,8 @@ def _data_facts(run: Run) -> dict[str, str | int | float]:
         "items": len(dataset.catalogue),
         "users": len(dataset.users),
         "events": len(dataset.log),
-        "first event": iso_time(int(dataset.log.times.min()))[:DATE_CHARS],
-        "last event": iso_time(int(dataset.log.times.max()))[:DATE_CHARS],
+        "first event": day_text(iso_time(int(dataset.log.times.min()))),
+        "last event": day_text(iso_time(int(dataset.log.times.max()))),
         **_texts_read_by(run.config),
     }
     if len(dataset.profiles):

@@ -13,29 +13,29 @@ from recmem.serving.champions import champion_of, crown
 from recmem.serving.registry import REGISTRY, bundle_at, tracking_at
 from recmem.serving.version_table import REASON_TAG, VERDICT_TAG
 from training.evaluation.queries_after_training import MEASURED_BUNDLE
-from training.evaluation.verdict import VERDICT, BundleKind, Reigning, Verdict
+from training.evaluation.verdict import VERDICT, BundleKind, Champion, Verdict
 from training.tracking.tracker import Tracker
 
 PROMOTED_TAG = "recmem.promoted"
 """Tag of a version: whether it became champion when it was registered."""
 
 
-def reigning_champion(client: MlflowClient, name: str) -> Reigning | None:
+def reigning_champion(client: MlflowClient, name: str) -> Champion | None:
     """The champion of the registered model; None if there is none."""
     version = champion_of(client, name)
     if version is None:
         return None
-    return Reigning(version, str(client.get_model_version(name, version).run_id or ""))
+    return Champion(version, str(client.get_model_version(name, version).run_id or ""))
 
 
-def champion_bundle(client: MlflowClient, name: str, champion: Reigning, folder: Path) -> tuple[Path, BundleKind]:
+def champion_bundle(client: MlflowClient, name: str, champion: Champion, folder: Path) -> tuple[Path, BundleKind]:
     """The champion's measured bundle, downloaded into the folder; the one that ships if no other was kept."""
     if _keeps_measured_bundle(client, champion.run_id):
         return Path(client.download_artifacts(champion.run_id, MEASURED_BUNDLE, str(folder))), "measured"
     return shipped_champion(client, name, champion, folder), "shipped"
 
 
-def shipped_champion(client: MlflowClient, name: str, champion: Reigning, folder: Path) -> Path:
+def shipped_champion(client: MlflowClient, name: str, champion: Champion, folder: Path) -> Path:
     """The bundle that the champion ships, downloaded into the folder."""
     with tracking_at(client.tracking_uri), bundle_at(f"{REGISTRY}{name}/{champion.version}") as downloaded:
         copy_bundle(downloaded, folder / "bundle")
@@ -58,7 +58,7 @@ def keep_measured_bundle(tracker: Tracker, bundle: Path) -> None:
 def apply_verdict(tracker: Tracker, name: str, version: str, verdict: Verdict) -> bool:
     """Makes the version champion if the verdict says so; whether it did. The verdict is kept in tags and an artifact.
 
-    A version that was to replace a champion which is none any more stays a challenger, unless the policy is `always`.
+    If another version became champion after the comparison, this one stays a challenger, unless the policy is `always`.
     """
     client = tracker.client
     compared = None if verdict.champion is None else verdict.champion.version

@@ -22,7 +22,8 @@ EXPERIMENT = "recmem"
 DEFAULT_EXPERIMENT_ID = "0"
 """Of the experiment "Default", in which `mlflow run` starts runs unless it is told another."""
 
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
+"""Begins the address of a database in a file."""
 _KIND = {"mlflow.experimentKind": "custom_model_development"}
 """Tag of an experiment: MLflow opens it on its list of runs, not on a page for traces of language models."""
 _NOTE = (
@@ -31,29 +32,29 @@ _NOTE = (
 )
 
 
-def usual_tracking_uri(out: Path) -> str:
+def tracking_uri_or_database(out: Path) -> str:
     """Where MLflow's variables or `mlflow.set_tracking_uri` point, else a database in `out`, which is made."""
     if is_tracking_uri_set():  # type: ignore[no-untyped-call]
         return mlflow.get_tracking_uri()
     out.mkdir(parents=True, exist_ok=True)
-    return default_tracking_uri(out)
+    return database_uri(out)
 
 
 @contextmanager
-def opening(uri: str) -> Iterator[None]:
+def database_lock(uri: str) -> Iterator[None]:
     """Lets one process after the other open a SQLite database: two that create the same one break its migrations."""
-    path = Path(uri.removeprefix(_SQLITE).partition("?")[0])
+    path = Path(uri.removeprefix(SQLITE).partition("?")[0])
     # ":memory:" and addresses of another form have no folder to put the lock into.
-    if not uri.startswith(_SQLITE) or not path.name or not path.absolute().parent.is_dir():
+    if not uri.startswith(SQLITE) or not path.name or not path.absolute().parent.is_dir():
         yield
         return
     with FileLock(path.absolute().with_name(f".{path.name}.lock")):
         yield
 
 
-def default_tracking_uri(out: Path) -> str:
+def database_uri(out: Path) -> str:
     """A SQLite database in the run's folder."""
-    return f"{_SQLITE}{out.absolute() / 'mlflow.db'}"
+    return f"{SQLITE}{out.absolute() / 'mlflow.db'}"
 
 
 def experiment_id(client: MlflowClient, uri: str, name: str) -> str:
@@ -83,8 +84,8 @@ def named_experiment(client: MlflowClient, uri: str, name: str) -> str:
 def _create_experiment(client: MlflowClient, uri: str, name: str) -> str:
     """A new experiment. Beside a SQLite file its artifacts go to a folder; a server has its own place for them."""
     location = None
-    if uri.startswith(_SQLITE):
-        location = Path(uri.removeprefix(_SQLITE)).absolute().with_name("mlartifacts").as_uri()
+    if uri.startswith(SQLITE):
+        location = Path(uri.removeprefix(SQLITE)).absolute().with_name("mlartifacts").as_uri()
     try:
         tags = {**_KIND, MLFLOW_RUN_NOTE: _NOTE}
         return str(client.create_experiment(name, artifact_location=location, tags=tags))

@@ -14,11 +14,11 @@ from mlflow.utils.name_utils import _GENERATOR_NOUNS, _GENERATOR_PREDICATES
 from feature_store.object_store import is_remote, local_path
 
 FALLBACK = "recmem"
-"""The name of data whose place says nothing."""
+"""The name of data whose place has only generic names."""
 
-_MOST_TELLING = ("events", "impressions", "items")
+_NAMING_TABLES = ("events", "impressions", "items")
 """The tables by whose files the data are named, the first that was given as one."""
-_SAY_NOTHING = ("store", "data", "tables")
+_GENERIC_NAMES = ("store", "data", "tables")
 """Names of folders that do not tell which data they hold; the folder around them may."""
 _DATE = re.compile(r"([-_. ]\d+)+$")
 """At the end of a file's name: the next night it is another."""
@@ -37,13 +37,13 @@ def data_name(tables: Mapping[Any, object], store: str, out: Path) -> str:
     are called like the folder `out`. `tables` are the paths or frames that were given, by name.
     """
     if store != str(out / "store"):
-        return _last_telling(_parts(store)) or FALLBACK
-    for table in _MOST_TELLING:
+        return _last_descriptive(_parts(store)) or FALLBACK
+    for table in _NAMING_TABLES:
         if isinstance(path := tables.get(table), str):
             *folders, file = _parts(path)
             stem = _DATE.sub("", file.partition(".")[0])
-            return _last_telling([*folders, "" if stem == table else stem]) or FALLBACK
-    return _last_telling(_parts(str(out))) or FALLBACK
+            return _last_descriptive([*folders, "" if stem == table else stem]) or FALLBACK
+    return _last_descriptive(_parts(str(out))) or FALLBACK
 
 
 def is_generated(name: str) -> bool:
@@ -68,10 +68,10 @@ def _parts(place: str) -> list[str]:
     return [part for part in path.parts if part != path.anchor]
 
 
-def _last_telling(folders: Sequence[str]) -> str:
-    return next((folder for folder in reversed(folders) if _tells(folder)), "")
+def _last_descriptive(folders: Sequence[str]) -> str:
+    return next((folder for folder in reversed(folders) if _is_descriptive(folder)), "")
 
 
-def _tells(folder: str) -> bool:
+def _is_descriptive(folder: str) -> bool:
     """Whether it is more than a date, a number or a word for any data."""
-    return folder.lower() not in _SAY_NOTHING and any(letter.isalpha() for letter in folder)
+    return folder.lower() not in _GENERIC_NAMES and any(letter.isalpha() for letter in folder)

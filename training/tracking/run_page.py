@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from feature_store.addresses import without_secrets
+from training.tracking.experiment import SQLITE
 from training.tracking.links import run_url
 
 LOCAL_SERVER = "http://127.0.0.1:5000"
 """Where `mlflow ui` serves by default."""
-_SQLITE = "sqlite:///"
 
 
 def run_page(tracking_uri: str, experiment_id: str, run_id: str) -> tuple[str, str]:
@@ -28,8 +28,8 @@ def server_command(tracking_uri: str) -> str:
     shown = without_secrets(tracking_uri)
     if shown != tracking_uri:
         return 'mlflow ui --backend-store-uri "$MLFLOW_TRACKING_URI"'
-    path = Path(tracking_uri.removeprefix(_SQLITE))
+    path = Path(tracking_uri.removeprefix(SQLITE))
     here = Path.cwd()
-    if tracking_uri.startswith(_SQLITE) and path.is_relative_to(here):
-        shown = f"{_SQLITE}{path.relative_to(here)}"
+    if tracking_uri.startswith(SQLITE) and path.is_relative_to(here):
+        shown = f"{SQLITE}{path.relative_to(here)}"
     return f"mlflow ui --backend-store-uri {shown}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, Store
 from feature_store.addresses import redact, without_secrets
 from feature_store.schema import FACTS, ITEM_CHANGES, ITEM_VECTORS, Table
 from training.evaluation.ledger import HEADLINE_METRIC, Ledger
-from training.tracking.names import mlflow_name, parameter_text, tag_text
+from training.tracking.mlflow_names import mlflow_name, parameter_text, tag_text
 from training.tracking.parameters import flat_parameters
 
 if TYPE_CHECKING:
@@ -35,9 +34,9 @@ _TABLES = (ITEMS, ITEM_CHANGES, EVENTS, IMPRESSIONS, USERS, FACTS)
 
 @dataclass(frozen=True)
 class StepRun:
-    """A run in MLflow to log to: a step's, or the parent's. Names and values become those of `training.tracking.names`.
+    """A run in MLflow to log to: a step's, or the parent's.
 
-    So an "@" in a name becomes "_at_", as MLflow allows none.
+    Names and values are written as MLflow takes them, see `training.tracking.mlflow_names`: an "@" becomes "_at_".
     """
 
     run_id: str
@@ -93,13 +92,6 @@ class StepRun:
     def log_text(self, text: str, name: str) -> None:
         """Logs a text file."""
         self.client.log_text(self.run_id, text, name)
-
-    def log_figure(self, png: bytes, name: str) -> None:
-        """Logs a plot as `figures/<name>.png`; the name may have that ending already."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, f"{name.removesuffix('.png')}.png")
-            path.write_bytes(png)
-            self.log_artifact(path, folder="figures")
 
     def log_artifact(self, path: str | Path, *, folder: str | None = None) -> None:
         """Logs a file, or a folder with all its content, under `folder`."""

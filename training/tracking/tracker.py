@@ -20,10 +20,10 @@ from feature_store.addresses import cause_without_secrets, redact, without_secre
 from training.tracking.experiment import (
     DEFAULT_EXPERIMENT_ID,
     EXPERIMENT,
+    database_lock,
     experiment_id,
     named_experiment,
-    opening,
-    usual_tracking_uri,
+    tracking_uri_or_database,
 )
 from training.tracking.links import link_to_step, run_link
 from training.tracking.run_name import is_generated
@@ -77,13 +77,13 @@ class Tracker:
         the parent is the run that MLflow has started, unless that is in the experiment "Default": then it is one in
         `experiment`, and the two are linked. MLflow prints only warnings and errors during the block.
         """
-        uri = tracking_uri or usual_tracking_uri(Path(out))
+        uri = tracking_uri or tracking_uri_or_database(Path(out))
         with _quiet():
             registry_uri = os.environ.get("MLFLOW_REGISTRY_URI") or uri
-            with _reachable(uri), opening(uri):
+            with _reachable(uri), database_lock(uri):
                 client = MlflowClient(tracking_uri=uri, registry_uri=registry_uri)
                 run = _parent_run(client, uri, experiment, run_name)
-            with _reachable(registry_uri), opening(registry_uri):
+            with _reachable(registry_uri), database_lock(registry_uri):
                 client.search_registered_models(max_results=1)
             tracker = cls(client, run.info.experiment_id, StepRun(run.info.run_id, client))
             with _ending(client, run.info.run_id):

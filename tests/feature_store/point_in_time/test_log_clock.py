@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store.point_in_time.log_clock import YEAR_US, clock_step, log_clock
-from feature_store.schema import EVENTS, check_table
+from feature_store.schema import EVENTS
+from feature_store.table_checks import check_table
 from feature_store.timestamps import DAY_US, wall_clock
 from five_item_dataset import CONFIG, catalogue
 from recmem.dataset.dataset import Dataset

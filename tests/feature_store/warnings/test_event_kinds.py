@@ -3,7 +3,7 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store import EVENTS, SignalConfig
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from feature_store.warnings.event_kinds import event_kinds, kind_warnings, unnamed_warnings
 
 

@@ -13,7 +13,7 @@ import pytest
 import small_training
 from feature_store import EVENTS, ITEMS, Store
 from feature_store.files.table_files import read_table
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from feature_store.timestamps import wall_clock
 
 N = 60

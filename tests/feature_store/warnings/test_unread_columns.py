@@ -11,7 +11,7 @@ import pytest
 
 from debian_model import model_of, sample
 from feature_store import EVENTS, IMPRESSIONS, ITEMS, DataError
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from feature_store.warnings.unread_columns import unread_columns
 from recmem.dataset.candidate_checks import check_candidates
 

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from feature_store.point_in_time.further_slots import NO_TIME, FurtherSlots
-from feature_store.schema import USERS, check_table
+from feature_store.schema import USERS
+from feature_store.table_checks import check_table
 from five_item_dataset import dataset_of
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.declared_slots import declared_slots

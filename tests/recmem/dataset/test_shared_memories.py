@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from debian_model import trained_model
 from feature_store import DataError, Store
 from feature_store.redis import LostDataError, RedisMemories, UnavailableError
-from recmem.audit import forgetting
-from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
 from recmem.dataset.shared_memories import publish
+from recmem.forgetting import forget as forget_module
+from recmem.forgetting.forget import forget_item, forget_user
 from recmem.serving.model import Model
 from redis_server import free_port, running
 
@@ -192,7 +192,7 @@ def test_nothing_published_is_told_at_once(store: Store, online: RedisMemories) 
 def test_who_is_forgotten_is_a_stranger_online_too(
     store: Store, online: RedisMemories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
     publish(loaded(store).dataset, online)
     stale = loaded(store, online)
     user = str(split()[0]["user_id"].mode()[0])
@@ -261,7 +261,7 @@ def test_lost_data_is_refused_or_if_asked_for_the_tables_answer(store: Store, on
 def test_the_memories_of_another_store_are_not_taken_for_those_of_this_one(
     store: Store, online: RedisMemories, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
     other = Store.create(tmp_path / "other")
     other.append_items(trained_model().items)
     other.append_events(split()[1])

@@ -18,8 +18,8 @@ from recmem.server.answers import (
     rank_answers,
     recommend_answers,
 )
-from recmem.server.current_model import Loaded
-from recmem.server.requests import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
+from recmem.server.current_model import LoadedModel
+from recmem.server.request_bodies import ExplainRequest, MatchTextsRequest, RankRequest, RecommendRequest, ScoreRequest
 from recmem.serving.model import Model, Scored
 from tolerances import close
 
@@ -27,8 +27,8 @@ TIME = datetime(2025, 6, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
-def loaded() -> Loaded:
-    return Loaded(trained_model().model(), "here", datetime.now(UTC))
+def loaded() -> LoadedModel:
+    return LoadedModel(trained_model().model(), "here", datetime.now(UTC))
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def requests(users: list[str], items: list[str]) -> list[RankRequest]:
     ]
 
 
-def test_a_batch_gives_what_each_request_gets_alone(loaded: Loaded, requests: list[RankRequest]) -> None:
+def test_a_batch_gives_what_each_request_gets_alone(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     together = rank_answers(loaded, requests)
     alone = [rank_answers(loaded, [request])[0] for request in requests]
     for answer, expected in zip(together, alone, strict=True):
@@ -64,7 +64,7 @@ def test_a_batch_gives_what_each_request_gets_alone(loaded: Loaded, requests: li
         close([item.score for item in answer.items], [item.score for item in expected.items], "float32")
 
 
-def test_a_ranking_is_the_models_own_best_first(loaded: Loaded, users: list[str], items: list[str]) -> None:
+def test_a_ranking_is_the_models_own_best_first(loaded: LoadedModel, users: list[str], items: list[str]) -> None:
     frame = pl.DataFrame({"user_id": users[0], "item_id": items[:7]})
     expected = loaded.model.rank(frame).sort("rank")
     answer = rank_answers(loaded, [RankRequest(user_id=users[0], items=items[:7])])[0]
@@ -75,7 +75,7 @@ def test_a_ranking_is_the_models_own_best_first(loaded: Loaded, users: list[str]
 
 
 def test_requests_with_other_columns_are_calls_of_their_own(
-    loaded: Loaded, users: list[str], items: list[str], monkeypatch: pytest.MonkeyPatch
+    loaded: LoadedModel, users: list[str], items: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seen: list[list[str]] = []
     rank = Model.rank_with_report
@@ -94,11 +94,11 @@ def test_requests_with_other_columns_are_calls_of_their_own(
     assert answers[0] == answers[2]
 
 
-def test_only_the_best_k_are_answered(loaded: Loaded, requests: list[RankRequest]) -> None:
+def test_only_the_best_k_are_answered(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     assert [item.rank for item in rank_answers(loaded, requests)[1].items] == [1, 2]
 
 
-def test_unknown_users_and_items_are_flagged(loaded: Loaded, requests: list[RankRequest]) -> None:
+def test_unknown_users_and_items_are_flagged(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     answers = rank_answers(loaded, requests)
     # A history makes a user known.
     assert [answer.unknown_user for answer in answers] == [False, False, False, False, False, True]
@@ -107,7 +107,7 @@ def test_unknown_users_and_items_are_flagged(loaded: Loaded, requests: list[Rank
 
 
 def test_items_without_a_feature_that_others_have_are_flagged_and_counted(users: list[str], items: list[str]) -> None:
-    loaded = Loaded(model_with(*FEATURES), "here", datetime.now(UTC))
+    loaded = LoadedModel(model_with(*FEATURES), "here", datetime.now(UTC))
     given = [
         {"item_id": items[0], "ctr": 0.5, "device": "app"},
         {"item_id": items[1], "ctr": 0.5},
@@ -132,17 +132,17 @@ def test_items_without_a_feature_that_others_have_are_flagged_and_counted(users:
     assert "missing_features" not in match.model_dump_json(exclude_unset=True)
 
 
-def test_models_without_such_features_have_no_such_flag(loaded: Loaded, requests: list[RankRequest]) -> None:
+def test_models_without_such_features_have_no_such_flag(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     assert "missing_features" not in rank_answers(loaded, requests[:1])[0].model_dump_json(exclude_unset=True)
 
 
-def test_what_no_call_could_match_is_counted(loaded: Loaded, requests: list[RankRequest]) -> None:
+def test_what_no_call_could_match_is_counted(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     counted: list[UnmatchedRows] = []
     rank_answers(loaded, requests, counted.append)
     assert sum(counted, UnmatchedRows()) == UnmatchedRows(unknown_users=3, unknown_items_with_text=1)
 
 
-def test_matches_keep_the_order_of_the_request(loaded: Loaded, users: list[str], items: list[str]) -> None:
+def test_matches_keep_the_order_of_the_request(loaded: LoadedModel, users: list[str], items: list[str]) -> None:
     requests = [ScoreRequest(user_id=users[1], items=items[5:0:-1]), ScoreRequest(user_id=users[3], items=items[:2])]
     answers = match_answers(loaded, requests)
     assert [item.item_id for item in answers[0].items] == items[5:0:-1]
@@ -152,7 +152,7 @@ def test_matches_keep_the_order_of_the_request(loaded: Loaded, users: list[str],
     assert [item.item_id for item in answers[1].items] == items[:2]
 
 
-def test_recommendations_of_a_batch_are_those_of_each_request(loaded: Loaded, users: list[str]) -> None:
+def test_recommendations_of_a_batch_are_those_of_each_request(loaded: LoadedModel, users: list[str]) -> None:
     requests = [
         RecommendRequest(user_ids=users[:3], k=3),
         RecommendRequest(user_ids=["nobody", users[1]], k=3),
@@ -170,7 +170,7 @@ def test_recommendations_of_a_batch_are_those_of_each_request(loaded: Loaded, us
     assert [user.unknown_user for user in together[1].users] == [True, False]
 
 
-def test_an_explanation_adds_up(loaded: Loaded, users: list[str], items: list[str]) -> None:
+def test_an_explanation_adds_up(loaded: LoadedModel, users: list[str], items: list[str]) -> None:
     answer = explain_answer(loaded, ExplainRequest(user_id=users[0], item_id=items[0]))
     expected = loaded.model.explain(users[0], items[0])
     assert answer.sentence == expected.sentence()
@@ -178,7 +178,7 @@ def test_an_explanation_adds_up(loaded: Loaded, users: list[str], items: list[st
     close(sum(answer.features.values()), answer.score, "explanation")
 
 
-def test_texts_of_a_batch_get_what_the_model_gives_each_request(loaded: Loaded, users: list[str]) -> None:
+def test_texts_of_a_batch_get_what_the_model_gives_each_request(loaded: LoadedModel, users: list[str]) -> None:
     requests = [
         MatchTextsRequest(user_id=users[0], texts=["sound", "network"]),
         MatchTextsRequest(user_id="nobody", texts=["sound"]),

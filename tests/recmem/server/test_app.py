@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import threading
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -15,16 +14,17 @@ from starlette.testclient import TestClient
 
 from debian_model import trained_model
 from described_users import describe_users
-from recmem.server import app as app_module
-from recmem.server.app import MOST_BYTES, create_app
+from recmem.server import service as service_module
+from recmem.server.app import create_app
+from recmem.server.body_limits import MAX_BODY_BYTES
 from recmem.server.current_model import CurrentModel
 from recmem.serving.model import Model
 from tolerances import close
 
 
-def client_of(waiting: int = 100, model: Model | None = None) -> TestClient:
+def client_of(max_waiting: int = 100, model: Model | None = None) -> TestClient:
     current = CurrentModel("a folder", lambda _: model or trained_model().model())
-    return TestClient(create_app(current, waiting=waiting))
+    return TestClient(create_app(current, max_waiting=max_waiting))
 
 
 @pytest.fixture(scope="module")
@@ -177,46 +177,19 @@ def test_a_request_of_another_form_is_answered_with_422(client: TestClient, body
     assert client.post("/rank", json=body).status_code == 422
 
 
-def test_a_body_that_is_too_large_is_refused(client: TestClient) -> None:
-    answer = client.post("/rank", content=b" " * (MOST_BYTES + 1))
-    assert answer.status_code == 413
-    assert "expected at most 8,000,000 bytes" in answer.json()["detail"]
-
-
-def test_a_body_that_does_not_come_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "MOST_SECONDS", 0.2)
-    app = create_app(CurrentModel("a folder", lambda _: trained_model().model()))
-    pieces: list[dict[str, Any]] = [{"type": "http.request", "body": b'{"user_id"', "more_body": True}]
-    sent: list[MutableMapping[str, Any]] = []
-
-    async def receive() -> dict[str, Any]:
-        if not pieces:
-            await asyncio.sleep(60)
-        return pieces.pop()
-
-    async def send(message: MutableMapping[str, Any]) -> None:
-        sent.append(message)
-
-    headers = [(b"content-type", b"application/json")]
-    scope = {"type": "http", "method": "POST", "path": "/rank", "query_string": b"", "headers": headers}
-    asyncio.run(asyncio.wait_for(app(scope, receive, send), 30))
-    assert sent[0]["status"] == 408
-    assert b"body: expected it within 0.2 seconds" in sent[1]["body"]
-
-
 def test_more_requests_than_may_wait_are_told_to_come_again(
     users: list[str], items: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     go = threading.Event()
-    answers = app_module.rank_answers
+    answers = service_module.rank_answers
 
     def held(*arguments: Any) -> Any:
         assert go.wait(30)
         return answers(*arguments)
 
-    monkeypatch.setattr(app_module, "rank_answers", held)
+    monkeypatch.setattr(service_module, "rank_answers", held)
     asked = {"user_id": users[0], "items": items[:3]}
-    with client_of(waiting=1) as client, ThreadPoolExecutor(6) as threads:
+    with client_of(max_waiting=1) as client, ThreadPoolExecutor(6) as threads:
         sent = [threads.submit(client.post, "/rank", json=asked) for _ in range(6)]
         refused = [future for future in sent if _is_done(future)]
         go.set()
@@ -243,10 +216,12 @@ def test_requests_are_counted_by_endpoint_and_status(users: list[str], items: li
             client.post("/rank", json={"user_id": users[0], "items": items[:3]})
         client.post("/rank", json={})
         client.get("/no/such/page")
+        client.post("/match", content=b" " * (MAX_BODY_BYTES + 1))
         text = client.get("/metrics").text
     assert 'recmem_requests_total{path="/rank",status="200"} 3.0' in text
     assert 'recmem_requests_total{path="/rank",status="422"} 1.0' in text
     assert 'recmem_requests_total{path="other",status="404"} 1.0' in text
+    assert 'recmem_requests_total{path="/match",status="413"} 1.0' in text
     assert 'recmem_batch_requests_count{path="/rank"} 3.0' in text
     assert 'recmem_model_info{model="a folder"} 1.0' in text
     assert "recmem_model_follow_failed 0.0" in text

@@ -29,8 +29,8 @@ class Held:
         return [2 * request for request in requests]
 
 
-def batcher(held: Held, *, most: int = 100, waiting: int = 100) -> Batcher[int, int]:
-    return Batcher(held, size=lambda request: request, most=most, waiting=waiting)
+def batcher(held: Held, *, max_size: int = 100, max_waiting: int = 100) -> Batcher[int, int]:
+    return Batcher(held, size=lambda request: request, max_size=max_size, max_waiting=max_waiting)
 
 
 def test_requests_that_arrive_meanwhile_are_the_next_batch() -> None:
@@ -46,7 +46,7 @@ def test_requests_that_arrive_meanwhile_are_the_next_batch() -> None:
 
 def test_a_batch_is_no_larger_than_allowed_and_a_larger_request_is_one_of_its_own() -> None:
     held = Held()
-    batches = batcher(held, most=5)
+    batches = batcher(held, max_size=5)
     batches.submit(1)
     assert held.began.wait(SECONDS)
     later = [batches.submit(request) for request in (2, 3, 4, 9, 1)]
@@ -70,7 +70,7 @@ def test_a_request_that_cannot_be_answered_fails_alone() -> None:
 
 def test_too_many_waiting_requests_are_refused_and_the_others_answered() -> None:
     held = Held()
-    batches = batcher(held, waiting=2)
+    batches = batcher(held, max_waiting=2)
     first = batches.submit(1)
     assert held.began.wait(SECONDS)
     waiting = [batches.submit(2), batches.submit(3)]
@@ -95,7 +95,7 @@ def test_a_cancelled_request_is_left_out() -> None:
 
 def test_what_waits_at_the_end_is_answered() -> None:
     held = Held()
-    batches = batcher(held, most=5)
+    batches = batcher(held, max_size=5)
     futures = [batches.submit(request) for request in (1, 2, 3, 4)]
     assert held.began.wait(SECONDS)
     held.go.set()
@@ -113,7 +113,7 @@ def test_thread_outlives_a_panic_and_answers_the_next_request() -> None:
             raise Panic("index out of bounds")
         return [2 * number for number in numbers]
 
-    batcher = Batcher(answer, size=lambda _: 1, most=1, waiting=5)
+    batcher = Batcher(answer, size=lambda _: 1, max_size=1, max_waiting=5)
     failed = batcher.submit(0)
     with pytest.raises(RuntimeError, match="index out of bounds"):
         failed.result(timeout=2)
@@ -132,7 +132,7 @@ def test_a_closed_batcher_refuses_requests() -> None:
 
 def test_a_wrong_number_of_answers_fails_the_requests_and_not_the_batcher() -> None:
     numbers = iter([[1, 2], [3]])
-    batches: Batcher[int, int] = Batcher(lambda _: next(numbers), size=lambda _: 1, most=1, waiting=9)
+    batches: Batcher[int, int] = Batcher(lambda _: next(numbers), size=lambda _: 1, max_size=1, max_waiting=9)
     with pytest.raises(RuntimeError, match="expected 1, got 2"):
         batches.submit(0).result(SECONDS)
     assert batches.submit(0).result(SECONDS) == 3

@@ -8,8 +8,8 @@ import pytest
 from feature_store import DataError
 from own_feature import model_with
 from recmem.dataset.candidate_features import CandidateFeature
-from recmem.server.candidate_rows import begins, call_of, candidates_frame, read_names, texts_frame
-from recmem.server.requests import MatchTextsRequest, RankRequest, ScoreRequest
+from recmem.server.candidate_rows import call_key, candidates_frame, columns_read, texts_frame, with_first_rows
+from recmem.server.request_bodies import MatchTextsRequest, RankRequest, ScoreRequest
 from recmem.serving.model import Model
 
 
@@ -29,11 +29,11 @@ def test_requests_follow_one_another_and_say_where_they_begin() -> None:
     assert frame["item_id"].to_list() == ["x", "y", "x"]
     assert frame["history"].to_list() == [None, None, ["y", "z"]]
     assert frame["timestamp"].is_null().to_list() == [True, True, False]
-    assert [begin for _, begin in begins(requests)] == [0, 2]
+    assert [begin for _, begin in with_first_rows(requests)] == [0, 2]
 
 
 def test_only_columns_that_the_model_reads_or_refuses_are_made(model: Model) -> None:
-    read = read_names(model)
+    read = columns_read(model)
     assert {"title", "description", "ctr", "score", "reasons", "match_reason_20"} <= read
     assert not {"user_id", "timestamp", "history", "impression_id"} & read
     items = [{"item_id": str(number), f"name {number}": 1, "ctr": 0.5} for number in range(3)]
@@ -42,13 +42,13 @@ def test_only_columns_that_the_model_reads_or_refuses_are_made(model: Model) -> 
 
 
 def test_requests_are_one_call_if_what_they_bring_that_is_read_is_alike(model: Model) -> None:
-    read = read_names(model)
+    read = columns_read(model)
     plain = RankRequest(user_id="a", items=["x"])
     surplus = RankRequest(user_id="b", items=[{"item_id": "x", "colour": "red"}])
     number = RankRequest(user_id="b", items=[{"item_id": "x", "ctr": 0.5}])
     text = RankRequest(user_id="b", items=[{"item_id": "x", "ctr": "0.5"}])
     explained = RankRequest(user_id="a", items=["x"], explain=1)
-    calls = [call_of(request, read) for request in (plain, surplus, number, text, explained)]
+    calls = [call_key(request, read) for request in (plain, surplus, number, text, explained)]
     assert calls[0] == calls[1]
     assert len(set(calls[1:])) == 4
 
@@ -59,12 +59,12 @@ def test_lists_and_objects_in_a_column_that_is_read_are_refused(model: Model, ce
     request = RankRequest(user_id="a", items=items)
     assert candidates_frame([request], {"ctr"}).height == 1
     with pytest.raises(DataError, match=f"candidates.title: expected text, numbers or times, got {got}"):
-        candidates_frame([request], read_names(model))
+        candidates_frame([request], columns_read(model))
 
 
 def test_cells_of_several_types_and_torn_characters_become_text(model: Model) -> None:
     items = [{"item_id": "x", "title": 7}, {"item_id": "y", "title": "\ud800 torn"}, {"item_id": "z"}]
-    frame = candidates_frame([RankRequest(user_id="a", items=items)], read_names(model))
+    frame = candidates_frame([RankRequest(user_id="a", items=items)], columns_read(model))
     assert frame["title"].dtype == pl.String
     assert frame["title"].to_list() == ["7", "? torn", None]
 

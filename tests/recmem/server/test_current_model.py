@@ -11,7 +11,7 @@ import pytest
 from debian_model import trained_model
 from feature_store import DataError
 from recmem.server import current_model
-from recmem.server.current_model import CurrentModel, Loaded
+from recmem.server.current_model import CurrentModel, LoadedModel
 from recmem.serving.model import Model
 
 ALIAS = "models:/recmem@champion"
@@ -50,7 +50,7 @@ def event(user: str = "somebody new", day: int = 1) -> pl.DataFrame:
 
 
 def test_a_new_version_takes_over_and_is_told_what_was_observed(registry: Registry) -> None:
-    told: list[Loaded] = []
+    told: list[LoadedModel] = []
     current = CurrentModel(ALIAS, registry.load)
     current.on_load = told.append
     assert current.observe(event()).n_new == 1
@@ -177,7 +177,7 @@ def test_a_failure_after_the_load_leaves_the_version_in_use(
 
 
 def test_the_oldest_observed_events_are_dropped_first(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current_model, "MOST_KEPT_EVENTS", 2)
+    monkeypatch.setattr(current_model, "MAX_KEPT_EVENTS", 2)
     current = CurrentModel(ALIAS, registry.load)
     for day in (1, 2, 3):
         current.observe(event(f"user {day}", day))

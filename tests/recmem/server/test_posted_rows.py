@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from recmem.server.posted_rows import MOST_COLUMNS, rows_frame
+from recmem.server.posted_rows import MAX_COLUMNS, rows_frame
 
 
 def test_a_column_that_a_row_lacks_is_null() -> None:
@@ -40,8 +40,8 @@ def test_what_no_column_can_hold_is_refused(cells: list[Any], words: str) -> Non
 
 
 def test_more_columns_than_a_table_has_are_refused_before_they_are_made() -> None:
-    rows = [{f"column {number}": 1} for number in range(MOST_COLUMNS)]
-    assert rows_frame(rows, "events").shape == (MOST_COLUMNS, MOST_COLUMNS)
+    rows = [{f"column {number}": 1} for number in range(MAX_COLUMNS)]
+    assert rows_frame(rows, "events").shape == (MAX_COLUMNS, MAX_COLUMNS)
     with pytest.raises(DataError, match="events: expected at most 200 columns, got 201"):
         rows_frame([*rows, {"one more": 1}], "events")
 

@@ -13,8 +13,8 @@ from starlette.testclient import TestClient
 from feature_store import DataError
 from feature_store.redis import UnavailableError
 from recmem.server.batcher import OverloadError
-from recmem.server.refusals import MOST_FAULTS, add_refusals
-from recmem.server.requests import EventsRequest, RankRequest
+from recmem.server.refusals import MAX_FAULTS, add_refusals
+from recmem.server.request_bodies import EventsRequest, RankRequest
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,6 @@ def test_a_large_request_with_many_faults_is_answered_in_few_words(client: TestC
     answer = client.post("/rank", json=body)
     assert answer.status_code == 422
     detail = answer.json()["detail"]
-    assert len(detail) == MOST_FAULTS + 1
+    assert len(detail) == MAX_FAULTS + 1
     assert detail[-1]["msg"].endswith("more faults")
     assert len(answer.content) < 10_000

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from debian_model import SCORES, model_of, sample
 from feature_store import EVENTS, DataError, Store
 from feature_store.cell_parsing import parse_id, parse_ids
-from feature_store.schema import check_table
+from feature_store.table_checks import check_table
 from recmem.serving.model import Model
 
 FIRST = 3_000_000_001

@@ -152,7 +152,7 @@ def test_topics_of_new_events_are_compared_with_those_of_the_test_period(
     assert f"topic: {', '.join(of_sound['words'])}" in called.out
     off = Outcome("monitor", "--model", bundle(), *arguments, "--events", tmp_path / "new.parquet", "--set", "topics=0")
     assert result(tmp_path / "found")["topics"] == []
-    assert "topics of what users take up" not in off.out
+    assert "topics of what users choose" not in off.out
     assert "Topics were not compared" not in off.err
 
 

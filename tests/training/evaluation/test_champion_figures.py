@@ -24,13 +24,13 @@ from training.evaluation.champion_figures import (
     comparable_queries,
     test_queries,
 )
+from training.evaluation.figures_file import TEST_FIGURES, TEST_RANKS, read_test_figures, read_test_ranks
 from training.evaluation.ledger import Ledger
 from training.evaluation.promotion import Differences
 from training.pipeline import run_training
 from training.progress import Silent
 from training.run import Run, open_run
 from training.tables import Tables
-from training.tracking.figures_file import TEST_FIGURES, TEST_RANKS, read_test_figures, read_test_ranks
 
 
 def run() -> Run:

@@ -22,14 +22,14 @@ from training.evaluation.promotion import (
     verdict_against,
 )
 from training.evaluation.slices import PositiveSlice
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 
 USERS = np.arange(100)
 BASE = np.linspace(0.0, 0.4, 100)
 NOISE = np.where(USERS % 2, 0.30, -0.29)
 FEW = USERS < 30
 GAIN = Lift(0.2, 0.3, 0.1, (0.05, 0.15))
-CHAMPION = Reigning("7", "run")
+CHAMPION = Champion("7", "run")
 
 
 def compared(gain: Any, slices: dict[str, Any] | None = None, users: Any = USERS) -> Differences:

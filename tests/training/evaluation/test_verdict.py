@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from training.evaluation.ledger import Lift, Slice
-from training.evaluation.verdict import Comparison, Reigning, Verdict, finding_of
+from training.evaluation.verdict import Champion, Comparison, Verdict, finding_of
 
 LIFT = Lift(0.4, 0.41, 0.01, (-0.01, 0.03))
 COMPARISON = Comparison(
@@ -25,7 +25,7 @@ COMPARISON = Comparison(
     },
     too_small=("memory 21+",),
 )
-VERDICT = Verdict("not-worse", False, "worse", "worse on cold items", Reigning("3", "abc"), COMPARISON)
+VERDICT = Verdict("not-worse", False, "worse", "worse on cold items", Champion("3", "abc"), COMPARISON)
 
 
 @pytest.mark.parametrize(

@@ -93,7 +93,7 @@ def test_page_has_the_topics_with_their_intervals() -> None:
     assert "<script" not in html
     text = Page(html).text
     for shown in (
-        "Topics of what users take up",
+        "Topics of what users choose",
         f"特朗普, {NASTY} new",
         "N1 (总统访欧)",
         "12.3%",

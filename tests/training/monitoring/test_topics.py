@@ -1,4 +1,4 @@
-"""Topics of what users take up: a planted shift and a new topic are found, and chance is not taken for one."""
+"""Topics of what users choose: a planted shift and a new topic are found, and chance is not taken for one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from feature_store.arrays import Float32Array
 from recmem.dataset.catalogue import Catalogue
 from training.monitoring.findings import Finding, Topic
 from training.monitoring.monitor_config import MonitorConfig
-from training.monitoring.topics import FEWEST_EVENTS, TakeUp, middles, shortened, topic_findings, topics_of
+from training.monitoring.topics import FEWEST_EVENTS, PositiveEvents, middles, shortened, topic_findings, topics_of
 
 THEMES = {
     "咖啡": ["咖啡机", "咖啡豆", "咖啡杯", "磨咖啡"],
@@ -42,15 +42,15 @@ def units() -> Float32Array:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def taken(shares: list[float], *, seed: int, n_users: int = 400, loyal: bool = False) -> TakeUp:
+def taken(shares: list[float], *, seed: int, n_users: int = 400, loyal: bool = False) -> PositiveEvents:
     """Five events of each user; of `loyal` users all are of one theme."""
     random = np.random.default_rng(seed)
     users = np.repeat(np.arange(n_users), 5)
     theme = random.choice(len(shares), n_users if loyal else len(users), p=shares)
-    return TakeUp(users, (theme[users] if loyal else theme) * N_ITEMS + random.integers(0, N_ITEMS, len(users)))
+    return PositiveEvents(users, (theme[users] if loyal else theme) * N_ITEMS + random.integers(0, N_ITEMS, len(users)))
 
 
-def compared(reference: TakeUp, current: TakeUp) -> tuple[dict[str, Topic], dict[str, Finding]]:
+def compared(reference: PositiveEvents, current: PositiveEvents) -> tuple[dict[str, Topic], dict[str, Finding]]:
     """Topics and findings by the theme whose words name them."""
     topics = topics_of(reference, current, units(), catalogue(), CONFIG)
     findings = topic_findings(topics, CONFIG, LEVEL)
@@ -107,7 +107,7 @@ def test_the_same_events_give_the_same_topics_in_any_order() -> None:
     reference = taken([0.4, 0.3, 0.2, 0.1], seed=1)
     current = taken([0.3, 0.3, 0.2, 0.2], seed=2)
     order = np.random.default_rng(0).permutation(len(current))
-    shuffled = TakeUp(current.users[order], current.items[order])
+    shuffled = PositiveEvents(current.users[order], current.items[order])
     found = topics_of(reference, current, units(), catalogue(), CONFIG)
     assert topics_of(reference, current, units(), catalogue(), CONFIG) == found
     assert [(topic.name, topic.current) for topic in topics_of(reference, shuffled, units(), catalogue(), CONFIG)] == [
@@ -130,10 +130,10 @@ def test_of_a_long_period_whole_users_are_drawn() -> None:
 
 
 def test_too_few_events_or_items_have_no_topics() -> None:
-    few = TakeUp(np.arange(FEWEST_EVENTS - 1), np.arange(FEWEST_EVENTS - 1) % 80)
+    few = PositiveEvents(np.arange(FEWEST_EVENTS - 1), np.arange(FEWEST_EVENTS - 1) % 80)
     many = taken([0.4, 0.3, 0.2, 0.1], seed=1)
     assert topics_of(few, many, units(), catalogue(), CONFIG) == ()
-    nine = TakeUp(many.users, many.items % 9)
+    nine = PositiveEvents(many.users, many.items % 9)
     assert topics_of(nine, nine, units(), catalogue(), CONFIG) == ()
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from recmem.ranking.feature_table import FEATURES
-from training.monitoring.comparison import EVENTS, OUTCOMES, ROWS, SCORES
-from training.monitoring.findings import Finding, Limit, Monitoring, Status, Topic
+from training.monitoring.findings import EVENTS, OUTCOMES, ROWS, SCORES, Finding, Limit, Monitoring, Status, Topic
 from training.monitoring.words import advice, distance_text, figure_name, headline, topic_sentences
 
 
@@ -77,7 +76,7 @@ def test_the_topic_that_has_changed_most_is_told_with_its_size() -> None:
     topic = Topic(("特朗普", "总统"), "N1 (总统访欧)", 90, 0.0451, 0.1232, (0.05, 0.106), 200.0, 300.0, is_new=False)
     found = replace(monitoring(finding("a", ROWS, "ok")), topics=(topic, replace(topic, current=0.05)))
     assert list(topic_sentences(found)) == [
-        "Of 2 topics of what users take up, that of 特朗普, 总统 (such as N1 (总统访欧)) has changed most: 12.3% of "
+        "Of 2 topics of what users choose, that of 特朗普, 总统 (such as N1 (总统访欧)) has changed most: 12.3% of "
         "the events, in the reference 4.5% (change in points, 95% interval: +7.8 (+5.0 to +10.6))."
     ]
     assert list(topic_sentences(monitoring(finding("a", ROWS, "ok")))) == []
@@ -87,4 +86,4 @@ def test_a_moved_topic_has_its_advice() -> None:
     moved = Finding("topic: a, b", "topics", "warn", 0.1, 0.2, 9, 9.0, {"change": Limit(0.1, 0.02, 0.05, 0.2)})
     assert distance_text(moved) == "change 0.100 (warning from 0.05, chance 0.020)"
     (sentence,) = advice(monitoring(moved))
-    assert sentence.startswith("Topics: What users take up has moved between topics.")
+    assert sentence.startswith("Topics: What users choose has moved between topics.")

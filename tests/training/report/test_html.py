@@ -15,7 +15,7 @@ from feature_store.warnings.unmatched_ids import UnmatchedIds
 from small_ablation import ablation, kind
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Row, Slice
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 from training.fitting.position_effects import PositionEffect
 from training.intake import Intake
 from training.report.content import DataUse, ReportContent
@@ -247,7 +247,7 @@ def test_verdict_has_its_sentences_and_a_row_per_slice() -> None:
     times = ("2026-03-01T00:00:00+00:00", "2026-03-02T00:00:00+00:00", "2026-03-02T00:00:00+00:00")
     cold = Slice(40, 0.3, 0.2, (-0.2, -0.02), "recall@10", 44)
     comparison = Comparison("measured", *times, 1300, 900, Lift(0.4, 0.5, 0.1, (0.05, 0.15)), {"cold items": cold})
-    verdict = Verdict("not-worse", False, "worse", NASTY, Reigning("3", "abc"), comparison)
+    verdict = Verdict("not-worse", False, "worse", NASTY, Champion("3", "abc"), comparison)
     text = " ".join(Page(render_report(ledger(), replace(content(), verdict=verdict))).text.split())
     assert "Promotion Not promoted: the new version is significantly worse than the champion, version 3." in text
     assert (

@@ -10,7 +10,8 @@ from feature_store import Receipt
 from feature_store.warnings.event_kinds import EventKind
 from feature_store.warnings.unmatched_ids import UnmatchedIds
 from training.intake import Intake
-from training.report.intake_text import lost_rows, remind_of_lost_rows, show_intake
+from training.report.intake_text import lost_rows
+from training.report.terminal import remind_of_lost_rows, show_intake
 
 REASON = "timestamp: expected a time, got text"
 REASONS = {REASON: 78, "user_id: null": 2}

@@ -6,6 +6,7 @@ import pytest
 
 from training.fitting.position_effects import PositionEffect
 from training.report.number_text import (
+    day_text,
     duration_text,
     fact_text,
     figure_text,
@@ -55,6 +56,11 @@ def test_a_time_is_written_without_the_t() -> None:
 )
 def test_times_are_written_to_the_minute_and_midnight_as_a_date(iso: str, text: str) -> None:
     assert minute_text(iso) == text
+
+
+@pytest.mark.parametrize("iso", ["2025-08-09T12:30:59+00:00", "2025-08-09"])
+def test_the_day_of_a_time_is_its_date(iso: str) -> None:
+    assert day_text(iso) == "2025-08-09"
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from feature_store import Receipt
 from feature_store.warnings.event_kinds import EventKind
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import WITH_MATCH, Lift, Row, Slice
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 from training.intake import Intake
 from training.report.charts import Panel
 from training.report.html import render_report
@@ -80,7 +80,7 @@ def full_page() -> str:
         curves=[Panel("Rankers", "boosting round", "NDCG@10", {WITH_MATCH: [0.1, 0.2], "without": [0.1, 0.15]})],
         intake=intake,
         folds=Folds((fold, replace(fold, earlier=earlier))),
-        verdict=Verdict("not-worse", False, "worse", NASTY, Reigning("3", "abc"), comparison),
+        verdict=Verdict("not-worse", False, "worse", NASTY, Champion("3", "abc"), comparison),
         feature_meanings={"match_score": "How well texts fit."},
     )
     rows = tuple(Row(row.name, {**row.metrics, "ndcg@5": 0.1}) for row in ledger().rows)

@@ -10,7 +10,7 @@ from example_report import ledger
 from small_ablation import ablation, kind
 from training.evaluation.folds import EarlierModel, Fold, Folds
 from training.evaluation.ledger import SEEDS_LIFT, WITH_MATCH, WITHOUT_MATCH, HeldOut, Ledger, Lift, Row, Slice, Spread
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 from training.report.terminal import show_ablation, show_folds, show_ledger, show_verdict
 
 
@@ -109,7 +109,7 @@ def test_verdict_is_printed_in_ascii_with_a_row_per_slice(
     times = ("2026-03-01T00:00:00+00:00", "2026-03-02T00:00:00+00:00", "2026-03-02T00:00:00+00:00")
     cold = Slice(40, 0.3, 0.2, (-0.2, -0.02), "recall@10", 44)
     comparison = Comparison("measured", *times, 1300, 900, Lift(0.4, 0.3, -0.1, (-0.15, -0.05)), {"cold items": cold})
-    show_verdict(Verdict("not-worse", False, "worse", "", Reigning("3", "abc"), comparison))
+    show_verdict(Verdict("not-worse", False, "worse", "", Champion("3", "abc"), comparison))
     text = " ".join(capsys.readouterr().out.split())
     assert "(new version): -0.100, 95% interval: -0.150 to -0.050." in text
     assert "cold items Recall@10 40 0.300 0.200 -0.200 to -0.020" in text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from training.evaluation.ledger import Lift, Slice
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 from training.report.verdict_text import verdict_sentences
 
 COMPARISON = Comparison(
@@ -19,7 +19,7 @@ COMPARISON = Comparison(
     slices={"memory 1-5": Slice(50, 0.3, 0.3, (-0.1, 0.1))},
     too_small=("cold items", "memory 21+"),
 )
-VERDICT = Verdict("not-worse", True, "not worse", "", Reigning("3", "abc"), COMPARISON)
+VERDICT = Verdict("not-worse", True, "not worse", "", Champion("3", "abc"), COMPARISON)
 
 
 def test_a_comparison_says_outcome_figures_slices_and_what_was_compared() -> None:
@@ -58,6 +58,6 @@ def test_without_a_comparison_the_reason_is_all_but_the_figures_of_the_head_for_
         "Not promoted (--promote never): no champion yet, and the text features help."
     ]
     verdict = Verdict(
-        "not-worse", True, "not compared", "version 3 cannot be scored (gone): ndcg@10 +0.1", Reigning("3", "abc")
+        "not-worse", True, "not compared", "version 3 cannot be scored (gone): ndcg@10 +0.1", Champion("3", "abc")
     )
     assert verdict_sentences(verdict) == ["Promoted to champion: version 3 cannot be scored (gone): NDCG@10 +0.1."]

@@ -16,7 +16,7 @@ import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from training.config import TrainingConfig
-from training.evaluation.verdict import Reigning, Verdict
+from training.evaluation.verdict import Champion, Verdict
 from training.progress import Silent
 from training.run import Run, open_run
 from training.steps import compare as step
@@ -24,7 +24,7 @@ from training.steps.compare import compare, read_verdict
 from training.tables import Tables
 from training.tracking.tracker import Tracker
 
-CHAMPION = Reigning("4", "run-of-4")
+CHAMPION = Champion("4", "run-of-4")
 
 
 @pytest.fixture

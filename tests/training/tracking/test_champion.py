@@ -14,7 +14,7 @@ from conftest import IsolatedMlflow
 from debian_model import trained_model
 from recmem.serving.bundle import read_config
 from training.evaluation.ledger import Ledger, Lift, Protocol
-from training.evaluation.verdict import Comparison, Reigning, Verdict
+from training.evaluation.verdict import Champion, Comparison, Verdict
 from training.tracking.champion import apply_verdict, champion_bundle, keep_measured_bundle, reigning_champion
 from training.tracking.registry import new_version
 from training.tracking.tracker import Tracker
@@ -28,7 +28,7 @@ FIRST = Verdict("not-worse", True, "first", "no champion yet, and the text featu
 def against(version: str, *, promotes: bool, policy: str = "not-worse") -> Verdict:
     comparison = Comparison("measured", *TIMES, 400, 300, Lift(0.3, 0.31, 0.01, (-0.01, 0.03)), {})
     reason = f"not worse than version {version}"
-    return Verdict(policy, promotes, "not worse", reason, Reigning(version, "run"), comparison)  # type: ignore[arg-type]
+    return Verdict(policy, promotes, "not worse", reason, Champion(version, "run"), comparison)  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def test_reigning_champion_is_the_version_with_the_alias_and_its_run(client: Mlf
     assert reigning_champion(client, "recmem") is None
     register(tmp_path, FIRST)
     run_id = client.get_model_version("recmem", "1").run_id
-    assert reigning_champion(client, "recmem") == Reigning("1", str(run_id))
+    assert reigning_champion(client, "recmem") == Champion("1", str(run_id))
     client.delete_registered_model_alias("recmem", "champion")
     assert reigning_champion(client, "recmem") is None
 
@@ -128,6 +128,6 @@ def test_of_a_champion_whose_measured_bundle_was_not_kept_the_one_that_ships_is_
 ) -> None:
     version, _ = register(tmp_path, FIRST)
     run_id = str(client.get_model_version("recmem", version).run_id) if run_id is None else run_id
-    folder, kind = champion_bundle(client, "recmem", Reigning(version, run_id), tmp_path / "here")
+    folder, kind = champion_bundle(client, "recmem", Champion(version, run_id), tmp_path / "here")
     assert kind == "shipped"
     assert read_config(folder) == read_config(trained_model().bundle)

@@ -37,10 +37,10 @@ def test_runs_are_tracked_in_out_by_default(no_variables: None, mlflow_template:
     out.mkdir()
     shutil.copy(mlflow_template, out / "mlflow.db")
     with Tracker.start(out) as tracker:
-        tracker.parent.log_figure(b"png", "lift")
+        tracker.parent.log_text("a note", "note.txt")
     run = MlflowClient(f"sqlite:///{out / 'mlflow.db'}").get_run(tracker.parent.run_id)
     assert run.info.artifact_uri.startswith((out / "mlartifacts").as_uri())
-    assert [path.read_bytes() for path in (out / "mlartifacts").rglob("lift.png")] == [b"png"]
+    assert [path.read_text() for path in (out / "mlartifacts").rglob("note.txt")] == ["a note"]
     assert not mlflow.is_tracking_uri_set()
 
 
@@ -52,7 +52,7 @@ def test_relative_out_gives_absolute_addresses(
     shutil.copy(mlflow_template, "results/mlflow.db")
     with Tracker.start("results") as tracker:
         monkeypatch.chdir("/")
-        tracker.parent.log_figure(b"png", "lift")
+        tracker.parent.log_text("a note", "note.txt")
     run = tracker.client.get_run(tracker.parent.run_id)
     assert run.info.artifact_uri.startswith((tmp_path / "results" / "mlartifacts").as_uri())
 

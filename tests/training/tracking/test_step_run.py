@@ -98,14 +98,15 @@ def test_names_and_values_that_mlflow_refuses_are_changed_and_none_is_lost(
     assert len(logged.tags["note"]) == 8000
 
 
-@pytest.mark.parametrize("name", ["lift", "lift.png"])
-def test_figure_and_files_are_artifacts(client: MlflowClient, tmp_path: Path, name: str) -> None:
+def test_texts_and_files_are_artifacts(client: MlflowClient, tmp_path: Path) -> None:
     report = tmp_path / "report.html"
     report.write_text("<p>")
     with Tracker.start(tmp_path) as tracker:
-        tracker.parent.log_figure(b"png", name)
+        tracker.parent.log_text("a note", "note.txt")
         tracker.parent.log_artifact(report)
-    assert artifact(client, tracker.parent.run_id, "figures/lift.png") == b"png"
+        tracker.parent.log_artifact(report, folder="figures")
+    assert artifact(client, tracker.parent.run_id, "note.txt") == b"a note"
+    assert artifact(client, tracker.parent.run_id, "figures/report.html") == b"<p>"
     assert artifact(client, tracker.parent.run_id, "report.html") == b"<p>"
 
 

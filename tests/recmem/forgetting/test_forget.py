@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from debian_model import encoder, trained_model
 from feature_store import DataError, Store
-from recmem.audit import forgetting as forgetting_module
-from recmem.audit.forgetting import forget_item, forget_user
 from recmem.cli.app import app
+from recmem.forgetting import forget as forget_module
+from recmem.forgetting.forget import forget_item, forget_user
 from recmem.serving.bundle import read_config
 from recmem.serving.manifest import MANIFEST, checksum
 from recmem.serving.model import Model
@@ -34,7 +34,7 @@ def store(tmp_path: Path) -> Store:
 
 @pytest.fixture(autouse=True)
 def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
 
 
 def a_user() -> str:
@@ -83,9 +83,9 @@ def test_models_that_were_trained_on_the_user_are_named(
     elsewhere = replace(trained, store="/somewhere/else")
     configs = {"models:/recmem/1": trained, "models:/recmem/2": elsewhere}
     names = {"models:/recmem/1": "recmem version 1 (champion)", "models:/recmem/2": "recmem version 2"}
-    monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
-    monkeypatch.setattr(forgetting_module, "bundle_at", nullcontext)
-    monkeypatch.setattr(forgetting_module, "read_config", lambda uri: configs[uri])
+    monkeypatch.setattr(forget_module, "registered_versions", lambda: names)
+    monkeypatch.setattr(forget_module, "bundle_at", nullcontext)
+    monkeypatch.setattr(forget_module, "read_config", lambda uri: configs[uri])
     assert forget_user(store, user).models == named
     # Now it cannot be known: the versions are gone.
     assert forget_user(store, user).models == (
@@ -97,7 +97,7 @@ def test_an_unreachable_registry_does_not_stop_forgetting(store: Store, monkeypa
     def down() -> dict[str, str]:
         raise DataError("tracking: expected MLflow's registry, got an error (refused). Check --tracking.")
 
-    monkeypatch.setattr(forgetting_module, "registered_versions", down)
+    monkeypatch.setattr(forget_module, "registered_versions", down)
     receipt = forget_user(store, a_user())
     assert receipt.rows["events"] > 0
     assert receipt.note.startswith("tracking: expected MLflow's registry")
@@ -149,7 +149,7 @@ def test_one_of_user_and_item_is_required(store: Store, arguments: tuple[str, ..
 def test_a_missing_tracking_database_is_reported_and_not_created(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.setattr(forget_module, "registered_versions", registered_versions)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     working_folder = tmp_path / "working-folder"
@@ -169,7 +169,7 @@ def test_a_missing_tracking_database_is_reported_and_not_created(
 def test_registered_models_of_the_given_database_are_named(
     store: Store, tmp_path: Path, mlflow_template: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.setattr(forget_module, "registered_versions", registered_versions)
     monkeypatch.delenv("MLFLOW_REGISTRY_URI", raising=False)
     uri = f"sqlite:///{shutil.copy(mlflow_template, tmp_path / 'elsewhere.db')}"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
@@ -201,9 +201,9 @@ def test_one_unreadable_model_is_named_and_the_others_are_looked_at(
             raise KeyError("encoder")
         return trained
 
-    monkeypatch.setattr(forgetting_module, "registered_versions", lambda: names)
-    monkeypatch.setattr(forgetting_module, "bundle_at", nullcontext)
-    monkeypatch.setattr(forgetting_module, "read_config", config_of)
+    monkeypatch.setattr(forget_module, "registered_versions", lambda: names)
+    monkeypatch.setattr(forget_module, "bundle_at", nullcontext)
+    monkeypatch.setattr(forget_module, "read_config", config_of)
     receipt = forget_user(store, a_user())
     assert receipt.models == ("odd version 1, perhaps (it cannot be read: 'encoder')", "recmem version 1")
     assert receipt.registered_models == "2 checked"
@@ -212,7 +212,7 @@ def test_one_unreadable_model_is_named_and_the_others_are_looked_at(
 def test_the_receipt_shows_that_no_registry_was_searched(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", registered_versions)
+    monkeypatch.setattr(forget_module, "registered_versions", registered_versions)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     _, words = forget(store, "--user", a_user(), "--yes", "--out", str(tmp_path / "receipt.json"))
     assert "registered models: not checked, no tracking database given." in words

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from training.evaluation.auc_figures import AucPerQuery
+from training.evaluation.figures_file import read_test_auc, read_test_figures, write_test_auc, write_test_figures
 from training.evaluation.promotion import TestFigures
-from training.tracking.figures_file import read_test_auc, read_test_figures, write_test_auc, write_test_figures
 
 NDCG = np.array([0.5, np.nan, 1.0])
 

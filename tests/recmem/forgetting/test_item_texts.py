@@ -9,16 +9,16 @@ import pytest
 
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from feature_store import Store
-from recmem.audit import forgetting as forgetting_module
-from recmem.audit.forgetting import forget_item
-from recmem.audit.item_texts import cached_texts_of
+from recmem.forgetting import forget as forget_module
+from recmem.forgetting.forget import forget_item
+from recmem.forgetting.item_texts import cached_texts_of
 from recmem.text.item_text import item_text
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
 
 @pytest.fixture(autouse=True)
 def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
 
 
 def cached(store: Store, fingerprint: str = FINGERPRINT) -> VectorCache:

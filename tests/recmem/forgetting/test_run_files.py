@@ -11,10 +11,10 @@ from typer.testing import CliRunner
 
 from debian_model import encoder, trained_model
 from feature_store import Store
-from recmem.audit import forgetting as forgetting_module
-from recmem.audit.forgetting import forget_item, forget_user
-from recmem.audit.run_files import files_with, forget_in_runs, run_beside
 from recmem.cli.app import app
+from recmem.forgetting import forget as forget_module
+from recmem.forgetting.forget import forget_item, forget_user
+from recmem.forgetting.run_files import files_with, forget_in_runs, run_beside
 from recmem.text.vector_cache import BASE_VECTORS, VectorCache, cached_texts
 
 USER = "planted-user-zq88"
@@ -25,7 +25,7 @@ TEXT = "a planted zebrawood library"
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a training: its store, and files of every kind that one leaves, with the ids in some."""
-    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
     folder = tmp_path / "run"
     shutil.copytree(trained_model().store, folder / "store")
     store = Store.open(folder / "store")

@@ -9,7 +9,7 @@ from mlflow import MlflowClient
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
 from conftest import IsolatedMlflow
-from training.tracking.names import mlflow_name, parameter_text, tag_text
+from training.tracking.mlflow_names import mlflow_name, parameter_text, tag_text
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ import pytest
 
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from feature_store import Store
-from recmem.audit import forgetting as forgetting_module
-from recmem.audit.forgetting import forget_item, forget_user
-from recmem.audit.interest_texts import cached_interests_of
+from recmem.forgetting import forget as forget_module
+from recmem.forgetting.forget import forget_item, forget_user
+from recmem.forgetting.interest_texts import cached_interests_of
 from recmem.text.vector_cache import VECTORS_FOLDER, VectorCache
 
 TEXTS = ["jazz", "tea", "opera", "a pen", "rock"]
@@ -19,7 +19,7 @@ TEXTS = ["jazz", "tea", "opera", "a pen", "rock"]
 
 @pytest.fixture(autouse=True)
 def no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(forgetting_module, "registered_versions", dict)
+    monkeypatch.setattr(forget_module, "registered_versions", dict)
 
 
 def declared(folder: Path) -> tuple[Store, VectorCache]:

@@ -11,19 +11,19 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 from feature_store.timestamps import parse_timestamps
 from recmem.serving.row_reasons import MOST_REASONS
 
-MOST_ITEMS = 10_000
+MAX_ITEMS = 10_000
 """Candidates of one request, at most."""
-MOST_USERS = 1_000
+MAX_USERS = 1_000
 """Users of one request for recommendations, at most."""
-MOST_RECOMMENDED = 100_000
+MAX_RECOMMENDED = 100_000
 """Items of all users of one request for recommendations, at most."""
-MOST_READ = 1_000_000
+MAX_HISTORY_READS = 1_000_000
 """Items times the length of the history that came with them, at most: each item is scored against that history."""
-MOST_TEXTS = 1_000
+MAX_TEXTS = 1_000
 """Texts of one request, at most: those that are new to the service are encoded, some hundred a second."""
-MOST_CHARACTERS = 20_000
+MAX_CHARACTERS = 20_000
 """Of one text; an encoder reads the beginning only, by default 256 tokens."""
-MOST_ROWS = 10_000
+MAX_ROWS = 10_000
 """Events, or rows of the users table, of one request, at most."""
 
 
@@ -50,7 +50,7 @@ def _id_as_text(value: object) -> str:
 
 Id = Annotated[str, BeforeValidator(_id_as_text, json_schema_input_type=str | int)]
 """An id as the store has it. Text and whole numbers are the same here: 7 and "7" name one item."""
-Text = Annotated[str, Field(min_length=1, max_length=MOST_CHARACTERS)]
+Text = Annotated[str, Field(min_length=1, max_length=MAX_CHARACTERS)]
 """A text to match."""
 Time = Annotated[
     datetime | None,
@@ -63,7 +63,7 @@ Time = Annotated[
 
 
 class Body(BaseModel):
-    """A request; a field that it does not know is refused, because it would be a typing error."""
+    """A request. A field that it does not know is refused: it is probably misspelt."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -86,7 +86,7 @@ class ScoreRequest(Body):
     user_id: Id
     items: list[Id | Candidate] = Field(
         min_length=1,
-        max_length=MOST_ITEMS,
+        max_length=MAX_ITEMS,
         description="Ids, or objects with `item_id` and further columns: texts, features.",
     )
     timestamp: Time = None
@@ -102,10 +102,10 @@ class ScoreRequest(Body):
 
     @model_validator(mode="after")
     def _is_not_too_long(self) -> Self:
-        if self.n_read > MOST_READ:
+        if self.n_read > MAX_HISTORY_READS:
             got = f"{len(self.items):,} items and a history of {len(self.history or ()):,}"
             remedy = "Send the newest items of the history only."
-            raise ValueError(f"expected items times history of at most {MOST_READ:,}, got {got}. {remedy}")
+            raise ValueError(f"expected items times history of at most {MAX_HISTORY_READS:,}, got {got}. {remedy}")
         return self
 
 
@@ -119,7 +119,7 @@ class MatchTextsRequest(Body):
     """Texts that are no items of the store, for one user at one time."""
 
     user_id: Id
-    texts: list[Text] = Field(min_length=1, max_length=MOST_TEXTS)
+    texts: list[Text] = Field(min_length=1, max_length=MAX_TEXTS)
     timestamp: Time = None
     explain: int = Field(0, ge=0, le=MOST_REASONS, description="The number of reasons to add to each text.")
 
@@ -127,15 +127,15 @@ class MatchTextsRequest(Body):
 class RecommendRequest(Body):
     """Users who want the best items of the store."""
 
-    user_ids: list[Id] = Field(min_length=1, max_length=MOST_USERS)
-    k: int = Field(10, ge=1, le=MOST_ITEMS, description="Items per user.")
+    user_ids: list[Id] = Field(min_length=1, max_length=MAX_USERS)
+    k: int = Field(10, ge=1, le=MAX_ITEMS, description="Items per user.")
     timestamp: Time = None
 
     @model_validator(mode="after")
     def _is_not_too_long(self) -> Self:
-        if len(self.user_ids) * self.k > MOST_RECOMMENDED:
+        if len(self.user_ids) * self.k > MAX_RECOMMENDED:
             got = f"{len(self.user_ids):,} users and k {self.k:,}"
-            raise ValueError(f"expected users times k of at most {MOST_RECOMMENDED:,}, got {got}. Send fewer users.")
+            raise ValueError(f"expected users times k of at most {MAX_RECOMMENDED:,}, got {got}. Send fewer users.")
         return self
 
 
@@ -151,10 +151,10 @@ class ExplainRequest(Body):
 class EventsRequest(Body):
     """Events to remember, each with `user_id`, `item_id`, `timestamp` and the other columns of the events table."""
 
-    events: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    events: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ROWS)
 
 
 class UsersRequest(Body):
     """New rows of users, each with `user_id` and attributes; `timestamp` is the time from which on a row holds."""
 
-    users: list[dict[str, Any]] = Field(min_length=1, max_length=MOST_ROWS)
+    users: list[dict[str, Any]] = Field(min_length=1, max_length=MAX_ROWS)

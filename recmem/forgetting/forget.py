@@ -16,9 +16,9 @@ from feature_store.forgetting.erasure import refuse_links
 from feature_store.receipts import Forgotten
 from feature_store.redis import RedisMemories
 from feature_store.redis.event_rows import event_rows
-from recmem.audit.interest_texts import cached_interests_of
-from recmem.audit.item_texts import cached_texts_of
-from recmem.audit.run_files import files_with, forget_in_runs
+from recmem.forgetting.interest_texts import cached_interests_of
+from recmem.forgetting.item_texts import cached_texts_of
+from recmem.forgetting.run_files import files_with, forget_in_runs
 from recmem.serving.bundle import read_config
 from recmem.serving.registry import NoRegistryError, bundle_at, registered_versions, tracking_at
 from recmem.text.vector_cache import VECTORS_FOLDER, forget_texts

@@ -8,8 +8,8 @@ import polars as pl
 
 from feature_store import USERS, Store
 from feature_store.table_writes import has_id
-from recmem.audit.item_texts import stored_rows
 from recmem.dataset.interests import interest_parts, interest_texts
+from recmem.forgetting.item_texts import stored_rows
 from recmem.text.item_text import item_text, text_columns
 from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from recmem.server.requests import Candidate, EventsRequest, RankRequest, RecommendRequest, UsersRequest
+from recmem.server.request_bodies import Candidate, EventsRequest, RankRequest, RecommendRequest, UsersRequest
 
 
 def rank(**fields: Any) -> RankRequest:
