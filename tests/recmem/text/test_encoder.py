@@ -11,6 +11,7 @@ import torch
 
 import recmem.text.encoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
+from recmem.text.text_tokenizer import TextTokenizer
 from tiny_encoder import tiny_encoder, tiny_folder
 from tolerances import close
 
@@ -90,7 +91,7 @@ def test_a_text_without_any_token_still_has_a_vector(encoder: TextEncoder, monke
 
     tokenizer = encoder.tokenizer
     without_special_tokens.pad_token_id = None  # type: ignore[attr-defined]
-    monkeypatch.setattr(encoder, "tokenizer", without_special_tokens)
+    monkeypatch.setattr(encoder, "_text_tokenizer", TextTokenizer(without_special_tokens, max_tokens=256))
     assert encoder.tokenize(["", "ink"]) == [[0], tokenizer.encode("ink", add_special_tokens=False)]
     close(encoder.encode(["", "ink"]).norm(dim=1), 1.0, "float32")
 
@@ -128,7 +129,7 @@ def test_a_string_or_a_null_in_place_of_texts_is_refused(encoder: TextEncoder) -
 
 
 def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_encode_batch", lambda tokens: torch.full((len(tokens), 384), float("nan")))
+    monkeypatch.setattr(encoder, "_encode_batch", lambda ids, mask: torch.full((len(ids), 384), float("nan")))
     with pytest.raises(FloatingPointError, match="expected finite vectors, got NaN in float32"):
         encoder.encode(TEXTS)
 
