@@ -88,9 +88,8 @@ class WordTokens:
         rows[is_rest] = 0
         unknown = dict.fromkeys(words[place] for place in np.flatnonzero(rows == _UNKNOWN).tolist())
         short = [word for word in unknown if len(word) <= LONGEST_WORD]
-        if len(short) * NEW_WORD_COST[self._is_checked] > len(
-            words
-        ):  # where most words come once, there is little to gain
+        # Where most words come once, there is little to gain: only those that come again are learned.
+        if len(short) * NEW_WORD_COST[self._is_checked] > len(words):
             if len(self._seen) + len(short) > MAX_WORDS:
                 self._seen.clear()
             again = [word for word in short if word in self._seen]

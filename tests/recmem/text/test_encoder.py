@@ -62,6 +62,35 @@ def test_small_batches_and_chunks_change_nothing(encoder: TextEncoder, monkeypat
     close(encoder.encode(TEXTS), expected, "float32")
 
 
+def test_chunks_in_flight_change_neither_vectors_nor_their_order(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [TEXTS[:2], [], TEXTS[2:5], TEXTS[5:]]
+    expected = [encoder.encode(part) for part in parts]
+    monkeypatch.setattr(recmem.text.encoder, "_CHUNKS_IN_FLIGHT", {"cpu": 2})
+    finished: list[int] = []
+    found = list(encoder.encode_each(parts, on_progress=finished.append))
+    for vectors, own in zip(found, expected, strict=True):
+        close(vectors, own, "exact")
+    assert sum(finished) == len(TEXTS)
+
+
+def test_a_failure_in_a_chunk_comes_after_the_vectors_of_those_before(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recmem.text.encoder, "_CHUNKS_IN_FLIGHT", {"cpu": 2})
+    encode = encoder._encode_batch
+
+    def broken(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return encode(ids, mask) if ids.shape[1] > 4 else torch.full((len(ids), 384), float("nan"))
+
+    monkeypatch.setattr(encoder, "_encode_batch", broken)
+    each = encoder.encode_each([TEXTS[:2], ["ink"], TEXTS[4:5]])
+    close(next(each), encoder.encode(TEXTS[:2]), "exact")
+    with pytest.raises(FloatingPointError, match="expected finite vectors"):
+        next(each)
+
+
 def test_vectors_are_float32_of_unit_length_on_the_cpu(encoder: TextEncoder) -> None:
     vectors = encoder.encode(TEXTS)
     assert vectors.dtype == torch.float32
