@@ -11,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.timing import Row, compare
 from recmem.text.encoder import EncoderConfig, TextEncoder
-from recmem.text.text_tokenizer import TextTokenizer
+from recmem.text.text_tokenizer import TextTokenizer, library_threads
 from recmem.text.token_batches import pool_tokens
 
 N_WORDS = (20, 100)
@@ -71,7 +71,7 @@ def _beside_transformers(ours: TextEncoder, plain: TextEncoder, texts: list[str]
 def _stages(encoder: TextEncoder, texts: list[str], n_words: int) -> list[Row]:
     """The model on one full batch that lies on the device, tokens of strings, and both: strings to vectors."""
     shape = f"{len(texts):,} texts of {n_words} random words"
-    tokenizer = TextTokenizer(encoder.tokenizer, max_tokens=encoder.config.max_tokens)
+    tokenizer = TextTokenizer(encoder.tokenizer, max_tokens=encoder.config.max_tokens, n_threads=library_threads())
     some = tokenizer.tokens_of(texts[:1])
     n_rows = max(1, FULL_BATCH // len(some.ids))
     token_ids = torch.from_numpy(some.ids).long().expand(n_rows, -1).contiguous().to(encoder.device)

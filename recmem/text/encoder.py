@@ -25,7 +25,7 @@ from recmem.text.encoder_files import (
 )
 from recmem.text.encoder_loading import load_model, load_tokenizer
 from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint, with_tensors
-from recmem.text.text_tokenizer import TextTokenizer
+from recmem.text.text_tokenizer import TextTokenizer, library_threads
 from recmem.text.token_batches import Pooling, pad_rows, pool_tokens, token_batches
 from recmem.text.token_rows import TokenRows
 from recmem.text.torch_device import ComingTensor, Dtype, resolve_device, resolve_dtype, sent
@@ -71,7 +71,9 @@ class TextEncoder:
         """16 hex digits that name the embedding space. Vectors with different fingerprints cannot be compared."""
         self.earlier_fingerprint = earlier_fingerprint
         """The name that recmem 0.1 gave to it, which other settings of the same weights share. Empty if unknown."""
-        self._text_tokenizer = TextTokenizer(tokenizer, max_tokens=config.max_tokens)
+        # On a CPU the model needs all cores, and is slower than one thread of the tokenizer.
+        n_threads = library_threads() if self.device.type == "cuda" else 1
+        self._text_tokenizer = TextTokenizer(tokenizer, max_tokens=config.max_tokens, n_threads=n_threads)
 
     @classmethod
     def load(cls, config: EncoderConfig, *, device: str = "auto", dtype: Dtype = "auto") -> TextEncoder:

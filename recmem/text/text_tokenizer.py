@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import copy
+import os
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import Any
 
@@ -14,7 +18,10 @@ from recmem.text.word_tokens import WordTokens, splits_at_spaces
 LONGEST_TEXT = 100_000
 """Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
 
-_SLICE_TEXTS = 1024
+MANY_THREADS = 8
+"""From so many threads of the library on, it reads whole texts beside the one of Python that looks words up: with
+fewer, looking up is the faster way, and the cores have more to do than this."""
+_SLICE_TEXTS = 512
 _SLICE_CHARS = 1 << 22
 """Texts that are tokenized at once, and after how many characters a slice of them ends."""
 _PROBES = [
@@ -34,8 +41,8 @@ class TextTokenizer:
     Other tokenizers, and texts with words that are new, are read whole.
     """
 
-    def __init__(self, tokenizer: Any, *, max_tokens: int) -> None:
-        """`tokenizer` is one of transformers; texts are cut to `max_tokens`."""
+    def __init__(self, tokenizer: Any, *, max_tokens: int, n_threads: int = 1) -> None:
+        """`tokenizer` is one of transformers; texts are cut to `max_tokens`. `n_threads`: see `library_threads`."""
         self._tokenizer = tokenizer
         self._max_tokens = max_tokens
         self._pad_id = int(tokenizer.pad_token_id or 0)
@@ -59,17 +66,58 @@ class TextTokenizer:
         if words is not None and any(self._by_words(_PROBES, words).to_lists() != expected for _ in range(3)):
             words = None
         self._words = words
+        # A copy: the library's tokenizer holds settings, which learning a word changes.
+        is_beside = words is not None and n_threads >= MANY_THREADS
+        self._beside = copy.deepcopy(self._backend) if is_beside else None
 
     def tokens_of(self, texts: Sequence[str], *, prefix: str = "") -> TokenRows:
         """A row of at least one and at most `max_tokens` ids for each text with `prefix` before it.
 
         Only the first `LONGEST_TEXT` characters of a text are read. What is not valid Unicode is read as "?".
         """
-        parts = []
-        for some in _slices(texts, prefix):
-            with self._lock:
-                parts.append(self._whole(some) if self._words is None else self._by_words(some, self._words))
+        slices = _slices(texts, prefix)
+        words = self._words
+        if words is None:
+            parts = self._each(self._whole, slices)
+        elif self._beside is None or len(texts) <= _SLICE_TEXTS:
+            parts = self._each(lambda some: self._by_words(some, words), slices)
+        else:
+            parts = self._side_by_side(list(slices), words)
         return TokenRows.concatenated(parts).without_empty(self._pad_id)
+
+    def _each(self, tokenize: Callable[[list[str]], TokenRows], slices: Iterator[list[str]]) -> list[TokenRows]:
+        parts = []
+        for some in slices:
+            with self._lock:
+                parts.append(tokenize(some))
+        return parts
+
+    def _side_by_side(self, slices: list[list[str]], words: WordTokens) -> list[TokenRows]:
+        """The library's threads take slices from the end, and this one from the beginning, until they meet."""
+        waiting = deque(enumerate(slices))
+        found: dict[int, TokenRows] = {}
+
+        def from_the_end() -> None:
+            while waiting:
+                try:
+                    place, some = waiting.pop()
+                except IndexError:  # the other one was quicker
+                    return
+                found[place] = self._whole(some, self._beside)
+
+        with self._lock, ThreadPoolExecutor(1) as thread:
+            library = thread.submit(from_the_end)
+            try:
+                while waiting:
+                    try:
+                        place, some = waiting.popleft()
+                    except IndexError:
+                        break
+                    found[place] = self._by_words(some, words)
+            finally:
+                waiting.clear()
+            library.result()
+        return [found[place] for place in range(len(slices))]
 
     def _by_words(self, texts: list[str], words: WordTokens) -> TokenRows:
         n_special = len(self._first) + len(self._last)
@@ -83,10 +131,11 @@ class TextTokenizer:
         whole = self._whole([texts[place] for place in others.tolist()])
         return TokenRows.concatenated([rows, whole]).taken(order)
 
-    def _whole(self, texts: list[str]) -> TokenRows:
-        if self._backend is not None:
-            self._set_up(self._truncation)
-            return TokenRows.of([encoding.ids for encoding in self._backend.encode_batch_fast(texts)])
+    def _whole(self, texts: list[str], backend: Any = None) -> TokenRows:
+        backend = backend or self._backend
+        if backend is not None:
+            _set_up(backend, self._truncation)
+            return TokenRows.of([encoding.ids for encoding in backend.encode_batch_fast(texts)])
         tokens = self._tokenizer(
             texts,
             truncation=True,
@@ -114,19 +163,29 @@ class TextTokenizer:
 
     def _bare(self, texts: list[str]) -> list[list[int]]:
         """Ids without special tokens, not truncated."""
-        self._set_up(None)
+        _set_up(self._backend, None)
         return [encoding.ids for encoding in self._backend.encode_batch_fast(texts, add_special_tokens=False)]
 
-    def _set_up(self, truncation: dict[str, Any] | None) -> None:
-        """Padding off, and this truncation or none: each change takes longer than to look."""
-        if self._backend.padding is not None:
-            self._backend.no_padding()
-        if self._backend.truncation == truncation:
-            return
-        if truncation is None:
-            self._backend.no_truncation()
-        else:
-            self._backend.enable_truncation(**truncation)
+
+def library_threads() -> int:
+    """Threads with which the library `tokenizers` reads a batch of texts, as its environment variables have it."""
+    if os.environ.get("TOKENIZERS_PARALLELISM", "").lower() in ("off", "false", "f", "no", "n", "0"):
+        return 1
+    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    wanted = os.environ.get("RAYON_NUM_THREADS", "")
+    return int(wanted) if wanted.isdecimal() and int(wanted) else n_cores
+
+
+def _set_up(backend: Any, truncation: dict[str, Any] | None) -> None:
+    """Padding off, and this truncation or none: to change them takes longer than to look."""
+    if backend.padding is not None:
+        backend.no_padding()
+    if backend.truncation == truncation:
+        return
+    if truncation is None:
+        backend.no_truncation()
+    else:
+        backend.enable_truncation(**truncation)
 
 
 def _backend_of(tokenizer: Any) -> Any:

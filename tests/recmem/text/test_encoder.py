@@ -182,7 +182,10 @@ def test_the_gpu_gives_the_cpus_vectors(encoder: TextEncoder) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     on_gpu = TextEncoder.load(EncoderConfig(), device="cuda", dtype="float32")
-    close((on_gpu.encode(TEXTS) * encoder.encode(TEXTS)).sum(dim=1), 1.0, "bfloat16_cosine")
+    expected = encoder.encode(TEXTS)
+    close((on_gpu.encode(TEXTS) * expected).sum(dim=1), 1.0, "bfloat16_cosine")
+    in_chunks = torch.cat(list(on_gpu.encode_each([text] for text in TEXTS)))
+    close((in_chunks * expected).sum(dim=1), 1.0, "bfloat16_cosine")
 
 
 def test_a_text_of_ten_megabytes_is_cut_before_it_is_tokenised(encoder: TextEncoder) -> None:

@@ -14,7 +14,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_toke
 from transformers import PreTrainedTokenizerFast
 
 from recmem.text import text_tokenizer
-from recmem.text.text_tokenizer import TextTokenizer
+from recmem.text.text_tokenizer import TextTokenizer, library_threads
 from tiny_encoder import WORDS, tiny_encoder
 
 MAX_TOKENS = 12
@@ -156,3 +156,37 @@ def test_several_threads_get_the_tokens_that_one_gets() -> None:
     with ThreadPoolExecutor(4) as threads:
         for found in threads.map(lambda _: tokenizer.tokens_of(texts).to_lists(), range(8)):
             assert found == expected
+
+
+def test_the_librarys_threads_beside_pythons_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tokenizer, "_SLICE_TEXTS", 3)
+    tokenizer = TextTokenizer(word_pieces(), max_tokens=MAX_TOKENS, n_threads=text_tokenizer.MANY_THREADS)
+    texts = [f"{word} {number} {word}" * (number % 4) for word in WORDS for number in range(20)]
+    expected = by_transformers(word_pieces(), texts)
+    for _ in range(3):
+        assert tokenizer.tokens_of(texts).to_lists() == expected
+
+
+def test_what_fails_in_the_librarys_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(text_tokenizer, "_SLICE_TEXTS", 1)
+    tokenizer = TextTokenizer(word_pieces(), max_tokens=MAX_TOKENS, n_threads=text_tokenizer.MANY_THREADS)
+    tokenizer._beside = object()
+    with pytest.raises(AttributeError):
+        tokenizer.tokens_of(["gtk curl"] * 500)
+
+
+@pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ({"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "7"}, 1),
+        ({"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": "7"}, 7),
+        ({"TOKENIZERS_PARALLELISM": "true", "RAYON_NUM_THREADS": ""}, 3),
+    ],
+)
+def test_the_librarys_threads_follow_its_environment(
+    environment: dict[str, str], expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 2, 5}, raising=False)
+    assert library_threads() == expected
