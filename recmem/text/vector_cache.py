@@ -24,7 +24,7 @@ VECTORS_FOLDER = "vectors"
 BASE_VECTORS = "work/base_vectors"
 """In the folder of a training: vectors of an encoder that was tuned for measuring only."""
 FLUSH_TEXTS = 4096
-"""New vectors are written after this many texts at most. A killed run loses at most two such parts."""
+"""New vectors are written after this many texts at most. A killed run loses at most two such parts, on CUDA four."""
 LOOKUP_TEXTS = 65_536
 """Texts that are looked up in the index at once."""
 
@@ -103,8 +103,8 @@ class VectorCache:
 
         `texts` may be a stream: `LOOKUP_TEXTS` of them are in memory at once. Vectors are written after every
         `flush_texts` texts, while the next ones are encoded, so a later run continues where a killed one stopped, less
-        two such parts. `on_progress` is called with the number of texts just finished; over the call the numbers sum
-        to the number of texts.
+        two such parts (on CUDA four). `on_progress` is called with the number of texts just finished; over the call the
+        numbers sum to the number of texts.
         """
         self._check_encoder(encoder)
         for some in _chunks(texts, LOOKUP_TEXTS):
