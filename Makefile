@@ -67,6 +67,8 @@ bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks online
 	$(BIN)/python -m benchmarks memory
 
+# As on the command line: the tokenizer's library uses all cores.
+bench-gpu: export TOKENIZERS_PARALLELISM := true
 bench-gpu:
 	$(PYTHON) -m benchmarks gpu
 

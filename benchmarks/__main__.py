@@ -27,7 +27,7 @@ def main() -> None:
     if kind == "gpu":
         if not torch.cuda.is_available():
             raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
-        write_as_measured(kind, gpu_rows(Path(sys.argv[2]) if len(sys.argv) == 3 else None), METHOD)
+        write_as_measured(kind, gpu_rows(Path(sys.argv[2]) if len(sys.argv) == 3 else _default_encoder()), METHOD)
         return
     elif kind == "cpu":
         rows = cpu_rows()
@@ -70,6 +70,16 @@ def gpu_rows(encoder: Path | None) -> Iterator[list[Row]]:
             from benchmarks.batch import batch_rows
 
             yield batch_rows(bundle, 5_000, 100)
+
+
+def _default_encoder() -> Path | None:
+    """The folder of MiniLM if its package is installed."""
+    from recmem.text.encoder_files import DEFAULT_ENCODER, encoder_folder
+
+    try:
+        return encoder_folder(DEFAULT_ENCODER)
+    except FileNotFoundError:
+        return None
 
 
 def cpu_rows():  # type: ignore[no-untyped-def]

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from benchmarks.gpu_encoding import encoding_rows
 from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, shape_rows
 from benchmarks.timing import Row, compare
 from recmem.kernels import Memories, PackedTables, PairCandidates, match_pairs
@@ -31,10 +32,6 @@ N_QUERIES = 1024
 K = 100
 GRID = 2048
 """Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
-N_TEXTS = 20_000
-"""Texts that are encoded."""
-N_WORDS = 20
-"""Random words of each."""
 
 
 def kernel_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> Iterator[list[Row]]:
@@ -51,7 +48,7 @@ def kernel_rows(device: torch.device, encoder: Path | None = None, *, compiled: 
     yield one_user_rows(device)
     yield search_rows(device, multiplied)
     if encoder is not None:
-        yield encoding_rows(device, encoder)
+        yield from encoding_rows(device, encoder)
 
 
 def ceilings(device: torch.device) -> list[Row]:
@@ -149,39 +146,3 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
     rows = compare(f"top {K} by cosine", shape, ways, amount=N_QUERIES, unit="queries/s")
     share = rows[-1].rate * 2 * N_ROWS * DIM / multiplied
     return [*rows[:-1], replace(rows[-1], note=f"{share:.0%} of the product's rate")]
-
-
-def encoding_rows(device: torch.device, folder: Path) -> list[Row]:
-    """Texts of random words, beside transformers as sentence-transformers uses it: by default, and tuned."""
-    from recmem.text.encoder import EncoderConfig, TextEncoder
-    from recmem.text.token_batches import pool_tokens
-
-    config = EncoderConfig(name=str(folder))
-    ours = TextEncoder.load(config, device=device.type)
-    plain = TextEncoder.load(config, device=device.type, dtype="float32")
-    words = sorted(word for word in plain.tokenizer.get_vocab() if word.isalpha())
-    picked = torch.randint(len(words), (N_TEXTS, N_WORDS), generator=torch.Generator().manual_seed(0))
-    texts = [" ".join(words[place] for place in row) for row in picked.tolist()]
-
-    def by_hand(encoder: TextEncoder, batch: int) -> Tensor:
-        order = sorted(range(N_TEXTS), key=lambda row: -len(texts[row]))
-        vectors = torch.empty((N_TEXTS, encoder.dim))
-        with torch.inference_mode():
-            for begin in range(0, N_TEXTS, batch):
-                rows = order[begin : begin + batch]
-                tokens = encoder.tokenizer([texts[row] for row in rows], padding=True, return_tensors="pt").to(device)
-                hidden = encoder.model(**tokens).last_hidden_state
-                vectors[rows] = pool_tokens(hidden, tokens["attention_mask"].bool(), pooling="mean").cpu()
-        return vectors
-
-    lowest = float(torch.nn.functional.cosine_similarity(ours.encode(texts), by_hand(plain, 32)).min())
-    if lowest < 0.999:
-        raise ArithmeticError(f"vectors: expected the same directions, got a cosine of {lowest}. Not timed.")
-    ways: dict[str, Callable[[], object]] = {
-        "batches of 32, float32": lambda: by_hand(plain, 32),
-        "batches of 1024, bfloat16": lambda: by_hand(ours, 1024),
-        "recmem": lambda: ours.encode(texts),
-    }
-    shape = f"{N_TEXTS:,} texts of {N_WORDS} random words"
-    rows = compare("encoding", shape, ways, amount=N_TEXTS, unit="texts/s", rounds=3)
-    return [*rows[:-1], replace(rows[-1], note=f"lowest cosine {lowest:.6f}")]

@@ -22,7 +22,7 @@ RUN = f"""
 import sys, json, torch
 from pathlib import Path
 sys.modules |= dict.fromkeys({ABSENT!r})
-from benchmarks import gpu, scorer, timing
+from benchmarks import gpu, gpu_encoding, scorer, timing
 from recmem.kernels import backends, top_k
 backends.why_not_triton = lambda *inputs: None
 top_k._fastest = lambda table: "triton"
@@ -33,7 +33,7 @@ timing.ROUNDS = 1
 gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
 gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
 gpu.N_ROWS, gpu.DIM, gpu.N_QUERIES, gpu.K = 400, 16, 4, 5
-gpu.N_TEXTS = 8
+gpu_encoding.WORDS, gpu_encoding.STEADY_WORDS, gpu_encoding.FULL_BATCH = 200, 400, 60
 parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
 print(json.dumps([vars(row) for part in parts for row in part]))
 """
@@ -52,8 +52,13 @@ def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
         "target attention",
         "top 5 by cosine",
         "encoding",
+        "encoding by stages",
     }
     assert all(row["rate"] > 0 for row in rows)
+    assert {row["shape"] for row in rows if row["way"] == "strings to vectors"} == {
+        "20 texts of 20 random words",
+        "4 texts of 100 random words",
+    }
     ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match features"}
     assert {"10 x 20 x 24, float16", "10 x 20 x 24, bfloat16"} <= ways
 

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from feature_store.settings import check_settings, setting
@@ -23,16 +25,17 @@ from recmem.text.encoder_files import (
 )
 from recmem.text.encoder_loading import load_model, load_tokenizer
 from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint, with_tensors
-from recmem.text.token_batches import Pooling, pad_tokens, pool_tokens, token_batches
-from recmem.text.torch_device import Dtype, resolve_device, resolve_dtype
-
-LONGEST_TEXT = 100_000
-"""Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
+from recmem.text.text_tokenizer import TextTokenizer, library_threads
+from recmem.text.token_batches import Pooling, pad_rows, pool_tokens, token_batches
+from recmem.text.token_rows import TokenRows
+from recmem.text.torch_device import ComingTensor, Dtype, resolve_device, resolve_dtype, sent
 
 _LENGTH_AS_SAVED = "256, or fewer if sentence-transformers saved fewer with the encoder"
 _AS_SAVED = "as sentence-transformers saved it with the encoder"
 _CHUNK_TEXTS = 8192
 _BATCH_TOKENS: Mapping[str, int] = {"cpu": 2048, "mps": 8192, "cuda": 131072}
+_CHUNKS_IN_FLIGHT: Mapping[str, int] = {"cpu": 0, "mps": 0, "cuda": 2}
+"""Chunks that the device computes, or copies, while the next one is started."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,9 @@ class TextEncoder:
         """16 hex digits that name the embedding space. Vectors with different fingerprints cannot be compared."""
         self.earlier_fingerprint = earlier_fingerprint
         """The name that recmem 0.1 gave to it, which other settings of the same weights share. Empty if unknown."""
+        # On a CPU the model needs all cores, and is slower than one thread of the tokenizer.
+        n_threads = library_threads() if self.device.type == "cuda" else 1
+        self._text_tokenizer = TextTokenizer(tokenizer, max_tokens=config.max_tokens, n_threads=n_threads)
 
     @classmethod
     def load(cls, config: EncoderConfig, *, device: str = "auto", dtype: Dtype = "auto") -> TextEncoder:
@@ -100,9 +106,11 @@ class TextEncoder:
 
         Raises ValueError if the tensors are not those of this tuning of this encoder.
         """
-        model = with_tensors(copy.deepcopy(self.model), tuning, tensors)
-        fingerprint = tuned_fingerprint(self.fingerprint, tuning, tensors)
-        return TextEncoder(model, self.tokenizer, self.config, fingerprint=fingerprint)
+        encoder = copy.copy(self)  # with the same tokenizer, which two threads must not change at once
+        encoder.model = with_tensors(copy.deepcopy(self.model), tuning, tensors)
+        encoder.fingerprint = tuned_fingerprint(self.fingerprint, tuning, tensors)
+        encoder.earlier_fingerprint = ""
+        return encoder
 
     @property
     def dim(self) -> int:
@@ -128,65 +136,94 @@ class TextEncoder:
         ValueError if the tokenizer is another encoder's.
         """
         if len(texts) <= _CHUNK_TEXTS:  # not worth a thread
-            return self._encode_tokenized(self.tokenize(texts), on_progress)
+            return self._finished(self._started(self._tokens_of(texts), on_progress), on_progress)
+        vectors = torch.empty(len(texts), self.dim)
         parts = (texts[start : start + _CHUNK_TEXTS] for start in range(0, len(texts), _CHUNK_TEXTS))
-        return torch.cat(list(self.encode_each(parts, on_progress=on_progress)))
+        start = 0
+        for part in self.encode_each(parts, on_progress=on_progress):
+            vectors[start : start + len(part)] = part
+            start += len(part)
+        return vectors
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
-        """`encode` of each part, in order. The next parts are tokenized while one is encoded."""
-        with closing(ahead(self.tokenize(part) for part in parts)) as tokenized:
+        """`encode` of each part, in order. The next parts are tokenized while one is encoded.
+
+        On CUDA two further parts are computed and copied while one is given out, and `on_progress` is called once for
+        each part.
+        """
+        in_flight: deque[_Chunk] = deque()
+        with closing(ahead(self._tokens_of(part) for part in parts)) as tokenized:
             for tokens in tokenized:
-                yield self._encode_tokenized(tokens, on_progress)
+                in_flight.append(self._started(tokens, on_progress))
+                if len(in_flight) > _CHUNKS_IN_FLIGHT[self.device.type]:
+                    yield self._finished(in_flight.popleft(), on_progress)
+            while in_flight:
+                yield self._finished(in_flight.popleft(), on_progress)
 
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, including special tokens: at least one, at most `config.max_tokens`.
 
         Only the first `LONGEST_TEXT` characters of a text are read.
         """
-        _check_texts(texts)
-        if not texts:
-            return []
-        prefix = self.config.text_prefix
-        readable = [(prefix + text[:LONGEST_TEXT]).encode("utf-8", "replace").decode("utf-8") for text in texts]
-        tokens = self.tokenizer(
-            readable,
-            truncation=True,
-            max_length=self.config.max_tokens,
-            padding=False,
-            return_attention_mask=False,
-            return_token_type_ids=False,
-            verbose=False,
-        )
-        return [ids or [self._pad_id] for ids in tokens["input_ids"]]
+        return self._tokens_of(texts).to_lists()
 
-    def _encode_tokenized(
-        self, tokens: list[list[int]], on_progress: Callable[[int], None] | None
-    ) -> Float[Tensor, "text dim"]:
-        vectors = torch.empty(len(tokens), self.dim)
-        for rows in token_batches([len(ids) for ids in tokens], budget=_BATCH_TOKENS[self.device.type]):
-            vectors[torch.tensor(rows)] = self._encode_batch([tokens[row] for row in rows])
-            if on_progress is not None:
-                on_progress(len(rows))
-        if not bool(torch.isfinite(vectors).all()):
+    def _tokens_of(self, texts: Sequence[str]) -> TokenRows:
+        _check_texts(texts)
+        return self._text_tokenizer.tokens_of(texts, prefix=self.config.text_prefix)
+
+    def _started(self, tokens: TokenRows, on_progress: Callable[[int], None] | None) -> _Chunk:
+        """Gives the chunk's batches to the device. Nothing here waits for CUDA but what the model itself waits for."""
+        _check_token_ids(tokens, self.model)
+        lengths = tokens.lengths
+        batches = [np.array(rows) for rows in token_batches(lengths.tolist(), budget=_BATCH_TOKENS[self.device.type])]
+        # One copy for the whole chunk; batches are padded where they are needed.
+        ids = sent(torch.from_numpy(tokens.ids), self.device)
+        order = np.concatenate([np.empty(0, np.int64), *batches])
+        rows = sent(torch.from_numpy(np.stack([order, tokens.offsets[order], lengths[order]])), self.device)
+        vectors = torch.empty(len(tokens), self.dim, device=self.device)
+        end = 0
+        for batch in batches:
+            begin = end
+            end += len(batch)
+            places, starts, n_tokens = rows[:, begin:end]
+            longest = int(lengths[batch[0]])
+            token_ids, mask = pad_rows(ids, starts, n_tokens, longest=longest, pad_id=self._pad_id)
+            vectors[places] = self._encode_batch(token_ids, mask)
+            if on_progress is not None and self.device.type != "cuda":  # CUDA has not computed it yet
+                on_progress(len(batch))
+        return _Chunk(ComingTensor(vectors), ComingTensor(torch.isfinite(vectors).all()))
+
+    def _finished(self, chunk: _Chunk, on_progress: Callable[[int], None] | None) -> Float[Tensor, "text dim"]:
+        vectors = chunk.vectors.wait()
+        if not bool(chunk.is_finite.wait()):
             dtype = str(self.model.dtype).removeprefix("torch.")
             remedy = "Give another encoder." if dtype == "float32" else "Load it as float32."
             raise FloatingPointError(f"encoder: expected finite vectors, got NaN in {dtype}. {remedy}")
+        if on_progress is not None and self.device.type == "cuda":
+            on_progress(len(vectors))
         return vectors
 
     @torch.inference_mode()
-    def _encode_batch(self, tokens: list[list[int]]) -> Float[Tensor, "batch dim"]:
-        token_ids, mask = pad_tokens(tokens, pad_id=self._pad_id)
-        _check_token_ids(token_ids, self.model)
-        mask = mask.to(self.device)
-        output = self.model(input_ids=token_ids.to(self.device), attention_mask=mask.long())
+    def _encode_batch(
+        self, token_ids: Int[Tensor, "batch token"], mask: Bool[Tensor, "batch token"]
+    ) -> Float[Tensor, "batch dim"]:
+        output = self.model(input_ids=token_ids, attention_mask=mask.long())
         hidden = output.last_hidden_state  # [batch, token, dim]
-        return pool_tokens(hidden, mask, pooling=self.config.pooling).cpu()
+        return pool_tokens(hidden, mask, pooling=self.config.pooling)
 
     @property
     def _pad_id(self) -> int:
         return int(self.tokenizer.pad_token_id or 0)
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Vectors of texts in the texts' order, and whether all are finite."""
+
+    vectors: ComingTensor
+    is_finite: ComingTensor
 
 
 def encoder_fingerprint(config: EncoderConfig) -> str:
@@ -218,10 +255,10 @@ def _check_prefix(encoder: TextEncoder) -> None:
         )
 
 
-def _check_token_ids(token_ids: Int[Tensor, "batch token"], model: Any) -> None:
+def _check_token_ids(tokens: TokenRows, model: Any) -> None:
     # An index out of range ends a process that uses CUDA.
     n_known = model.get_input_embeddings().num_embeddings
-    largest = int(token_ids.max())
+    largest = int(tokens.ids.max(initial=0))
     if largest >= n_known:
         raise ValueError(
             f"encoder: expected a tokenizer of this encoder, which knows {n_known:,} tokens, got token {largest:,}. "

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn import functional
+
+from recmem.text.token_rows import TokenRows
 
 Pooling = Literal["mean", "cls", "last"]
 
@@ -18,7 +21,7 @@ def token_batches(lengths: Sequence[int], *, budget: int) -> Iterator[list[int]]
 
     Longest first, so that padding stays small and a batch that does not fit into memory fails at the start of a run.
     """
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row])
+    order = np.argsort(-np.asarray(lengths, np.int64), kind="stable").tolist()
     start = 0
     while start < len(order):
         longest = max(1, lengths[order[start]])
@@ -31,11 +34,28 @@ def pad_tokens(
     tokens: Sequence[Sequence[int]], *, pad_id: int
 ) -> tuple[Int[Tensor, "batch token"], Bool[Tensor, "batch token"]]:
     """Token ids padded on the right to the longest text, and the mask that is True on real tokens. Both on the CPU."""
-    lengths = torch.tensor([len(ids) for ids in tokens])
-    mask = torch.arange(int(lengths.max())) < lengths.unsqueeze(1)  # [batch, token]
-    token_ids = torch.full(mask.shape, pad_id, dtype=torch.int64)
-    token_ids[mask] = torch.tensor([token for ids in tokens for token in ids])
-    return token_ids, mask
+    rows = TokenRows.of(tokens)
+    lengths = torch.from_numpy(rows.lengths)
+    starts = torch.from_numpy(rows.offsets[:-1])
+    return pad_rows(torch.from_numpy(rows.ids), starts, lengths, longest=int(lengths.max()), pad_id=pad_id)
+
+
+def pad_rows(
+    ids: Int[Tensor, " all"],
+    starts: Int[Tensor, " batch"],
+    lengths: Int[Tensor, " batch"],
+    *,
+    longest: int,
+    pad_id: int,
+) -> tuple[Int[Tensor, "batch token"], Bool[Tensor, "batch token"]]:
+    """`pad_tokens` of rows that lie in one tensor: `lengths[row]` ids from `starts[row]` on.
+
+    `longest` is the largest length, which is on the CPU already: nothing waits for the tensors' device.
+    """
+    places = torch.arange(longest, device=ids.device)
+    mask = places < lengths.unsqueeze(1)  # [batch, token]
+    inside = (starts.unsqueeze(1) + places).masked_fill(~mask, 0)
+    return ids[inside].long().masked_fill(~mask, pad_id), mask
 
 
 def pool_tokens(

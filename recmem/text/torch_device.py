@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
 import torch
+from torch import Tensor
 
 Dtype = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -29,6 +30,34 @@ def resolve_dtype(dtype: Dtype, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if _multiplies_bfloat16(device) else torch.float32
     named: torch.dtype = getattr(torch, dtype)
     return named
+
+
+def sent(tensor: Tensor, device: torch.device) -> Tensor:
+    """The CPU's tensor on the device. Nothing waits for CUDA: the copy is made of pinned memory."""
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+class ComingTensor:
+    """A tensor on its way from a device to the CPU. Its copy from CUDA begins at once, and only `wait` waits for it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._event: torch.cuda.Event | None = None
+        if tensor.device.type != "cuda":
+            self._tensor = tensor.cpu()
+            return
+        self._tensor = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+        self._tensor.copy_(tensor, non_blocking=True)
+        self._event = torch.cuda.Event()
+        self._event.record(torch.cuda.current_stream(tensor.device))
+
+    def wait(self) -> Tensor:
+        """The tensor on the CPU."""
+        if self._event is None:
+            return self._tensor
+        self._event.synchronize()
+        return self._tensor.clone()  # pinned memory is scarce, and goes back to torch
 
 
 def _multiplies_bfloat16(device: torch.device) -> bool:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -24,7 +25,7 @@ VECTORS_FOLDER = "vectors"
 BASE_VECTORS = "work/base_vectors"
 """In the folder of a training: vectors of an encoder that was tuned for measuring only."""
 FLUSH_TEXTS = 4096
-"""New vectors are written after this many texts at most. A killed run loses at most two such parts."""
+"""New vectors are written after this many texts at most. A killed run loses at most two such parts, on CUDA four."""
 LOOKUP_TEXTS = 65_536
 """Texts that are looked up in the index at once."""
 
@@ -103,16 +104,19 @@ class VectorCache:
 
         `texts` may be a stream: `LOOKUP_TEXTS` of them are in memory at once. Vectors are written after every
         `flush_texts` texts, while the next ones are encoded, so a later run continues where a killed one stopped, less
-        two such parts. `on_progress` is called with the number of texts just finished; over the call the numbers sum
-        to the number of texts.
+        two such parts (on CUDA four). `on_progress` is called with the number of texts just finished; over the call the
+        numbers sum to the number of texts.
         """
         self._check_encoder(encoder)
-        for some in _chunks(texts, LOOKUP_TEXTS):
-            missing = self._missing({text_hash(text): text for text in some})
-            if on_progress is not None and len(some) > len(missing):
-                on_progress(len(some) - len(missing))
-            if missing:  # an encoder is loaded when it is first used
-                self._encode(missing, encoder, on_progress, flush_texts)
+        unwritten: set[bytes] = set()
+        n_known: deque[int] = deque()
+        parts = self._missing_parts(texts, flush_texts, unwritten, n_known)
+        first = next(parts, None)
+        _report(n_known, on_progress)
+        if first is not None:  # an encoder is loaded when it is first used
+            for _ in self._encode(chain([first], parts), unwritten, encoder, on_progress):
+                _report(n_known, on_progress)
+            _report(n_known, on_progress)
 
     def known(self, texts: Sequence[str]) -> list[str]:
         """Those of the texts whose vectors are in the cache."""
@@ -145,22 +149,54 @@ class VectorCache:
             self._parts.remove(part)
         return found.height
 
-    def _encode(
-        self, texts: dict[bytes, str], encoder: Encoder, on_progress: Callable[[int], None] | None, flush_texts: int
-    ) -> None:
-        """Encodes texts by hash, and writes each part of `flush_texts` vectors while the next one is encoded."""
-        hashes_of_parts = list(_chunks(texts.keys(), flush_texts))
-        parts = _chunks(texts.values(), flush_texts)
-        with (
-            behind(self._write, at_most=1) as put,
-            closing(encoder.encode_each(parts, on_progress=on_progress)) as encoded,
-        ):
-            for hashes, vectors in zip(hashes_of_parts, encoded, strict=True):
-                put((hashes, vectors.numpy().astype(np.float16)))
+    def _missing_parts(
+        self, texts: Iterable[str], flush_texts: int, unwritten: set[bytes], n_known: deque[int]
+    ) -> Iterator[dict[bytes, str]]:
+        """Texts that the cache lacks, by hash, `flush_texts` at a time; `n_known` gets the numbers of the others.
 
-    def _write(self, content: tuple[list[bytes], Float16Array]) -> None:
-        hashes, vectors = content
-        self._parts.write(hashes, vectors)
+        `unwritten` has the hashes of those that were given before and have no vector on the disk yet.
+        """
+        for some in _chunks(texts, LOOKUP_TEXTS):
+            hashed = {text_hash(text): text for text in some}
+            # Before the look at the disk: a vector that is written in between is found there.
+            for waiting in unwritten.intersection(hashed):
+                del hashed[waiting]
+            missing = self._missing(hashed)
+            n_known.append(len(some) - len(missing))
+            unwritten.update(missing)
+            for part in _chunks(missing.items(), flush_texts):
+                yield dict(part)
+
+    def _encode(
+        self,
+        parts: Iterable[dict[bytes, str]],
+        unwritten: set[bytes],
+        encoder: Encoder,
+        on_progress: Callable[[int], None] | None,
+    ) -> Iterator[None]:
+        """Encodes texts by hash, and writes each part's vectors while the next ones are encoded. Yields at each part.
+
+        An encoder takes parts ahead, in a thread: texts are looked up and tokenized while others are encoded.
+        """
+        given: deque[list[bytes]] = deque()
+
+        def texts_of_parts() -> Iterator[list[str]]:
+            for part in parts:
+                given.append(list(part))
+                yield list(part.values())
+
+        def write(content: tuple[list[bytes], Float16Array]) -> None:
+            hashes, vectors = content
+            self._parts.write(hashes, vectors)
+            unwritten.difference_update(hashes)
+
+        with (
+            behind(write, at_most=1) as put,
+            closing(encoder.encode_each(texts_of_parts(), on_progress=on_progress)) as encoded,
+        ):
+            for vectors in encoded:
+                put((given.popleft(), vectors.numpy().astype(np.float16)))
+                yield
 
     def _missing(self, texts: dict[bytes, str]) -> dict[bytes, str]:
         self._refresh()
@@ -235,6 +271,14 @@ def _caches(folder: str | Path) -> Iterator[VectorCache]:
             vector = pl.read_parquet_schema(part)["vector"]
             dim = vector.shape[0] if isinstance(vector, pl.Array) else 0
             yield VectorCache(folder, own.name, dim)
+
+
+def _report(numbers: deque[int], on_progress: Callable[[int], None] | None) -> None:
+    """Reports and removes the numbers of texts."""
+    while numbers:
+        number = numbers.popleft()
+        if on_progress is not None and number:
+            on_progress(number)
 
 
 def _chunks(values: Iterable[Value], size: int) -> Iterator[list[Value]]:

@@ -11,6 +11,7 @@ import torch
 
 import recmem.text.encoder
 from recmem.text.encoder import EncoderConfig, TextEncoder
+from recmem.text.text_tokenizer import TextTokenizer
 from tiny_encoder import tiny_encoder, tiny_folder
 from tolerances import close
 
@@ -61,6 +62,35 @@ def test_small_batches_and_chunks_change_nothing(encoder: TextEncoder, monkeypat
     close(encoder.encode(TEXTS), expected, "float32")
 
 
+def test_chunks_in_flight_change_neither_vectors_nor_their_order(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = [TEXTS[:2], [], TEXTS[2:5], TEXTS[5:]]
+    expected = [encoder.encode(part) for part in parts]
+    monkeypatch.setattr(recmem.text.encoder, "_CHUNKS_IN_FLIGHT", {"cpu": 2})
+    finished: list[int] = []
+    found = list(encoder.encode_each(parts, on_progress=finished.append))
+    for vectors, own in zip(found, expected, strict=True):
+        close(vectors, own, "exact")
+    assert sum(finished) == len(TEXTS)
+
+
+def test_a_failure_in_a_chunk_comes_after_the_vectors_of_those_before(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recmem.text.encoder, "_CHUNKS_IN_FLIGHT", {"cpu": 2})
+    encode = encoder._encode_batch
+
+    def broken(ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        return encode(ids, mask) if ids.shape[1] > 4 else torch.full((len(ids), 384), float("nan"))
+
+    monkeypatch.setattr(encoder, "_encode_batch", broken)
+    each = encoder.encode_each([TEXTS[:2], ["ink"], TEXTS[4:5]])
+    close(next(each), encoder.encode(TEXTS[:2]), "exact")
+    with pytest.raises(FloatingPointError, match="expected finite vectors"):
+        next(each)
+
+
 def test_vectors_are_float32_of_unit_length_on_the_cpu(encoder: TextEncoder) -> None:
     vectors = encoder.encode(TEXTS)
     assert vectors.dtype == torch.float32
@@ -90,7 +120,7 @@ def test_a_text_without_any_token_still_has_a_vector(encoder: TextEncoder, monke
 
     tokenizer = encoder.tokenizer
     without_special_tokens.pad_token_id = None  # type: ignore[attr-defined]
-    monkeypatch.setattr(encoder, "tokenizer", without_special_tokens)
+    monkeypatch.setattr(encoder, "_text_tokenizer", TextTokenizer(without_special_tokens, max_tokens=256))
     assert encoder.tokenize(["", "ink"]) == [[0], tokenizer.encode("ink", add_special_tokens=False)]
     close(encoder.encode(["", "ink"]).norm(dim=1), 1.0, "float32")
 
@@ -128,7 +158,7 @@ def test_a_string_or_a_null_in_place_of_texts_is_refused(encoder: TextEncoder) -
 
 
 def test_an_encoder_that_gives_nan_is_refused(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoder, "_encode_batch", lambda tokens: torch.full((len(tokens), 384), float("nan")))
+    monkeypatch.setattr(encoder, "_encode_batch", lambda ids, mask: torch.full((len(ids), 384), float("nan")))
     with pytest.raises(FloatingPointError, match="expected finite vectors, got NaN in float32"):
         encoder.encode(TEXTS)
 
@@ -152,7 +182,10 @@ def test_the_gpu_gives_the_cpus_vectors(encoder: TextEncoder) -> None:
     if not torch.cuda.is_available():
         pytest.skip("no CUDA device")
     on_gpu = TextEncoder.load(EncoderConfig(), device="cuda", dtype="float32")
-    close((on_gpu.encode(TEXTS) * encoder.encode(TEXTS)).sum(dim=1), 1.0, "bfloat16_cosine")
+    expected = encoder.encode(TEXTS)
+    close((on_gpu.encode(TEXTS) * expected).sum(dim=1), 1.0, "bfloat16_cosine")
+    in_chunks = torch.cat(list(on_gpu.encode_each([text] for text in TEXTS)))
+    close((in_chunks * expected).sum(dim=1), 1.0, "bfloat16_cosine")
 
 
 def test_a_text_of_ten_megabytes_is_cut_before_it_is_tokenised(encoder: TextEncoder) -> None:

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.text.token_batches import pad_tokens, pool_tokens, token_batches
+from recmem.text.token_batches import pad_rows, pad_tokens, pool_tokens, token_batches
 from tolerances import close
 
 
@@ -25,6 +25,14 @@ def test_padded_tokens_come_back_under_the_mask(tokens: list[list[int]]) -> None
     token_ids, mask = pad_tokens(tokens, pad_id=99_999)
     assert [row[inside].tolist() for row, inside in zip(token_ids, mask, strict=True)] == tokens
     assert bool((token_ids[~mask] == 99_999).all())
+
+
+def test_rows_of_one_tensor_are_padded_in_any_order() -> None:
+    ids = torch.tensor([5, 6, 7, 8, 9], dtype=torch.int32)
+    padded, mask = pad_rows(ids, torch.tensor([3, 0]), torch.tensor([2, 3]), longest=3, pad_id=1)
+    assert padded.tolist() == [[8, 9, 1], [5, 6, 7]]
+    assert padded.dtype == torch.int64
+    assert mask.tolist() == [[True, True, False], [True, True, True]]
 
 
 @given(st.lists(st.integers(0, 50), max_size=40), st.integers(1, 120))

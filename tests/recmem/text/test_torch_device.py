@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recmem.text.torch_device import resolve_device, resolve_dtype
+from recmem.text.torch_device import ComingTensor, resolve_device, resolve_dtype, sent
 
 
 @pytest.mark.parametrize(
@@ -37,3 +37,14 @@ def test_unknown_devices_and_dtypes_are_refused(monkeypatch: pytest.MonkeyPatch)
         resolve_device("cuda:1")
     with pytest.raises(ValueError, match="dtype: expected one of auto, float32, bfloat16, float16, got 'int8'"):
         resolve_dtype("int8", torch.device("cpu"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def test_a_tensor_comes_back_from_the_device_as_it_was_when_it_left(device: str) -> None:
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    tensor = torch.arange(1000.0)
+    on_device = sent(tensor, torch.device(device))
+    coming = ComingTensor(on_device * 2)
+    assert coming.wait().device.type == "cpu"
+    assert torch.equal(coming.wait(), tensor * 2)

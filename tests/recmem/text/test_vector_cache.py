@@ -5,8 +5,9 @@ import hashlib
 import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from counting_encoder import DIM, FINGERPRINT, CountingEncoder
 from feature_store import DataError
+from recmem.pipelining import ahead
 from recmem.text import vector_cache as cache_module
 from recmem.text.vector_cache import VectorCache
 from tolerances import close
@@ -100,6 +102,39 @@ def test_texts_that_come_one_by_one_are_encoded_once(
     if texts:
         close(open_cache(folder).get_or_encode(texts, encoder), expected_vectors(texts), "exact")
     assert encoder.encoded == Counter(set(texts))
+
+
+class AheadEncoder(CountingEncoder):
+    """Takes parts ahead in a thread and holds several back, as the real one does on CUDA."""
+
+    def encode_each(
+        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
+    ) -> Generator[Tensor, None, None]:
+        held: deque[Tensor] = deque()
+        with closing(ahead(part for part in parts)) as taken:
+            for part in taken:
+                held.append(self.encode(part, on_progress=on_progress))
+                if len(held) > 2:
+                    yield held.popleft()
+            yield from held
+
+
+@given(
+    texts=st.lists(st.sampled_from("abcdefgh"), max_size=30), looked_up=st.integers(1, 4), flush_texts=st.integers(1, 4)
+)
+def test_texts_are_encoded_once_though_the_vectors_of_earlier_ones_are_not_written_yet(
+    tmp_path_factory: pytest.TempPathFactory, texts: list[str], looked_up: int, flush_texts: int
+) -> None:
+    folder = tmp_path_factory.mktemp("cache")
+    encoder = AheadEncoder()
+    finished: list[int] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache_module, "LOOKUP_TEXTS", looked_up)
+        open_cache(folder).fill(iter(texts), encoder, on_progress=finished.append, flush_texts=flush_texts)
+    assert encoder.encoded == Counter(set(texts))
+    assert sum(finished) == len(texts)
+    if texts:
+        close(open_cache(folder).get_or_encode(texts, CountingEncoder()), expected_vectors(texts), "exact")
 
 
 def test_a_text_that_is_forgotten_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
