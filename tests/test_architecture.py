@@ -76,6 +76,7 @@ ROOMS = {
         "audit",
         "serving",
         "reference",
+        "on_device",
         "ranking",
         "retrieval",
         "dataset",
