@@ -1,12 +1,15 @@
-"""The sum of LightGBM's trees at each row, in torch: all trees are walked at once, level by level.
+"""The sum of LightGBM's trees at each row, on a device. In torch, all trees are walked at once, level by level.
 
-The same comparisons as `recmem.ranking.trees_numba`, and in each row the same additions in the same order, so the sums
+On a GPU with Triton, `trees_triton` walks. The same comparisons as `recmem.ranking.trees_numba`, and in each row the same additions in the same order, so the sums
 are the same to the bit.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.util import find_spec
+from typing import Literal
 
 import numpy as np
 import torch
@@ -21,6 +24,22 @@ BLOCK_CELLS = 1 << 22
 ZERO = 1e-35
 """LightGBM takes values up to this for 0."""
 WORD_BITS = 32
+
+
+Backend = Literal["auto", "triton", "torch"]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedNodes:
+    """What `trees_triton` reads of the nodes beside their float tables: int32, which takes half the room."""
+
+    roots: Int[Tensor, " tree"]
+    depths: Int[Tensor, " tree"]
+    split: Int[Tensor, " node"]
+    """The input that is read, doubled, plus 1 if missing values go left."""
+    children: Int[Tensor, " child"]
+    words_begin: Int[Tensor, " node"]
+    n_words: Int[Tensor, " node"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,12 +91,33 @@ class DeviceTrees:
             words=torch.from_numpy(trees.words).to(device),
         )
 
-    def sums(self, matrix: Float32[Tensor, "pair input"]) -> Float64[Tensor, " pair"]:
-        """The sum of the trees at each row."""
+    def sums(self, matrix: Float32[Tensor, "pair input"], *, backend: Backend = "auto") -> Float64[Tensor, " pair"]:
+        """The sum of the trees at each row. "auto" takes Triton on a GPU where it is installed."""
+        matrix = torch.where(matrix.abs() <= ZERO, 0, matrix)
+        can_use_triton = matrix.device.type == "cuda" and find_spec("triton") is not None
+        if backend == "triton" or (backend == "auto" and can_use_triton):
+            from recmem.on_device.trees_triton import tree_sums_triton  # an extra, and slow to import
+
+            return tree_sums_triton(self, matrix)
+        return self._sums_torch(matrix)
+
+    @cached_property
+    def packed(self) -> PackedNodes:
+        """The nodes for `trees_triton`."""
+        no_words = torch.full_like(self.input, -1) if self.words_begin is None else self.words_begin
+        return PackedNodes(
+            roots=self.roots.int(),
+            depths=torch.tensor(self.depths, dtype=torch.int32, device=self.roots.device),
+            split=(2 * self.input + self.missing_left).int(),
+            children=self.children.int(),
+            words_begin=no_words.int(),
+            n_words=self.n_words.int(),
+        )
+
+    def _sums_torch(self, matrix: Float32[Tensor, "pair input"]) -> Float64[Tensor, " pair"]:
         sums = torch.zeros(len(matrix), dtype=torch.float64, device=matrix.device)
         if not len(matrix):
             return sums
-        matrix = torch.where(matrix.abs() <= ZERO, 0, matrix)
         n_trees = len(self.depths)
         n_rows = max(BLOCK_CELLS // max(n_trees, 1), 1)
         for begin in range(0, len(matrix), n_rows):
