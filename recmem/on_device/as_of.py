@@ -23,8 +23,12 @@ class DeviceIndex:
     @classmethod
     def of(cls, index: AsOfIndex, device: torch.device) -> DeviceIndex:
         """The same index on a device."""
-        arrays = (index.known, index.begins, index.keys_and_places)
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays), stride=index.stride)
+        return cls(
+            known=torch.from_numpy(index.known).to(device),
+            begins=torch.from_numpy(index.begins).to(device),
+            keys_and_places=torch.from_numpy(index.keys_and_places).to(device),
+            stride=index.stride,
+        )
 
     def known_until(self, times: Int[Tensor, " n"]) -> Int[Tensor, " n"]:
         """How many rows of any key were known at `times` (microseconds)."""

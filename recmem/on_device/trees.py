@@ -1,7 +1,7 @@
 """The sum of LightGBM's trees at each row, on a device. In torch, all trees are walked at once, level by level.
 
-On a GPU with Triton, `trees_triton` walks. The same comparisons as `recmem.ranking.trees_numba`, and in each row the same additions in the same order, so the sums
-are the same to the bit.
+On a GPU with Triton, `trees_triton` walks. Both make the comparisons of `recmem.ranking.trees_numba` and, in each row,
+the same additions in the same order, so the sums are the same to the bit.
 """
 
 from __future__ import annotations

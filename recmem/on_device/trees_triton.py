@@ -7,8 +7,8 @@ time, the lanes of a program side by side: it loads what the node reads and how 
 node. A leaf is its own child, so that all rows go as many levels down as the deepest leaf lies. Splits and rows stay in
 the caches, and nothing is written but the sums: in torch, each step of all trees and rows goes through memory.
 
-Pointers: `matrix` float32 [row, input]; `roots` and `depths` int32 [tree]; `split` int32 [node], the input that is read,
-doubled, plus 1 if missing values go left; `threshold` float32 [node]; `children` int32 [node, 2], right and left;
+Pointers: `matrix` float32 [row, input]; `roots` and `depths` int32 [tree]; `split` int32 [node], the input that is
+read, doubled, plus 1 if missing values go left; `threshold` float32 [node]; `children` int32 [node, 2], right and left;
 `leaf_value` float64 [node]; `words_begin` and `n_words` int32 [node]; `words` int64 [word]; `sums` float64 [row]. Sums
 are float64, in the order of the trees.
 

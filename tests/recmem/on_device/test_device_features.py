@@ -150,7 +150,9 @@ def test_no_event_no_item_and_no_query(device: torch.device) -> None:
     without_items = Dataset.of(
         replace(catalogue(), items=catalogue().items.clear(), texts=[]), event_frame([]), impression_frame([]), CONFIG
     )
-    same_on(device, without_items, QueryBatch.of(without_items, np.array([-1]), np.array([5])), Ragged.from_lists([[0]]))
+    same_on(
+        device, without_items, QueryBatch.of(without_items, np.array([-1]), np.array([5])), Ragged.from_lists([[0]])
+    )
 
 
 def test_a_history_of_texts_that_are_not_in_the_catalogue(device: torch.device) -> None:
