@@ -19,7 +19,7 @@ def same_ranks_on_device(
     """
     expected = model.rank(rows, trees_share=trees_share)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "ranks_on_device", lambda matcher: True)
+        patch.setattr(scoring, "ranks_on_device", lambda matcher, n_pairs: True)
         found = (on_device or model).rank(rows, trees_share=trees_share)
     assert found.schema == expected.schema
     is_same_device = on_device is None or on_device.matcher.device == model.matcher.device

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from recmem.on_device.kept import Kept
 from recmem.on_device.segments import Segments, ranks, z_scores
-from recmem.on_device.trees import DeviceTrees
+from recmem.on_device.tree_nodes import DeviceTrees
+from recmem.on_device.trees import tree_sums
 from recmem.ranking.feature_names import RELATIVE_SUFFIX, compared_features
 from recmem.ranking.ranker import MIN_TREE_CANDIDATES, Ranker
 from recmem.ranking.ranker_inputs import check_present
@@ -40,10 +41,10 @@ class DeviceRanker:
             return blend
         matrix = torch.stack([inputs[name] for name in self.ranker.inputs], dim=1)
         if trees_share >= 1:
-            return blend + self.trees.sums(matrix)
+            return blend + tree_sums(self.trees, matrix)
         kept = _best_by_blend(blend, queries, trees_share)
         scores = blend.clone()
-        scores[kept] += self.trees.sums(matrix[kept])
+        scores[kept] += tree_sums(self.trees, matrix[kept])
         # The rest keep their blend, shifted so that the lowest blend that was kept falls on the lowest score there.
         query = queries.index
         lowest_score = _lowest_per_query(scores[kept], query[kept], len(queries))

@@ -1,4 +1,4 @@
-"""The sum of LightGBM's trees at each row as one Triton kernel: what `recmem.on_device.trees` computes, to the bit.
+"""The sum of LightGBM's trees at each row as one Triton kernel: what `trees_torch` computes, to the bit.
 
     sum[r] = sum_t leaf_value[leaf of tree t that row r comes to]
 
@@ -25,7 +25,7 @@ import triton.language as tl
 from jaxtyping import Float32, Float64
 from torch import Tensor
 
-from recmem.on_device.trees import WORD_BITS, DeviceTrees
+from recmem.on_device.tree_nodes import WORD_BITS, DeviceTrees
 
 BLOCK_ROWS = 128
 """Rows of a program, one for each thread; not measured."""
@@ -35,7 +35,7 @@ BITS = tl.constexpr(WORD_BITS)
 
 
 def tree_sums_triton(trees: DeviceTrees, matrix: Float32[Tensor, "pair input"]) -> Float64[Tensor, " pair"]:
-    """See `DeviceTrees.sums`; values next to 0 are 0 already."""
+    """See `tree_sums`; values next to 0 are 0 already."""
     sums = torch.empty(len(matrix), dtype=torch.float64, device=matrix.device)
     if not len(matrix):
         return sums

@@ -26,6 +26,8 @@ Columns = dict[str, Column]
 MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
+DEVICE_FROM_PAIRS = 5_000
+"""Fewer are ranked sooner on the CPU than a GPU's some 500 launches take, whatever their size; an estimate."""
 DEVICE_CHUNK_PAIRS = 500_000
 """Pairs that are ranked at once where that is done on a GPU, which small chunks leave idle; an estimate."""
 CHUNKS_AT_ONCE = 2
@@ -101,7 +103,7 @@ def rank_pairs(
         }
 
     # Reasons come from LightGBM, which explains on the CPU.
-    on_device = ranks_on_device(matcher) and not n_reasons
+    on_device = ranks_on_device(matcher, len(candidates.items.values)) and not n_reasons
     rank = rank_chunk_on_device if on_device else rank_chunk_on_cpu
     chunks = list(query_chunks(candidates.items, DEVICE_CHUNK_PAIRS if on_device else CHUNK_PAIRS))
     if len(chunks) == 1:
@@ -126,9 +128,9 @@ def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFe
     return pairs
 
 
-def ranks_on_device(matcher: Matcher) -> bool:
-    """Whether pairs are ranked on the matcher's device, rather than on the CPU: it is a GPU."""
-    return matcher.device.type == "cuda"
+def ranks_on_device(matcher: Matcher, n_pairs: int) -> bool:
+    """Whether so many pairs are ranked on the matcher's device, rather than on the CPU: it is a GPU, and they pay."""
+    return matcher.device.type == "cuda" and n_pairs >= DEVICE_FROM_PAIRS
 
 
 def _context_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> FeatureContext:

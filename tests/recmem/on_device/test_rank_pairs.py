@@ -16,7 +16,7 @@ from own_feature import FEATURES, model_with
 from ranked_on_device import same_ranks_on_device
 from recmem.serving import scoring
 from recmem.serving.model import Model
-from recmem.serving.scoring import ranks_on_device
+from recmem.serving.scoring import DEVICE_FROM_PAIRS, ranks_on_device
 
 SHARES = [1.0, 0.2]
 
@@ -113,9 +113,10 @@ def test_reasons_come_with_the_scores_of_the_cpu(
 ) -> None:
     few = rows.head(30)
     expected = model.rank(few, explain=1)
-    monkeypatch.setattr(scoring, "ranks_on_device", lambda matcher: True)
+    monkeypatch.setattr(scoring, "ranks_on_device", lambda matcher, n_pairs: True)
     assert model.rank(few, explain=1).equals(expected)
 
 
-def test_a_device_is_used_where_it_is_a_gpu(on_device: Model, device: torch.device) -> None:
-    assert ranks_on_device(on_device.matcher) == (device.type == "cuda")
+def test_a_device_is_used_where_it_is_a_gpu_and_the_pairs_are_many(on_device: Model, device: torch.device) -> None:
+    assert ranks_on_device(on_device.matcher, DEVICE_FROM_PAIRS) == (device.type == "cuda")
+    assert not ranks_on_device(on_device.matcher, DEVICE_FROM_PAIRS - 1)

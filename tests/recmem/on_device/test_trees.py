@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from lightgbm_trees import CATEGORY, OPTIONS, UNSEEN_CATEGORIES, fitted, values
-from recmem.on_device import trees as trees_module
-from recmem.on_device.trees import DeviceTrees
+from recmem.on_device import trees_torch
+from recmem.on_device.tree_nodes import DeviceTrees
+from recmem.on_device.trees import tree_sums
 from recmem.ranking.tree_arrays import tree_arrays
 from recmem.ranking.trees import Trees
 from tests.soak import malformed_trees
@@ -16,15 +17,15 @@ from tolerances import close
 
 
 def sums(text: str, matrix: np.ndarray, device: torch.device) -> torch.Tensor:
-    return DeviceTrees.of(tree_arrays(text), device).sums(torch.from_numpy(matrix).to(device))
+    return tree_sums(DeviceTrees.of(tree_arrays(text), device), torch.from_numpy(matrix).to(device), backend="torch")
 
 
 @pytest.mark.parametrize("options", OPTIONS)
-@pytest.mark.parametrize("block_cells", [trees_module.BLOCK_CELLS, 5000, 7])
+@pytest.mark.parametrize("block_cells", [trees_torch.BLOCK_CELLS, 5000, 7])
 def test_sums_are_those_of_lightgbm_to_the_bit(
     options: dict[str, object], block_cells: int, device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trees_module, "BLOCK_CELLS", block_cells)
+    monkeypatch.setattr(trees_torch, "BLOCK_CELLS", block_cells)
     booster = fitted(**options)
     matrix = values(300 if block_cells < 100 else 3000, seed=1)
     matrix[:8, CATEGORY] = UNSEEN_CATEGORIES

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from lightgbm_trees import CATEGORY, OPTIONS, UNSEEN_CATEGORIES, fitted, values
-from recmem.on_device.trees import DeviceTrees
+from recmem.on_device.tree_nodes import DeviceTrees
+from recmem.on_device.trees import tree_sums
 from recmem.ranking.tree_arrays import tree_arrays
 from tolerances import close
 
@@ -26,7 +27,7 @@ def test_sums_are_those_of_lightgbm_to_the_bit(options: dict[str, object], trito
     matrix = values(300, seed=1)
     matrix[:8, CATEGORY] = UNSEEN_CATEGORIES
     trees = DeviceTrees.of(tree_arrays(booster.model_to_string()), triton_device)
-    found = trees.sums(torch.from_numpy(matrix).to(triton_device), backend="triton")
+    found = tree_sums(trees, torch.from_numpy(matrix).to(triton_device), backend="triton")
     close(found, booster.predict(matrix, raw_score=True), "exact")
     assert len(found.unique()) > 10 or "min_data_in_leaf" in options
 
@@ -36,7 +37,7 @@ def test_any_number_of_rows(n_rows: int, triton_device: torch.device) -> None:
     booster = fitted(2)
     matrix = values(n_rows, seed=2)
     trees = DeviceTrees.of(tree_arrays(booster.model_to_string()), triton_device)
-    found = trees.sums(torch.from_numpy(matrix).to(triton_device), backend="triton")
+    found = tree_sums(trees, torch.from_numpy(matrix).to(triton_device), backend="triton")
     expected = booster.predict(matrix, raw_score=True) if n_rows else np.empty(0)
     close(found, expected, "exact")
 
