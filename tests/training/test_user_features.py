@@ -142,7 +142,8 @@ def test_the_bundle_carries_the_features_and_the_vocabulary() -> None:
     assert not {"users.age_z", "user_categories.budget_z"} & set(one.bundle.ranker.inputs)
 
 
-def test_ranks_are_the_same_on_a_device() -> None:
+def test_trees_that_split_at_categories_rank_the_same_on_a_device() -> None:
+    assert (model().bundle.ranker.trees.arrays.words_begin >= 0).any()
     same_ranks_on_device(model(), shown_last())
 
 
