@@ -100,8 +100,8 @@ class ClickCounts:
         all_clicked = self.clicked.known_until(times)
         shown = self.shown.counts(items, all_shown[query])
         clicked = self.clicked.counts(items, all_clicked[query])
-        average = (all_clicked + 1).double() / (all_shown + PRIOR_SHOWN).double()
-        click_through = (clicked + PRIOR_SHOWN * average[query]) / (shown + PRIOR_SHOWN)
+        average = (all_clicked + 1).double() / (all_shown.double() + PRIOR_SHOWN)
+        click_through = (clicked + PRIOR_SHOWN * average[query]) / (shown.double() + PRIOR_SHOWN)
         return dict(zip(CLICK_FEATURES, (click_through.float(), log1p(shown)), strict=True))
 
 

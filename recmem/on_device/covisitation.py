@@ -147,8 +147,13 @@ def _weights_of_events(
 
 
 def _blocks(n_candidates: IntArray, n_items: IntArray) -> Iterator[tuple[int, int]]:
-    """Ranges of pairs, of whole queries, with about `BLOCK_CELLS` cells together; at least one query each."""
-    block = np.cumsum(n_candidates * n_items) // BLOCK_CELLS
+    """Ranges of pairs with about `BLOCK_CELLS` cells each."""
+    cells = np.cumsum(n_candidates * n_items)
     ends = np.cumsum(n_candidates)
-    last_of_block = np.flatnonzero(np.append(np.diff(block) > 0, True))
-    yield from pairwise([0, *ends[last_of_block].tolist()])
+    # Whole queries, then what is longer than a block in pieces.
+    last_of_block = np.flatnonzero(np.append(np.diff(cells // BLOCK_CELLS) > 0, True))
+    block_ends = [0, *ends[last_of_block].tolist()]
+    block_cells = np.diff(cells[last_of_block], prepend=0).tolist()
+    for (begin, end), n_cells in zip(pairwise(block_ends), block_cells, strict=True):
+        n_pieces = max(n_cells // BLOCK_CELLS, 1)
+        yield from pairwise(np.linspace(begin, end, n_pieces + 1).astype(np.int64).tolist())

@@ -78,7 +78,7 @@ _RANKERS: Kept[Ranker, DeviceRanker] = Kept()
 
 def _best_by_blend(blend: Float64[Tensor, " pair"], queries: Segments, share: float) -> Bool[Tensor, " pair"]:
     """Is the pair among the best `share` of its query, or the best `MIN_TREE_CANDIDATES`?"""
-    n_kept = (queries.lengths * share).ceil().clamp(min=MIN_TREE_CANDIDATES)
+    n_kept = (queries.lengths.double() * share).ceil().clamp(min=MIN_TREE_CANDIDATES)
     return ranks(blend, queries) <= n_kept[queries.index]
 
 

@@ -45,6 +45,8 @@ class Segments:
 
         Sums by atomic additions, as of `index_add`, would have another order in each run.
         """
+        if not len(self) or not values.shape[1]:
+            return values.new_zeros((len(self), values.shape[1]))  # CUDA launches no kernel of nothing
         # CUDA adds a single column in another order.
         single = values.shape[1] == 1
         wide = values.expand(-1, 2).contiguous() if single else values

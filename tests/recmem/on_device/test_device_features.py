@@ -91,7 +91,7 @@ def test_what_was_observed_counts(device: torch.device) -> None:
 def test_small_blocks_change_nothing(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = replace(dataset_of(LOG), config=replace(CONFIG, has_impressions=True))
     whole = of_everyone(device, dataset)
-    monkeypatch.setattr(covisitation, "BLOCK_CELLS", 5)
+    monkeypatch.setattr(covisitation, "BLOCK_CELLS", 5)  # less than a query has
     monkeypatch.setattr(similarities, "BLOCK_CELLS", 50)
     for name, column in of_everyone(device, dataset).items():
         close(column, whole[name], "exact")

@@ -22,7 +22,7 @@ def scores(model: Ranker, data: PairFeatures, device: torch.device, *, trees_sha
 
 
 @pytest.mark.parametrize("share", [1.0, 0.0, 0.3, 0.7])
-@pytest.mark.parametrize("lengths", [(5, 1, 80, 0, 50, 300), (0, 0), ()])
+@pytest.mark.parametrize("lengths", [(5, 1, 80, 0, 100, 300), (0, 0), ()])
 def test_scores_are_those_of_the_cpu(device: torch.device, share: float, lengths: tuple[int, ...]) -> None:
     data = pairs(lengths)
     close(scores(ranker(), data, device, trees_share=share), ranker().scores(data, trees_share=share), "exact")
