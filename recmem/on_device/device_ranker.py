@@ -17,6 +17,7 @@ from recmem.on_device.trees import tree_sums
 from recmem.ranking.feature_names import RELATIVE_SUFFIX, compared_features
 from recmem.ranking.ranker import MIN_TREE_CANDIDATES, Ranker
 from recmem.ranking.ranker_inputs import check_present
+from recmem.ranking.trees import Trees
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,8 +29,8 @@ class DeviceRanker:
 
     @classmethod
     def of(cls, ranker: Ranker, device: torch.device) -> DeviceRanker:
-        """The ranker on a device; made on the first call, and kept as long as the ranker is."""
-        return _RANKERS.of(ranker, device, lambda: cls(ranker, DeviceTrees.of(ranker.trees.arrays, device)))
+        """The ranker on a device. Its trees are put there on the first call, and kept as long as they live."""
+        return cls(ranker, _TREES.of(ranker.trees, device, lambda: DeviceTrees.of(ranker.trees.arrays, device)))
 
     def scores(
         self, features: Mapping[str, Float32[Tensor, " pair"]], queries: Segments, *, trees_share: float = 1.0
@@ -73,7 +74,7 @@ class DeviceRanker:
         return total.double()
 
 
-_RANKERS: Kept[Ranker, DeviceRanker] = Kept()
+_TREES: Kept[Trees, DeviceTrees] = Kept()
 
 
 def _best_by_blend(blend: Float64[Tensor, " pair"], queries: Segments, share: float) -> Bool[Tensor, " pair"]:

@@ -14,7 +14,10 @@ V = TypeVar("V")
 
 
 class Kept(Generic[K, V]):
-    """Values by object and device. Objects are compared by identity; they are never changed in place."""
+    """Values by object and device. Objects are compared by identity; they are never changed in place.
+
+    A value must not refer to its object, which would then live for ever.
+    """
 
     def __init__(self) -> None:
         self._values: WeakKeyDictionary[K, dict[torch.device, V]] = WeakKeyDictionary()

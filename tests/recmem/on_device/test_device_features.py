@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -165,3 +167,14 @@ def test_a_history_of_texts_that_are_not_in_the_catalogue(device: torch.device) 
 def test_an_item_beyond_the_catalogue_has_no_numbers(device: torch.device) -> None:
     found = of_everyone(device, dataset_of(LOG))["items.price"]
     assert torch.isnan(found[:N_TEXTS]).tolist() == [False, False, True, False, False, True, True]
+
+
+def test_what_is_kept_of_a_dataset_goes_with_it(device: torch.device) -> None:
+    dataset = dataset_of(LOG)
+    log = weakref.ref(dataset.reads)
+    models = weakref.ref(dataset.timeline.at(0))
+    clicks = weakref.ref(dataset.clicks)
+    of_everyone(device, dataset)
+    del dataset
+    gc.collect()
+    assert (log(), models(), clicks()) == (None, None, None)

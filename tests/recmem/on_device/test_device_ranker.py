@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
+import gc
+import weakref
+
 import pytest
 import torch
 
@@ -11,6 +13,7 @@ from recmem.on_device.device_ranker import DeviceRanker
 from recmem.on_device.segments import Segments
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Blend, Ranker
+from recmem.ranking.trees import Trees
 from small_ranker import FEATURES, INPUTS, pairs, ranker
 from tolerances import close
 
@@ -51,7 +54,11 @@ def test_a_missing_feature_is_refused(device: torch.device) -> None:
         scores(ranker(), data, device)
 
 
-def test_the_trees_of_a_ranker_are_put_on_a_device_once(device: torch.device) -> None:
-    model = Ranker(ranker().trees, ranker().blend, FEATURES, INPUTS)
-    assert DeviceRanker.of(model, device) is DeviceRanker.of(model, device)
-    assert np.isfinite(scores(model, pairs(), device).cpu().numpy()).all()
+def test_the_trees_of_a_ranker_are_put_on_a_device_once_and_go_with_it(device: torch.device) -> None:
+    model = Ranker(Trees(ranker().trees.text), ranker().blend, FEATURES, INPUTS)
+    kept = weakref.ref(DeviceRanker.of(model, device).trees)
+    assert DeviceRanker.of(model, device).trees is kept()
+    scores(model, pairs(), device)
+    del model
+    gc.collect()
+    assert kept() is None
