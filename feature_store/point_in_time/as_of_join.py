@@ -42,51 +42,54 @@ class AsOfIndex:
 
     order: IntArray
     """int64[row]: the rows, sorted by key and then by when they became known; ties keep their order."""
+    known: IntArray
+    """int64[row]: when the rows became known, ascending over all keys."""
+    begins: IntArray
+    """int64[key + 1]: where each key's rows start in `order`; the last entry is the number of rows."""
 
     def __init__(self, keys: IntArray, known: IntArray) -> None:
         """`keys` (0 or more) and `known` (microseconds): int64[row] each."""
         is_sorted = not bool((known[1:] < known[:-1]).any())
         # Logs are sorted by time already. A stable sort by key then keeps each key's rows in order of time.
         by_time = slice(None) if is_sorted else np.argsort(known, kind="stable")
-        self._known = known[by_time]
+        self.known = known[by_time]
         keys = keys[by_time]
-        # _begins[key]: where the key's rows start in `order`; int64[key + 1], the last entry is the number of rows.
-        self._begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
+        self.begins = np.concatenate([[0], np.cumsum(np.bincount(keys))]).astype(np.int64)
         # _by_key: like `order`, but it points into the rows as sorted by time.
-        self._by_key = _order(keys, self._begins)
+        self._by_key = _order(keys, self.begins)
         self.order = self._by_key if isinstance(by_time, slice) else by_time[self._by_key]
 
     @cached_property
     def _known_by_key(self) -> IntArray:
         """When the rows of `order` became known: ascends within each key."""
-        return self._known[self._by_key]
+        return self.known[self._by_key]
 
     @cached_property
-    def _sorted(self) -> IntArray:
+    def keys_and_places(self) -> IntArray:
         """(key, place in time) of the rows of `order`, each as one number: ascends over all keys.
 
         A row's place in time is the number of rows that became known before it, so one search for (key, how many rows
         of any key were known) finds where a key's known rows end.
         """
-        keys = np.repeat(np.arange(len(self._begins) - 1), np.diff(self._begins))
-        return keys * self._stride + self._by_key
+        keys = np.repeat(np.arange(len(self.begins) - 1), np.diff(self.begins))
+        return keys * self.stride + self._by_key
 
     @property
-    def _stride(self) -> int:
+    def stride(self) -> int:
         """Larger than every place in time, so that (key, place) fits into `key * stride + place`."""
-        return len(self._known) + 1
+        return len(self.known) + 1
 
     def starts(self, keys: IntArray) -> IntArray:
         """Where each key's rows begin in `order`; unknown keys give an empty range."""
-        return self._begins[np.clip(keys, 0, len(self._begins) - 1)]
+        return self.begins[np.clip(keys, 0, len(self.begins) - 1)]
 
     def ends(self, keys: IntArray, times: IntArray) -> IntArray:
         """Where the rows known at `times` (microseconds) end in `order`; a key of -1 has none."""
         if len(keys) == len(times) > MANY and find_spec("numba") is not None:
             from feature_store.point_in_time.as_of_join_numba import ends_of  # an extra, and slow to import
 
-            return ends_of(self._begins, self._known_by_key, keys, times)
-        ends = _places(self._sorted, keys * self._stride + self.known_until(times), side="left")
+            return ends_of(self.begins, self._known_by_key, keys, times)
+        ends = _places(self.keys_and_places, keys * self.stride + self.known_until(times), side="left")
         # A key of -1 would end before its start.
         return np.maximum(ends, self.starts(keys))
 
@@ -97,7 +100,7 @@ class AsOfIndex:
 
     def known_until(self, times: IntArray) -> IntArray:
         """How many rows of any key were known at `times`."""
-        return _places(self._known, times, side="right")
+        return _places(self.known, times, side="right")
 
     def last(self, keys: IntArray, times: IntArray, limit: int | None = None) -> Ragged:
         """The rows of each key known at its time, the newest last; at most the `limit` newest."""

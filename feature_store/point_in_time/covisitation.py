@@ -178,13 +178,23 @@ class Covisitation:
         "all" gives every item 1; "slow" and "fast" halve an event's weight with each half-life; "last" leaves all but
         the latest visit without weight. All of them hold the same items in the same order.
         """
+        rows = histories.items
+        # History and item as one number: sorted, each once.
+        keys, item_of_event = np.unique(rows.row_index * self.n_items + rows.values, return_inverse=True)
+        begins = np.searchsorted(keys, np.arange(len(histories) + 1) * self.n_items)
+        shape = (len(histories), self.n_items)
+
+        def summed(weights: Float32Array) -> sp.csr_matrix:
+            # In float64, where the order of an item's events does not show in what is rounded to float32.
+            sums = np.bincount(item_of_event, weights, len(keys)).astype(np.float32)
+            return sp.csr_matrix((sums, keys % self.n_items, begins), shape=shape)
+
         fast, slow = self.config.half_lives
-        ones = np.ones(len(histories.times), np.float32)
         return {
-            "all": _weighted(histories, ones, self.n_items, once=True),
-            "slow": _weighted(histories, _decay(histories.recency, slow), self.n_items),
-            "fast": _weighted(histories, _decay(histories.recency, fast), self.n_items),
-            "last": _weighted(histories, (histories.recency == 0).astype(np.float32), self.n_items),
+            "all": sp.csr_matrix((np.ones(len(keys), np.float32), keys % self.n_items, begins), shape=shape),
+            "slow": summed(decay(histories.recency, slow)),
+            "fast": summed(decay(histories.recency, fast)),
+            "last": summed((histories.recency == 0).astype(np.float32)),
         }
 
 
@@ -278,15 +288,6 @@ def _no_words() -> sp.csr_matrix | None:
     )
 
 
-def _decay(recency: IntArray, half_life: float) -> Float32Array:
+def decay(recency: IntArray, half_life: float) -> Float32Array:
+    """How much an event of so many visits ago counts."""
     return np.exp2(-recency / half_life).astype(np.float32)
-
-
-def _weighted(histories: Histories, weights: Float32Array, n_items: int, *, once: bool = False) -> sp.csr_matrix:
-    """Sparse float32[query, item]: the summed weight of each item in each history; with `once`, 1 for each item."""
-    rows = histories.items
-    matrix = sp.csr_matrix((weights, rows.values, rows.offsets), shape=(rows.n_rows, n_items))
-    matrix.sum_duplicates()
-    if once:
-        matrix.data[:] = 1
-    return matrix

@@ -83,7 +83,7 @@ def score(
             "score_reason_1, ... (features; parts of score), and reasons, both as JSON with all parts of each sum.",
         ),
     ] = 0,
-    device: Annotated[Device, typer.Option(help="Device for the match; auto uses CUDA if available.")] = Device.AUTO,
+    device: Annotated[Device, typer.Option(help="Device that scores; auto uses CUDA if available.")] = Device.AUTO,
     chunk_rows: Annotated[
         int, typer.Option(metavar="N", min=1, help="Rows per chunk; lower it if memory is short or texts are long.")
     ] = CHUNK_ROWS,

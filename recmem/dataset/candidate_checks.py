@@ -28,7 +28,7 @@ def check_candidates(frame: object, output_names: tuple[str, ...], found: Sequen
         remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
         raise DataError(describe([ColumnProblem("", "a polars DataFrame", kind, remedy)], table=TABLE))
     faults = [*_id_column_faults(frame), *_taken_names(frame, output_names), *_optional_column_faults(frame)]
-    timestamps = pl.Series("timestamp", [None] * frame.height, dtype=TIMESTAMP)
+    timestamps = pl.Series("timestamp", [None], dtype=TIMESTAMP).new_from_index(0, frame.height)
     if "timestamp" in frame.columns:
         timestamps, timestamp_faults = parse_timestamps(frame["timestamp"])
         faults += timestamp_faults

@@ -89,16 +89,16 @@ def read_candidates(
     requested = timestamps.to_physical().fill_null(NOW).to_numpy()
     dataset, n_unanswered = with_shared_memories(dataset, memories, user_ids, requested, item_rows, requested)
     times = np.where(requested == NOW, dataset.clock, requested)
-    user_rows = dataset.user_rows(user_ids)
     histories = history_lists(frame)
     query_of_row, first_row = group_rows(_query_keys(frame, times, histories))
+    users = dataset.user_rows(user_ids.gather(first_row))
     given = None if histories is None else GivenHistories.of(histories.gather(first_row), dataset.catalogue)
-    queries = _queries(dataset, user_rows[first_row], times[first_row], given)
+    queries = _queries(dataset, users, times[first_row], given)
     history_lengths = np.full(len(queries), NOT_GIVEN) if given is None else given.lengths
     items, pair_of_row = _pairs(query_of_row, item_rows, len(queries), given_features)
     row_of_pair = np.zeros(len(items.values), np.int64)
     row_of_pair[pair_of_row] = np.arange(frame.height)
-    is_unknown_user = (user_rows < 0) & (history_lengths[query_of_row] == NOT_GIVEN)
+    is_unknown_user = ((users < 0) & (history_lengths == NOT_GIVEN))[query_of_row]
     n_with_text, n_without_text = (0, 0)
     n_with_vector, n_without_vector = (0, 0)
     if vectors is None:

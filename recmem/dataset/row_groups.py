@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
-from feature_store.arrays import IntArray
+from feature_store.arrays import BoolArray, IntArray
 
 PLAIN_PYTHON_BELOW = 1000
 """Rows; fewer are grouped without polars, whose fixed cost per call is larger then."""
@@ -33,11 +33,24 @@ def group_rows(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:
     """
     if len(keys) < PLAIN_PYTHON_BELOW:
         return _group_few(keys)
+    # Rows of a group mostly stand together, and there are fewer of such runs than of rows.
+    is_new = _differs_from_row_before(keys)
+    begins = np.flatnonzero(is_new)
+    if 2 * len(begins) < len(keys):
+        group_of_run, first_run = group_rows(keys[begins])
+        return group_of_run[np.cumsum(is_new) - 1], begins[first_run]
     numbered = keys.with_row_index("row")
     first_rows = numbered.group_by(keys.columns).agg(pl.col("row").min())
     groups = first_rows.sort(keys.columns).with_row_index("group")
     joined = numbered.join(groups.drop("row"), on=keys.columns, nulls_equal=True, how="left", maintain_order="left")
     return _as_int64(joined["group"]), _as_int64(groups["row"])
+
+
+def _differs_from_row_before(keys: pl.DataFrame) -> BoolArray:
+    """bool[row]: the first row differs too."""
+    differs = keys.select(pl.any_horizontal(pl.all().ne_missing(pl.all().shift()))).to_series().to_numpy().copy()
+    differs[:1] = True
+    return differs
 
 
 def _group_few(keys: pl.DataFrame) -> tuple[IntArray, IntArray]:

@@ -97,6 +97,12 @@ class Matcher:
 
     def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """The match features of each history's own candidates: float32, one entry per value of `candidates`."""
+        # One tensor, so that a GPU copies its result once.
+        features = self.pair_columns(histories, candidates).cpu().numpy()
+        return dict(zip(MATCH_FEATURES, features, strict=True))
+
+    def pair_columns(self, histories: Histories, candidates: Ragged) -> Float[Tensor, "feature pair"]:
+        """The same on the matcher's device, in the order of `MATCH_FEATURES`."""
         # Index arithmetic stays on the CPU: on a GPU each of its steps would have to wait for the device.
         slots = self._slots_on_cpu(histories)
         lengths = torch.bincount(slots.memory_index, minlength=slots.n_memories)
@@ -112,9 +118,7 @@ class Matcher:
                 slots.rows, offsets.to(self.device), is_compared.to(self.device), bias, sign, slots.retrieved
             )
             scores = match_pairs(PackedTables.of(tables) if has_own else self.packed, memories, pairs)
-            # One tensor [feature, pair], so that a GPU copies its result once.
-            features = torch.stack([getattr(scores, name) for name in OUTPUTS]).cpu().numpy()
-        return dict(zip(MATCH_FEATURES, features, strict=True))
+            return torch.stack([getattr(scores, name) for name in OUTPUTS])
 
     def nearest_to(self, vectors: Float[Tensor, "query dim"], k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts most similar to each unit vector, best first: int64[query, k], -1 if fewer are found."""

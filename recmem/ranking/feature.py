@@ -60,6 +60,12 @@ class Feature:
 
 def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
     """The feature of each pair: float32[pair]."""
+    values = values_of(feature, context)
+    return values[context.query_of_pair] if feature.per_query else values
+
+
+def values_of(feature: Feature, context: FeatureContext) -> Float32Array:
+    """The feature as it is computed: float32[pair], or float32[query] if `per_query`."""
     result = context.once(feature.compute)
     if isinstance(result, Mapping) and feature.name not in result:
         raise ValueError(
@@ -73,4 +79,4 @@ def column_of(feature: Feature, context: FeatureContext) -> Float32Array:
         unit = "query" if feature.per_query else "pair"
         expected = f"float32[{n_values}], one value per {unit}"
         raise ValueError(f"{feature.name}: expected {expected}, got {kind}. Correct its compute function.")
-    return column[context.query_of_pair] if feature.per_query else column
+    return column

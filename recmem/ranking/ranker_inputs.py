@@ -35,12 +35,7 @@ def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Flo
 
     Raises DataError if the pairs lack a feature or hold it as another type than float32.
     """
-    wrong = [name for name in features if name not in pairs.values or pairs.values[name].dtype != np.float32]
-    if wrong:
-        raise DataError(
-            f"features: expected {', '.join(features)} as float32, got none or another type for {', '.join(wrong)}. "
-            "Compute the features with the version of recmem that the ranker was fitted with."
-        )
+    check_present(features, [name for name, column in pairs.values.items() if column.dtype == np.float32])
     inputs = {name: pairs.values[name] for name in features}
     compared = compared_features(features)
     if compared:
@@ -48,6 +43,16 @@ def ranker_inputs(pairs: PairFeatures, features: Sequence[str]) -> dict[str, Flo
         scores = z_scores(values, pairs.candidates.offsets)
         inputs |= {name + RELATIVE_SUFFIX: column for name, column in zip(compared, scores, strict=True)}
     return inputs
+
+
+def check_present(features: Sequence[str], found: Collection[str]) -> None:
+    """Raises DataError unless all features of a ranker are among those that were found as float32."""
+    wrong = [name for name in features if name not in found]
+    if wrong:
+        raise DataError(
+            f"features: expected {', '.join(features)} as float32, got none or another type for {', '.join(wrong)}. "
+            "Compute the features with the version of recmem that the ranker was fitted with."
+        )
 
 
 def category_positions(inputs: Sequence[str]) -> tuple[int, ...]:

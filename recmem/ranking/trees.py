@@ -46,7 +46,7 @@ class Trees:
     @cached_property
     def n_inputs(self) -> int:
         """How many inputs the trees read."""
-        return self._arrays.n_inputs
+        return self.arrays.n_inputs
 
     def scores(self, matrix: Float32Array, *, n_threads: int) -> Float64Array:
         """The sum of the trees at each row of float32[pair, input]: LightGBM's raw scores, to the bit."""
@@ -56,8 +56,9 @@ class Trees:
             return np.asarray(self.booster.predict(matrix, raw_score=True), np.float64)
         from recmem.ranking.trees_numba import tree_sums  # an extra, and slow to import
 
-        return tree_sums(self._arrays, matrix, n_threads=n_threads)
+        return tree_sums(self.arrays, matrix, n_threads=n_threads)
 
     @cached_property
-    def _arrays(self) -> TreeArrays:
+    def arrays(self) -> TreeArrays:
+        """The trees' splits and leaves."""
         return tree_arrays(self.text)

@@ -68,7 +68,7 @@ class FileScorer:
     def why_one_process(self) -> str:
         """Why several processes cannot score with this model; empty if they can."""
         if self.parts.matcher.device.type != "cpu":
-            return "the match is computed on a GPU, which one process keeps busy"
+            return "pairs are scored on a GPU, which one process keeps busy"
         if self.parts.memories is not None:
             return "the memories of a server are read by one process"
         return ""

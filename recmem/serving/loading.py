@@ -23,7 +23,8 @@ def load(
     `store`: where items and events are read, at their newest versions; by default those that the model was trained on.
     `online`: memories and counters that several processes share, as `recmem publish` has written them: a URL
     redis://host:port/db, or a `RedisMemories`. The store then gives items, co-visitation and impressions.
-    `device`: where texts are encoded and the match is computed; "auto" takes CUDA if there is a GPU.
+    `device`: where texts are encoded, the match is computed and many pairs are ranked; "auto" takes CUDA if there is a
+    GPU.
 
     Raises DataError if there is no such model, it fails its self-test, or the store or the shared memories cannot be
     read.

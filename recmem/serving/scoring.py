@@ -11,6 +11,7 @@ from feature_store.arrays import Float32Array, Float64Array, IntArray
 from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
+from recmem.on_device.rank_pairs import rank_on_device
 from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
@@ -25,6 +26,10 @@ Columns = dict[str, Column]
 MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
+DEVICE_FROM_PAIRS = 5_000
+"""Fewer are ranked sooner on the CPU than a GPU's some 500 launches take, whatever their size; an estimate."""
+DEVICE_CHUNK_PAIRS = 500_000
+"""Pairs that are ranked at once where that is done on a GPU, which small chunks leave idle; an estimate."""
 CHUNKS_AT_ONCE = 2
 """Chunks of `CHUNK_PAIRS` that are ranked at the same time, each in a thread of its own. More were no faster."""
 
@@ -68,7 +73,7 @@ def rank_pairs(
     Reasons of a score that the trees were not asked for would not add up to it: with `n_reasons`, leave `trees_share`.
     """
 
-    def rank_chunk(rows: IntArray) -> Columns:
+    def rank_chunk_on_cpu(rows: IntArray) -> Columns:
         pairs = pairs_of(matcher, candidates, rows)
         columns = ranked(pairs, ranker, calibration, trees_share=trees_share)
         if not n_reasons:
@@ -86,30 +91,57 @@ def rank_pairs(
             language=language,
         )
 
-    chunks = list(query_chunks(candidates.items, CHUNK_PAIRS))
+    def rank_chunk_on_device(rows: IntArray) -> Columns:
+        return {
+            **rank_on_device(
+                _context_of(matcher, candidates, rows),
+                ranker,
+                calibration,
+                given_history_lengths=candidates.given_history_lengths[rows],
+                trees_share=trees_share,
+            )
+        }
+
+    # Reasons come from LightGBM, which explains on the CPU.
+    on_device = ranks_on_device(matcher, len(candidates.items.values)) and not n_reasons
+    rank = rank_chunk_on_device if on_device else rank_chunk_on_cpu
+    chunks = list(query_chunks(candidates.items, DEVICE_CHUNK_PAIRS if on_device else CHUNK_PAIRS))
     if len(chunks) == 1:
-        return rank_chunk(chunks[0])
+        return rank(chunks[0])
     # Fitted here, so that no thread has to wait while another one fits what both need.
     timeline = candidates.dataset.timeline
     for period in np.unique(timeline.periods(candidates.queries.times)):
         timeline.at(int(period))
     # While numpy works on one chunk with a single core, kernels and trees use the others for the next chunk.
     with ThreadPoolExecutor(min(torch.get_num_threads(), CHUNKS_AT_ONCE)) as pool:
-        parts = list(pool.map(rank_chunk, chunks))
+        parts = list(pool.map(rank, chunks))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def pairs_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> PairFeatures:
     """Features of the given queries' pairs, computed at once. A given history counts as the user's events."""
-    queries = candidates.queries.take(rows)
-    index = candidates.items.index_of(rows)
-    given = {name: column[index] for name, column in candidates.given_features.items()}
-    pairs = compute_features(FeatureContext(candidates.dataset, matcher, queries, candidates.items.take(rows), given))
+    pairs = compute_features(_context_of(matcher, candidates, rows))
     length = candidates.given_history_lengths[rows][pairs.candidates.row_index]
     is_given = length > 0
     pairs.values["user_events"][is_given] = np.log1p(length[is_given])
     pairs.values["user_gap"][is_given] = 0
     return pairs
+
+
+def ranks_on_device(matcher: Matcher, n_pairs: int) -> bool:
+    """Whether so many pairs are ranked on the matcher's device, rather than on the CPU: it is a GPU, and they pay."""
+    return matcher.device.type == "cuda" and n_pairs >= DEVICE_FROM_PAIRS
+
+
+def _context_of(matcher: Matcher, candidates: Candidates, rows: IntArray) -> FeatureContext:
+    """The given queries' pairs."""
+    if len(rows) == len(candidates.queries):  # all of them, in their order
+        queries = candidates.queries
+        return FeatureContext(candidates.dataset, matcher, queries, candidates.items, candidates.given_features)
+    index = candidates.items.index_of(rows)
+    given = {name: column[index] for name, column in candidates.given_features.items()}
+    items = candidates.items.take(rows)
+    return FeatureContext(candidates.dataset, matcher, candidates.queries.take(rows), items, given)
 
 
 def ranked(pairs: PairFeatures, ranker: Ranker, calibration: Calibration, *, trees_share: float = 1.0) -> Columns:

@@ -16,6 +16,7 @@ import recmem
 import small_training
 from conftest import IsolatedMlflow
 from feature_store import IMPRESSIONS, DataError, Store
+from ranked_on_device import same_ranks_on_device
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.serving.model import Model
 from tolerances import close
@@ -93,6 +94,16 @@ def test_the_bundle_carries_the_features_with_typical_values_and_the_vocabulary(
     assert ctr.typical == pytest.approx(impressions()["ctr_7d"].median(), rel=1e-6)
     assert (badge.name, badge.categories) == ("badge", ("new", "sale"))
     assert {"candidates.ctr_7d", "categories.badge"} <= set(model().bundle.ranker.features)
+
+
+def test_ranks_are_the_same_on_a_device() -> None:
+    rows = candidates()
+    some = pl.int_range(pl.len()) % 3
+    rows = rows.with_columns(
+        ctr_7d=pl.when(some > 0).then("ctr_7d"),
+        badge=pl.when(some == 0).then(pl.lit("never seen")).when(some == 1).then("badge"),
+    )
+    same_ranks_on_device(model(), rows)
 
 
 def test_the_value_of_a_candidate_moves_it_and_nulls_are_missing_values() -> None:

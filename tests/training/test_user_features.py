@@ -17,6 +17,7 @@ import recmem
 import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
+from ranked_on_device import same_ranks_on_device
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.serving.model import Model
 from tolerances import close
@@ -139,6 +140,11 @@ def test_the_bundle_carries_the_features_and_the_vocabulary() -> None:
     )
     assert {"users.age", "user_categories.budget"} <= set(one.bundle.ranker.features)
     assert not {"users.age_z", "user_categories.budget_z"} & set(one.bundle.ranker.inputs)
+
+
+def test_trees_that_split_at_categories_rank_the_same_on_a_device() -> None:
+    assert (model().bundle.ranker.trees.arrays.words_begin >= 0).any()
+    same_ranks_on_device(model(), shown_last())
 
 
 def dear_first(ranked: pl.DataFrame) -> pl.Series:

@@ -1,0 +1,129 @@
+"""From ids to scores on a device: each part, and all of it, beside the same on the CPU."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import numpy as np
+import polars as pl
+import torch
+
+import recmem
+from benchmarks.batch import MOST_APART
+from benchmarks.timing import Row, compare
+from feature_store.arrays import Float64Array
+from recmem.dataset.candidate_frame import Candidates, read_candidates
+from recmem.on_device.device_features import device_features
+from recmem.on_device.device_ranker import DeviceRanker
+from recmem.on_device.segments import Segments, z_scores
+from recmem.on_device.trees import tree_sums
+from recmem.ranking.feature_computation import FeatureContext
+from recmem.ranking.feature_names import compared_features
+from recmem.ranking.normalise import z_scores as z_scores_cpu
+from recmem.ranking.pair_features import PairFeatures, compute_features
+from recmem.ranking.ranker_inputs import input_matrix, ranker_inputs
+from recmem.serving import scoring
+from recmem.serving.model import Model
+from recmem.serving.scoring import RANK_OUTPUTS
+
+
+def device_rows(bundle: Path, n_users: int, n_candidates: int, *, device: str = "cuda") -> list[Row]:
+    """Random candidates of random users of the bundle's store.
+
+    Before anything is timed, ranks must be the same on both devices, and scores within `MOST_APART`.
+    """
+    model = recmem.load(bundle, device=device)
+    random = np.random.default_rng(0)
+    users = random.choice(model.dataset.users.to_numpy(), n_users).repeat(n_candidates)
+    items = random.choice(model.dataset.catalogue.ids.to_numpy(), len(users))
+    frame = pl.DataFrame({"user_id": users, "item_id": items})
+    read = read_candidates(frame, model.dataset, RANK_OUTPUTS)
+    _check(ranked(model, frame, on_device=False), ranked(model, frame, on_device=True))
+    name = f"{bundle.parent.name}: {n_users:,} users x {n_candidates} candidates"
+
+    def context() -> FeatureContext:
+        # A new one each time: it keeps what was computed.
+        return FeatureContext(model.dataset, model.matcher, read.queries, read.items)
+
+    def rows_of(what: str, ways: dict[str, Callable[[], object]]) -> list[Row]:
+        return compare(what, name, ways, amount=len(frame), unit="rows/s", rounds=3)
+
+    with torch.inference_mode():
+        rows = rows_of(
+            "features",
+            {
+                "on the CPU but for the match": lambda: compute_features(context()),
+                "on the device": lambda: device_features(context()),
+            },
+        )
+        rows += _ranker_rows(model, compute_features(context()), read, rows_of)
+    ways: dict[str, Callable[[], object]] = {
+        "on the CPU but for the match": lambda: ranked(model, frame, on_device=False),
+        "on the device": lambda: ranked(model, frame, on_device=True),
+        "reading ids alone": lambda: read_candidates(frame, model.dataset, RANK_OUTPUTS),
+    }
+    return rows + rows_of("from ids to scores", ways)
+
+
+def _ranker_rows(
+    model: Model,
+    pairs: PairFeatures,
+    read: Candidates,
+    rows_of: Callable[[str, dict[str, Callable[[], object]]], list[Row]],
+) -> list[Row]:
+    """z-scores, trees and the whole ranker, from features on."""
+    ranker = model.bundle.ranker
+    device = model.matcher.device
+    on_device = DeviceRanker.of(ranker, device)
+    queries = Segments.of(read.items, device)
+    features = {name: torch.from_numpy(column).to(device) for name, column in pairs.values.items()}
+    matrix = input_matrix(ranker_inputs(pairs, ranker.features), ranker.inputs)
+    matrix_on_device = torch.from_numpy(matrix).to(device)
+    compared = np.stack([pairs.values[name] for name in compared_features(ranker.features)])
+    compared_on_device = torch.from_numpy(compared.T.copy()).to(device)
+    n_threads = torch.get_num_threads()
+    tree_ways: dict[str, Callable[[], object]] = {
+        "on the CPU": lambda: ranker.trees.scores(matrix, n_threads=n_threads),
+        "on the device, torch": lambda: tree_sums(on_device.trees, matrix_on_device, backend="torch"),
+    }
+    if device.type == "cuda":
+        tree_ways["on the device"] = lambda: tree_sums(on_device.trees, matrix_on_device)
+    n_trees = len(on_device.trees.depths)
+    return [
+        *rows_of(
+            f"z-scores of {len(compared)} features",
+            {
+                "on the CPU": lambda: z_scores_cpu(compared, read.items.offsets),
+                "on the device": lambda: z_scores(compared_on_device, queries),
+            },
+        ),
+        *rows_of(f"{n_trees} trees", tree_ways),
+        *rows_of(
+            "ranker",
+            {
+                "on the CPU": lambda: ranker.scores(pairs),
+                "on the device": lambda: on_device.scores(features, queries),
+            },
+        ),
+    ]
+
+
+def ranked(model: Model, frame: pl.DataFrame, *, on_device: bool) -> pl.DataFrame:
+    """`Model.rank`, with all but the match on the CPU, or with everything on the device."""
+    with mock.patch.object(scoring, "ranks_on_device", return_value=on_device):
+        return model.rank(frame)
+
+
+def _check(on_cpu: pl.DataFrame, on_device: pl.DataFrame) -> None:
+    def scores(frame: pl.DataFrame) -> Float64Array:
+        return frame["score"].to_numpy()
+
+    apart = float(np.abs(scores(on_cpu) - scores(on_device)).max())
+    n_other = int((on_cpu["rank"] != on_device["rank"]).sum())
+    if n_other or apart > MOST_APART:
+        raise ArithmeticError(
+            f"rank on the device: expected the CPU's, got {n_other} other ranks and scores up to {apart:.1g} apart. "
+            "Nothing is timed."
+        )
