@@ -91,7 +91,9 @@ def monitor(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="A limit, such as psi_alert=0.3; see docs/monitoring.md."),
     ] = None,
-    device: Annotated[Device, typer.Option(help="Device for match, features and ranker; auto uses CUDA if available.")] = Device.AUTO,
+    device: Annotated[
+        Device, typer.Option(help="Device for match, features and ranker; auto uses CUDA if available.")
+    ] = Device.AUTO,
 ) -> None:
     """Compare what is scored now with what the model was measured on.
 
