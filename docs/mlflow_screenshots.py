@@ -30,7 +30,7 @@ IMAGES = ROOT / "docs" / "images"
 DATA = ROOT / "examples" / "debian_dependencies"
 SHARE_OF_USERS = 4
 """Every so manieth."""
-TRAININGS: list[dict[str, object]] = [{}, {"ranker.leaves": 15}, {"ranker.leaves": 15, "ranker.learning_rate": 0.1}]
+TRAININGS: list[dict[str, object]] = [{}, {"ranker.leaves": 7}, {"ranker.leaves": 7, "ranker.learning_rate": 0.05}]
 """Settings of the runs that are compared."""
 COLUMNS = {
     "metrics.`lift/ndcg_at_10`": 130,

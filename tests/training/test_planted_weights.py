@@ -19,16 +19,7 @@ from recmem.serving.model import Model
 from training.api import train
 from training.run import TrainingResult
 
-SMALL = {
-    "tree_members": 1,
-    # Small trees: the logs of this file have a few hundred queries.
-    "ranker.leaves": 7,
-    "ranker.learning_rate": 0.05,
-    "ranker.min_rows_in_leaf": 50,
-    "match.max_steps": 100,
-    "match.min_steps": 1,
-    "refit": False,
-}
+SMALL = {"tree_members": 1, "match.max_steps": 100, "match.min_steps": 1, "refit": False}
 START = datetime(2026, 1, 1, tzinfo=UTC)
 N_ITEMS = 60
 N_USERS = 40

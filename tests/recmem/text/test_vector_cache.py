@@ -85,25 +85,6 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     close(vectors, expected_vectors(texts), "exact")
 
 
-@given(
-    texts=st.lists(st.sampled_from("abcdefgh"), max_size=30), looked_up=st.integers(1, 9), flush_texts=st.integers(1, 4)
-)
-def test_texts_that_come_one_by_one_are_encoded_once(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], looked_up: int, flush_texts: int
-) -> None:
-    folder = tmp_path_factory.mktemp("cache")
-    encoder = CountingEncoder()
-    finished: list[int] = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache_module, "LOOKUP_TEXTS", looked_up)
-        open_cache(folder).fill(iter(texts), encoder, on_progress=finished.append, flush_texts=flush_texts)
-    assert encoder.encoded == Counter(set(texts))
-    assert sum(finished) == len(texts)
-    if texts:
-        close(open_cache(folder).get_or_encode(texts, encoder), expected_vectors(texts), "exact")
-    assert encoder.encoded == Counter(set(texts))
-
-
 class AheadEncoder(CountingEncoder):
     """Takes parts ahead in a thread and holds several back, as the real one does on CUDA."""
 
@@ -119,14 +100,19 @@ class AheadEncoder(CountingEncoder):
             yield from held
 
 
+@pytest.mark.parametrize("encoder_class", [CountingEncoder, AheadEncoder])
 @given(
-    texts=st.lists(st.sampled_from("abcdefgh"), max_size=30), looked_up=st.integers(1, 4), flush_texts=st.integers(1, 4)
+    texts=st.lists(st.sampled_from("abcdefgh"), max_size=30), looked_up=st.integers(1, 9), flush_texts=st.integers(1, 4)
 )
-def test_texts_are_encoded_once_though_the_vectors_of_earlier_ones_are_not_written_yet(
-    tmp_path_factory: pytest.TempPathFactory, texts: list[str], looked_up: int, flush_texts: int
+def test_texts_that_come_one_by_one_are_encoded_once(
+    tmp_path_factory: pytest.TempPathFactory,
+    encoder_class: type[CountingEncoder],
+    texts: list[str],
+    looked_up: int,
+    flush_texts: int,
 ) -> None:
     folder = tmp_path_factory.mktemp("cache")
-    encoder = AheadEncoder()
+    encoder = encoder_class()
     finished: list[int] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(cache_module, "LOOKUP_TEXTS", looked_up)
@@ -134,7 +120,8 @@ def test_texts_are_encoded_once_though_the_vectors_of_earlier_ones_are_not_writt
     assert encoder.encoded == Counter(set(texts))
     assert sum(finished) == len(texts)
     if texts:
-        close(open_cache(folder).get_or_encode(texts, CountingEncoder()), expected_vectors(texts), "exact")
+        close(open_cache(folder).get_or_encode(texts, encoder), expected_vectors(texts), "exact")
+    assert encoder.encoded == Counter(set(texts))
 
 
 def test_a_text_that_is_forgotten_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
