@@ -57,7 +57,8 @@ class Workers:
         """
         self.n_workers = n_workers
         self._answer = answer
-        self._turns = _Turns()
+        self._takes = _Turns()
+        self._asks = _Turns()
         self._idle: SimpleQueue[_Worker] = SimpleQueue()
         self._workers: list[_Worker] = []
         n_threads = max(usable_cores() // n_workers, 1)
@@ -101,33 +102,45 @@ class Workers:
                     yield _result(waiting.popleft().result())
             except BaseException:
                 # Nobody wants the others any more. This also wakes the threads that wait for a worker.
-                self._turns.stop()
+                self._takes.stop()
+                self._asks.stop()
                 self.close()
                 threads.shutdown(wait=False, cancel_futures=True)
                 raise
 
     def _score(self, number: int, frame: pl.DataFrame) -> tuple[Any, ...]:
         content = pickle.dumps(("score", frame), protocol=5)
-        worker = self._idle.get()
+        worker = self._taken(number)
         try:
             reply = worker.exchange(content)
             while reply[0] == "ask":
                 reply = worker.exchange(self._answered(number, reply[1]))
             return reply
         finally:
-            self._turns.end(number)
+            self._asks.end(number)
             self._idle.put(worker)
+
+    def _taken(self, number: int) -> _Worker:
+        """An idle worker. Frames take them in their order.
+
+        Otherwise all workers may have frames that wait for the answer of an earlier one, which never gets a worker.
+        """
+        self._takes.wait_for(number)
+        try:
+            return self._idle.get()
+        finally:
+            self._takes.end(number)
 
     def _answered(self, number: int, question: object) -> bytes:
         try:
-            self._turns.wait_for(number)
+            self._asks.wait_for(number)
             if self._answer is None:
                 raise TypeError("question: expected none without `answer`, got one. Give `answer` too.")
             return pickle.dumps(("answer", self._answer(question)), protocol=5)
         except Exception as error:  # raised in the worker, which reports it
             return pickle.dumps(("failed", error), protocol=5)
         finally:
-            self._turns.end(number)
+            self._asks.end(number)
 
 
 def usable_cores() -> int:
@@ -190,7 +203,7 @@ def _in_words(code: int) -> str:
 
 
 class _Turns:
-    """Lets the frames' threads through in the order of the frames."""
+    """Lets the frames' threads through one by one, in the order of the frames."""
 
     def __init__(self) -> None:
         self._changed = Condition()
@@ -199,12 +212,12 @@ class _Turns:
         self._is_stopped = False
 
     def wait_for(self, number: int) -> None:
-        """Returns once all frames before this one have asked, or ended without a question."""
+        """Returns once the turn of every frame before this one has ended."""
         with self._changed:
             self._changed.wait_for(lambda: self._next >= number or self._is_stopped)
 
     def end(self, number: int) -> None:
-        """The frame asks nothing more."""
+        """Ends the turn of this frame, which may not have begun."""
         with self._changed:
             if number >= self._next:
                 self._ended.add(number)

@@ -97,6 +97,22 @@ def test_questions_are_answered_in_the_order_of_the_frames() -> None:
     assert found["score"].to_list() == [-n if n % 2 else 2 * n for n in range(N_FRAMES)]
 
 
+class SlowToPickle(pl.DataFrame):
+    """A frame whose thread is the last to be ready for a worker."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        time.sleep(0.5)
+        return pl.DataFrame, (self.to_dict(as_series=False),)
+
+
+def test_an_earlier_frame_gets_a_worker_before_later_ones_that_wait_for_it() -> None:
+    asking = [frame.with_columns(what=pl.lit("ask")) for frame in frames()]
+    asking[0] = SlowToPickle(asking[0])
+    with Workers(SCORER, 2, answer=lambda question: -question) as workers:
+        found = pl.concat(workers.in_order(asking))
+    assert found["score"].to_list() == [-number for number in range(N_FRAMES)]
+
+
 def test_what_the_answer_raises_is_raised_here() -> None:
     def answer(question: int) -> int:
         raise DataError("encoder: expected one, got none. Give one.")
