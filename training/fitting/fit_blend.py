@@ -11,6 +11,7 @@ from torch import Tensor
 from feature_store.arrays import Float32Array, Int8Array, IntArray
 from recmem.ranking.feature_names import RELATIVE_SUFFIX
 from recmem.ranking.ranker import Blend
+from training.fitting.one_thread import one_torch_thread
 
 MAX_ITERATIONS = 100
 """Of L-BFGS."""
@@ -89,7 +90,8 @@ def fit_debiased_blend(
         loss.backward()
         return loss
 
-    optimizer.step(closure)
+    with one_torch_thread():
+        optimizer.step(closure)
     blend = Blend(dict(zip(names, weights.detach().tolist(), strict=True)))
     return blend, biases.detach().numpy()
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import torch
@@ -12,9 +13,11 @@ from torch import Tensor
 
 from feature_store.settings import check_settings, setting
 from recmem.matching.match_module import MatchModule
+from recmem.pipelining import ahead
 from training.fitting.impression_batches import ImpressionBatches
 from training.fitting.losses import sampled_softmax
 from training.fitting.match_batches import Batch, BatchConfig, MatchBatches
+from training.fitting.one_thread import one_torch_thread
 
 MATRICES = ("query", "key", "probe", "value", "prior", "null_value")
 """Parameters under weight decay; the few others (biases, signs, ages) go without."""
@@ -85,17 +88,26 @@ def fit_match(
     optimizer = _optimizer(module, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
     module.train()
-    for step in range(1, steps + 1):
-        loss = _loss(module, vectors, batches.draw(), config, generator)
-        if impressions is not None:
-            loss = loss + config.impressions * _loss(module, vectors, impressions.draw(), config, generator)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if on_step is not None:
-            on_step(step, float(loss.detach()))
+    with one_torch_thread(), closing(ahead(_drawn(batches, impressions, steps))) as drawn:
+        for step, (batch, shown) in enumerate(drawn, start=1):
+            loss = _loss(module, vectors, batch, config, generator)
+            if shown is not None:
+                loss = loss + config.impressions * _loss(module, vectors, shown, config, generator)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            if on_step is not None:
+                on_step(step, float(loss.detach()))
     module.eval()
+
+
+def _drawn(
+    batches: MatchBatches, impressions: ImpressionBatches | None, steps: int
+) -> Generator[tuple[Batch, Batch | None], None, None]:
+    """What each step learns from: queries of the log, and impressions if there are any."""
+    for _ in range(steps):
+        yield batches.draw(), None if impressions is None else impressions.draw()
 
 
 def _loss(
