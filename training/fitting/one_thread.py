@@ -1,4 +1,4 @@
-"""Sums in one order, whatever the number of threads."""
+"""One order of torch's sums, whatever the number of threads."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import torch
 
 @contextmanager
 def one_torch_thread() -> Iterator[None]:
-    """torch computes each operation in one thread.
+    """Within it, torch computes each operation on the CPU in one thread, in this and in new threads of the process.
 
-    Otherwise its sums are divided among the threads, and their number changes the last bits of a product or a gradient.
-    Some hundred steps later the weights differ visibly. Operations of other threads of the process are slower meanwhile.
+    Otherwise torch divides its sums among the threads, and their number changes the last bits of a product or of a
+    gradient: some hundred steps later the weights differ visibly.
     """
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -9,6 +9,7 @@ from feature_store.ragged import Ragged
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker_inputs import ranker_inputs
 from tolerances import close
+from torch_threads import torch_threads
 from training.fitting.fit_blend import PositionBias, fit_blend, fit_debiased_blend
 from training.fitting.fit_ranker import RankingData
 
@@ -50,6 +51,21 @@ def test_gradient_of_the_loss_is_zero_at_the_blend(seed: int) -> None:
     assert weights.grad is not None
     # In float32, where the gradient at the start is of the order of one.
     assert float(weights.grad.abs().max()) < 2e-3
+
+
+def test_any_number_of_threads_gives_the_same_blend() -> None:
+    # Sums over 40,000 positives, which torch divides, of inputs that resemble each other.
+    random = np.random.default_rng(0)
+    lengths = np.full(40_000, 5)
+    labels = np.tile(np.arange(5) == 0, len(lengths)).astype(np.int8)
+    values = random.normal(size=(10, len(labels)))
+    values = values + 0.9 * values[:1] + 0.3 * labels
+    features = {f"feature_{number}_z": row.astype(np.float32) for number, row in enumerate(values)}
+    blends = []
+    for n_threads in (1, 2, 4):
+        with torch_threads(n_threads):
+            blends.append(fit_blend(features, labels, lengths, 0.02))
+    assert blends == [blends[0]] * 3
 
 
 def test_every_query_weighs_the_same_however_many_positives_it_has() -> None:

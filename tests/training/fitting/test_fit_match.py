@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
+from feature_store import EventLog
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
 from slow_reference import Event
 from strategies import N_ITEMS, event_log
 from tolerances import close
+from torch_threads import torch_threads
 from training.fitting.fit_match import MATRICES, MatchTrainingConfig, fit_match
 from training.fitting.match_batches import BatchConfig, MatchBatches
 
@@ -58,6 +60,38 @@ def test_same_seed_gives_the_same_module() -> None:
     for name, weight in first.items():
         close(second[name], weight, "exact")
     assert not torch.equal(first["query"], other["query"])
+
+
+def fitted_with(n_threads: int) -> dict[str, torch.Tensor]:
+    """The weights after some steps whose sums are large enough for torch to divide them.
+
+    The last bit of a gradient is soon seen in the weights at a high learning rate.
+    """
+    n_users, n_items, dim = 100, 400, 128
+    random = np.random.default_rng(0)
+    times = np.repeat(np.arange(20), n_users)
+    log = EventLog(
+        user_rows=np.tile(np.arange(n_users), 20),
+        item_rows=random.integers(n_items, size=len(times)),
+        times=times,
+        known=times,
+        signs=np.ones(len(times), np.int8),
+    )
+    batches = MatchBatches(
+        log, n_items, until=99, memory=MemoryConfig(recent=20), config=BatchConfig(queries=64, negatives=256), seed=0
+    )
+    generator = torch.Generator().manual_seed(0)
+    module = MatchModule(MatchConfig(dim=dim), generator)
+    vectors = torch.nn.functional.normalize(torch.randn((n_items, dim), generator=generator), dim=1)
+    with torch_threads(n_threads):
+        fit_match(module, vectors, batches, steps=60, config=MatchTrainingConfig(learning_rate=1), generator=generator)
+    return module.state_dict()
+
+
+def test_any_number_of_threads_gives_the_same_module() -> None:
+    one, four = fitted_with(1), fitted_with(4)
+    for name, weights in one.items():
+        close(four[name], weights, "exact")
 
 
 def test_a_log_without_examples_leaves_the_module_as_it_was() -> None:
