@@ -44,19 +44,20 @@ def fit_calibration(raw: Float32Array, labels: Int8Array) -> Calibration:
 
 def _newton(scores: Float64Array, targets: Float64Array, *, start: float) -> Float64Array:
     """Slope and intercept that minimise the cross-entropy, which is convex in them: float64[2]."""
-    design = np.stack([scores, np.ones_like(scores)], axis=1)  # [pair, 2]
     weights = np.array([0.0, start])
-    loss = _cross_entropy(design @ weights, targets)
+    loss = _cross_entropy(_line(weights, scores), targets)
     for _ in range(MAX_STEPS):
-        probability = 1 / (1 + np.exp(-design @ weights))
-        gradient = design.T @ (probability - targets)
-        # The Hessian: design' diag(p (1 - p)) design, [2, 2].
+        probability = 1 / (1 + np.exp(-_line(weights, scores)))
+        error = probability - targets
+        gradient = np.array([(error * scores).sum(), error.sum()])
+        # The Hessian, [2, 2]. numpy's sums have one order; those of a product would depend on BLAS's threads.
         variance = probability * (1 - probability)
-        curvature = (design * variance[:, None]).T @ design + RIDGE * np.eye(2)
+        of_both = (variance * scores).sum()
+        curvature = np.array([[(variance * scores**2).sum(), of_both], [of_both, variance.sum()]]) + RIDGE * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
         for halving in range(MAX_HALVINGS):
             candidate = weights - step / 2**halving
-            candidate_loss = _cross_entropy(design @ candidate, targets)
+            candidate_loss = _cross_entropy(_line(candidate, scores), targets)
             if candidate_loss < loss:
                 break
         if loss - candidate_loss < SMALLEST_GAIN * max(loss, 1.0):
@@ -64,6 +65,12 @@ def _newton(scores: Float64Array, targets: Float64Array, *, start: float) -> Flo
         weights = candidate
         loss = candidate_loss
     return weights
+
+
+def _line(weights: Float64Array, scores: Float64Array) -> Float64Array:
+    """Log-odds of the scores under weights of slope and intercept."""
+    log_odds: Float64Array = weights[0] * scores + weights[1]
+    return log_odds
 
 
 def _cross_entropy(log_odds: Float64Array, targets: Float64Array) -> float:
