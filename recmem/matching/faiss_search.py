@@ -140,7 +140,8 @@ def _gpu_of(unit: Tensor, faiss: Any) -> int | None:
 
 
 def _float32(vectors: Tensor) -> Float32Array:
-    array: Float32Array = vectors.float().cpu().numpy()
+    # Widened on the host: on a GPU torch would keep the memory that an index needs.
+    array: Float32Array = vectors.cpu().float().numpy()
     return array
 
 
