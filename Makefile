@@ -64,6 +64,7 @@ screenshots: .venv/.installed-dev
 
 bench: .venv/.installed-dev
 	$(BIN)/python -m benchmarks cpu
+	$(BIN)/python -m benchmarks search
 	$(BIN)/python -m benchmarks online
 	$(BIN)/python -m benchmarks memory
 
@@ -71,6 +72,7 @@ bench: .venv/.installed-dev
 bench-gpu: export TOKENIZERS_PARALLELISM := true
 bench-gpu:
 	$(PYTHON) -m benchmarks gpu
+	$(PYTHON) -m benchmarks search
 
 soak: .venv/.installed-dev
 	$(SOAK) kills --rounds 200 --trainings 20

@@ -1,4 +1,4 @@
-"""`python -m benchmarks cpu|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures and writes a table."""
+"""`python -m benchmarks cpu|search|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures for a table."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def main() -> None:
         return
     elif kind == "cpu":
         rows = cpu_rows()
+    elif kind == "search":
+        from benchmarks import search
+
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        sizes = search.GPU_ITEMS if device.type == "cuda" else (search.N_ITEMS,)
+        parts = (part for n_items in sizes for part in search.approximate_rows(device, n_items))
+        write_as_measured(kind, parts, search.METHOD)
+        return
     elif kind == "online":
         from benchmarks import online
 
@@ -54,7 +62,7 @@ def main() -> None:
         return
     else:
         raise SystemExit(
-            f"benchmarks: expected cpu, gpu, online, serving, memory or encoder_step, got {kind!r}. "
+            f"benchmarks: expected cpu, gpu, search, online, serving, memory or encoder_step, got {kind!r}. "
             "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())

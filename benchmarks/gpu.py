@@ -28,7 +28,10 @@ EXPANDED = (50, 100, 128)
 N_ROWS = 1_000_000
 """Rows of the table that is searched."""
 DIM = 384
-N_QUERIES = 1024
+ONE_USER_ITEMS = 10_000
+"""Items of the catalogue that one user's memory is drawn from."""
+QUERIES = (1, 64, 1024)
+"""Queries that are searched for at once."""
 K = 100
 GRID = 2048
 """Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
@@ -46,7 +49,8 @@ def kernel_rows(device: torch.device, encoder: Path | None = None, *, compiled: 
         yield shape_rows(device, torch.float16, *shape, draw="zipf")
     yield expanded_rows(device)
     yield one_user_rows(device)
-    yield search_rows(device, multiplied)
+    for n_queries in QUERIES:
+        yield search_rows(device, multiplied, n_queries)
     if encoder is not None:
         yield from encoding_rows(device, encoder)
 
@@ -107,8 +111,8 @@ def expanded_rows(device: torch.device) -> list[Row]:
 
 def one_user_rows(device: torch.device) -> list[Row]:
     """One memory of 50 slots with 100 candidates, from ids on the host to scores on the host."""
-    tables = PackedTables.of(random_tables(N_QUERIES * 10, DIM, device))
-    memories, candidates = random_pairs(N_QUERIES * 10, 1, 50, 100, torch.device("cpu"))
+    tables = PackedTables.of(random_tables(ONE_USER_ITEMS, DIM, device))
+    memories, candidates = random_pairs(ONE_USER_ITEMS, 1, 50, 100, torch.device("cpu"))
     parts = (memories.rows, memories.offsets, memories.counted, memories.bias, memories.sign)
 
     def answer() -> Tensor:
@@ -123,7 +127,7 @@ def one_user_rows(device: torch.device) -> list[Row]:
     return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
 
 
-def search_rows(device: torch.device, multiplied: float) -> list[Row]:
+def search_rows(device: torch.device, multiplied: float, n_queries: int) -> list[Row]:
     """Exact search in float16, checked against a product and a top-k."""
     generator = torch.Generator(device).manual_seed(0)
 
@@ -132,7 +136,7 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
         return vectors.mul(GRID).round().div(GRID).half()
 
     table = draw(N_ROWS)
-    queries = draw(N_QUERIES)
+    queries = draw(n_queries)
     found = torch.from_numpy(top_rows(table, queries, K)).to(device)
     products = queries.float() @ table.float().T
     if not torch.equal(products.gather(1, found).sort(1, descending=True).values, products.topk(K).values):
@@ -142,7 +146,7 @@ def search_rows(device: torch.device, multiplied: float) -> list[Row]:
         "matmul, topk": lambda: (queries @ table.T).topk(K),
         "recmem exact": lambda: top_rows(table, queries, K),
     }
-    shape = f"{N_QUERIES} queries, {N_ROWS:,} x {DIM}, float16"
-    rows = compare(f"top {K} by cosine", shape, ways, amount=N_QUERIES, unit="queries/s")
+    shape = f"{n_queries} queries, {N_ROWS:,} x {DIM}, float16"
+    rows = compare(f"top {K} by cosine", shape, ways, amount=n_queries, unit="queries/s")
     share = rows[-1].rate * 2 * N_ROWS * DIM / multiplied
     return [*rows[:-1], replace(rows[-1], note=f"{share:.0%} of the product's rate")]

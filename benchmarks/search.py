@@ -1,44 +1,84 @@
-"""Exact top-k of a table of text vectors, beside faiss's flat index and a plain matrix product."""
+"""Exact top-k of text vectors, beside faiss's flat index and a plain matrix product; and approximate searches."""
 
 from __future__ import annotations
 
-import faiss
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.util import find_spec
+
 import numpy as np
 import torch
+from torch import Tensor
 
+from benchmarks.made_texts import MadeTexts
 from benchmarks.timing import Row, compare
-from recmem.matching.text_search import ExactSearch, FaissSearch, recall
+from recmem.matching.faiss_search import graph_search, list_search
+from recmem.matching.text_search import ExactSearch, TextSearch, recall
 
 N_ITEMS = 100_000
+GPU_ITEMS = (1_000_000, 10_000_000)
 DIM = 384
 N_QUERIES = 64
+QUERIES = (1, 64, 1024)
+"""Queries that are searched for at once, of approximate searches."""
 K = 100
+METHOD = (
+    "Medians over rounds in which an approximate search and the exact one take turns, after a warm-up; ratios are to "
+    "the exact one. Recall: the share of the exact rows that is found. Vectors are made: benchmarks/made_texts.py."
+)
+INDEXES: dict[str, Callable[[Tensor], TextSearch]] = {"faiss lists": list_search, "faiss graph": graph_search}
 
 
 def search_rows() -> list[Row]:
-    """Exact search, checked against faiss's, and faiss's inverted lists with their recall."""
+    """Exact search on a CPU, checked against faiss's."""
+    import faiss  # a bare GPU machine has none
+
     generator = torch.Generator().manual_seed(0)
     unit = torch.nn.functional.normalize(torch.randn((N_ITEMS, DIM), generator=generator), dim=1)
     queries = torch.nn.functional.normalize(torch.randn((N_QUERIES, DIM), generator=generator), dim=1)
     flat = faiss.IndexFlatIP(DIM)
     flat.add(unit.numpy())
     exact = ExactSearch(unit)
-    lists = FaissSearch(unit)
     found = exact.nearest(queries, K)
     expected = flat.search(queries.numpy(), K)[1]
     if np.mean(np.sort(found) == np.sort(expected)) < 0.999:
         raise ArithmeticError("search: expected the rows that faiss finds, got others. Not timed.")
-    share = recall(lists, unit, queries, K)
-    rows = compare(
+    return compare(
         f"top {K} by cosine",
         f"{N_QUERIES} queries, {N_ITEMS:,} x {DIM}",
         {
             "faiss IndexFlatIP": lambda: flat.search(queries.numpy(), K),
             "matmul, topk": lambda: (queries @ unit.T).topk(K),
             "recmem exact": lambda: exact.nearest(queries, K),
-            "recmem faiss lists": lambda: lists.nearest(queries, K),
         },
         amount=N_QUERIES,
         unit="queries/s",
     )
-    return [*rows[:-1], Row(**(vars(rows[-1]) | {"note": f"recall {share:.2f} on random directions"}))]
+
+
+def approximate_rows(device: torch.device, n_items: int) -> Iterator[list[Row]]:
+    """Exact search, then each index of faiss beside it, if faiss is there: with its recall and the time to build it."""
+    made = MadeTexts(n_items, DIM, device)
+    unit = made.draw(n_items)
+    queries = made.draw(max(QUERIES))
+    exact = ExactSearch(unit)
+    for n_queries in QUERIES:
+        yield _rows(n_items, queries[:n_queries], {"exact": exact})
+    if find_spec("faiss") is None:
+        return
+    for name, build in INDEXES.items():
+        begin = time.perf_counter()
+        index = build(unit)
+        seconds = time.perf_counter() - begin
+        note = f"recall {recall(index, unit, queries, K):.3f}, built in {seconds:.3g} s"
+        for n_queries in QUERIES:
+            rows = _rows(n_items, queries[:n_queries], {"exact": exact, name: index})
+            yield [replace(rows[-1], note=note)]
+        del index  # before the next takes its memory
+
+
+def _rows(n_items: int, queries: Tensor, searches: dict[str, TextSearch]) -> list[Row]:
+    shape = f"{len(queries)} queries, {n_items:,} x {DIM}"
+    ways = {name: lambda search=search: search.nearest(queries, K) for name, search in searches.items()}
+    return compare(f"nearest {K} texts", shape, ways, amount=len(queries), unit="queries/s")

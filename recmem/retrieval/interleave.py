@@ -45,7 +45,8 @@ class RetrievalConfig:
     whole_up_to: int = setting(50_000, low=1, high=10**12)
     """A catalogue with more items is not scored whole: a query's shortlist is."""
     search: SearchBackend = setting("exact")
-    """How the nearest texts of such a catalogue are found. "faiss" is approximate and needs `recmem[faiss]`."""
+    """How the nearest texts of such a catalogue are found. "faiss" (inverted lists) and "faiss-graph" (HNSW, on a GPU
+    CAGRA) are approximate and need `recmem[faiss]`."""
 
     def __post_init__(self) -> None:
         check_settings(self)

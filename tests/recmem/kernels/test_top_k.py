@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recmem.kernels import backends, top_k_torch
-from recmem.kernels.top_k import TopBackend, top_rows
+from recmem.kernels.top_k import FEW_QUERIES, TopBackend, _fastest, top_rows
 from recmem.matching.text_search import ExactSearch
 from recmem.text.unit_vectors import exact_units
 
@@ -61,6 +61,7 @@ def test_rows_are_those_of_a_sort(
     k = min(k, n_items)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
+        patch.setattr(top_k_torch, "CUDA_BLOCK_CELLS", cells)
         rows = found(table, queries, k, backend, on)
     assert np.array_equal(rows, sorted_rows(table, queries, k))
 
@@ -74,6 +75,7 @@ def test_ties_go_by_their_rows(backend: TopBackend, on: str, texts: list[int], k
     k = min(k, len(texts))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(top_k_torch, "BLOCK_CELLS", cells)
+        patch.setattr(top_k_torch, "CUDA_BLOCK_CELLS", cells)
         rows = found(table, distinct, k, backend, on)
     assert np.array_equal(rows, sorted_rows(table, distinct, k))
 
@@ -109,6 +111,24 @@ def test_exact_search_finds_the_rows_of_a_sort_and_at_most_all_of_them(device: t
     noisy = torch.nn.functional.normalize(queries + 1e-3, dim=1)
     rounded = noisy.half().cpu()
     assert np.array_equal(ExactSearch(table).nearest(noisy, 7), sorted_rows(table.cpu(), rounded, 7))
+
+
+@pytest.mark.parametrize("n_queries", [1, FEW_QUERIES, FEW_QUERIES + 1])
+def test_few_and_many_queries_find_the_rows_of_a_sort(device: torch.device, n_queries: int) -> None:
+    texts = unit_vectors(300)[torch.arange(900) % 300]  # each of them three times: ties
+    queries = unit_vectors(n_queries, seed=1)
+    rows = top_rows(texts.to(device, torch.float16), queries.to(device, torch.float16), 20)
+    assert np.array_equal(rows, sorted_rows(texts, queries, 20))
+
+
+@pytest.mark.skipif(find_spec("triton") is None, reason="pip install 'recmem[triton]'")
+def test_on_a_gpu_few_queries_take_torch_and_many_triton() -> None:
+    class OnGpu:
+        device = torch.device("cuda")
+        dtype = torch.float16
+
+    assert _fastest(OnGpu(), 1) == _fastest(OnGpu(), FEW_QUERIES) == "torch"  # type: ignore[arg-type]
+    assert _fastest(OnGpu(), FEW_QUERIES + 1) == "triton"  # type: ignore[arg-type]
 
 
 def test_an_unknown_backend_is_refused() -> None:

@@ -148,7 +148,7 @@ def test_tables_follow_the_module() -> None:
     assert not rolled.tables.query.requires_grad
 
 
-@pytest.mark.parametrize("backend", ["exact", "faiss"])
+@pytest.mark.parametrize("backend", ["exact", "faiss", "faiss-graph"])
 def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBackend) -> None:
     made = matcher()
     found = made.nearest_to(made.tables.unit[[3, 0]], N_TEXTS + 1, backend)
@@ -157,7 +157,7 @@ def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBacken
     assert made.nearest_to(made.tables.unit[[3]], 1, backend).tolist() == [[3]]
 
 
-@pytest.mark.parametrize("backend", ["exact", "faiss"])
+@pytest.mark.parametrize("backend", ["exact", "faiss", "faiss-graph"])
 def test_a_matcher_that_has_searched_can_go_to_another_process(backend: SearchBackend) -> None:
     made = matcher()
     found = made.nearest_to(made.tables.unit[[3]], 2, backend)

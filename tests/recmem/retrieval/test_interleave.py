@@ -103,7 +103,7 @@ def test_no_candidates_are_refused() -> None:
     ("change", "message"),
     [
         ({"whole_up_to": 0}, r"whole_up_to: expected 1 to 1,000,000,000,000, got 0"),
-        ({"search": "near"}, r"search: expected one of exact, faiss, got 'near'"),
+        ({"search": "near"}, r"search: expected one of exact, faiss, faiss-graph, got 'near'"),
     ],
 )
 def test_a_wrong_configuration_is_refused(change: dict[str, object], message: str) -> None:

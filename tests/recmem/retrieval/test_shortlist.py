@@ -35,7 +35,7 @@ def everyone(dataset: Dataset, time: int = LAST_TIME) -> QueryBatch:
 
 
 @FEWER
-@given(logs(min_size=1), st.sampled_from(["exact", "faiss"]))
+@given(logs(min_size=1), st.sampled_from(["exact", "faiss", "faiss-graph"]))
 def test_with_room_for_all_items_it_retrieves_what_scoring_the_whole_catalogue_does(
     log: list[Event], backend: SearchBackend
 ) -> None:
@@ -60,7 +60,7 @@ def test_a_query_retrieves_the_same_alone_and_in_a_batch(log: list[Event], n: in
 
 
 @FEWER
-@given(logs(min_size=1), st.integers(1, 3), st.sampled_from(["exact", "faiss"]))
+@given(logs(min_size=1), st.integers(1, 3), st.sampled_from(["exact", "faiss", "faiss-graph"]))
 def test_a_shortlist_holds_the_nearest_and_the_connected_items(
     log: list[Event], n: int, backend: SearchBackend
 ) -> None:
@@ -137,7 +137,7 @@ def declared(item: int) -> Dataset:
     return Dataset.of(dataset.catalogue, dataset.events, dataset.impressions, config, profiles=profiles)
 
 
-@pytest.mark.parametrize("backend", ["exact", "faiss"])
+@pytest.mark.parametrize("backend", ["exact", "faiss", "faiss-graph"])
 def test_what_fits_declared_interests_is_retrieved_first_from_small_and_large_catalogues(
     backend: SearchBackend,
 ) -> None:
