@@ -78,22 +78,30 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
             terminalreporter.write_line(f"CI fails: {reason}", red=True)
 
 
-@pytest.fixture(scope="session", params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
+
+
+@pytest.fixture(scope="session", params=DEVICES)
 def device(request: pytest.FixtureRequest) -> torch.device:
     """Each device that a numeric test runs on: the CPU always, CUDA where there is one."""
-    import torch
-
-    if request.param == "cuda" and not torch.cuda.is_available():
-        pytest.skip("no CUDA device")
-    return torch.device(request.param)
+    return _device(request.param)
 
 
-@pytest.fixture(scope="session")
-def triton_device(device: torch.device) -> torch.device:
+@pytest.fixture(scope="session", params=DEVICES)
+def triton_device(request: pytest.FixtureRequest) -> torch.device:
     """Each device that Triton's kernels run on: CUDA where there is one, else the CPU, in Triton's interpreter."""
+    device = _device(request.param)
     if device.type == "cpu" and os.environ.get("TRITON_INTERPRET") != "1":
         pytest.skip("Triton's interpreter is off on a machine with a GPU")
     return device
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    if name == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    return torch.device(name)
 
 
 @dataclass(frozen=True)
