@@ -38,7 +38,7 @@ timing.ROUNDS = 1
 gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
 gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
 gpu.N_ROWS, gpu.DIM, gpu.QUERIES, gpu.K = 400, 16, (1, 4), 5
-gpu.ONE_USER_ITEMS = 40
+gpu.ONE_USER_ITEMS, gpu.SMALL_ROUNDS = 40, 1
 gpu_encoding.WORDS, gpu_encoding.STEADY_WORDS, gpu_encoding.FULL_BATCH = 200, 400, 60
 parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
 print(json.dumps([vars(row) for part in parts for row in part]))

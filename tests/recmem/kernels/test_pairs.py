@@ -50,8 +50,9 @@ def test_pairs_are_those_of_the_oracle(backend: Scorer, case: list[tuple[list[in
     first = 0
     for slots, items in case:
         own = slice(first, first + len(slots))
-        bias = memories.bias[own].double().numpy()
-        sign = memories.sign[own].double().numpy()
+        term = memories.term[own]
+        bias = memories.bias[term].double().numpy()
+        sign = memories.sign[term].double().numpy()
         counted = [slot for slot, is_counted in zip(slots, memories.counted[own].tolist(), strict=True) if is_counted]
         for item in items:
             expected = slow_reference.match(numbers, slots, bias, sign, item, 2)

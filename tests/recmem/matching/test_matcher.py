@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import slow_reference
+from device_steps import steps_of_pair_columns
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, matcher, unit_vectors
@@ -95,6 +96,13 @@ def test_features_of_a_device_are_those_of_the_cpu(device: torch.device, retriev
             here.pair_features(remembered, candidates)[name],
             "float32",
         )
+
+
+def test_on_a_gpu_the_pairs_of_a_request_are_one_copy_and_one_launch() -> None:
+    pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
+    steps = steps_of_pair_columns(matcher(4), histories(LONG, 12), Ragged.from_lists([[0, 1], [3], []]))
+    assert len(steps.copies) == 1
+    assert steps.launches == ["kernel"]
 
 
 @FEWER
