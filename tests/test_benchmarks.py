@@ -75,6 +75,13 @@ def test_ways_on_a_device_are_checked_against_the_cpu_and_timed(device: torch.de
     assert all(row.rate > 0 for row in rows)
 
 
+def test_one_users_request_is_timed_on_both_devices(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_device, "SMALL_ROUNDS", 1)
+    rows = on_device.one_user_rows(trained_model().bundle, 10, device=str(device))
+    assert [row.what for row in rows if row.way == "on the device"] == ["match features", "Model.match", "Model.rank"]
+    assert all(row.note.endswith(" ms a call") for row in rows)
+
+
 def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SMALLEST_SPREAD", 0.5)
     with pytest.raises(ArithmeticError, match=r"rank on the device: expected the CPU's, got \d+ other ranks"):

@@ -21,6 +21,7 @@ from recmem.matching.rounded_tables import exact_module, rounded_tables
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import compared_slots, similarities
 from recmem.matching.user_memory import MemoryConfig, Slots, remembered
+from recmem.text.torch_device import sent
 
 MATCH_FEATURES = (
     "match_raw",
@@ -116,6 +117,16 @@ class Matcher:
             )
             pairs = PairCandidates(rows, torch.from_numpy(candidates.offsets))
             return match_pairs(PackedTables.of(tables) if has_own else self.packed, memories, pairs).columns
+
+    def unit_on_host(self, rows: IntArray) -> tuple[Float[Tensor, "item dim"], Int[Tensor, " row"]]:
+        """A table on the host that has the unit vectors of these texts, and their rows there.
+
+        It is the matcher's own where that is on the host; else the vectors are fetched at once.
+        """
+        found = torch.from_numpy(rows)
+        if self.device.type == "cpu":
+            return self.tables.unit, found
+        return self.tables.unit[sent(found, self.device)].cpu(), torch.arange(len(rows))
 
     def nearest_to(self, vectors: Float[Tensor, "query dim"], k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts most similar to each unit vector, best first: int64[query, k], -1 if fewer are found."""

@@ -156,6 +156,13 @@ def test_tables_follow_the_module() -> None:
     assert not rolled.tables.query.requires_grad
 
 
+def test_vectors_on_the_host_are_those_of_the_device(device: torch.device) -> None:
+    here = matcher()
+    there = Matcher.of(copy.deepcopy(here.module).to(device), unit_vectors().to(device), here.memory)
+    table, rows = there.unit_on_host(np.array([3, 0, 3]))
+    close(table[rows], here.tables.unit[[3, 0, 3]], "exact")
+
+
 @pytest.mark.parametrize("backend", ["exact", "faiss", "faiss-graph"])
 def test_the_nearest_texts_are_those_of_the_largest_cosine(backend: SearchBackend) -> None:
     made = matcher()
