@@ -86,14 +86,18 @@ OUTPUTS = tuple(field.name for field in fields(PairScores) if field.name != "col
 
 
 def check_rows(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> None:
-    """Raises IndexError for a row outside the tables: kernels read addresses unchecked."""
+    """Raises IndexError for a row outside the tables or the terms: kernels read addresses unchecked."""
     n_items = len(tables.prior)
-    inputs = {"memories.rows": memories.rows, "candidates.rows": candidates.rows}
-    inputs = {name: rows for name, rows in inputs.items() if len(rows)}
-    if not inputs:
+    checked = [
+        ("memories.rows", memories.rows, n_items, "Map ids to rows first."),
+        ("memories.term", memories.term, len(memories.bias), "Give rows of bias and sign."),
+        ("candidates.rows", candidates.rows, n_items, "Map ids to rows first."),
+    ]
+    checked = [inputs for inputs in checked if len(inputs[1])]
+    if not checked:
         return
     # All bounds are fetched at once, so that a GPU is waited for once; on the host nothing is.
-    bounds = torch.stack([bound for rows in inputs.values() for bound in torch.aminmax(rows)]).tolist()
-    for name, low, high in zip(inputs, bounds[::2], bounds[1::2], strict=True):
-        if low < 0 or high >= n_items:
-            raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
+    bounds = torch.stack([bound for _, rows, _, _ in checked for bound in torch.aminmax(rows)]).tolist()
+    for (name, _, n_rows, remedy), low, high in zip(checked, bounds[::2], bounds[1::2], strict=True):
+        if low < 0 or high >= n_rows:
+            raise IndexError(f"{name}: expected 0 .. {n_rows - 1}, got {low} .. {high}. {remedy}")

@@ -161,6 +161,7 @@ class Matcher:
 
     @cached_property
     def _terms(self) -> tuple[Float[Tensor, "term head"], Float[Tensor, "term head"]]:
+        """Bias and sign by kind and age, on the matcher's device."""
         with torch.inference_mode():
             return self.module.terms()
 
