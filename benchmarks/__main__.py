@@ -76,8 +76,9 @@ def gpu_rows(encoder: Path | None) -> Iterator[list[Row]]:
     for bundle in (DEMO, RETAIL):
         if bundle.exists():
             from benchmarks.batch import batch_rows
-            from benchmarks.on_device import device_rows
+            from benchmarks.on_device import device_rows, one_user_rows
 
+            yield one_user_rows(bundle, 100)
             yield device_rows(bundle, 5_000, 100)
             yield batch_rows(bundle, 5_000, 100)
 

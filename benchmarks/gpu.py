@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.gpu_encoding import encoding_rows
-from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, shape_rows
+from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, scorer, shape_rows
 from benchmarks.timing import Row, compare
-from recmem.kernels import Memories, PackedTables, PairCandidates, match_pairs
+from recmem.kernels import PackedTables, match_pairs
+from recmem.kernels.pairs import check_rows
 from recmem.kernels.top_k import top_rows
 
 DTYPES = (torch.float32, torch.bfloat16, torch.float16)
@@ -33,6 +34,8 @@ ONE_USER_ITEMS = 10_000
 QUERIES = (1, 64, 1024)
 """Queries that are searched for at once."""
 K = 100
+SMALL_ROUNDS = 100
+"""How often a small request is timed, which takes less than a millisecond."""
 GRID = 2048
 """Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
 
@@ -103,28 +106,37 @@ def expanded_rows(device: torch.device) -> list[Row]:
         attention = (history * target).sum(2).softmax(1)  # [pair, slot]
         return ((attention[:, :, None] * history).sum(1) * target[:, 0]).sum(1)
 
-    ways = {"history expanded": expanded, "recmem, four heads": lambda: match_pairs(packed, memories, candidates)}
+    ways = {"history expanded": expanded, "recmem, four heads": scorer(packed, memories, candidates)}
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, float16"
     with torch.inference_mode():
         return compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
 
 
 def one_user_rows(device: torch.device) -> list[Row]:
-    """One memory of 50 slots with 100 candidates, from ids on the host to scores on the host."""
+    """One memory of 50 slots with 100 candidates, from rows on the host to scores on the host, and its parts."""
+    from recmem.kernels.pairs_triton import request_of, score_request
+
     tables = PackedTables.of(random_tables(ONE_USER_ITEMS, DIM, device))
     memories, candidates = random_pairs(ONE_USER_ITEMS, 1, 50, 100, torch.device("cpu"))
-    parts = (memories.rows, memories.offsets, memories.counted, memories.bias, memories.sign)
-
-    def answer() -> Tensor:
-        moved = Memories(*(part.to(device) for part in parts))
-        rows = PairCandidates(candidates.rows.to(device), candidates.offsets.to(device))
-        return match_pairs(tables, moved, rows).score.cpu()
-
+    memories = replace(memories, bias=memories.bias.to(device), sign=memories.sign.to(device))
+    pinned = device.type == "cuda"
+    request = request_of(memories, candidates, pinned=pinned)
+    there = request.to(device)
+    ways: dict[str, Callable[[], object]] = {
+        "recmem": lambda: match_pairs(tables, memories, candidates).columns.cpu(),
+        "part: rows checked": lambda: check_rows(tables, memories, candidates),
+        "part: request made on the host": lambda: request_of(memories, candidates, pinned=pinned),
+        "part: copy to the device": lambda: request.to(device),
+        "part: kernel": lambda: score_request(tables, there, memories.bias, memories.sign),
+        "part: copy, kernel, copy back, wait": lambda: score_request(
+            tables, request.to(device), memories.bias, memories.sign
+        ).columns.cpu(),
+    }
     with torch.inference_mode():
         rows = compare(
-            "match features", "1 memory, 50 x 100 x 384, float16", {"recmem": answer}, amount=1, unit="calls/s"
+            "match features", "1 memory, 50 x 100 x 384, float16", ways, amount=1, unit="calls/s", rounds=SMALL_ROUNDS
         )
-    return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
+    return [replace(row, note=f"{1000 / row.rate:.3f} ms a call") for row in rows]
 
 
 def search_rows(device: torch.device, multiplied: float, n_queries: int) -> list[Row]:

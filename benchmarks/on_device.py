@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -27,6 +29,9 @@ from recmem.ranking.ranker_inputs import input_matrix, ranker_inputs
 from recmem.serving import scoring
 from recmem.serving.model import Model
 from recmem.serving.scoring import RANK_OUTPUTS
+
+SMALL_ROUNDS = 100
+"""How often one user's request is timed, which takes a few milliseconds."""
 
 
 def device_rows(bundle: Path, n_users: int, n_candidates: int, *, device: str = "cuda") -> list[Row]:
@@ -65,6 +70,29 @@ def device_rows(bundle: Path, n_users: int, n_candidates: int, *, device: str = 
         "reading ids alone": lambda: read_candidates(frame, model.dataset, RANK_OUTPUTS),
     }
     return rows + rows_of("from ids to scores", ways)
+
+
+def one_user_rows(bundle: Path, n_candidates: int, *, device: str = "cuda") -> list[Row]:
+    """One user's candidates, from ids to scores: too few for the device, which computes the match alone."""
+    models = {way: recmem.load(bundle, device=name) for way, name in (("on the CPU", "cpu"), ("on the device", device))}
+    model = models["on the CPU"]
+    random = np.random.default_rng(0)
+    user = random.choice(model.dataset.users.to_numpy())
+    items = random.choice(model.dataset.catalogue.ids.to_numpy(), n_candidates)
+    frame = pl.DataFrame({"user_id": [user] * n_candidates, "item_id": items})
+    read = read_candidates(frame, model.dataset, RANK_OUTPUTS)
+    name = f"{bundle.parent.name}: 1 user x {n_candidates} candidates"
+
+    def rows_of(what: str, call: Callable[[Model], object]) -> list[Row]:
+        ways = {way: partial(call, model) for way, model in models.items()}
+        rows = compare(what, name, ways, amount=1, unit="calls/s", rounds=SMALL_ROUNDS)
+        return [replace(row, note=f"{1000 / row.rate:.2f} ms a call") for row in rows]
+
+    return [
+        *rows_of("match features", lambda model: model.matcher.pair_features(read.queries.histories, read.items)),
+        *rows_of("Model.match", lambda model: model.match(frame)),
+        *rows_of("Model.rank", lambda model: model.rank(frame)),
+    ]
 
 
 def _ranker_rows(

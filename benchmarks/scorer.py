@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
 from benchmarks.timing import Row, compare
-from recmem.kernels import MatchTables, Memories, PackedTables, PairCandidates, match_pairs, why_not_numba
+from recmem.kernels import (
+    MatchTables,
+    Memories,
+    PackedTables,
+    PairCandidates,
+    PairScores,
+    match_pairs,
+    why_not_numba,
+    why_not_triton,
+)
 from recmem.kernels.match_reference import LOGIT_LIMIT
 
 Draw = Literal["uniform", "zipf"]
@@ -25,6 +35,8 @@ N_ITEMS = 5_000
 """Rows of the tables on a CPU."""
 GPU_ITEMS = 2_000_000
 """The same on a GPU: more than its caches hold."""
+N_TERMS = 168
+"""Kinds times ages of slots, as a match module has them."""
 N_CHECKED = 200
 """Memories whose scores are compared with float64."""
 TOLERANCE = {torch.float32: 1e-4, torch.float16: 2e-2, torch.bfloat16: 6e-2}
@@ -63,7 +75,7 @@ def shape_rows(
     if compiled:
         fast = torch.compile(naive, dynamic=False)
         ways["the same, torch.compile"] = lambda: fast(plain, memories, candidates, n_slots, n_candidates)
-    ways["recmem"] = lambda: match_pairs(packed, memories, candidates)
+    ways["recmem"] = scorer(packed, memories, candidates)
     if why_not_numba(packed) is None:
         ways["recmem, torch alone"] = lambda: match_pairs(packed, memories, candidates, backend="torch")
     ids = "" if on_cpu else f", {draw} ids"
@@ -74,6 +86,16 @@ def shape_rows(
         _check(match_pairs(packed, memories, candidates).score[: len(expected)], expected, TOLERANCE[dtype])
         amount = n_memories * n_slots * n_candidates
         return compare("match features", shape, ways, amount=amount, unit="scores/s")
+
+
+def scorer(packed: PackedTables, memories: Memories, candidates: PairCandidates) -> Callable[[], PairScores]:
+    """recmem's match of inputs that are where the tables are; on a GPU the kernel alone, without copies."""
+    if why_not_triton(packed, memories) is not None:
+        return lambda: match_pairs(packed, memories, candidates)
+    from recmem.kernels.pairs_triton import request_of, score_request
+
+    request = request_of(memories, candidates).to(packed.unit.device)
+    return lambda: score_request(packed, request, memories.bias, memories.sign)
 
 
 def naive(
@@ -89,7 +111,7 @@ def naive(
 
     def per_slot(terms: Tensor) -> Tensor:
         """[memory, head, slot, 1]"""
-        return terms.view(-1, n_slots, tables.n_heads).transpose(1, 2)[..., None].to(cosine.dtype)
+        return terms[memories.term].view(-1, n_slots, tables.n_heads).transpose(1, 2)[..., None].to(cosine.dtype)
 
     cosine = torch.einsum("msd,mcd->msc", tables.unit[slots], tables.unit[rows])  # [memory, slot, cand]
     alpha = tables.alpha[:, None, None]
@@ -135,9 +157,10 @@ def random_pairs(
         return ((n_items + 1) ** share).long().clamp(1, n_items) - 1
 
     number = torch.arange(n_memories + 1, device=device)
-    bias, sign = (torch.randn((n_memories * n_slots, N_HEADS), generator=generator, device=device) for _ in range(2))
+    bias, sign = (torch.randn((N_TERMS, N_HEADS), generator=generator, device=device) for _ in range(2))
     counted = torch.ones(n_memories * n_slots, dtype=torch.bool, device=device)
-    memories = Memories(rows(n_slots), number * n_slots, counted, bias, sign)
+    term = torch.randint(N_TERMS, (n_memories * n_slots,), generator=generator, device=device)
+    memories = Memories(rows(n_slots), number * n_slots, counted, term, bias, sign)
     return memories, PairCandidates(rows(n_candidates), number * n_candidates)
 
 
@@ -154,13 +177,13 @@ def _first(
 ) -> tuple[Memories, PairCandidates]:
     slots = n_memories * n_slots
     pairs = n_memories * n_candidates
-    terms = (memories.counted[:slots], memories.bias[:slots], memories.sign[:slots])
-    some = Memories(memories.rows[:slots], memories.offsets[: n_memories + 1], *terms)
+    of_slots = {name: getattr(memories, name)[:slots] for name in ("rows", "counted", "term")}
+    some = replace(memories, offsets=memories.offsets[: n_memories + 1], **of_slots)
     return some, PairCandidates(candidates.rows[:pairs], candidates.offsets[: n_memories + 1])
 
 
 def _doubled(memories: Memories) -> Memories:
-    return Memories(memories.rows, memories.offsets, memories.counted, memories.bias.double(), memories.sign.double())
+    return replace(memories, bias=memories.bias.double(), sign=memories.sign.double())
 
 
 def _check(found: Tensor, expected: Tensor, tolerance: float) -> None:

@@ -17,6 +17,7 @@ from recmem.text.unit_vectors import exact_units
 Part = TypeVar("Part", MatchTables, PackedTables, Memories, PairCandidates)
 
 N_TEXTS = 9
+N_TERMS = 5
 ROWS = st.integers(0, N_TEXTS - 1)
 """Rows of the tables."""
 CASES = st.lists(st.tuples(st.lists(ROWS, max_size=6), st.lists(ROWS, max_size=5)), min_size=1, max_size=5)
@@ -69,8 +70,9 @@ def inputs(case: list[tuple[list[int], list[int]]], seed: int, n_heads: int = 2)
             rows=flat(slots),
             offsets=offsets_of(slots),
             counted=torch.rand(n_slots, generator=generator) < 0.7,
-            bias=torch.randn((n_slots, n_heads), generator=generator),
-            sign=torch.randn((n_slots, n_heads), generator=generator),
+            term=torch.randint(N_TERMS, (n_slots,), generator=generator),
+            bias=torch.randn((N_TERMS, n_heads), generator=generator),
+            sign=torch.randn((N_TERMS, n_heads), generator=generator),
         ),
         PairCandidates(flat(candidates), offsets_of(candidates)),
     )

@@ -38,7 +38,7 @@ timing.ROUNDS = 1
 gpu.COPIED_BYTES, gpu.SQUARE = 2**20, 64
 gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
 gpu.N_ROWS, gpu.DIM, gpu.QUERIES, gpu.K = 400, 16, (1, 4), 5
-gpu.ONE_USER_ITEMS = 40
+gpu.ONE_USER_ITEMS, gpu.SMALL_ROUNDS = 40, 1
 gpu_encoding.WORDS, gpu_encoding.STEADY_WORDS, gpu_encoding.FULL_BATCH = 200, 400, 60
 parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
 print(json.dumps([vars(row) for part in parts for row in part]))
@@ -73,6 +73,13 @@ def test_ways_on_a_device_are_checked_against_the_cpu_and_timed(device: torch.de
     rows = on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
     assert [row.what for row in rows if row.way == "on the device"][-2:] == ["ranker", "from ids to scores"]
     assert all(row.rate > 0 for row in rows)
+
+
+def test_one_users_request_is_timed_on_both_devices(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(on_device, "SMALL_ROUNDS", 1)
+    rows = on_device.one_user_rows(trained_model().bundle, 10, device=str(device))
+    assert [row.what for row in rows if row.way == "on the device"] == ["match features", "Model.match", "Model.rank"]
+    assert all(row.note.endswith(" ms a call") for row in rows)
 
 
 def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ Backend = Literal["auto", "numba", "torch", "reference", "triton"]
 def match_pairs(
     tables: PackedTables, memories: Memories, candidates: PairCandidates, *, backend: Backend = "auto"
 ) -> PairScores:
-    """Scores and similarities of every memory's candidates.
+    """Scores and similarities of every memory's candidates, on the tables' device, whether the others are there or not.
 
     "auto" takes Triton where it can run (`why_not_triton`), else numba where it can (`why_not_numba`), else torch.
     Raises IndexError for a row outside the tables, ValueError for an unknown backend, and RuntimeError with the reason
@@ -40,10 +40,10 @@ def match_pairs(
         raise ValueError(f"backend: expected one of {', '.join(get_args(Backend))}, got {backend!r}. Use one of these.")
     check_rows(tables, memories, candidates)
     chosen = _fastest(tables, memories) if backend == "auto" else backend
-    if chosen == "reference":
-        return match_pairs_reference(tables, memories, candidates)
-    if chosen == "torch":
-        return match_pairs_torch(tables, memories, candidates)
+    if chosen in ("reference", "torch"):
+        match = match_pairs_reference if chosen == "reference" else match_pairs_torch
+        device = tables.unit.device
+        return match(tables, memories.to(device), candidates.to(device))
     check_installed(chosen)
     # Optional packages, and slow to import.
     if chosen == "numba":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -17,21 +17,31 @@ TOP = 3
 
 @dataclass(frozen=True, eq=False)
 class Memories:
-    """Ragged memories: memory `m` holds the slots `offsets[m] .. offsets[m + 1]`, oldest first."""
+    """Ragged memories: memory `m` holds the slots `offsets[m] .. offsets[m + 1]`, oldest first.
+
+    What a slot adds to attention and values is looked up by `term`, since there are few ages and kinds. For tables on a
+    GPU keep `bias` and `sign` there and all else on the host, where a request is put together (`pair_request.py`).
+    """
 
     rows: Int[Tensor, " slot"]
     """Row of each slot's text in the tables."""
     offsets: Int[Tensor, " memory_and_one"]
     counted: Bool[Tensor, " slot"]
     """Slots that the similarities are taken over."""
-    bias: Float[Tensor, "slot head"]
+    term: Int[Tensor, " slot"]
+    """Row of each slot's `bias` and `sign`."""
+    bias: Float[Tensor, "term head"]
     """Added to the attention's logits."""
-    sign: Float[Tensor, "slot head"]
+    sign: Float[Tensor, "term head"]
     """Multiplies a slot's values."""
     retrieved: RetrievedSlots | None = None
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
+
+    def to(self, device: torch.device) -> Memories:
+        """The same, all on one device."""
+        return replace(self, **{name: part.to(device) for name, part in vars(self).items() if part is not None})
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,11 +51,17 @@ class PairCandidates:
     rows: Int[Tensor, " pair"]
     offsets: Int[Tensor, " memory_and_one"]
 
+    def to(self, device: torch.device) -> PairCandidates:
+        """The same on another device."""
+        return PairCandidates(self.rows.to(device), self.offsets.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class PairScores:
     """What the match computes of every pair, float32."""
 
+    columns: Float[Tensor, "output pair"]
+    """All of it, in the order of `OUTPUTS`; the others are the rows of this."""
     score: Float[Tensor, " pair"]
     prior: Float[Tensor, " pair"]
     similarity_max: Float[Tensor, " pair"]
@@ -55,9 +71,9 @@ class PairScores:
     """Cosines over the counted slots; 0 where there are none."""
 
     @classmethod
-    def of(cls, outputs: Float[Tensor, "output pair"]) -> PairScores:
+    def of(cls, columns: Float[Tensor, "output pair"]) -> PairScores:
         """The rows of one tensor, in the order of `OUTPUTS`."""
-        return cls(**dict(zip(OUTPUTS, outputs, strict=True)))
+        return cls(columns, **dict(zip(OUTPUTS, columns, strict=True)))
 
     @classmethod
     def zeros(cls, n_pairs: int, device: torch.device) -> PairScores:
@@ -65,19 +81,23 @@ class PairScores:
         return cls.of(torch.zeros((len(OUTPUTS), n_pairs), device=device))
 
 
-OUTPUTS = tuple(field.name for field in fields(PairScores))
+OUTPUTS = tuple(field.name for field in fields(PairScores) if field.name != "columns")
 """What a kernel writes, in this order."""
 
 
 def check_rows(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> None:
-    """Raises IndexError for a row outside the tables: kernels read addresses unchecked."""
+    """Raises IndexError for a row outside the tables or the terms: kernels read addresses unchecked."""
     n_items = len(tables.prior)
-    inputs = {"memories.rows": memories.rows, "candidates.rows": candidates.rows}
-    inputs = {name: rows for name, rows in inputs.items() if len(rows)}
-    if not inputs:
+    checked = [
+        ("memories.rows", memories.rows, n_items, "Map ids to rows first."),
+        ("memories.term", memories.term, len(memories.bias), "Give rows of bias and sign."),
+        ("candidates.rows", candidates.rows, n_items, "Map ids to rows first."),
+    ]
+    checked = [inputs for inputs in checked if len(inputs[1])]
+    if not checked:
         return
-    # All bounds are fetched at once, so that a GPU is waited for once.
-    bounds = torch.stack([bound for rows in inputs.values() for bound in torch.aminmax(rows)]).tolist()
-    for name, low, high in zip(inputs, bounds[::2], bounds[1::2], strict=True):
-        if low < 0 or high >= n_items:
-            raise IndexError(f"{name}: expected 0 .. {n_items - 1}, got {low} .. {high}. Map ids to rows first.")
+    # All bounds are fetched at once, so that a GPU is waited for once; on the host nothing is.
+    bounds = torch.stack([bound for _, rows, _, _ in checked for bound in torch.aminmax(rows)]).tolist()
+    for (name, _, n_rows, remedy), low, high in zip(checked, bounds[::2], bounds[1::2], strict=True):
+        if low < 0 or high >= n_rows:
+            raise IndexError(f"{name}: expected 0 .. {n_rows - 1}, got {low} .. {high}. {remedy}")

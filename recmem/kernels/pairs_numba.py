@@ -26,6 +26,7 @@ from feature_store.numba_cache import compiled
 from recmem.kernels.exponential_numba import COMPILED, exp
 from recmem.kernels.match_reference import LOGIT_LIMIT, clamped_exp
 from recmem.kernels.packed_tables import PackedTables
+from recmem.kernels.pair_pieces import pair_pieces
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
 from recmem.kernels.tiles_numba import LANES, ROWS, check_processor, fill_panel, prefetch_row, times_panel, widen_rows
 
@@ -71,10 +72,11 @@ class _Tables(NamedTuple):
 
 
 class _Slots(NamedTuple):
-    """`Memories` as arrays, [slot] or [slot, head]."""
+    """`Memories` as arrays, [slot]; `bias` and `sign` are [term, head]."""
 
     rows: IntArray
     counted: BoolArray
+    term: IntArray
     bias: Float32Array
     sign: Float32Array
     older: BoolArray
@@ -161,6 +163,7 @@ def _slots(memories: Memories) -> _Slots:
     return _Slots(
         rows=memories.rows.contiguous().numpy(),
         counted=memories.counted.contiguous().numpy(),
+        term=memories.term.contiguous().numpy(),
         bias=memories.bias.detach().float().contiguous().numpy(),
         sign=memories.sign.detach().float().contiguous().numpy(),
         older=older.contiguous().numpy(),
@@ -169,16 +172,9 @@ def _slots(memories: Memories) -> _Slots:
 
 
 def _pieces(slots: IntArray, pairs: IntArray) -> IntArray:
-    """int64[piece, 4]: first slot, end of the slots, first pair, end of the pairs; at most `PIECE_CELLS` cells each."""
-    n_slots = np.diff(slots)
-    n_pairs = np.diff(pairs)
-    most = np.maximum(PIECE_CELLS // np.maximum(n_slots, LANES), 1)  # candidates of one piece, per memory
-    n_pieces = -(-n_pairs // most)
-    memory = np.repeat(np.arange(len(n_pairs)), n_pieces)
-    number = np.arange(len(memory)) - (np.cumsum(n_pieces) - n_pieces)[memory]  # of a piece in its memory, from 0
-    first = pairs[memory] + number * most[memory]
-    end = np.minimum(first + most[memory], pairs[memory + 1])
-    return np.stack([slots[memory], slots[memory + 1], first, end], axis=1)
+    """See `pair_pieces`; at most `PIECE_CELLS` cells each."""
+    most = np.maximum(PIECE_CELLS // np.maximum(np.diff(slots), LANES), 1)  # candidates of one piece, per memory
+    return pair_pieces(slots, pairs, most)
 
 
 def _runs(pieces: IntArray) -> list[IntArray]:
@@ -272,12 +268,14 @@ def _load_memory(piece, tables, slots, scratch):
     # Padding lanes hold the last slot's products: visible = 0 takes them out of every sum.
     n_lanes = visible.shape[1]
     for lane in range(n_lanes):
+        is_slot = lane < len(rows)
+        term = slots.term[first_slot + lane] if is_slot else 0
         for cand in range(ROWS):
-            visible[cand, lane] = _ONE if lane < len(rows) else _ZERO
+            visible[cand, lane] = _ONE if is_slot else _ZERO
         for head in range(len(bias)):
             for cell in range(lane, ROWS * n_lanes, n_lanes):
-                bias[head, cell] = slots.bias[first_slot + lane, head] if lane < len(rows) else _ZERO
-                sign[head, cell] = slots.sign[first_slot + lane, head] if lane < len(rows) else _ZERO
+                bias[head, cell] = slots.bias[term, head] if is_slot else _ZERO
+                sign[head, cell] = slots.sign[term, head] if is_slot else _ZERO
 
 
 @njit(**COMPILED)

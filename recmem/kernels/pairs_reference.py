@@ -21,13 +21,14 @@ def match_pairs_reference(packed: PackedTables, memories: Memories, candidates: 
         slots = _span(memories.offsets, memory)
         pairs = _span(candidates.offsets, memory)
         slot_rows = memories.rows[slots]
+        term = memories.term[slots]
         cand_rows = candidates.rows[pairs]
         retrieved = None
         if memories.retrieved is not None:
             retrieved = RetrievedSlots(memories.retrieved.older[slots], memories.retrieved.n_kept)
 
         prior, null, parts = match_contributions(
-            tables, slot_rows, memories.bias[slots], memories.sign[slots], cand_rows, retrieved
+            tables, slot_rows, memories.bias[term], memories.sign[term], cand_rows, retrieved
         )
         scores.score[pairs] = prior + null + parts.sum(0)
         scores.prior[pairs] = prior

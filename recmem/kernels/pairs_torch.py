@@ -98,8 +98,10 @@ def _score_block(
     # [memory, place or cand, 2 * head, head_dim]: keys before values, queries before probes.
     slot_side = tables.slot_rows(slot_rows).unflatten(2, (2 * n_heads, -1))
     cand_side = tables.cand_rows(cand_rows).unflatten(2, (2 * n_heads, -1))
-    bias = _per_slot(memories.bias, slots)  # [memory, place, head]
-    sign = _per_slot(memories.sign, slots)
+    # There is no slot 0 to point padding at where no memory of the block has any: neither has it a term.
+    term = memories.term[slots] if slots.shape[1] else slots
+    bias = memories.bias[term].float()  # [memory, place, head]
+    sign = memories.sign[term].float()
     visible = _visible(memories, cosine, slots, is_slot)
     null = clamped_exp(tables.null_logit)
 
@@ -180,10 +182,3 @@ def _padded(
     places = torch.arange(int(lengths.max()), device=begins.device)[None]
     inside = places < lengths[:, None]
     return torch.where(inside, begins[:, None] + places, 0), inside
-
-
-def _per_slot(
-    terms: Float[Tensor, "slot head"], slots: Int[Tensor, "memory place"]
-) -> Float[Tensor, "memory place head"]:
-    # There is no slot 0 to point padding at where no memory of the block has any.
-    return terms[slots].float() if slots.shape[1] else terms.new_zeros((*slots.shape, terms.shape[1]))

@@ -15,10 +15,9 @@ of its block, and loops over them are pipelined. Slots and candidates beyond the
 is summed and written.
 
 Pointers: `unit` [item, dim], `slot_side` and `cand_side` [item, 2 * n_heads * head_dim], all of one type; `prior`
-[item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads]; `slot_rows` and `counted` [slot],
-`slot_offsets` [memory + 1], `bias` and `sign` [slot, n_heads]; `cand_rows` [pair], `cand_offsets` [memory + 1]; `tiles`
-[program, 2]: memory and first pair; `outputs` float32 [len(OUTPUTS), pair]. Rows are int64 and have been checked
-against the tables. Products accumulate in float32.
+[item], `null_value` [item, n_heads], `alpha`, `gamma`, `null_logit` [n_heads]; `bias` and `sign` [term, n_heads]; int32
+parts of a `PairRequest`: `tiles` [program, 4], `slot_rows`, `term` and `counted` [slot], `cand_rows` [pair]; `outputs`
+float32 [len(OUTPUTS), pair]. Rows have been checked against the tables. Products accumulate in float32.
 
 Limits: no retrieved slots, and a head_dim of at most `LARGEST_HEAD_DIM`. head_dim and the number of heads are padded to
 powers of two of at least 16 and 1.
@@ -35,11 +34,12 @@ from typing import no_type_check
 import torch
 import triton
 import triton.language as tl
-from jaxtyping import Int
+from jaxtyping import Float
 from torch import Tensor
 
 from recmem.kernels.match_reference import LOGIT_LIMIT
 from recmem.kernels.packed_tables import PackedTables
+from recmem.kernels.pair_request import HostRequest, PairRequest, packed
 from recmem.kernels.pairs import OUTPUTS, TOP, Memories, PairCandidates, PairScores
 
 BLOCK_CAND = 64
@@ -86,16 +86,33 @@ def why_not(tables: PackedTables, memories: Memories) -> str | None:
 
 
 def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: PairCandidates) -> PairScores:
-    """See `match_pairs_reference`. Raises RuntimeError, with the reason, where the kernel cannot run."""
+    """See `match_pairs_reference`: one copy to the device and one launch. Memories and candidates of the host are best.
+
+    Raises RuntimeError, with the reason, where the kernel cannot run.
+    """
     reason = why_not(tables, memories)
     if reason is not None:
         raise RuntimeError(f"backend: expected an available backend, got 'triton': {reason}. Use 'auto' or 'torch'.")
-    n_pairs = len(candidates.rows)
-    if not n_pairs:
-        return PairScores.zeros(0, candidates.rows.device)
-    tiles = _tiles(candidates)
-    outputs = torch.empty((len(OUTPUTS), n_pairs), device=candidates.rows.device)
-    _score[(len(tiles),)](
+    device = tables.unit.device
+    if not len(candidates.rows):
+        return PairScores.zeros(0, device)
+    request = request_of(memories, candidates, pinned=device.type == "cuda").to(device)
+    bias, sign = (terms.to(device).float().contiguous() for terms in (memories.bias, memories.sign))
+    return score_request(tables, request, bias, sign)
+
+
+def request_of(memories: Memories, candidates: PairCandidates, *, pinned: bool = False) -> HostRequest:
+    """The request on the host, in pinned memory if it is to be copied to CUDA."""
+    return packed(memories, candidates, BLOCK_CAND, pinned=pinned)
+
+
+def score_request(
+    tables: PackedTables, request: PairRequest, bias: Float[Tensor, "term head"], sign: Float[Tensor, "term head"]
+) -> PairScores:
+    """Scores of a request that is on the tables' device, with terms that are there too: one launch."""
+    n_pairs = len(request.cand_rows)
+    outputs = torch.empty((len(OUTPUTS), n_pairs), device=tables.unit.device)
+    _score[(len(request.tiles),)](
         tables.unit,
         tables.slot_side,
         tables.cand_side,
@@ -104,14 +121,13 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         tables.alpha,
         tables.gamma,
         tables.null_logit,
-        memories.rows,
-        memories.offsets,
-        memories.counted,
-        memories.bias.float().contiguous(),
-        memories.sign.float().contiguous(),
-        candidates.rows,
-        candidates.offsets,
-        tiles,
+        bias,
+        sign,
+        request.tiles,
+        request.slot_rows,
+        request.term,
+        request.counted,
+        request.cand_rows,
         outputs,
         n_pairs,
         DIM=tables.unit.shape[1],
@@ -121,7 +137,7 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
         # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
         UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
         BLOCK_CAND=BLOCK_CAND,
-        BLOCK_SLOT=_block_slot(memories),
+        BLOCK_SLOT=_block_slot(len(request.slot_rows), request.n_memories),
         BLOCK_DIM=BLOCK_DIM,
         BLOCK_HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_BLOCK),
         DIM_STAGES=DIM_STAGES,
@@ -131,28 +147,10 @@ def match_pairs_triton(tables: PackedTables, memories: Memories, candidates: Pai
     return PairScores.of(outputs)
 
 
-def _block_slot(memories: Memories) -> int:
-    """The smallest block that holds the average memory, whose length is known without waiting for the GPU."""
-    average = -(-len(memories.rows) // len(memories))
-    block: int = triton.next_power_of_2(average)
+def _block_slot(n_slots: int, n_memories: int) -> int:
+    """The smallest block of slots that holds the average memory."""
+    block: int = triton.next_power_of_2(-(-n_slots // n_memories))
     return min(max(block, SMALLEST_BLOCK), LARGEST_BLOCK_SLOT)
-
-
-def _tiles(candidates: PairCandidates) -> Int[Tensor, "tile 2"]:
-    """Memory and first pair of every program.
-
-    As many tiles as there can be at most, so that their number need not be fetched from the GPU. Those without
-    candidates begin after the last pair.
-    """
-    n_pairs = candidates.offsets.diff()
-    total = len(candidates.rows)
-    n_tiles = (n_pairs + BLOCK_CAND - 1) // BLOCK_CAND
-    ends = n_tiles.cumsum(0)  # [memory]: the tile after each memory's last
-    program = torch.arange(total // BLOCK_CAND + len(n_pairs), device=n_pairs.device)
-    memory = torch.searchsorted(ends, program, right=True).clamp(max=len(n_pairs) - 1)
-    number = program - (ends - n_tiles)[memory]  # of a tile in its memory, from 0
-    first = torch.where(program < ends[-1], candidates.offsets[memory] + number * BLOCK_CAND, total)
-    return torch.stack([memory, first], dim=1)
 
 
 @triton.jit
@@ -206,7 +204,8 @@ def _merged(best1, best2, best3, value):
     return tl.maximum(best1, value), best2, best3
 
 
-@triton.jit
+# n_pairs has no kernel of its own for 1 and for multiples of 16: a process would compile each when it first comes.
+@triton.jit(do_not_specialize=["n_pairs"])
 @no_type_check
 def _score(
     unit,
@@ -217,14 +216,13 @@ def _score(
     alpha,
     gamma,
     null_logit,
-    slot_rows,
-    slot_offsets,
-    counted,
     bias,
     sign,
-    cand_rows,
-    cand_offsets,
     tiles,
+    slot_rows,
+    term,
+    counted,
+    cand_rows,
     outputs,
     n_pairs,
     DIM: tl.constexpr,
@@ -241,16 +239,13 @@ def _score(
 ):
     """Scores and similarities of one tile: `BLOCK_CAND` candidates of one memory. See the module."""
     # 1. The tile.
-    program = tl.program_id(0)
-    memory = tl.load(tiles + 2 * program)
-    first_pair = tl.load(tiles + 2 * program + 1)
-    if first_pair >= n_pairs:
-        return
-    pair = first_pair + tl.arange(0, BLOCK_CAND)
-    is_pair = pair < tl.load(cand_offsets + memory + 1)
-    cand = tl.load(cand_rows + pair, mask=is_pair, other=0)
-    first_slot = tl.load(slot_offsets + memory)
-    end_slot = tl.load(slot_offsets + memory + 1)
+    #    Rows are widened before they are multiplied: a table's numbers do not fit into 32 bits.
+    tile = tiles + 4 * tl.program_id(0)
+    first_slot = tl.load(tile).to(tl.int64)
+    end_slot = tl.load(tile + 1).to(tl.int64)
+    pair = tl.load(tile + 2).to(tl.int64) + tl.arange(0, BLOCK_CAND)
+    is_pair = pair < tl.load(tile + 3)
+    cand = tl.load(cand_rows + pair, mask=is_pair, other=0).to(tl.int64)
     WIDE: tl.constexpr = 2 * HEADS * HEAD_DIM
     dims = tl.arange(0, BLOCK_DIM)
     head_dims = tl.arange(0, BLOCK_HEAD_DIM)
@@ -274,7 +269,8 @@ def _score(
         #    Vectors count from the block's first slot, so that they fit into 32 bits: registers are scarce.
         slot = tl.arange(0, BLOCK_SLOT)
         is_slot = slot < (end_slot - begin).to(tl.int32)
-        rows = tl.load(slot_rows + begin + slot, mask=is_slot, other=0)
+        rows = tl.load(slot_rows + begin + slot, mask=is_slot, other=0).to(tl.int64)
+        term_of = tl.load(term + begin + slot, mask=is_slot, other=0) * HEADS
         unit_of_slot = unit + rows[None, :] * DIM + dims[:, None]
         cosine = zeros
         for first in tl.range(0, DIM, BLOCK_DIM, num_stages=DIM_STAGES):
@@ -311,9 +307,8 @@ def _score(
             values = _add_product(
                 zeros, side_of_cand + side, side_of_slot + side, is_head_dim, HEAD_DIM < BLOCK_HEAD_DIM, UPCAST
             )
-            term = begin * HEADS + head
-            bias_of = tl.load(bias + term + slot * HEADS, mask=is_slot, other=0.0)
-            sign_of = tl.load(sign + term + slot * HEADS, mask=is_slot, other=0.0)
+            bias_of = tl.load(bias + head + term_of)
+            sign_of = tl.load(sign + head + term_of)
             attention = _clamped_exp(logits + tl.load(alpha + head) * cosine + bias_of[None, :])
             # Masked after the exponential: a padding slot would have an attention above 0.
             attention = tl.where(is_slot[None, :], attention, 0.0)

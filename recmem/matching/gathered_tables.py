@@ -19,19 +19,21 @@ def gathered(
 ) -> tuple[MatchTables, Slots, Int[Tensor, " cand"]]:
     """Tables of the distinct texts of slots and candidates alone, and both with their rows there.
 
-    `candidates` are rows of `tables`; `exact` is `exact_module` of the module that these are of.
+    `candidates` are rows of `tables`; `exact` is `exact_module` of the module that these are of. Which rows are read is
+    found where slots and candidates are: on the host nothing waits for a GPU.
     """
+    device = tables.unit.device
     rows, place = torch.unique(torch.cat([slots.rows, candidates]), return_inverse=True)
     n_slots = len(slots.rows)
     # Negative rows, the slots' own texts, come first.
     own = rows[rows < 0]
     added = own_tables(exact, slots, own)
-    of_items = rows[len(own) :]
+    of_items = rows[len(own) :].to(device)
     per_item = {name: torch.cat([getattr(added, name), getattr(tables, name)[of_items]]) for name in PER_ITEM}
     return replace(tables, **per_item), slots.moved_to(place[:n_slots]), place[n_slots:]
 
 
 def own_tables(exact: MatchModule, slots: Slots, rows: Int[Tensor, " text"]) -> MatchTables:
     """Tables of own texts of the slots, given as the negative rows that slots have."""
-    no_items: Float[Tensor, "item dim"] = exact.prior.new_zeros((0, exact.config.dim))
-    return rounded_tables(exact, slots.vectors_of(no_items, rows))
+    no_items: Float[Tensor, "item dim"] = torch.zeros((0, exact.config.dim), dtype=torch.float64, device=rows.device)
+    return rounded_tables(exact, slots.vectors_of(no_items, rows).to(exact.prior.device))

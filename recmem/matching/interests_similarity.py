@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.ragged import Ragged
@@ -18,9 +17,12 @@ def interest_pair_scores(
     `interests`: the row of `vectors` of each query, -1 for none; then the cosines are NaN.
     """
     scores = np.full(len(candidates.values), np.nan, np.float32)
+    if not (interests >= 0).any():
+        return scores
+    table, rows = matcher.unit_on_host(candidates.values)
     for query in np.flatnonzero(interests >= 0):
         pairs = slice(*candidates.offsets[query : query + 2])
-        unit = _unit_rows(matcher, candidates.values[pairs])
+        unit = table[rows[pairs]].float().numpy()
         # Exact in float32, as vectors are rounded (`recmem.text.unit_vectors`): the same number in any batch.
         scores[pairs] = unit @ vectors[interests[query]]
     return scores
@@ -31,12 +33,6 @@ def interest_scores(matcher: Matcher, vectors: Float32Array, interests: IntArray
     scores = np.full((len(interests), len(candidates)), np.nan, np.float32)
     has_interests = interests >= 0
     if has_interests.any():
-        scores[has_interests] = vectors[interests[has_interests]] @ _unit_rows(matcher, candidates).T
+        table, rows = matcher.unit_on_host(candidates)
+        scores[has_interests] = vectors[interests[has_interests]] @ table[rows].float().numpy().T
     return scores
-
-
-def _unit_rows(matcher: Matcher, rows: IntArray) -> Float32Array:
-    """float32[row, dim]"""
-    unit = matcher.tables.unit
-    taken: Float32Array = unit[torch.from_numpy(rows).to(unit.device)].float().cpu().numpy()
-    return taken

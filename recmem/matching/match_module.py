@@ -168,6 +168,12 @@ class MatchModule(nn.Module):
         sign = self.sign.index_select(0, slots.kinds)
         return age + kind, sign
 
+    def terms(self) -> tuple[Float[Tensor, "term head"], Float[Tensor, "term head"]]:
+        """Bias and sign of every kind and age, where `term_of` finds those that `slot_terms` gives a slot."""
+        bias = self.age + self.kind[:, None]  # [kind, age, head]
+        sign = self.sign[:, None].expand_as(bias)
+        return bias.flatten(0, 1), sign.flatten(0, 1)
+
     def forward(
         self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]
     ) -> Float[Tensor, "memory cand"]:
@@ -182,6 +188,11 @@ class MatchModule(nn.Module):
         """Prior, null part and each slot's part of the scores of one memory; they sum to the score."""
         bias, sign = self.slot_terms(slots)
         return match_contributions(tables, slots.rows, bias, sign, candidates, slots.retrieved)
+
+
+def term_of(slots: Slots) -> Int[Tensor, " slot"]:
+    """Each slot's row in `MatchModule.terms`."""
+    return slots.kinds * N_AGES + slots.ages
 
 
 def _check_weights(weights: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:

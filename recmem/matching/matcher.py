@@ -14,14 +14,14 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from recmem.kernels import MatchTables, Memories, PackedTables, PairCandidates, match_pairs
-from recmem.kernels.pairs import OUTPUTS
 from recmem.matching.consolidation import consolidated
 from recmem.matching.gathered_tables import gathered
-from recmem.matching.match_module import MatchModule
+from recmem.matching.match_module import MatchModule, term_of
 from recmem.matching.rounded_tables import exact_module, rounded_tables
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
 from recmem.matching.text_similarity import compared_slots, similarities
 from recmem.matching.user_memory import MemoryConfig, Slots, remembered
+from recmem.text.torch_device import sent
 
 MATCH_FEATURES = (
     "match_raw",
@@ -103,22 +103,30 @@ class Matcher:
 
     def pair_columns(self, histories: Histories, candidates: Ragged) -> Float[Tensor, "feature pair"]:
         """The same on the matcher's device, in the order of `MATCH_FEATURES`."""
-        # Index arithmetic stays on the CPU: on a GPU each of its steps would have to wait for the device.
+        # All but tables and terms stays on the host, where the kernel's request is put together: on a GPU each step of
+        # this would be a copy, a launch or a wait, and a small request is made of little else.
         slots = self._slots_on_cpu(histories)
         lengths = torch.bincount(slots.memory_index, minlength=slots.n_memories)
         offsets = torch.cat([lengths.new_zeros(1), lengths.cumsum(0)])  # [memory + 1]
         is_compared = compared_slots(slots)
-        rows = torch.from_numpy(candidates.values).to(self.device)
         has_own = slots.own is not None
-        tables, slots, rows = self.placed(slots.to(self.device), rows)
-        pairs = PairCandidates(rows, torch.from_numpy(candidates.offsets).to(self.device))
         with torch.inference_mode():
-            bias, sign = self.module.slot_terms(slots)
+            tables, slots, rows = self.placed(slots, torch.from_numpy(candidates.values))
             memories = Memories(
-                slots.rows, offsets.to(self.device), is_compared.to(self.device), bias, sign, slots.retrieved
+                slots.rows, offsets, is_compared, term_of(slots), *self._terms, retrieved=slots.retrieved
             )
-            scores = match_pairs(PackedTables.of(tables) if has_own else self.packed, memories, pairs)
-            return torch.stack([getattr(scores, name) for name in OUTPUTS])
+            pairs = PairCandidates(rows, torch.from_numpy(candidates.offsets))
+            return match_pairs(PackedTables.of(tables) if has_own else self.packed, memories, pairs).columns
+
+    def unit_on_host(self, rows: IntArray) -> tuple[Float[Tensor, "item dim"], Int[Tensor, " row"]]:
+        """A table on the host that has the unit vectors of these texts, and their rows there.
+
+        It is the matcher's own where that is on the host; else the vectors are fetched at once.
+        """
+        found = torch.from_numpy(rows)
+        if self.device.type == "cpu":
+            return self.tables.unit, found
+        return self.tables.unit[sent(found, self.device)].cpu(), torch.arange(len(rows))
 
     def nearest_to(self, vectors: Float[Tensor, "query dim"], k: int, backend: SearchBackend) -> IntArray:
         """The `k` texts most similar to each unit vector, best first: int64[query, k], -1 if fewer are found."""
@@ -144,11 +152,18 @@ class Matcher:
     def placed(self, slots: Slots, candidates: Int[Tensor, " cand"]) -> tuple[MatchTables, Slots, Int[Tensor, " cand"]]:
         """Tables that hold all texts of the slots, and slots and candidates with their rows there.
 
-        They are the matcher's own, unless slots have texts that are in no item table. All are on the matcher's device.
+        They are the matcher's own, unless slots have texts that are in no item table. Tables are on the matcher's
+        device, slots and candidates where they were, both on that device or both on the host.
         """
         if slots.own is None:
             return self.tables, slots, candidates
         return gathered(self.tables, self._exact, slots, candidates)
+
+    @cached_property
+    def _terms(self) -> tuple[Float[Tensor, "term head"], Float[Tensor, "term head"]]:
+        """Bias and sign by kind and age, on the matcher's device."""
+        with torch.inference_mode():
+            return self.module.terms()
 
     @cached_property
     def _exact(self) -> MatchModule:

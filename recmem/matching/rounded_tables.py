@@ -33,6 +33,8 @@ def rounded_tables(exact: MatchModule, unit: Float[Tensor, "text dim"]) -> Match
     with torch.inference_mode():
         # Without texts there is one empty block.
         parts = [_rounded(exact.tables(block.double())) for block in unit.split(BLOCK_ROWS)]
+        if len(parts) == 1:
+            return parts[0]
         return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in PER_ITEM})
 
 

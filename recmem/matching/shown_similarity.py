@@ -7,7 +7,6 @@ whoever reads them. A ranker subtracts it.
 from __future__ import annotations
 
 import numpy as np
-import torch
 
 from feature_store.arrays import Float32Array
 from feature_store.ragged import Ragged
@@ -17,11 +16,10 @@ from recmem.matching.matcher import Matcher
 def shown_pair_similarities(matcher: Matcher, candidates: Ragged) -> Float32Array:
     """The mean cosine of each candidate with all candidates of its query, itself too: one per value of `candidates`."""
     scores = np.zeros(len(candidates.values), np.float32)
-    table = matcher.tables.unit
+    table, rows = matcher.unit_on_host(candidates.values)
     for query in np.flatnonzero(candidates.lengths > 0):
         pairs = slice(*candidates.offsets[query : query + 2])
-        rows = torch.from_numpy(candidates.values[pairs]).to(table.device)
         # Vectors are rounded (`recmem.text.unit_vectors`): in float64 the sums are exact, and the same in any order.
-        unit = table[rows].double()
-        scores[pairs] = (unit @ unit.sum(0) / len(rows)).float().cpu().numpy()
+        unit = table[rows[pairs]].double()
+        scores[pairs] = (unit @ unit.sum(0) / len(unit)).float().numpy()
     return scores

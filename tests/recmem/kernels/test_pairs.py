@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import slow_reference
-from pair_cases import CASES, N_TEXTS, SEEDS, inputs, moved, random_tables
+from pair_cases import CASES, N_TERMS, N_TEXTS, SEEDS, inputs, moved, random_tables
 from recmem.kernels import RetrievedSlots, match_pairs
 from recmem.kernels.packed_tables import PackedTables
 from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates, PairScores, check_rows
@@ -50,8 +50,9 @@ def test_pairs_are_those_of_the_oracle(backend: Scorer, case: list[tuple[list[in
     first = 0
     for slots, items in case:
         own = slice(first, first + len(slots))
-        bias = memories.bias[own].double().numpy()
-        sign = memories.sign[own].double().numpy()
+        term = memories.term[own]
+        bias = memories.bias[term].double().numpy()
+        sign = memories.sign[term].double().numpy()
         counted = [slot for slot, is_counted in zip(slots, memories.counted[own].tolist(), strict=True) if is_counted]
         for item in items:
             expected = slow_reference.match(numbers, slots, bias, sign, item, 2)
@@ -129,6 +130,13 @@ def test_a_row_outside_the_tables_is_refused(row: int) -> None:
         check_rows(packed, memories, replace(candidates, rows=torch.tensor([row])))
     with pytest.raises(IndexError, match=r"memories\.rows: expected 0"):
         check_rows(packed, replace(memories, rows=torch.tensor([1, row])), candidates)
+
+
+@pytest.mark.parametrize("term", [-1, N_TERMS])
+def test_a_slot_without_a_term_is_refused(term: int) -> None:
+    memories, candidates = inputs([([1, 2], [3])], 0)
+    with pytest.raises(IndexError, match=r"memories\.term: expected 0 \.\. 4, got .* Give rows of bias and sign\."):
+        check_rows(PackedTables.of(random_tables(0)), replace(memories, term=torch.tensor([0, term])), candidates)
 
 
 def test_outputs_are_taken_in_the_order_of_the_fields() -> None:

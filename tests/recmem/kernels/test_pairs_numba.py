@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from pair_cases import CASES, N_TEXTS, SEEDS, inputs, random_tables
 from recmem.kernels.packed_tables import PackedTables
-from recmem.kernels.pairs import OUTPUTS, Memories, PairCandidates
+from recmem.kernels.pairs import OUTPUTS, PairCandidates
 
 pytest.importorskip("numba", reason="pip install 'recmem[numba]'")
 from recmem.kernels import pairs_numba
@@ -31,9 +33,8 @@ def test_a_pair_has_the_same_bits_whatever_is_beside_it(
     )
     lengths = [memories.offsets.diff()[some], candidates.offsets.diff()[some]]
     offsets = [torch.cat([torch.zeros(1, dtype=torch.int64), length.cumsum(0)]) for length in lengths]
-    few = Memories(
-        memories.rows[slots], offsets[0], memories.counted[slots], memories.bias[slots], memories.sign[slots]
-    )
+    of_slots = {name: getattr(memories, name)[slots] for name in ("rows", "counted", "term")}
+    few = replace(memories, offsets=offsets[0], **of_slots)
     found = match_pairs_numba(packed, few, PairCandidates(candidates.rows[pairs], offsets[1]))
     for name in OUTPUTS:
         assert torch.equal(getattr(found, name), getattr(whole, name)[pairs])

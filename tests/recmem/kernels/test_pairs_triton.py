@@ -68,8 +68,7 @@ def test_kernel_gives_the_definitions_scores_for_every_shape(
 
 @pytest.mark.parametrize(("lengths", "expected"), [([0], 16), ([3, 5], 16), ([16, 17], 32), ([200], 64), ([0, 64], 32)])
 def test_a_block_of_slots_holds_the_average_memory(lengths: list[int], expected: int) -> None:
-    memories, _ = inputs([([0] * n_slots, [1]) for n_slots in lengths], 0)
-    assert pairs_triton._block_slot(memories) == expected
+    assert pairs_triton._block_slot(sum(lengths), len(lengths)) == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -115,8 +114,8 @@ from recmem.kernels import pairs_triton as kernel
 
 function = kernel._score
 numbers = {"prior", "null_value", "alpha", "gamma", "null_logit", "bias", "sign", "outputs"}
-types = {name: "*i64" for name in function.arg_names} | {name: "*fp32" for name in numbers}
-types |= {name: "*fp16" for name in ("unit", "slot_side", "cand_side")} | {"counted": "*i1", "n_pairs": "i64"}
+types = {name: "*i32" for name in function.arg_names} | {name: "*fp32" for name in numbers}
+types |= {name: "*fp16" for name in ("unit", "slot_side", "cand_side")} | {"n_pairs": "i32"}
 constants = dict(
     DIM=384, HEAD_DIM=32, HEADS=4, HEADS_PADDED=4, UPCAST=False, BLOCK_CAND=kernel.BLOCK_CAND,
     BLOCK_SLOT=kernel.LARGEST_BLOCK_SLOT, BLOCK_DIM=kernel.BLOCK_DIM, BLOCK_HEAD_DIM=32,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 
+from device_steps import steps_of_pair_columns
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from five_item_dataset import matcher
@@ -89,6 +90,16 @@ def test_text_similarities_are_of_events_alone(log: list[Event], time: int) -> N
                 close(plain[name], further[name], "exact")
             assert np.abs(plain["match_raw"] - further["match_raw"]).max() > 0
     matcher.cache_clear()
+
+
+def test_on_a_gpu_nothing_waits_for_such_texts(note_kind: int) -> None:
+    pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
+    remembered = histories(LOG, 9).beside(notes(BESIDE, note_kind))
+    # Whatever needs a number of the device's raises there.
+    steps = steps_of_pair_columns(matcher(4), remembered, Ragged.from_lists([EVERY_TEXT] * N_USERS))
+    # The texts' vectors, the rows that are read of the tables, and the request.
+    assert len(steps.copies) == 3
+    assert steps.launches[-1] == "kernel"
 
 
 def test_a_texts_row_is_the_same_in_any_batch(note_kind: int) -> None:

@@ -13,8 +13,8 @@ import slow_reference
 from further_slots import add_note_kind
 from recmem.kernels import MatchTables
 from recmem.matching import memory_kinds
-from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule
-from recmem.matching.user_memory import Slots
+from recmem.matching.match_module import INITIAL_ATTENTION, INITIAL_SCORE, MatchConfig, MatchModule, term_of
+from recmem.matching.user_memory import N_AGES, Slots
 from tolerances import close
 
 CONFIG = MatchConfig(dim=12, n_heads=2, head_dim=4)
@@ -141,6 +141,14 @@ def test_age_and_kind_of_a_slot_change_the_score() -> None:
     variants = [(1, 0, POSITIVE), (1, 5, POSITIVE), (1, 0, NEGATIVE), (1, 0, NEUTRAL)]
     found = made(tables, slots([[variant] for variant in variants]), CANDIDATES[:1])
     assert len(found.unique()) == len(variants)
+
+
+def test_the_table_of_terms_has_those_of_every_slot() -> None:
+    made = module(trained=True)
+    every = [(0, age, kind) for age in range(N_AGES) for kind in range(made.n_kinds)]
+    found = slots([every])
+    for table, terms in zip(made.terms(), made.slot_terms(found), strict=True):
+        close(table[term_of(found)], terms, "exact")
 
 
 def test_a_negative_sign_reverses_the_value_of_a_slot() -> None:

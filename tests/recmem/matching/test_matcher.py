@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import slow_reference
+from device_steps import steps_of_pair_columns
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, matcher, unit_vectors
@@ -97,6 +98,13 @@ def test_features_of_a_device_are_those_of_the_cpu(device: torch.device, retriev
         )
 
 
+def test_on_a_gpu_the_pairs_of_a_request_are_one_copy_and_one_launch() -> None:
+    pytest.importorskip("triton", reason="pip install 'recmem[triton]'")
+    steps = steps_of_pair_columns(matcher(4), histories(LONG, 12), Ragged.from_lists([[0, 1], [3], []]))
+    assert len(steps.copies) == 1
+    assert steps.launches == ["kernel"]
+
+
 @FEWER
 @given(logs(), times(), st.integers(1, 40))
 def test_the_size_of_a_block_changes_nothing(log: list[Event], time: int, cells: int) -> None:
@@ -146,6 +154,13 @@ def test_tables_follow_the_module() -> None:
     prior = rolled.features(remembered, EVERY_TEXT)["match_prior"]
     close(prior, np.roll(made.features(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
     assert not rolled.tables.query.requires_grad
+
+
+def test_vectors_on_the_host_are_those_of_the_device(device: torch.device) -> None:
+    here = matcher()
+    there = Matcher.of(copy.deepcopy(here.module).to(device), unit_vectors().to(device), here.memory)
+    table, rows = there.unit_on_host(np.array([3, 0, 3]))
+    close(table[rows], here.tables.unit[[3, 0, 3]], "exact")
 
 
 @pytest.mark.parametrize("backend", ["exact", "faiss", "faiss-graph"])

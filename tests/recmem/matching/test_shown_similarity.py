@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
+import torch
 
 from feature_store.ragged import Ragged
 from five_item_dataset import matcher
+from recmem.matching import matcher as matcher_module
+from recmem.matching.matcher import Matcher
 from recmem.matching.shown_similarity import shown_pair_similarities
 
 
@@ -25,3 +29,18 @@ def test_the_order_of_candidates_changes_no_number() -> None:
 
 def test_without_candidates_there_is_nothing() -> None:
     assert shown_pair_similarities(matcher(), Ragged.from_lists([[]])).tolist() == []
+
+
+def test_vectors_of_a_gpu_are_fetched_once_for_all_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    candidates = Ragged.from_lists([[0, 1, 2], [], [3, 4]])
+    expected = shown_pair_similarities(matcher(), candidates)
+    fetched = []
+
+    def sent(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+        fetched.append(rows.tolist())
+        return rows
+
+    monkeypatch.setattr(Matcher, "device", torch.device("meta"))
+    monkeypatch.setattr(matcher_module, "sent", sent)
+    assert shown_pair_similarities(matcher(), candidates).tolist() == expected.tolist()
+    assert fetched == [[0, 1, 2, 3, 4]]
