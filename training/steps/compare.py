@@ -80,14 +80,16 @@ def _comparison(run: Run, client: MlflowClient, champion: Champion) -> Compariso
     The challenger's figures are those of its measured model, which has learned up to the test period.
     """
     training_data = run.training_data
-    test_from = training_data.split.test_from
+    split = training_data.split
+    test_from = split.test_from
     with tempfile.TemporaryDirectory(prefix="recmem-champion-") as folder:
         bundle, kind = champion_bundle(client, run.config.registered_name, champion, Path(folder))
         model = Model.load(bundle, store=run.pinned)
         if training_data.shown is None:
             require_same_task(model.dataset.config, training_data.dataset.config)
         learned_until = model.bundle.config.learned_until
-        asked = comparable_queries(_asked(run), learned_until, kind)
+        asked = _asked(run).read_by(model, split, run.config.test_queries)
+        asked = comparable_queries(asked, learned_until, kind)
         with run.progress.stage("Ranking the test queries with the champion", len(asked.queries)) as advance:
             found = against_champion(
                 model,
