@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray
-from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth, lift_of
+from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth
 from training.evaluation.intervals import UNKNOWN_INTERVAL, Difference, paired_bootstrap, paired_bootstraps
-from training.evaluation.ledger import Interval
+from training.evaluation.ledger import Interval, rounded
 from training.evaluation.metrics import PerQuery
 from training.evaluation.paired_figures import PairedFigures
 from training.evaluation.slices import MEMORY_SLICES
@@ -66,8 +66,7 @@ def _worth(without: pl.DataFrame, with_: pl.DataFrame, generator: np.random.Gene
     differences = _differences(list(paired.values()), users, generator)
     slices = {}
     for (name, figures), found in zip(paired.items(), differences, strict=True):
-        lift = figures.lift((found.low, found.high))
-        slices[name] = lift_of(lift.without, lift.with_, lift.ci95)
+        slices[name] = figures.lift((rounded(found.low), rounded(found.high)))
     return Worth(slices)
 
 
