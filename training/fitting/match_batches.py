@@ -70,7 +70,7 @@ class Batch:
     log_draws: Float[Tensor, " cand"]
     """Log of how often each candidate was expected among those of a step."""
     weights: Float[Tensor, "query cand"] | None = None
-    """What each positive weighs, 1 on average over the log; None where all weigh the same."""
+    """What each positive weighs, 1 on average over all that steps are drawn from; None where all weigh the same."""
 
 
 @dataclass(frozen=True, eq=False)
