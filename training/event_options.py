@@ -1,4 +1,4 @@
-"""The options of `train` and `features`, and of the MLflow project, that say which events are positive or negative."""
+"""The options of `train` and `features`, and of the MLflow project, that say what is learned from events and clicks."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
@@ -101,7 +101,9 @@ def weights_of_candidates(
     return found
 
 
-def _places(wanted: IntArray, known: IntArray) -> tuple[IntArray, IntArray]:
-    """Where each number stands among the ascending `known`, and whether it is there."""
-    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    return place, known[place] == wanted if len(known) else np.zeros(len(wanted), bool)
+def _places(wanted: IntArray, known: IntArray) -> tuple[IntArray, BoolArray]:
+    """Where each number stands among the ascending `known`, and whether it is there; 0 if `known` is empty."""
+    if not len(known):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return place, known[place] == wanted
