@@ -17,6 +17,7 @@ from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from training.event_weights import weights_of_events
+from training.pair_keys import pair_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +86,12 @@ def weights_of_candidates(
     A positive weighs what its event does, any other candidate as much as its query's positives do on average: then
     queries whose positives weigh the same count with that weight as a whole.
     """
-    n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
     n_queries = len(positives)
     total = np.bincount(positives.row_index, weights, n_queries)
     mean = total / np.maximum(positives.lengths, 1)
     of_pair = mean[candidates.row_index]
-    # Query and item as one number.
-    keys = positives.row_index * n_items + positives.values
+    wanted, keys = pair_keys(candidates, positives)
     order = np.argsort(keys)
-    wanted = candidates.row_index * n_items + candidates.values
     place, is_positive = _places(wanted, keys[order])
     is_positive &= labels > 0
     of_pair[is_positive] = weights[order][place[is_positive]]

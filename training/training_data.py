@@ -38,6 +38,7 @@ from training.knowledge import facts_warnings, knowledge_of, slots_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
+from training.pair_keys import pair_keys
 from training.queries import ImpressionQueries, Queries, queries_of
 from training.query_split import split_of
 from training.splits import Split
@@ -232,13 +233,7 @@ def retrieved_data(
 
 def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     """int8[pair]: 1 for a candidate that is among its query's positives."""
-    candidates = pairs.candidates
-    positives = queries.positives
-    n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
-    # Query and item as one number.
-    pair_keys = candidates.row_index * n_items + candidates.values
-    positive_keys = positives.row_index * n_items + positives.values
-    return np.isin(pair_keys, positive_keys).astype(np.int8)
+    return np.isin(*pair_keys(pairs.candidates, queries.positives)).astype(np.int8)
 
 
 def _dataset_config(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray
 from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth
-from training.evaluation.intervals import UNKNOWN_INTERVAL, Difference, paired_bootstrap, paired_bootstraps
+from training.evaluation.intervals import UNKNOWN_INTERVAL, paired_bootstrap
 from training.evaluation.ledger import Interval, rounded
 from training.evaluation.metrics import PerQuery
-from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.paired_figures import PairedFigures, paired_differences
 from training.evaluation.slices import MEMORY_SLICES
 
 COLD = "cold items"
@@ -63,7 +63,7 @@ def require_same_queries(a: pl.DataFrame, b: pl.DataFrame) -> None:
 def _worth(without: pl.DataFrame, with_: pl.DataFrame, generator: np.random.Generator) -> Worth:
     paired = _slices(without, with_)
     users = without["user"].to_numpy()
-    differences = _differences(list(paired.values()), users, generator)
+    differences = paired_differences(list(paired.values()), users, generator=generator)
     slices = {}
     for (name, figures), found in zip(paired.items(), differences, strict=True):
         slices[name] = figures.lift((rounded(found.low), rounded(found.high)))
@@ -84,12 +84,3 @@ def _slices(without: pl.DataFrame, with_: pl.DataFrame) -> Mapping[str, PairedFi
     cold = without["cold"].to_numpy()
     found[COLD] = PairedFigures(without["cold_recall"].to_numpy(), with_["cold_recall"].to_numpy(), cold)
     return {name: figures for name, figures in found.items() if figures.n_queries or name == ALL}
-
-
-def _differences(
-    paired: Sequence[PairedFigures], users: np.ndarray, generator: np.random.Generator
-) -> list[Difference]:
-    gains = np.stack([figures.with_ - figures.without for figures in paired], axis=1)
-    ones = np.ones(len(users))
-    weights = np.stack([ones if figures.weights is None else figures.weights for figures in paired], axis=1)
-    return paired_bootstraps(gains, groups=users, weights=weights, generator=generator)

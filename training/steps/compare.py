@@ -12,7 +12,6 @@ import numpy as np
 from mlflow import MlflowClient
 
 from feature_store import DataError
-from feature_store.addresses import redact
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.serving.model import Model
@@ -31,13 +30,13 @@ from training.evaluation.ledger import HEADLINE_METRIC
 from training.evaluation.promotion import first_verdict, incomparable, uncompared, verdict_against
 from training.evaluation.verdict import VERDICT, Champion, Comparison, Verdict
 from training.run import Run
+from training.steps.champion_fault import champion_fault
 from training.steps.evaluate import read_ledger
 from training.tracking.champion import champion_bundle
 from training.tracking.step_run import StepRun
 
 COMPARE_SEED = 0
 """Of ties and of the bootstrap: the same for all runs, whatever their own seed."""
-_LONGEST_CAUSE = 300
 
 
 def compare(run: Run, step_run: StepRun) -> None:
@@ -68,8 +67,7 @@ def _verdict(run: Run, client: MlflowClient) -> Verdict:
     except (OtherTaskError, TooFewQueriesError) as error:
         return incomparable(policy, champion, str(error))
     except Exception as error:  # broad on purpose: whatever is wrong with an earlier model, the new one is there
-        cause = redact(str(error), addresses=[client.tracking_uri, run.store.path]).strip() or type(error).__name__
-        why = cause.partition("\n")[0][:_LONGEST_CAUSE].rstrip(".")
+        why = champion_fault(error, run, client)
         return uncompared(policy, champion, why, lift=ledger.shipped_lift, ships=ledger.ships)
     return verdict_against(policy, champion, comparison)
 
