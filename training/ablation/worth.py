@@ -13,6 +13,7 @@ from training.evaluation.intervals import UNKNOWN_INTERVAL, paired_bootstrap
 from training.evaluation.ledger import Interval, rounded
 from training.evaluation.metrics import PerQuery
 from training.evaluation.paired_figures import PairedFigures, paired_differences
+from training.evaluation.promotion import FEWEST_USERS
 from training.evaluation.slices import MEMORY_SLICES
 
 COLD = "cold items"
@@ -20,8 +21,6 @@ ERROR_RATE = 0.05
 """How often chance may switch any kind at all."""
 DECIDING_RESAMPLES = 10_000
 """For the interval that decides, whose ends lie far out."""
-FEWEST_USERS = 20
-"""The bootstrap's interval over fewer users is too narrow to decide by."""
 
 
 def worth_by_part(without: pl.DataFrame, with_: pl.DataFrame, *, seed: int) -> dict[str, Worth]:
@@ -35,7 +34,9 @@ def worth_by_part(without: pl.DataFrame, with_: pl.DataFrame, *, seed: int) -> d
 def deciding_interval(without: pl.DataFrame, with_: pl.DataFrame, *, n_kinds: int, seed: int) -> Interval:
     """The interval of the difference on validation by which a kind is switched, after Bonferroni.
 
-    Those of `n_kinds` kinds hold together in 95% of cases: each leaves out 5% / `n_kinds`.
+    Those of `n_kinds` kinds hold together in 95% of cases: each leaves out 5% / `n_kinds`. With fewer than
+    `FEWEST_USERS` users, over whom the bootstrap's interval is too narrow, it is `UNKNOWN_INTERVAL`, which decides
+    nothing.
     """
     before = without.filter(part=VALIDATION)
     after = with_.filter(part=VALIDATION)
