@@ -18,9 +18,9 @@ from training.queries import impression_of_row
 LARGEST = float(np.finfo(np.float32).max)
 """Larger numbers than this do not fit into float32, the type of every feature."""
 TORN_SHARE = 0.1
-"""A warning if the clicks of so many impressions stand at another time than the rest."""
+"""A warning if more than this share of the impressions have their clicks at another time than the other items."""
 LOST_SHARE = 0.1
-"""A warning if so many of a column's distinct values are the same in float32."""
+"""A warning if float32 loses more than this share of a column's distinct values."""
 
 
 def item_warnings(catalogue: Catalogue) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The options of `train` and `features`, and of the MLflow project, that say which events are positive or negative."""
+"""The options of `train` and `features`, and of the MLflow project, that say what is learned from events and clicks."""
 
 from __future__ import annotations
 
@@ -36,6 +36,15 @@ NegativeEvents = Annotated[
         show_default=False,
     ),
 ]
+NeutralEvents = Annotated[
+    str,
+    typer.Option(
+        "--neutral-events",
+        metavar=_METAVAR,
+        help="Events that are neutral: remembered, but nothing to be ranked first.",
+        show_default=False,
+    ),
+]
 WEIGHT_HELP = (
     "How much events of a name count as training targets, such as click=0.2; 1 where nothing is said. Memories, "
     "counters and metrics are not weighted."
@@ -49,15 +58,6 @@ PositionDebiasing = Annotated[
     typer.Option(
         help="Learn what the position of shown items adds to their clicks, and leave it out of the scores. "
         "Impressions need the column position, candidates do not."
-    ),
-]
-NeutralEvents = Annotated[
-    str,
-    typer.Option(
-        "--neutral-events",
-        metavar=_METAVAR,
-        help="Events that are neutral: remembered, but nothing to be ranked first.",
-        show_default=False,
     ),
 ]
 

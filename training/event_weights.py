@@ -24,7 +24,7 @@ def weight_texts(weights: Mapping[str, float] | Sequence[str] | None) -> list[st
 
 
 def event_weights_faults(texts: Sequence[str]) -> Iterator[str]:
-    """What is wrong with the setting, a line for each text that is no weight and each name that has two."""
+    """What is wrong with the setting: a line for each text that is not NAME=WEIGHT, and for each name given twice."""
     seen: dict[str, str] = {}
     for text in texts:
         name, weight = _parts(text)

@@ -93,7 +93,10 @@ class Intake:
         were_given = any(receipt.table == EVENTS.name for receipt in receipts)
         kinds = event_kinds(events, signals)
         counts = target_counts(items, events, weights, signals, repeats=repeats)
-        warnings = [*_kind_warnings(events, kinds, signals), *weight_warnings(kinds, weights, signals)]
+        warnings = [
+            *kind_warnings(kinds, ratings=unread_ratings(events, signals)),
+            *weight_warnings(kinds, weights, signals),
+        ]
         warnings += [*target_warnings(counts), *([] if were_given else rating_warnings(events, signals))]
         return cls(
             receipts=receipts,
@@ -177,10 +180,6 @@ def intake_of(store: Store, receipts: tuple[Receipt, ...], config: TrainingConfi
         has_encoder=not config.vectors_name,
         repeats=not config.retrieval.exclude_seen,
     )
-
-
-def _kind_warnings(events: pl.DataFrame, kinds: tuple[EventKind, ...], signals: SignalConfig) -> list[str]:
-    return kind_warnings(kinds, ratings=unread_ratings(events, signals))
 
 
 def _undated(items: pl.DataFrame, changes: pl.DataFrame) -> Iterator[str]:

@@ -20,11 +20,11 @@ from recmem.dataset.dataset import Dataset
 AnyArray = NDArray[np.floating] | NDArray[np.integer]
 
 FEWEST_ITEMS = 30
-"""Items with events before the split and a number; of fewer nothing is said."""
+"""Items with an earlier event and a number that a column needs: with fewer there is no warning about it."""
 LEAST_CORRELATION = 0.35
-"""Partial rank correlation with the later events from which a column is named; attributes such as a price have less."""
+"""A warning from this partial rank correlation with later events on; attributes such as a price have less."""
 LEAST_DEVIATIONS = 5.0
-"""Deviations of chance that the correlation must have too: few items correlate by chance."""
+"""The correlation must also be so many standard deviations from zero: with few items, chance gives high ones."""
 RECENT_SHARE = 0.25
 """The share of the events before the split that counts as recent."""
 

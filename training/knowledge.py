@@ -13,7 +13,7 @@ from recmem.dataset.knowledge_config import AUTO, KnowledgeConfig
 
 _N_EXAMPLES = 3
 FEW = 0.01
-"""Of the items; a warning says so if fewer have a fact that another item has too."""
+"""A warning if a smaller share of the items has a fact that another item has too."""
 
 
 def knowledge_of(items: pl.DataFrame, facts: pl.DataFrame, config: KnowledgeConfig) -> KnowledgeConfig | None:

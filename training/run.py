@@ -246,8 +246,8 @@ def member_file(name: str, member: int) -> str:
 def open_run(tables: Tables, out: Path, store: str | None, config: TrainingConfig, progress: Progress) -> Run:
     """A run in the folder `out`; `store` defaults to `out`/store and is created if tables are given.
 
-    Raises DataError if `out` cannot be written, if there is neither a store nor a table, or if own features are named
-    and there are no impressions with them.
+    Raises DataError if `out` cannot be written, if there is neither a store nor a table, if own features are named and
+    there are no impressions with them, or if vectors are given that the settings do not allow.
     """
     folder = Path(out).absolute()
     place = store or folder / "store"

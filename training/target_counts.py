@@ -15,13 +15,12 @@ from feature_store import SignalConfig
 from feature_store.event_names import spelling
 from feature_store.settings import number_text
 from training.event_weights import weights_by_name, weights_of_events
+from training.fitting.match_batches import SMALLEST_FIRST_BASKET
 
 LEAST_SHARE = 0.05
 """A weight that acts on a smaller share of its name's events gets a warning ..."""
 FEWEST_EVENTS = 20
 """... if there are so many of these."""
-SMALLEST_FIRST_BASKET = 2
-"""A user's first items are targets if they are so many at one time: see `training.fitting.match_batches`."""
 
 
 @dataclass(frozen=True)
@@ -69,10 +68,11 @@ def target_counts(
         has_history=pl.col("timestamp") > pl.col("timestamp").min().over("user_id"),
     )
     n_events = dict(rows.filter("is_positive").group_by("name").len().iter_rows())
-    # Of several events of one user, item and time the largest weight counts.
+    # Of several events of one user, item and time the largest weight counts, as in `training.target_weights`.
     wanted = rows.filter(pl.col("is_positive") & pl.col("is_wanted"))
     targets = wanted.sort("weight", descending=True, maintain_order=True)
     targets = targets.unique(["user_id", "item_id", "timestamp"], keep="first", maintain_order=True)
+    # A user's first items are targets if they are a basket, see `training.fitting.match_batches`.
     is_basket = pl.len().over("user_id", "timestamp") >= SMALLEST_FIRST_BASKET
     n_targets = dict(targets.filter(pl.col("has_history") | is_basket).group_by("name").len().iter_rows())
     weighted = tuple(

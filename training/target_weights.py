@@ -12,11 +12,12 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.arrays import Float32Array, Float64Array, Int8Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.point_in_time.event_log import rows_of
 from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from training.event_weights import weights_of_events
+from training.pair_keys import pair_keys
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,15 +86,12 @@ def weights_of_candidates(
     A positive weighs what its event does, any other candidate as much as its query's positives do on average: then
     queries whose positives weigh the same count with that weight as a whole.
     """
-    n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
     n_queries = len(positives)
     total = np.bincount(positives.row_index, weights, n_queries)
     mean = total / np.maximum(positives.lengths, 1)
     of_pair = mean[candidates.row_index]
-    # Query and item as one number.
-    keys = positives.row_index * n_items + positives.values
+    wanted, keys = pair_keys(candidates, positives)
     order = np.argsort(keys)
-    wanted = candidates.row_index * n_items + candidates.values
     place, is_positive = _places(wanted, keys[order])
     is_positive &= labels > 0
     of_pair[is_positive] = weights[order][place[is_positive]]
@@ -101,7 +99,9 @@ def weights_of_candidates(
     return found
 
 
-def _places(wanted: IntArray, known: IntArray) -> tuple[IntArray, IntArray]:
-    """Where each number stands among the ascending `known`, and whether it is there."""
-    place = np.minimum(np.searchsorted(known, wanted), max(len(known) - 1, 0))
-    return place, known[place] == wanted if len(known) else np.zeros(len(wanted), bool)
+def _places(wanted: IntArray, known: IntArray) -> tuple[IntArray, BoolArray]:
+    """Where each number stands among the ascending `known`, and whether it is there; 0 if `known` is empty."""
+    if not len(known):
+        return np.zeros(len(wanted), np.int64), np.zeros(len(wanted), bool)
+    place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
+    return place, known[place] == wanted

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -38,6 +38,7 @@ from training.knowledge import facts_warnings, knowledge_of, slots_warnings
 from training.optional_inputs import require_positions, require_weights
 from training.own_features import own_features
 from training.own_vectors import missing_sentences, training_vectors, unread_interests_sentences, unread_sentences
+from training.pair_keys import pair_keys
 from training.queries import ImpressionQueries, Queries, queries_of
 from training.query_split import split_of
 from training.splits import Split
@@ -110,25 +111,15 @@ def read_training_data(
     interests = interests_column(profiles.table, config.users)
     # Vectors of the user's own say nothing of facts in words.
     n_slots = config.memory.knowledge if knowledge is not None and not config.vectors_name else 0
-    vectors = None
-    about_vectors: Iterable[str]
     if config.vectors_name:
-        vectors, n_without = training_vectors(store, config.vectors_name, catalogue)
-        about_vectors = [
-            *missing_sentences(vectors.name, n_without, len(catalogue)),
-            *unread_interests_sentences(interests),
-        ]
+        space = _space_of_vectors(store, config.vectors_name, catalogue, interests)
         interests = ""
-        unit = vectors.of_ids(catalogue.ids)
-        fingerprint = vectors.fingerprint
     else:
         encoder = encoder or TextEncoder.load(config.encoder)
-        unit = _encoded(store, catalogue.texts, encoder, on_text)
+        space = _space_of_encoder(store, encoder, catalogue, on_text)
         if n_slots:
             catalogue = catalogue.with_fact_vectors(partial(_encoded_texts, store, encoder))
         profiles = profiles.encoded(interests, partial(_encoded_texts, store, encoder))
-        fingerprint = encoder.fingerprint
-        about_vectors = unread_sentences(store)
     dataset = Dataset.of(
         catalogue,
         events,
@@ -147,15 +138,15 @@ def read_training_data(
     )
     return TrainingData(
         dataset=dataset,
-        unit=unit,
+        unit=space.unit,
         split=split,
-        fingerprint=fingerprint,
+        fingerprint=space.fingerprint,
         shown=ImpressionQueries.of(dataset),
         weights=TargetWeights.of(dataset, config.event_weights),
         events_of_unknown_items=log.n_unknown_items,
-        vectors=vectors,
+        vectors=space.vectors,
         warnings=(
-            *about_vectors,
+            *space.warnings,
             *item_warnings(catalogue),
             *facts_warnings(catalogue.facts, knowledge, len(catalogue)),
             *slots_warnings(config.memory.knowledge, knowledge, has_encoder=not config.vectors_name),
@@ -166,6 +157,34 @@ def read_training_data(
             *feature_warnings(profiles.table, of_users, "users"),
         ),
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _Space:
+    """The items in an embedding space."""
+
+    unit: Float[Tensor, "item dim"]
+    fingerprint: str
+    vectors: ItemVectors | None
+    """Those of the store, where they stand in for an encoder."""
+    warnings: tuple[str, ...]
+
+
+def _space_of_vectors(store: Store, name: str, catalogue: Catalogue, interests: str) -> _Space:
+    """The store's vectors of this name; they say nothing of declared interests, which are in the column `interests`."""
+    vectors, n_without = training_vectors(store, name, catalogue)
+    warnings = (
+        *missing_sentences(vectors.name, n_without, len(catalogue)),
+        *unread_interests_sentences(interests),
+    )
+    return _Space(vectors.of_ids(catalogue.ids), vectors.fingerprint, vectors, warnings)
+
+
+def _space_of_encoder(
+    store: Store, encoder: TextEncoder, catalogue: Catalogue, on_text: Callable[[int], None] | None
+) -> _Space:
+    unit = _encoded(store, catalogue.texts, encoder, on_text)
+    return _Space(unit, encoder.fingerprint, None, tuple(unread_sentences(store)))
 
 
 def _encoded(
@@ -219,7 +238,11 @@ def retrieved_data(
     on_scores: Callable[[QueryBatch, CatalogueScores], None] | None = None,
     batch_of: BatchOf = QueryBatch.of,
 ) -> RankingData:
-    """The retrieved candidates of the queries, with features and labels."""
+    """The retrieved candidates of the queries, with features and labels.
+
+    `on_query` is called with the number of queries just done, `on_scores` with each chunk of queries and the features
+    of the whole catalogue from which their candidates are retrieved, see `retrieved_features`.
+    """
     batch = batch_of(training_data.dataset, queries.users, queries.times)
     pairs = retrieved_features(training_data.dataset, matcher, batch, config.retrieval, on_query, on_scores)
     labels = labels_of(pairs, queries)
@@ -232,13 +255,7 @@ def retrieved_data(
 
 def labels_of(pairs: PairFeatures, queries: Queries) -> Int8Array:
     """int8[pair]: 1 for a candidate that is among its query's positives."""
-    candidates = pairs.candidates
-    positives = queries.positives
-    n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
-    # Query and item as one number.
-    pair_keys = candidates.row_index * n_items + candidates.values
-    positive_keys = positives.row_index * n_items + positives.values
-    return np.isin(pair_keys, positive_keys).astype(np.int8)
+    return np.isin(*pair_keys(pairs.candidates, queries.positives)).astype(np.int8)
 
 
 def _dataset_config(

@@ -65,6 +65,7 @@ class Measure:
         return pl.read_parquet(folder / FIGURES)
 
     def _pairs_of(self, run: Run, *, is_reference: bool, shares: bool) -> VariantPairs:
+        """A variant's pairs; `shares` says that its match module, and so its pairs, are the reference's."""
         if shares and self._pairs is not None:
             return self._pairs
         self._pairs = None

@@ -43,5 +43,5 @@ class Variant:
         return ("tune", "match") if self._tunes(run) else ("match",)
 
     def _tunes(self, run: Run) -> bool:
-        """Whether it has another encoder: only one that stays frozen can be, which takes no time."""
+        """Whether its encoder is not the training's. The only such kind leaves it frozen, which takes no time."""
         return self.config.tuning != run.config.tuning

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 
 from feature_store.arrays import BoolArray
-from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth, lift_of
-from training.evaluation.intervals import UNKNOWN_INTERVAL, Difference, paired_bootstrap, paired_bootstraps
-from training.evaluation.ledger import Interval
+from training.evaluation.ablation import ALL, PARTS, VALIDATION, Worth
+from training.evaluation.intervals import UNKNOWN_INTERVAL, paired_bootstrap
+from training.evaluation.ledger import Interval, rounded
 from training.evaluation.metrics import PerQuery
-from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.paired_figures import PairedFigures, paired_differences
+from training.evaluation.promotion import FEWEST_USERS
 from training.evaluation.slices import MEMORY_SLICES
 
 COLD = "cold items"
@@ -20,8 +21,6 @@ ERROR_RATE = 0.05
 """How often chance may switch any kind at all."""
 DECIDING_RESAMPLES = 10_000
 """For the interval that decides, whose ends lie far out."""
-FEWEST_USERS = 20
-"""The bootstrap's interval over fewer users is too narrow to decide by."""
 
 
 def worth_by_part(without: pl.DataFrame, with_: pl.DataFrame, *, seed: int) -> dict[str, Worth]:
@@ -35,7 +34,9 @@ def worth_by_part(without: pl.DataFrame, with_: pl.DataFrame, *, seed: int) -> d
 def deciding_interval(without: pl.DataFrame, with_: pl.DataFrame, *, n_kinds: int, seed: int) -> Interval:
     """The interval of the difference on validation by which a kind is switched, after Bonferroni.
 
-    Those of `n_kinds` kinds hold together in 95% of cases: each leaves out 5% / `n_kinds`.
+    Those of `n_kinds` kinds hold together in 95% of cases: each leaves out 5% / `n_kinds`. With fewer than
+    `FEWEST_USERS` users, over whom the bootstrap's interval is too narrow, it is `UNKNOWN_INTERVAL`, which decides
+    nothing.
     """
     before = without.filter(part=VALIDATION)
     after = with_.filter(part=VALIDATION)
@@ -63,11 +64,10 @@ def require_same_queries(a: pl.DataFrame, b: pl.DataFrame) -> None:
 def _worth(without: pl.DataFrame, with_: pl.DataFrame, generator: np.random.Generator) -> Worth:
     paired = _slices(without, with_)
     users = without["user"].to_numpy()
-    differences = _differences(list(paired.values()), users, generator)
+    differences = paired_differences(list(paired.values()), users, generator=generator)
     slices = {}
     for (name, figures), found in zip(paired.items(), differences, strict=True):
-        lift = figures.lift((found.low, found.high))
-        slices[name] = lift_of(lift.without, lift.with_, lift.ci95)
+        slices[name] = figures.lift((rounded(found.low), rounded(found.high)))
     return Worth(slices)
 
 
@@ -85,12 +85,3 @@ def _slices(without: pl.DataFrame, with_: pl.DataFrame) -> Mapping[str, PairedFi
     cold = without["cold"].to_numpy()
     found[COLD] = PairedFigures(without["cold_recall"].to_numpy(), with_["cold_recall"].to_numpy(), cold)
     return {name: figures for name, figures in found.items() if figures.n_queries or name == ALL}
-
-
-def _differences(
-    paired: Sequence[PairedFigures], users: np.ndarray, generator: np.random.Generator
-) -> list[Difference]:
-    gains = np.stack([figures.with_ - figures.without for figures in paired], axis=1)
-    ones = np.ones(len(users))
-    weights = np.stack([ones if figures.weights is None else figures.weights for figures in paired], axis=1)
-    return paired_bootstraps(gains, groups=users, weights=weights, generator=generator)

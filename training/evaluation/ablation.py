@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from training.evaluation.ledger import Interval, Lift, rounded
+from training.evaluation.ledger import Interval, Lift, interval, number
 
 VALIDATION = "validation"
 TEST = "test"
@@ -99,7 +98,7 @@ class Ablation:
         document = asdict(self)
         document["kinds"] = [_kind_document(kind) for kind in self.kinds]
         for name in ("control", "chosen"):
-            document[name] = {part: _lift_document(lift) for part, lift in getattr(self, name).items()}
+            document[name] = {part: lift.to_document() for part, lift in getattr(self, name).items()}
         return document
 
     @classmethod
@@ -107,10 +106,10 @@ class Ablation:
         """What `to_document` gave, also from a newer version: entries that are not known are ignored."""
         known = {name: document[name] for name in cls.__dataclass_fields__ if name in document}
         lifts = {
-            name: {part: _lift_from(entry) for part, entry in document.get(name, {}).items()}
+            name: {part: Lift.from_document(entry) for part, entry in document.get(name, {}).items()}
             for name in ("control", "chosen")
         }
-        figures = {part: _float(value) for part, value in document["figures"].items()}
+        figures = {part: number(value) for part, value in document["figures"].items()}
         kinds = tuple(_kind_from(entry) for entry in document["kinds"])
         return cls(**{**known, **lifts, "figures": figures, "kinds": kinds})
 
@@ -121,15 +120,9 @@ class Ablation:
         }
 
 
-def lift_of(without: float, with_: float, ci95: Interval) -> Lift:
-    """Two figures, their difference and its interval, rounded as in the ledger."""
-    low, high = ci95
-    return Lift(rounded(without), rounded(with_), rounded(with_ - without), (rounded(low), rounded(high)))
-
-
 def _kind_document(kind: KindWorth) -> dict[str, Any]:
     parts = {
-        part: {name: _lift_document(lift) for name, lift in worth.slices.items()} for part, worth in kind.parts.items()
+        part: {name: lift.to_document() for name, lift in worth.slices.items()} for part, worth in kind.parts.items()
     }
     return asdict(kind) | {"parts": parts}
 
@@ -137,23 +130,7 @@ def _kind_document(kind: KindWorth) -> dict[str, Any]:
 def _kind_from(entry: Mapping[str, Any]) -> KindWorth:
     known = {name: entry[name] for name in KindWorth.__dataclass_fields__ if name in entry}
     parts = {
-        part: Worth({name: _lift_from(lift) for name, lift in slices.items()})
+        part: Worth({name: Lift.from_document(lift) for name, lift in slices.items()})
         for part, slices in entry["parts"].items()
     }
-    low, high = entry["decides"]
-    return KindWorth(**{**known, "parts": parts, "decides": (_float(low), _float(high))})
-
-
-def _lift_document(lift: Lift) -> dict[str, Any]:
-    return {"without": lift.without, "with": lift.with_, "difference": lift.difference, "ci95": list(lift.ci95)}
-
-
-def _lift_from(entry: Mapping[str, Any]) -> Lift:
-    low, high = entry["ci95"]
-    return Lift(
-        _float(entry["without"]), _float(entry["with"]), _float(entry["difference"]), (_float(low), _float(high))
-    )
-
-
-def _float(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+    return KindWorth(**{**known, "parts": parts, "decides": interval(entry["decides"])})

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from feature_store.arrays import BoolArray
-from training.evaluation.intervals import paired_bootstraps
 from training.evaluation.ledger import (
     HEADLINE_METRIC,
     LEARNED_PART,
@@ -25,7 +24,7 @@ from training.evaluation.ledger import (
     rounded,
 )
 from training.evaluation.metrics import PerQuery, mean_over_queries
-from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.paired_figures import PairedFigures, paired_differences
 from training.evaluation.slices import PositiveSlice
 
 
@@ -101,11 +100,7 @@ def slice_entry(figures: PairedFigures, ci95: Interval, part: BoolArray | Positi
 def _intervals(
     paired: Sequence[PairedFigures], users: NDArray[Any], n_resamples: int, generator: np.random.Generator
 ) -> Iterator[Interval]:
-    ones = np.ones(len(users))
-    # float64[query, pair of figures]
-    gains = np.stack([figures.with_ - figures.without for figures in paired], axis=1)
-    weights = np.stack([ones if figures.weights is None else figures.weights for figures in paired], axis=1)
-    differences = paired_bootstraps(gains, groups=users, weights=weights, n_resamples=n_resamples, generator=generator)
+    differences = paired_differences(paired, users, n_resamples=n_resamples, generator=generator)
     return ((rounded(difference.low), rounded(difference.high)) for difference in differences)
 
 

@@ -43,6 +43,7 @@ class CascadeCost:
 
     queries: int
     test_from: str
+    """When the model's training data ends, ISO 8601: all queries come after it."""
     all_by_trees: float
     """NDCG@10 without a cascade."""
     costs: tuple[ShareCost, ...]

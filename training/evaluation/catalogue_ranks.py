@@ -15,6 +15,7 @@ from training.evaluation.baselines import popularity_features
 from training.evaluation.metrics import PerQuery, catalogue_metrics
 from training.evaluation.ranks import rank_of_rows
 from training.fitting.fit_ranker import RankingData
+from training.pair_keys import pair_keys
 from training.queries import Queries
 
 
@@ -105,10 +106,7 @@ def retrieved_ranks(
     candidates = data.pairs.candidates
     if not len(candidates.values):
         return np.full(len(positives.values), np.inf)
-    # (query, item) as one number, to find each positive among the pairs by binary search.
-    n_items = int(max(candidates.values.max(initial=0), positives.values.max(initial=0))) + 1
-    candidate_keys = candidates.row_index * n_items + candidates.values
-    positive_keys = positives.row_index * n_items + positives.values
+    candidate_keys, positive_keys = pair_keys(candidates, positives)
     order = np.argsort(candidate_keys)
     sorted_keys = candidate_keys[order]
     place = np.minimum(np.searchsorted(sorted_keys, positive_keys), len(sorted_keys) - 1)

@@ -26,6 +26,7 @@ from training.evaluation.slices import PositiveSlice, positive_slices, query_sli
 from training.evaluation.verdict import BundleKind
 from training.fitting.fit_ranker import RankingData
 from training.queries import ImpressionQueries, Queries, queries_of
+from training.splits import Split
 from training.training_data import TrainingData, labels_of
 
 
@@ -43,7 +44,7 @@ class AskedQueries:
 
     queries: Queries
     shown: ImpressionQueries | None
-    """The same queries as impressions, if that is what they are."""
+    """The same queries as impressions, if that is what they are; `read_by` gives them the champion's own columns."""
     ndcg: PerQuery
     """The challenger's NDCG@10."""
     ranks: Float64Array | None
@@ -55,18 +56,33 @@ class AskedQueries:
         shown = None if self.shown is None else self.shown.take(rows)
         return AskedQueries(self.queries.take(rows), shown, self.ndcg[rows], ranks)
 
+    def read_by(self, champion: Model, split: Split, limit: int) -> AskedQueries:
+        """The same, with the columns of the impressions that are features of the champion, as its trees read them.
+
+        To be called on all that `test_queries` draws with this split and limit. The champion is loaded over the same
+        versions of the tables, so that users and items have the same rows.
+        """
+        if self.shown is None:
+            return self
+        shown = ImpressionQueries.of(champion.dataset)
+        return replace(self, shown=None if shown is None else _of_test(shown, split, limit))
+
 
 def test_queries(training_data: TrainingData, limit: int) -> tuple[Queries, ImpressionQueries | None]:
     """The test queries of a run, as its evaluation draws them."""
     split = training_data.split
     if training_data.shown is not None:
-        shown = training_data.shown.between(split.test_from, split.test_until).spread(limit)
+        shown = _of_test(training_data.shown, split, limit)
         return shown.queries(), shown
     return queries_of(training_data.dataset, split.test_from, split.test_until).spread(limit), None
 
 
 # pytest would take the function for a test where a test file imports it.
 test_queries.__test__ = False  # type: ignore[attr-defined]
+
+
+def _of_test(shown: ImpressionQueries, split: Split, limit: int) -> ImpressionQueries:
+    return shown.between(split.test_from, split.test_until).spread(limit)
 
 
 def comparable_queries(asked: AskedQueries, learned_until: int, kind: BundleKind) -> AskedQueries:
@@ -109,8 +125,8 @@ def against_champion(
 ) -> Differences:
     """Ranks the queries with the champion, and compares it with the challenger.
 
-    `champion` is loaded over the store, and the versions of its tables, that the queries are from. `test_from` says
-    which items are cold: those without an event up to then.
+    `champion` is loaded over the store, and the versions of its tables, that the queries are from; impressions are as
+    `AskedQueries.read_by` gives them. `test_from` says which items are cold: those without an event up to then.
     """
     dataset = champion.dataset
     queries = asked.queries
@@ -149,6 +165,7 @@ def _impressions_ndcg(
     on_query: Callable[[int], None] | None,
 ) -> PerQuery:
     batch = QueryBatch.of(champion.dataset, shown.users, shown.times)
-    pairs = candidate_features(champion.dataset, champion.matcher, batch, shown.candidates, on_query)
+    given = shown.given_features
+    pairs = candidate_features(champion.dataset, champion.matcher, batch, shown.candidates, on_query, given)
     scores = champion.bundle.ranker.scores(pairs)
     return impression_metrics(scores, shown.labels, shown.candidates.offsets, generator=generator)[HEADLINE_METRIC]

@@ -153,11 +153,9 @@ class HeldOutPart:
             percentiles=ONE_SIDED_90,
             generator=generator,
         )
-        is_positive_of = among[self.queries.positives.row_index]
-        is_cold = self.is_cold[is_positive_of]
-        cold = cold_recall(
-            queries, is_cold, frozen.ranks[is_positive_of], tuned.ranks[is_positive_of], generator=generator
-        )
+        is_of_these = among[self.queries.positives.row_index]
+        is_cold = self.is_cold[is_of_these]
+        cold = cold_recall(queries, is_cold, frozen.ranks[is_of_these], tuned.ranks[is_of_these], generator=generator)
         is_gain = gain.low > 0
         buries_cold = buries_cold_items(cold)
         if not is_gain:

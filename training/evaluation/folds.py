@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from training.evaluation.auc_figures import AucFigures
-from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift, rounded
+from training.evaluation.ledger import HEADLINE_METRIC, Interval, Lift, interval, nan_to_null, number, rounded
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Folds:
         return float(np.mean(known)) if known else None
 
     def to_json(self) -> str:
-        """The text of `folds.json`."""
+        """The text of `folds.json`; an undefined figure is null."""
         gain = self.mean_refit_gain
         document = {
             "metric": HEADLINE_METRIC,
@@ -93,8 +93,7 @@ class Folds:
             **({} if self.pooled_auc is None else {"pooled_auc": asdict(self.pooled_auc)}),
             "folds": [_entry(fold) for fold in self.folds],
         }
-        text = json.dumps(document, indent=2, allow_nan=False).replace('"with_"', '"with"')
-        return text + "\n"
+        return json.dumps(nan_to_null(document), indent=2, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Folds:
@@ -126,7 +125,7 @@ class Folds:
 
 def _entry(fold: Fold) -> dict[str, Any]:
     """The fold as JSON, which says nothing of AUC without impressions."""
-    entry = asdict(fold)
+    entry = asdict(fold) | {"lift": fold.lift.to_document()}
     if fold.auc is None:
         del entry["auc"]
     return entry
@@ -135,12 +134,17 @@ def _entry(fold: Fold) -> dict[str, Any]:
 def _auc(entry: Mapping[str, Any] | None) -> AucFigures | None:
     if entry is None:
         return None
-    intervals = {name: tuple(entry[name]) for name in ("ranker_ci95", "ci95")}
-    return AucFigures(**{**entry, **intervals})
+    return AucFigures(
+        queries=entry["queries"],
+        ranker=number(entry["ranker"]),
+        ranker_ci95=interval(entry["ranker_ci95"]),
+        click_through=number(entry["click_through"]),
+        difference=number(entry["difference"]),
+        ci95=interval(entry["ci95"]),
+    )
 
 
 def _fold(entry: Mapping[str, Any]) -> Fold:
-    lift = entry["lift"]
     earlier = entry["earlier"]
     if earlier is not None:
         ci95 = earlier["ci95"]
@@ -149,7 +153,7 @@ def _fold(entry: Mapping[str, Any]) -> Fold:
         test_from=entry["test_from"],
         test_until=entry["test_until"],
         queries=entry["queries"],
-        lift=Lift(lift["without"], lift["with"], lift["difference"], tuple(lift["ci95"])),
+        lift=Lift.from_document(entry["lift"]),
         ships=entry["ships"],
         earlier=earlier,
         auc=_auc(entry.get("auc")),

@@ -22,7 +22,8 @@ UNKNOWN_INTERVAL = (-1.0, 1.0)
 
 _COUNTS_AT_ONCE = 2_000_000
 """Entries of the matrix (resample, cluster) that are drawn at a time: bounds the memory."""
-_CONFIDENCE_PERCENTILES = (2.5, 97.5)
+CONFIDENCE_PERCENTILES = (2.5, 97.5)
+"""Of the resampled means: the ends of a 95% interval."""
 
 
 class Difference(NamedTuple):
@@ -40,7 +41,7 @@ def paired_bootstrap(
     groups: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
     n_resamples: int = 2000,
-    percentiles: tuple[float, float] = _CONFIDENCE_PERCENTILES,
+    percentiles: tuple[float, float] = CONFIDENCE_PERCENTILES,
     generator: np.random.Generator,
 ) -> Difference:
     """The mean of b - a on the same queries, and the 95% percentile interval of a bootstrap.
@@ -71,7 +72,7 @@ def paired_bootstraps(
     groups: NDArray[Any] | None = None,
     weights: NDArray[Any] | None = None,
     n_resamples: int = 2000,
-    percentiles: tuple[float, float] = _CONFIDENCE_PERCENTILES,
+    percentiles: tuple[float, float] = CONFIDENCE_PERCENTILES,
     generator: np.random.Generator,
 ) -> list[Difference]:
     """`paired_bootstrap` for every column of `gains` = b - a, under the same draws of users.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -68,6 +68,17 @@ class Lift:
     with_: float
     difference: float
     ci95: Interval
+
+    def to_document(self) -> dict[str, Any]:
+        """The entry of a file, see `nan_to_null`; `with_` is `with` there."""
+        return {"without": self.without, "with": self.with_, "difference": self.difference, "ci95": list(self.ci95)}
+
+    @classmethod
+    def from_document(cls, entry: Mapping[str, Any]) -> Lift:
+        """What `to_document` gave; null is NaN."""
+        return cls(
+            number(entry["without"]), number(entry["with"]), number(entry["difference"]), interval(entry["ci95"])
+        )
 
 
 @dataclass(frozen=True)
@@ -158,12 +169,12 @@ class Ledger:
             "version": LEDGER_VERSION,
             "protocol": asdict(self.protocol),
             "rows": [{"name": row.name, **row.metrics} for row in self.rows],
-            "lift": {metric: _with_json_names(asdict(lift)) for metric, lift in self.lift.items()},
+            "lift": {metric: lift.to_document() for metric, lift in self.lift.items()},
             "slices": {name: _with_json_names(asdict(part)) for name, part in self.slices.items()},
             "retrieval": dict(self.retrieval),
         }
         if self.parts:
-            document["parts"] = {name: _with_json_names(asdict(part)) for name, part in self.parts.items()}
+            document["parts"] = {name: part.to_document() for name, part in self.parts.items()}
         if self.held_out:
             document["ships"] = self.ships
             document["held_out"] = _held_out_document(self.held_out)
@@ -173,7 +184,7 @@ class Ledger:
             document["positions"] = effects_document(self.positions)
         if self.ablation:
             document["ablation"] = dict(self.ablation)
-        return json.dumps(_nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(nan_to_null(document), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str) -> Ledger:
@@ -188,10 +199,10 @@ class Ledger:
         return cls(
             protocol=Protocol(**_known(Protocol, document["protocol"])),
             rows=tuple(Row(renamed.get(row["name"], row["name"]), _floats(row)) for row in document["rows"]),
-            lift={metric: _lift_from(entry) for metric, entry in document["lift"].items()},
+            lift={metric: Lift.from_document(entry) for metric, entry in document["lift"].items()},
             slices={name: _slice_from(entry) for name, entry in document["slices"].items()},
             retrieval=_floats(document.get("retrieval", {})),
-            parts={name: _lift_from(entry) for name, entry in document.get("parts", {}).items()},
+            parts={name: Lift.from_document(entry) for name, entry in document.get("parts", {}).items()},
             held_out=_held_out_from(document["held_out"]) if "held_out" in document else None,
             seeds={name: _spread_from(entry) for name, entry in document.get("seeds", {}).items()},
             positions=effects_from(document.get("positions", ())),
@@ -210,19 +221,21 @@ def _with_json_names(entry: dict[str, Any]) -> dict[str, Any]:
     return {key.rstrip("_"): value for key, value in entry.items() if value is not None}
 
 
-def _nan_to_null(value: Any) -> Any:
+def nan_to_null(value: Any) -> Any:
+    """A document with null for each undefined figure, since JSON has no NaN."""
     if isinstance(value, Mapping):
-        return {key: _nan_to_null(entry) for key, entry in value.items()}
+        return {key: nan_to_null(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [_nan_to_null(entry) for entry in value]
+        return [nan_to_null(entry) for entry in value]
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def _floats(entry: Mapping[str, Any]) -> dict[str, float]:
-    return {key: _float(value) for key, value in entry.items() if value is None or isinstance(value, int | float)}
+    return {key: number(value) for key, value in entry.items() if value is None or isinstance(value, int | float)}
 
 
-def _float(value: float | None) -> float:
+def number(value: float | None) -> float:
+    """A figure of a file: null is NaN."""
     return math.nan if value is None else float(value)
 
 
@@ -230,21 +243,18 @@ def _known(kind: type[Any], entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in entry.items() if key in kind.__dataclass_fields__}
 
 
-def _interval(entry: list[float | None]) -> Interval:
+def interval(entry: Sequence[float | None]) -> Interval:
+    """The ends of an interval of a file."""
     low, high = entry
-    return (_float(low), _float(high))
-
-
-def _lift_from(entry: Mapping[str, Any]) -> Lift:
-    return Lift(_float(entry["without"]), _float(entry["with"]), _float(entry["difference"]), _interval(entry["ci95"]))
+    return number(low), number(high)
 
 
 def _slice_from(entry: Mapping[str, Any]) -> Slice:
     return Slice(
         queries=entry["queries"],
-        without=_float(entry["without"]),
-        with_=_float(entry["with"]),
-        ci95=_interval(entry["ci95"]),
+        without=number(entry["without"]),
+        with_=number(entry["with"]),
+        ci95=interval(entry["ci95"]),
         metric=entry.get("metric", HEADLINE_METRIC),
         positives=entry.get("positives"),
     )
@@ -253,7 +263,7 @@ def _slice_from(entry: Mapping[str, Any]) -> Slice:
 def _held_out_document(held_out: HeldOut) -> dict[str, Any]:
     document: dict[str, Any] = {"ships": held_out.ships, "queries": held_out.queries}
     if held_out.lift is not None:
-        document["lift"] = _with_json_names(asdict(held_out.lift))
+        document["lift"] = held_out.lift.to_document()
     if held_out.cold is not None:
         document["cold"] = _with_json_names(asdict(held_out.cold))
     return document
@@ -263,7 +273,7 @@ def _held_out_from(entry: Mapping[str, Any]) -> HeldOut:
     return HeldOut(
         ships=entry["ships"],
         queries=entry["queries"],
-        lift=_lift_from(entry["lift"]) if "lift" in entry else None,
+        lift=Lift.from_document(entry["lift"]) if "lift" in entry else None,
         cold=_slice_from(entry["cold"]) if "cold" in entry else None,
     )
 
@@ -275,8 +285,8 @@ def held_out_from_json(text: str) -> HeldOut:
 
 def held_out_to_json(held_out: HeldOut) -> str:
     """The entry `held_out` of `ledger.json`, on its own."""
-    return json.dumps(_nan_to_null(_held_out_document(held_out)), indent=2, allow_nan=False) + "\n"
+    return json.dumps(nan_to_null(_held_out_document(held_out)), indent=2, allow_nan=False) + "\n"
 
 
 def _spread_from(entry: Mapping[str, Any]) -> Spread:
-    return Spread(tuple(_float(value) for value in entry["values"]), _float(entry["mean"]), _float(entry["deviation"]))
+    return Spread(tuple(number(value) for value in entry["values"]), number(entry["mean"]), number(entry["deviation"]))

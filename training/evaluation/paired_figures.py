@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from feature_store.arrays import BoolArray, IntArray
+from training.evaluation.intervals import CONFIDENCE_PERCENTILES, Difference, paired_bootstraps
 from training.evaluation.ledger import Interval, Lift, rounded
 from training.evaluation.metrics import PerQuery
 
@@ -42,3 +46,28 @@ class PairedFigures:
             return math.nan
         weights = None if self.weights is None else self.weights[self.defined]
         return float(np.average(figures[self.defined], weights=weights))
+
+
+def paired_differences(
+    paired: Sequence[PairedFigures],
+    users: NDArray[Any],
+    *,
+    generator: np.random.Generator,
+    n_resamples: int = 2000,
+    percentiles: tuple[float, float] = CONFIDENCE_PERCENTILES,
+) -> list[Difference]:
+    """The difference of each pair of means, and its interval: one bootstrap over users, `paired_bootstraps`, for all.
+
+    All are of the same queries, `users` names the user of each. There is at least one pair.
+    """
+    ones = np.ones(len(users))
+    gains = np.stack([figures.with_ - figures.without for figures in paired], axis=1)
+    weights = np.stack([ones if figures.weights is None else figures.weights for figures in paired], axis=1)
+    return paired_bootstraps(
+        gains,
+        groups=users,
+        weights=weights,
+        n_resamples=n_resamples,
+        percentiles=percentiles,
+        generator=generator,
+    )

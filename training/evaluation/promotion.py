@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from feature_store.arrays import BoolArray
 from training.config import PromotionPolicy
 from training.evaluation.build_ledger import paired_slice, slice_entry
-from training.evaluation.intervals import paired_bootstrap, paired_bootstraps
+from training.evaluation.intervals import paired_bootstrap
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, Lift, Slice, rounded
 from training.evaluation.metrics import PerQuery
-from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.paired_figures import PairedFigures, paired_differences
 from training.evaluation.slices import PositiveSlice
 from training.evaluation.verdict import Champion, Comparison, Verdict, difference_text, finding_of
 
@@ -87,15 +87,11 @@ def differences(
     judged = {name: figures for name, figures in by_slice.items() if n_users(figures, users) >= FEWEST_USERS}
     entries = {}
     if judged:
-        gains = np.stack([figures.with_ - figures.without for figures in judged.values()], axis=1)
-        ones = np.ones(len(users))
-        weights = [ones if figures.weights is None else figures.weights for figures in judged.values()]
         # Bonferroni's: each interval leaves out its share of the 5%.
         tail = _TAIL_PERCENT / len(judged)
-        intervals = paired_bootstraps(
-            gains,
-            groups=users,
-            weights=np.stack(weights, axis=1),
+        intervals = paired_differences(
+            list(judged.values()),
+            users,
             n_resamples=N_RESAMPLES,
             percentiles=(tail, 100 - tail),
             generator=generator,

@@ -43,7 +43,9 @@ class StalenessCost:
 
     queries: int
     test_from: str
+    """When the model's training data ends, ISO 8601: all queries come after it."""
     fresh: float
+    """NDCG@10 without a delay."""
     costs: tuple[DelayCost, ...]
 
     def to_json(self) -> str:

@@ -5,7 +5,6 @@ The module reads the frozen vector of a text and the tuned one side by side; cos
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from torch import Tensor
 from feature_store.settings import check_settings, setting, setting_like
 from recmem.matching.match_module import MatchModule
 from recmem.text.encoder_tuning import EncoderTuning, TuningKind, load_tuned_tensors, tuned_tensors
-from training.fitting.fit_match import MATRICES, MatchTrainingConfig
+from training.fitting.fit_match import MatchTrainingConfig, matrices_and_others, rate_share
 from training.fitting.losses import sampled_softmax
 from training.fitting.match_batches import Batch, MatchBatches
 from training.fitting.rank_budget import RankBudget
@@ -33,9 +32,6 @@ LEARNING_RATES: dict[str, float] = {
 }
 """Of the encoder, by kind of tuning. Adapters learn few numbers, which begin at zero, and take higher ones."""
 _BY_KIND = ", ".join(f"{rate:g} for {kind}" for kind, rate in LEARNING_RATES.items())
-WARM_UP_STEPS = 50
-FINAL_RATE = 0.05
-"""The last step's learning rate, as a share of the highest."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +131,7 @@ class EncoderFit:
     def run_step(self) -> float:
         """One step of both; its loss."""
         for group in self._optimizer.param_groups:
-            group["lr"] = group["highest"] * _rate(self.step, self.steps)
+            group["lr"] = group["highest"] * rate_share(self.step, self.steps)
         self.module.train()
         loss = self._loss(self._batches.draw())
         self._optimizer.zero_grad()
@@ -213,8 +209,7 @@ class EncoderFit:
 
     def _new_optimizer(self) -> torch.optim.Optimizer:
         match = self._match
-        matrices = [weight for name, weight in self.module.named_parameters() if name in MATRICES]
-        others = [weight for name, weight in self.module.named_parameters() if name not in MATRICES]
+        matrices, others = matrices_and_others(self.module)
         rate = self._config.learning_rate or LEARNING_RATES[self.texts.tuning.kind]
         parts = [
             (matrices, match.learning_rate, match.weight_decay),
@@ -236,9 +231,3 @@ def under(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 def averaged(frozen: Mapping[str, Tensor], tuned: Mapping[str, Tensor], share: float) -> dict[str, Tensor]:
     """Weights `share` of the way from the frozen encoder's to the tuned one's (WiSE-FT, arXiv 2109.01903)."""
     return {name: torch.lerp(frozen[name], tensor, share) if share < 1 else tensor for name, tensor in tuned.items()}
-
-
-def _rate(step: int, steps: int) -> float:
-    """The learning rate of the step after `step` steps, as a share of the highest."""
-    warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
-    return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.nn import Parameter
 
 from feature_store.settings import check_settings, setting
 from recmem.matching.match_module import MatchModule
@@ -86,7 +87,7 @@ def fit_match(
     if not batches.n_examples:
         return
     optimizer = _optimizer(module, config)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step, steps))
     module.train()
     with one_torch_thread(), closing(ahead(_drawn(batches, impressions, steps))) as drawn:
         for step, (batch, shown) in enumerate(drawn, start=1):
@@ -132,13 +133,22 @@ def _loss(
 
 
 def _optimizer(module: MatchModule, config: MatchTrainingConfig) -> torch.optim.Optimizer:
-    matrices = [parameter for name, parameter in module.named_parameters() if name in MATRICES]
-    others = [parameter for name, parameter in module.named_parameters() if name not in MATRICES]
+    matrices, others = matrices_and_others(module)
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW(groups, lr=config.learning_rate)
 
 
-def _rate(step: int, steps: int) -> float:
-    """The learning rate after `step` steps, as a share of the highest."""
+def matrices_and_others(module: MatchModule) -> tuple[list[Parameter], list[Parameter]]:
+    """The parameters under weight decay, and those without."""
+    matrices = [parameter for name, parameter in module.named_parameters() if name in MATRICES]
+    others = [parameter for name, parameter in module.named_parameters() if name not in MATRICES]
+    return matrices, others
+
+
+def rate_share(step: int, steps: int) -> float:
+    """The learning rate of the step after `step` of `steps` steps, as a share of the highest.
+
+    It rises linearly over `WARM_UP_STEPS` steps and falls along a cosine to `FINAL_RATE`.
+    """
     warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
     return warm_up * (FINAL_RATE + (1 - FINAL_RATE) * 0.5 * (1 + math.cos(math.pi * step / steps)))

@@ -216,10 +216,10 @@ class _Fit:
         return cls(data, features, inputs, config, values, matrix, data.relative_weights(), groups)
 
     def blend(self, n_queries: int | None = None) -> tuple[Blend, Float32Array, Float32Array]:
-        """The blend of the first queries, all by default, and what the trees start from: float32[pair] of all queries.
+        """The blend, fitted on the first `n_queries` queries (all by default); the trees' start; the position biases.
 
-        That is the blend and, with debiasing, what each position adds. Without the latter the first trees would be
-        grown to explain positions by the features that go with them. Third, what each group of positions adds:
+        The trees start from the blend's scores, float32[pair] of all queries, plus the bias of each pair's position:
+        otherwise the first trees would explain positions by the features that go with them. The biases are
         float32[group], empty without debiasing.
         """
         lengths = self.data.pairs.candidates.lengths[:n_queries]
@@ -246,7 +246,7 @@ class _Fit:
         return pairs.take(kept if self.weights is None else kept & (self.weights > 0))
 
     def ranker(self, n_rounds: int, seeds: list[int], seed: int) -> tuple[Ranker, tuple[PositionEffect, ...]]:
-        """Blend and trees on all queries; the trees are the mean of a model per seed. What was learned of positions."""
+        """Blend and trees fitted on all queries, and the effects of positions; the trees are a mean over the seeds."""
         blend, start, biases = self.blend()
         pairs = self.tree_pairs(start, seed)
         names = neutral_names(self.inputs)

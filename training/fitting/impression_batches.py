@@ -21,8 +21,8 @@ from training.queries import ImpressionQueries
 class ImpressionBatches:
     """Draws impressions up to a time, each of them with a click and with an item that was not clicked.
 
-    An impression is known to have ended in clicks right after its time, as counters take it. `beside` adds to the
-    memories what is no event.
+    An impression is known to have ended in clicks right after its time, as counters take it. Only the ratios of weights
+    matter. `beside` adds to the memories what is no event.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class ImpressionBatches:
     ) -> None:
         before = shown.take(np.flatnonzero(shown.times <= until))
         self._shown = before.take(np.flatnonzero(_is_comparison(before)))
+        self._mean_weight = _mean_weight(self._shown)
         self._reads = reads
         self._memory = memory
         self._queries = queries
@@ -64,7 +65,7 @@ class ImpressionBatches:
         if drawn.weights is not None:
             weights = torch.zeros(positives.shape)
             columns = np.searchsorted(candidates, drawn.candidates.values)
-            weights[drawn.candidates.row_index, columns] = torch.from_numpy(drawn.weights)
+            weights[drawn.candidates.row_index, columns] = torch.from_numpy(drawn.weights / self._mean_weight)
         return Batch(
             slots=Slots.of(remembered, self._memory),
             candidates=torch.from_numpy(candidates),
@@ -74,6 +75,12 @@ class ImpressionBatches:
             log_draws=torch.zeros(len(candidates)),
             weights=weights,
         )
+
+
+def _mean_weight(shown: ImpressionQueries) -> np.float32:
+    """Of all clicks; 1 where none weighs anything."""
+    of_clicks = np.empty(0) if shown.weights is None else shown.weights[shown.labels > 0]
+    return np.float32(of_clicks.mean(dtype=np.float64) if of_clicks.any() else 1)
 
 
 def _is_comparison(shown: ImpressionQueries) -> BoolArray:

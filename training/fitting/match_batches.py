@@ -23,6 +23,7 @@ from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.settings import check_settings, setting
 from recmem.matching.user_memory import MemoryConfig, Slots
+from training.pair_keys import pair_keys
 from training.queries import Queries, queries_between
 from training.target_weights import TargetWeights
 
@@ -70,7 +71,7 @@ class Batch:
     log_draws: Float[Tensor, " cand"]
     """Log of how often each candidate was expected among those of a step."""
     weights: Float[Tensor, "query cand"] | None = None
-    """What each positive weighs, 1 on average over the log; None where all weigh the same."""
+    """What each positive weighs, 1 on average over all that steps are drawn from; None where all weigh the same."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,10 +276,7 @@ def _item_shares(log: EventLog, n_items: int, until: int, power: float) -> tuple
 def _has_arrived(log: EventLog, first: Queries) -> BoolArray:
     """bool[query]: whether all positives were known right after the query; a late part of a basket is no memory."""
     events = log.by_user.last(first.users, first.times + 1)
-    n_items = int(log.item_rows.max(initial=0)) + 1
-    # Query and item as one number.
-    known_keys = events.row_index * n_items + log.item_rows[events.values]
-    positive_keys = first.positives.row_index * n_items + first.positives.values
+    known_keys, positive_keys = pair_keys(Ragged(log.item_rows[events.values], events.offsets), first.positives)
     is_late = ~np.isin(positive_keys, known_keys)
     has_late = np.zeros(len(first), bool)
     has_late[first.positives.row_index[is_late]] = True

@@ -17,8 +17,8 @@ from training.run import Run
 from training.settings_search.study import DATABASE
 from training.tracking.step_key import code_digest
 
-LEARNING_STEPS = ("ingest", "encode", "tune", "match", "rank")
-"""What comes before the figure of a trial. Settings that only later steps read may change."""
+FIGURE_STEPS = ("ingest", "encode", "tune", "match", "rank")
+"""The steps on the way to a trial's figure. Settings that only later steps read may change."""
 
 
 def identity_of(run: Run) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def identity_of(run: Run) -> dict[str, Any]:
 
     A table at a URL is left out, as its content may change unseen: the store tells whether it brought anything new.
     """
-    names = {name for step in LEARNING_STEPS for name in settings_of(step)}
+    names = {name for step in FIGURE_STEPS for name in settings_of(step)}
     at_urls = {str(name) for name, table in run.tables.given().items() if isinstance(table, str) and "://" in table}
     identity = {
         "settings": {name: attrgetter(name)(run.config) for name in sorted(names)},

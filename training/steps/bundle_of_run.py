@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from torch import Tensor
+
 from feature_store.addresses import without_secrets
 from feature_store.timestamps import iso_time
 from recmem.matching.calibration import Calibration
-from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.match_module import MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
-from recmem.text.encoder_tuning import tuned_fingerprint
+from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint
 from training.run import Run
 from training.training_data import ranking_data
 
@@ -43,7 +45,7 @@ def write_bundle(run: Run, learned: Learned, folder: Path) -> None:
     _, data = ranking_data(
         run.training_data, matcher, split.ranker_from, split.test_from, SELF_TEST_QUERIES, run.config
     )
-    config = _bundle_config(run, learned, learned.module.config)
+    config = _bundle_config(run, learned, tuned)
     save_bundle(
         Bundle(config, learned.module, learned.ranker, {} if tuned is None else tuned[1]),
         folder,
@@ -52,16 +54,15 @@ def write_bundle(run: Run, learned: Learned, folder: Path) -> None:
     )
 
 
-def _bundle_config(run: Run, learned: Learned, match: MatchConfig) -> BundleConfig:
+def _bundle_config(run: Run, learned: Learned, tuned: tuple[EncoderTuning, dict[str, Tensor]] | None) -> BundleConfig:
     training_data = run.training_data
     dataset = training_data.dataset
-    tuned = run.tuned.tensors("final")
     return BundleConfig(
         encoder=run.config.encoder,
         fingerprint=training_data.fingerprint,
         text_columns=dataset.catalogue.text_columns,
         number_columns=dataset.catalogue.number_columns,
-        match=match,
+        match=learned.module.config,
         memory=run.config.memory,
         retrieval=run.config.retrieval,
         dataset=dataset.config,

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from mlflow import MlflowClient
 
-from feature_store.addresses import redact
 from feature_store.arrays import Float64Array
 from feature_store.atomic_files import write_text_atomically
 from recmem.dataset.query_batch import QueryBatch
@@ -25,6 +24,7 @@ from recmem.serving.model import Model
 from training.evaluation.verdict import Champion
 from training.fitting.steady_scale import Scale, steady_scale
 from training.run import Run
+from training.steps.champion_fault import champion_fault
 from training.steps.evaluate import BUNDLE, read_ledger
 from training.steps.reference_rows import ReferenceRows, bundle_reference, reference_rows
 from training.steps.refit import learned_bundle
@@ -33,7 +33,6 @@ from training.tracking.step_run import StepRun
 
 SCALE = "scale.json"
 """In the folder of the step: which scale `match_score` has, and why."""
-_LONGEST_CAUSE = 300
 _FLAT = (
     "match_score: the same for all candidates, because on held-out queries the items with a higher raw match score were"
     " not chosen more often. It says nothing here: leave it out, or see docs/troubleshooting.md, 'The lift is small'."
@@ -77,8 +76,7 @@ def _scale(run: Run, client: MlflowClient, rows: ReferenceRows, fitted: Calibrat
     try:
         log_odds = _champion_log_odds(run, client, champion, rows)
     except Exception as error:  # broad on purpose: whatever is wrong with an earlier model, the new one is there
-        cause = redact(str(error), addresses=[client.tracking_uri, run.store.path]).strip() or type(error).__name__
-        why = cause.partition("\n")[0][:_LONGEST_CAUSE].rstrip(".")
+        why = champion_fault(error, run, client)
         return Scale(fitted, "fitted", f"Version {champion.version} cannot be scored: {why}.")
     n_positives = read_ledger(run).protocol.positives
     raw = rows.pairs.values["match_raw"]

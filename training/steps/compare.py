@@ -12,7 +12,6 @@ import numpy as np
 from mlflow import MlflowClient
 
 from feature_store import DataError
-from feature_store.addresses import redact
 from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.serving.model import Model
@@ -31,13 +30,13 @@ from training.evaluation.ledger import HEADLINE_METRIC
 from training.evaluation.promotion import first_verdict, incomparable, uncompared, verdict_against
 from training.evaluation.verdict import VERDICT, Champion, Comparison, Verdict
 from training.run import Run
+from training.steps.champion_fault import champion_fault
 from training.steps.evaluate import read_ledger
 from training.tracking.champion import champion_bundle
 from training.tracking.step_run import StepRun
 
 COMPARE_SEED = 0
 """Of ties and of the bootstrap: the same for all runs, whatever their own seed."""
-_LONGEST_CAUSE = 300
 
 
 def compare(run: Run, step_run: StepRun) -> None:
@@ -68,8 +67,7 @@ def _verdict(run: Run, client: MlflowClient) -> Verdict:
     except (OtherTaskError, TooFewQueriesError) as error:
         return incomparable(policy, champion, str(error))
     except Exception as error:  # broad on purpose: whatever is wrong with an earlier model, the new one is there
-        cause = redact(str(error), addresses=[client.tracking_uri, run.store.path]).strip() or type(error).__name__
-        why = cause.partition("\n")[0][:_LONGEST_CAUSE].rstrip(".")
+        why = champion_fault(error, run, client)
         return uncompared(policy, champion, why, lift=ledger.shipped_lift, ships=ledger.ships)
     return verdict_against(policy, champion, comparison)
 
@@ -80,14 +78,16 @@ def _comparison(run: Run, client: MlflowClient, champion: Champion) -> Compariso
     The challenger's figures are those of its measured model, which has learned up to the test period.
     """
     training_data = run.training_data
-    test_from = training_data.split.test_from
+    split = training_data.split
+    test_from = split.test_from
     with tempfile.TemporaryDirectory(prefix="recmem-champion-") as folder:
         bundle, kind = champion_bundle(client, run.config.registered_name, champion, Path(folder))
         model = Model.load(bundle, store=run.pinned)
         if training_data.shown is None:
             require_same_task(model.dataset.config, training_data.dataset.config)
         learned_until = model.bundle.config.learned_until
-        asked = comparable_queries(_asked(run), learned_until, kind)
+        asked = _asked(run).read_by(model, split, run.config.test_queries)
+        asked = comparable_queries(asked, learned_until, kind)
         with run.progress.stage("Ranking the test queries with the champion", len(asked.queries)) as advance:
             found = against_champion(
                 model,

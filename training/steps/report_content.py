@@ -24,7 +24,7 @@ from training.steps.data_use import data_use
 from training.steps.example_users import example_users
 from training.steps.match import read_loss_curves
 from training.steps.rank import RankSummary
-from training.steps.refit import RefitSummary
+from training.steps.refit import RefitSummary, end_of_learning
 from training.steps.train_command import train_command
 
 PACKAGES = ("recmem", "torch", "transformers", "lightgbm", "polars", "deltalake", "mlflow")
@@ -110,11 +110,9 @@ def _settings(config: TrainingConfig) -> str:
 
 def _windows(run: Run, refit: RefitSummary) -> list[Window]:
     split = run.training_data.split
-    times = run.training_data.dataset.log.times
-    first = iso_time(int(times.min()))
+    first = iso_time(int(run.training_data.dataset.log.times.min()))
     ranker_from = iso_time(split.ranker_from)
     test_from = iso_time(split.test_from)
-    last = iso_time(int(times.max()))
     windows = [
         Window("match module", first, ranker_from, "fits the match module"),
         Window(
@@ -123,7 +121,7 @@ def _windows(run: Run, refit: RefitSummary) -> list[Window]:
             test_from,
             "fits the rankers, with a match module that has not seen these events",
         ),
-        Window("test", test_from, last, "all figures of this report"),
+        Window("test", test_from, iso_time(end_of_learning(run)), "all figures of this report"),
     ]
     if refit.refitted:
         use = "fits the model that ships: it was refitted after the figures were measured"

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from example_report import ledger
 from small_ablation import ablation, kind
-from training.evaluation.ablation import Ablation, lift_of
+from training.evaluation.ablation import Ablation
 from training.evaluation.ledger import Ledger, Lift
 
 
@@ -61,7 +61,3 @@ def test_metrics_are_named_by_part_and_kind() -> None:
         "ablation_validation/retrieved": 0.01,
         "ablation_test/retrieved": 0.01,
     }
-
-
-def test_figures_are_rounded_as_the_ledgers() -> None:
-    assert lift_of(1 / 3, 2 / 3, (-0.0, 1 / 3)) == Lift(0.333333, 0.666667, 0.333333, (0.0, 0.333333))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 
 import pytest
@@ -68,3 +69,13 @@ def test_auc_of_impressions_is_kept_per_window_and_pooled() -> None:
     assert folds.metrics()["folds_auc/click_through"] == 0.58
     # Without impressions the file says nothing of it.
     assert "auc" not in FOLDS.to_json()
+
+
+def test_a_window_whose_impressions_were_clicked_as_a_whole_has_no_auc() -> None:
+    undefined = AucFigures(0, math.nan, (-1.0, 1.0), math.nan, math.nan, (-1.0, 1.0))
+    folds = Folds((replace(FIRST, auc=undefined), SECOND), pooled_auc=undefined)
+    assert json.loads(folds.to_json())["folds"][0]["auc"]["ranker"] is None
+    read = Folds.from_json(folds.to_json())
+    assert read.pooled_auc is not None
+    assert math.isnan(read.pooled_auc.ranker)
+    assert read.to_json() == folds.to_json()

@@ -4,8 +4,10 @@ import math
 
 import numpy as np
 
+from tolerances import close
+from training.evaluation.intervals import paired_bootstrap
 from training.evaluation.ledger import Lift
-from training.evaluation.paired_figures import PairedFigures
+from training.evaluation.paired_figures import PairedFigures, paired_differences
 
 CI95 = (-0.1, 0.4)
 
@@ -27,3 +29,20 @@ def test_without_a_query_that_has_both_the_means_are_undefined() -> None:
     assert math.isnan(lift.without)
     assert math.isnan(lift.with_)
     assert math.isnan(lift.difference)
+
+
+def test_every_pair_gets_the_interval_that_it_has_alone() -> None:
+    random = np.random.default_rng(0)
+    users = np.repeat(np.arange(12), 3)
+    first = PairedFigures(random.random(36), random.random(36))
+    weighted = PairedFigures(random.random(36), random.random(36), random.integers(1, 5, 36))
+    together = paired_differences([first, weighted], users, generator=np.random.default_rng(1))
+    for figures, found in zip((first, weighted), together, strict=True):
+        alone = paired_bootstrap(
+            figures.without,
+            figures.with_,
+            groups=users,
+            weights=figures.weights,
+            generator=np.random.default_rng(1),
+        )
+        close(np.array(found), np.array(alone), "float64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import numpy as np
+import pytest
 import torch
 
 from feature_store import EventLog
@@ -115,17 +116,21 @@ def test_nothing_is_drawn_from_later_impressions_or_from_those_without_a_compari
     assert drawn.draw().candidates.tolist() == [0, 1]
 
 
-def test_weights_of_clicks_are_those_of_the_impressions() -> None:
+@pytest.mark.parametrize("scale", [1.0, 8.0])
+def test_clicks_weigh_as_their_impressions_do_whatever_the_scale(scale: float) -> None:
+    """1 on average over all clicks, as over the log's positives: one loss counts the same beside the other."""
     shown = ImpressionQueries(
-        np.array([0]),
-        np.array([10]),
-        Ragged.from_lists([[5, 2]]),
-        np.array([1, 0], np.int8),
-        weights=np.array([3.0, 1.0], np.float32),
+        np.array([0, 1]),
+        np.array([10, 11]),
+        Ragged.from_lists([[5, 2], [5, 2]]),
+        np.array([1, 0, 0, 1], np.int8),
+        weights=np.array([3.0, 9.0, 9.0, 1.0], np.float32) * np.float32(scale),
     )
-    weights = batches(shown, queries=1).draw().weights
-    assert weights is not None
-    assert weights.tolist() == [[1.0, 3.0]]
+    batch = batches(shown, queries=20).draw()
+    assert batch.weights is not None
+    of_clicks = batch.weights[batch.positives]
+    clicked = batch.candidates.expand(20, 2)[batch.positives]
+    assert of_clicks.tolist() == torch.where(clicked == 5, 1.5, 0.5).tolist()
 
 
 def test_the_same_seed_draws_the_same_steps() -> None:

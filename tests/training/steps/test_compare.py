@@ -9,14 +9,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import polars as pl
 import pytest
 from mlflow import MlflowClient
 
+import nightly_log
 import small_training
 from conftest import IsolatedMlflow
 from feature_store import DataError
 from training.config import TrainingConfig
 from training.evaluation.verdict import Champion, Verdict
+from training.pipeline import run_training
 from training.progress import Silent
 from training.run import Run, open_run
 from training.steps import compare as step
@@ -80,6 +84,29 @@ def test_a_champion_of_new_items_is_not_compared_with_a_challenger_of_repeats(
     verdict = judged(run, monkeypatch, lambda: (run.folder("evaluate") / "bundle", "measured"))
     assert (verdict.promotes, verdict.finding) == (False, "not compared")
     assert "it was trained to rank only items that are new to the user, and this one repeats too" in verdict.reason
+
+
+def test_a_champion_reads_its_own_columns_of_the_impressions(
+    isolated_mlflow: IsolatedMlflow, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model against itself: without the column that tells the clicks, its ranking would be another one."""
+    days = nightly_log.FIRST_DAYS + 1
+    shown = nightly_log.impressions_of(days)
+    noise = np.random.default_rng(0).normal(size=len(shown))
+    config = replace(nightly_log.settings(), features=("badge",), refit=False)
+    result = run_training(
+        items=nightly_log.items(),
+        events=nightly_log.events_of(days),
+        impressions=shown.with_columns(badge=2 * pl.col("label") + noise),
+        out=tmp_path / "run",
+        store=None,
+        config=config,
+        progress=Silent(),
+    )
+    run = open_run(Tables(), tmp_path / "run", None, config, Silent())
+    verdict = judged(run, monkeypatch, lambda: (result.measured_bundle, "measured"))
+    assert verdict.comparison is not None
+    assert (verdict.comparison.lift.difference, verdict.comparison.lift.ci95) == (0.0, (0.0, 0.0))
 
 
 def gone() -> Any:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import small_training
+from feature_store.timestamps import iso_time
 from training.config import TrainingConfig
 from training.configuration.effective import effective_config
 from training.progress import Silent
@@ -58,6 +59,16 @@ def test_windows_follow_each_other_from_the_first_event_to_the_last(training_dat
     assert [window.end for window in windows[:-1]] == [window.start for window in windows[1:]]
     assert datetime.fromisoformat(windows[0].start) == small_training.events()["timestamp"].min()
     assert datetime.fromisoformat(windows[-1].end).tzinfo == UTC
+
+
+def test_the_test_window_ends_where_the_test_period_does(training_data: TrainingData) -> None:
+    """Events after it, which `split.test_until` leaves, are in no figure of the report."""
+    times = training_data.dataset.log.times
+    until = int(times[times < times.max()].max())
+    cut = replace(training_data, split=replace(training_data.split, test_until=until))
+    measured = RefitSummary(refitted=False, learned_until="2026-05-01T00:00:00+00:00", queries=0)
+    windows = _windows(RunOf(cut), measured)  # type: ignore[arg-type]
+    assert windows[-1].end == iso_time(until)
 
 
 def test_a_refit_is_a_window_from_the_first_event_to_the_last_that_was_learned_from(
