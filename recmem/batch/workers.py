@@ -25,7 +25,7 @@ from typing import IO, Any
 import polars as pl
 
 from recmem.batch.shared_object import write_shared
-from recmem.batch.worker_process import LOGGER, receive, run_worker
+from recmem.batch.worker_process import LOGGER, receive, run_worker, sendable
 
 SPARE = 2
 """Frames that are ready for the next idle worker, beside those that the workers score."""
@@ -138,7 +138,7 @@ class Workers:
                 raise TypeError("question: expected none without `answer`, got one. Give `answer` too.")
             return pickle.dumps(("answer", self._answer(question)), protocol=5)
         except Exception as error:  # raised in the worker, which reports it
-            return pickle.dumps(("failed", error), protocol=5)
+            return pickle.dumps(("failed", sendable(error)), protocol=5)
         finally:
             self._asks.end(number)
 
