@@ -67,7 +67,7 @@ _UNREADABLE = (
 )
 """What the libraries raise on content that does not fit, whatever the checks before them may have missed."""
 _LONGEST_CAUSE = 400
-"""Characters of a library's words."""
+"""Characters of a library's error message that are shown."""
 _OTHER_VERSION = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
