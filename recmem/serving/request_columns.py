@@ -10,7 +10,7 @@ from recmem.serving.scoring import RANK_OUTPUTS
 
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEM = "unknown_item"
-"""Columns of an answer: whether the store has no events of the row's user (nor the row a history), or not its item."""
+"""Columns of an answer: whether the store lacks the row's user (and the row a history), or its item."""
 MISSING_FEATURES = "missing_features"
 """Another, of models with features of one's own: whether one of them counts as missing in the row."""
 REASON_NAMES = frozenset(reason_names(MOST_REASONS, ranks=True))
