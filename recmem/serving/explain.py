@@ -154,7 +154,7 @@ def in_words(
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
     the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
-    too. `kinds`: of each memory its kind; none for events alone.
+    too. `kinds`: the memory kind of each title, by its name; empty if all are events.
     """
     phrases = PHRASES[language]
     kind_of = dict(zip(titles, kinds, strict=False))
