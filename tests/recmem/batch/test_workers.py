@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from threading import Lock
 
 import polars as pl
 import pytest
@@ -124,6 +125,26 @@ def test_what_the_answer_raises_is_raised_here() -> None:
 
     with Workers(SCORER, 2, answer=answer) as workers, pytest.raises(DataError, match="encoder: expected one"):
         list(workers.in_order(frames(at_1="ask")))
+
+
+def test_questions_are_answered_one_at_a_time_after_an_error_too() -> None:
+    answering = Lock()
+    n_together = 0
+
+    def answer(question: int) -> int:
+        nonlocal n_together
+        if question == 0:
+            raise DataError("encoder: expected one, got none. Give one.")
+        if not answering.acquire(blocking=False):
+            n_together += 1
+            return question
+        time.sleep(0.5)  # the error of the first frame is raised meanwhile
+        answering.release()
+        return question
+
+    with Workers(SCORER, 4, answer=answer) as workers, pytest.raises(DataError, match="encoder: expected one"):
+        list(workers.in_order(frames(at_0="ask", at_1="ask", at_2="ask", at_3="ask")))
+    assert n_together == 0
 
 
 def test_an_error_of_the_answer_that_cannot_be_pickled_keeps_its_name_and_text() -> None:
