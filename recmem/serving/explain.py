@@ -159,11 +159,10 @@ def in_words(
     phrases = PHRASES[language]
     kind_of = dict(zip(titles, kinds, strict=False))
     best = _strongest(titles, contributions)
-    of_what = phrases.scale if numbers else ""
-    if best and ranks_by_text:
-        reason = phrases.builds_on.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
-    elif best:
-        return phrases.reads_no_texts.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
+    if best:
+        phrase = phrases.builds_on if ranks_by_text else phrases.reads_no_texts
+        scale = phrases.scale if numbers else ""
+        reason = phrase.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=scale)
     else:
         reason = phrases.no_memory_raises if titles else phrases.empty_memory
     if not ranks_by_text:
