@@ -26,7 +26,8 @@ MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
 DEVICE_FROM_PAIRS = 5_000
-"""Fewer are ranked sooner on the CPU than a GPU's some 500 launches take, whatever their size; an estimate."""
+"""Pairs from which a GPU ranks sooner than the CPU: its some 500 launches take the same time for few pairs. An
+estimate."""
 DEVICE_CHUNK_PAIRS = 500_000
 """Pairs that are ranked at once where that is done on a GPU, which small chunks leave idle; an estimate."""
 CHUNKS_AT_ONCE = 2
