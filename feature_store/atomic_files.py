@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterable
@@ -19,6 +20,18 @@ def remove_abandoned(unfinished: Iterable[Path]) -> None:
     for path in unfinished:
         if time.time() - _last_write(path) > ABANDONED_S:
             shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+
+def temporary_folder(prefix: str, parent: Path | None = None) -> tempfile.TemporaryDirectory[str]:
+    """A folder for a `with` block, in `parent` or the system's folder for temporary files.
+
+    Abandoned folders of the same prefix are removed first, but no links. If the folder cannot be removed at the end of
+    the block, because its drive was lost, it is left to a later call: the loss of the drive is the error to report.
+    """
+    folder = Path(tempfile.gettempdir()) if parent is None else parent
+    earlier = folder.glob(f"{escape(prefix)}*")
+    remove_abandoned(path for path in earlier if path.is_dir() and not path.is_symlink())
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

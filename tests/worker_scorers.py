@@ -27,6 +27,8 @@ class Doubled:
             raise DataError(f"candidates.number: expected an even one, got {frame['number'][0]}. Add one.")
         if what == "stop":
             raise UnpicklableError("a", "b")
+        if what == "disconnect":
+            raise ConnectionResetError("the store's server has closed the connection")
         if what == "die":
             os.kill(os.getpid(), signal.SIGKILL)
         if what == "wait":

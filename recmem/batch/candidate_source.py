@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ import pyarrow as pa
 
 from feature_store import DataError
 from feature_store.addresses import without_secrets
-from feature_store.atomic_files import remove_abandoned
+from feature_store.atomic_files import temporary_folder
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.object_store import download_file, download_folder, is_remote, local_path, name_of
 from recmem.batch.candidate_files import CandidateFiles
@@ -19,9 +18,9 @@ from recmem.batch.file_formats import ENDINGS, FileFormat, Kind, format_by_name
 from recmem.batch.spooled_rows import spool
 
 _COPY = "recmem-candidates-"
-"""How the temporary folder begins that holds a copy of the candidates while they are scored."""
-_PARQUET_ENDINGS = (".parquet",)
+"""Prefix of the temporary folder that holds a copy of the candidates while they are scored."""
 _N_LOOKED_AT = 4096
+"""Bytes of a file by which its format is recognised if its name does not say it."""
 
 
 @contextmanager
@@ -42,22 +41,19 @@ def candidates_at(
         if file_format.kind is Kind.PARQUET:
             yield CandidateFiles.open(path)
             return
-    unfinished = Path(tempfile.gettempdir()).glob(f"{_COPY}*")
-    remove_abandoned(path for path in unfinished if path.is_dir() and not path.is_symlink())
-    with tempfile.TemporaryDirectory(prefix=_COPY, ignore_cleanup_errors=True) as temporary:
+    with temporary_folder(_COPY) as temporary:
         folder = Path(temporary)
         if is_remote(address):
             path = _copied(str(address), folder / "copy")
             file_format = _format(path)
-        yield (
-            _spooled(path, file_format, folder / "rows", warn)
-            if file_format.kind is not Kind.PARQUET
-            else (CandidateFiles.open(path))
-        )
+        if file_format.kind is Kind.PARQUET:
+            yield CandidateFiles.open(path)
+        else:
+            yield _spooled(path, file_format, folder / "rows", warn)
 
 
 def _copied(url: str, folder: Path) -> Path:
-    """A copy of the object, or of the Parquet files of a folder: whatever has no ending that is read."""
+    """A copy of the object, or of the Parquet files of a folder. A URL whose ending names a format is an object's."""
     folder.mkdir()
     if not url.endswith("/") and format_by_name(name_of(url)) is not None:
         return download_file(url, folder, argument="candidates.path")
@@ -70,7 +66,7 @@ def _copied(url: str, folder: Path) -> Path:
 
 
 def _is_part(name: str) -> bool:
-    return "/" not in name and name.endswith(_PARQUET_ENDINGS)
+    return "/" not in name and name.endswith(".parquet")
 
 
 def _format(path: Path) -> FileFormat:

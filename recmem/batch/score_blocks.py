@@ -45,20 +45,19 @@ class ScoreBlocks:
 
             def write(scored: pl.DataFrame) -> None:
                 records = self._records(scored)
-                # Row numbers ascend within a chunk, so each block's records are one slice.
+                table = scored.select(self._texts).to_arrow().cast(self._text_schema)
+                # Row numbers ascend within a chunk, so each block's rows are one slice.
                 numbers, begins = np.unique(records[ROW_NUMBER] // self._rows_per_block, return_index=True)
-                for number, part in zip(numbers.tolist(), np.split(records, begins[1:]), strict=False):
+                ends = begins + np.diff(begins, append=len(records))
+                for number, begin, end in zip(numbers.tolist(), begins.tolist(), ends.tolist(), strict=True):
                     if number not in files:
                         files[number] = stack.enter_context(self._path(number).open("wb"))
-                    files[number].write(part.view(np.uint8).data)
-                if not self._texts:
-                    return
-                table = scored.select(self._texts).to_arrow().cast(self._text_schema)
-                for number, first, last in zip(numbers.tolist(), begins, [*begins[1:], len(records)], strict=False):
-                    if number not in texts:
+                    files[number].write(records[begin:end].view(np.uint8).data)
+                    if self._texts and number not in texts:
                         sink = stack.enter_context(pa.OSFile(str(self._text_path(number)), "wb"))
                         texts[number] = stack.enter_context(ipc.new_stream(sink, self._text_schema))
-                    texts[number].write_table(table.slice(first, last - first))
+                    if self._texts:
+                        texts[number].write_table(table.slice(begin, end - begin))
 
             yield write
 

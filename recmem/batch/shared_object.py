@@ -62,8 +62,9 @@ class _Pickler(pickle.Pickler):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # Tensors can be views of one storage, which is written once.
-        self._storages: dict[int, NDArray[np.uint8]] = {}
+        # Tensors can be views of one storage, which is written once. By its address and its bytes: tensors made of
+        # numpy arrays have storages that may begin at one address and end at different ones.
+        self._storages: dict[tuple[int, int], NDArray[np.uint8]] = {}
 
     def reducer_override(self, value: Any) -> Any:
         """See `pickle.Pickler.reducer_override`."""
@@ -79,9 +80,10 @@ class _Pickler(pickle.Pickler):
 
     def _storage(self, tensor: Tensor) -> NDArray[np.uint8]:
         storage = tensor.untyped_storage()
-        if storage.data_ptr() not in self._storages:
-            self._storages[storage.data_ptr()] = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
-        return self._storages[storage.data_ptr()]
+        place = (storage.data_ptr(), storage.nbytes())
+        if place not in self._storages:
+            self._storages[place] = torch.empty(0, dtype=torch.uint8).set_(storage).numpy()
+        return self._storages[place]
 
 
 def _tensor(

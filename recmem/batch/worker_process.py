@@ -26,6 +26,10 @@ _parent: list[Connection] = []
 """The connection to the parent, in a worker; empty elsewhere."""
 
 
+class _ParentGoneError(Exception):
+    """The parent has ended, or wants no more results. A scorer's own lost connections are its errors, and not this."""
+
+
 def send(connection: Connection, *message: object) -> None:
     """Sends a message."""
     connection.send_bytes(pickle.dumps(message, protocol=5))
@@ -39,8 +43,11 @@ def receive(connection: Connection) -> tuple[Any, ...]:
 
 def ask_parent(question: object) -> Any:
     """What the parent answers to the question, or raises; at most one question for each frame."""
-    send(_parent[0], "ask", question)
-    kind, answer = receive(_parent[0])
+    try:
+        send(_parent[0], "ask", question)
+        kind, answer = receive(_parent[0])
+    except (EOFError, ConnectionError) as error:
+        raise _ParentGoneError from error
     if kind == "failed":
         raise answer
     return answer
@@ -63,13 +70,13 @@ def run_worker(connection_number: int, file_number: int) -> None:
             try:
                 scorer = scorer or _read(file_number)
                 message: tuple[object, ...] = ("scored", scorer(frame), records.taken())
-            except (EOFError, ConnectionError):
+            except _ParentGoneError:
                 raise
             except BaseException as error:  # the parent raises it, whatever it is
-                message = ("failed", _sendable(error), traceback.format_exc(), records.taken())
+                message = ("failed", sendable(error), traceback.format_exc(), records.taken())
             send(connection, *message)
-    except (EOFError, ConnectionError):
-        return  # the parent has ended, or wants no more
+    except (EOFError, ConnectionError, _ParentGoneError):
+        return
 
 
 def _read(file_number: int) -> Any:
@@ -79,8 +86,8 @@ def _read(file_number: int) -> Any:
         return read_shared(file)
 
 
-def _sendable(error: BaseException) -> BaseException:
-    """The error, or one of its name and text if it cannot be pickled, as a panic of polars."""
+def sendable(error: BaseException) -> BaseException:
+    """The error, or a RuntimeError with its name and text if it cannot be pickled, such as a panic of polars."""
     try:
         copy = pickle.loads(pickle.dumps(error))
     except Exception:  # whatever its class does

@@ -25,7 +25,7 @@ from typing import IO, Any
 import polars as pl
 
 from recmem.batch.shared_object import write_shared
-from recmem.batch.worker_process import LOGGER, receive, run_worker
+from recmem.batch.worker_process import LOGGER, receive, run_worker, sendable
 
 SPARE = 2
 """Frames that are ready for the next idle worker, beside those that the workers score."""
@@ -34,6 +34,7 @@ _THREADS = ("POLARS_MAX_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLA
 """Environment variables that say how many threads a library uses; read when it is imported."""
 
 Answer = Callable[[Any], Any]
+"""Gives the parent's answer to what a scorer asks by `ask_parent`; runs in a thread of the parent."""
 
 
 class WorkerKilledError(RuntimeError):
@@ -45,6 +46,10 @@ class _WorkerTracebackError(Exception):
 
     def __str__(self) -> str:
         return f"in a worker process:\n{self.args[0]}"
+
+
+class _StoppedError(Exception):
+    """Another frame has failed, or the caller has stopped: nobody wants the results of this one."""
 
 
 class Workers:
@@ -101,7 +106,7 @@ class Workers:
                 while waiting:
                     yield _result(waiting.popleft().result())
             except BaseException:
-                # Nobody wants the others any more. This also wakes the threads that wait for a worker.
+                # Nobody wants the other frames any more: their threads stop waiting, for a turn or for a worker.
                 self._takes.stop()
                 self._asks.stop()
                 self.close()
@@ -138,7 +143,7 @@ class Workers:
                 raise TypeError("question: expected none without `answer`, got one. Give `answer` too.")
             return pickle.dumps(("answer", self._answer(question)), protocol=5)
         except Exception as error:  # raised in the worker, which reports it
-            return pickle.dumps(("failed", error), protocol=5)
+            return pickle.dumps(("failed", sendable(error)), protocol=5)
         finally:
             self._asks.end(number)
 
@@ -212,9 +217,11 @@ class _Turns:
         self._is_stopped = False
 
     def wait_for(self, number: int) -> None:
-        """Returns once the turn of every frame before this one has ended."""
+        """Returns once the turn of every frame before this one has ended. Raises _StoppedError after `stop`."""
         with self._changed:
             self._changed.wait_for(lambda: self._next >= number or self._is_stopped)
+            if self._is_stopped:
+                raise _StoppedError
 
     def end(self, number: int) -> None:
         """Ends the turn of this frame, which may not have begun."""
@@ -227,7 +234,7 @@ class _Turns:
             self._changed.notify_all()
 
     def stop(self) -> None:
-        """Lets all through."""
+        """Ends the waiting of all, and lets nobody through any more."""
         with self._changed:
             self._is_stopped = True
             self._changed.notify_all()

@@ -27,7 +27,7 @@ def check_candidates(frame: object, output_names: tuple[str, ...], found: Sequen
         kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
         remedy = "Use pl.from_pandas(frame), pl.from_arrow(table) or lazy.collect()."
         raise DataError(describe([ColumnProblem("", "a polars DataFrame", kind, remedy)], table=TABLE))
-    faults = [*_id_column_faults(frame), *_taken_names(frame, output_names), *_optional_column_faults(frame)]
+    faults = [*_id_column_faults(frame), *taken_names(frame, output_names), *_optional_column_faults(frame)]
     timestamps = pl.Series("timestamp", [None], dtype=TIMESTAMP).new_from_index(0, frame.height)
     if "timestamp" in frame.columns:
         timestamps, timestamp_faults = parse_timestamps(frame["timestamp"])
@@ -54,7 +54,8 @@ def _id_column_faults(frame: pl.DataFrame) -> list[ColumnProblem]:
     return faults
 
 
-def _taken_names(frame: pl.DataFrame, output_names: tuple[str, ...]) -> list[ColumnProblem]:
+def taken_names(frame: pl.DataFrame, output_names: tuple[str, ...]) -> list[ColumnProblem]:
+    """A problem for each column that is named like one of those that scoring adds."""
     remedy = "Rename or drop it: recmem adds a column of this name."
     return [
         ColumnProblem(name, "no column of this name", "one", remedy) for name in output_names if name in frame.columns

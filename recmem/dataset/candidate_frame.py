@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 import polars as pl
@@ -95,7 +97,7 @@ def read_candidates(
     given = None if histories is None else GivenHistories.of(histories.gather(first_row), dataset.catalogue)
     queries = _queries(dataset, users, times[first_row], given)
     history_lengths = np.full(len(queries), NOT_GIVEN) if given is None else given.lengths
-    items, pair_of_row = _pairs(query_of_row, item_rows, len(queries), given_features)
+    items, pair_of_row = pairs_of_rows(query_of_row, item_rows, len(queries), given_features)
     row_of_pair = np.zeros(len(items.values), np.int64)
     row_of_pair[pair_of_row] = np.arange(frame.height)
     is_unknown_user = ((users < 0) & (history_lengths == NOT_GIVEN))[query_of_row]
@@ -131,7 +133,7 @@ def read_candidates(
 
 
 def _is_missing(features: dict[str, Float32Array]) -> BoolArray:
-    """Whether any of the features is missing, by their places."""
+    """Whether any of the features is NaN: a bool for each of their entries."""
     return np.asarray(np.isnan(np.stack(list(features.values()))).any(axis=0), bool)
 
 
@@ -153,15 +155,20 @@ def _queries(dataset: Dataset, users: IntArray, times: IntArray, given: GivenHis
     return QueryBatch.with_histories(dataset, logged_users, times, given.in_place_of(logged, times), users)
 
 
-def _pairs(
-    query_of_row: IntArray, item_rows: IntArray, n_queries: int, given_features: dict[str, Float32Array]
+def pairs_of_rows(
+    query_of_row: IntArray,
+    item_rows: IntArray,
+    n_queries: int,
+    given_features: Mapping[str, Float32Array] = MappingProxyType({}),
 ) -> tuple[Ragged, IntArray]:
-    """The distinct candidates of each query, and the position of each row's pair among them."""
+    """The distinct candidates of each query, and int64[row], the position of each row's pair among them.
+
+    An item that comes several times in a query is one candidate, or as many as it has different `given_features`.
+    """
     # Query and item as one number: sorting these is ten times as fast as sorting rows of two.
     stride = int(item_rows.max(initial=0)) + 1
     keys, pair_of_row = np.unique(query_of_row * stride + item_rows, return_inverse=True)
     if given_features and len(keys) < len(item_rows):
-        # An item that comes several times in a query, perhaps with different features.
         variants = distinct_rows(given_features.values())
         n_variants = int(variants.max(initial=0)) + 1
         variant_keys, pair_of_row = np.unique(pair_of_row * n_variants + variants, return_inverse=True)
@@ -212,6 +219,6 @@ def _text_columns(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:
             columns[name] = parse_attribute(frame[name], pl.String())[0]
         else:
             columns[name] = pl.Series([None] * frame.height, dtype=pl.String)
-    return (
-        pl.DataFrame(columns) if columns else pl.DataFrame(height=frame.height)
-    )  # items may have vectors and no texts
+    if not columns:  # items may have vectors and no texts
+        return pl.DataFrame(height=frame.height)
+    return pl.DataFrame(columns)

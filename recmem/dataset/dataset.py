@@ -167,7 +167,7 @@ class Dataset:
         return self.reads.clock
 
     def user_rows(self, ids: pl.Series) -> IntArray:
-        """Row of each user, -1 for users without any event."""
+        """Row of each user in `users`, -1 for one whom they lack: int64."""
         rows = rows_of(ids, self.users[: self.n_first_users]).to_numpy().copy()
         if len(self.users) > self.n_first_users:
             observed = rows_of(ids, self.users[self.n_first_users :]).to_numpy()

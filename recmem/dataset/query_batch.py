@@ -16,7 +16,7 @@ class QueryBatch:
     """Some queries; all arrays have one entry per query."""
 
     users: IntArray
-    """User rows, -1 for users without events and for queries whose history was given with the candidates."""
+    """User rows, -1 for unknown users and for queries whose history was given with the candidates."""
     times: IntArray
     """Microseconds."""
     histories: Histories

@@ -6,12 +6,11 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
-from feature_store.arrays import IntArray
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import ColumnProblem, describe, refused_column
-from feature_store.ragged import Ragged
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from recmem.dataset.candidate_frame import Candidates
+from recmem.dataset.candidate_checks import taken_names
+from recmem.dataset.candidate_frame import Candidates, pairs_of_rows
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.given_histories import NOT_GIVEN
 from recmem.dataset.query_batch import QueryBatch
@@ -45,7 +44,7 @@ def read_text_frame(
     user_rows = dataset.user_rows(user_ids)
     query_of_row, first_row = group_rows(query_keys(users, times, None))
     text_of_row, first_of_text = group_rows(pl.DataFrame({TEXT: texts}))
-    items, pair_of_row = _pairs(query_of_row, text_of_row + len(dataset.catalogue), len(first_row))
+    items, pair_of_row = pairs_of_rows(query_of_row, text_of_row + len(dataset.catalogue), len(first_row))
     is_known = user_rows >= 0
     return Candidates(
         dataset=dataset,
@@ -66,14 +65,6 @@ def read_text_frame(
     )
 
 
-def _pairs(query_of_row: IntArray, text_of_row: IntArray, n_queries: int) -> tuple[Ragged, IntArray]:
-    """The distinct texts of each query, and the position of each row's pair among them."""
-    stride = int(text_of_row.max(initial=0)) + 1
-    keys, pair_of_row = np.unique(query_of_row * stride + text_of_row, return_inverse=True)
-    items = Ragged.from_lengths(keys % stride, np.bincount(keys // stride, minlength=n_queries))
-    return items, pair_of_row.astype(np.int64, copy=False)
-
-
 def _checked(frame: pl.DataFrame, output_names: tuple[str, ...]) -> tuple[pl.Series, pl.Series, pl.Series]:
     """The user, the text as it is encoded, and the time of each row: null where the row gives none."""
     faults = [
@@ -81,8 +72,7 @@ def _checked(frame: pl.DataFrame, output_names: tuple[str, ...]) -> tuple[pl.Ser
         for name in ("user_id", TEXT)
         if name not in frame.columns
     ]
-    remedy = "Rename or drop it: recmem adds a column of this name."
-    faults += [ColumnProblem(name, "no column of this name", "one", remedy) for name in output_names if name in frame]
+    faults += taken_names(frame, output_names)
     if "user_id" in frame.columns:
         faults += _user_faults(frame["user_id"])
     texts = pl.Series(TEXT, [], dtype=pl.String)

@@ -20,7 +20,7 @@ class UnmatchedRows:
     """
 
     unknown_users: int = 0
-    """Rows of users without any event and without a history of their own."""
+    """Rows of users whom the store lacks, without a history of their own."""
     unknown_items_with_text: int = 0
     """Rows of items that the store lacks; scored by the text in the row."""
     unknown_items_without_text: int = 0

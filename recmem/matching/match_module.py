@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from feature_store.arrays import BoolArray
 from feature_store.settings import check_settings, setting
-from recmem.kernels import MatchTables, match_contributions, match_scores, match_scores_training
+from recmem.kernels import MatchTables, match_scores, match_scores_training
 from recmem.matching import memory_kinds
 from recmem.matching.user_memory import N_AGES, Slots
 
@@ -181,13 +181,6 @@ class MatchModule(nn.Module):
         bias, sign = self.slot_terms(slots)
         score = match_scores_training if self.training else match_scores
         return score(tables, slots.rows, slots.memory_index, bias, sign, candidates, slots.n_memories, slots.retrieved)
-
-    def contributions(
-        self, tables: MatchTables, slots: Slots, candidates: Int[Tensor, " cand"]
-    ) -> tuple[Float[Tensor, " cand"], Float[Tensor, " cand"], Float[Tensor, "slot cand"]]:
-        """Prior, null part and each slot's part of the scores of one memory; they sum to the score."""
-        bias, sign = self.slot_terms(slots)
-        return match_contributions(tables, slots.rows, bias, sign, candidates, slots.retrieved)
 
 
 def term_of(slots: Slots) -> Int[Tensor, " slot"]:

@@ -1,4 +1,4 @@
-"""The mean of several match modules as one module, so that what serves is one module whatever was averaged.
+"""The mean of several match modules as one module, so that serving always has a single one.
 
 The score is a sum over heads: side by side, the heads of k modules add up to the sum of the k scores. Everything that a
 head's values are made of is linear in the probe, gamma and the null slot's value, so dividing these by k makes the sum

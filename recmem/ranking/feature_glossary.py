@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.ranking import feature_table
@@ -34,20 +33,6 @@ events in the memory alone, without negative ones, unless it contains no others.
 """
 
 
-class GlossaryEntry(NamedTuple):
-    """One feature in words."""
-
-    name: str
-    group: str
-    meaning: str
-
-
-def glossary() -> list[GlossaryEntry]:
-    """All features of the table in order, and `items.<name>` and the like, which stand for columns of any name."""
-    features = [*feature_table.FEATURES, *feature_table.OPTIONAL, *_OF_COLUMNS]
-    return [GlossaryEntry(feature.name, str(feature.group), feature.meaning) for feature in features]
-
-
 def meanings(names: Iterable[str]) -> dict[str, str]:
     """The meaning of each of these features of a ranker; those that the table lacks are columns."""
     in_table = {each.name: each.meaning for each in (*feature_table.FEATURES, *feature_table.OPTIONAL)}
@@ -55,7 +40,10 @@ def meanings(names: Iterable[str]) -> dict[str, str]:
 
 
 def glossary_markdown() -> str:
-    """The glossary as a Markdown document with one table."""
+    """The glossary as a Markdown document with one table.
+
+    A row for each feature in order; `items.<name>` and the like stand for columns of any name.
+    """
     lines = ["| feature | group | raw | meaning |", "|---|---|---|---|"]
     lines += [_row(feature) for feature in (*feature_table.FEATURES, *feature_table.OPTIONAL, *_OF_COLUMNS)]
     return "\n".join([_HEAD, *lines, ""])

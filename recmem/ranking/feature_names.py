@@ -19,12 +19,12 @@ PREFIXES = {
     USER_PREFIX: "the users table",
     USER_CATEGORY_PREFIX: "the users table",
 }
-"""What the columns belong to whose features have names that begin so."""
+"""Prefix of a feature's name -> the table whose column the feature is."""
 _RAW_PREFIXES = (CANDIDATE_PREFIX, CATEGORY_PREFIX, USER_PREFIX, USER_CATEGORY_PREFIX)
 
 
 def feature_prefixes() -> tuple[str, ...]:
-    """How the names of features begin that are made of the user's own columns."""
+    """The prefixes of features that are columns of the user's own tables."""
     return tuple(PREFIXES)
 
 

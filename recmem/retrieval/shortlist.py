@@ -16,8 +16,10 @@ import torch
 
 from feature_store.arrays import IntArray
 from feature_store.point_in_time.counters import item_counters
+from feature_store.point_in_time.covisitation import Covisitation
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
+from recmem.dataset.covisitation_models import covisitation_by_refresh
 from recmem.dataset.dataset import Dataset
 from recmem.dataset.query_batch import QueryBatch
 from recmem.dataset.shared_facts import linked_items
@@ -91,25 +93,21 @@ def _sharing_facts(dataset: Dataset, queries: QueryBatch, config: RetrievalConfi
 
 def _covisited(dataset: Dataset, queries: QueryBatch) -> Ragged:
     """Every item that an item-item model connects with an item of the history, and the history's own items."""
-    periods = dataset.timeline.periods(queries.times)
     connected = [np.empty(0, np.int64)] * len(queries)
-    for period in np.unique(periods):
-        rows = np.flatnonzero(periods == period)
-        of_period = _connected(dataset, queries.histories.take(rows), int(period))
+    for rows, histories, covisitation in covisitation_by_refresh(dataset, queries):
+        items = _connected(histories, covisitation, len(dataset.catalogue))
         for number, row in enumerate(rows):
-            connected[row] = of_period.indices[of_period.indptr[number] : of_period.indptr[number + 1]]
+            connected[row] = items.indices[items.indptr[number] : items.indptr[number + 1]]
     return Ragged.from_lists(connected)
 
 
-def _connected(dataset: Dataset, histories: Histories, period: int) -> sp.csr_matrix:
-    """[query, item]: stored where a model of this period connects the item with the history, or the history has it."""
-    n_items = len(dataset.catalogue)
-    items = histories.where(histories.items.values < n_items).items
+def _connected(histories: Histories, covisitation: Covisitation, n_items: int) -> sp.csr_matrix:
+    """[query, item]: stored where one of the models connects the item with the history, or the history has it."""
+    items = histories.items
     weights = np.ones(len(items.values), np.float32)
     history = sp.csr_matrix((weights, items.values, items.offsets), (len(histories), n_items))
-    models = dataset.timeline.at(period)
     connected = history
-    for model in models.models.values():
+    for model in covisitation.models.values():
         connected = connected + history @ model
     return connected
 

@@ -67,7 +67,7 @@ _UNREADABLE = (
 )
 """What the libraries raise on content that does not fit, whatever the checks before them may have missed."""
 _LONGEST_CAUSE = 400
-"""Characters of a library's words."""
+"""Characters of a library's error message that are shown."""
 _OTHER_VERSION = "Load the bundle with the version of recmem that wrote it, or train again."
 
 
@@ -103,7 +103,7 @@ class BundleConfig:
     vectors: str | None = None
     """The name of the items' vectors in the store, which stand in for an encoder's; None with a text encoder."""
     language: Language = "en"
-    """Of the words of reasons; bundles of before are English."""
+    """Of the words of reasons; earlier bundles are English."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +116,7 @@ class Bundle:
     tuned: Mapping[str, Tensor] = field(default_factory=dict)
     """What was learned in tuning the encoder, see `recmem.text.encoder_tuning`: float32; empty if it stayed frozen."""
     reference: Reference | None = None
-    """What the rows were like that the model was measured on, for `recmem monitor`; None in bundles of before."""
+    """What the rows were like that the model was measured on, for `recmem monitor`; None in earlier bundles."""
 
 
 def save_bundle(

@@ -154,16 +154,15 @@ def in_words(
 
     They are the reason for an item's rank only if the ranker `ranks_by_text`; otherwise the words say so. `interests`:
     the similarity to what the user has declared, and `fact` what is shared with the user's items, if these are reasons
-    too. `kinds`: of each memory its kind; none for events alone.
+    too. `kinds`: the memory kind of each title, by its name; empty if all are events.
     """
     phrases = PHRASES[language]
     kind_of = dict(zip(titles, kinds, strict=False))
     best = _strongest(titles, contributions)
-    of_what = phrases.scale if numbers else ""
-    if best and ranks_by_text:
-        reason = phrases.builds_on.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
-    elif best:
-        return phrases.reads_no_texts.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=of_what)
+    if best:
+        phrase = phrases.builds_on if ranks_by_text else phrases.reads_no_texts
+        scale = phrases.scale if numbers else ""
+        reason = phrase.format(titles=_named(best, kind_of, phrases, numbers=numbers), scale=scale)
     else:
         reason = phrases.no_memory_raises if titles else phrases.empty_memory
     if not ranks_by_text:

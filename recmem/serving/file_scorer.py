@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -80,7 +81,7 @@ class FileScorer:
         return n_cores if n_rows >= PAYS_FROM_ROWS and n_cores >= PAYS_FROM_CORES else 1
 
     def fit_for(self, candidates: CandidateFiles, chunk_rows: int) -> None:
-        """Fits the item-item models of all times in the file, which each worker would fit for itself."""
+        """Fits the item-item models of all times in the file: workers do not hold what they are fitted from."""
         if not self.ranks:
             return
         dataset = self.parts.dataset
@@ -151,8 +152,11 @@ def score_candidates(
     def score_each(frames: Iterable[pl.DataFrame]) -> Generator[pl.DataFrame, None, None]:
         # Not before there is something to score: until then, a file can be refused at once.
         scorer.fit_for(candidates, chunk_rows)
-        with Workers(scorer.for_workers(), n_workers, answer=scorer.encode) as started:
-            yield from map(added, started.in_order(frames))
+        with (
+            Workers(scorer.for_workers(), n_workers, answer=scorer.encode) as started,
+            closing(started.in_order(frames)) as scored_frames,
+        ):
+            yield from map(added, scored_frames)
 
     score_file(
         candidates,

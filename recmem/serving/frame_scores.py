@@ -42,7 +42,7 @@ def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explai
     features = parts.dataset.config.candidate_features
     reasons = reason_names(n_reasons, ranks=True)
     hidden = [feature.name for feature in features if feature.name in reasons]
-    if hidden:  # of a training of before, which allowed that
+    if hidden:  # of an earlier training, which allowed that
         expected = f"none, because {hidden[0]!r} is a feature of this model and a column of reasons"
         remedy = "Leave it out, or rename the feature and train again."
         raise DataError(f"explain: expected {expected}, got {n_reasons}. {remedy}")

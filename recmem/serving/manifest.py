@@ -21,7 +21,7 @@ RANKER = ("ranker.txt", "ranker.json")
 ENCODER = "encoder.safetensors"
 """What was learned in tuning the text encoder; only in bundles whose encoder was tuned."""
 REFERENCE = "reference.json"
-"""What the rows were like that the model was measured on; bundles of before have none. See `recmem.reference`."""
+"""What the rows were like that the model was measured on; earlier bundles have none. See `recmem.reference`."""
 FILES = (WEIGHTS, *RANKER, SELF_TEST)
 """The files of every bundle under a checksum: all but `bundle.json`, which holds the checksums and one of itself."""
 MAX_BYTES = {
@@ -51,7 +51,7 @@ _ADDED: dict[str, dict[str, Any]] = {
     },
     "dataset.signals": RULES_BEFORE | FIRST_LIST,
 }
-"""Settings that bundles of before lack, by the part of the configuration, with what they were then."""
+"""Settings that earlier bundles lack, by the part of the configuration, each with the value that it then had."""
 
 
 def write_manifest(root: Path, config: dict[str, Any]) -> None:

@@ -50,9 +50,9 @@ def search_memory(
     matcher = parts.matcher_with(read)
     remembered = matcher.remembered(read.queries.histories)
     rows = remembered.items.values
-    asked = int(read.items.values[0])
-    unit = matcher.tables.unit[torch.from_numpy(np.append(rows, asked)).to(matcher.device)].float().cpu().numpy()
-    _, _, slot_contributions = match_parts(matcher, read.queries.histories, np.array([asked]))
+    text_row = int(read.items.values[0])
+    unit = matcher.tables.unit[torch.from_numpy(np.append(rows, text_row)).to(matcher.device)].float().cpu().numpy()
+    _, _, slot_contributions = match_parts(matcher, read.queries.histories, np.array([text_row]))
     # The slots that are no events come first.
     contributions = slot_contributions[len(slot_contributions) - len(rows) :]
     catalogue = read.dataset.catalogue

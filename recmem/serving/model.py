@@ -73,7 +73,7 @@ class Model:
         self.dataset = known if space is None else with_interests(known, space.of_items)
         """Never changed in place: `observe` puts a new one here. Read it once per call."""
         self.memories = memories
-        self._encoder = embedding
+        self._embedding = embedding
         self._observing = Lock()
         self._device = resolve_device(device)
         self._vectors = self._candidate_vectors()
@@ -322,18 +322,18 @@ class Model:
         length, nulls, NaN, zeros alone, different ones of one item, or those of another model.
         """
         refuse_forked()
-        if not isinstance(self._encoder, ItemVectors):
+        if not isinstance(self._embedding, ItemVectors):
             raise DataError(
                 "vectors: expected a model that was trained with vectors, got one with a text encoder, which reads the "
                 "items' texts. Leave the vectors out, or train with --vectors."
             )
         frame = to_polars(vectors, ITEM_VECTORS.name, wanted=VECTOR_COLUMNS)
-        rows = given_rows(frame, self._encoder, name)
+        rows = given_rows(frame, self._embedding, name)
         # Only one thread at a time may add to the last ones, or the vectors of another would be lost.
         with self._observing:
-            before = self._encoder
+            before = self._embedding
             n_new = before.n_changed(rows)
-            self._encoder = before.with_added(rows)
+            self._embedding = before.with_added(rows)
             self._vectors = self._candidate_vectors()
             if (self.dataset.catalogue.rows(rows.ids) >= 0).any():
                 self.matcher = self._new_matcher()
@@ -355,7 +355,7 @@ class Model:
             rows = new_rows(checked, self.dataset)
             if len(rows):
                 dataset = self.dataset.with_user_rows(rows)
-                space = text_space(self._encoder)
+                space = text_space(self._embedding)
                 self.dataset = dataset if space is None else with_interests(dataset, space.of_texts)
             return receipt_of(checked, len(rows), self.dataset)
 
@@ -376,16 +376,16 @@ class Model:
             bundle=self.bundle,
             dataset=self.dataset,
             matcher=self.matcher,
-            embedding=self._encoder,
+            embedding=self._embedding,
             vectors=self._vectors,
             memories=self.memories,
         )
 
     def _new_matcher(self) -> Matcher:
-        unit = item_units(self._encoder, self.dataset.catalogue).to(self._device)
+        unit = item_units(self._embedding, self.dataset.catalogue).to(self._device)
         return Matcher.of(self.bundle.module.to(self._device), unit, self.bundle.config.memory)
 
     def _candidate_vectors(self) -> CandidateVectors | None:
-        if not isinstance(self._encoder, ItemVectors):
+        if not isinstance(self._embedding, ItemVectors):
             return None
-        return CandidateVectors.of(self._encoder, self.dataset.catalogue)
+        return CandidateVectors.of(self._embedding, self.dataset.catalogue)

@@ -25,7 +25,7 @@ class ReadEvents:
 
     @classmethod
     def of(cls, events: object, dataset: Dataset, *, keeps_unmatched: bool) -> ReadEvents:
-        """Reads a frame of events. `keeps_unmatched`: events of items that the dataset lacks are kept, and told."""
+        """Reads a frame of events. `keeps_unmatched`: events of unknown items are kept, with a warning."""
         frame = to_polars(events, EVENTS.name, wanted=EVENT_COLUMNS)
         ids = {name: dataset.events.schema[name] for name in ("user_id", "item_id")}
         checked = check_table(frame, EVENTS, stored=ids, signals=dataset.config.signals)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,7 +11,7 @@ from urllib.parse import urlsplit
 
 from feature_store import DataError
 from feature_store.addresses import cause_without_secrets, redact, without_secrets
-from feature_store.atomic_files import remove_abandoned
+from feature_store.atomic_files import temporary_folder
 from feature_store.object_store import download_folder, is_remote, local_path
 from recmem.serving.manifest import MANIFEST, MAX_BYTES
 from recmem.serving.tracking_server import check_answers
@@ -36,7 +35,7 @@ _FOLDER_OF_MODELS = "models"
 _PLACES = (".", "bundle", "artifacts/bundle")
 """Where the bundle may be: the folder itself, a training run's folder, or a model that MLflow has logged."""
 _COPY = "recmem-download-"
-"""How the temporary folder of a downloaded model begins."""
+"""Prefix of the temporary folder of a downloaded model."""
 
 
 @contextmanager
@@ -50,10 +49,7 @@ def bundle_at(source: str | Path) -> Iterator[Path]:
     if not is_registered and not is_remote(source):
         yield _bundle_in(local_path(source), source)
         return
-    # What killed processes have left: of this name, in the folder of temporary files, and no link to elsewhere.
-    unfinished = Path(tempfile.gettempdir()).glob(f"{_COPY}*")
-    remove_abandoned(path for path in unfinished if path.is_dir() and not path.is_symlink())
-    with tempfile.TemporaryDirectory(prefix=_COPY) as copy:
+    with temporary_folder(_COPY) as copy:
         folder = _download(str(source), copy) if is_registered else _copied(str(source), Path(copy))
         yield _bundle_in(folder, source)
 

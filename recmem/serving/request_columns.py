@@ -10,9 +10,9 @@ from recmem.serving.scoring import RANK_OUTPUTS
 
 UNKNOWN_USER = "unknown_user"
 UNKNOWN_ITEM = "unknown_item"
-"""Columns of an answer: whether the store has no events of the row's user (nor the row a history), or not its item."""
+"""Columns of an answer: whether the store lacks the row's user (and the row a history), or its item."""
 MISSING_FEATURES = "missing_features"
-"""Another, of models with features of one's own: whether one of them counts as missing in the row."""
+"""Another, of models that read columns of the candidates (`--features`): whether one counts as missing in the row."""
 REASON_NAMES = frozenset(reason_names(MOST_REASONS, ranks=True))
 """Columns of a result with reasons, however many."""
 
@@ -32,5 +32,5 @@ def is_taken(column: str) -> bool:
 
 
 def may_be_feature(column: str) -> bool:
-    """Whether a column of one's own may be a feature: with reasons, a result has columns of further names."""
+    """Whether a column of candidates may be a feature: its name is none that a result may have, with reasons or not."""
     return not is_taken(column) and column not in REASON_NAMES

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import torch
 
@@ -12,6 +10,7 @@ from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.on_device.rank_pairs import rank_on_device
+from recmem.pipelining import side_by_side
 from recmem.ranking.feature_computation import FeatureContext
 from recmem.ranking.given_features import CHUNK_PAIRS, query_chunks
 from recmem.ranking.normalise import ranks
@@ -27,7 +26,8 @@ MATCH_SCORE = "match_score"
 MATCH_OUTPUTS = (MATCH_SCORE, *MATCH_FEATURES)
 RANK_OUTPUTS = (*MATCH_OUTPUTS, "score", "rank")
 DEVICE_FROM_PAIRS = 5_000
-"""Fewer are ranked sooner on the CPU than a GPU's some 500 launches take, whatever their size; an estimate."""
+"""Pairs from which a GPU ranks sooner than the CPU: its some 500 launches take the same time for few pairs. An
+estimate."""
 DEVICE_CHUNK_PAIRS = 500_000
 """Pairs that are ranked at once where that is done on a GPU, which small chunks leave idle; an estimate."""
 CHUNKS_AT_ONCE = 2
@@ -70,7 +70,7 @@ def rank_pairs(
 ) -> Columns:
     """`RANK_OUTPUTS` of each pair of `candidates.items`, and its reasons; see `Ranker.scores` for `trees_share`.
 
-    Reasons of a score that the trees were not asked for would not add up to it: with `n_reasons`, leave `trees_share`.
+    With `n_reasons`, `trees_share` has to be 1: a score that the trees did not compute has no parts that add up to it.
     """
 
     def rank_chunk_on_cpu(rows: IntArray) -> Columns:
@@ -113,8 +113,7 @@ def rank_pairs(
     for period in np.unique(timeline.periods(candidates.queries.times)):
         timeline.at(int(period))
     # While numpy works on one chunk with a single core, kernels and trees use the others for the next chunk.
-    with ThreadPoolExecutor(min(torch.get_num_threads(), CHUNKS_AT_ONCE)) as pool:
-        parts = list(pool.map(rank, chunks))
+    parts = list(side_by_side(rank, chunks, min(torch.get_num_threads(), CHUNKS_AT_ONCE)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

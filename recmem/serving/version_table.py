@@ -32,7 +32,7 @@ LIFT_JSON_TAG = "recmem.lift"
 SHIPS_TAG = "recmem.ships"
 """Tag of a version: the row of the ledger that is its ranker."""
 TEXT_TAG = "ships"
-"""Tag of a version: the same in words, see `SHIPS_WORDS`. Without it, a recmem of before wrote the tags, whose lift is
+"""Tag of a version: the same in words, see `SHIPS_WORDS`. Without it, an earlier recmem wrote the tags, whose lift is
 zero where text features do not rank."""
 SHIPS_WORDS = {"ranker_with_match": "with text features", "ranker_without_match": "without text features"}
 """Row of the ledger -> how its ranker ranks, for people."""
@@ -114,7 +114,7 @@ def _row(version: ModelVersion, aliases: Mapping[str, str]) -> VersionRow:
 
 
 def _lift(tags: Mapping[str, str]) -> tuple[float, float, float]:
-    """The measured lift. A recmem of before did not keep it where the ranker without text features ships."""
+    """The measured lift. An earlier recmem did not keep it where the ranker without text features ships."""
     if TEXT_TAG not in tags and tags.get(SHIPS_TAG) == _WITHOUT_TEXT:
         return math.nan, math.nan, math.nan
     if LIFT_TAGS[0] in tags or LIFT_JSON_TAG not in tags:

@@ -46,14 +46,14 @@ class LazyEncoder:
 
         Raises DataError if the model was trained with another encoder, or it gives NaN.
         """
-        with self._lock, _in_words():
+        with self._lock, _as_data_errors():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _as_data_errors(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     def text_encoder(self) -> TextEncoder:
@@ -104,14 +104,14 @@ class LazyTunedEncoder:
 
         Raises DataError if the encoder or what was learned is not the model's, it gives NaN, or an extra is missing.
         """
-        with self._lock, _in_words():
+        with self._lock, _as_data_errors():
             return self._loaded.encode(texts, on_progress=on_progress)
 
     def encode_each(
         self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
     ) -> Generator[Float[Tensor, "text dim"], None, None]:
         """`encode` of each part, in order."""
-        with self._lock, _in_words(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
+        with self._lock, _as_data_errors(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
     @cached_property
@@ -120,8 +120,8 @@ class LazyTunedEncoder:
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Makes the failures of an encoder that was loaded a DataError: its tokenizer does not fit, or it gives NaN."""
+def _as_data_errors() -> Iterator[None]:
+    """Raises a DataError for what a loaded encoder fails with: its tokenizer does not fit, or it gives NaN."""
     try:
         yield
     except DataError:

@@ -15,7 +15,7 @@ import torch
 
 _POOLER = "pooler."
 _LONGEST_CAUSE = 300
-"""Characters of a library's words."""
+"""Characters of a library's error message that are shown."""
 
 
 def load_tokenizer(folder: Path) -> Any:

@@ -103,7 +103,7 @@ def setting_warnings(config: EncoderConfig) -> Iterator[str]:
 
 
 def _saved_with(name: str) -> SavedSettings:
-    if name == DEFAULT_ENCODER:  # its package may be missing, which is told when the encoder is loaded
+    if name == DEFAULT_ENCODER:  # its package may be missing, which is reported when the encoder is loaded
         return SavedSettings(EncoderConfig.pooling, EncoderConfig.max_tokens)
     try:
         return saved_settings(encoder_folder(name))

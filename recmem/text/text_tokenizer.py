@@ -19,11 +19,11 @@ LONGEST_TEXT = 100_000
 """Characters of a text that reach the tokenizer, which takes 2 us and 200 bytes for each, far beyond `max_tokens`."""
 
 MANY_THREADS = 8
-"""From so many threads of the library on, it reads whole texts beside the one of Python that looks words up: with
-fewer, looking up is the faster way, and the cores have more to do than this."""
+"""With this many threads or more, the library tokenizes whole texts while Python looks up the words of others. With
+fewer, looking up alone is faster, and leaves the other cores to the rest of the process."""
 _SLICE_TEXTS = 512
 _SLICE_CHARS = 1 << 22
-"""Texts that are tokenized at once, and after how many characters a slice of them ends."""
+"""Texts that are tokenized at once, fewer if together they have this many characters."""
 _PROBES = [
     "",
     "a",
@@ -31,7 +31,7 @@ _PROBES = [
     " [MASK]<mask> </s> x\u00a0y ",
     "recommender systems " * 50,
 ]
-"""Texts that every way of asking a tokenizer must give the same tokens."""
+"""Texts by which a faster way of asking a tokenizer is accepted: it has to give the tokens that transformers gives."""
 
 
 class TextTokenizer:
@@ -59,6 +59,7 @@ class TextTokenizer:
         self._backend = _backend_of(tokenizer)
         if self._backend is not None and self._whole(_PROBES).to_lists() != expected:
             self._backend = None  # a class that prepares texts, or changes tokens
+        # Special tokens at the beginning and at the end of every text, where words are looked up.
         self._first: list[int] = []
         self._last: list[int] = []
         words = self._word_tokens()
@@ -66,9 +67,9 @@ class TextTokenizer:
         if words is not None and any(self._by_words(_PROBES, words).to_lists() != expected for _ in range(3)):
             words = None
         self._words = words
-        # A copy: the library's tokenizer holds settings, which learning a word changes.
-        is_beside = words is not None and n_threads >= MANY_THREADS
-        self._beside = copy.deepcopy(self._backend) if is_beside else None
+        # For whole texts while words are looked up. A copy, because learning a word changes a tokenizer's settings.
+        has_second = words is not None and n_threads >= MANY_THREADS
+        self._second_backend = copy.deepcopy(self._backend) if has_second else None
 
     def tokens_of(self, texts: Sequence[str], *, prefix: str = "") -> TokenRows:
         """A row of at least one and at most `max_tokens` ids for each text with `prefix` before it.
@@ -79,7 +80,7 @@ class TextTokenizer:
         words = self._words
         if words is None:
             parts = self._each(self._whole, slices)
-        elif self._beside is None or len(texts) <= _SLICE_TEXTS:
+        elif self._second_backend is None or len(texts) <= _SLICE_TEXTS:
             parts = self._each(lambda some: self._by_words(some, words), slices)
         else:
             parts = self._side_by_side(list(slices), words)
@@ -93,7 +94,10 @@ class TextTokenizer:
         return parts
 
     def _side_by_side(self, slices: list[list[str]], words: WordTokens) -> list[TokenRows]:
-        """The library's threads take slices from the end, and this one from the beginning, until they meet."""
+        """The tokens of each slice: this thread looks words up, and another one has the library tokenize whole texts.
+
+        This thread takes slices from the beginning, the other one from the end, until they meet.
+        """
         waiting = deque(enumerate(slices))
         found: dict[int, TokenRows] = {}
 
@@ -103,7 +107,7 @@ class TextTokenizer:
                     place, some = waiting.pop()
                 except IndexError:  # the other one was quicker
                     return
-                found[place] = self._whole(some, self._beside)
+                found[place] = self._whole(some, self._second_backend)
 
         with self._lock, ThreadPoolExecutor(1) as thread:
             library = thread.submit(from_the_end)
@@ -120,6 +124,7 @@ class TextTokenizer:
         return [found[place] for place in range(len(slices))]
 
     def _by_words(self, texts: list[str], words: WordTokens) -> TokenRows:
+        """The tokens of texts put together from those of their words; texts for which that may be wrong, whole."""
         n_special = len(self._first) + len(self._last)
         rows, is_right = words.tokens_of(texts, at_most=self._max_tokens - n_special)
         rows = _between(self._first, rows, self._last)
@@ -132,6 +137,7 @@ class TextTokenizer:
         return TokenRows.concatenated([rows, whole]).taken(order)
 
     def _whole(self, texts: list[str], backend: Any = None) -> TokenRows:
+        """The tokens of texts as the tokenizer gives them; `backend`: another of the library's than this one's."""
         backend = backend or self._backend
         if backend is not None:
             _set_up(backend, self._truncation)
@@ -177,7 +183,7 @@ def library_threads() -> int:
 
 
 def _set_up(backend: Any, truncation: dict[str, Any] | None) -> None:
-    """Padding off, and this truncation or none: to change them takes longer than to look."""
+    """Turns padding off, and sets this truncation or none. Looks first, because setting them takes longer."""
     if backend.padding is not None:
         backend.no_padding()
     if backend.truncation == truncation:
@@ -195,7 +201,7 @@ def _backend_of(tokenizer: Any) -> Any:
 
 
 def _slices(texts: Sequence[str], prefix: str) -> Iterator[list[str]]:
-    """The readable part of the texts, some at a time: a text can have many characters."""
+    """The readable parts of the texts in slices of at most `_SLICE_TEXTS` texts and about `_SLICE_CHARS` characters."""
     some: list[str] = []
     n_chars = 0
     for text in texts:

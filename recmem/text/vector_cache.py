@@ -210,6 +210,14 @@ class VectorCache:
 
     def _gather(self, hashes: list[bytes]) -> Float[Tensor, "text dim"]:
         self._refresh()
+        try:
+            return self._read(hashes)
+        except FileNotFoundError:  # see `_refresh`
+            self._refresh()
+            return self._read(hashes)
+
+    def _read(self, hashes: list[bytes]) -> Float[Tensor, "text dim"]:
+        """The vectors of these texts, out of the parts in which the index has them."""
         wanted = pl.DataFrame({"text_hash": hashes}, schema={"text_hash": pl.Binary}).with_row_index("position")
         places = wanted.join(self._index, on="text_hash", how="inner")
         if len(places) < len(hashes):
@@ -225,6 +233,13 @@ class VectorCache:
 
     def _refresh(self) -> None:
         """Brings the index up to the parts that are on disk now, including those of other processes."""
+        try:
+            self._index_new_parts()
+        except FileNotFoundError:
+            # Since the parts were listed, `forget` in another process has replaced one by a new one.
+            self._index_new_parts()
+
+    def _index_new_parts(self) -> None:
         parts = self._parts.names()
         if self._indexed_parts - set(parts):
             # A part was removed: some of its texts may be in other parts, which the index did not need then.

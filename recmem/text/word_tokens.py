@@ -17,16 +17,16 @@ MAX_WORDS = 1 << 17
 LONGEST_WORD = 40
 """Characters. Longer ones, such as a sentence in Chinese, hardly come twice."""
 NEW_WORD_COST = {False: 2.5, True: 4.0}
-"""Time to learn a word, checked or not, in that which the tokenizer takes for one of a text."""
+"""Is a word checked? -> the time to learn it, in multiples of what a word of a text that is tokenized whole takes."""
 
 _UNKNOWN = -1
 _DEPENDENT = -2
 """In place of a word's row: its tokens depend on what stands beside it."""
 _NEIGHBOUR = "a"
 _BY_CHARACTER = frozenset({"BertNormalizer", "Lowercase", "NFC", "NFD", "StripAccents"})
-"""Normalizers that make the same of a word whatever stands beyond the spaces around it."""
+"""Normalizers whose result for a word does not depend on the words beside it."""
 _NEARLY = frozenset({"NFKC", "NFKD", "Nmt", "Precompiled", "Strip"})
-"""Those that may make spaces, cut them off, or read a space together with a mark behind it."""
+"""Normalizers whose result does for few words: they may add or remove spaces, or join a space with a mark after it."""
 _SPLIT_AT_SPACES = frozenset({"BertPreTokenizer", "Whitespace", "WhitespaceSplit"})
 
 Ids = list[list[int]]
@@ -55,9 +55,9 @@ class WordTokens:
         self._tokens = TokenRows.of([])
 
     def tokens_of(self, texts: Sequence[str], *, at_most: int) -> tuple[TokenRows, BoolArray]:
-        """Ids of the texts' first `at_most` tokens, and whether they are right: bool[text].
+        """Ids of the texts' first `at_most` tokens, and whether they are the tokenizer's own: bool[text].
 
-        The row of a text that is to be tokenized as a whole is empty.
+        Where they may not be, as with a new word, the row is empty: the text is to be tokenized whole.
         """
         # A word more than there are tokens: the rest of a long text is one string, and not read.
         pieces = [text.split(" ", at_most) for text in texts]
@@ -132,8 +132,8 @@ class WordTokens:
 def splits_at_spaces(backend: Any) -> Literal["always", "mostly", "unknown"]:
     """Whether a tokenizer of the library `tokenizers` reads the words between spaces one by one, by its parts.
 
-    "mostly": all but unusual words, which are told by a check. "unknown": also those that do not, such as byte-level
-    ones, which read a space as part of the next word.
+    "mostly": all but unusual words, which a check finds (`is_checked`). "unknown": also for tokenizers that do not,
+    such as byte-level ones, which read a space as part of the next word.
     """
     added = backend.get_added_tokens_decoder().values()
     draws_at_random = bool(getattr(backend.model, "dropout", None))

@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from feature_store import Store
-from feature_store.atomic_files import ABANDONED_S, remove_abandoned, write_text_atomically
+from feature_store.atomic_files import ABANDONED_S, remove_abandoned, temporary_folder, write_text_atomically
 
 
 def age(path: Path, seconds: float) -> None:
@@ -88,3 +88,16 @@ def test_files_of_a_store_follow_the_umask(tmp_path: Path, mask: int, mode: int)
     assert set(modes.values()) == {mode}, modes
     folders = {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*") if path.is_dir()}
     assert folders == {mode | ((mode & 0o444) >> 2)}
+
+
+def test_a_temporary_folder_takes_abandoned_ones_of_its_prefix_away(tmp_path: Path) -> None:
+    kept = tmp_path / "kept"
+    folders = [tmp_path / name for name in ("work-[1]-old", "work-[1]-new", "work-1-old")]
+    for folder in (kept, *folders):
+        folder.mkdir()
+    (tmp_path / "work-[1]-link").symlink_to(kept)
+    for folder in (kept, folders[0], folders[2]):
+        age(folder, ABANDONED_S + 60)
+    with temporary_folder("work-[1]-", tmp_path) as name:
+        assert Path(name).parent == tmp_path
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "work-1-old", "work-[1]-link", "work-[1]-new"]

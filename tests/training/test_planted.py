@@ -17,6 +17,7 @@ from feature_store.point_in_time.histories import Histories
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.user_memory import MemoryConfig
+from recmem.serving.explain import match_parts
 from slow_reference import Event
 from strategies import event_log
 from training.fitting.fit_match import MatchTrainingConfig, fit_match
@@ -119,8 +120,5 @@ def test_a_user_without_events_gets_no_group() -> None:
 def test_score_of_an_item_of_the_own_group_comes_from_the_memory() -> None:
     own = int(np.flatnonzero(group_of_item[N_WARM:] == 0)[0]) + N_WARM
     histories = Histories.as_of(log(), np.array([0]), np.array([log().clock]), 99)
-    made = trained()
-    slots = made.slots(histories)
-    with torch.inference_mode():
-        prior, null, parts = made.module.contributions(made.tables, slots, torch.tensor([own]))
+    prior, null, parts = match_parts(trained(), histories, np.array([own]))
     assert float(parts.sum()) > abs(float(prior[0] + null[0]))

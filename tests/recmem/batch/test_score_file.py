@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import subprocess
 import sys
+import tempfile
 from contextlib import nullcontext
 from decimal import Decimal
 from itertools import count
@@ -20,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feature_store import DataError
-from recmem.batch import output_file, score_blocks
+from recmem.batch import score_blocks
 from recmem.batch import score_file as score_file_module
 from recmem.batch.candidate_files import CandidateFiles
 from recmem.batch.score_blocks import ScoreBlocks
@@ -260,7 +261,7 @@ def test_no_file_is_mapped_when_it_is_removed(
             raise ValueError("scorer: expected to go on, got no further. Repeat it.")
         return by_query(frame)
 
-    monkeypatch.setattr(output_file, "TemporaryDirectory", Watched)
+    monkeypatch.setattr(tempfile, "TemporaryDirectory", Watched)
     shuffled(500, 40).write_parquet(tmp_path / "candidates.parquet")
     with pytest.raises(ValueError, match="got no further") if fails_at else nullcontext():
         score_file(

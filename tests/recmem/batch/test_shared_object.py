@@ -42,6 +42,13 @@ def test_views_of_one_tensor_share_its_memory_there_too(tmp_path: Path) -> None:
     assert (columns[5, 0].item(), rows[0, 0].item()) == (1, 1)
 
 
+def test_tensors_that_begin_in_the_same_array_keep_their_lengths(tmp_path: Path) -> None:
+    array = np.arange(10.0)
+    found = there_and_back([torch.from_numpy(array[:4]), torch.from_numpy(array)], tmp_path)
+    assert isinstance(found, list)
+    assert [tensor.tolist() for tensor in found] == [array[:4].tolist(), array.tolist()]
+
+
 FRAME = pl.DataFrame(
     {
         "text": ["a", None, "a text of more than twelve characters"],

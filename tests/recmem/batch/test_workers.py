@@ -8,13 +8,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from threading import Lock
 
 import polars as pl
 import pytest
 
 from feature_store import DataError
 from recmem.batch.workers import SPARE, WorkerKilledError, Workers, usable_cores
-from worker_scorers import Doubled, Process
+from worker_scorers import Doubled, Process, UnpicklableError
 
 SCORER = Doubled(pl.DataFrame({"factor": [2]}))
 N_FRAMES = 12
@@ -62,6 +63,11 @@ def test_an_error_is_raised_in_its_place_as_it_was() -> None:
             found.extend(frame["score"][0] for frame in results)
     assert found == [0, 2, 4, 6, 8]
     assert "worker_scorers.py" in str(error.value.__cause__)
+
+
+def test_a_connection_of_its_own_that_a_scorer_loses_is_raised_here() -> None:
+    with Workers(SCORER, 2) as workers, pytest.raises(ConnectionResetError, match="the store's server"):
+        list(workers.in_order(frames(at_1="disconnect")))
 
 
 def test_an_error_that_cannot_be_pickled_keeps_its_name_and_text() -> None:
@@ -118,6 +124,42 @@ def test_what_the_answer_raises_is_raised_here() -> None:
         raise DataError("encoder: expected one, got none. Give one.")
 
     with Workers(SCORER, 2, answer=answer) as workers, pytest.raises(DataError, match="encoder: expected one"):
+        list(workers.in_order(frames(at_1="ask")))
+
+
+def test_questions_are_answered_one_at_a_time_after_an_error_too() -> None:
+    answering = Lock()
+    n_together = 0
+
+    def answer(question: int) -> int:
+        nonlocal n_together
+        if question == 0:
+            raise DataError("encoder: expected one, got none. Give one.")
+        if not answering.acquire(blocking=False):
+            n_together += 1
+            return question
+        time.sleep(0.5)  # the error of the first frame is raised meanwhile
+        answering.release()
+        return question
+
+    with Workers(SCORER, 4, answer=answer) as workers, pytest.raises(DataError, match="encoder: expected one"):
+        list(workers.in_order(frames(at_0="ask", at_1="ask", at_2="ask", at_3="ask")))
+    assert n_together == 0
+
+
+def test_an_error_of_the_answer_that_cannot_be_pickled_keeps_its_name_and_text() -> None:
+    def answer(question: int) -> int:
+        raise UnpicklableError("a", "b")
+
+    with Workers(SCORER, 2, answer=answer) as workers, pytest.raises(RuntimeError, match="UnpicklableError: ab"):
+        list(workers.in_order(frames(at_1="ask")))
+
+
+def test_an_answer_that_meets_the_end_of_a_file_is_raised_here() -> None:
+    def answer(question: int) -> int:
+        raise EOFError("the file of vectors has ended")
+
+    with Workers(SCORER, 2, answer=answer) as workers, pytest.raises(EOFError, match="file of vectors"):
         list(workers.in_order(frames(at_1="ask")))
 
 

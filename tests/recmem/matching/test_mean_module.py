@@ -9,6 +9,7 @@ from torch import Tensor
 
 from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
+from recmem.kernels import match_contributions
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
@@ -65,9 +66,13 @@ def test_prior_null_part_and_slots_are_means_too() -> None:
     memory = Slots(
         torch.tensor([0, 5]), torch.tensor([0, 2]), torch.tensor([2, 0]), torch.zeros(2, dtype=torch.int64), 1
     )
+
+    def contributions(module: MatchModule) -> tuple[Tensor, Tensor, Tensor]:
+        return match_contributions(module.tables(vectors), memory.rows, *module.slot_terms(memory), CANDIDATES)
+
     with torch.inference_mode():
-        found = merged.contributions(merged.tables(vectors), memory, CANDIDATES)
-        parts = [module.contributions(module.tables(vectors), memory, CANDIDATES) for module in modules]
+        found = contributions(merged)
+        parts = [contributions(module) for module in modules]
         score = merged(merged.tables(vectors), memory, CANDIDATES)[0]
     for kind, contribution in enumerate(found):
         close(contribution, torch.stack([part[kind] for part in parts]).mean(0), "float32")

@@ -62,10 +62,10 @@ def test_the_module_reads_both_spaces_and_cosines_stay_those_of_the_frozen_one(
     assert model.matcher.tables.unit.shape == (len(texts), DIM)
     tuned = model.bundle.config.tuned_fingerprint
     assert (place / "store" / "vectors" / str(tuned)).is_dir()
-    expected = tuned_module().tables(model._encoder.of_items(texts))  # of both spaces
+    expected = tuned_module().tables(model._embedding.of_items(texts))  # of both spaces
     close(model.matcher.tables.value, expected.value.detach(), "float16")
     # The projections would be others without the tuned half.
-    half = model._encoder.of_items(texts)
+    half = model._embedding.of_items(texts)
     half[:, DIM:] = 0
     assert (tuned_module().tables(half).value - expected.value).abs().max() > 0.01
 

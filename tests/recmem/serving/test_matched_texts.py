@@ -81,7 +81,7 @@ def test_an_unknown_user_and_one_before_the_first_event_get_the_base_score(model
     first = trained_model().events["timestamp"].min()
     nobody = model.match_texts("nobody", ANSWERS)
     early = model.match_texts(user, ANSWERS, timestamp=first)
-    vectors = model._encoder.of_texts([text.rstrip(".") for text in ANSWERS])  # type: ignore[union-attr]
+    vectors = model._embedding.of_texts([text.rstrip(".") for text in ANSWERS])  # type: ignore[union-attr]
     with torch.inference_mode():
         own = model.matcher.module.tables(vectors)
         base = (own.prior + own.null_value.sum(dim=1)).numpy()
@@ -116,13 +116,13 @@ def test_nothing_is_written_and_a_text_is_encoded_once(user: str, monkeypatch: p
     model = trained_model().model()
     model.match_texts(user, ANSWERS)
     encoded: list[str] = []
-    encode = model._encoder._encoder.encode  # type: ignore[union-attr]
+    encode = model._embedding._encoder.encode  # type: ignore[union-attr]
 
     def counted(texts: list[str]) -> torch.Tensor:
         encoded.extend(texts)
         return encode(texts)
 
-    monkeypatch.setattr(model._encoder._encoder, "encode", counted)  # type: ignore[union-attr]
+    monkeypatch.setattr(model._embedding._encoder, "encode", counted)  # type: ignore[union-attr]
     model.match_texts("nobody", [*ANSWERS, "A new one"])
     assert encoded == ["A new one"]
     assert files_of(trained_model().folder) == before
@@ -150,7 +150,7 @@ def test_what_is_no_text_is_refused(model: Model, user: str, texts: list[str], w
 
 def test_a_model_that_reads_vectors_of_items_is_refused_with_what_to_do() -> None:
     model = trained_model().model()
-    model._encoder = ItemVectors.empty("clip", 384)
+    model._embedding = ItemVectors.empty("clip", 384)
     with pytest.raises(DataError, match=r"one that reads vectors of 'clip' and no texts\. .*\(model\.add_vectors\)"):
         model.match_texts("curl", ANSWERS)
     with pytest.raises(DataError, match=r"one that reads vectors of 'clip'"):

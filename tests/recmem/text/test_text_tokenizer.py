@@ -170,7 +170,7 @@ def test_the_librarys_threads_beside_pythons_change_nothing(monkeypatch: pytest.
 def test_what_fails_in_the_librarys_thread_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(text_tokenizer, "_SLICE_TEXTS", 1)
     tokenizer = TextTokenizer(word_pieces(), max_tokens=MAX_TOKENS, n_threads=text_tokenizer.MANY_THREADS)
-    tokenizer._beside = object()
+    tokenizer._second_backend = object()
     with pytest.raises(AttributeError):
         tokenizer.tokens_of(["gtk curl"] * 500)
 

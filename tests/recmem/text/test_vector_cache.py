@@ -23,6 +23,7 @@ from feature_store import DataError
 from recmem.pipelining import ahead
 from recmem.text import vector_cache as cache_module
 from recmem.text.vector_cache import VectorCache
+from recmem.text.vector_parts import VectorParts
 from tolerances import close
 
 TEXTS = ["ink", "paper", "", "🦊 墨盒", "shredder", "ink", "envelope"]
@@ -135,6 +136,24 @@ def test_a_text_that_is_forgotten_while_it_is_read_is_an_error(tmp_path: Path, m
     monkeypatch.setattr(VectorCache, "fill", fill_and_forget)
     with pytest.raises(DataError, match=r"cache: expected the vectors of all 2 texts, got 1: another process"):
         cache.get_or_encode(["a", "b"], CountingEncoder())
+
+
+@pytest.mark.parametrize("method", ["hashes", "vectors"])
+def test_a_part_that_is_written_again_while_it_is_read_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    encoder = CountingEncoder()
+    open_cache(tmp_path).get_or_encode(["a", "b"], encoder)
+    read = getattr(VectorParts, method)
+
+    def read_after_forgetting(self: VectorParts, part: str) -> object:
+        monkeypatch.setattr(VectorParts, method, read)
+        open_cache(tmp_path).forget(["b"])
+        return read(self, part)
+
+    monkeypatch.setattr(VectorParts, method, read_after_forgetting)
+    close(open_cache(tmp_path).get_or_encode(["a"], encoder), expected_vectors(["a"]), "exact")
+    assert encoder.encoded["a"] == 1
 
 
 def test_a_part_that_was_not_finished_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
