@@ -83,7 +83,7 @@ def test_forgetting_a_user_leaves_the_facts_of_an_item_of_the_same_id(store: Sto
         ),
         (
             ("s", "p", "o"),
-            "If 's' holds it, rename it to 'subject'.*If 'p' holds it, rename it to 'relation'.*If 'o' holds it, rename it to 'object'",
+            "If 's' holds it, rename it to 'subject'.*If 'p' holds it.*If 'o' holds it, rename it to 'object'",
         ),
         (
             ("head_id:token", "relation_id:token", "tail_id:token"),
