@@ -14,9 +14,10 @@ from feature_store.schema import DATED_ITEMS, EVENTS, IMPRESSIONS, ITEMS, Column
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from feature_store.warnings.event_kinds import unnamed_warnings
+from feature_store.warnings.missing_columns import remedy_for_missing
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.time_warnings import arrival_warnings, time_warnings
-from feature_store.warnings.unread_columns import remedy_for_missing, unread_columns
+from feature_store.warnings.unread_columns import unread_columns
 
 _FORBIDDEN_IN_NAMES = "`"
 """Delta's merge cannot quote a column name that contains it."""

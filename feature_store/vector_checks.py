@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from feature_store.arrays import BoolArray, Float32Array, IntArray
 from feature_store.cell_parsing import parse_ids
 from feature_store.data_errors import ColumnProblem, DataError, describe, refused_column
-from feature_store.warnings.unread_columns import remedy_for_missing
+from feature_store.warnings.missing_columns import remedy_for_missing
 
 TABLE = "item_vectors"
 COLUMNS = ("item_id", "vector")

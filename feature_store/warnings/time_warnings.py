@@ -25,6 +25,7 @@ _YEAR = 365 * DAY_US
 _FLOAT32_LIMIT = 2.0**24
 _DAYS = (20_000, 80_000)
 """Days since 1970 and since 1900 (spreadsheets) of the times around now."""
+_US_PER_SECOND = 1_000_000
 _MAX_EXAMPLE_CHARS = 40
 _ONE_TIME = " have the time "
 _ROW = re.compile(r"\be\.g\. row ([0-9]+): ")
@@ -151,7 +152,7 @@ def _remedy_for_early(numbers: pl.Series | None) -> str:
     typical = numbers.cast(pl.Float64).median()
     if isinstance(typical, float) and _DAYS[0] <= typical <= _DAYS[1]:
         return "They may be days since 1900 or 1970: convert them to datetimes."
-    if (numbers.cast(pl.Float64) <= 0).any():
+    if isinstance(typical, float) and typical * _US_PER_SECOND >= LOGS_BEGIN and (numbers <= 0).any():
         return "0 and -1 often stand for a missing time: give null, or the time."
     return "Numbers are read as epoch seconds, or milliseconds and finer if most are large: check their unit."
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import polars as pl
 
@@ -12,20 +12,19 @@ TEXTS_ARE_NEWEST = "For all times the newest text is read: only numbers are read
 
 
 def repeated_items(rows: pl.DataFrame) -> Iterator[str]:
-    """What to say where rows without times have several numbers for an item: a sentence or two, or nothing."""
+    """What to say where rows without times have several numbers or texts for an item: a sentence or two of each."""
     if rows["item_id"].n_unique() == len(rows):
         return
-    numbers = [cells for cells in rows.iter_columns() if cells.dtype.is_numeric() and cells.name != "item_id"]
-    found = []
-    for cells in numbers:
-        of_item = pl.DataFrame({"item": rows["item_id"], "number": cells}).drop_nulls()
-        n_items = of_item.group_by("item").agg(pl.col("number").n_unique()).filter(pl.col("number") > 1).height
-        if n_items:
-            found.append(_counted(cells.name, n_items))
-    if found:
+    columns = [name for name in rows.columns if name != "item_id"]
+    if found := _with_several_values(rows, [name for name in columns if rows.schema[name].is_numeric()]):
         yield (
             f"Several rows of an item have different numbers: {_some(found)}. The last row counts. If each row is a "
             "change, name the column of its time `timestamp`."
+        )
+    if found := _with_several_values(rows, [name for name in columns if rows.schema[name] == pl.String]):
+        yield (
+            f"Several rows of an item have different texts: {_some(found)}. The last row counts. If the others belong "
+            "to the item too, join them into one row, or give them as facts."
         )
 
 
@@ -64,13 +63,19 @@ def other_numbers(n_rows: int) -> tuple[str, ...]:
 def several_texts(rows: pl.DataFrame) -> tuple[str, ...]:
     """What to say about checked rows with times in which the texts of items change; nothing where none do."""
     texts = [name for name, dtype in rows.schema.items() if dtype == pl.String and name not in ("item_id", *_TIMES)]
+    found = _with_several_values(rows, texts)
+    return (f"Texts change: {_some(found)}. {TEXTS_ARE_NEWEST}",) if found else ()
+
+
+def _with_several_values(rows: pl.DataFrame, names: Sequence[str]) -> list[str]:
+    """The columns of these in which items have several values, with how many items do."""
     found = []
-    for name in texts:
-        cells = pl.DataFrame({"item": rows["item_id"], "text": rows[name]}).drop_nulls()
-        n_items = cells.group_by("item").agg(pl.col("text").n_unique()).filter(pl.col("text") > 1).height
+    for name in names:
+        of_item = pl.DataFrame({"item": rows["item_id"], "value": rows[name]}).drop_nulls()
+        n_items = of_item.group_by("item").agg(pl.col("value").n_unique()).filter(pl.col("value") > 1).height
         if n_items:
             found.append(_counted(name, n_items))
-    return (f"Texts change: {_some(found)}. {TEXTS_ARE_NEWEST}",) if found else ()
+    return found
 
 
 def _counted(name: str, n_items: int) -> str:

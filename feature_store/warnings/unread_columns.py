@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from feature_store.warnings.missing_columns import bare_name
+
 _RATINGS = re.compile(
     r"(user|review|star|overall|item|product|implicit)?(rating|score|stars?|weight|preference)s?(value|score)?"
     r"|rate|grade|points|pref|relevance|utility|strength|confidence|overall|feedback|sentiment|opinion|votes?"
@@ -20,12 +22,6 @@ _LABELS = re.compile(
     r"|reward|recommended|upvote|favou?rite)(d|ed|s)?"
 )
 """Names of columns that say whether an event is positive, likewise."""
-_FACTS = {
-    "subject": re.compile(r"s|subj|head|entity|item|source|start"),
-    "relation": re.compile(r"p|r|rel|predicate|property|edge|link|label"),
-    "object": re.compile(r"o|obj|tail|value|target|end"),
-}
-"""Other names of the columns of facts, likewise; `id` and RecBole's `:token` may follow."""
 _MAX_NAMED = 10
 _FEATURES = (
     "Numbers and text become features of the ranker with --features; of a date give a number, such as the age in days."
@@ -38,14 +34,14 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     warnings = []
     others = []
     for name in unread:
-        meant = next((known for known in read if _bare(known) == _bare(name)), None)
+        meant = next((known for known in read if bare_name(known) == bare_name(name)), None)
         if meant is not None and meant not in given:
             warnings.append(f"{name!r} is not read: the column is called {meant!r}. Rename it to be read.")
-        elif table == "events" and _RATINGS.fullmatch(_bare(name)):
+        elif table == "events" and _RATINGS.fullmatch(bare_name(name)):
             warnings.append(_rating(name, given))
-        elif table == "events" and _KINDS.fullmatch(_bare(name)):
+        elif table == "events" and _KINDS.fullmatch(bare_name(name)):
             warnings.append(_kind(name, given))
-        elif table == "events" and _LABELS.fullmatch(_bare(name)):
+        elif table == "events" and _LABELS.fullmatch(bare_name(name)):
             warnings.append(_label(name, given))
         else:
             others.append(name)
@@ -57,14 +53,6 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
     return warnings
 
 
-def remedy_for_missing(name: str, given: Sequence[str]) -> str:
-    """What to do where the column of this name is not among the given ones: perhaps it is written otherwise there."""
-    near = next((other for other in given if _bare(other) == _bare(name)), None)
-    if near is None and name in _FACTS:
-        near = next((other for other in given if _FACTS[name].fullmatch(_without_endings(other))), None)
-    return "Add it, or rename the column that holds it." if near is None else f"Rename {near!r} to {name!r}."
-
-
 def _rating(name: str, given: Sequence[str]) -> str:
     if "value" in given:
         return f"{name!r} is not read: ratings are read from `value`. Put the ratings there if {name!r} holds them."
@@ -73,7 +61,7 @@ def _rating(name: str, given: Sequence[str]) -> str:
         remedy = f"To make it count, rename it to `value`, in rows whose `event` is 'rating'. {consequence}"
         return f"{name!r} is not read. {remedy}, unless its `event` is negative."
     return (
-        f"{name!r} is not read. To make it count, rename it to `value` and add a column `event` = 'rating'. "
+        f"{name!r} is not read. To make it count, rename it to `value`: rows without an `event` are judged by it. "
         f"{consequence}."
     )
 
@@ -95,12 +83,3 @@ def _label(name: str, given: Sequence[str]) -> str:
         f"{name!r} is not read: {consequence}. If it says which rows are positive, leave the others out, or name their "
         "`event` 'skip'."
     )
-
-
-def _without_endings(name: str) -> str:
-    return re.sub(r"(id|token|idtoken)$", "", _bare(name)) or _bare(name)
-
-
-def _bare(name: str) -> str:
-    """The name in lower case, letters and digits only."""
-    return re.sub(r"[\W_]", "", name.casefold())

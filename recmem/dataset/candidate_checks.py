@@ -9,7 +9,7 @@ import polars as pl
 from feature_store import DataError
 from feature_store.data_errors import ColumnProblem, describe, refused_column
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
-from feature_store.warnings.unread_columns import remedy_for_missing
+from feature_store.warnings.missing_columns import remedy_for_missing
 
 TABLE = "candidates"
 CANDIDATE_COLUMNS = ("user_id", "item_id", "timestamp", "impression_id", "history")

@@ -11,7 +11,7 @@ import polars as pl
 from feature_store.arrays import Float32Array, IntArray
 from feature_store.cell_parsing import parse_attribute
 from feature_store.data_errors import ColumnProblem
-from feature_store.warnings.unread_columns import remedy_for_missing
+from feature_store.warnings.missing_columns import remedy_for_missing
 
 MAX_CATEGORIES = 1000
 """Values of a column of text that the ranker tells apart, the most frequent; the others count as missing."""

@@ -77,9 +77,18 @@ def test_forgetting_a_user_leaves_the_facts_of_an_item_of_the_same_id(store: Sto
 @pytest.mark.parametrize(
     ("columns", "remedy"),
     [
-        (("head", "relation", "tail"), "Rename 'head' to 'subject'.*Rename 'tail' to 'object'"),
-        (("s", "p", "o"), "Rename 's' to 'subject'.*Rename 'p' to 'relation'.*Rename 'o' to 'object'"),
-        (("head_id:token", "relation_id:token", "tail_id:token"), "Rename 'head_id:token' to 'subject'"),
+        (
+            ("head", "relation", "tail"),
+            "If 'head' holds it, rename it to 'subject'.*If 'tail' holds it, rename it to 'object'",
+        ),
+        (
+            ("s", "p", "o"),
+            "If 's' holds it, rename it to 'subject'.*If 'p' holds it.*If 'o' holds it, rename it to 'object'",
+        ),
+        (
+            ("head_id:token", "relation_id:token", "tail_id:token"),
+            "If 'head_id:token' holds it, rename it to 'subject'",
+        ),
     ],
 )
 def test_columns_of_other_names_are_named_in_the_refusal(columns: tuple[str, ...], remedy: str) -> None:

@@ -67,6 +67,12 @@ def test_times_before_1990_get_a_warning_with_the_row(stray: int, hint: str) -> 
     assert hint in warning
 
 
+def test_numbers_that_count_from_0_are_not_taken_for_missing_times() -> None:
+    (warning,) = warnings(list(range(N)))
+    assert "60 of 60 rows lie before 1990" in warning
+    assert "check their unit" in warning
+
+
 def test_the_warning_about_days_since_1900_names_days() -> None:
     (warning,) = warnings([44_600 + n for n in range(N)])
     assert "60 of 60 rows lie before 1990" in warning

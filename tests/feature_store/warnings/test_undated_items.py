@@ -22,11 +22,23 @@ def test_texts_new_items_and_new_columns_are_no_changed_numbers() -> None:
 
 
 def test_several_numbers_of_an_item_without_times_are_a_warning() -> None:
-    rows = pl.DataFrame({"item_id": ["a", "a", "b", "b"], "title": ["x", "y", "z", "z"], "price": [1, 2, 3, 3]})
+    rows = pl.DataFrame({"item_id": ["a", "a", "b", "b"], "title": ["x", "x", "z", "z"], "price": [1, 2, 3, 3]})
     (warning,) = repeated_items(rows)
     assert warning == (
         "Several rows of an item have different numbers: price (1 item). The last row counts. If each row is a "
         "change, name the column of its time `timestamp`."
+    )
+    assert list(repeated_items(rows[1:])) == []
+
+
+def test_several_texts_of_an_item_without_times_are_a_warning() -> None:
+    rows = pl.DataFrame(
+        {"item_id": ["a", "a", "b", "b"], "lang": ["en", "de", "en", None], "title": ["x", "y", "z", "z"]}
+    )
+    (warning,) = repeated_items(rows)
+    assert warning == (
+        "Several rows of an item have different texts: lang (1 item), title (1 item). The last row counts. If the "
+        "others belong to the item too, join them into one row, or give them as facts."
     )
     assert list(repeated_items(rows[1:])) == []
 

@@ -25,7 +25,7 @@ def events(**columns: Any) -> pl.DataFrame:
 @pytest.mark.parametrize("name", ["rating", "Rating", "stars", "score", "user_rating", "user_weight", "grade"])
 def test_a_rating_that_is_not_read_gets_a_warning_with_what_makes_it_count(name: str) -> None:
     (warning,) = check_table(events(**{name: [1]}), EVENTS).warnings
-    assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `value` and add a column `event`")
+    assert warning.startswith(f"{name!r} is not read. To make it count, rename it to `value`: rows without")
     assert "one of 1 star too" in warning
 
 
