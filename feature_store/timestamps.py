@@ -32,7 +32,7 @@ DAY_US = 86_400_000_000
 
 _ISO = (
     r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
-    r"(?:[Tt ](?<clock>[0-9]{2}:[0-9]{2})(?::(?<seconds>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?"
+    r"(?:[Tt ](?<clock>[0-9]{1,2}:[0-9]{2})(?::(?<seconds>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?"
     r"\s?(?:(?<utc>[Zz]|UTC)|(?<hours>[+-][0-9]{2}):?(?<minutes>[0-9]{2})?)?)?\s*$"
 )
 _CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
@@ -50,11 +50,11 @@ def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
     Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    if it names no zone), epoch numbers, and dates in digits such as 20240131, both also as text. One form and unit
-    applies to a whole column of numbers, by the median of their absolute values: milliseconds from 1e11 on,
-    microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the median, one corrupt cell cannot turn the
-    seconds of all others into nanoseconds.) A number that lies among the others in another unit only is a fault. What
-    is accepted but looks wrong gets a warning: `time_warnings`.
+    if it names no zone; an hour may have one digit, as spreadsheets write it), epoch numbers, and dates in digits such
+    as 20240131, both also as text. One form and unit applies to a whole column of numbers, by the median of their
+    absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
+    median, one corrupt cell cannot turn the seconds of all others into nanoseconds.) A number that lies among the
+    others in another unit only is a fault. What is accepted but looks wrong gets a warning: `time_warnings`.
 
     Null cells stay null and are not a fault here.
     """
@@ -184,7 +184,7 @@ def _from_text(column: pl.Series) -> pl.Series:
     normal = pl.format(
         "{}T{}:{}.{}{}",
         "day",
-        pl.col("clock").fill_null("00:00"),
+        pl.col("clock").str.zfill(len("00:00")).fill_null("00:00"),
         pl.col("seconds").fill_null("00"),
         pl.col("fraction").fill_null("0"),
         zone.otherwise(pl.lit("+00:00")),

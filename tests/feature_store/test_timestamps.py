@@ -41,6 +41,11 @@ def test_iso_text_with_and_without_a_zone_is_read(text: str) -> None:
     assert parsed([text]) == [NOON]
 
 
+@pytest.mark.parametrize("text", ["2024-02-29 9:05", "2024-02-29T9:05:00Z", "2024-02-29 11:05:00+02:00"])
+def test_the_hour_may_have_one_digit(text: str) -> None:
+    assert parsed([text]) == [NOON - timedelta(hours=2, minutes=55)]
+
+
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
 def test_the_error_for_a_year_that_cannot_be_stored_names_the_years(dtype: type[pl.DataType]) -> None:
     cells = ["2024-02-29", "9999-12-31", "0001-01-01T00:00:00Z", "soon", None]
