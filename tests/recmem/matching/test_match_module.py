@@ -127,14 +127,6 @@ def test_an_empty_memory_has_the_score_of_prior_and_null_slot() -> None:
     close(found, tables.prior[CANDIDATES] + tables.null_value[CANDIDATES].sum(1), "float32")
 
 
-@pytest.mark.parametrize("memory", MEMORIES)
-def test_contributions_sum_to_the_score(memory: list[tuple[int, int, int]]) -> None:
-    made = module(trained=True)
-    tables = made.tables(unit_vectors())
-    prior, null, parts = made.contributions(tables, slots([memory]), CANDIDATES)
-    close(prior + null + parts.sum(0), made(tables, slots([memory]), CANDIDATES)[0], "explanation")
-
-
 def test_age_and_kind_of_a_slot_change_the_score() -> None:
     made = module(trained=True)
     tables = made.tables(unit_vectors())
