@@ -11,6 +11,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from feature_store.arrays import Float32Array, Int8Array, IntArray
+from feature_store.data_errors import DataError
 
 NEAR_DECAY = 5.0
 """Visits after which a pair weighs 1 / e in `near_weights`."""
@@ -163,10 +164,11 @@ def _inverse(matrix: Float32Array) -> Float32Array:
     """The inverse of a symmetric, positive definite matrix, computed in float64.
 
     By Cholesky's factors, in a third of the time that a general inverse takes. On several threads the last bits would
-    depend on their number, and BLAS's threads wait for each other where cores are busy.
+    depend on their number, and BLAS's threads wait for each other where cores are busy. Raises DataError if the matrix
+    is not positive definite: then its ridge is too small.
     """
     # Slow to import, and not needed where models are read from a cache.
-    from scipy.linalg import LinAlgError, lapack
+    from scipy.linalg import lapack
     from threadpoolctl import threadpool_limits
 
     # LAPACK wants columns first: of a symmetric matrix, the transposed is the matrix.
@@ -174,7 +176,10 @@ def _inverse(matrix: Float32Array) -> Float32Array:
     with _INVERTING, threadpool_limits(1, user_api="blas"):
         factor, failed_at = lapack.dpotrf(columns, lower=True, overwrite_a=True)
         if failed_at:
-            raise LinAlgError(f"expected a positive definite matrix, got one that is none from row {failed_at} on")
+            raise DataError(
+                "covisitation.ease_ridge: expected a number that is large enough beside the items' counts to invert "
+                "their matrix, got a smaller one. Raise it."
+            )
         inverse, _ = lapack.dpotri(factor, lower=True, overwrite_c=True)
     # Only what is on and below the diagonal has been computed.
     lower = np.tril(inverse).astype(np.float32)

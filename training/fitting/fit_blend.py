@@ -135,7 +135,7 @@ class _Softmax:
         if self.odds is not None:
             shifted = shifted * self.odds
         log_total = torch.zeros(self.n_queries).index_add(0, self.query_of_pair, shifted).log()  # [query]
-        # Of the positives alone: a gradient of many entries would be added up in parallel, in no fixed order.
+        # Of the positives alone, which are few: no other log-probability is in the loss.
         log_probability = scores[self.is_positive] - largest[query_of_positive] - log_total[query_of_positive]
         return -(log_probability * self.share).sum() / self.n_queries
 

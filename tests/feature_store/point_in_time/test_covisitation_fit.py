@@ -8,9 +8,11 @@ import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from feature_store.data_errors import DataError
 from feature_store.point_in_time import covisitation_fit
 from feature_store.point_in_time.covisitation_fit import (
     co_occurrence,
+    ease_weights,
     near_weights,
     shrunk_cosine,
     strongest,
@@ -70,3 +72,19 @@ def test_a_visit_of_too_many_events_makes_no_pairs_and_still_separates_its_neigh
     near = near_weights(users, items, visits, counts, lags=2, shrinkage=0.0).toarray()
     assert np.argwhere(near).tolist() == [[0, 4], [4, 0]]
     close(near[0, 4], math.exp(-2 / covisitation_fit.NEAR_DECAY), "float32")
+
+
+def test_ease_weights_are_those_of_a_general_inverse() -> None:
+    random = np.random.default_rng(0)
+    interacted = sp.csr_matrix((random.random((400, 60)) < 0.1).astype(np.float32))
+    counts = (interacted.T @ interacted).tocsr()
+    precision = np.linalg.inv(counts.toarray().astype(np.float64) + 10 * np.eye(60))
+    weights = -precision / np.diag(precision)
+    np.fill_diagonal(weights, 0)
+    close(ease_weights(counts, 60, 10.0).toarray(), np.maximum(weights, 0), "float32")
+
+
+def test_a_ridge_that_is_lost_beside_the_counts_is_refused_by_its_name() -> None:
+    same_users = sp.csr_matrix(np.full((2, 2), 2.0**24, np.float32))
+    with pytest.raises(DataError, match=r"covisitation\.ease_ridge: .* Raise it\."):
+        ease_weights(same_users, 2, 0.01)
