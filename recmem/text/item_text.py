@@ -18,7 +18,7 @@ PLAIN_COLUMNS = ("title", "description")
 # Forms of values that are no words to read. A column is left out if nearly all of its sample has one of them.
 _NOT_PROSE = {
     "number": r"[+-]?\d[\d., ]*",
-    "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
+    "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
     "url": r"(?i)(https?://|www\.)\S+",
     "uuid or hash": r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9a-f]{16,}",
     "code": r"[A-Z]{0,6}[-_]?\d[A-Z0-9_-]{3,}",
