@@ -45,7 +45,7 @@ def text_columns(frame: pl.DataFrame) -> list[str]:
 
     textual = [name for name, dtype in frame.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
     plain = [name for name in PLAIN_COLUMNS if name in textual]
-    others = [name for name in textual if name not in plain and not _is_id_name(name)]
+    others = [name for name in textual if name not in plain and not is_id_name(name)]
     return plain + [name for name in others if _is_prose(frame.get_column(name))]
 
 
@@ -93,7 +93,8 @@ def _part(name: str, *, is_float: bool) -> pl.Expr:
     return pl.when(value != "").then(pl.lit(label) + value)
 
 
-def _is_id_name(name: str) -> bool:
+def is_id_name(name: str) -> bool:
+    """Whether a column of this name identifies something, whatever its cells look like: `id` and `*_id`."""
     return name == "id" or name.endswith("_id")
 
 
