@@ -31,10 +31,13 @@ _NS_PER_US = 1000
 DAY_US = 86_400_000_000
 
 _ISO = (
-    r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2})"
+    r"^\s*(?<day>[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}/[0-9]{1,2}/[0-9]{1,2})"
     r"(?:[Tt ](?<clock>[0-9]{1,2}:[0-9]{2})(?::(?<seconds>[0-9]{2})(?:[.,](?<fraction>[0-9]{1,9}))?)?"
     r"\s?(?:(?<utc>[Zz]|UTC)|(?<hours>[+-][0-9]{2}):?(?<minutes>[0-9]{2})?)?)?\s*$"
 )
+_BASIC_MINUTES = r"^(\s*[0-9]{4})([0-9]{2})([0-9]{2}[Tt][0-9]{2})([0-9]{2})"
+"""ISO 8601 without separators, such as 20240131T1005. The T tells it from a number."""
+_BASIC_SECONDS = _BASIC_MINUTES + r"([0-9]{2})"
 _CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
@@ -42,19 +45,19 @@ _EXPECTED = "a time"
 _OUT_OF_RANGE = f"a number or date outside the years {_FIRST_YEAR} to {_LAST_YEAR}"
 _NO_DATE = "a date that does not exist"
 _NO_CLOCK = "a time of day or a zone that does not exist"
-_DAY_CHARS = len("2026-01-31")
 _REMEDY = f"Give datetimes, ISO 8601 text or epoch numbers, from the years {_FIRST_YEAR} to {_LAST_YEAR}."
 
 
 def parse_timestamps(column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
     """The column as `Datetime("us", "UTC")`, null where a cell is not a time, and those cells as faults.
 
-    Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC
-    if it names no zone; an hour may have one digit, as spreadsheets write it), epoch numbers, and dates in digits such
-    as 20240131, both also as text. One form and unit applies to a whole column of numbers, by the median of their
-    absolute values: milliseconds from 1e11 on, microseconds from 1e14, nanoseconds from 1e17, else seconds. (With the
-    median, one corrupt cell cannot turn the seconds of all others into nanoseconds.) A number that lies among the
-    others in another unit only is a fault. What is accepted but looks wrong gets a warning: `time_warnings`.
+    Accepts datetimes with a zone (converted) and without (taken as UTC), dates (midnight UTC), ISO 8601 text (UTC if it
+    names no zone; an hour may have one digit, as spreadsheets write it; also 2024/1/31, with the year first, and
+    20240131T100500Z), epoch numbers, and dates in digits such as 20240131, both also as text. One form and unit applies
+    to a whole column of numbers, by the median of their absolute values: milliseconds from 1e11 on, microseconds from
+    1e14, nanoseconds from 1e17, else seconds. (With the median, one corrupt cell cannot turn the seconds of all others
+    into nanoseconds.) A number that lies among the others in another unit only is a fault. What is accepted but looks
+    wrong gets a warning: `time_warnings`.
 
     Null cells stay null and are not a fault here.
     """
@@ -103,18 +106,16 @@ def _impossible_times(bad: pl.Series, numbers: pl.Series | None) -> list[tuple[p
         return [(in_form.fill_null(value=False), _NO_DATE)]
     if bad.dtype != pl.String:
         return []
-    iso = bad.set(~bad.str.contains(_ISO).fill_null(value=False), None)
-    no_date = (
-        iso.is_not_null() & iso.str.strip_chars().str.head(_DAY_CHARS).str.to_date("%Y-%m-%d", strict=False).is_null()
-    )
-    no_clock = iso.is_not_null() & ~no_date
+    days = _days(bad)
+    no_date = days.is_not_null() & days.str.to_date("%Y-%m-%d", strict=False).is_null()
+    no_clock = days.is_not_null() & ~no_date
     alone = bad.str.contains(_CLOCK_ALONE).fill_null(value=False)
     return [(no_date, _NO_DATE), (no_clock, _NO_CLOCK), (alone, "a time of day without a date")]
 
 
 def _years_out_of_range(text: pl.Series) -> pl.Series:
     """Which cells are ISO times of years that a store does not hold, such as 9999-12-31: bool[row]."""
-    year = text.set(~text.str.contains(_ISO).fill_null(value=False), None).str.strip_chars().str.head(4)
+    year = _days(text).str.head(4)
     return (~year.cast(pl.Int64).is_between(_FIRST_YEAR, _LAST_YEAR)).fill_null(value=False)
 
 
@@ -176,20 +177,35 @@ def _from_numbers(numbers: pl.Series) -> pl.Series:
 
 def _from_text(column: pl.Series) -> pl.Series:
     """Each cell is parsed by itself: polars would infer one format for the whole column."""
-    part = column.rename("text").to_frame().select(pl.col("text").str.extract_groups(_ISO)).unnest("text")
+    text = _with_separators(column).rename("text")
+    part = text.to_frame().select(pl.col("text").str.extract_groups(_ISO)).unnest("text")
     zone = pl.when(pl.col("utc").is_null() & pl.col("hours").is_not_null()).then(
         pl.format("{}:{}", "hours", pl.col("minutes").fill_null("00"))
     )
     # Every part that a cell leaves out gets its default, so that one format fits all.
     normal = pl.format(
         "{}T{}:{}.{}{}",
-        "day",
+        pl.col("day").str.replace_all("/", "-", literal=True),
         pl.col("clock").str.zfill(len("00:00")).fill_null("00:00"),
         pl.col("seconds").fill_null("00"),
         pl.col("fraction").fill_null("0"),
         zone.otherwise(pl.lit("+00:00")),
     )
     return _instants(part.select(normal.alias(column.name)).to_series())
+
+
+def _with_separators(text: pl.Series) -> pl.Series:
+    """20240131T100500 as 2024-01-31T10:05:00, other cells as they are."""
+    if not text.str.contains(_BASIC_MINUTES).any():
+        return text
+    return text.str.replace(_BASIC_SECONDS, "${1}-${2}-${3}:${4}:${5}").str.replace(
+        _BASIC_MINUTES, "${1}-${2}-${3}:${4}"
+    )
+
+
+def _days(text: pl.Series) -> pl.Series:
+    """The date of each ISO time, such as 2024-01-31 or 2024-1-31, whether it exists or not; null for other cells."""
+    return _with_separators(text).str.extract(_ISO, 1).str.replace_all("/", "-", literal=True)
 
 
 def _instants(texts: pl.Series) -> pl.Series:

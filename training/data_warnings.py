@@ -11,8 +11,10 @@ from feature_store import IMPRESSIONS
 from feature_store.warnings.date_columns import holds_dates
 from recmem.dataset.candidate_features import MAX_CATEGORIES, CandidateFeature
 from recmem.dataset.catalogue import Catalogue
+from recmem.ranking.feature_names import ATTRIBUTE_PREFIX
 from recmem.ranking.normalise import SMALLEST_SPREAD
 from recmem.serving.request_columns import is_taken
+from recmem.text.item_text import is_id_name
 from training.queries import impression_of_row
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -23,8 +25,11 @@ LOST_SHARE = 0.1
 """A warning if float32 loses more than this share of a column's distinct values."""
 
 
-def item_warnings(catalogue: Catalogue) -> Iterator[str]:
-    """A sentence or two about each column of the items that the model reads only in part, or not at all."""
+def item_warnings(catalogue: Catalogue, leave_out: Sequence[str] = ()) -> Iterator[str]:
+    """A sentence or two about each column of the items that is read only in part, not at all, or not as it is meant.
+
+    `leave_out` are the features that the rankers go without.
+    """
     for name in catalogue.text_columns:
         if is_taken(name):
             yield (
@@ -35,6 +40,30 @@ def item_warnings(catalogue: Catalogue) -> Iterator[str]:
         problem = _number_problem(catalogue.items[name])
         if problem:
             yield f"items.{name}: {problem}"
+    yield from _identifier_warning(catalogue, leave_out)
+
+
+def _identifier_warning(catalogue: Catalogue, leave_out: Sequence[str]) -> Iterator[str]:
+    """One warning about all columns of numbers that, by their names, are no amounts."""
+    features = [
+        f"{ATTRIBUTE_PREFIX}{name}"
+        for name in catalogue.number_columns
+        if is_id_name(name) and _are_many_whole_numbers(catalogue.items[name])
+    ]
+    found = [name for name in features if name not in leave_out]
+    if found:
+        setting = ", ".join(f'"{name}"' for name in [*leave_out, *found])
+        yield (
+            f"{', '.join(found)}: identifiers, by name, but the ranker reads numbers as amounts, in which 48213 lies "
+            f"just above 48212. To leave them out: --set 'ranker.leave_out=[{setting}]'. What they stand for can be "
+            "matched if you give its name as text."
+        )
+
+
+def _are_many_whole_numbers(column: pl.Series) -> bool:
+    """Of two values, such as 0 and 1, the trees make the same whatever they mean."""
+    given = column.drop_nulls().cast(pl.Float64)
+    return given.n_unique() > 2 and bool((given == given.floor()).all())
 
 
 def impression_warnings(impressions: pl.DataFrame) -> Iterator[str]:

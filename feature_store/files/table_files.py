@@ -13,10 +13,11 @@ from feature_store._delta import open_table
 from feature_store.data_errors import DataError, is_library_failure
 from feature_store.files.arrow_files import read_arrow, read_folder, read_parquet, without_odd_columns
 from feature_store.files.delimited_text import COMMA, TAB, read_delimited
-from feature_store.files.file_content import COMPRESSED, UnreadableFileError, as_text, looks_like, read_bytes
+from feature_store.files.file_content import COMPRESSED, Text, UnreadableFileError, as_text, looks_like, read_bytes
 from feature_store.files.file_rows import FileRows
 from feature_store.files.json_rows import read_json
 from feature_store.files.ntriples import read_ntriples
+from feature_store.files.published_forms import refuse_published
 from feature_store.files.typed_columns import typed_columns
 from feature_store.schema import TABLES, Table
 
@@ -88,7 +89,9 @@ def _reader(path: str) -> _Reader:
 def _by_content(path: str, ending: str) -> _Reader:
     """The reader of a file whose name does not show its format, by its first bytes."""
     with open(path, "rb") as file:
-        found = looks_like(file.read(_N_LOOKED_AT))
+        begin = file.read(_N_LOOKED_AT)
+    refuse_published(begin)
+    found = looks_like(begin)
     reader = {"a Parquet file": read_parquet, "an Arrow file": read_arrow}.get(found)
     if reader is None:
         if ending in _OTHER_RDF:
@@ -100,15 +103,21 @@ def _by_content(path: str, ending: str) -> _Reader:
 
 
 def _read_csv(path: str, table: Table) -> FileRows:
-    return read_delimited(as_text(read_bytes(path)), table, separator=COMMA)
+    return read_delimited(_table_text(path), table, separator=COMMA)
 
 
 def _read_tsv(path: str, table: Table) -> FileRows:
-    return read_delimited(as_text(read_bytes(path)), table, separator=TAB)
+    return read_delimited(_table_text(path), table, separator=TAB)
 
 
 def _read_text(path: str, table: Table) -> FileRows:
-    return read_delimited(as_text(read_bytes(path)), table, separator=None)
+    return read_delimited(_table_text(path), table, separator=None)
+
+
+def _table_text(path: str) -> Text:
+    text = as_text(read_bytes(path))
+    refuse_published(text.lines)
+    return text
 
 
 def _read_json(path: str, table: Table) -> FileRows:

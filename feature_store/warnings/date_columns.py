@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import polars as pl
 
-_DATE = r"^(\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?$"
+_DATE = (
+    r"^((\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?"
+    r"|\d{8}T\d{4}.*)$"
+)
 _SAMPLE_ROWS = 1000
 _LEAST_SHARE = 0.9
 REMEDY = (

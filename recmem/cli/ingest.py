@@ -94,7 +94,7 @@ def ingest(
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta, facts also N-Triples; text may be
     compressed (.gz, .zst).
-    Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
+    Times are ISO 8601 (UTC without a zone; also 2024/01/31), epoch numbers, or dates in digits (20240131).
 
     Safe to repeat: rows that the store already has are not added again. Invalid rows are set aside with the reason: see
     `recmem rejected`.

@@ -18,7 +18,7 @@ PLAIN_COLUMNS = ("title", "description")
 # Forms of values that are no words to read. A column is left out if nearly all of its sample has one of them.
 _NOT_PROSE = {
     "number": r"[+-]?\d[\d., ]*",
-    "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
+    "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
     "url": r"(?i)(https?://|www\.)\S+",
     "uuid or hash": r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9a-f]{16,}",
     "code": r"[A-Z]{0,6}[-_]?\d[A-Z0-9_-]{3,}",
@@ -45,7 +45,7 @@ def text_columns(frame: pl.DataFrame) -> list[str]:
 
     textual = [name for name, dtype in frame.schema.items() if dtype in (pl.String, pl.Categorical, pl.Enum)]
     plain = [name for name in PLAIN_COLUMNS if name in textual]
-    others = [name for name in textual if name not in plain and not _is_id_name(name)]
+    others = [name for name in textual if name not in plain and not is_id_name(name)]
     return plain + [name for name in others if _is_prose(frame.get_column(name))]
 
 
@@ -93,7 +93,8 @@ def _part(name: str, *, is_float: bool) -> pl.Expr:
     return pl.when(value != "").then(pl.lit(label) + value)
 
 
-def _is_id_name(name: str) -> bool:
+def is_id_name(name: str) -> bool:
+    """Whether a column of this name identifies something, whatever its cells look like: `id` and `*_id`."""
     return name == "id" or name.endswith("_id")
 
 

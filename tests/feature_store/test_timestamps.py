@@ -46,6 +46,46 @@ def test_the_hour_may_have_one_digit(text: str) -> None:
     assert parsed([text]) == [NOON - timedelta(hours=2, minutes=55)]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2024/02/29 12:00:00",
+        "2024/2/29 12:00",
+        "2024/02/29T12:00:00.000Z",
+        "2024/02/29 14:00+02:00",
+        "20240229T120000Z",
+        "20240229T1200",
+        "20240229T140000+0200",
+        "20240229t120000,000",
+        " 20240229T070000-05 ",
+    ],
+)
+def test_dates_with_slashes_and_the_year_first_and_times_without_separators_are_read(text: str) -> None:
+    assert parsed([text, "2024-02-29T12:00:00Z"]) == [NOON, NOON]
+
+
+def test_a_date_with_slashes_is_its_midnight() -> None:
+    assert parsed(["2024/02/29", "2024/2/9", "2024/10/9"]) == [
+        datetime(2024, 2, 29, tzinfo=UTC),
+        datetime(2024, 2, 9, tzinfo=UTC),
+        datetime(2024, 10, 9, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["2024/02-29", "2024/02/29/12", "20240229T12", "20240229 120000", "20240229T120000000"]
+)
+def test_a_form_that_is_half_one_and_half_another_is_no_time(text: str) -> None:
+    assert parsed(["2024-02-29", text])[1] is None
+
+
+def test_digits_among_times_with_slashes_stay_what_they_were_among_iso_times() -> None:
+    for times in (["2024/02/29", "2024/03/01"], ["2024-02-29", "2024-03-01"]):
+        assert parsed([*times, "20240302"])[2] is None
+    # Digits alone are dates, also as text.
+    assert parsed(["20240229", "20240301"])[0] == datetime(2024, 2, 29, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("dtype", [pl.String, pl.Categorical])
 def test_the_error_for_a_year_that_cannot_be_stored_names_the_years(dtype: type[pl.DataType]) -> None:
     cells = ["2024-02-29", "9999-12-31", "0001-01-01T00:00:00Z", "soon", None]
@@ -82,6 +122,11 @@ def test_text_that_is_not_an_iso_time_is_a_fault(text: str) -> None:
         ("2026-02-31", "a date that does not exist"),
         ("2026-13-01", "a date that does not exist"),
         (" 2026-00-10T10:00Z ", "a date that does not exist"),
+        ("2026/2/31 10:00", "a date that does not exist"),
+        ("20260231T100000Z", "a date that does not exist"),
+        ("20260228T250000Z", "a time of day or a zone that does not exist"),
+        ("3026/02/28", "a number or date outside the years 1678 to 2261"),
+        ("30260228T100000Z", "a number or date outside the years 1678 to 2261"),
         ("2024-02-29T25:00", "a time of day or a zone that does not exist"),
         ("2024-02-29 23:60", "a time of day or a zone that does not exist"),
         ("2024-02-29T12:00+25:00", "a time of day or a zone that does not exist"),

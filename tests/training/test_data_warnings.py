@@ -47,6 +47,28 @@ def test_a_usual_column_is_not_mentioned(values: list[object]) -> None:
     assert warnings_of("size", values) == []
 
 
+def test_numbers_that_identify_something_are_warned_of_once_with_the_setting_that_leaves_them_out() -> None:
+    items = pl.DataFrame(
+        {"item_id": list("abcd"), "title": ["x"] * 4, "brand_id": [48213, 48212, 7, None], "shop_id": [1.0, 2, 3, 3]}
+    )
+    catalogue = Catalogue.of(items, ("title",))
+    (warning,) = item_warnings(catalogue)
+    assert warning.startswith("items.brand_id, items.shop_id: identifiers, by name, but the ranker reads numbers as ")
+    assert """--set 'ranker.leave_out=["items.brand_id", "items.shop_id"]'.""" in warning
+    # A list that is given already is completed, and what it names is not warned of.
+    (warning,) = item_warnings(catalogue, ("match_prior", "items.shop_id"))
+    assert warning.startswith("items.brand_id: identifiers")
+    assert """'ranker.leave_out=["match_prior", "items.shop_id", "items.brand_id"]'.""" in warning
+    assert list(item_warnings(catalogue, ("items.brand_id", "items.shop_id"))) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "values"), [("paid", [5, 6, 7]), ("grid", [5, 6, 7]), ("style_id", [0.5, 1, 2]), ("is_id", [0, 1, 1])]
+)
+def test_amounts_and_flags_are_no_identifiers(column: str, values: list[object]) -> None:
+    assert warnings_of(column, values) == []
+
+
 def impressions(*rows: tuple[str, str, int, str, int]) -> pl.DataFrame:
     """(impression, user, day, item, label) as the store's table."""
     names = ["impression_id", "user_id", "timestamp", "item_id", "label"]

@@ -50,7 +50,7 @@ def train(
 
     Each table may be Parquet (a file or a folder), CSV, TSV, JSON, Arrow or Delta, facts also N-Triples; text may be
     compressed (.gz, .zst).
-    Times are ISO 8601 (UTC without a zone), epoch numbers, or dates in digits (20240131).
+    Times are ISO 8601 (UTC without a zone; also 2024/01/31), epoch numbers, or dates in digits (20240131).
     """
     require_tables(items, events, store)
     settings = settings_given(context, options)

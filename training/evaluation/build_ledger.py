@@ -93,7 +93,7 @@ def slice_entry(figures: PairedFigures, ci95: Interval, part: BoolArray | Positi
     lift = figures.lift(ci95)
     if isinstance(part, PositiveSlice):
         n_positives = int(part.n_positives[figures.defined].sum())
-        return Slice(figures.n_queries, lift.without, lift.with_, ci95, part.metric, n_positives)
+        return Slice(figures.n_queries, lift.without, lift.with_, ci95, part.metric, n_positives, part.n_items)
     return Slice(figures.n_queries, lift.without, lift.with_, ci95)
 
 

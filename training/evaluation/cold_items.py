@@ -35,7 +35,7 @@ def cold_recall(
 
     `without` and `with_` are the ranks of the positives. The interval is a paired bootstrap over users.
     """
-    part = PositiveSlice.of_recall(without, with_, queries.positives.offsets, among=is_cold, k=K)
+    part = PositiveSlice.of_recall(without, with_, queries.positives, among=is_cold, k=K)
     figures = PairedFigures(part.without, part.with_, part.n_positives)
     if not figures.n_queries:
         return None
@@ -43,7 +43,7 @@ def cold_recall(
         part.without, part.with_, groups=queries.users, weights=part.n_positives, generator=generator
     )
     lift = figures.lift((rounded(difference.low), rounded(difference.high)))
-    return Slice(figures.n_queries, lift.without, lift.with_, lift.ci95, part.metric, int(is_cold.sum()))
+    return Slice(figures.n_queries, lift.without, lift.with_, lift.ci95, part.metric, int(is_cold.sum()), part.n_items)
 
 
 def buries_cold_items(cold: Slice | None) -> bool:

@@ -93,6 +93,8 @@ class Slice:
     metric: str = HEADLINE_METRIC
     positives: int | None = None
     """Number of positives in a slice of positives."""
+    items: int | None = None
+    """Number of distinct items among these positives; None too in a ledger of an earlier version."""
 
     @property
     def difference(self) -> float:
@@ -257,6 +259,7 @@ def _slice_from(entry: Mapping[str, Any]) -> Slice:
         ci95=interval(entry["ci95"]),
         metric=entry.get("metric", HEADLINE_METRIC),
         positives=entry.get("positives"),
+        items=entry.get("items"),
     )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from feature_store.arrays import BoolArray, Float64Array, IntArray
+from feature_store.ragged import Ragged
 from recmem.dataset.dataset import Dataset
 from training.evaluation.metrics import PerQuery, recall
-from training.evaluation.ranks import Offsets, PerPositive
+from training.evaluation.ranks import PerPositive
 from training.queries import Queries
 
 MEMORY_SLICES = {"memory 1-5": (1, 5), "memory 6-20": (6, 20), "memory 21+": (21, np.inf)}
@@ -30,26 +31,31 @@ class PositiveSlice:
     with_: PerQuery
     n_positives: IntArray
     """Positives of the slice in each query. They weigh the queries: a recall is then the share of positives found."""
+    n_items: int
+    """Distinct items among these positives."""
 
     @classmethod
     def of_recall(
         cls,
         ranks_without: PerPositive,
         ranks_with: PerPositive,
-        offsets: Offsets,
+        positives: Ragged,
         *,
         among: BoolArray,
         k: int = 10,
     ) -> PositiveSlice:
-        """Recall@k of the positives under the mask `among`; both rankings give the ranks of the same positives."""
-        n_queries = len(offsets) - 1
-        query_of_positive = np.repeat(np.arange(n_queries), np.diff(offsets))
-        n_positives = np.bincount(query_of_positive, among, n_queries)
+        """Recall@k of the positives under the mask `among`; both rankings give the ranks of the same positives.
+
+        `positives` are the item rows of each query's positives.
+        """
+        offsets = positives.offsets
+        n_positives = np.bincount(positives.row_index, among, len(positives))
         return cls(
             metric=f"recall@{k}",
             without=recall(ranks_without, offsets, k=k, among=among),
             with_=recall(ranks_with, offsets, k=k, among=among),
             n_positives=n_positives.astype(np.int64),
+            n_items=len(np.unique(positives.values[among])),
         )
 
 
@@ -81,7 +87,8 @@ def positive_slices(
         is_repeated = np.zeros(len(items), bool)
         is_repeated[had.row_index[had.values == items[had.row_index]]] = True
         masks |= {REPEATED_ITEMS: is_repeated, FIRST_ITEMS: ~is_repeated}
-    offsets = queries.positives.offsets
     return {
-        name: PositiveSlice.of_recall(without, with_, offsets, among=mask) for name, mask in masks.items() if mask.any()
+        name: PositiveSlice.of_recall(without, with_, queries.positives, among=mask)
+        for name, mask in masks.items()
+        if mask.any()
     }

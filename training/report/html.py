@@ -36,7 +36,7 @@ from training.report.number_text import (
 )
 from training.report.run_stamp import PLACE
 from training.report.ships_text import what_ships_without_text
-from training.report.slice_rows import SliceRow, slices_by_metric
+from training.report.slice_rows import SliceRow, few_items_sentence, positives_text, slices_by_metric
 from training.report.verdict_text import verdict_sentences
 
 _N_MEMORY_SHOWN = 12
@@ -67,6 +67,7 @@ def render_report(ledger: Ledger, content: ReportContent) -> str:
         rankers={WITH_MATCH, WITHOUT_MATCH},
         with_match=WITH_MATCH,
         slices=slices,
+        few_items=few_items_sentence(ledger.slices),
         has_item_slices=any(part.positives is not None for part in ledger.slices.values()),
         marks=_marks(slices),
         verdict_slices=verdict_slices,
@@ -104,6 +105,7 @@ def _environment(examples: Sequence[Example]) -> Environment:
         "signed": signed_text,
         "interval": interval_text,
         "fact": fact_text,
+        "positives": positives_text,
         "short_time": minute_text,
         "when_read": when_read,
         "dates_text": dates_text,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, HeldOut, Ledger, Lift, Slice
 from training.report.labels import metric_label
 from training.report.number_text import interval_text, signed_text
+from training.report.slice_rows import positives_text
 
 
 def what_ships_sentence(ledger: Ledger) -> str:
@@ -34,7 +35,7 @@ def _why(held_out: HeldOut) -> str:
     cold = held_out.cold
     if cold is not None and cold.ci95[1] < 0:
         change = f"{signed_text(cold.difference)}, 95% interval: {interval_text(cold.ci95)}"
-        return f"{where} found significantly fewer cold items (Recall@10 {change})"
+        return f"{where} found significantly fewer cold items ({positives_text(cold)}; Recall@10 {change})"
     return f"{where} changed {_change(held_out.lift)}, which is not a gain of more than one standard error"
 
 
@@ -47,8 +48,7 @@ def _cold_items(cold: Slice | None) -> str:
     """The other condition: that cold items are not buried."""
     if cold is None:
         return "; none of their positives is a cold item"
-    n_positives = "1 positive" if cold.positives == 1 else f"{cold.positives:,} positives"
     if not cold.without and not cold.with_:
-        return f"; neither ranker has any cold item ({n_positives}) among the first ten"
+        return f"; neither ranker has any cold item ({positives_text(cold)}) among the first ten"
     change = f"{signed_text(cold.difference)} ({interval_text(cold.ci95)})"
-    return f"; Recall@10 of cold items ({n_positives}) changed by {change}"
+    return f"; Recall@10 of cold items ({positives_text(cold)}) changed by {change}"

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from training.evaluation.ledger import Slice
 from training.report.labels import slice_label
 
+FEW_ITEMS = 20
+"""Figures of positives on fewer distinct items than this may be due to what just these items are."""
+
 
 @dataclass(frozen=True)
 class SliceRow:
@@ -27,6 +30,34 @@ class SliceRow:
         """Which slices are not shown, since they are this one; "" if there are none."""
         labels = " and ".join(slice_label(name) for name in self.same)
         return f"{labels}: the same ones in this test" if labels else ""
+
+
+def positives_text(part: Slice) -> str:
+    """`273 positives of 11 items`; without the items in a ledger that does not tell them."""
+    positives = _counted(part.positives or 0, "positive")
+    return positives if part.items is None else f"{positives} of {_counted(part.items, 'item')}"
+
+
+def has_few_items(part: Slice) -> bool:
+    """Whether the interval over users, of many positives, hides that the items are few.
+
+    With hardly more positives than items the users are few as well, and the interval is wide by itself.
+    """
+    if part.items is None or part.positives is None:
+        return False
+    return part.items < FEW_ITEMS and part.positives >= 2 * part.items
+
+
+def few_items_sentence(slices: Mapping[str, Slice]) -> str:
+    """Which slices rest on few items, and what their intervals do not tell; "" if none does."""
+    few = [f"{row.label} ({positives_text(row.part)})" for row in distinct_slices(slices) if has_few_items(row.part)]
+    if not few:
+        return ""
+    return f"On few items: {'; '.join(few)}. An interval is over users: it does not tell how other items would do."
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
 
 
 def distinct_slices(slices: Mapping[str, Slice]) -> list[SliceRow]:

@@ -27,7 +27,7 @@ from training.report.intake_text import dates_text, kinds_text, lost_rows, undat
 from training.report.labels import metric_label, row_label, slice_label
 from training.report.number_text import day_text, figure_text, interval_text, minute_text, signed_text
 from training.report.ships_text import what_ships_sentence
-from training.report.slice_rows import distinct_slices
+from training.report.slice_rows import distinct_slices, few_items_sentence
 from training.report.verdict_text import verdict_sentences
 
 
@@ -70,6 +70,9 @@ def show_ledger(ledger: Ledger) -> None:
     if ledger.slices:
         headings = ["slice", "metric", "queries", "without", "with", "95% interval"]
         show_table(headings, _slices(ledger.slices), n_words=2)
+    few_items = few_items_sentence(ledger.slices)
+    if few_items:
+        say(few_items)
     for metric, lift in ledger.lift.items():
         say(
             f"{metric_label(metric)}: {lift.without:.3f} without text features, {lift.with_:.3f} with them "

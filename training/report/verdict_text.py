@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from training.evaluation.ledger import HEADLINE_METRIC
+from training.evaluation.ledger import HEADLINE_METRIC, Slice
 from training.evaluation.promotion import FEWEST_USERS
 from training.evaluation.verdict import Comparison, Verdict
 from training.report.labels import metric_label, slice_label
 from training.report.number_text import figure_text, interval_text, signed_text, time_text
+from training.report.slice_rows import has_few_items, positives_text
 
 
 def verdict_sentences(verdict: Verdict) -> list[str]:
@@ -39,7 +40,7 @@ def _overall(comparison: Comparison) -> str:
 
 
 def _slices(comparison: Comparison) -> str:
-    worse = [slice_label(name) for name, part in comparison.slices.items() if part.ci95[1] < 0]
+    worse = [_worse_slice(name, part) for name, part in comparison.slices.items() if part.ci95[1] < 0]
     if worse:
         sentence = f"Significantly worse: {_listed(worse)}."
     elif comparison.slices:
@@ -50,6 +51,11 @@ def _slices(comparison: Comparison) -> str:
         return sentence
     too_small = [slice_label(name) for name in comparison.too_small]
     return f"{sentence} Not judged, with fewer than {FEWEST_USERS} users: {_listed(too_small)}."
+
+
+def _worse_slice(name: str, part: Slice) -> str:
+    """A slice of few items with their number: the champion is kept for the sake of these."""
+    return f"{slice_label(name)} ({positives_text(part)})" if has_few_items(part) else slice_label(name)
 
 
 def _listed(names: list[str]) -> str:

@@ -18,6 +18,7 @@ DAY = date(2026, 3, 1)
         pl.Series(["2026-03-01", None, " 2025-12-24 ", ""]),
         pl.Series(["2026-03-01T12:00:00Z"]),
         pl.Series(["1.3.2026", "24/12/25"]),
+        pl.Series(["2026/03/01", "2026/3/1 10:05", "20260301T100500Z"]),
         pl.Series(["2026-03-01"] * 19 + ["soon"]),
     ],
 )
@@ -30,7 +31,7 @@ def test_dates_are_dates_as_types_and_as_texts(column: pl.Series) -> None:
     [
         pl.Series(["2026-03-01", "soon"]),
         pl.Series([20260301]),
-        pl.Series(["20260301", "1.5", "10-12"]),
+        pl.Series(["20260301", "1.5", "10-12", "2026/03", "2026/03/01/7"]),
         pl.Series([None, ""], dtype=pl.String),
         pl.Series(["from 2026-03-01 on"]),
     ],

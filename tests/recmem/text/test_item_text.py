@@ -82,6 +82,7 @@ def test_categories_count_as_text_and_numbers_do_not() -> None:
     [
         ["12", "3.50", "1,200"],
         ["2018-01-31", "1996-02-16T10:30:00Z", "31/01/2018"],
+        ["2018/01/31", "1996/2/16 10:30", "20180131T103000Z"],
         ["https://example.org/a", "www.example.org", "HTTP://EXAMPLE.ORG/b?c=d"],
         [
             "4d2f1c9e-7a55-4a57-9f6b-0c5d9b1f2a3e",
@@ -90,7 +91,7 @@ def test_categories_count_as_text_and_numbers_do_not() -> None:
         ],
         ["SKU-1234", "B0012345", "CB335WN"],
     ],
-    ids=["numbers", "dates", "addresses", "hashes", "codes"],
+    ids=["numbers", "dates", "other dates", "addresses", "hashes", "codes"],
 )
 def test_columns_whose_values_say_nothing_in_words_are_left_out(values: list[str]) -> None:
     assert text_columns(pl.DataFrame({"title": ["a", "b", "c"], "extra": values})) == ["title"]

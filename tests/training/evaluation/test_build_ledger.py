@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from feature_store.ragged import Ragged
 from training.evaluation.build_ledger import build_ledger
 from training.evaluation.ledger import Ledger, Protocol
 from training.evaluation.metrics import PerQuery
@@ -85,12 +86,12 @@ def test_minus_zero_is_written_as_zero() -> None:
 
 
 def cold_slice() -> PositiveSlice:
-    """Three cold positives: one in query 0, two in query 3."""
-    offsets = np.array([0, 2, 3, 4, 7, 8, 9])
+    """Three cold positives of two items: one in query 0, two in query 3."""
+    positives = Ragged(np.array([7, 0, 0, 0, 7, 8, 0, 0, 0]), np.array([0, 2, 3, 4, 7, 8, 9]))
     among = np.array([1, 0, 0, 0, 1, 1, 0, 0, 0], dtype=bool)
     ranks_without = np.array([50.0, 1, 1, 1, np.inf, 11, 1, 1, 1])
     ranks_with = np.array([5.0, 1, 1, 1, np.inf, 10, 1, 1, 1])
-    return PositiveSlice.of_recall(ranks_without, ranks_with, offsets, among=among)
+    return PositiveSlice.of_recall(ranks_without, ranks_with, positives, among=among)
 
 
 def test_a_slice_of_queries_is_their_ndcg() -> None:
@@ -115,7 +116,7 @@ def test_the_slice_of_all_queries_is_the_lift() -> None:
 
 def test_a_slice_of_positives_is_the_share_of_these_that_was_found() -> None:
     part = built({"cold items": cold_slice()}).slices["cold items"]
-    assert (part.queries, part.positives, part.metric) == (2, 3, "recall@10")
+    assert (part.queries, part.positives, part.items, part.metric) == (2, 3, 2, "recall@10")
     assert (part.without, part.with_) == (0.0, round(2 / 3, 6))
 
 

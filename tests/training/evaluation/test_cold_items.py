@@ -38,14 +38,14 @@ def test_an_item_is_cold_until_its_first_event_and_what_happens_at_the_begin_is_
 
 
 def test_recall_is_the_share_of_cold_positives_that_rank_within_ten() -> None:
-    queries = Queries(np.array([0, 1, 2]), np.arange(3), Ragged.from_lists([[0, 1], [2], [3, 4]]))
+    queries = Queries(np.array([0, 1, 2]), np.arange(3), Ragged.from_lists([[0, 1], [2], [2, 4]]))
     is_cold = np.array([True, False, True, True, True])
     without = np.array([10.0, 1.0, 11.0, np.inf, 2.0])
     with_ = np.array([11.0, 1.0, 1.0, 3.0, 2.0])
     found = cold_recall(queries, is_cold, without, with_, generator=np.random.default_rng(0))
     assert found is not None
     close([found.without, found.with_], [2 / 4, 3 / 4], "exact")
-    assert (found.queries, found.positives, found.metric) == (3, 4, "recall@10")
+    assert (found.queries, found.positives, found.items, found.metric) == (3, 4, 3, "recall@10")
     assert found.ci95[0] < 0 < found.ci95[1]
 
 

@@ -39,7 +39,7 @@ LEDGER = Ledger(
     lift={"ndcg@10": Lift(0.1, 0.35, 0.25, (0.2, 0.3)), "mrr": Lift(0.3, 0.3, 0.0, (-0.1, 0.1))},
     slices={
         "every query": Slice(6, 0.1, 0.35, (0.2, 0.3)),
-        "cold items": Slice(2, 0.0, 0.666667, (0.5, 1.0), "recall@10", 3),
+        "cold items": Slice(2, 0.0, 0.666667, (0.5, 1.0), "recall@10", 3, 2),
     },
     retrieval={"recall@200": 0.712346},
 )
@@ -79,6 +79,7 @@ def test_the_file_has_the_documented_form() -> None:
     assert all(list(entry) == ["without", "with", "difference", "ci95"] for entry in document["lift"].values())
     assert list(document["slices"]["every query"]) == ["queries", "without", "with", "ci95", "metric"]
     assert document["slices"]["cold items"]["positives"] == 3
+    assert document["slices"]["cold items"]["items"] == 2
     assert document["retrieval"] == {"recall@200": 0.712346}
 
 
@@ -151,7 +152,7 @@ def test_a_version_that_is_no_number_is_refused(version: object) -> None:
 
 
 LOSS = Lift(0.2, 0.1, -0.1, (-0.2, 0.05))
-REFUSED = HeldOut(WITHOUT_MATCH, 5, LOSS, Slice(2, 0.5, 0.25, (-0.4, -0.1), "recall@10", 4))
+REFUSED = HeldOut(WITHOUT_MATCH, 5, LOSS, Slice(2, 0.5, 0.25, (-0.4, -0.1), "recall@10", 4, 3))
 
 
 def test_what_ships_and_the_spread_over_seeds_are_in_the_file() -> None:
@@ -161,6 +162,7 @@ def test_what_ships_and_the_spread_over_seeds_are_in_the_file() -> None:
     assert document["ships"] == "ranker_without_match"
     assert document["held_out"]["lift"] == {"without": 0.2, "with": 0.1, "difference": -0.1, "ci95": [-0.2, 0.05]}
     assert document["held_out"]["cold"]["positives"] == 4
+    assert document["held_out"]["cold"]["items"] == 3
     assert document["seeds"]["lift"] == {"values": [0.3, 0.4], "mean": 0.35, "deviation": 0.070711}
     assert Ledger.from_json(ledger.to_json()) == ledger
 

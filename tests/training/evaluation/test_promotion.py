@@ -89,10 +89,10 @@ def test_a_challenger_that_is_better_overall_and_worse_on_a_slice_is_refused(pol
 
 def test_a_slice_of_positives_is_compared_by_their_recall() -> None:
     champion = np.where(FEW, 1.0, np.nan)
-    part = PositiveSlice("recall@10", champion, champion - 0.5, FEW.astype(np.int64) * 2)
+    part = PositiveSlice("recall@10", champion, champion - 0.5, FEW.astype(np.int64) * 2, 5)
     found = compared(0.1, {"cold items": part})
     cold = found.slices["cold items"]
-    assert (cold.metric, cold.queries, cold.positives, cold.difference) == ("recall@10", 30, 60, -0.5)
+    assert (cold.metric, cold.queries, cold.positives, cold.items, cold.difference) == ("recall@10", 30, 60, 5, -0.5)
 
 
 def test_a_slice_of_few_users_is_named_and_not_judged() -> None:

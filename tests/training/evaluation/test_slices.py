@@ -39,6 +39,7 @@ def test_positives_fall_into_slices_by_what_was_known_of_the_item() -> None:
     n_positives = {name: part.n_positives.tolist() for name, part in slices.items()}
     # Item 1 was first touched after the cut, 3 never before.
     assert n_positives == {"cold items": [2], "warm items": [1], "item young": [1], "item old": [1]}
+    assert {name: part.n_items for name, part in slices.items()} == dict.fromkeys(slices, 1) | {"cold items": 2}
     close(slices["cold items"].without, [1 / 2], "exact")
     close(slices["cold items"].with_, [1.0], "exact")
     close(slices["warm items"].without, [0.0], "exact")
@@ -52,6 +53,8 @@ def test_where_repeats_count_positives_are_sliced_by_whether_the_user_had_them()
     slices = positive_slices(dataset, queries, 8, np.ones(3), np.ones(3))
     assert slices["repeated items"].n_positives.tolist() == [1, 0]
     assert slices["first items"].n_positives.tolist() == [1, 1]
+    # Both are of item 1.
+    assert slices["first items"].n_items == 1
 
 
 @FEWER

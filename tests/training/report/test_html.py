@@ -259,6 +259,14 @@ def test_verdict_has_its_sentences_and_a_row_per_slice() -> None:
     assert "Promotion" not in Page(plain_page()).text
 
 
+def test_slices_are_shown_with_their_items_and_those_of_few_are_named() -> None:
+    cold = Slice(265, 0.0, 0.54, (0.49, 0.61), "recall@10", 273, 11)
+    text = " ".join(Page(render_report(replace(ledger(), slices={"cold items": cold}), content())).text.split())
+    assert "273 positives of 11 items 265" in text
+    assert "On few items: cold items (273 positives of 11 items)." in text
+    assert "On few items" not in plain_page()
+
+
 def test_slices_have_a_table_for_each_metric_and_none_twice() -> None:
     warm = Slice(1243, 0.2, 0.3, (0.08, 0.11), "recall@10", 3333)
     shown = replace(

@@ -82,6 +82,13 @@ def test_slices_of_the_same_positives_share_a_row(
     assert said.count("1,243") == 1
 
 
+def test_slices_of_few_items_are_told_below_the_table(capsys: pytest.CaptureFixture[str]) -> None:
+    cold = Slice(265, 0.0, 0.54, (0.49, 0.61), "recall@10", 273, 11)
+    said = " ".join(printed(capsys, replace(ledger(), slices={"cold items": cold})).split())
+    assert "On few items: cold items (273 positives of 11 items). An interval is over users" in said
+    assert "On few items" not in printed(capsys, ledger())
+
+
 def test_spread_and_what_ships_are_printed_in_ascii(capsys: pytest.CaptureFixture[str]) -> None:
     spread = Spread((0.24, 0.26), 0.25, 0.014)
     lost = HeldOut(WITHOUT_MATCH, 1200, Lift(0.2, 0.19, -0.01, (-0.02, 0.0)), None)

@@ -42,6 +42,13 @@ def test_a_refusal_names_the_slices_that_are_worse() -> None:
     assert sentences[1] == "Significantly worse: cold items."
 
 
+def test_a_slice_that_is_worse_on_few_items_says_on_how_many() -> None:
+    slices = {"cold items": Slice(40, 0.3, 0.2, (-0.2, -0.02), "recall@10", 44, 11)}
+    comparison = replace(COMPARISON, slices=slices, too_small=())
+    sentences = verdict_sentences(replace(VERDICT, promotes=False, finding="worse", comparison=comparison))
+    assert sentences[1] == "Significantly worse: cold items (44 positives of 11 items)."
+
+
 def test_a_champion_of_which_only_the_served_model_is_left_is_said_to_be_so() -> None:
     comparison = replace(COMPARISON, bundle="shipped", slices={})
     sentences = verdict_sentences(replace(VERDICT, comparison=comparison))
