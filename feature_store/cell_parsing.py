@@ -155,7 +155,7 @@ def _plain(column: pl.Series) -> pl.Series | None:
         return finite_numbers(column)
     if isinstance(dtype, pl.Datetime):
         zoned = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
-        return zoned.cast(pl.Datetime("us", "UTC"))
+        return zoned.cast(pl.Datetime("us", "UTC"), strict=False)
     if isinstance(dtype, pl.List | pl.Array):
         return _joined(column, dtype)
     if dtype in (pl.Categorical, pl.Enum):
