@@ -29,9 +29,17 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> tempfile.Tempor
     the block, because its drive was lost, it is left to a later call: the loss of the drive is the error to report.
     """
     folder = Path(tempfile.gettempdir()) if parent is None else parent
-    earlier = folder.glob(f"{escape(prefix)}*")
+    # Named by `tempfile`: other folders of the user may begin with the prefix too.
+    earlier = folder.glob(f"{escape(prefix)}{'[a-z0-9_]' * 8}")
     remove_abandoned(path for path in earlier if path.is_dir() and not path.is_symlink())
     return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+
+
+def unfinished_beside(path: Path) -> Path:
+    """A path of its own beside `path`, to be written and then renamed; abandoned ones are removed first."""
+    # All of the name: a file or folder `.path-old` is the user's.
+    remove_abandoned(path.parent.glob(f".{escape(path.name)}-{'[0-9a-f]' * 32}"))
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -42,8 +50,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
         return
-    remove_abandoned(path.parent.glob(f".{escape(path.name)}-*"))
-    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    unfinished = unfinished_beside(path)
     try:
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)
