@@ -86,10 +86,10 @@ def _changes(
     keys: IntArray, times: IntArray, known: IntArray, until: IntArray, rows: IntArray
 ) -> Iterator[tuple[int, int, int]]:
     """(key, from when on, row) whenever the row that holds may change, of the keys that the given rows have."""
-    for key in np.unique(keys[rows]):
-        own = rows[keys[rows] == key]
-        # Ascending by what makes a row the newest.
-        own = own[np.lexsort((known[own], times[own]))]
+    # Of each key ascending by what makes a row the newest.
+    order = rows[np.lexsort((known[rows], times[rows], keys[rows]))]
+    for own in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+        key = keys[own[0]]
         ends = until[own]
         for time in np.unique(np.concatenate([known[own], ends[ends < END_OF_TIME]])):
             holds = own[(known[own] <= time) & (time < ends)]
