@@ -231,7 +231,7 @@ def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
 
 
 def _read_tuned(content: bytes, config: BundleConfig, root: Path) -> dict[str, Tensor]:
-    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyTunedEncoder`.
+    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyEncoder`.
 
     Raises DataError unless they are those that the fingerprint names.
     """
