@@ -121,9 +121,7 @@ def test_a_time_without_a_zone_is_utc() -> None:
 
 @pytest.mark.parametrize("stored", [None, pl.Date(), pl.Datetime("us", "UTC"), pl.String()])
 @pytest.mark.parametrize("dtype", [pl.Date(), pl.Datetime("ms"), pl.Datetime("us", "UTC")])
-def test_a_date_that_python_cannot_hold_is_a_problem_of_its_cell(
-    dtype: pl.DataType, stored: pl.DataType | None
-) -> None:
+def test_a_date_that_python_cannot_hold_is_a_fault_of_its_cell(dtype: pl.DataType, stored: pl.DataType | None) -> None:
     far = 2**31 - 1 if dtype == pl.Date() else 2**62
     values, problems = parse_attribute(pl.Series("released", [far, 0, None, -far]).cast(dtype), stored)
     assert values is not None
