@@ -14,6 +14,9 @@ from pathlib import Path
 ABANDONED_S = 24 * 3600.0
 """An unfinished file that has not been written to for this long (seconds) belongs to no running process."""
 
+HEX_DIGITS = "[0-9a-f]" * 32
+"""The form of `uuid4().hex`, for `glob`. The user's own files may begin like unfinished ones, but do not end so."""
+
 
 def remove_abandoned(unfinished: Iterable[Path]) -> None:
     """Removes the unfinished files and folders that are abandoned; a newer one may belong to a running process."""
@@ -37,8 +40,7 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> tempfile.Tempor
 
 def unfinished_beside(path: Path) -> Path:
     """A path of its own beside `path`, to be written and then renamed; abandoned ones are removed first."""
-    # All of the name: a file or folder `.path-old` is the user's.
-    remove_abandoned(path.parent.glob(f".{escape(path.name)}-{'[0-9a-f]' * 32}"))
+    remove_abandoned(path.parent.glob(f".{escape(path.name)}-{HEX_DIGITS}"))
     return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
 
 
