@@ -14,6 +14,9 @@ from pathlib import Path
 ABANDONED_S = 24 * 3600.0
 """An unfinished file that has not been written to for this long (seconds) belongs to no running process."""
 
+HEX_DIGITS = "[0-9a-f]" * 32
+"""The form of `uuid4().hex`, for `glob`. The user's own files may begin like unfinished ones, but do not end so."""
+
 
 def remove_abandoned(unfinished: Iterable[Path]) -> None:
     """Removes the unfinished files and folders that are abandoned; a newer one may belong to a running process."""
@@ -29,9 +32,16 @@ def temporary_folder(prefix: str, parent: Path | None = None) -> tempfile.Tempor
     the block, because its drive was lost, it is left to a later call: the loss of the drive is the error to report.
     """
     folder = Path(tempfile.gettempdir()) if parent is None else parent
-    earlier = folder.glob(f"{escape(prefix)}*")
+    # Named by `tempfile`: other folders of the user may begin with the prefix too.
+    earlier = folder.glob(f"{escape(prefix)}{'[a-z0-9_]' * 8}")
     remove_abandoned(path for path in earlier if path.is_dir() and not path.is_symlink())
     return tempfile.TemporaryDirectory(prefix=prefix, dir=folder, ignore_cleanup_errors=True)
+
+
+def unfinished_beside(path: Path) -> Path:
+    """A path of its own beside `path`, to be written and then renamed; abandoned ones are removed first."""
+    remove_abandoned(path.parent.glob(f".{escape(path.name)}-{HEX_DIGITS}"))
+    return path.with_name(f".{path.name}-{uuid.uuid4().hex}")
 
 
 def write_text_atomically(path: Path, text: str) -> None:
@@ -42,8 +52,7 @@ def write_text_atomically(path: Path, text: str) -> None:
     if path.is_symlink() or (path.exists() and not path.is_file()):
         path.write_text(text, encoding="utf-8")
         return
-    remove_abandoned(path.parent.glob(f".{escape(path.name)}-*"))
-    unfinished = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    unfinished = unfinished_beside(path)
     try:
         unfinished.write_text(text, encoding="utf-8")
         os.replace(unfinished, path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 from feature_store.data_errors import ColumnProblem, bad_cells, refused_column
+from feature_store.python_cells import are_python_times
 from feature_store.timestamps import parse_timestamps
 from feature_store.whole_numbers import finite_numbers, is_rounded, whole_numbers
 
@@ -133,7 +134,7 @@ def parse_attribute(
 
     NaN and infinity become null, booleans 0 and 1, decimals Float64, lists of words or numbers one text. A column that
     is all null has no dtype yet: None is returned, unless it is stored. Fractions for a stored Int64 stay Float64, and
-    the store widens its column.
+    the store widens its column. Dates outside the years 1 to 9999 are problems.
     """
     plain = _plain(column)
     if plain is None:
@@ -141,9 +142,18 @@ def parse_attribute(
         return None, problems
     if plain.dtype == pl.Null:
         return (None if stored is None else plain.cast(stored)), []
+    plain, problems = _within_years(plain, column) if plain.dtype in _TIMES else (plain, [])
     if stored is None or plain.dtype == stored:
-        return plain, []
-    return _as_stored(plain, stored)
+        return plain, problems
+    values, found = _as_stored(plain, stored)
+    return values, problems + found
+
+
+def _within_years(times: pl.Series, column: pl.Series) -> tuple[pl.Series, list[ColumnProblem]]:
+    """The dates that Python can hold too; Delta Lake fails on some others as a whole. `column`: as they were given."""
+    kept = times.set(~are_python_times(times), None)
+    remedy = "Correct it, or give null if there is no date."
+    return kept, bad_cells(column, kept, expected="a date of the years 1 to 9999", got="another", remedy=remedy)
 
 
 def _plain(column: pl.Series) -> pl.Series | None:
@@ -155,7 +165,7 @@ def _plain(column: pl.Series) -> pl.Series | None:
         return finite_numbers(column)
     if isinstance(dtype, pl.Datetime):
         zoned = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
-        return zoned.cast(pl.Datetime("us", "UTC"))
+        return zoned.cast(pl.Datetime("us", "UTC"), strict=False)
     if isinstance(dtype, pl.List | pl.Array):
         return _joined(column, dtype)
     if dtype in (pl.Categorical, pl.Enum):

@@ -108,7 +108,7 @@ def remove_derived(store_folder: Path) -> None:
                 os.replace(generation, removed)
         while removed.exists():
             with contextlib.suppress(FileNotFoundError):
-                shutil.rmtree(removed)
+                shutil.rmtree(removed) if removed.is_dir() else removed.unlink()
 
 
 def _current_generation(folder: Path) -> Path:

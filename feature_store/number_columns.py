@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from shlex import quote
 
 import polars as pl
 from deltalake import DeltaTable
@@ -100,7 +101,7 @@ def _stays_text(rows: pl.DataFrame, name: str, table: Table, store: str) -> str:
     n_rows = "1 stored cell is no number" if len(rows) == 1 else f"{len(rows):,} stored cells are no numbers"
     more = ", ..." if len(rows) > _N_EXAMPLES else ""
     remedy = _REMEDIES.get(table, _REMEDIES[ITEMS])
-    command = "" if table == IMPRESSIONS else f": `recmem ingest --store {store} --{table.name} FILE`"
+    command = "" if table == IMPRESSIONS else f": `recmem ingest --store {quote(store)} --{table.name} FILE`"
     return f"{table.name}.{name}: the column stays text, because {n_rows}: {examples}{more}. {remedy}{command}."
 
 

@@ -14,8 +14,13 @@ _UNITS_PER_DAY = {"ns": 86_400_000_000_000, "us": 86_400_000_000, "ms": 86_400_0
 def with_python_times(rows: pl.DataFrame) -> pl.DataFrame:
     """The rows, with each column of times that Python cannot hold as text: ISO 8601, or a number beyond its reach."""
     times = [name for name, dtype in rows.schema.items() if isinstance(dtype, pl.Date | pl.Datetime)]
-    far = [name for name in times if not rows.select(_is_within(rows[name], _PYTHON_DAYS).all()).item()]
+    far = [name for name in times if not are_python_times(rows[name]).all()]
     return rows.with_columns(_as_text(rows[name]) for name in far)
+
+
+def are_python_times(times: pl.Series) -> pl.Series:
+    """Which dates or datetimes Python can hold, those of the years 1 to 9999: bool[row], null where there is none."""
+    return pl.select(_is_within(times, _PYTHON_DAYS)).to_series()
 
 
 def _is_within(times: pl.Series, days: tuple[int, int]) -> pl.Expr:

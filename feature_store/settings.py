@@ -14,8 +14,8 @@ ValueError: leaves: expected 2 to 4,096, got 1. The default is 7.
 from __future__ import annotations
 
 import functools
-import math
 import re
+import sys
 import types
 from collections.abc import Callable, Iterable
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass, replace
@@ -80,7 +80,7 @@ class Bounds:
             and (self.above is None or number > self.above)
             and (self.below is None or number < self.below)
             and (not self.odd or number % 2 == 1)
-            and math.isfinite(number)
+            and abs(number) <= sys.float_info.max  # neither NaN or infinity nor a whole number that no float holds
         )
 
 

@@ -161,9 +161,10 @@ def _read(column: pl.Series) -> pl.Series | None:
     dtype = column.dtype
     if isinstance(dtype, pl.Datetime):
         aware = column.dt.replace_time_zone("UTC") if dtype.time_zone is None else column.dt.convert_time_zone("UTC")
-        return aware.cast(TIMESTAMP)
+        # Not strict: a time beyond the reach of microseconds is null then, and a bad cell.
+        return aware.cast(TIMESTAMP, strict=False)
     if dtype == pl.Date:
-        return column.cast(pl.Datetime("us")).dt.replace_time_zone("UTC")
+        return column.cast(pl.Datetime("us"), strict=False).dt.replace_time_zone("UTC")
     if dtype in _TEXT:
         return _from_text(column.cast(pl.String))
     return None

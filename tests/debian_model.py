@@ -139,7 +139,7 @@ def model_of(
     shown = pl.DataFrame(schema=IMPRESSIONS.schema()) if impressions is None else _checked(impressions, IMPRESSIONS)
     known = _checked(events, EVENTS) if len(events) else pl.DataFrame(schema=EVENTS.schema())
     dataset = Dataset.of(catalogue, known, shown, config.dataset)
-    space = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
+    space = LazyEncoder.of(config.encoder, fingerprint=config.fingerprint, dim=config.match.dim, device="cpu")
     return Model(
         replace(bundle, config=config), dataset, CachedEncoder.of(space, Store.open(trained.store)), device="cpu"
     )

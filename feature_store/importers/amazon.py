@@ -134,7 +134,7 @@ def _write_reviews(
         for line, record in records(file, form.fields, count, on_lines):
             rating = record[form.rating]
             time = record[form.time]
-            micros = micros_of(time / form.per_second if isinstance(time, int | float) else None)
+            micros = micros_of(time, per_second=form.per_second)
             if not is_number(rating):
                 count.leave_out(f"{form.rating}: expected a number, got something else", cell=rating, line=line)
             elif micros is None:

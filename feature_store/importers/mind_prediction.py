@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from feature_store.atomic_files import remove_abandoned
+from feature_store.atomic_files import unfinished_beside
 from feature_store.data_errors import DataError
 from feature_store.files.file_content import looks_like
 from feature_store.importers.import_receipt import FileCount
@@ -43,9 +43,8 @@ def export_mind_prediction(scores: Path, behaviors: Path, out: Path, on_lines: A
     table = _opened(scores)
     count = FileCount(behaviors.name)
     given = _GivenScores(table)
-    unfinished = out.with_name(f".{out.name}-unfinished")
     out.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned([unfinished])
+    unfinished = unfinished_beside(out)
     n_impressions = 0
     try:
         with unfinished.open("w", encoding="utf-8") as lines:

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow.parquet as pq
 
-from feature_store.atomic_files import remove_abandoned
+from feature_store.atomic_files import HEX_DIGITS, remove_abandoned
 from feature_store.data_errors import DataError
 
 TABLE_NAMES = ("items", "events", "impressions", "users", "candidates")
@@ -87,7 +87,7 @@ def tables_in(folder: Path) -> Iterator[TableFiles]:
     except OSError as error:
         got = f"{str(folder)!r} ({error.strerror})"
         raise DataError(f"out: expected a folder that can be written, got {got}. Name another one.") from error
-    remove_abandoned(folder.glob(".*-*.parquet"))
+    remove_abandoned(path for name in TABLE_NAMES for path in folder.glob(f".{name}-{HEX_DIGITS}.parquet"))
     tables = TableFiles(folder)
     try:
         yield tables
@@ -106,11 +106,11 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def micros_of(seconds: object) -> int | None:
-    """Epoch seconds in microseconds; None for what is no number, or no time from 1970 to 9999."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+def micros_of(time: object, *, per_second: int = 1) -> int | None:
+    """An epoch time of so many units a second in microseconds; None for no number, or no time from 1970 to 9999."""
+    if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time <= _LAST_SECOND * per_second:
         return None
-    return round(seconds * 1_000_000) if 0 <= seconds <= _LAST_SECOND else None
+    return round(time / per_second * 1_000_000)
 
 
 def blocks_of(rows: Iterator[tuple[object, ...]], schema: pl.Schema, n_rows: int = 100_000) -> Iterator[pl.DataFrame]:

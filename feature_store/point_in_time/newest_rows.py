@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from heapq import heappop, heappush
 
 import numpy as np
 import polars as pl
@@ -86,11 +87,17 @@ def _changes(
     keys: IntArray, times: IntArray, known: IntArray, until: IntArray, rows: IntArray
 ) -> Iterator[tuple[int, int, int]]:
     """(key, from when on, row) whenever the row that holds may change, of the keys that the given rows have."""
-    for key in np.unique(keys[rows]):
-        own = rows[keys[rows] == key]
-        # Ascending by what makes a row the newest.
-        own = own[np.lexsort((known[own], times[own]))]
-        ends = until[own]
-        for time in np.unique(np.concatenate([known[own], ends[ends < END_OF_TIME]])):
-            holds = own[(known[own] <= time) & (time < ends)]
-            yield int(key), int(time), int(holds[-1]) if len(holds) else NO_ROW
+    # Of each key ascending by what makes a row the newest.
+    order = rows[np.lexsort((known[rows], times[rows], keys[rows]))]
+    for own in np.split(order, np.flatnonzero(np.diff(keys[order])) + 1):
+        key = int(keys[own[0]])
+        ends = until[own].tolist()
+        coming = sorted(zip(known[own].tolist(), range(len(own)), strict=True), reverse=True)
+        held: list[int] = []  # places in `own` of the rows known so far, as a heap with the newest on top: -place
+        for time in sorted({*(at for at, _ in coming), *(end for end in ends if end < END_OF_TIME)}):
+            while coming and coming[-1][0] <= time:
+                heappush(held, -coming.pop()[1])
+            # A row that was cancelled never holds again.
+            while held and ends[-held[0]] <= time:
+                heappop(held)
+            yield key, time, int(own[-held[0]]) if held else NO_ROW

@@ -26,6 +26,7 @@ import polars as pl
 
 from recmem.batch.shared_object import write_shared
 from recmem.batch.worker_process import LOGGER, receive, run_worker, sendable
+from recmem.pipelining import bound_cores
 
 SPARE = 2
 """Frames that are ready for the next idle worker, beside those that the workers score."""
@@ -150,7 +151,7 @@ class Workers:
 
 def usable_cores() -> int:
     """Cores that this process may use: those that it is bound to, fewer if OMP_NUM_THREADS says so."""
-    bound = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    bound = bound_cores()
     given = os.environ.get("OMP_NUM_THREADS", "")
     return min(bound, int(given)) if given.isdecimal() and int(given) else bound
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,6 +14,8 @@ from recmem.cli.options import MODEL_HELP, ONLINE_TIMEOUT_S, StorePath
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from recmem.batch.output_file import Finish
 
 N_SHOWN = 20
 """Differences shown; `--out` keeps them all."""
@@ -68,13 +71,31 @@ def audit(
         raise UsageError("--record: expected --files, got none. Digests are noted after the files were compared.")
     if model is None and not files:
         raise UsageError("--model: expected a model, or --files to check the store's files, got neither.")
-    if model is not None:
-        _check_model(model, store, online, queries=moments or queries, cuts=cuts, out=out, seed=seed)
+    if model is None:
+        return
+    # Opened before the work: a file that cannot be written is refused at once.
+    with _output(out) as output:
+        differences = _check_model(model, store, online, queries=moments or queries, cuts=cuts, seed=seed)
+        if output is not None:
+            folder, finish = output
+            differences.write_parquet(folder / "differences")
+            finish(folder / "differences")
+            say(f"Wrote all differences to {out}.")
+    if differences.height:
+        complain("Differences indicate a bug in recmem, or in code that replaces a part of it. Please report them.")
+        raise typer.Exit(REFUSED)
+
+
+def _output(out: Path | None) -> AbstractContextManager[tuple[Path, Finish] | None]:
+    from recmem.batch.output_file import output_at
+
+    return nullcontext() if out is None else output_at(out)
 
 
 def _check_model(
-    model: str, store: str | None, online: str | None, *, queries: int, cuts: int, out: Path | None, seed: int
-) -> None:
+    model: str, store: str | None, online: str | None, *, queries: int, cuts: int, seed: int
+) -> pl.DataFrame:
+    """Shows the differences between batch and online and those that leaks make; returns all as one table."""
     from uuid import uuid4
 
     import numpy as np
@@ -109,16 +130,11 @@ def _check_model(
     _report(replayed, parity, PARITY_SIDES)
     leaks = f"Leaks from the future: {len(leaked):,} differences at {cuts} times."
     _report(leaked, leaks, LEAK_SIDES)
-    if out is not None:
-        found = [
-            replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String)),
-            leaked.with_columns(audit=pl.lit("leak")),
-        ]
-        pl.concat(found, how="diagonal").write_parquet(out)
-        say(f"Wrote all differences to {out}.")
-    if len(replayed) or len(leaked):
-        complain("Differences indicate a bug in recmem, or in code that replaces a part of it. Please report them.")
-        raise typer.Exit(REFUSED)
+    found = [
+        replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String)),
+        leaked.with_columns(audit=pl.lit("leak")),
+    ]
+    return pl.concat(found, how="diagonal")
 
 
 def _check_files(model: str | None, store: str | None, *, record: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -159,7 +160,7 @@ def ingest(
         if lost := receipt.rejected_sentence():
             complain(lost)
     if any(receipt.n_rejected for receipt in receipts):
-        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
+        complain(f"To see the rejected rows, run `recmem rejected --store {quote(store)}`.")
     _report_rows_without_effect(opened)
     if facts is not None:
         _report_unread_facts(opened)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -86,9 +87,8 @@ def rejected(
         say(f"Wrote {_n_rows(rows)} to {out}.")
     if discard:
         opened.settle_rejected(rows["content_hash"].to_list())
-        say(
-            f"Wrote off {_n_rows(rows)}. To see them, run `recmem rejected --store {without_secrets(store)} --settled`."
-        )
+        settled_in = f"--store {quote(without_secrets(store))} --settled"
+        say(f"Wrote off {_n_rows(rows)}. To see them, run `recmem rejected {settled_in}`.")
     elif out is not None:
         _say_how_to_correct(rows, store, out)
 
@@ -157,11 +157,11 @@ def _say_how_to_correct(rows: pl.DataFrame, store: str, out: Path) -> None:
     rows = rows.filter(rows["settled"].is_null() | (rows["settled"] == WRITTEN_OFF))
     if rows.is_empty():
         return
-    shown_store = without_secrets(store)
+    given = f"--store {quote(without_secrets(store))} --rows {quote(str(out))}"
     which = ""
     if len(rows) < n_written:
         which = f"To add the {_n_rows(rows)} that {'was' if len(rows) == 1 else 'were'} written off after all: "
-    say(f"{which}Correct the values under `row`, then run `recmem resubmit --store {shown_store} --rows {out}`.")
+    say(f"{which}Correct the values under `row`, then run `recmem resubmit {given}`.")
     if rows["row"].str.starts_with(f'{{"{UNREADABLE}"').any():
         say(f'Where `row` holds an "{UNREADABLE}", replace it by the columns of the row and their values.')
 

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
-from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from feature_store import DataError
-from feature_store.atomic_files import remove_abandoned
+from feature_store.atomic_files import unfinished_beside
 from feature_store.item_vectors import space_fingerprint
 from recmem.config_json import from_json
 from recmem.dataset.dataset import DatasetConfig
@@ -172,8 +171,7 @@ def _replacing(target: Path) -> Iterator[Path]:
             f"bundle: expected a new folder or an older bundle, got other files in {target}. Give another folder."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
-    remove_abandoned(target.parent.glob(f".{escape(target.name)}-*"))
-    unfinished = target.with_name(f".{target.name}-{uuid.uuid4().hex}")
+    unfinished = unfinished_beside(target)
     unfinished.mkdir()
     try:
         yield unfinished
@@ -233,7 +231,7 @@ def _write(bundle: Bundle, folder: Path, sample: dict[str, Tensor]) -> None:
 
 
 def _read_tuned(content: bytes, config: BundleConfig, root: Path) -> dict[str, Tensor]:
-    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyTunedEncoder`.
+    """The tuned tensors; whether they fit the encoder shows when its weights are read, see `LazyEncoder`.
 
     Raises DataError unless they are those that the fingerprint names.
     """

@@ -16,7 +16,7 @@ from recmem.dataset.candidate_frame import Candidates
 from recmem.dataset.catalogue import Catalogue
 from recmem.dataset.dataset import Dataset
 from recmem.serving.bundle import Bundle, BundleConfig
-from recmem.text.cached_encoder import CachedEncoder, LazyEncoder, LazyTunedEncoder
+from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.item_vectors import ItemVectors
 from recmem.text.text_vectors import TextVectors
 
@@ -45,10 +45,10 @@ def embedding_of(bundle: Bundle, store: Store | None, *, device: str) -> Embeddi
     if config.vectors is not None:
         return _item_vectors(config, config.vectors, store)
     dim = config.match.similarity_dim or config.match.dim
-    frozen = LazyEncoder(config.encoder, fingerprint=config.fingerprint, dim=dim, device=device)
+    frozen = LazyEncoder.of(config.encoder, fingerprint=config.fingerprint, dim=dim, device=device)
     if config.tuning is None or config.tuned_fingerprint is None:
         return CachedEncoder.of(frozen, store)
-    tuned = LazyTunedEncoder(frozen, config.tuning, bundle.tuned, fingerprint=config.tuned_fingerprint)
+    tuned = frozen.tuned(config.tuning, bundle.tuned, fingerprint=config.tuned_fingerprint)
     return TextVectors([CachedEncoder.of(frozen, store), CachedEncoder.of(tuned, store)])
 
 

@@ -6,7 +6,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 
@@ -27,75 +27,30 @@ MAX_KEPT_TEXTS = 100_000
 
 
 class LazyEncoder:
-    """A model's text encoder that reads its weights when the first text is encoded. Safe to use from several threads.
+    """A text encoder that is loaded when the first text is encoded. Safe to use from several threads.
 
     A model whose texts are all cached never loads it.
     """
 
-    def __init__(self, config: EncoderConfig, *, fingerprint: str, dim: int, device: str) -> None:
+    def __init__(self, load: Callable[[], TextEncoder], *, fingerprint: str, dim: int) -> None:
         self.fingerprint = fingerprint
         self.dim = dim
-        self._config = config
-        self._device = device
+        self._load = load
         self._lock = Lock()
 
-    def encode(
-        self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
-    ) -> Float[Tensor, "text dim"]:
-        """Unit vectors of the texts, in order.
+    @classmethod
+    def of(cls, config: EncoderConfig, *, fingerprint: str, dim: int, device: str) -> LazyEncoder:
+        """A model's frozen encoder, with the fingerprint and dimensions that it was trained with."""
+        load = partial(_frozen_encoder, config, fingerprint=fingerprint, dim=dim, device=device)
+        return cls(load, fingerprint=fingerprint, dim=dim)
 
-        Raises DataError if the model was trained with another encoder, or it gives NaN.
-        """
-        with self._lock, _as_data_errors():
-            return self._loaded.encode(texts, on_progress=on_progress)
+    def tuned(self, tuning: EncoderTuning, tensors: Mapping[str, Tensor], *, fingerprint: str) -> LazyEncoder:
+        """The model's tuned encoder beside this frozen one, made of its weights."""
 
-    def encode_each(
-        self, parts: Iterable[Sequence[str]], *, on_progress: Callable[[int], None] | None = None
-    ) -> Generator[Float[Tensor, "text dim"], None, None]:
-        """`encode` of each part, in order."""
-        with self._lock, _as_data_errors(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
-            yield from each
+        def load() -> TextEncoder:
+            return tuned_encoder(self.text_encoder(), tuning, tensors, fingerprint=fingerprint)
 
-    def text_encoder(self) -> TextEncoder:
-        """The encoder itself, loaded if it was not. Raises DataError as `encode` does."""
-        with self._lock:
-            return self._loaded
-
-    @cached_property
-    def _loaded(self) -> TextEncoder:
-        try:
-            encoder = TextEncoder.load(self._config, device=self._device)
-        except (FileNotFoundError, ValueError) as error:
-            raise DataError(str(error)) from error
-        if (encoder.fingerprint, encoder.dim) == (self.fingerprint, self.dim):
-            return encoder
-        if (encoder.earlier_fingerprint, encoder.dim) == (self.fingerprint, self.dim):
-            # Not refused: the weights are the same, and the settings are probably the same.
-            _LOG.warning(
-                "encoder: expected a model that records the settings of %s, got one of recmem 0.1, which did not. If "
-                "its config.json or tokenizer settings have changed since, the scores are wrong. Train again.",
-                self._config.name,
-            )
-            return encoder
-        raise DataError(
-            f"encoder: expected {self._config.name} with fingerprint {self.fingerprint} and {self.dim} dimensions, "
-            f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
-            "train again: vectors of two encoders cannot be mixed."
-        )
-
-
-class LazyTunedEncoder:
-    """The tuned encoder of a model beside its frozen one: made of that one's weights when the first text is encoded."""
-
-    def __init__(
-        self, frozen: LazyEncoder, tuning: EncoderTuning, tensors: Mapping[str, Tensor], *, fingerprint: str
-    ) -> None:
-        self.fingerprint = fingerprint
-        self.dim = frozen.dim
-        self._frozen = frozen
-        self._tuning = tuning
-        self._tensors = tensors
-        self._lock = Lock()
+        return LazyEncoder(load, fingerprint=fingerprint, dim=self.dim)
 
     def encode(
         self, texts: Sequence[str], *, on_progress: Callable[[int], None] | None = None
@@ -114,9 +69,37 @@ class LazyTunedEncoder:
         with self._lock, _as_data_errors(), closing(self._loaded.encode_each(parts, on_progress=on_progress)) as each:
             yield from each
 
+    def text_encoder(self) -> TextEncoder:
+        """The encoder itself, loaded if it was not. Raises DataError as `encode` does."""
+        with self._lock:
+            return self._loaded
+
     @cached_property
     def _loaded(self) -> TextEncoder:
-        return tuned_encoder(self._frozen.text_encoder(), self._tuning, self._tensors, fingerprint=self.fingerprint)
+        return self._load()
+
+
+def _frozen_encoder(config: EncoderConfig, *, fingerprint: str, dim: int, device: str) -> TextEncoder:
+    """The encoder of this configuration, which must have this fingerprint and dimensions: else DataError."""
+    try:
+        encoder = TextEncoder.load(config, device=device)
+    except (FileNotFoundError, ValueError) as error:
+        raise DataError(str(error)) from error
+    if (encoder.fingerprint, encoder.dim) == (fingerprint, dim):
+        return encoder
+    if (encoder.earlier_fingerprint, encoder.dim) == (fingerprint, dim):
+        # Not refused: the weights are the same, and the settings are probably the same.
+        _LOG.warning(
+            "encoder: expected a model that records the settings of %s, got one of recmem 0.1, which did not. If "
+            "its config.json or tokenizer settings have changed since, the scores are wrong. Train again.",
+            config.name,
+        )
+        return encoder
+    raise DataError(
+        f"encoder: expected {config.name} with fingerprint {fingerprint} and {dim} dimensions, "
+        f"got {encoder.fingerprint} and {encoder.dim}. Give the encoder that the model was trained with, or "
+        "train again: vectors of two encoders cannot be mixed."
+    )
 
 
 @contextmanager
@@ -141,7 +124,7 @@ class CachedEncoder:
     A text has the same vector in both.
     """
 
-    def __init__(self, encoder: LazyEncoder | LazyTunedEncoder, cache: VectorCache | None) -> None:
+    def __init__(self, encoder: LazyEncoder, cache: VectorCache | None) -> None:
         self._encoder = encoder
         self._cache = cache
         # By a digest of the text: long texts would take far more memory than their vectors.
@@ -149,7 +132,7 @@ class CachedEncoder:
         self._lock = Lock()
 
     @classmethod
-    def of(cls, encoder: LazyEncoder | LazyTunedEncoder, store: Store | None) -> CachedEncoder:
+    def of(cls, encoder: LazyEncoder, store: Store | None) -> CachedEncoder:
         """The encoder with the store's cache, or without one if the store is not on a local disk."""
         if store is None or "://" in store.path:
             return cls(encoder, None)

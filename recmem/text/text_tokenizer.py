@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from recmem.pipelining import bound_cores
 from recmem.text.token_rows import TokenRows, offsets_of, ragged_places
 from recmem.text.word_tokens import WordTokens, splits_at_spaces
 
@@ -177,9 +178,8 @@ def library_threads() -> int:
     """Threads with which the library `tokenizers` reads a batch of texts, as its environment variables have it."""
     if os.environ.get("TOKENIZERS_PARALLELISM", "").lower() in ("off", "false", "f", "no", "n", "0"):
         return 1
-    n_cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     wanted = os.environ.get("RAYON_NUM_THREADS", "")
-    return int(wanted) if wanted.isdecimal() and int(wanted) else n_cores
+    return int(wanted) if wanted.isdecimal() and int(wanted) else bound_cores()
 
 
 def _set_up(backend: Any, truncation: dict[str, Any] | None) -> None:

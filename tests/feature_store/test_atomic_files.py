@@ -63,13 +63,14 @@ def test_only_what_nobody_has_written_to_for_long_is_removed(tmp_path: Path) -> 
 
 
 def test_an_atomic_write_removes_what_killed_ones_left_of_the_same_file(tmp_path: Path) -> None:
-    left = tmp_path / ".a.json-0123"
-    of_another = tmp_path / ".b.json-0123"
-    for path in (left, of_another):
+    left = tmp_path / f".a.json-{'0' * 32}"
+    of_another = tmp_path / f".b.json-{'0' * 32}"
+    of_the_user = tmp_path / ".a.json-old"
+    for path in (left, of_another, of_the_user):
         path.write_text("half")
         age(path, ABANDONED_S + 60)
     write_text_atomically(tmp_path / "a.json", "{}")
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".b.json-0123", "a.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".a.json-old", of_another.name, "a.json"]
 
 
 @pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640), (0o002, 0o664)], ids=oct)
@@ -92,12 +93,13 @@ def test_files_of_a_store_follow_the_umask(tmp_path: Path, mask: int, mode: int)
 
 def test_a_temporary_folder_takes_abandoned_ones_of_its_prefix_away(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    folders = [tmp_path / name for name in ("work-[1]-old", "work-[1]-new", "work-1-old")]
+    names = ("work-[1]-left_one", "work-[1]-new_one_", "work-1-left_one", "work-[1]-old")
+    folders = [tmp_path / name for name in names]
     for folder in (kept, *folders):
         folder.mkdir()
-    (tmp_path / "work-[1]-link").symlink_to(kept)
-    for folder in (kept, folders[0], folders[2]):
+    (tmp_path / "work-[1]-link_one").symlink_to(kept)
+    for folder in (kept, folders[0], *folders[2:]):
         age(folder, ABANDONED_S + 60)
     with temporary_folder("work-[1]-", tmp_path) as name:
         assert Path(name).parent == tmp_path
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "work-1-old", "work-[1]-link", "work-[1]-new"]
+    assert set(tmp_path.iterdir()) == {kept, *folders[1:], tmp_path / "work-[1]-link_one"}

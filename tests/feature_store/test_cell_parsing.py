@@ -117,3 +117,15 @@ def test_a_time_without_a_zone_is_utc() -> None:
     assert found is not None
     assert found.dtype == pl.Datetime("us", "UTC")
     assert found.dt.hour().to_list() == [12]
+
+
+@pytest.mark.parametrize("stored", [None, pl.Date(), pl.Datetime("us", "UTC"), pl.String()])
+@pytest.mark.parametrize("dtype", [pl.Date(), pl.Datetime("ms"), pl.Datetime("us", "UTC")])
+def test_a_date_that_python_cannot_hold_is_a_fault_of_its_cell(dtype: pl.DataType, stored: pl.DataType | None) -> None:
+    far = 2**31 - 1 if dtype == pl.Date() else 2**62
+    values, problems = parse_attribute(pl.Series("released", [far, 0, None, -far]).cast(dtype), stored)
+    assert values is not None
+    assert values.is_null().to_list() == [True, False, True, True]
+    assert [problem.reason for problem in problems] == ["released: expected a date of the years 1 to 9999, got another"]
+    assert problems[0].rows is not None
+    assert problems[0].rows.to_list() == [True, False, False, True]

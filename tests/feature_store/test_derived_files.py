@@ -84,6 +84,13 @@ def test_a_removal_that_was_killed_is_completed_by_the_next(tmp_path: Path, monk
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
+def test_a_file_that_another_program_has_left_is_removed_too(tmp_path: Path) -> None:
+    DerivedFiles(tmp_path).write("models", b"of all users")
+    (tmp_path / DERIVED_FOLDER / ".DS_Store").write_bytes(b"")
+    remove_derived(tmp_path)
+    assert not list((tmp_path / DERIVED_FOLDER).iterdir())
+
+
 def test_a_store_that_cannot_be_written_has_no_derived_files(tmp_path: Path) -> None:
     # A file in place of the folder: permissions do not bind root.
     (tmp_path / DERIVED_FOLDER).write_bytes(b"")

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 
 from feature_store.settings import bounds_of, check_settings, expected_values, setting, setting_like, type_hints
+from feature_store.signals import SignalConfig
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ def test_a_value_that_a_setting_cannot_have_is_refused_in_words(changes: dict[st
 def test_values_within_the_bounds_are_taken(changes: dict[str, Any]) -> None:
     ((name, value), *_) = changes.items()
     assert getattr(Shape(**changes), name) == value
+
+
+def test_a_whole_number_that_no_float_holds_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"positive_from: expected a finite number, got 1000+\.\.\.\."):
+        SignalConfig(positive_from=10**400)
 
 
 def test_all_faults_are_reported_and_conflicts_only_between_values_that_are_right() -> None:

@@ -203,6 +203,15 @@ def test_years_that_nanoseconds_cannot_hold_are_faults() -> None:
     assert [time is None for time in parsed(cells)] == [False, True, True, False]
 
 
+@pytest.mark.parametrize("dtype", [pl.Date, pl.Datetime("ms"), pl.Datetime("ms", "Europe/Paris"), pl.Datetime("us")])
+def test_dates_that_microseconds_cannot_hold_are_faults_of_their_cells(dtype: Any) -> None:
+    far = 2**31 - 1 if dtype == pl.Date else 2**62
+    near = 19_782 if dtype == pl.Date else 19_782 * 86_400_000
+    times, faults = parse_timestamps(pl.Series("timestamp", [far, near, -far, None]).cast(dtype))
+    assert times.is_null().to_list() == [True, False, True, True]
+    assert [fault.rows.to_list() for fault in faults if fault.rows is not None] == [[True, False, True, False]]
+
+
 @pytest.mark.parametrize("dtype", [pl.Boolean, pl.Duration, pl.Time, pl.Object, pl.List(pl.Int64)])
 def test_a_column_that_cannot_be_times_is_refused_as_a_whole(dtype: Any) -> None:
     _, faults = parse_timestamps(pl.Series("timestamp", [None], dtype=dtype))

@@ -102,7 +102,7 @@ def _embedding(run: Run, data: TrainingData) -> CachedEncoder | ItemVectors:
     """For items that come with the rows and that the store lacks."""
     if data.vectors is not None:
         return data.vectors
-    encoder = LazyEncoder(run.config.encoder, fingerprint=data.fingerprint, dim=data.unit.shape[1], device="auto")
+    encoder = LazyEncoder.of(run.config.encoder, fingerprint=data.fingerprint, dim=data.unit.shape[1], device="auto")
     return CachedEncoder.of(encoder, run.store)
 
 

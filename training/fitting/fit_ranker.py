@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -13,7 +12,7 @@ import numpy as np
 from feature_store import DataError
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, Int8Array, IntArray
 from feature_store.settings import check_settings, setting
-from recmem.pipelining import side_by_side
+from recmem.pipelining import bound_cores, side_by_side
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.ranker import Blend, Ranker
 from recmem.ranking.ranker_inputs import (
@@ -277,7 +276,7 @@ def _in_threads(fit: Callable[[int], T], seeds: list[int]) -> list[T]:
     """`fit` of every seed: each grows its trees in one thread, which leaves the other cores to the other seeds."""
     if len(seeds) == 1:
         return [fit(seeds[0])]
-    return list(side_by_side(fit, seeds, min(len(seeds), os.cpu_count() or 1)))
+    return list(side_by_side(fit, seeds, min(len(seeds), bound_cores())))
 
 
 def _mean(boosters: list[lgb.Booster]) -> lgb.Booster:

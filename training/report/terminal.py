@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from shlex import quote
 
 from recmem.cli.console import complain, say, show_table
 from training.evaluation.ablation import Ablation
@@ -58,7 +59,7 @@ def remind_of_lost_rows(intake: Intake, store: object) -> None:
     for sentence in lost_rows(intake):
         complain(sentence)
     if any(receipt.n_rejected for receipt in intake.receipts):
-        complain(f"To see the rejected rows, run `recmem rejected --store {store}`.")
+        complain(f"To see the rejected rows, run `recmem rejected --store {quote(str(store))}`.")
 
 
 def show_ledger(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 
 from feature_store.addresses import without_secrets
 from training.tracking.experiment import SQLITE
@@ -32,4 +33,4 @@ def server_command(tracking_uri: str) -> str:
     here = Path.cwd()
     if tracking_uri.startswith(SQLITE) and path.is_relative_to(here):
         shown = f"{SQLITE}{path.relative_to(here)}"
-    return f"mlflow ui --backend-store-uri {shown}"
+    return f"mlflow ui --backend-store-uri {quote(shown)}"

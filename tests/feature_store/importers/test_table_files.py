@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import polars as pl
@@ -53,7 +54,20 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         tables_in(tmp_path / "file" / "tables").__enter__()
 
 
+def test_what_a_killed_import_has_left_is_removed_and_no_file_of_the_user(tmp_path: Path) -> None:
+    left = tmp_path / f".items-{'0' * 32}.parquet"
+    of_the_user = tmp_path / ".items-old.parquet"
+    for path in (left, of_the_user):
+        path.write_text("")
+        os.utime(path, (0, 0))
+    with tables_in(tmp_path):
+        pass
+    assert names(tmp_path) == [".items-old.parquet"]
+
+
 def test_times_from_1970_to_9999_are_read() -> None:
     assert [micros_of(seconds) for seconds in (0, 1.5, 253_402_300_799)] == [0, 1_500_000, 253_402_300_799_000_000]
-    wrong = (-1, 253_402_300_800, float("nan"), float("inf"), True, "12", None)
+    assert micros_of(1_700_000_000_123, per_second=1000) == 1_700_000_000_123_000
+    wrong = (-1, 253_402_300_800, 10**400, float("nan"), float("inf"), True, "12", None)
     assert [micros_of(seconds) for seconds in wrong] == [None] * len(wrong)
+    assert micros_of(10**400, per_second=1000) is None

@@ -23,12 +23,21 @@ def bundle(run: Path) -> Path:
 
 
 def test_a_clean_audit_reports_what_it_compared(bundle: Path, tmp_path: Path) -> None:
-    found = tmp_path / "found.parquet"
+    found = tmp_path / "new" / "found.parquet"
     outcome = Outcome("audit", "--model", bundle, "--queries", 12, "--cuts", 2, "--out", found)
     assert outcome.code == DONE
     assert "of 12 queries" in outcome.out
     assert outcome.out.count("0 differences") == 2
     assert pl.read_parquet(found).is_empty()
+    assert list(found.parent.iterdir()) == [found]
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_the_audit(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    outcome = Outcome("audit", "--model", bundle, "--queries", 12, "--out", tmp_path / "file" / "found.parquet")
+    assert outcome.code == REFUSED
+    assert "out: expected a file that can be written" in outcome.err
+    assert not outcome.out
 
 
 def test_audit_exits_with_1_and_shows_a_planted_leak(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 
 import polars as pl
@@ -14,13 +15,14 @@ from feature_store import Store
 
 
 def test_rejected_rows_are_shown_written_out_corrected_and_resubmitted(tmp_path: Path) -> None:
-    store, rows = tmp_path / "store", tmp_path / "rows.jsonl"
+    store, rows = tmp_path / "my store", tmp_path / "rows.jsonl"
     bad = {"user_id": ["u", "v"], "item_id": ["a", "b"], "timestamp": ["yesterday", "2024-01-01"]}
     pl.DataFrame(bad).write_parquet(tmp_path / "events.parquet")
     assert Outcome("ingest", "--store", store, "--events", tmp_path / "events.parquet").code == DONE
     shown = Outcome("rejected", "--store", store, "--out", rows)
     assert shown.code == DONE
     assert "1 x events: timestamp: expected" in shown.out
+    assert f"recmem resubmit --store {shlex.quote(str(store))} --rows" in shown.out
     line = json.loads(rows.read_text())
     line["row"]["timestamp"] = "2024-01-02"
     rows.write_text(json.dumps(line))

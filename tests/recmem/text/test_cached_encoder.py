@@ -85,7 +85,7 @@ def test_only_a_store_on_a_local_disk_has_a_cache(
 
 
 def lazy(**options: Any) -> LazyEncoder:
-    return LazyEncoder(EncoderConfig(), **{"fingerprint": FINGERPRINT, "dim": DIM, "device": "cpu"} | options)
+    return LazyEncoder.of(EncoderConfig(), **{"fingerprint": FINGERPRINT, "dim": DIM, "device": "cpu"} | options)
 
 
 def loading(monkeypatch: pytest.MonkeyPatch, load: Callable[..., object]) -> list[EncoderConfig]:

@@ -22,6 +22,8 @@ def test_a_database_needs_a_command_whose_path_starts_in_the_working_folder(
     assert command == "mlflow ui --backend-store-uri sqlite:///run/mlflow.db"
     elsewhere = f"sqlite:///{tmp_path.parent / 'other.db'}"
     assert run_page(elsewhere, "1", "0a1b")[1] == f"mlflow ui --backend-store-uri {elsewhere}"
+    spaced = f"sqlite:///{tmp_path / 'my run' / 'mlflow.db'}"
+    assert run_page(spaced, "1", "0a1b")[1] == "mlflow ui --backend-store-uri 'sqlite:///my run/mlflow.db'"
 
 
 def test_a_database_with_a_password_is_named_by_its_variable() -> None:
