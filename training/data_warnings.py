@@ -25,11 +25,8 @@ LOST_SHARE = 0.1
 """A warning if float32 loses more than this share of a column's distinct values."""
 
 
-def item_warnings(catalogue: Catalogue, leave_out: Sequence[str] = ()) -> Iterator[str]:
-    """A sentence or two about each column of the items that is read only in part, not at all, or not as it is meant.
-
-    `leave_out` are the features that the rankers go without.
-    """
+def item_warnings(catalogue: Catalogue) -> Iterator[str]:
+    """A sentence or two about each column of the items that the model reads only in part, or not at all."""
     for name in catalogue.text_columns:
         if is_taken(name):
             yield (
@@ -40,11 +37,13 @@ def item_warnings(catalogue: Catalogue, leave_out: Sequence[str] = ()) -> Iterat
         problem = _number_problem(catalogue.items[name])
         if problem:
             yield f"items.{name}: {problem}"
-    yield from _identifier_warning(catalogue, leave_out)
 
 
-def _identifier_warning(catalogue: Catalogue, leave_out: Sequence[str]) -> Iterator[str]:
-    """One warning about all columns of numbers that, by their names, are no amounts."""
+def identifier_warnings(catalogue: Catalogue, leave_out: Sequence[str]) -> Iterator[str]:
+    """One warning about all columns of the items that a ranker reads as amounts and that, by their names, are none.
+
+    `leave_out` are the features that the rankers go without.
+    """
     features = [
         f"{ATTRIBUTE_PREFIX}{name}"
         for name in catalogue.number_columns

@@ -147,7 +147,7 @@ def read_training_data(
         vectors=space.vectors,
         warnings=(
             *space.warnings,
-            *item_warnings(catalogue, config.ranker.leave_out),
+            *item_warnings(catalogue),
             *facts_warnings(catalogue.facts, knowledge, len(catalogue)),
             *slots_warnings(config.memory.knowledge, knowledge, has_encoder=not config.vectors_name),
             *column_warnings(dataset, split.ranker_from),

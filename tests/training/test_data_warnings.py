@@ -9,14 +9,24 @@ import pytest
 
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.catalogue import Catalogue
-from training.data_warnings import feature_warnings, impression_warnings, item_warnings, not_clicked_warnings
+from training.data_warnings import (
+    feature_warnings,
+    identifier_warnings,
+    impression_warnings,
+    item_warnings,
+    not_clicked_warnings,
+)
 
 
 def warnings_of(column: str, values: list[object]) -> list[str]:
     """The warnings about items with a title and this column."""
+    return list(item_warnings(catalogue_with(column, values)))
+
+
+def catalogue_with(column: str, values: list[object]) -> Catalogue:
     items = pl.DataFrame({"item_id": range(len(values)), "title": ["x"] * len(values), column: values}, strict=False)
     is_text = items.schema[column] == pl.String
-    return list(item_warnings(Catalogue.of(items, ("title", column) if is_text else ("title",))))
+    return Catalogue.of(items, ("title", column) if is_text else ("title",))
 
 
 @pytest.mark.parametrize("name", ["timestamp", "history", "score", "rank", "match_score"])
@@ -52,21 +62,21 @@ def test_numbers_that_identify_something_are_warned_of_once_with_the_setting_tha
         {"item_id": list("abcd"), "title": ["x"] * 4, "brand_id": [48213, 48212, 7, None], "shop_id": [1.0, 2, 3, 3]}
     )
     catalogue = Catalogue.of(items, ("title",))
-    (warning,) = item_warnings(catalogue)
+    (warning,) = identifier_warnings(catalogue, ())
     assert warning.startswith("items.brand_id, items.shop_id: identifiers, by name, but the ranker reads numbers as ")
     assert """--set 'ranker.leave_out=["items.brand_id", "items.shop_id"]'.""" in warning
     # A list that is given already is completed, and what it names is not warned of.
-    (warning,) = item_warnings(catalogue, ("match_prior", "items.shop_id"))
+    (warning,) = identifier_warnings(catalogue, ("match_prior", "items.shop_id"))
     assert warning.startswith("items.brand_id: identifiers")
     assert """'ranker.leave_out=["match_prior", "items.shop_id", "items.brand_id"]'.""" in warning
-    assert list(item_warnings(catalogue, ("items.brand_id", "items.shop_id"))) == []
+    assert list(identifier_warnings(catalogue, ("items.brand_id", "items.shop_id"))) == []
 
 
 @pytest.mark.parametrize(
     ("column", "values"), [("paid", [5, 6, 7]), ("grid", [5, 6, 7]), ("style_id", [0.5, 1, 2]), ("is_id", [0, 1, 1])]
 )
 def test_amounts_and_flags_are_no_identifiers(column: str, values: list[object]) -> None:
-    assert warnings_of(column, values) == []
+    assert list(identifier_warnings(catalogue_with(column, values), ())) == []
 
 
 def impressions(*rows: tuple[str, str, int, str, int]) -> pl.DataFrame:

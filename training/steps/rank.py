@@ -13,6 +13,7 @@ from recmem.matching.calibration import Calibration
 from recmem.pipelining import side_by_side
 from recmem.ranking.feature_table import IMPRESSION_FEATURES, TEXT_FEATURES
 from recmem.ranking.ranker import Ranker
+from training.data_warnings import identifier_warnings
 from training.evaluation.baselines import LEARNED_FEATURES, best_pooling
 from training.evaluation.held_out import HeldOutRanks, held_out_ranks, what_ships
 from training.evaluation.ledger import (
@@ -62,7 +63,7 @@ class RankSummary:
     curves: dict[str, list[float]]
     """Per ranker, NDCG@10 of its validation queries after each boosting round."""
     warnings: tuple[str, ...] = ()
-    """What was used in part only: a sentence or two each."""
+    """What was used in part only, or perhaps not as it is meant: a sentence or two each."""
 
     def write(self, folder: Path) -> None:
         """Writes it as JSON into the step's folder."""
@@ -90,7 +91,10 @@ def rank(run: Run, step_run: StepRun) -> None:
         calibration=fit_calibration(pairs.values["match_raw"], data.labels),
         curves={name: fitted.curve for name, fitted in fits.items()},
         # All rankers are fitted on the same queries.
-        warnings=tuple(_cut_warnings(fits[WITH_MATCH].n_cut)),
+        warnings=(
+            *_cut_warnings(fits[WITH_MATCH].n_cut),
+            *identifier_warnings(run.training_data.dataset.catalogue, run.config.ranker.leave_out),
+        ),
     )
     summary.write(run.folder("rank"))
 

@@ -138,12 +138,14 @@ def test_a_failed_scoring_leaves_no_object(s3: S3, tmp_path: Path, temporary: Pa
 
 def test_what_killed_processes_left_is_removed_after_a_day(tmp_path: Path, temporary: Path, s3: S3) -> None:
     source = write(candidates(5), tmp_path / "c.csv")
-    for name in ("recmem-candidates-dead", "recmem-scores-dead", "of-another"):
+    # Named as `tempfile` does it: eight characters after the prefix.
+    for name in ("recmem-candidates-_killed_", "recmem-scores-_killed_", "recmem-scores-2026", "of-another"):
         (temporary / name).mkdir()
         os.utime(temporary / name, times=(0, 0))
-    (temporary / "recmem-candidates-running").mkdir()
+    (temporary / "recmem-candidates-_running").mkdir()
     score_file(source, s3.url("out/s.csv"), by_query)
-    assert sorted(path.name for path in temporary.iterdir()) == ["of-another", "recmem-candidates-running"]
+    left = sorted(path.name for path in temporary.iterdir())
+    assert left == ["of-another", "recmem-candidates-_running", "recmem-scores-2026"]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,8 @@ def test_what_killed_processes_left_is_removed_after_a_day_and_nothing_else(
     kept.mkdir()
     (kept / "file").touch()
     (temporary / "recmem-download-link").symlink_to(kept)
-    names = ["recmem-download-old", "recmem-download-new", "another-old"]
+    # Named as `tempfile` does it: eight characters after the prefix. "old" is not of a download.
+    names = ["recmem-download-0123_old", "recmem-download-0123_new", "recmem-download-old", "another-old"]
     for name in names:
         (temporary / name).mkdir()
         (temporary / name / "weights").touch()
@@ -159,8 +160,9 @@ def test_what_killed_processes_left_is_removed_after_a_day_and_nothing_else(
         pass
     assert sorted(path.name for path in temporary.iterdir()) == [
         "another-old",
+        "recmem-download-0123_new",
         "recmem-download-link",
-        "recmem-download-new",
+        "recmem-download-old",
     ]
     assert (kept / "file").exists()
 
