@@ -60,7 +60,7 @@ def identifier_warnings(catalogue: Catalogue, leave_out: Sequence[str]) -> Itera
 
 
 def _are_many_whole_numbers(column: pl.Series) -> bool:
-    """Of two values, such as 0 and 1, the trees make the same whatever they mean."""
+    """Whether there are more than two different values, all whole; a flag of two is no harm read as an amount."""
     given = column.drop_nulls().cast(pl.Float64)
     return given.n_unique() > 2 and bool((given == given.floor()).all())
 

@@ -115,6 +115,7 @@ def _read_text(path: str, table: Table) -> FileRows:
 
 
 def _table_text(path: str) -> Text:
+    """The text of a table's file; files of public data sets, which are no tables yet, are refused."""
     text = as_text(read_bytes(path))
     refuse_published(text.lines)
     return text

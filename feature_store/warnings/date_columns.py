@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import polars as pl
 
-_DATE = (
-    r"^((\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?"
-    r"|\d{8}T\d{4}.*)$"
+DATE = (
+    r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?"
+    r"|\d{8}T\d{4}.*"
 )
+"""The forms of a whole cell that is a date or time, as a regular expression."""
 _SAMPLE_ROWS = 1000
 _LEAST_SHARE = 0.9
 REMEDY = (
@@ -25,4 +26,4 @@ def holds_dates(column: pl.Series) -> bool:
         return False
     sample = column.drop_nulls().str.strip_chars()
     sample = sample.filter(sample != "").head(_SAMPLE_ROWS)
-    return bool(len(sample)) and int(sample.str.contains(_DATE).sum()) >= _LEAST_SHARE * len(sample)
+    return bool(len(sample)) and int(sample.str.contains(f"^({DATE})$").sum()) >= _LEAST_SHARE * len(sample)

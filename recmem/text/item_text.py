@@ -18,7 +18,6 @@ PLAIN_COLUMNS = ("title", "description")
 # Forms of values that are no words to read. A column is left out if nearly all of its sample has one of them.
 _NOT_PROSE = {
     "number": r"[+-]?\d[\d., ]*",
-    "date": r"(\d{4}-\d{1,2}(-\d{1,2})?|\d{4}/\d{1,2}/\d{1,2}|\d{1,2}[./]\d{1,2}[./]\d{2,4})([T ]\d{1,2}:\d{2}.*)?",
     "url": r"(?i)(https?://|www\.)\S+",
     "uuid or hash": r"(?i)[0-9a-f]{8}(-?[0-9a-f]{4}){3}-?[0-9a-f]{12}|[0-9a-f]{16,}",
     "code": r"[A-Z]{0,6}[-_]?\d[A-Z0-9_-]{3,}",
@@ -99,13 +98,15 @@ def is_id_name(name: str) -> bool:
 
 
 def _is_prose(values: pl.Series) -> bool:
-    """False if nearly all of the values have a form of `_NOT_PROSE`."""
+    """False if nearly all of the values have a form of `_NOT_PROSE`, or are dates."""
     import polars as pl
+
+    from feature_store.warnings.date_columns import DATE
 
     sample = values.cast(pl.String).str.strip_chars()
     sample = sample.filter(sample.is_not_null() & (sample != "")).head(_SAMPLE_ROWS)
     if sample.is_empty():
         return True
-    pattern = "|".join(f"(?:{form})" for form in _NOT_PROSE.values())
+    pattern = "|".join(f"(?:{form})" for form in (*_NOT_PROSE.values(), DATE))
     n_not_prose = int(sample.str.contains(f"^(?:{pattern})$").sum())
     return n_not_prose < _NOT_PROSE_SHARE * len(sample)
