@@ -1,4 +1,4 @@
-"""The match in plain torch, for memories that share their candidates: its definition, used for retrieval.
+"""The match in plain torch, for memories that share their candidates: its definition.
 
     s(u, c) = prior(c) + sum_h ( e_h0 z_h(c) + sum_j e_hj sign_hj x_hj ) / ( e_h0 + sum_j e_hj )
     e_hj    = exp( clamp( <q_h(c), k_h(j)> + alpha_h cos(c, j) + bias_h(j) ) )       attention of candidate c to slot j

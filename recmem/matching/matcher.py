@@ -19,24 +19,15 @@ from recmem.matching.gathered_tables import gathered
 from recmem.matching.match_module import MatchModule, term_of
 from recmem.matching.rounded_tables import exact_module, rounded_tables
 from recmem.matching.text_search import SearchBackend, TextSearch, text_search
-from recmem.matching.text_similarity import compared_slots, similarities
+from recmem.matching.text_similarity import SIMILARITIES, compared_slots
 from recmem.matching.user_memory import MemoryConfig, Slots, remembered
 from recmem.text.torch_device import sent
 
-MATCH_FEATURES = (
-    "match_raw",
-    "match_prior",
-    "similarity_max",
-    "similarity_mean",
-    "similarity_top3",
-    "similarity_last",
-)
+MATCH_FEATURES = ("match_raw", "match_prior", *SIMILARITIES)
 """The features that come from texts, in the order of `recmem.kernels.pairs.OUTPUTS`.
 
 The ranker without the match is trained without them.
 """
-BLOCK_CELLS = 30_000_000
-"""Cosines (slots x candidates) held in memory at once when all memories share their candidates."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,20 +71,10 @@ class Matcher:
 
     def features(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match features of every candidate for every history: float32[query, cand] each."""
-        n_slots = np.minimum(histories.items.lengths, self.memory.n_events) + self.memory.consolidated
-        if histories.further is not None:
-            n_slots = n_slots + histories.further.texts.lengths
-        blocks = _blocks(n_slots * len(candidates))
-        parts = [self._features_of_block(histories.take(rows), candidates) for rows in blocks]
-        return {name: np.concatenate([part[name] for part in parts]) for name in MATCH_FEATURES}
-
-    def _features_of_block(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
-        tables, slots, rows = self.placed(self.slots(histories), torch.from_numpy(candidates).to(self.device))
-        with torch.inference_mode():
-            features = {"match_raw": self.module(tables, slots, rows)}
-            features["match_prior"] = tables.prior[rows].expand(slots.n_memories, -1)
-            features |= similarities(tables.unit, slots, rows)
-        return {name: values.cpu().numpy() for name, values in features.items()}
+        shape = (len(histories), len(candidates))
+        # A kernel that is made for candidates of each memory's own; it stores nothing of slots x candidates.
+        of_each = Ragged.from_lengths(np.tile(candidates, shape[0]), np.full(*shape))
+        return {name: column.reshape(shape) for name, column in self.pair_features(histories, of_each).items()}
 
     def pair_features(self, histories: Histories, candidates: Ragged) -> dict[str, Float32Array]:
         """The match features of each history's own candidates: float32, one entry per value of `candidates`."""
@@ -168,9 +149,3 @@ class Matcher:
     @cached_property
     def _exact(self) -> MatchModule:
         return exact_module(self.module)
-
-
-def _blocks(cells: IntArray) -> list[IntArray]:
-    """Rows of consecutive histories with about `BLOCK_CELLS` cells together; at least one history each."""
-    block = np.cumsum(cells) // BLOCK_CELLS
-    return np.split(np.arange(len(cells)), np.flatnonzero(np.diff(block)) + 1)

@@ -16,7 +16,6 @@ from feature_store.point_in_time.histories import Histories
 from feature_store.ragged import Ragged
 from five_item_dataset import N_TEXTS, matcher, unit_vectors
 from recmem.kernels import PER_ITEM
-from recmem.matching import matcher as matcher_module
 from recmem.matching.consolidation import consolidated
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
 from recmem.matching.text_search import SearchBackend
@@ -39,9 +38,10 @@ def histories(log: list[Event], time: int, limit: int = 99) -> Histories:
 @given(logs(), times())
 def test_features_are_those_of_the_oracle(log: list[Event], time: int) -> None:
     made = matcher()
-    found = made.features(histories(log, time), EVERY_TEXT)
+    remembered = histories(log, time).newest(made.memory.n_events)
+    found = made.features(remembered, EVERY_TEXT)
     assert tuple(found) == MATCH_FEATURES
-    slots = made.slots(histories(log, time))
+    slots = made.slots(remembered)
     bias, sign = (term.detach().double().numpy() for term in made.module.slot_terms(slots))
     names = (*PER_ITEM, "alpha", "gamma", "null_logit")
     tables = {name: getattr(made.tables, name).detach().double().numpy() for name in names}
@@ -52,6 +52,9 @@ def test_features_are_those_of_the_oracle(log: list[Event], time: int) -> None:
             expected = slow_reference.match(tables, memory, bias[mine], sign[mine], item, made.module.config.n_heads)
             close(found["match_raw"][user, item], expected.score, "float32")
             close(found["match_prior"][user, item], expected.prior, "float32")
+            signs = remembered.signs[remembered.items.row_index == user].tolist()
+            for name, similarity in slow_reference.similarities(tables["unit"], memory, signs, item).items():
+                close(found[name][user, item], similarity, "float32")
 
 
 @FEWER
@@ -103,17 +106,6 @@ def test_on_a_gpu_the_pairs_of_a_request_are_one_copy_and_one_launch() -> None:
     steps = steps_of_pair_columns(matcher(4), histories(LONG, 12), Ragged.from_lists([[0, 1], [3], []]))
     assert len(steps.copies) == 1
     assert steps.launches == ["kernel"]
-
-
-@FEWER
-@given(logs(), times(), st.integers(1, 40))
-def test_the_size_of_a_block_changes_nothing(log: list[Event], time: int, cells: int) -> None:
-    whole = matcher().features(histories(log, time), EVERY_TEXT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matcher_module, "BLOCK_CELLS", cells)
-        parts = matcher().features(histories(log, time), EVERY_TEXT)
-    for name in MATCH_FEATURES:
-        close(parts[name], whole[name], "float32")
 
 
 @FEWER
@@ -192,17 +184,13 @@ def test_texts_that_are_added_are_searched_too() -> None:
 @FEWER
 @example(LONG, 12)
 @given(logs(), times())
-def test_consolidated_slots_count_alike_for_blocks_for_pairs_and_in_training(log: list[Event], time: int) -> None:
+def test_consolidated_slots_count_alike_in_scoring_and_in_training(log: list[Event], time: int) -> None:
     memory = MemoryConfig(recent=2, consolidated=2)
     made = replace(matcher(), memory=memory)
     found = histories(log, time)
     whole = made.features(found, EVERY_TEXT)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(matcher_module, "BLOCK_CELLS", 1)
-        in_blocks = made.features(found, EVERY_TEXT)
     pairs = made.pair_features(found, Ragged.from_lists([EVERY_TEXT.tolist()] * N_USERS))
     for name in MATCH_FEATURES:
-        close(in_blocks[name], whole[name], "float32")
         close(pairs[name].reshape(N_USERS, N_TEXTS), whole[name], "float32")
     # As in a training step, which gives the module the slots' own texts as rows of its input.
     slots = Slots.of(consolidated(found, memory, made.tables.unit), memory)

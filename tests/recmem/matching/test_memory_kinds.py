@@ -117,12 +117,11 @@ def test_a_module_learns_weights_of_the_documented_kind() -> None:
 @pytest.mark.usefixtures("with_repeated")
 def test_the_documented_kind_changes_scores_by_its_weights_alone() -> None:
     module = MatchModule(CONFIG, torch.Generator().manual_seed(1)).eval()
-    matcher = Matcher.of(module, unit_vectors(), MEMORY)
     remembered = histories(REPEAT_PURCHASES)
-    before = matcher.features(remembered, np.arange(5))
+    before = Matcher.of(module, unit_vectors(), MEMORY).features(remembered, np.arange(5))
     with torch.no_grad():
         module.sign[repeated()] = -1
-    after = matcher.features(remembered, np.arange(5))
+    after = Matcher.of(module, unit_vectors(), MEMORY).features(remembered, np.arange(5))
     assert (before["match_raw"][0] != after["match_raw"][0]).all()
     close(after["match_raw"][1], before["match_raw"][1], "exact")  # this user repeats nothing
     close(after["similarity_max"], before["similarity_max"], "exact")
