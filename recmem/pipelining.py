@@ -1,4 +1,4 @@
-"""Threads that work side by side, prepare the next pieces ahead, or write the finished ones behind."""
+"""Threads that work side by side or beside something else, prepare pieces ahead, or write finished ones behind."""
 
 from __future__ import annotations
 
@@ -50,6 +50,30 @@ def ahead(pieces: Generator[Piece, None, None]) -> Generator[Piece, None, None]:
 def _next(pieces: Iterator[Piece]) -> list[Piece]:
     """The next piece in a list, which is empty at the end: a Future cannot pass on a StopIteration."""
     return list(islice(pieces, 1))
+
+
+@contextmanager
+def beside(works: Iterable[Callable[[], object]]) -> Iterator[None]:
+    """Runs the works one after the other in a thread while the block runs, and waits for the last one at its end.
+
+    What one of them raises is raised there, and none is begun after it. If the block itself raises, no other is begun.
+    """
+    has_failed = Event()
+
+    def work() -> None:
+        for each in works:
+            if has_failed.is_set():
+                return
+            each()
+
+    with ThreadPoolExecutor(1) as thread:
+        working = thread.submit(work)
+        try:
+            yield
+        except BaseException:
+            has_failed.set()
+            raise
+        working.result()
 
 
 @contextmanager

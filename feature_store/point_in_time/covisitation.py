@@ -246,6 +246,11 @@ class CovisitationTimeline:
         """The number of the refresh that serves each time: int64, negative before `origin`."""
         return (times - self.origin) // self.refresh
 
+    def periods_of(self, times: IntArray) -> list[int]:
+        """The distinct refreshes that serve these times, in order."""
+        periods: list[int] = np.unique(self.periods(times)).tolist()
+        return periods
+
     def at(self, period: int) -> Covisitation:
         """The models of a refresh, fitted on first use to what was known then."""
         fitted = self._fitted.get(period)

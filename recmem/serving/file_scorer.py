@@ -90,8 +90,8 @@ class FileScorer:
             for batch in candidates.batches(chunk_rows, ["timestamp"]):
                 cells = as_frame(pa.Table.from_batches([batch]))["timestamp"]
                 times.update(parse_timestamps(cells)[0].drop_nulls().dt.epoch("us").unique().to_list())
-        for period in np.unique(dataset.timeline.periods(np.array(sorted(times), np.int64))):
-            dataset.timeline.at(int(period))
+        for period in dataset.timeline.periods_of(np.array(list(times), np.int64)):
+            dataset.timeline.at(period)
 
     def for_workers(self) -> FileScorer:
         """The same scorer with no more than scoring reads, for other processes."""

@@ -110,8 +110,8 @@ def rank_pairs(
         return rank(chunks[0])
     # Fitted here, so that no thread has to wait while another one fits what both need.
     timeline = candidates.dataset.timeline
-    for period in np.unique(timeline.periods(candidates.queries.times)):
-        timeline.at(int(period))
+    for period in timeline.periods_of(candidates.queries.times):
+        timeline.at(period)
     # While numpy works on one chunk with a single core, kernels and trees use the others for the next chunk.
     parts = list(side_by_side(rank, chunks, min(torch.get_num_threads(), CHUNKS_AT_ONCE)))
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

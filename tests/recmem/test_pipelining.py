@@ -6,12 +6,13 @@ import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmem.pipelining import MAX_WAITING, ahead, behind, side_by_side
+from recmem.pipelining import MAX_WAITING, ahead, behind, beside, side_by_side
 
 PIECES = st.lists(st.none() | st.integers(), max_size=12)
 
@@ -129,3 +130,42 @@ def test_pieces_put_before_the_caller_fails_are_written() -> None:
     with pytest.raises(KeyError):
         put_and_fail()
     assert written == [1, 2]
+
+
+def test_works_beside_are_done_when_the_block_ends() -> None:
+    done: list[int] = []
+    with beside([partial(done.append, number) for number in range(3)]):
+        pass
+    assert done == [0, 1, 2]
+
+
+def test_work_beside_runs_while_the_block_does() -> None:
+    both = threading.Barrier(2, timeout=10)
+    with beside([both.wait]):
+        both.wait()
+
+
+def test_an_error_of_work_beside_is_raised_at_the_end_of_the_block() -> None:
+    done: list[str] = []
+    with pytest.raises(ZeroDivisionError), beside([lambda: 1 / 0, lambda: done.append("after the error")]):
+        done.append("block")
+    assert done == ["block"]
+
+
+def test_no_work_beside_is_begun_once_the_block_has_failed() -> None:
+    has_begun, goes_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    def first() -> None:
+        has_begun.set()
+        goes_on.wait(10)
+
+    def fail() -> None:
+        has_begun.wait(10)
+        # The thread goes on only after the error has been seen.
+        threading.Timer(0.2, goes_on.set).start()
+        raise ValueError("the block's")
+
+    with pytest.raises(ValueError, match="the block's"), beside([first, lambda: done.append("second")]):
+        fail()
+    assert done == []

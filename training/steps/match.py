@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
 from safetensors.torch import save
 
 from recmem.matching.match_module import MatchModule
+from recmem.pipelining import beside
 from training.fitting.beside_events import beside_events
 from training.fitting.fit_match import fit_match
 from training.fitting.impression_batches import ImpressionBatches
@@ -18,6 +20,7 @@ from training.fitting.match_batches import MatchBatches
 from training.member_seeds import member_seed
 from training.run import ModuleName, Run, member_file
 from training.tracking.step_run import StepRun
+from training.training_data import TrainingData
 
 LOSS_CURVES = "curve.json"
 CURVE_POINTS = 60
@@ -61,13 +64,15 @@ def match(run: Run, step_run: StepRun) -> None:
     _remove_members(folder)
     modules = [_new_module(run, member) for member in range(run.config.members)]
     curves = {}
-    for fit in _fits(run):
-        fitted = _fit_members(run, modules, fit)
-        for member, module in enumerate(fitted.modules):
-            # Not `save_file`, which gives a file to its owner alone, whatever the umask.
-            (folder / member_file(fit.name, member)).write_bytes(save(module.state_dict()))
-        curves[fit.name] = _means_of_runs(fitted.losses)
-        step_run.log_curve(f"match_loss/{fit.name}", curves[fit.name])
+    # A module is fitted in one thread, whatever the number of cores: another one gets ready what the next steps read.
+    with beside(_item_item_models(run.training_data)):
+        for fit in _fits(run):
+            fitted = _fit_members(run, modules, fit)
+            for member, module in enumerate(fitted.modules):
+                # Not `save_file`, which gives a file to its owner alone, whatever the umask.
+                (folder / member_file(fit.name, member)).write_bytes(save(module.state_dict()))
+            curves[fit.name] = _means_of_runs(fitted.losses)
+            step_run.log_curve(f"match_loss/{fit.name}", curves[fit.name])
     (folder / LOSS_CURVES).write_text(json.dumps(curves))
 
 
@@ -99,6 +104,14 @@ def _fits(run: Run) -> Iterator[MatchFit]:
     continued = run.config.match.continued
     yield MatchFit("base", split.ranker_from, share=1.0, seed_offset=0, prefers_recent=False, vectors="base")
     yield MatchFit("final", split.test_from, share=continued, seed_offset=1, prefers_recent=True, vectors="final")
+
+
+def _item_item_models(data: TrainingData) -> list[Callable[[], object]]:
+    """Each fits the models of one refresh in the ranker's windows or the test, unless they are fitted."""
+    timeline = data.dataset.timeline
+    times = data.dataset.log.times
+    read = times[(times > data.split.ranker_from) & (times <= data.split.test_until)]
+    return [partial(timeline.at, period) for period in timeline.periods_of(read)]
 
 
 def _remove_members(folder: Path) -> None:

@@ -48,8 +48,6 @@ HELD_OUT = "held_out.json"
 """Which ranker ships, and why: `training.evaluation.held_out`."""
 POSITIONS = "positions.json"
 """Follows the name of a ranker: what it has learned of the positions. Only with position debiasing."""
-RANKERS_AT_ONCE = 2
-"""Rankers that are fitted at the same time: each has a table of inputs of its own in memory."""
 
 
 @dataclass(frozen=True)
@@ -171,8 +169,8 @@ def _fit_rankers(run: Run, step_run: StepRun, data: RankingData) -> dict[str, Fi
         def fit(features: tuple[str, ...]) -> FittedRanker:
             return fit_ranker(data, features, config.ranker, config.seed, members=config.tree_members)
 
-        # The second begins while the first one's last trees are grown: a core less waits.
-        for name, fitted in zip(names, side_by_side(fit, names.values(), RANKERS_AT_ONCE), strict=True):
+        # All at once, though each has a table of inputs of its own in memory: no core waits for a ranker's last trees.
+        for name, fitted in zip(names, side_by_side(fit, names.values(), len(names)), strict=True):
             fits[name] = fitted
             step_run.log_curve(f"validation_{METRIC}@{METRIC_AT}/{name}", fitted.curve)
             step_run.log_metrics({f"best_iteration/{name}": best_round(fitted.curve, config.ranker.smoothing)})

@@ -8,10 +8,12 @@ import torch
 from safetensors.torch import load_file
 
 import small_training
+from feature_store.point_in_time.covisitation import Covisitation
 from recmem.serving.bundle import load_bundle
 from training.config import TrainingConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.progress import Silent
+from training.queries import queries_of
 from training.run import Run, member_file, open_run
 from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, match, read_loss_curves
 from training.tables import Tables
@@ -75,3 +77,15 @@ def test_fewer_than_one_member_is_refused() -> None:
         TrainingConfig(members=0)
     with pytest.raises(ValueError, match=r"^tree_members: expected 1 to 100, got 0"):
         TrainingConfig(tree_members=0)
+
+
+def test_the_item_item_models_that_later_steps_read_are_fitted_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = with_two_members(tmp_path).training_data
+    monkeypatch.setattr(Covisitation, "fit", None)  # would be called
+    queries = queries_of(data.dataset, data.split.ranker_from, data.split.test_until)
+    periods = data.dataset.timeline.periods_of(queries.times)
+    assert len(periods) > 1
+    for period in periods:
+        assert data.dataset.timeline.at(period).ease.nnz
