@@ -301,7 +301,7 @@ class Model:
         return self.observe_read(self.read_events(events))
 
     def read_events(self, events: object) -> ReadEvents:
-        """The first half of `observe`: the valid events in the types of the store, and what is wrong with the others."""
+        """The first half of `observe`: valid events in the types of the store, and what is wrong with others."""
         refuse_forked()
         # Shared memories refuse events of items that the dataset lacks.
         return ReadEvents.of(events, self.dataset, keeps_unmatched=self.memories is None)
