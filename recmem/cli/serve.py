@@ -10,9 +10,6 @@ from feature_store.extras import install_command
 from recmem.cli.console import say
 from recmem.cli.options import ModelSource, OnlineUrl, StorePath
 
-SHUTDOWN_S = 30
-"""What is being answered may take so long when the process is told to end."""
-
 
 def serve(
     model: ModelSource,
@@ -53,9 +50,8 @@ def serve(
     import recmem
 
     try:
-        import uvicorn
-
         from recmem.server.app import create_app
+        from recmem.server.listening import listen
     except ModuleNotFoundError as error:
         raise ImportError(
             f"serve: expected FastAPI, uvicorn and prometheus-client, got no {error.name}. Run "
@@ -68,13 +64,9 @@ def serve(
 
     # Loaded before anything listens, so that a model that cannot be loaded is an ordinary error.
     app = create_app(CurrentModel(model, load), follow_every_s=follow_every or None, max_waiting=waiting)
-    say(f"Serving {model} at http://{host}:{port} (API description: /docs). Ctrl+C stops it.")
-    uvicorn.run(
+    listen(
         app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        # Or a client that never reads its answer would keep the process from ending.
-        timeout_graceful_shutdown=SHUTDOWN_S,
+        host,
+        port,
+        on_start=lambda url: say(f"Serving {model} at {url} (API description: /docs). Ctrl+C stops it."),
     )

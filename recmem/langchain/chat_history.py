@@ -16,8 +16,9 @@ from langchain_core.messages import BaseMessage
 from langchain_core.runnables.config import run_in_executor
 
 from feature_store import DataError, Receipt
+from feature_store.timestamps import TIMESTAMP
 from recmem.serving.model import Model
-from recmem.serving.request_times import TimeLike
+from recmem.serving.request_times import TimeLike, microseconds
 
 MOST_MESSAGES = 1_000
 """Messages that are kept; the oldest are dropped first."""
@@ -68,8 +69,8 @@ class MemoryChatHistory(BaseChatMessageHistory):
 
         Raises DataError if the event is rejected, with the reason. The receipt warns of an item that the model lacks.
         """
-        row = {"user_id": self._user_id, "item_id": item_id, "timestamp": timestamp, "event": event, "value": value}
-        return _taken(self._model.observe(_frame(row)))
+        row = {"user_id": self._user_id, "item_id": item_id, "event": event, "value": value}
+        return _taken(self._model.observe(_frame(row, timestamp)))
 
     def declare(self, interests: str, *, timestamp: TimeLike) -> Receipt:
         """Tells the model what the user has stated to be interested in, in place of what was stated before.
@@ -83,8 +84,8 @@ class MemoryChatHistory(BaseChatMessageHistory):
                 "interests: expected a model that reads declared interests, got one that was trained without. Train "
                 "with a users table that has them (recmem train --users)."
             )
-        row = {"user_id": self._user_id, "timestamp": timestamp, column: interests}
-        return _taken(self._model.observe_users(_frame(row)))
+        row = {"user_id": self._user_id, column: interests}
+        return _taken(self._model.observe_users(_frame(row, timestamp)))
 
     async def aobserve(
         self, item_id: object, *, timestamp: TimeLike, event: str | None = None, value: float | None = None
@@ -97,9 +98,11 @@ class MemoryChatHistory(BaseChatMessageHistory):
         return await run_in_executor(None, self.declare, interests, timestamp=timestamp)
 
 
-def _frame(row: dict[str, Any]) -> pl.DataFrame:
-    """A table of one row, with the cells that are given."""
-    return pl.DataFrame({name: [cell] for name, cell in row.items() if cell is not None}, strict=False)
+def _frame(row: dict[str, Any], timestamp: TimeLike) -> pl.DataFrame:
+    """A table of one row, with the cells that are given. Raises DataError for what is no time."""
+    time = pl.Series("timestamp", [microseconds(timestamp)]).cast(TIMESTAMP)
+    cells = {name: [cell] for name, cell in row.items() if cell is not None}
+    return pl.DataFrame(cells, strict=False).with_columns(time)
 
 
 def _taken(receipt: Receipt) -> Receipt:

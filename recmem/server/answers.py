@@ -139,14 +139,14 @@ def _rank_alike(loaded: LoadedModel, requests: Sequence[RankRequest], on_unmatch
     answers = []
     for request, begin in with_first_rows(requests):
         rows = ranked.slice(begin, len(request.items)).sort("rank", maintain_order=True)
-        if request.k is not None:
+        if request.k is not None and request.k < len(rows):  # it may be larger than polars' numbers
             rows = rows.filter(pl.col("rank") <= request.k)
         answers.append(
             RankAnswer(
                 user_id=request.user_id,
                 unknown_user=not scored.user_is_known[begin],
                 model=loaded.name,
-                items=[RankedItem(**_fields(row, RankedItem)) for row in rows.iter_rows(named=True)],
+                items=[RankedItem(**_fields(row, RankedItem, request)) for row in rows.iter_rows(named=True)],
             )
         )
     return answers
@@ -163,7 +163,7 @@ def _match_alike(loaded: LoadedModel, requests: Sequence[ScoreRequest], on_unmat
             unknown_user=not scored.user_is_known[begin],
             model=loaded.name,
             items=[
-                MatchedItem(**_fields(row, MatchedItem))
+                MatchedItem(**_fields(row, MatchedItem, request))
                 for row in matched.slice(begin, len(request.items)).iter_rows(named=True)
             ],
         )
@@ -181,17 +181,20 @@ def _match_texts_alike(
     answers = []
     for request in requests:
         known = [next(is_known) for _ in request.texts]
-        texts = [MatchedText(**_fields(next(rows), MatchedText)) for _ in request.texts]
+        texts = [MatchedText(**_fields(next(rows), MatchedText, request)) for _ in request.texts]
         answers.append(
             MatchTextsAnswer(user_id=request.user_id, unknown_user=not known[0], model=loaded.name, texts=texts)
         )
     return answers
 
 
-def _fields(row: dict[str, Any], answered: type[BaseModel]) -> dict[str, Any]:
+def _fields(
+    row: dict[str, Any], answered: type[BaseModel], request: ScoreRequest | MatchTextsRequest
+) -> dict[str, Any]:
     """The cells of a scored row that the answer has, the reasons read from their JSON."""
     cells = {name: row[name] for name in answered.model_fields if name in row and name != REASONS}
-    return cells | ({REASONS: json.loads(row[REASONS])} if REASONS in row else {})
+    # Unless the request asks for reasons, a column of this name is the client's own.
+    return cells | ({REASONS: json.loads(row[REASONS])} if request.explain else {})
 
 
 def _recommend_alike(

@@ -101,7 +101,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     async def recommend(request: RecommendRequest) -> Response:
         return await _json(service.recommend.submit(request))
 
-    # Those below are plain functions: FastAPI runs them in a thread, so they do not hold up the others.
+    # The next three are plain functions: FastAPI runs them in threads, so they do not hold up the others.
     @app.post("/explain", summary="What an item's scores are made of")
     def explain(request: ExplainRequest) -> ExplainAnswer:
         return explain_answer(service.current.loaded, request)
@@ -116,8 +116,9 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
     def users(request: UsersRequest) -> UsersAnswer:
         return observed_answer(UsersAnswer, service.current.observe_users(rows_frame(request.users, "users")))
 
+    # These two are not: they take no time, and have to answer while all of those threads are busy.
     @app.get("/healthz", summary="Whether the service answers, and with which model")
-    def healthz() -> Health:
+    async def healthz() -> Health:
         current = service.current
         loaded = current.loaded
         return Health(
@@ -129,7 +130,7 @@ def _add_endpoints(app: FastAPI, service: Service) -> None:
         )
 
     @app.get("/metrics", summary="Counters for Prometheus", response_class=Response)
-    def metrics() -> Response:
+    async def metrics() -> Response:
         service.metrics.follow_failed.set(service.current.problem is not None)
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 

@@ -10,16 +10,16 @@ from threading import Event, Lock, Thread
 
 import polars as pl
 
-from feature_store import EVENTS, DataError, Receipt
+from feature_store import DataError, Receipt
 from recmem.server.kept_rows import KeptRows
 from recmem.serving.model import Model
+from recmem.serving.observed_users import checked_users
 from recmem.serving.registry import version_at
 
 MAX_KEPT_EVENTS = 1_000_000
 """Observed events that are kept for later versions of the model; the oldest are dropped first."""
 MAX_KEPT_USERS = 1_000_000
 """The same for rows of the users table."""
-_EVENT_COLUMNS = frozenset(column.name for column in EVENTS.columns)
 _LOG = logging.getLogger("recmem")
 
 
@@ -72,19 +72,22 @@ class CurrentModel:
         """Adds events to this model and to those that follow it, see `Model.observe`."""
         with self._changing:
             model = self.loaded.model
-            receipt = model.observe(events)
+            read = model.read_events(events)
+            receipt = model.observe_read(read)
             # Shared memories keep events themselves.
             if receipt.n_new and model.memories is None:
-                self._events.add(events.select(name for name in events.columns if name in _EVENT_COLUMNS))
+                # As read: together with the events of other requests, a number would be a time of another unit.
+                self._events.add(read.checked.kept)
             return receipt
 
     def observe_users(self, users: pl.DataFrame) -> Receipt:
         """Adds rows of users to this model and to those that follow it, see `Model.observe_users`."""
         with self._changing:
-            receipt = self.loaded.model.observe_users(users)
+            model = self.loaded.model
+            receipt = model.observe_users(users)
             # Shared memories have events only.
             if receipt.n_new:
-                self._users.add(users)
+                self._users.add(checked_users(users, model.dataset).kept)  # as read, for the same reason
             return receipt
 
     def follow(self) -> bool:

@@ -7,6 +7,9 @@ from itertools import groupby
 
 import polars as pl
 
+_BLOCKS = 1000
+"""Small frames are joined into blocks of a thousandth of all rows: each of their own would take some kilobytes."""
+
 
 class KeptRows:
     """Frames in the order in which they came; at most so many rows, the oldest frames are dropped first."""
@@ -21,8 +24,11 @@ class KeptRows:
 
     def add(self, rows: pl.DataFrame) -> None:
         """Keeps one more frame, always, and drops older ones if there are too many rows."""
-        self._frames.append(rows)
         self._n_rows += len(rows)
+        last = self._frames[-1] if self._frames else None
+        if last is not None and last.schema == rows.schema and len(last) + len(rows) <= self._most // _BLOCKS:
+            rows = pl.concat([self._frames.pop(), rows], rechunk=True)
+        self._frames.append(rows)
         while len(self._frames) > 1 and self._n_rows > self._most:
             self._n_rows -= len(self._frames.pop(0))
 

@@ -17,6 +17,8 @@ MAX_FAULTS = 20
 """Faults of a request's form in one answer, at most."""
 MAX_SHOWN_CHARS = 200
 """Characters of what a client sent that are sent back, at most."""
+_NOT_JSON = "expected JSON, got a body of another type. Send it with the header Content-Type: application/json."
+"""What pydantic would call no valid dictionary: FastAPI leaves such a body as bytes."""
 
 
 def add_refusals(app: FastAPI) -> None:
@@ -50,7 +52,7 @@ async def _invalid_form(_: Request, error: Exception) -> Response:
         {
             "type": fault["type"],
             "loc": fault["loc"],
-            "msg": fault["msg"][:MAX_SHOWN_CHARS],
+            "msg": _NOT_JSON if isinstance(fault.get("input"), bytes) else fault["msg"][:MAX_SHOWN_CHARS],
             "input": _shown(fault.get("input")),
         }
         for fault in faults[:MAX_FAULTS]

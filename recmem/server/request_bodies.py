@@ -32,9 +32,13 @@ def read_time(value: object) -> datetime | None:
     if value is None:
         return None
     is_time = isinstance(value, str | int | float | datetime) and not isinstance(value, bool)
-    times, faults = parse_timestamps(pl.Series("timestamp", [value if is_time else "none"]))
+    refused = ValueError(f"expected ISO 8601 text or epoch seconds, got {value!r}")
+    try:
+        times, faults = parse_timestamps(pl.Series("timestamp", [value if is_time else "none"]))
+    except OverflowError as error:  # a whole number that no column can hold
+        raise refused from error
     if faults or times[0] is None:
-        raise ValueError(f"expected ISO 8601 text or epoch seconds, got {value!r}")
+        raise refused
     time: datetime = times[0]
     return time
 

@@ -91,8 +91,11 @@ def roll_back(client: MlflowClient, name: str) -> Rollback:
     history = _history(client, name)
     left = history.pop()
     skipped = []
-    while history and not _exists(client, name, history[-1]):
-        skipped.append(history.pop())
+    # With a deleted one gone, the version before it may be the present one, which was champion twice.
+    while history and (history[-1] == left or not _exists(client, name, history[-1])):
+        gone = history.pop()
+        if gone != left:
+            skipped.append(gone)
     if not history:
         deleted = f" but version {', '.join(skipped)}, which was deleted" if skipped else ""
         raise DataError(

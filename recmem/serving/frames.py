@@ -115,6 +115,8 @@ def _column(ids: Ids, name: str) -> pl.Series:
         return _series(ids)
     except OverflowError as error:
         raise DataError(f"{name}: expected ids of 64 bits at most, got a larger number. Give ids as text.") from error
+    except UnicodeEncodeError as error:
+        raise DataError(f"{name}: expected ids in UTF-8, got half of a surrogate pair. Correct it.") from error
     except (TypeError, pl.exceptions.PolarsError) as error:
         raise DataError(f"{name}: expected ids of one type, got several. Give them all as text.") from error
 

@@ -98,6 +98,10 @@ def _text_column(texts: Sequence[str] | pl.Series) -> pl.Series:
         raise DataError(f"texts: expected a list of texts, got the text {texts[:40]!r}. Put it in a list.")
     try:
         column = pl.Series(TEXT, texts if isinstance(texts, pl.Series) else list(texts))
+    except UnicodeEncodeError as error:
+        # Where a text was cut within an emoji, for example.
+        remedy = "Replace it: text.encode(errors='replace').decode()."
+        raise DataError(f"texts: expected text in UTF-8, got half of a surrogate pair. {remedy}") from error
     except (TypeError, pl.exceptions.PolarsError) as error:
         raise DataError("texts: expected a list of texts, got values of other types. Give text.") from error
     return column.cast(pl.String) if column.dtype == pl.Null else column

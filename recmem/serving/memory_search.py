@@ -44,7 +44,8 @@ def search_memory(
         raise DataError(f"k: expected at least 1, got {k!r}. Give a number of items.")
     if not isinstance(text, str):
         raise DataError(f"text: expected text, got {text!r}. Give the question as text.")
-    if isinstance(min_similarity, bool) or not isinstance(min_similarity, int | float | np.number):
+    is_number = isinstance(min_similarity, int | float | np.number) and not isinstance(min_similarity, bool)
+    if not is_number or not -1 <= min_similarity <= 1:
         raise DataError(f"min_similarity: expected a number from -1 to 1, got {min_similarity!r}. Give a cosine.")
     read = read_texts_of(parts, user_id, [text], timestamp)
     matcher = parts.matcher_with(read)

@@ -298,9 +298,17 @@ class Model:
         its reason, a row with `cancels` cancels an earlier event. Events of items that the store lacks are kept, and
         remembered once the store has these items.
         """
+        return self.observe_read(self.read_events(events))
+
+    def read_events(self, events: object) -> ReadEvents:
+        """The first half of `observe`: valid events in the types of the store, and what is wrong with others."""
         refuse_forked()
         # Shared memories refuse events of items that the dataset lacks.
-        read = ReadEvents.of(events, self.dataset, keeps_unmatched=self.memories is None)
+        return ReadEvents.of(events, self.dataset, keeps_unmatched=self.memories is None)
+
+    def observe_read(self, read: ReadEvents) -> Receipt:
+        """The second half of `observe`."""
+        refuse_forked()
         kept = read.checked.kept
         refused: dict[str, int] = {}
         if self.memories is None:

@@ -64,7 +64,9 @@ def _best_of_each(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: Q
 
 def _best(dataset: Dataset, matcher: Matcher, bundle: Bundle, queries: QueryBatch, k: int) -> pl.DataFrame:
     config = bundle.config
-    retrieval = replace(config.retrieval, candidates=max(config.retrieval.candidates, k))
+    # A larger k asks for all items; a configuration has an upper bound.
+    wanted = min(k, len(dataset.catalogue))
+    retrieval = replace(config.retrieval, candidates=max(config.retrieval.candidates, wanted))
     pairs = retrieved_features(dataset, matcher, queries, retrieval)
     columns = ranked(pairs, bundle.ranker, config.calibration)
     query = pairs.candidates.row_index

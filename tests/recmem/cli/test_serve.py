@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import polars as pl
@@ -12,7 +15,7 @@ from mlflow import MlflowClient
 from command_line import REFUSED, WRONG_USE, Outcome
 from conftest import IsolatedMlflow
 from debian_model import trained_model
-from recmem_service import serving, wait_until
+from recmem_service import COMMAND, PATIENCE_S, serving, wait_until
 from tolerances import close
 
 
@@ -54,12 +57,33 @@ def test_a_model_that_is_not_there_is_refused_before_anything_listens(tmp_path: 
     assert "model: expected a folder with bundle.json" in outcome.err
 
 
+def test_the_address_is_told_with_its_real_port_and_one_in_use_is_refused() -> None:
+    options = ("serve", "--model", trained_model().bundle, "--store", trained_model().store, "--port")
+    command = [sys.executable, "-c", COMMAND, *map(str, options)]
+    with subprocess.Popen([*command, "0"], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            told = re.search(r"http://127\.0\.0\.1:([1-9]\d*) ", process.stdout.readline())
+            assert told is not None
+            # It answers by then.
+            with urllib.request.urlopen(f"http://127.0.0.1:{told[1]}/healthz", timeout=PATIENCE_S) as answer:
+                assert answer.status == 200
+            other = subprocess.run([*command, told[1]], capture_output=True, text=True, timeout=PATIENCE_S)
+        finally:
+            process.terminate()
+    assert other.returncode == REFUSED
+    assert other.stdout == ""
+    assert "--port: expected an address that the service can listen at, got 127.0.0.1:" in other.stderr
+    assert "0 for any free one" in other.stderr
+
+
 def test_a_port_out_of_range_is_wrong_use(tmp_path: Path) -> None:
     assert Outcome("serve", "--model", tmp_path, "--port", "70000").code == WRONG_USE
 
 
 def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.delitem(sys.modules, "recmem.server.listening", raising=False)
     outcome = Outcome("serve", "--model", tmp_path)
     assert outcome.code == REFUSED
     assert "pip install 'recmem[serve]'" in outcome.err

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, date, datetime
 
+import numpy as np
 import pytest
 from langchain_core.messages import AIMessage, HumanMessage
 
@@ -55,10 +57,8 @@ def test_what_is_observed_is_remembered_as_of_its_time_and_outlives_the_messages
 
 def test_an_event_that_is_rejected_raises_with_its_reason(model: Model, item: str) -> None:
     history = MemoryChatHistory(model, USER)
-    with pytest.raises(
-        DataError, match=r"events.timestamp: expected a time, got .*Correct it and tell the model again"
-    ):
-        history.observe(item, timestamp="soon")
+    with pytest.raises(DataError, match=r"events.value: expected a finite number, got .*Correct it and tell the model"):
+        history.observe(item, timestamp=LATER, value=float("nan"))
     assert model.memory(USER).is_empty()
     assert "the items that were loaded lack theirs" in " ".join(history.observe("never seen", timestamp=LATER).warnings)
 
@@ -71,8 +71,19 @@ def test_interests_that_were_declared_hold_from_their_time_on(model: Model) -> N
     rows = model.dataset.profiles.table.filter(user_id=USER).sort("timestamp")
     assert rows["interests"].to_list() == ["sound and audio", "network"]
     assert [str(time.date()) for time in rows["timestamp"]] == ["2027-03-01", "2027-05-01"]
-    with pytest.raises(DataError, match=r"users\.timestamp: expected a time"):
-        history.declare("video", timestamp="soon")
+
+
+def test_every_form_of_a_time_is_read_and_what_is_none_is_refused(model: Model, item: str) -> None:
+    describe_users(model, trained_model().events)
+    history = MemoryChatHistory(model, USER)
+    for day in (date(2027, 3, 1), datetime(2027, 3, 1), 1_803_859_200, np.datetime64("2027-03-01")):
+        history.observe(item, timestamp=day)  # type: ignore[arg-type]
+    assert model.memory(USER)["timestamp"].to_list() == [datetime(2027, 3, 1, tzinfo=UTC)]
+    for wrong in ("soon", None):  # without a time, interests would hold always
+        with pytest.raises(DataError, match="timestamp: expected a time, got"):
+            history.observe(item, timestamp=wrong)  # type: ignore[arg-type]
+        with pytest.raises(DataError, match="timestamp: expected a time, got"):
+            history.declare("video", timestamp=wrong)  # type: ignore[arg-type]
 
 
 def test_a_model_without_interests_refuses_them_with_what_to_do(model: Model) -> None:

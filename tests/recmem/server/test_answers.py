@@ -98,6 +98,25 @@ def test_only_the_best_k_are_answered(loaded: LoadedModel, requests: list[RankRe
     assert [item.rank for item in rank_answers(loaded, requests)[1].items] == [1, 2]
 
 
+def test_a_k_beyond_all_numbers_of_polars_leaves_nothing_out(loaded: LoadedModel, requests: list[RankRequest]) -> None:
+    (answer,) = rank_answers(loaded, [requests[1].model_copy(update={"k": 10**40})])
+    assert [item.rank for item in answer.items] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("cell", ["why not", 7, '{"score": []}'])
+def test_a_clients_own_reasons_are_ignored_unless_some_are_asked_for(
+    loaded: LoadedModel, users: list[str], items: list[str], cell: object
+) -> None:
+    given = [{"item_id": items[0], "reasons": cell}, items[1]]
+    (ranked,) = rank_answers(loaded, [RankRequest(user_id=users[0], items=given)])
+    (plain,) = rank_answers(loaded, [RankRequest(user_id=users[0], items=items[:2])])
+    assert ranked == plain
+    (matched,) = match_answers(loaded, [ScoreRequest(user_id=users[0], items=given)])
+    assert all(item.reasons is None for item in matched.items)
+    with pytest.raises(DataError, match=r"candidates.reasons: expected no column of this name"):
+        rank_answers(loaded, [RankRequest(user_id=users[0], items=given, explain=1)])
+
+
 def test_unknown_users_and_items_are_flagged(loaded: LoadedModel, requests: list[RankRequest]) -> None:
     answers = rank_answers(loaded, requests)
     # A history makes a user known.

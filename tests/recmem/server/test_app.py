@@ -14,6 +14,7 @@ from starlette.testclient import TestClient
 
 from debian_model import trained_model
 from described_users import describe_users
+from feature_store import DataError
 from recmem.server import service as service_module
 from recmem.server.app import create_app
 from recmem.server.body_limits import MAX_BODY_BYTES
@@ -200,6 +201,28 @@ def test_more_requests_than_may_wait_are_told_to_come_again(
     answer = next(future.result() for future in sent if future.result().status_code == 503)
     assert answer.headers["Retry-After"] == "1"
     assert "Try again later" in answer.json()["detail"]
+
+
+def test_health_and_metrics_answer_while_all_threads_are_busy(
+    items: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go = threading.Event()
+
+    def held(*_: object) -> Any:
+        assert go.wait(30)
+        raise DataError("held")
+
+    monkeypatch.setattr(CurrentModel, "observe", held)
+    posted = {"events": [{"user_id": "a", "item_id": items[0], "timestamp": 0}]}
+    more_than_threads = 60
+    with client_of() as client, ThreadPoolExecutor(more_than_threads + 1) as threads:
+        sent = [threads.submit(client.post, "/events", json=posted) for _ in range(more_than_threads)]
+        assert not _is_done(sent[-1])
+        asked = [threads.submit(client.get, path) for path in ("/healthz", "/metrics")]
+        answered = [_is_done(future) for future in asked]
+        go.set()
+        assert {future.result().status_code for future in sent} == {400}
+    assert answered == [True, True]
 
 
 def _is_done(future: Any) -> bool:

@@ -139,6 +139,20 @@ def test_events_of_several_forms_are_all_told(registry: Registry) -> None:
     assert [current.loaded.model.memory(user).height for user in ("somebody new", "another", "a third")] == [1, 1, 1]
 
 
+def test_times_in_several_units_keep_their_meaning(registry: Registry) -> None:
+    current = CurrentModel(ALIAS, registry.load)
+    times = {"a": 1_780_000_000, "b": 1_780_000_060, "c": 1_780_000_120_000}  # two in seconds, one in milliseconds
+    for user, time_ in times.items():
+        assert current.observe(event(user).with_columns(timestamp=pl.lit(time_))).n_new == 1
+        assert current.observe_users(pl.DataFrame({"user_id": [user], "timestamp": [time_], "age": [30]})).n_new == 1
+    registry.version = 2
+    assert current.follow()
+    model = current.loaded.model
+    read = [model.memory(user)["timestamp"].dt.epoch("s").to_list() for user in times]
+    assert read == [[1_780_000_000], [1_780_000_060], [1_780_000_120]]
+    assert model.dataset.profiles.table["timestamp"].dt.epoch("s").sort().to_list() == [time_ for (time_,) in read]
+
+
 def test_observed_rows_of_users_are_told_to_later_versions(registry: Registry) -> None:
     current = CurrentModel(ALIAS, registry.load)
     users = pl.DataFrame({"user_id": ["somebody new"], "age": [30], "interests": ["network"]})

@@ -29,3 +29,14 @@ def test_the_oldest_frames_are_dropped_first_and_the_newest_never() -> None:
     kept.add(pl.DataFrame({"a": range(10)}))
     assert [frame["a"].to_list() for frame in kept.frames()] == [list(range(10))]
     assert len(kept) == 10
+
+
+def test_small_frames_are_joined_so_that_they_take_no_more_than_their_rows() -> None:
+    kept = KeptRows(10_000)
+    for number in range(95):
+        kept.add(pl.DataFrame({"a": [number]}))
+    assert len(kept) == 95
+    # Blocks of ten rows, each in one piece of memory.
+    assert [len(frame) for frame in kept._frames] == [10] * 9 + [5]
+    assert {frame.n_chunks() for frame in kept._frames} == {1}
+    assert [frame["a"].to_list() for frame in kept.frames()] == [list(range(95))]

@@ -112,6 +112,14 @@ def test_bytes_of_another_type_are_refused(client: TestClient) -> None:
     assert answer.json()["detail"]
 
 
+def test_json_without_its_content_type_is_refused_with_what_to_do(client: TestClient) -> None:
+    # What `curl -d` sends unless it is told otherwise.
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/rank", content='{"user_id": "a", "items": ["a"]}', headers=form)
+    assert answer.status_code == 422
+    assert "Send it with the header Content-Type: application/json" in answer.json()["detail"][0]["msg"]
+
+
 def test_a_large_request_with_many_faults_is_answered_in_few_words(client: TestClient) -> None:
     body: dict[str, Any] = {"items": [{"item_id": ["x" * 50]}] * 10_000, "surplus": "y" * 100_000}
     answer = client.post("/rank", json=body)

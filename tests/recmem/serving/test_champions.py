@@ -92,6 +92,15 @@ def test_a_deleted_champion_is_skipped_and_named(client: MlflowClient) -> None:
     assert (done.left, done.back_to, done.skipped) == ("3", "1", ("2",))
 
 
+def test_the_way_back_does_not_lead_to_the_champion_itself(client: MlflowClient) -> None:
+    for version in ("1", "2", "3", "2"):
+        crown(client, NAME, version)
+    client.delete_model_version(NAME, "3")
+    done = roll_back(client, NAME)
+    assert (done.left, done.back_to, done.skipped) == ("2", "1", ("3",))
+    assert champion_of(client, NAME) == "1"
+
+
 def test_without_any_champion_left_nothing_changes(client: MlflowClient) -> None:
     for version in ("1", "2"):
         crown(client, NAME, version)

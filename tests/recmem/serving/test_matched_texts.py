@@ -140,6 +140,7 @@ def test_no_texts_are_no_rows(model: Model, user: str) -> None:
         ("one text", "texts: expected a list of texts, got the text 'one text'. Put it in a list"),
         ([1, 2], "texts.text: expected texts, got a column of Int64"),
         (["a", 1], "texts: expected a list of texts, got values of other types"),
+        (["half a smile \ud83d"], r"texts: expected text in UTF-8, got half of a surrogate pair\. Replace it"),
         (["a", None, " "], r"texts.text: expected a text, got null or no words \(2 rows, e.g. row 1, 2"),
     ],
 )

@@ -77,6 +77,9 @@ def test_k_and_the_least_similarity_bound_what_is_found(model: Model, user: str)
 def test_what_cannot_be_asked_is_refused(model: Model, user: str) -> None:
     with pytest.raises(DataError, match="k: expected at least 1, got 0"):
         model.search_memory(user, QUESTION, k=0)
+    for wrong in (float("nan"), 1.5, True, "0.2"):
+        with pytest.raises(DataError, match="min_similarity: expected a number from -1 to 1, got"):
+            model.search_memory(user, QUESTION, min_similarity=wrong)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="text: expected text, got 7"):
         model.search_memory(user, 7)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="got null or no words"):

@@ -40,10 +40,14 @@ def test_recommending_to_many_is_recommending_to_each(model: Model) -> None:
 def test_recommending_more_than_there_is_gives_what_there_is(model: Model) -> None:
     best = model.recommend(["nobody"], k=1000)
     assert sorted(best["item_id"]) == sorted(trained_model().items["item_id"])
+    assert model.recommend(["nobody"], k=10**9).equals(best)
     assert model.recommend([], k=3).schema == best.schema
 
 
-@pytest.mark.parametrize(("users", "words"), [("abc", "Put it in a list"), ([None], "1 null"), ([1, "a"], "one type")])
+@pytest.mark.parametrize(
+    ("users", "words"),
+    [("abc", "Put it in a list"), ([None], "1 null"), ([1, "a"], "one type"), (["\ud800"], "in UTF-8")],
+)
 def test_invalid_users_are_refused(model: Model, users: object, words: str) -> None:
     with pytest.raises(DataError, match=words):
         model.recommend(users)  # type: ignore[arg-type]
