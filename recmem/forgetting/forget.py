@@ -184,9 +184,16 @@ def _trained_on(store: Store, column: str, value: object) -> _LookedUp:
             cause = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
             models.append(f"{name}, perhaps (it cannot be read: {cause})")
             continue
-        if config.store == without_secrets(store.path):
+        if _is_same(config.store, without_secrets(store.path)):
             models += _named_if_trained(store, config.store_versions, column, value, name)
     return _LookedUp(tuple(models), f"{len(versions):,} checked")
+
+
+def _is_same(noted: str | None, path: str) -> bool:
+    """Whether two paths or URLs are of one store; a local one may be named through `..` or a link."""
+    if not noted or "://" in noted + path:
+        return noted == path
+    return Path(noted).resolve() == Path(path).resolve()
 
 
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
