@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, USERS, DataError, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import id_text, parse_ids
 from feature_store.forgetting.erasure import refuse_links
@@ -198,10 +198,10 @@ def _is_same(noted: str | None, path: str) -> bool:
 
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
     """The model's name if one of its tables held the id; with a remark if these versions can no longer be read."""
-    tables_with = (EVENTS, IMPRESSIONS, USERS)
-    of_users = [table for table in tables_with if column in table.schema()]
+    # Of an item without an event the text is still a candidate that trainings learn from.
+    holding = [table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS) if column in table.schema()]
     try:
-        tables = [store.read(table, version=versions[table.name]) for table in of_users if table.name in versions]
+        tables = [store.read(table, version=versions[table.name]) for table in holding if table.name in versions]
     except DataError:
         return [f"{name}, perhaps (the table versions that it was trained on are gone)"]
     for table in tables:
