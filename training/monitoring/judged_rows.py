@@ -85,7 +85,7 @@ def _by_labels(keys: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     labels = given.select(id_texts(given["user_id"]), id_texts(given["item_id"]), is_positive=numbers > 0)
     on = ["user_id", "item_id"]
     if "impression_id" in given.columns and "impression_id" in keys.columns:
-        labels = labels.with_columns(given["impression_id"].cast(pl.String))
+        labels = labels.with_columns(id_texts(given["impression_id"]))
         on.append("impression_id")
     if "timestamp" in given.columns and keys["time"].null_count() == 0:
         labels = labels.with_columns(time=parse_timestamps(given["timestamp"])[0].to_physical().cast(pl.Int64))

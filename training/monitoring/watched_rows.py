@@ -149,5 +149,5 @@ def _numbers(ids: pl.Series) -> IntArray:
 def _keys(frame: pl.DataFrame, times: pl.Series) -> pl.DataFrame:
     keys = pl.DataFrame({"user_id": id_texts(frame["user_id"]), "item_id": id_texts(frame["item_id"]), "time": times})
     if "impression_id" in frame.columns:
-        keys = keys.with_columns(frame["impression_id"].cast(pl.String))
+        keys = keys.with_columns(id_texts(frame["impression_id"]))
     return keys

@@ -52,6 +52,15 @@ def test_labels_judge_the_rows_that_have_one() -> None:
     close([found.observed, found.found], [1 / 3, 1.0], "float64")
 
 
+def test_impressions_are_found_by_their_number_however_it_is_written() -> None:
+    """A pandas column of numbers with a gap holds fractions."""
+    rows = watched()
+    rows = replace(rows, keys=rows.keys.with_columns(impression_id=pl.Series(list("777788"))))
+    given = pl.DataFrame({"user_id": list("uuv"), "item_id": list("aba"), "impression_id": [7.0, 7.0, None]})
+    found = outcomes(given.with_columns(label=pl.Series([0, 1, 1])), rows)
+    assert (found.queries, found.users) == (1, 1)
+
+
 def test_positives_are_what_the_user_takes_first_afterwards() -> None:
     given = events(("u", "b", 2), ("u", "a", 3), ("v", "b", -1))
     found = outcomes(given)

@@ -67,6 +67,8 @@ def test_a_scored_file_is_read_without_a_model() -> None:
     assert not {"similarity_last", "memory_size"} & set(found.rows.figures)
     assert found.times[0] == "2026-05-01T00:00:00+00:00"
     assert found.rows.n_queries == 3
+    numbered = ranked.with_columns(impression_id=pl.lit(7.0))
+    assert watched_scores(model.bundle, reference, numbered, 36).keys["impression_id"].unique().to_list() == ["7"]
     with pytest.raises(DataError, match="scored: expected user_id, item_id and the columns that `recmem score` adds"):
         watched_scores(model.bundle, reference, candidates(), 36)
 
