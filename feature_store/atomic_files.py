@@ -45,16 +45,21 @@ def unfinished_beside(path: Path) -> Path:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
+    """Writes text as UTF-8, see `write_bytes_atomically`."""
+    write_bytes_atomically(path, text.encode())
+
+
+def write_bytes_atomically(path: Path, content: bytes) -> None:
     """Writes a file beside its final path and renames it, so that a reader sees the old or the new content in full.
 
     A link, pipe or device is written through, because a rename would replace it.
     """
     if path.is_symlink() or (path.exists() and not path.is_file()):
-        path.write_text(text, encoding="utf-8")
+        path.write_bytes(content)
         return
     unfinished = unfinished_beside(path)
     try:
-        unfinished.write_text(text, encoding="utf-8")
+        unfinished.write_bytes(content)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)

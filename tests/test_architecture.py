@@ -167,7 +167,6 @@ TESTED_ELSEWHERE = {
     "recmem/text/adapters.py": "recmem/text/test_encoder_tuning.py",
     "training/config.py": "training/test_api.py",
     "training/monitoring/monitor.py": "training/cli/test_monitor.py",
-    "training/monitoring/row_figures.py": "training/monitoring/test_watched_rows.py",
     "training/steps/reference_rows.py": "training/steps/test_calibrate.py",
     "training/mlflow_project.py": "test_mlflow_project.py",
     "training/steps/encode.py": "training/test_pipeline.py",

@@ -122,7 +122,7 @@ def _table_text(path: str) -> Text:
 
 
 def _read_json(path: str, table: Table) -> FileRows:
-    rows = read_json(as_text(read_bytes(path)), table)
+    rows = read_json(_table_text(path), table)
     usable = without_odd_columns(rows.frame, table, lines=rows.lines)
     return replace(rows, frame=usable.frame, warnings=(*rows.warnings, *usable.warnings))
 

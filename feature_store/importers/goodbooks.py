@@ -15,10 +15,11 @@ from feature_store.importers.import_receipt import FileCount, ImportReceipt, tra
 from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.separated_rows import csv_rows
-from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
+from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in, whole_number
 
 FIRST_SECOND = 946_684_800
 """2000-01-01, in seconds from 1970."""
+_MOST_STARS = 5
 _RATING = ("user_id", "book_id", "rating")
 _BOOK = ("book_id", "title", "original_title", "authors", "original_publication_year", "language_code")
 _EVENT_SCHEMA = pl.Schema(
@@ -70,13 +71,14 @@ def _write_ratings(file: PublishedFile, count: FileCount, tables: TableFiles, on
 
     def rows() -> Iterator[tuple[object, ...]]:
         for line, (user, book, rating) in csv_rows(file, _RATING, count, on_lines):
-            if not rating.strip().isdecimal():
-                count.leave_out("rating: expected 1 to 5, got other text", cell=rating, line=line)
+            stars = whole_number(rating)
+            if stars is None or not 1 <= stars <= _MOST_STARS:
+                count.leave_out("rating: expected 1 to 5, got something else", cell=rating, line=line)
             elif not user or not book:
                 count.leave_out("user or book: expected an id, got none", line=line)
             else:
                 rated.add(book)
-                yield user, book, (FIRST_SECOND + count.n_read) * 1_000_000, "rating", float(rating)
+                yield user, book, (FIRST_SECOND + count.n_read) * 1_000_000, "rating", float(stars)
 
     for block in blocks_of(rows(), _EVENT_SCHEMA):
         tables.write("events", block.cast({"timestamp": TIME}))
@@ -95,6 +97,5 @@ def _write_books(
 
 def _cells_of(cells: list[str]) -> tuple[object, ...]:
     _, title, original, authors, year, language = cells
-    digits = year.removesuffix(".0")
     own_title = "" if original == title else original
-    return title, own_title, authors, language, int(digits) if digits.isdecimal() else None
+    return title, own_title, authors, language, whole_number(year)

@@ -20,7 +20,7 @@ from feature_store.importers.import_receipt import FileCount, ImportReceipt, tra
 from feature_store.importers.item_rows import write_items
 from feature_store.importers.published_file import Advance, PublishedFile, no_progress
 from feature_store.importers.record_lines import Record, first_record, missing_fields, records
-from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in
+from feature_store.importers.table_files import TIME, TableFiles, blocks_of, tables_in, whole_number
 
 TIME_FORM = "%a %b %d %H:%M:%S %z %Y"
 """Fri Dec 08 10:16:50 -0800 2017"""
@@ -158,9 +158,3 @@ def _cells_of(record: Record, names: dict[str, str]) -> tuple[object, ...]:
         whole_number(record.get("publication_year")),
         whole_number(record.get("num_pages")),
     )
-
-
-def whole_number(value: object) -> int | None:
-    """A whole number of up to nine digits, such as "1998" or "1998.0"; None for others."""
-    digits = str(value).strip().removesuffix(".0")
-    return int(digits) if digits.isdecimal() and digits.isascii() and len(digits) <= 9 else None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import polars as pl
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_store.atomic_files import unfinished_beside
@@ -110,12 +111,13 @@ class _GivenScores:
         if block is None:
             return False
         frame = pl.DataFrame(block).with_columns(
-            pl.col("impression_id", "user_id", "item_id").cast(pl.String), pl.col("score").cast(pl.Float64)
+            pl.col("impression_id", "user_id", "item_id").cast(pl.String),
+            pl.col("score").cast(pl.Float64, strict=False),
         )
         n_bad = frame.filter(pl.col("score").is_null() | pl.col("score").is_nan()).height
         if n_bad:
             raise DataError(
-                f"scores.score: expected numbers, got null or NaN in {n_bad:,} rows. Score the candidates again."
+                f"scores.score: expected numbers, got others or none in {n_bad:,} rows. Score the candidates again."
             )
         for impression_id, user_id, item_id, score in frame.select(_COLUMNS).iter_rows():
             self._waiting.setdefault((impression_id, user_id), {})[item_id] = score
@@ -130,7 +132,11 @@ def _opened(scores: Path) -> pq.ParquetFile:
     if not beginning.startswith(b"PAR1"):
         got = looks_like(beginning) or "another file"
         raise DataError(f"scores: expected {_FORM}, got {got} ({str(scores)!r}). Give --out scores.parquet to score.")
-    table = pq.ParquetFile(scores)
+    try:
+        table = pq.ParquetFile(scores)
+    except pa.ArrowException as error:
+        got = f"one that is truncated or damaged ({str(scores)!r})"
+        raise DataError(f"scores: expected {_FORM}, got {got}. Score the candidates again.") from error
     missing = [name for name in _COLUMNS if name not in table.schema_arrow.names]
     if missing:
         got = f"one without {', '.join(missing)}"

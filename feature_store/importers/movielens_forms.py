@@ -10,6 +10,7 @@ from typing import NamedTuple
 from feature_store.importers.import_receipt import FileCount
 from feature_store.importers.published_file import UTF_8_OR_LATIN_1, Advance, PublishedFile
 from feature_store.importers.separated_rows import csv_rows, split_rows
+from feature_store.importers.table_files import whole_number
 
 DOUBLE_COLON = "::"
 _COLUMNS = {
@@ -84,12 +85,13 @@ def user_of(fields: list[str]) -> tuple[object, ...] | None:
     """Id, gender, age and occupation of a row of any form; None if the age is no number. The zip code is left out."""
     user_id, second, third, occupation = fields[:4]
     gender, age = (second, third) if second.strip() in ("F", "M") else (third, second)
-    if not age.strip().isdecimal():
+    years = whole_number(age)
+    if years is None:
         return None
     code = occupation.strip()
     if code.isdecimal() and int(code) < len(_OCCUPATIONS):
         code = _OCCUPATIONS[int(code)]
-    return user_id, gender.strip(), int(age), code
+    return user_id, gender.strip(), years, code
 
 
 def _separator(file: PublishedFile, role: str) -> tuple[str, int]:

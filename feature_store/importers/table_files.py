@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ TABLE_NAMES = ("items", "events", "impressions", "users", "candidates")
 TIME = pl.Datetime("us", "UTC")
 _LAST_SECOND = 253_402_300_799
 """Of the year 9999."""
+_WHOLE = re.compile(r"(-?\d{1,9})(\.0)?", re.ASCII)
 
 
 class TableFiles:
@@ -111,6 +113,12 @@ def micros_of(time: object, *, per_second: int = 1) -> int | None:
     if isinstance(time, bool) or not isinstance(time, int | float) or not 0 <= time <= _LAST_SECOND * per_second:
         return None
     return round(time / per_second * 1_000_000)
+
+
+def whole_number(value: object) -> int | None:
+    """A whole number of up to nine digits, such as "1998", "1998.0" or "-750"; None for others."""
+    found = _WHOLE.fullmatch(str(value).strip())
+    return int(found[1]) if found else None
 
 
 def blocks_of(rows: Iterator[tuple[object, ...]], schema: pl.Schema, n_rows: int = 100_000) -> Iterator[pl.DataFrame]:

@@ -102,6 +102,7 @@ def _check_model(
     import polars as pl
 
     import recmem
+    from feature_store import DataError
     from feature_store.redis.key_space import split_url
     from recmem.audit.leaks import LEAK_SIDES, leak_audit
     from recmem.audit.parity import PARITY_SIDES, replay_audit
@@ -111,6 +112,9 @@ def _check_model(
     loaded = recmem.load(model, store=store)
     generator = np.random.default_rng(seed)
     chosen = PastQueries.sample(loaded.dataset, queries, generator)
+    if not len(chosen):
+        raise DataError("store: expected events to replay, got none. Name the store that the model was trained on.")
+    n_cuts = min(cuts, len(np.unique(chosen.times)))
     memories = None
     if online is not None:
         # A name of its own, so that what the server already holds stays as it is.
@@ -123,12 +127,12 @@ def _check_model(
     finally:
         if memories is not None:
             memories.clear()
-    with progress.stage("Cutting the log", cuts) as advance:
-        leaked = leak_audit(loaded, chosen, n_cuts=cuts, generator=generator, on_cut=advance)
+    with progress.stage("Cutting the log", n_cuts) as advance:
+        leaked = leak_audit(loaded, chosen, n_cuts=n_cuts, generator=generator, on_cut=advance)
     n_pairs = len(chosen.items.values)
     parity = f"Batch vs. online: {len(replayed):,} differences in {n_pairs:,} pairs of {len(chosen):,} queries."
     _report(replayed, parity, PARITY_SIDES)
-    leaks = f"Leaks from the future: {len(leaked):,} differences at {cuts} times."
+    leaks = f"Leaks from the future: {len(leaked):,} differences at {n_cuts} {'time' if n_cuts == 1 else 'times'}."
     _report(leaked, leaks, LEAK_SIDES)
     found = [
         replayed.with_columns(audit=pl.lit("replay"), change=pl.lit(None, pl.String)),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import polars as pl
 
-from feature_store import EVENTS, IMPRESSIONS, USERS, DataError, SignalConfig, Store
+from feature_store import EVENTS, IMPRESSIONS, ITEMS, USERS, DataError, SignalConfig, Store
 from feature_store.addresses import without_secrets
 from feature_store.cell_parsing import id_text, parse_ids
 from feature_store.forgetting.erasure import refuse_links
@@ -184,17 +184,24 @@ def _trained_on(store: Store, column: str, value: object) -> _LookedUp:
             cause = str(error).partition("\n")[0].partition(". ")[0] or type(error).__name__
             models.append(f"{name}, perhaps (it cannot be read: {cause})")
             continue
-        if config.store == without_secrets(store.path):
+        if _is_same(config.store, without_secrets(store.path)):
             models += _named_if_trained(store, config.store_versions, column, value, name)
     return _LookedUp(tuple(models), f"{len(versions):,} checked")
 
 
+def _is_same(noted: str | None, path: str) -> bool:
+    """Whether two paths or URLs are of one store; a local one may be named through `..` or a link."""
+    if not noted or "://" in noted + path:
+        return noted == path
+    return Path(noted).resolve() == Path(path).resolve()
+
+
 def _named_if_trained(store: Store, versions: dict[str, int], column: str, value: object, name: str) -> list[str]:
     """The model's name if one of its tables held the id; with a remark if these versions can no longer be read."""
-    tables_with = (EVENTS, IMPRESSIONS, USERS)
-    of_users = [table for table in tables_with if column in table.schema()]
+    # Of an item without an event the text is still a candidate that trainings learn from.
+    holding = [table for table in (ITEMS, EVENTS, IMPRESSIONS, USERS) if column in table.schema()]
     try:
-        tables = [store.read(table, version=versions[table.name]) for table in of_users if table.name in versions]
+        tables = [store.read(table, version=versions[table.name]) for table in holding if table.name in versions]
     except DataError:
         return [f"{name}, perhaps (the table versions that it was trained on are gone)"]
     for table in tables:

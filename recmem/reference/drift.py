@@ -19,9 +19,10 @@ from recmem.reference.distribution import Distribution
 def stability_index(reference: Float64Array, current: Float64Array, *, n_reference: float, n_current: float) -> float:
     """The population stability index of two divisions of rows into the same bins: sum of (q - p) ln(q / p).
 
-    `reference` and `current`: float64[bin], shares that sum to 1, of so many rows. Half a row is added to each bin
-    (Jeffreys' prior), since the index of an empty bin would be infinite. Bins that are empty on both sides count as
-    absent. 0 is equal; by the field's rule of thumb .1 is worth a look and .25 a change.
+    `reference` and `current`: float64[bin], shares that sum to 1, of so many independent rows (effective numbers, as
+    for the limit). Half a row is added to each bin (Jeffreys' prior), since the index of an empty bin would be
+    infinite. Bins that are empty on both sides count as absent. 0 is equal; by the field's rule of thumb .1 is worth a
+    look and .25 a change.
     """
     used = (reference > 0) | (current > 0)
     n_bins = int(used.sum())

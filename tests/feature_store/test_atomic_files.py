@@ -8,7 +8,13 @@ import polars as pl
 import pytest
 
 from feature_store import Store
-from feature_store.atomic_files import ABANDONED_S, remove_abandoned, temporary_folder, write_text_atomically
+from feature_store.atomic_files import (
+    ABANDONED_S,
+    remove_abandoned,
+    temporary_folder,
+    write_bytes_atomically,
+    write_text_atomically,
+)
 
 
 def age(path: Path, seconds: float) -> None:
@@ -38,6 +44,12 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_beside_it(
         write_text_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_bytes_are_written_as_they_are(tmp_path: Path) -> None:
+    write_bytes_atomically(tmp_path / "chart.png", b"\x89PNG\r\n")
+    assert (tmp_path / "chart.png").read_bytes() == b"\x89PNG\r\n"
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:

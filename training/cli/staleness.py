@@ -41,11 +41,11 @@ def staleness(
     ]
     show_table(("stale features", "age", "NDCG@10", "difference", "95% interval"), rows, n_words=2)
     if out is not None:
-        from feature_store.atomic_files import write_text_atomically
+        from feature_store.atomic_files import write_bytes_atomically, write_text_atomically
         from training.report.figure_files import to_png
         from training.report.plots import staleness_figure
 
         out.mkdir(parents=True, exist_ok=True)
         write_text_atomically(out / "staleness.json", found.to_json())
-        (out / "staleness.png").write_bytes(to_png(staleness_figure(found)))
+        write_bytes_atomically(out / "staleness.png", to_png(staleness_figure(found)))
         say(f"Wrote {out / 'staleness.json'} and {out / 'staleness.png'}.")

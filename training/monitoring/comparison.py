@@ -10,18 +10,19 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recmem.ranking.feature import Group
+from recmem.ranking.feature_computation import USER_CATEGORY_PREFIX, USER_PREFIX
 from recmem.ranking.feature_names import ATTRIBUTE_PREFIX
-from recmem.ranking.feature_table import FEATURES
+from recmem.ranking.feature_table import FEATURES, OPTIONAL
 from recmem.reference.distribution import Distribution, bin_of, effective_rows
 from recmem.reference.drift import ks_distance, ks_limit, share_limit, stability_index, stability_limit
-from recmem.reference.reference import Categories, Reference, Share
+from recmem.reference.reference import MAX_CATEGORIES, Categories, Reference, Share
 from recmem.serving.scoring import MATCH_SCORE
 from training.monitoring.event_rows import EVENT, EventRows
 from training.monitoring.findings import EVENTS, ROWS, SCORES, Finding, Limit, worst
 from training.monitoring.monitor_config import MonitorConfig
 from training.monitoring.row_figures import SCORE, TEXT_LENGTH, RowFigures
 
-_GROUPS: dict[str, str] = {feature.name: feature.group for feature in FEATURES} | {
+_GROUPS: dict[str, str] = {feature.name: feature.group for feature in (*FEATURES, *OPTIONAL)} | {
     MATCH_SCORE: SCORES,
     SCORE: SCORES,
     TEXT_LENGTH: ROWS,
@@ -58,7 +59,9 @@ def compared_rows(
         )
     found += _share_findings(reference, rows.shares, rows.users, ROWS, config, level)
     if events is not None and len(events):
-        found += _share_findings(reference, events.shares, events.users, EVENTS, config, level)
+        # Candidates that are given as a reference have no events, so that nothing is known of their shares.
+        shares = {name: has for name, has in events.shares.items() if name in reference.shares}
+        found += _share_findings(reference, shares, events.users, EVENTS, config, level)
         if EVENT in reference.categories:
             found.append(
                 _categories_finding(EVENT, reference.categories[EVENT], *events.kinds, events.users, config, level)
@@ -70,6 +73,8 @@ def group_of(name: str) -> str:
     """What a figure is about."""
     if name in _GROUPS:
         return str(_GROUPS[name])
+    if name.startswith((USER_PREFIX, USER_CATEGORY_PREFIX)):
+        return str(Group.USER_ATTRIBUTE)
     return str(Group.ATTRIBUTE if name.startswith(ATTRIBUTE_PREFIX) else Group.CANDIDATE)
 
 
@@ -86,15 +91,18 @@ def _distribution_finding(
     current_shares = np.bincount(bins, minlength=len(edges) + 2) / len(values)
     reference_shares = reference.bin_shares()
     effective = effective_rows(bins, users)
+    has_value = np.isfinite(values)
+    present = values[has_value]
     limits = {}
     distance = ks_distance(reference, values)
     if not math.isnan(distance):
         # Of the rows that have a value: a rise of those without one is a figure of its own.
-        sizes = _Sizes(reference.rows, reference.effective, len(values), effective)
+        sizes = _Sizes(
+            max(reference.effective * (1 - reference.missing), 1.0), effective_rows(bins[has_value], users[has_value])
+        )
         limits["psi"] = _index_limit(_of_present(reference_shares), _of_present(current_shares), sizes, config, level)
-        chance = ks_limit(n_reference=reference.effective, n_current=effective, significance=level)
+        chance = ks_limit(n_reference=sizes.reference, n_current=sizes.current, significance=level)
         limits["ks"] = Limit(distance, chance, config.ks_warn, config.ks_alert)
-    present = values[np.isfinite(values)]
     missing = float(1 - len(present) / len(values))
     note = ""
     if missing or reference.missing:
@@ -133,13 +141,15 @@ def _categories_finding(
     current_shares = np.bincount(bins, minlength=other + 1) / len(codes)
     reference_shares = np.append(reference.shares, max(1 - sum(reference.shares), 0.0))
     effective = effective_rows(bins, users)
-    sizes = _Sizes(reference.effective, reference.effective, len(codes), effective)
+    sizes = _Sizes(reference.effective, effective)
     limit = _index_limit(reference_shares, current_shares, sizes, config, level)
     n_rows_of = np.bincount(codes[codes >= 0], minlength=len(names))
     new = [value for value, n_rows in zip(names, n_rows_of, strict=True) if n_rows and value not in places]
     note = ""
     if new:
-        note = f"Not in the reference: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}."
+        # Of a longer list the reference keeps the most frequent names only.
+        where = "in the reference" if other < MAX_CATEGORIES else f"among the reference's {other} most frequent"
+        note = f"Not {where}: {', '.join(new[:5])}{', ...' if len(new) > 5 else ''}."
     return Finding(
         name=name,
         group=EVENTS if name == EVENT else group_of(name),
@@ -187,12 +197,10 @@ def _rise_limit(before: Share, share: float, effective: float, config: MonitorCo
 
 
 class _Sizes(NamedTuple):
-    """Rows that shares were counted over, and their effective sample sizes."""
+    """Effective sample sizes of the rows that shares were counted over."""
 
     reference: float
-    effective_reference: float
     current: float
-    effective_current: float
 
 
 def _index_limit(
@@ -200,9 +208,7 @@ def _index_limit(
 ) -> Limit:
     value = stability_index(reference, current, n_reference=sizes.reference, n_current=sizes.current)
     n_bins = int(((reference > 0) | (current > 0)).sum())
-    chance = stability_limit(
-        n_bins, n_reference=sizes.effective_reference, n_current=sizes.effective_current, significance=level
-    )
+    chance = stability_limit(n_bins, n_reference=sizes.reference, n_current=sizes.current, significance=level)
     return Limit(value, chance, config.psi_warn, config.psi_alert)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 
 from feature_store import DataError
+from feature_store.excerpts import excerpt
 from feature_store.schema import EVENTS
 from feature_store.table_checks import check_table
 from feature_store.timestamps import parse_timestamps
@@ -15,6 +16,12 @@ from training.monitoring.outcomes import outcomes_of
 from training.monitoring.watched_rows import WatchedRows, id_texts
 
 LABEL = "label"
+NO_POSITIVE = "No row has a positive outcome yet: NDCG and calibration were not compared."
+NO_LABEL = (
+    "No label is of a row that was compared (the same user_id and item_id, and timestamp and impression_id where both "
+    "files have them): NDCG and calibration were not compared."
+)
+_EXAMPLE_CHARS = 40
 
 
 def judged(
@@ -23,17 +30,23 @@ def judged(
     given: pl.DataFrame,
     earlier: pl.DataFrame | None,
     generator: np.random.Generator,
-) -> Outcomes | None:
-    """The outcomes of the rows; None if none of them is judged as a positive.
+) -> Outcomes | str:
+    """The outcomes of the rows; if there are none, why: `NO_LABEL` or `NO_POSITIVE`.
 
     `given` are rows with a `label` (0 or 1) for what was shown, or events. With events, the positives of a query are
     those of a reference's: what the user chooses at the first time after the query at which there is something new.
     `earlier`: the events that the model knows, so that what the user had before is not new; None to leave that out.
 
-    Raises DataError if the rows have no scores, or the outcomes no columns to find them by.
+    Raises DataError if the rows have no scores, or the outcomes no rows, no columns to find them by, or no labels.
     """
     if watched.scores is None or watched.match_scores is None:
         raise DataError("scored: expected the columns score and match_score, got a file without. Score with both.")
+    n_unscored = int((np.isnan(watched.scores) | np.isnan(watched.match_scores)).sum())
+    if n_unscored:
+        got = f"rows without a number in one of them ({n_unscored:,})"
+        raise DataError(f"scored: expected numbers in score and match_score, got {got}. Score the candidates again.")
+    if given.is_empty():
+        raise DataError("outcomes: expected rows, got none. Check the file or query that they come from.")
     missing = [name for name in ("user_id", "item_id") if name not in given.columns]
     if missing:
         raise DataError(f"outcomes.{missing[0]}: expected the column, got none. Add it to the outcomes.")
@@ -43,12 +56,14 @@ def judged(
     missed: dict[int, int] = {}
     if LABEL in given.columns:
         found = _by_labels(keys, given)
+        if not len(found):
+            return NO_LABEL
     else:
         found, missed = _by_events(bundle, keys, given, earlier)
-    if not len(found):
-        return None
+        if not len(found):
+            return NO_POSITIVE
     row = found["row"].to_numpy()
-    return outcomes_of(
+    outcomes = outcomes_of(
         queries=found["query"].to_numpy(),
         users=found["user"].to_numpy(),
         scores=watched.scores[row],
@@ -57,16 +72,20 @@ def judged(
         missed=missed,
         generator=generator,
     )
+    return NO_POSITIVE if outcomes is None else outcomes
 
 
 def _by_labels(keys: pl.DataFrame, given: pl.DataFrame) -> pl.DataFrame:
     """The rows that have a label, with `is_positive`."""
-    labels = given.select(
-        id_texts(given["user_id"]), id_texts(given["item_id"]), is_positive=pl.col(LABEL).cast(pl.Float64) > 0
-    )
+    numbers = given[LABEL].cast(pl.Float64, strict=False)
+    unreadable = given[LABEL].filter(numbers.is_null() & given[LABEL].is_not_null())
+    if len(unreadable):
+        got = f"{excerpt(repr(unreadable[0]), _EXAMPLE_CHARS)} in {len(unreadable):,} rows"
+        raise DataError(f"outcomes.{LABEL}: expected 0 or 1, got {got}. Correct the column.")
+    labels = given.select(id_texts(given["user_id"]), id_texts(given["item_id"]), is_positive=numbers > 0)
     on = ["user_id", "item_id"]
     if "impression_id" in given.columns and "impression_id" in keys.columns:
-        labels = labels.with_columns(given["impression_id"].cast(pl.String))
+        labels = labels.with_columns(id_texts(given["impression_id"]))
         on.append("impression_id")
     if "timestamp" in given.columns and keys["time"].null_count() == 0:
         labels = labels.with_columns(time=parse_timestamps(given["timestamp"])[0].to_physical().cast(pl.Int64))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +31,7 @@ from training.monitoring.topics import FEWEST_EVENTS, PositiveEvents, topic_find
 from training.monitoring.uncompared import lacking_notes, not_compared
 from training.monitoring.watched_rows import WatchedRows, sampled, watched_candidates, watched_scores
 
+_CANDIDATES = "candidates"
 _NO_REFERENCE = (
     "model: expected a bundle with a reference, got one without (an earlier recmem wrote it, or `recmem features`). "
     "Train again, or give --reference with candidates of a time when all was well."
@@ -122,19 +124,19 @@ class _Reader:
                 raise DataError(_NO_REFERENCE)
             return self._bundle.reference
         model = self._need_model("--reference")
-        rows = self._candidates(address, model)
+        rows = self._candidates(address, model, "reference")
         return rows.rows.reference("given", rows.times)
 
     def rows(self, reference: Reference, candidates: str | None, scored: str | None) -> WatchedRows:
         if scored is None:
             assert candidates is not None
-            return self._candidates(candidates, self._need_model("--candidates"))
-        with candidates_at(scored, warn=self._warn) as source:
+            return self._candidates(candidates, self._need_model("--candidates"), "candidates")
+        with _named("scored"), candidates_at(scored, warn=self._warn) as source:
             return watched_scores(self._bundle, reference, sampled(source, self._config.rows), source.n_rows)
 
     def events(self, address: str) -> EventRows:
         model = self._need_model("--events")
-        frame = _table(address, self._warn)
+        frame = _table(address, "events", self._warn)
         receipt = model.observe(frame)
         for warning in receipt.warnings:
             self._warn(f"events: {warning}")
@@ -164,12 +166,12 @@ class _Reader:
     def outcomes(
         self, address: str, rows: WatchedRows, reference: Reference
     ) -> tuple[Outcomes | None, list[Finding], list[str]]:
-        given = _table(address, self._warn)
+        given = _table(address, "outcomes", self._warn)
         earlier = None if self._model is None else self._model.dataset.events
         generator = np.random.default_rng(self._config.seed)
         found = judged(self._bundle, rows, given, earlier, generator)
-        if found is None:
-            return None, [], ["No row has a positive outcome yet: NDCG and calibration were not compared."]
+        if isinstance(found, str):
+            return None, [], [found]
         notes = []
         comparable = reference.outcomes
         by = "impressions" if LABEL in given.columns else "catalogue"
@@ -183,8 +185,8 @@ class _Reader:
             )
         return found, list(compared_outcomes(comparable, found, self._config)), notes
 
-    def _candidates(self, address: str, model: Model) -> WatchedRows:
-        with candidates_at(address, warn=self._warn) as source:
+    def _candidates(self, address: str, model: Model, role: str) -> WatchedRows:
+        with _named(role), candidates_at(address, warn=self._warn) as source:
             return watched_candidates(model, sampled(source, self._config.rows), source.n_rows)
 
     def _need_model(self, option: str) -> Model:
@@ -193,10 +195,20 @@ class _Reader:
         return self._model
 
 
-def _table(address: str, warn: Callable[[str], None]) -> pl.DataFrame:
+def _table(address: str, role: str, warn: Callable[[str], None]) -> pl.DataFrame:
     """A file of events or outcomes, in any format that candidates may have."""
-    with candidates_at(address, warn=warn) as source:
+    with _named(role), candidates_at(address, warn=warn) as source:
         return as_frame(source.table())
+
+
+@contextmanager
+def _named(role: str) -> Iterator[None]:
+    """Errors of a file that is read as candidates are name the option that it was given by."""
+    try:
+        yield
+    except DataError as error:
+        text = str(error)
+        raise DataError(role + text.removeprefix(_CANDIDATES) if text.startswith(_CANDIDATES) else text) from error
 
 
 def _described_rows(rows: WatchedRows, events: EventRows | None) -> dict[str, object]:
@@ -234,12 +246,14 @@ def _notes(
             "The reference has the candidates that recmem retrieves. Candidates that were chosen in another way differ "
             "from these on purpose: then give --reference with earlier candidates of the same kind."
         )
+    if events is not None and len(events) and not reference.shares.keys() & events.shares.keys():
+        notes.append("Names and first events were not compared: the reference has no events.")
     if events is not None and not len(events):
         notes.append("No event could be read: events were not compared.")
     elif events is not None and wants_topics and not topics:
         notes.append(
             f"Topics were not compared: that takes {FEWEST_EVENTS} positive events each in the reference's period and "
-            "after it, of ten items."
+            "after it, of ten items with different texts."
         )
     return notes
 

@@ -46,7 +46,8 @@ class MonitorConfig:
     topic_events: int = setting(50_000, low=1000, high=100_000_000)
     """Events that topics are compared on, at most, of each period. Of a longer one whole users are drawn."""
     significance: float = setting(0.01, above=0, below=0.5)
-    """Chance of any warning or alert at all if nothing has changed: divided by the number of figures (Bonferroni)."""
+    """Chance of any warning or alert at all if nothing has changed: divided by the number of figures (Bonferroni).
+    Outcomes do not count among them: they are held against their own 95% intervals."""
     rows: int = setting(200_000, low=1000, high=100_000_000)
     """Rows that are compared, at most. Of a longer file whole queries are taken, by a hash."""
     seed: int = setting(0, low=0, high=2**31 - 1)

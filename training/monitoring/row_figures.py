@@ -9,6 +9,7 @@ import numpy as np
 
 from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recmem.matching.matcher import MATCH_FEATURES
+from recmem.ranking.feature_computation import feature_name, user_feature_name
 from recmem.ranking.feature_names import is_category
 from recmem.ranking.pair_features import PairFeatures
 from recmem.reference.distribution import Distribution
@@ -105,10 +106,13 @@ def pair_figures(
 def pair_categories(bundle: Bundle, pairs: PairFeatures) -> dict[str, tuple[IntArray, tuple[str, ...]]]:
     """The columns of text among the ranker's features: places of the pairs' texts, and the vocabulary."""
     categories = {}
-    names = {feature.name: feature.categories for feature in bundle.config.dataset.candidate_features}
+    dataset = bundle.config.dataset
+    # By the whole name: candidates and users may have columns of the same name.
+    vocabularies = {feature_name(feature): feature.categories for feature in dataset.candidate_features}
+    vocabularies |= {user_feature_name(feature): feature.categories for feature in dataset.user_features}
     for name in filter(is_category, bundle.ranker.features):
         places = np.nan_to_num(pairs.values[name], nan=-1).astype(np.int64)
-        vocabulary = names.get(name.partition(".")[2])
+        vocabulary = vocabularies.get(name)
         if vocabulary is not None:
             categories[name] = (places, vocabulary)
     return categories

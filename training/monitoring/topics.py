@@ -84,10 +84,11 @@ def topics_of(
     reference = reference.sampled(config.topic_events, generator)
     current = current.sampled(config.topic_events, generator)
     items = np.unique(np.concatenate([reference.items, current.items]))
-    n_topics = min(config.topics, len(items) // ITEMS_PER_TOPIC)
+    fitted = items if len(items) <= _MAX_FITTED else np.sort(generator.choice(items, _MAX_FITTED, replace=False))
+    # Items with one text are in one topic: more topics than texts would leave some without an item.
+    n_topics = min(config.topics, len(items) // ITEMS_PER_TOPIC, len(np.unique(units[fitted], axis=0)))
     if n_topics < 2:
         return ()
-    fitted = items if len(items) <= _MAX_FITTED else np.sort(generator.choice(items, _MAX_FITTED, replace=False))
     topic_of_item, nearest = _grouped(units, items, fitted, n_topics, config.seed)
     of_item = np.full(len(catalogue), -1, np.int64)
     of_item[items] = topic_of_item

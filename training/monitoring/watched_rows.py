@@ -13,10 +13,11 @@ from feature_store.cell_parsing import parse_ids
 from feature_store.timestamps import iso_time, parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame, query_hashes
 from recmem.dataset.row_groups import group_rows, query_keys
-from recmem.ranking.feature_computation import CANDIDATE_PREFIX
+from recmem.ranking.feature_computation import CANDIDATE_PREFIX, CATEGORY_PREFIX
 from recmem.reference.reference import Reference
 from recmem.serving.bundle import Bundle
 from recmem.serving.model import Model
+from recmem.serving.request_columns import REASON_NAMES
 from recmem.serving.scoring import MATCH_SCORE, RANK_OUTPUTS
 from training.monitoring.row_figures import (
     EMPTY_MEMORIES,
@@ -33,7 +34,6 @@ from training.monitoring.row_figures import (
 NEW_CATEGORIES = "new_categories."
 """Begins the name of a share: rows with a text in that column that training did not have."""
 _BATCH_ROWS = 100_000
-_REASON = "_reason_"
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,24 +62,30 @@ class WatchedRows:
 
 def sampled(source: CandidateFiles, limit: int) -> pl.DataFrame:
     """All rows of a file with at most `limit`, else about so many: those of whole queries, chosen by their hash."""
-    every = -(-source.n_rows // limit)
-    kept = []
-    for batch in source.batches(_BATCH_ROWS):
-        table = batch if every <= 1 else batch.filter(query_hashes(batch) % np.uint64(every) == 0)
-        kept.append(table)
+    if not source.n_rows:
+        raise DataError("candidates: expected rows, got none. Give a file with candidates.")
+    every = np.uint64(-(-source.n_rows // limit))
+    frame = _with_remainder(source, every, 0)
+    if not len(frame):
+        # Of a few long queries it may be that none has the remainder 0.
+        smallest = min(int((query_hashes(batch) % every).min()) for batch in source.batches(_BATCH_ROWS))
+        frame = _with_remainder(source, every, smallest)
+    return frame
+
+
+def _with_remainder(source: CandidateFiles, every: np.uint64, remainder: int) -> pl.DataFrame:
+    """The rows of the queries whose hash has this remainder; all rows if `every` is 1."""
     import pyarrow as pa
 
-    frame = as_frame(pa.Table.from_batches(kept, source.schema))
-    if not len(frame):
-        raise DataError("candidates: expected rows, got none. Give a file with candidates.")
-    return frame
+    batches = source.batches(_BATCH_ROWS)
+    kept = [batch if every == 1 else batch.filter(query_hashes(batch) % every == remainder) for batch in batches]
+    return as_frame(pa.Table.from_batches(kept, source.schema))
 
 
 def watched_candidates(model: Model, candidates: pl.DataFrame, n_rows: int) -> WatchedRows:
     """The candidates with the features and scores that the model gives them. Raises DataError as `Model.rank` does."""
     # A file that was scored before may be given again.
-    given = [name for name in candidates.columns if name in RANK_OUTPUTS or _REASON in name or name == "reasons"]
-    frame = candidates.drop(given)
+    frame = candidates.drop(name for name in candidates.columns if name in (*RANK_OUTPUTS, *REASON_NAMES))
     read, pairs = model.pairs(frame)
     bundle = model.bundle
     catalogue = read.dataset.catalogue
@@ -97,8 +103,9 @@ def watched_candidates(model: Model, candidates: pl.DataFrame, n_rows: int) -> W
     if lengths is not None:
         shares[EMPTY_TEXTS] = lengths[row] == 0
     for name, (places, _) in categories.items():
-        column = name.partition(".")[2]
-        shares[NEW_CATEGORIES + column] = (frame[column].is_not_null().to_numpy()) & (places < 0)
+        if name.startswith(CATEGORY_PREFIX):  # the candidates' own, not those of the users table
+            column = name.removeprefix(CATEGORY_PREFIX)
+            shares[NEW_CATEGORIES + column] = (frame[column].is_not_null().to_numpy()) & (places < 0)
     rows = RowFigures(_numbers(frame["user_id"]), query, by_row, shares, categories)
     times = pl.Series("time", read.queries.times[query])
     return WatchedRows(rows, _keys(frame, times), by_row[SCORE].astype(np.float64), by_row[MATCH_SCORE], n_rows)
@@ -126,7 +133,7 @@ def watched_scores(bundle: Bundle, reference: Reference, scored: pl.DataFrame, n
     impressions = scored["impression_id"] if "impression_id" in scored.columns else None
     query = group_rows(query_keys(scored["user_id"], times.fill_null(0).to_numpy(), impressions))[0]
     rows = RowFigures(_numbers(scored["user_id"]), query, figures, {}, {})
-    scores = scored[SCORE].cast(pl.Float64).to_numpy() if SCORE in scored.columns else None
+    scores = scored[SCORE].cast(pl.Float64, strict=False).to_numpy() if SCORE in scored.columns else None
     return WatchedRows(rows, _keys(scored, times), scores, figures.get(MATCH_SCORE), n_rows)
 
 
@@ -142,5 +149,5 @@ def _numbers(ids: pl.Series) -> IntArray:
 def _keys(frame: pl.DataFrame, times: pl.Series) -> pl.DataFrame:
     keys = pl.DataFrame({"user_id": id_texts(frame["user_id"]), "item_id": id_texts(frame["item_id"]), "time": times})
     if "impression_id" in frame.columns:
-        keys = keys.with_columns(frame["impression_id"].cast(pl.String))
+        keys = keys.with_columns(id_texts(frame["impression_id"]))
     return keys

@@ -40,6 +40,8 @@ _ADVICE = {
     str(Group.CANDIDATE): "The column comes from your own pipeline: compare it with the impressions that the model was "
     "trained on, its unit and its missing values above all.",
     str(Group.ATTRIBUTE): "The items table has other values than in training. Check the latest ingest of items.",
+    str(Group.USER_ATTRIBUTE): "The users table has other values than in training. Check the latest ingest of users.",
+    str(Group.KNOWLEDGE): "Other facts are known of the items than in training. Check the latest ingest of facts.",
     SCORES: "Scores follow the features: look at those first. If no feature has moved, check which model is served.",
     ROWS: "What is scored is not what the store knows. Ingest new items and events before candidates are scored.",
     EVENTS: "The log has changed: see which names are new and how they are judged (recmem train prints it), then "
@@ -54,6 +56,7 @@ _SAME_ADVICE = {
     str(Group.TEXT_COVISITATION): str(Group.POPULARITY),
     str(Group.COVISITATION): str(Group.POPULARITY),
     str(Group.IMPRESSIONS): str(Group.POPULARITY),
+    str(Group.REPEATS): str(Group.USER),
 }
 GROWING = frozenset({"popularity", "item_age", "shown", "user_events", "memory_size"})
 """Features that only ever grow, for one item or user."""

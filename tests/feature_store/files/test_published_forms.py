@@ -14,6 +14,8 @@ from feature_store.files.table_files import read_table
 
 MIND = "recmem import mind --news news.tsv --behaviors behaviors.tsv"
 MOVIELENS = "recmem import movielens --movies"
+AMAZON = "recmem import amazon --reviews REVIEWS --metadata METADATA"
+GOODREADS = "recmem import goodreads --books"
 IMDB = "01-Jan-1995||http://us.imdb.com/M/title-exact?Toy%20Story%20(1995)"
 FLAGS = "|0|0|0|1|1|1|0|0|0|0|0|0|0|0|0|0|0|0|0"
 FILES = {
@@ -34,6 +36,32 @@ FILES = {
     "u.item": (f"1|Toy Story (1995)|{IMDB}{FLAGS}", f"{MOVIELENS} u.item --ratings u.data"),
     "ratings.csv": ("userId,movieId,rating,timestamp", f"{MOVIELENS} movies.csv --ratings ratings.csv"),
     "latest.csv": ("movieId,title,genres", f"{MOVIELENS} movies.csv --ratings ratings.csv"),
+    "Office_5.json": (
+        '{"overall": 5.0, "reviewerID": "A1", "asin": "B01", "reviewText": "Good.", "unixReviewTime": 1400000000}',
+        AMAZON,
+    ),
+    "Office.jsonl": (
+        '{"rating": 5.0, "title": "Good", "parent_asin": "B00", "user_id": "A", "timestamp": 1588687728}',
+        AMAZON,
+    ),
+    "meta_2014.json": ("{'asin': 'B01', 'title': \"The artist's pen\", 'imUrl': 'https://example/b01.jpg'}", AMAZON),
+    "meta_2018.json": ('{"category": ["Office"], "title": "Pen", "also_buy": [], "price": "", "asin": "B01"}', AMAZON),
+    "meta_2023.jsonl": ('{"main_category": "Office", "title": "Pen", "parent_asin": "B00"}', AMAZON),
+    "interactions.json": (
+        '{"user_id": "a", "book_id": "1", "rating": 0, "date_added": "Fri Dec 08 10:16:50 -0800 2017", '
+        '"date_updated": "Fri Dec 08 10:16:50 -0800 2017"}',
+        f"{GOODREADS} BOOKS --interactions INTERACTIONS",
+    ),
+    "goodreads_books.json": (
+        '{"book_id": "1", "asin": "B01", "popular_shelves": [{"count": "9", "name": "to-read"}], "title": "Soup"}',
+        f"{GOODREADS} BOOKS --interactions INTERACTIONS",
+    ),
+    "goodreads_interactions.csv": (
+        "user_id,book_id,is_read,rating,is_reviewed",
+        f"{GOODREADS} BOOKS --interactions INTERACTIONS",
+    ),
+    "goodbooks.csv": ("book_id,goodreads_book_id,authors", f"{GOODREADS} books.csv --interactions ratings.csv"),
+    "goodratings.csv": ("user_id,book_id,rating", f"{GOODREADS} books.csv --interactions ratings.csv"),
 }
 
 
@@ -71,6 +99,11 @@ def test_a_title_that_is_not_utf_8_does_not_hide_the_form() -> None:
         "movieId,title,genres,item_id",
         "userId,movieId,rating,timestamp,event",
         "item_id::title::genres",
+        "user_id,book_id,rating,timestamp",
+        '{"item_id": "B01", "asin": "B01", "title": "Pen", "also_buy": []}',
+        '{"user_id": "a", "item_id": "b", "parent_asin": "b", "rating": 5, "timestamp": 1588687728923}',
+        '{"asin": "B01", "title": "Pen"}',
+        '{"book_id": "1", "title": "Soup"}',
         "1\tU13740\t2019-11-11\tN55189\tN1-1",
     ],
 )

@@ -47,7 +47,7 @@ def test_ratings_that_cannot_be_read_are_left_out_and_take_their_second(tmp_path
         *paths(tmp_path, ratings=[*RATINGS[:2], "1,2,x", "1,,3", *RATINGS[2:]]), tmp_path / "out"
     )
     assert receipt.files[0].left_out == {
-        "rating: expected 1 to 5, got other text": 1,
+        "rating: expected 1 to 5, got something else": 1,
         "user or book: expected an id, got none": 1,
     }
     seconds = pl.read_parquet(tmp_path / "out" / "events.parquet")["timestamp"].dt.second().to_list()
@@ -75,3 +75,12 @@ def test_files_of_both_data_sets_together_are_refused(tmp_path: Path) -> None:
         import_goodreads(graph, ratings, tmp_path / "out")
     with pytest.raises(DataError, match=r"books: .*Give both files of one data set"):
         import_goodreads(books, graph, tmp_path / "out")
+
+
+def test_years_before_christ_are_kept_and_numbers_out_of_range_are_not(tmp_path: Path) -> None:
+    books = [BOOKS[0], "3,503,Homer,-750.0,,An old book,,3.5", f"4,504,Nobody,{'9' * 30}.0,,No year,,3.5"]
+    ratings = [RATINGS[0], "1,3,5", "1,4,0", "2,4,6", "2,4,4"]
+    receipt = import_goodreads(*paths(tmp_path, books, ratings), tmp_path / "out")
+    assert pl.read_parquet(tmp_path / "out" / "items.parquet")["year"].to_list() == [-750, None]
+    assert pl.read_parquet(tmp_path / "out" / "events.parquet")["value"].to_list() == [5.0, 4.0]
+    assert "2 x rating: expected 1 to 5, got something else (e.g. '0' in line 3)" in str(receipt)

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from feature_store.importers.goodreads import import_goodreads, whole_number
+from feature_store.importers.goodreads import import_goodreads
 from published_files import truncate, write_lines, write_records
 
 
@@ -162,15 +162,3 @@ def test_the_csv_without_times_and_a_truncated_file_are_refused(tmp_path: Path) 
     many = [interaction(f"u{n * n}", str(n), 5) for n in range(5000)]
     with pytest.raises(DataError, match="truncated or damaged after line"):
         import_goodreads(books, truncate(write_records(tmp_path / "i.json.gz", many)), tmp_path / "out")
-
-
-def test_whole_numbers_are_read_from_text() -> None:
-    assert [whole_number(value) for value in ("1998", "1998.0", 12, "", None, "12th", "9" * 12)] == [
-        1998,
-        1998,
-        12,
-        None,
-        None,
-        None,
-        None,
-    ]

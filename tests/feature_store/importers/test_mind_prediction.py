@@ -8,7 +8,7 @@ import pytest
 from feature_store import DataError
 from feature_store.importers.mind import import_mind
 from feature_store.importers.mind_prediction import export_mind_prediction, ranks_of
-from published_files import BEHAVIORS, UNLABELLED, write_lines, write_mind
+from published_files import BEHAVIORS, UNLABELLED, truncate, write_lines, write_mind
 
 SCORES = {"N1": 0.9, "N2": 0.5, "N3": 0.95, "N4": 0.7, "N5": 0.5}
 
@@ -84,8 +84,10 @@ def test_a_missing_score_is_named_and_nothing_is_written(candidates: pl.DataFram
 
 
 def test_scores_that_are_no_numbers_are_refused(candidates: pl.DataFrame, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"scores.score: expected numbers, got null or NaN in 5 rows"):
+    with pytest.raises(DataError, match=r"scores.score: expected numbers, got others or none in 5 rows"):
         exported(tmp_path, candidates.with_columns(score=pl.lit(float("nan"))))
+    with pytest.raises(DataError, match=r"scores.score: expected numbers, got others or none in 5 rows"):
+        exported(tmp_path, candidates.with_columns(score=pl.lit("high")))
 
 
 def test_other_files_are_refused(candidates: pl.DataFrame, tmp_path: Path) -> None:
@@ -97,6 +99,9 @@ def test_other_files_are_refused(candidates: pl.DataFrame, tmp_path: Path) -> No
     text = write_lines(tmp_path / "scores.csv", ["impression_id,user_id,item_id,score"])
     with pytest.raises(DataError, match="got another file"):
         export_mind_prediction(text, behaviors, tmp_path / "prediction.txt")
+    candidates.write_parquet(tmp_path / "scores.parquet")
+    with pytest.raises(DataError, match=r"got one that is truncated or damaged .* Score the candidates again"):
+        export_mind_prediction(truncate(tmp_path / "scores.parquet"), behaviors, tmp_path / "prediction.txt")
     candidates.write_parquet(tmp_path / "scores.parquet")
     with pytest.raises(DataError, match=r"behaviors: expected MIND's behaviors.tsv"):
         export_mind_prediction(tmp_path / "scores.parquet", tmp_path / "mind" / "news.tsv", tmp_path / "prediction.txt")

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from feature_store import DataError
-from feature_store.importers.table_files import blocks_of, micros_of, tables_in
+from feature_store.importers.table_files import blocks_of, micros_of, tables_in, whole_number
 
 SCHEMA = pl.Schema({"item_id": pl.String, "n": pl.Int64})
 
@@ -71,3 +71,9 @@ def test_times_from_1970_to_9999_are_read() -> None:
     wrong = (-1, 253_402_300_800, 10**400, float("nan"), float("inf"), True, "12", None)
     assert [micros_of(seconds) for seconds in wrong] == [None] * len(wrong)
     assert micros_of(10**400, per_second=1000) is None
+
+
+def test_whole_numbers_are_read_from_text() -> None:
+    assert [whole_number(value) for value in ("1998", " 1998.0 ", 12, "-750.0")] == [1998, 1998, 12, -750]
+    wrong = ("", None, "12th", "1.5", "--1", "٣", "9" * 12)
+    assert [whole_number(value) for value in wrong] == [None] * len(wrong)

@@ -9,6 +9,7 @@ import pytest
 
 import small_training
 from command_line import DONE, REFUSED, Outcome
+from feature_store import Store
 from feature_store.point_in_time.as_of_join import AsOfIndex
 
 
@@ -30,6 +31,18 @@ def test_a_clean_audit_reports_what_it_compared(bundle: Path, tmp_path: Path) ->
     assert outcome.out.count("0 differences") == 2
     assert pl.read_parquet(found).is_empty()
     assert list(found.parent.iterdir()) == [found]
+
+
+def test_the_times_that_were_checked_are_counted_and_not_those_asked_for(bundle: Path) -> None:
+    outcome = Outcome("audit", "--model", bundle, "--queries", 1, "--cuts", 20)
+    assert "Leaks from the future: 0 differences at 1 time." in outcome.out
+
+
+def test_a_store_without_events_is_refused(bundle: Path, tmp_path: Path) -> None:
+    Store.create(tmp_path / "store").append_items(small_training.items())
+    outcome = Outcome("audit", "--model", bundle, "--store", tmp_path / "store")
+    assert outcome.code == REFUSED
+    assert outcome.err.startswith("store: expected events to replay, got none.")
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_the_audit(bundle: Path, tmp_path: Path) -> None:

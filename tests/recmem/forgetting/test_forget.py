@@ -93,6 +93,32 @@ def test_models_that_were_trained_on_the_user_are_named(
     )
 
 
+def test_models_that_knew_an_item_without_events_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = replace(read_config(trained_model().bundle), store=store.path, store_versions=store.versions())
+    store.append_items(pl.DataFrame({"item_id": ["never-used"], "title": ["a library that nobody has used"]}))
+    configs = {"before": before, "after": replace(before, store_versions=store.versions())}
+    monkeypatch.setattr(forget_module, "registered_versions", lambda: {uri: uri for uri in configs})
+    monkeypatch.setattr(forget_module, "bundle_at", nullcontext)
+    monkeypatch.setattr(forget_module, "read_config", lambda uri: configs[uri])
+    assert forget_item(store, "never-used").models == ("after",)
+
+
+def test_models_are_found_by_another_path_of_the_same_store(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command run in a sibling folder names the store as `../store`; a link may lead to it too."""
+    (tmp_path / "sibling").mkdir()
+    (tmp_path / "link").symlink_to(store.path)
+    trained = replace(read_config(trained_model().bundle), store_versions=store.versions())
+    paths = (store.path, str(tmp_path / "link"), None, "s3://bucket/store")
+    configs = {f"models:/recmem/{number}": replace(trained, store=path) for number, path in enumerate(paths)}
+    monkeypatch.setattr(forget_module, "registered_versions", lambda: {uri: uri for uri in configs})
+    monkeypatch.setattr(forget_module, "bundle_at", nullcontext)
+    monkeypatch.setattr(forget_module, "read_config", lambda uri: configs[uri])
+    opened = Store.open(tmp_path / "sibling" / ".." / "store")
+    assert forget_user(opened, a_user()).models == ("models:/recmem/0", "models:/recmem/1")
+
+
 def test_an_unreachable_registry_does_not_stop_forgetting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def down() -> dict[str, str]:
         raise DataError("tracking: expected MLflow's registry, got an error (refused). Check --tracking.")

@@ -181,6 +181,26 @@ def test_a_bundle_without_a_reference_says_what_to_do(tmp_path: Path) -> None:
     assert not (tmp_path / "found").exists()
 
 
+@pytest.mark.parametrize("role", ["candidates", "scored", "events", "outcomes", "reference"])
+def test_a_file_that_is_missing_is_named_by_its_option(role: str, tmp_path: Path) -> None:
+    options = {"candidates": write_candidates(tmp_path)} if role != "scored" else {}
+    options |= {role: tmp_path / "nothing.csv"}
+    arguments = [part for name, path in options.items() for part in (f"--{name}", path)]
+    called = Outcome("monitor", "--model", bundle(), "--out", tmp_path / "found", *arguments)
+    assert called.code == REFUSED
+    assert called.err.startswith(f"{role}.path: expected a file, got nothing at")
+
+
+def test_new_events_beside_a_reference_without_events_are_said_not_to_be_compared(tmp_path: Path) -> None:
+    rows = write_candidates(tmp_path)
+    new = pl.DataFrame({"user_id": [f"new-{number}" for number in range(300)], "item_id": "libgtk-3-dev"})
+    new.with_columns(timestamp=pl.lit("2026-06-30"), event=pl.lit("depends")).write_parquet(tmp_path / "new.parquet")
+    arguments = ("--candidates", rows, "--reference", rows, "--events", tmp_path / "new.parquet")
+    called = Outcome("monitor", "--model", bundle(), "--out", tmp_path / "found", *arguments)
+    assert called.code == DONE, called.out
+    assert "Names and first events were not compared: the reference has no events." in called.err
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 import small_training
-from command_line import DONE, Outcome
+from command_line import DONE, REFUSED, Outcome
 
 
 @pytest.fixture(scope="module")
@@ -19,6 +20,23 @@ def run() -> Path:
 @pytest.fixture(scope="module")
 def bundle(run: Path) -> Path:
     return run / "bundle"
+
+
+def test_a_chart_that_cannot_be_written_leaves_the_earlier_one(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "staleness.png").write_bytes(b"earlier")
+    replace = os.replace
+
+    def fails(source: Path, target: Path) -> None:
+        if Path(target).suffix == ".png":
+            raise OSError("No space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails)
+    outcome = Outcome("staleness", "--model", bundle, "--out", tmp_path, "--queries", 4)
+    assert outcome.code == REFUSED
+    assert (tmp_path / "staleness.png").read_bytes() == b"earlier"
 
 
 def test_staleness_tells_and_draws_what_late_feeds_cost(bundle: Path, tmp_path: Path) -> None:

@@ -122,3 +122,56 @@ def test_a_share_that_training_did_not_have_counts_from_nothing(reference: Refer
 def test_figures_are_grouped_by_what_they_are_about() -> None:
     names = ("match_raw", "score", "items.price", "candidates.ctr", "memory_size", "text_length")
     assert list(map(group_of, names)) == ["match", "scores", "item attribute", "candidates' own", "user", "rows"]
+
+
+def test_columns_of_the_users_table_and_optional_features_have_their_own_groups() -> None:
+    names = ("users.age", "user_categories.plan", "times_had", "facts_max")
+    assert list(map(group_of, names)) == ["user attribute", "user attribute", "repeats", "knowledge"]
+
+
+@pytest.mark.parametrize("by_user", [False, True])
+def test_a_value_that_most_rows_lack_does_not_warn_by_chance(by_user: bool) -> None:
+    """Only the rows that have the value tell how it is distributed."""
+    sparse = some_with_value(1000, seed=0, by_user=by_user).reference("given", TIMES)
+    found = [
+        compared(sparse, some_with_value(200, seed=seed, by_user=by_user))["candidates.price"] for seed in range(1, 41)
+    ]
+    beyond_chance = [any(limit.value > limit.chance for limit in each.limits.values()) for each in found]
+    assert np.mean(beyond_chance) < 0.05
+    shifted = some_with_value(2000, seed=1, by_user=by_user, shift=2.0)
+    assert compared(sparse, shifted)["candidates.price"].status == "alert"
+
+
+def some_with_value(n_users: int, *, seed: int, by_user: bool, shift: float = 0.0) -> RowFigures:
+    """Twenty rows a user, of which one in ten has a value: by chance, or all rows of one user in ten."""
+    random = np.random.default_rng(seed)
+    users = np.repeat(np.arange(n_users), 20)
+    price = random.normal(size=n_users)[users] if by_user else random.normal(size=len(users))
+    has_value = (random.random(n_users) < 0.1)[users] if by_user else random.random(len(users)) < 0.1
+    price = np.where(has_value, price + shift, np.nan).astype(np.float32)
+    return RowFigures(users, users, {"candidates.price": price}, {}, {})
+
+
+def test_an_empty_bin_of_few_users_counts_as_half_a_user_and_not_half_a_row() -> None:
+    """A value that is the user's alone: twenty users say as little in 400 rows as in 20."""
+
+    def ages(n_users: int, seed: int) -> RowFigures:
+        users = np.repeat(np.arange(n_users), 20)
+        age = np.random.default_rng(seed).normal(size=n_users).astype(np.float32)[users]
+        return RowFigures(users, users, {"users.age": age}, {}, {})
+
+    reference = ages(100, 0).reference("given", TIMES)
+    found = [compared(reference, ages(20, seed))["users.age"].limits["psi"] for seed in range(1, 61)]
+    assert np.mean([limit.value > limit.chance for limit in found]) < 0.05
+
+
+def test_events_are_not_held_against_a_reference_without_events() -> None:
+    given = rows(1000, seed=0).reference("given", TIMES)
+    assert not {"event", "events.first_of_user"} & set(compared(given, rows(800, seed=1), events(3000, seed=1)))
+
+
+def test_names_beyond_those_that_a_reference_keeps_are_not_called_new() -> None:
+    names = tuple(f"event {number}" for number in range(60))
+    many = rows(1000, seed=0).reference("catalogue", TIMES, events=events(5000, seed=0, names=names))
+    found = compared(many, rows(800, seed=1), events(3000, seed=1, names=names))["event"]
+    assert found.note.startswith("Not among the reference's 50 most frequent: event ")

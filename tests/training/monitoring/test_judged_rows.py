@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -14,7 +15,7 @@ from feature_store.schema import EVENTS
 from recmem.reference.reference import Outcomes
 from recmem.serving.bundle import load_bundle
 from tolerances import close
-from training.monitoring.judged_rows import judged
+from training.monitoring.judged_rows import NO_LABEL, NO_POSITIVE, judged
 from training.monitoring.row_figures import RowFigures
 from training.monitoring.watched_rows import WatchedRows
 
@@ -34,7 +35,7 @@ def watched(*, with_times: bool = True) -> WatchedRows:
 def outcomes(given: pl.DataFrame, rows: WatchedRows | None = None, earlier: pl.DataFrame | None = None) -> Outcomes:
     bundle = load_bundle(debian_model.trained_model().bundle)
     found = judged(bundle, rows or watched(), given, earlier, np.random.default_rng(0))
-    assert found is not None
+    assert isinstance(found, Outcomes)
     return found
 
 
@@ -49,6 +50,15 @@ def test_labels_judge_the_rows_that_have_one() -> None:
     assert found.queries == 1
     close(found.ndcg, 1 / np.log2(3), "float64")
     close([found.observed, found.found], [1 / 3, 1.0], "float64")
+
+
+def test_impressions_are_found_by_their_number_however_it_is_written() -> None:
+    """A pandas column of numbers with a gap holds fractions."""
+    rows = watched()
+    rows = replace(rows, keys=rows.keys.with_columns(impression_id=pl.Series(list("777788"))))
+    given = pl.DataFrame({"user_id": list("uuv"), "item_id": list("aba"), "impression_id": [7.0, 7.0, None]})
+    found = outcomes(given.with_columns(label=pl.Series([0, 1, 1])), rows)
+    assert (found.queries, found.users) == (1, 1)
 
 
 def test_positives_are_what_the_user_takes_first_afterwards() -> None:
@@ -80,5 +90,25 @@ def test_outcomes_without_ids_are_refused() -> None:
 
 def test_rows_without_any_outcome_have_none() -> None:
     bundle = load_bundle(debian_model.trained_model().bundle)
-    given = pl.DataFrame({"user_id": ["x"], "item_id": ["y"], "label": [1]})
-    assert judged(bundle, watched(), given, None, np.random.default_rng(0)) is None
+    labels = pl.DataFrame({"user_id": ["x", "u"], "item_id": ["y", "a"], "label": [1, 0]})
+    reasons = [judged(bundle, watched(), given, None, np.random.default_rng(0)) for given in (labels[:1], labels)]
+    assert reasons == [NO_LABEL, NO_POSITIVE]
+    assert judged(bundle, watched(), events(("x", "y", 2)), None, np.random.default_rng(0)) == NO_POSITIVE
+
+
+def test_rows_without_a_score_are_refused() -> None:
+    rows = watched()
+    scores = np.array([4.0, np.nan, 2, 1, 2, 1])
+    given = pl.DataFrame({"user_id": ["u"], "item_id": ["a"], "label": [1]})
+    with pytest.raises(
+        DataError, match=r"scored: expected numbers in score and match_score, got rows without .* \(1\)"
+    ):
+        outcomes(given, replace(rows, scores=scores))
+
+
+def test_labels_that_are_no_numbers_and_outcomes_without_rows_are_refused() -> None:
+    given = pl.DataFrame({"user_id": ["u", "u"], "item_id": ["a", "b"], "label": ["1", "yes"]})
+    with pytest.raises(DataError, match=r"outcomes\.label: expected 0 or 1, got 'yes' in 1 rows"):
+        outcomes(given)
+    with pytest.raises(DataError, match="outcomes: expected rows, got none"):
+        outcomes(given.clear())

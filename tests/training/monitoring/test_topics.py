@@ -137,6 +137,16 @@ def test_too_few_events_or_items_have_no_topics() -> None:
     assert topics_of(nine, nine, units(), catalogue(), CONFIG) == ()
 
 
+def test_there_are_no_more_topics_than_texts() -> None:
+    """And without texts that differ there are none: k-means would warn, and make topics without items."""
+    theme = np.repeat(np.arange(len(THEMES)), N_ITEMS)
+    of_theme = np.eye(len(THEMES), dtype=np.float32)[theme]
+    events = taken([0.4, 0.3, 0.2, 0.1], seed=1)
+    found = topics_of(events, events, of_theme, catalogue(), MonitorConfig(topics=10))
+    assert sorted(topic.events for topic in found) == sorted(np.bincount(theme[events.items]).tolist())
+    assert topics_of(events, events, np.zeros_like(of_theme), catalogue(), CONFIG) == ()
+
+
 def test_a_long_title_is_cut_by_its_width_and_not_within_a_character() -> None:
     assert shortened("a" * 100) == "a" * 100
     assert shortened("a" * 101) == "a" * 99 + "…"

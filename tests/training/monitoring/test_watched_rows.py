@@ -67,6 +67,8 @@ def test_a_scored_file_is_read_without_a_model() -> None:
     assert not {"similarity_last", "memory_size"} & set(found.rows.figures)
     assert found.times[0] == "2026-05-01T00:00:00+00:00"
     assert found.rows.n_queries == 3
+    numbered = ranked.with_columns(impression_id=pl.lit(7.0))
+    assert watched_scores(model.bundle, reference, numbered, 36).keys["impression_id"].unique().to_list() == ["7"]
     with pytest.raises(DataError, match="scored: expected user_id, item_id and the columns that `recmem score` adds"):
         watched_scores(model.bundle, reference, candidates(), 36)
 
@@ -79,6 +81,28 @@ def test_of_a_long_file_whole_queries_are_taken(tmp_path: Path) -> None:
         found = sampled(source, 2500)
     assert 1500 < len(found) < 4000
     assert set(found.group_by("user_id").len()["len"]) == {20}
+
+
+@pytest.mark.parametrize("user", ["a", "b", "c", "d"])
+def test_a_single_query_that_is_longer_than_the_limit_is_taken_whole(tmp_path: Path, user: str) -> None:
+    pl.DataFrame({"user_id": [user] * 5000, "item_id": np.arange(5000)}).write_parquet(tmp_path / "rows.parquet")
+    with candidates_at(tmp_path / "rows.parquet") as source:
+        assert len(sampled(source, 1000)) == 5000
+
+
+def test_columns_whose_names_have_a_reason_in_them_are_the_users_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = debian_model.trained_model().model()
+    given = candidates().with_columns(return_reason_code=1, match_reason_1=pl.lit("text"), reasons=pl.lit("[]"))
+    seen: list[str] = []
+    pairs = model.pairs
+
+    def noted(frame: pl.DataFrame) -> object:
+        seen.extend(frame.columns)
+        return pairs(frame)
+
+    monkeypatch.setattr(model, "pairs", noted)
+    watched_candidates(model, given, len(given))
+    assert seen == ["user_id", "item_id", "title", "return_reason_code"]
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:

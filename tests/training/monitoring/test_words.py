@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from recmem.ranking.feature_table import FEATURES
+from recmem.ranking.feature import Group
 from training.monitoring.findings import EVENTS, OUTCOMES, ROWS, SCORES, Finding, Limit, Monitoring, Status, Topic
 from training.monitoring.words import advice, distance_text, figure_name, headline, topic_sentences
 
@@ -54,7 +54,7 @@ def test_other_counters_keep_the_advice_of_their_group() -> None:
 
 
 def test_every_group_has_advice_and_each_is_given_once() -> None:
-    groups = {str(feature.group) for feature in FEATURES} | {"item attribute", "candidates' own"}
+    groups = [str(group) for group in Group]
     for group in (*groups, SCORES, ROWS, EVENTS, OUTCOMES):
         found = monitoring(finding("a", group, "alert"), finding("b", group, "warn"))
         assert len(list(advice(found))) == 1, group
