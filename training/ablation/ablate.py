@@ -14,7 +14,7 @@ from typing import Any
 import polars as pl
 
 from feature_store.atomic_files import write_text_atomically
-from training.ablation.choice import chosen_variant, to_switch
+from training.ablation.choice import chosen_variant, passes_again, to_switch
 from training.ablation.figures import metric_of
 from training.ablation.kinds import Kind
 from training.ablation.measure import Measure, StepOf
@@ -54,7 +54,12 @@ def ablate(run: Run, tracker: Tracker, step_of: StepOf, on_plan: Callable[[Plan]
     given = figures[plan.reference.name]
     control = _lifts(given, figures[plan.control.name], run.config.seed)
     kinds = [_kind_worth(kind, plan, given, figures[variant.name]) for kind, variant in plan.tried]
-    chosen, switched = chosen_variant(plan, to_switch(kinds, control=control[VALIDATION].difference), figures_of)
+    passed = [
+        _measured_again(kind, plan, figures_of) for kind in to_switch(kinds, control=control[VALIDATION].difference)
+    ]
+    measured_again = {kind.name: kind for kind in passed}
+    kinds = [measured_again.get(kind.name, kind) for kind in kinds]
+    chosen, switched = chosen_variant(plan, list(filter(passes_again, passed)), figures_of)
     result = Ablation(
         metric=metric_of(run),
         seed=run.config.seed,
@@ -76,7 +81,7 @@ def _kind_worth(kind: Kind, plan: Plan, given: pl.DataFrame, switched: pl.DataFr
     """What a kind is worth, before anything is chosen."""
     config = plan.reference.config
     is_on = kind.is_on(config)
-    without, with_ = (switched, given) if is_on else (given, switched)
+    without, with_ = _in_order(given, switched, is_on=is_on)
     return KindWorth(
         name=kind.name,
         words=kind.words,
@@ -87,6 +92,20 @@ def _kind_worth(kind: Kind, plan: Plan, given: pl.DataFrame, switched: pl.DataFr
         parts=worth_by_part(without, with_, seed=config.seed),
         decides=deciding_interval(without, with_, n_kinds=len(plan.tried), seed=config.seed),
     )
+
+
+def _measured_again(kind: KindWorth, plan: Plan, figures_of: Callable[[Variant], pl.DataFrame]) -> KindWorth:
+    """The kind with the interval that it has with the control's seed."""
+    (variant,) = (variant for tried, variant in plan.tried if tried.name == kind.name)
+    switched = figures_of(plan.with_another_seed(variant))
+    without, with_ = _in_order(figures_of(plan.control), switched, is_on=kind.was_on)
+    again = deciding_interval(without, with_, n_kinds=len(plan.tried), seed=plan.reference.config.seed)
+    return replace(kind, again=again)
+
+
+def _in_order(given: pl.DataFrame, switched: pl.DataFrame, *, is_on: bool) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """The figures without and with a kind that is on or off in what was given."""
+    return (switched, given) if is_on else (given, switched)
 
 
 def _lifts(without: pl.DataFrame, with_: pl.DataFrame, seed: int) -> dict[str, Lift]:

@@ -32,9 +32,15 @@ class Plan:
         """All of them."""
         return [self.reference, *(variant for _, variant in self.tried), self.control]
 
+    def with_another_seed(self, variant: Variant) -> Variant:
+        """One of the kinds' variants with the seed of the control."""
+        config = replace(variant.config, seed=self.control.config.seed)
+        match_of = None if variant.retrains else self.control
+        return replace(variant, name=f"{variant.name}-{CONTROL}", config=config, match_of=match_of)
+
     @property
     def n_modules(self) -> int:
-        """How many match modules are trained."""
+        """How many match modules are trained at least."""
         return sum(variant.retrains for variant in self.variants)
 
 

@@ -21,9 +21,11 @@ class Variant:
     name: str
     config: TrainingConfig
     retrains: bool = True
-    """Whether it has a match module of its own; else that of the reference, and a ranker of its own."""
+    """Whether it has a match module of its own; else another variant's, and a ranker of its own."""
     rereads: bool = False
     """Whether the store has to be read anew for it."""
+    match_of: Variant | None = None
+    """Whose match module it has, unless it retrains; None for the reference's."""
 
     def run_within(self, run: Run) -> Run:
         """The variant as a run in a folder of its own; it reads the same versions of the store."""

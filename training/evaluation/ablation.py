@@ -52,6 +52,8 @@ class KindWorth:
     """By part: `validation` and `test`."""
     decides: Interval
     """On validation, the interval that decides: those of all kinds hold together in 95% of cases."""
+    again: Interval | None = None
+    """The same with the control's seed; None unless the kind passed with the seed that was given."""
 
     @property
     def gain(self) -> float:
@@ -133,4 +135,6 @@ def _kind_from(entry: Mapping[str, Any]) -> KindWorth:
         part: Worth({name: Lift.from_document(lift) for name, lift in slices.items()})
         for part, slices in entry["parts"].items()
     }
-    return KindWorth(**{**known, "parts": parts, "decides": interval(entry["decides"])})
+    again = entry.get("again")
+    intervals = {"decides": interval(entry["decides"]), "again": None if again is None else interval(again)}
+    return KindWorth(**{**known, **intervals, "parts": parts})

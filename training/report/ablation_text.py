@@ -58,7 +58,10 @@ def ablation_sentences(ablation: Ablation) -> list[str]:
 def choice_sentence(ablation: Ablation) -> str:
     """What the training goes on with, as one sentence."""
     if not ablation.switched:
-        return "Nothing was switched over: on validation, no kind is significantly worse than its alternative."
+        with_both = " with both seeds" if any(kind.again is not None for kind in ablation.kinds) else ""
+        return (
+            f"Nothing was switched over: on validation, no kind is significantly worse than its alternative{with_both}."
+        )
     named = {word: [kind.words for kind in ablation.switched if kind.is_on == (word == "on")] for word in ("on", "off")}
     parts = [f"{' and '.join(words)} {word}" for word, words in named.items() if words]
     return f"Switched over, since that pays on validation: {', '.join(parts)}."
@@ -86,8 +89,11 @@ def _sentences(ablation: Ablation) -> Iterator[str]:
         "Validation alone decides, by intervals that hold together for all kinds "
         f"({100 - 5 / max(n_kinds, 1):.1f}% each). What is switched must also gain more than chance makes of a "
         f"training: with another seed, {metric} changes by {signed_text(control, DIGITS)} on validation and by "
-        f"{signed_text(of_test, DIGITS)} on the test."
+        f"{signed_text(of_test, DIGITS)} on the test. And it must pass with that seed too."
     )
+    for kind in ablation.kinds:
+        if kind.again is not None and not kind.is_switched:
+            yield f"With the other seed, the interval of {kind.words} is {interval_text(kind.again, DIGITS)}."
     if ablation.not_tried:
         reasons = "; ".join(f"{words} ({reason})" for words, reason in ablation.not_tried.items())
         yield f"Not tried: {reasons}."

@@ -7,11 +7,13 @@ import shutil
 from pathlib import Path
 
 import mlflow
+import polars as pl
 import pytest
 
 import cross_fit_log
 import small_ablation
 from training.ablation import ablate as ablate_module
+from training.ablation.worth import deciding_interval
 from training.api import train
 from training.configuration.effective import effective_config
 from training.evaluation.ablation import Ablation
@@ -52,17 +54,49 @@ def test_a_training_without_an_ablation_has_the_same_figures(tmp_path: Path) -> 
     assert json.loads(plain.ledger.to_json()) == document
 
 
-@pytest.fixture(scope="module")
-def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A training whose ablation speaks against EASE with texts, in a folder that has the measured variants."""
-    out = tmp_path_factory.mktemp("switched") / "run"
+def speaking_against_ease_text(out: Path, *, again: bool) -> Path:
+    """A training whose validation speaks against EASE with texts, with the other seed too or not.
+
+    Its folder has the measured variants.
+    """
     shutil.copytree(small_ablation.trained().out, out)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(
             ablate_module, "to_switch", lambda kinds, control: [kind for kind in kinds if kind.name == "ease_text"]
         )
+        patch.setattr(ablate_module, "passes_again", lambda kind: again)
         small_ablation.trained_in(out)
     return out
+
+
+@pytest.fixture(scope="module")
+def switched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speaking_against_ease_text(tmp_path_factory.mktemp("switched") / "run", again=True)
+
+
+def test_a_kind_that_does_not_pass_with_the_other_seed_is_not_switched(tmp_path: Path) -> None:
+    out = speaking_against_ease_text(tmp_path / "run", again=False)
+    ablation = of(Ledger.from_json((out / "ledger.json").read_text()))
+    assert ablation.switched == []
+    assert ablation.changed == {}
+    report = (out / "report.html").read_text()
+    assert "no kind is significantly worse than its alternative with both seeds" in report
+
+
+def test_with_the_other_seed_a_kind_is_compared_with_the_control(switched: Path) -> None:
+    ablation = of(Ledger.from_json((switched / "ledger.json").read_text()))
+    measured = {kind.name: kind.again for kind in ablation.kinds}
+    assert [name for name, again in measured.items() if again is not None] == ["ease_text"]
+
+    def figures(variant: str) -> pl.DataFrame:
+        return pl.read_parquet(switched / "ablation" / variant / "work" / "figures" / "figures.parquet")
+
+    control = figures("control")
+    without = figures("ease_text-control")
+    assert measured["ease_text"] == deciding_interval(without, control, n_kinds=len(ablation.kinds), seed=0)
+    # It has the control's match module, and not the reference's.
+    assert not (switched / "ablation" / "ease_text-control" / "work" / "match").exists()
+    assert not without["figure"].equals(figures("ease_text")["figure"])
 
 
 def test_the_training_goes_on_with_what_was_chosen(switched: Path) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import polars as pl
 import pytest
 
 from small_ablation import kind
-from training.ablation.choice import CHOSEN, chosen_variant, to_switch
+from training.ablation.choice import CHOSEN, chosen_variant, passes_again, to_switch
 from training.ablation.kinds import KINDS
 from training.ablation.plan import CONTROL, REFERENCE, Plan
 from training.ablation.variant import Variant
@@ -47,6 +49,19 @@ def test_nothing_is_switched_by_an_interval_that_includes_zero(decides: tuple[fl
 @pytest.mark.parametrize(("control", "switched"), [(0.009, ["ease_text"]), (-0.011, []), (0.011, [])])
 def test_what_is_switched_gains_more_than_another_seed_changes(control: float, switched: list[str]) -> None:
     assert names(to_switch([kind("ease_text", -0.01)], control=control)) == switched
+
+
+@pytest.mark.parametrize(
+    ("again", "passes"), [(None, False), ((-0.02, -0.001), True), ((-0.02, 0.001), False), ((0.001, 0.02), False)]
+)
+def test_one_that_is_on_has_to_hurt_with_the_other_seed_too(again: tuple[float, float] | None, passes: bool) -> None:
+    assert passes_again(replace(kind("ease_text", -0.01), again=again)) == passes
+
+
+def test_one_that_is_off_has_to_help_with_the_other_seed_too() -> None:
+    helps = kind("retrieved", 0.02, was_on=False)
+    assert passes_again(replace(helps, again=(0.001, 0.02)))
+    assert not passes_again(replace(helps, again=(-0.02, -0.001)))
 
 
 def figures(value: float) -> pl.DataFrame:

@@ -63,3 +63,14 @@ def test_a_kind_that_the_other_settings_forbid_says_so(run: Run) -> None:
 def test_the_control_of_another_seed_is_its_neighbour(run: Run) -> None:
     run.config = replace(run.config, seed=4)
     assert plan_of(run).control.config.seed == 3
+
+
+def test_with_another_seed_a_kind_of_features_has_the_controls_match_module(run: Run) -> None:
+    run.config = with_values(run.config, {"memory.recent": 2})
+    plan = plan_of(run)
+    tried = dict((kind.name, variant) for kind, variant in plan.tried)
+    for name, match_of in (("ease_text", plan.control), ("retrieved", None)):
+        again = plan.with_another_seed(tried[name])
+        assert again.config == replace(tried[name].config, seed=1)
+        assert again.name == f"{name}-control"
+        assert again.match_of == match_of

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from small_ablation import ablation, kind
 from training.evaluation.ledger import Lift
 from training.report.ablation_text import ablation_rows, ablation_sentences, ablation_slices, choice_sentence
@@ -62,3 +64,11 @@ def test_a_row_says_whether_the_training_goes_on_with_the_kind() -> None:
 
 def test_parts_of_the_test_have_the_names_of_slices() -> None:
     assert ablation_slices(ablation(kind())) == {"cold items": "cold items"}
+
+
+def test_a_kind_that_passed_with_one_seed_only_is_named_with_the_others_interval() -> None:
+    made = ablation(kind("ease_text", -0.01), replace(kind("retrieved", 0.02, was_on=False), again=(-0.001, 0.03)))
+    sentences = ablation_sentences(made)
+    assert choice_sentence(made).endswith("its alternative with both seeds.")
+    found = [sentence for sentence in sentences if sentence.startswith("With the other seed")]
+    assert found == ["With the other seed, the interval of words of retrieved is \N{MINUS SIGN}0.0010 to +0.0300."]
