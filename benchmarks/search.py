@@ -15,6 +15,7 @@ from benchmarks.made_texts import MadeTexts
 from benchmarks.timing import Row, compare
 from recmem.matching.faiss_search import graph_search, list_search
 from recmem.matching.text_search import ExactSearch, TextSearch, recall
+from recmem.text.unit_vectors import exact_units
 
 N_ITEMS = 100_000
 GPU_ITEMS = (1_000_000, 10_000_000)
@@ -35,8 +36,8 @@ def search_rows() -> list[Row]:
     import faiss  # a bare GPU machine has none
 
     generator = torch.Generator().manual_seed(0)
-    unit = torch.nn.functional.normalize(torch.randn((N_ITEMS, DIM), generator=generator), dim=1)
-    queries = torch.nn.functional.normalize(torch.randn((N_QUERIES, DIM), generator=generator), dim=1)
+    unit = exact_units(torch.randn((N_ITEMS, DIM), generator=generator))
+    queries = exact_units(torch.randn((N_QUERIES, DIM), generator=generator))
     flat = faiss.IndexFlatIP(DIM)
     flat.add(unit.numpy())
     exact = ExactSearch(unit)

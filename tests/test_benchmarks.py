@@ -88,6 +88,13 @@ def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch
         on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
 
 
+def test_exact_searches_on_a_cpu_are_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
+    # So many that rounding would change what is found, as it did when tables became float16.
+    monkeypatch.setattr(search, "N_ITEMS", 20_000)
+    monkeypatch.setattr(timing, "ROUNDS", 1)
+    assert [row.way for row in search.search_rows()] == ["faiss IndexFlatIP", "matmul, topk", "recmem exact"]
+
+
 def test_approximate_searches_are_timed_beside_the_exact_one(
     device: torch.device, monkeypatch: pytest.MonkeyPatch
 ) -> None:
