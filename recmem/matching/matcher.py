@@ -72,7 +72,7 @@ class Matcher:
     def features(self, histories: Histories, candidates: IntArray) -> dict[str, Float32Array]:
         """The match features of every candidate for every history: float32[query, cand] each."""
         shape = (len(histories), len(candidates))
-        # A kernel that is made for candidates of each memory's own; it stores nothing of slots x candidates.
+        # By the kernels for candidates of each memory's own: dense products of slots and items take several passes.
         of_each = Ragged.from_lengths(np.tile(candidates, shape[0]), np.full(*shape))
         return {name: column.reshape(shape) for name, column in self.pair_features(histories, of_each).items()}
 

@@ -3,7 +3,7 @@
 **The rule.** A kind is switched over - one that is on and hurts, or one that is off and helps - if, on validation,
 
 1. the interval of its difference lies on that side of zero. With n kinds each interval leaves out 5% / n (Bonferroni),
-   so of kinds that are worth nothing, chance switches any at all in at most 5% of logs;
+   so of kinds that are worth nothing, the chance of users lets any at all pass in at most 5% of logs;
 2. it gains more than the control differs, the same configuration trained with another seed. The interval is over users
    and knows nothing of what a training leaves to chance;
 3. the first holds with the control's seed too: the kind is switched over in the control, and measured against it.

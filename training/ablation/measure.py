@@ -49,17 +49,16 @@ class Measure:
         run = variant.run_within(self._run)
         for step in variant.own_steps(self._run):
             self._step_of(run, step, self._tracker, prefix=f"{FOLDER} {variant.name} ")
-        shares_module = not variant.retrains and variant.match_of is None
-        if shares_module:
-            run.shared["match"] = self._reference.folder("match")
-        elif variant.match_of is not None:
-            run.shared["match"] = variant.match_of.run_within(self._run).folder("match")
+        if not variant.retrains:
+            owner = self._reference if variant.match_of is None else variant.match_of.run_within(self._run)
+            run.shared["match"] = owner.folder("match")
         folder = run.folder(_STEP)
         is_reference = run.out == self._reference.out
         key = self._key(run, is_reference=is_reference)
         with self._tracker.step(f"{FOLDER} {variant.name}", key, folder) as step_run:
             if not step_run.reused:
-                pairs = self._pairs_of(run, is_reference=is_reference, shares=is_reference or shares_module)
+                shares = is_reference or (not variant.retrains and variant.match_of is None)
+                pairs = self._pairs_of(run, is_reference=is_reference, shares=shares)
                 figures = variant_figures(run, pairs)
                 figures.write_parquet(folder / FIGURES)
                 if is_reference:

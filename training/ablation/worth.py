@@ -18,7 +18,7 @@ from training.evaluation.slices import MEMORY_SLICES
 
 COLD = "cold items"
 ERROR_RATE = 0.05
-"""How often chance may switch any kind at all."""
+"""How often the chance of users may let any kind at all pass."""
 DECIDING_RESAMPLES = 10_000
 """For the interval that decides, whose ends lie far out."""
 

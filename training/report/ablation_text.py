@@ -89,7 +89,7 @@ def _sentences(ablation: Ablation) -> Iterator[str]:
         "Validation alone decides, by intervals that hold together for all kinds "
         f"({100 - 5 / max(n_kinds, 1):.1f}% each). What is switched must also gain more than chance makes of a "
         f"training: with another seed, {metric} changes by {signed_text(control, DIGITS)} on validation and by "
-        f"{signed_text(of_test, DIGITS)} on the test. And it must pass with that seed too."
+        f"{signed_text(of_test, DIGITS)} on the test. It must also pass with that seed."
     )
     for kind in ablation.kinds:
         if kind.again is not None and not kind.is_switched:

@@ -83,7 +83,7 @@ def test_the_item_item_models_that_later_steps_read_are_fitted_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = with_two_members(tmp_path).training_data
-    monkeypatch.setattr(Covisitation, "fit", None)  # would be called
+    monkeypatch.setattr(Covisitation, "fit", None)  # a call, to fit what is not fitted yet, would fail
     queries = queries_of(data.dataset, data.split.ranker_from, data.split.test_until)
     periods = data.dataset.timeline.periods_of(queries.times)
     assert len(periods) > 1
