@@ -166,7 +166,7 @@ def trained_model() -> TrainedModel:
     cache = VectorCache(trained.store / "vectors", encoder().fingerprint, encoder().dim)
     unit = torch.nn.functional.normalize(cache.get_or_encode(catalogue.texts, encoder()), dim=1)
     module = untrained(encoder().dim)
-    memory = MemoryConfig(recent=20)
+    memory = MemoryConfig(recent=20, negatives=True)
     retrieval = RetrievalConfig(candidates=25)
     data = _ranking_data(dataset, Matcher.of(module, unit, memory), retrieval)
     config = RankerConfig(rounds=20, smoothing=5, leaves=5, min_rows_in_leaf=20)

@@ -56,7 +56,7 @@ def matcher(recent: int = 4, retrieved: int = 0, device: torch.device = CPU) -> 
         for weight in module.parameters():
             weight.add_(torch.randn(weight.shape, generator=generator) * 0.2)
     unit = exact_units(torch.randn((N_TEXTS, 8), generator=generator))
-    memory = MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5)
+    memory = MemoryConfig(recent=recent, retrieved=retrieved, retrieved_from=5, negatives=True)
     return Matcher.of(module.eval().to(device), unit.to(device), memory)
 
 

@@ -44,7 +44,8 @@ class MemoryRetriever(BaseRetriever):
     min_similarity: float = -1.0
     """Leaves out items that are less similar to the question, -1 to 1."""
     negatives: bool = False
-    """Whether items that the user returned, skipped or rated low are documents too; their `kind` is "negative"."""
+    """Whether items that the user returned, skipped or rated low are documents too; their `kind` is "negative". Needs a
+    model trained with `memory.negatives`."""
 
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
         """The documents for a question, the most similar first."""

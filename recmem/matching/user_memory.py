@@ -45,8 +45,9 @@ class MemoryConfig:
     not_clicked: int = setting(0, low=0, high=HISTORY, remedy="Give a number of slots such as 10, 0 for none.")
     """Slots that stand for items shown to the user and not clicked, the newest, where there are impressions. 0 turns
     this off."""
-    negatives: bool = setting(True)
-    """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own."""
+    negatives: bool = setting(False)
+    """Whether negative events, such as returns and low ratings, are remembered, with a sign of their own. Otherwise
+    they are left out."""
 
     def __post_init__(self) -> None:
         check_settings(self, self._conflicts)
@@ -66,10 +67,13 @@ class MemoryConfig:
         """How many of a user's events a memory is made of, the newest."""
         return self.recent + (self.retrieved_from if self.retrieved else 0)
 
-    @property
-    def n_read(self) -> int:
-        """How many of a user's events have to be read to make a memory, the newest."""
-        reads_older = not self.negatives or self.consolidated or self.knowledge or self.not_clicked
+    def n_read(self, *, of_negatives: bool = True) -> int:
+        """How many of a user's events have to be read to make a memory, the newest.
+
+        `of_negatives`: whether negative events may be among them, in whose place older ones are remembered.
+        """
+        leaves_out = of_negatives and not self.negatives
+        reads_older = leaves_out or self.consolidated or self.knowledge or self.not_clicked
         return HISTORY if reads_older else self.n_events
 
     @property
@@ -97,7 +101,10 @@ def events_held(histories: Histories, memory: MemoryConfig) -> Histories:
     """The histories with only the events of kinds that a memory holds, however old."""
     holds = memory.holds_kind
     is_event = np.array([kind.matches is not None for kind in memory_kinds.KINDS])
-    return histories if holds[is_event].all() else histories.where(holds[kinds_of(histories)])
+    if holds[is_event].all():
+        return histories
+    is_held = holds[kinds_of(histories)]
+    return histories if is_held.all() else histories.where(is_held)
 
 
 @dataclass(frozen=True, eq=False)

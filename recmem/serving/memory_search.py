@@ -47,6 +47,11 @@ def search_memory(
     is_number = isinstance(min_similarity, int | float | np.number) and not isinstance(min_similarity, bool)
     if not is_number or not -1 <= min_similarity <= 1:
         raise DataError(f"min_similarity: expected a number from -1 to 1, got {min_similarity!r}. Give a cosine.")
+    if negatives and not parts.bundle.config.memory.negatives:
+        raise DataError(
+            "negatives: expected a memory with negative events, got one that leaves them out. Train the model with "
+            "--set memory.negatives=true, or leave out the argument."
+        )
     read = read_texts_of(parts, user_id, [text], timestamp)
     matcher = parts.matcher_with(read)
     remembered = matcher.remembered(read.queries.histories)

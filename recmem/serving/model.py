@@ -266,9 +266,10 @@ class Model:
         A row per item, the most similar first: item_id, title, text; timestamp, kind and visits_ago of its newest
         event; n_events in the memory; similarity (the cosine, -1 to 1) and contribution (what its events add to the raw
         match score of the text); as_of, the time that the memory was read at. `negatives`: also items that the user
-        returned, skipped or rated low.
+        returned, skipped or rated low, of a model trained with `memory.negatives`.
 
-        An unknown user has no rows. Nothing is written. Raises DataError as `match_texts` does.
+        An unknown user has no rows. Nothing is written. Raises DataError as `match_texts` does, and if the memory
+        holds no negative events although they are asked for.
         """
         refuse_forked()
         return search_memory(

@@ -53,7 +53,7 @@ class ImpressionBatches:
     def draw(self) -> Batch:
         """The impressions of one step: all that one of them does not show is excluded from its softmax."""
         drawn = self._shown.take(self._rng.integers(self.n_examples, size=self._queries))
-        past = self._reads.past(drawn.users, drawn.times, self._memory.n_read)
+        past = self._reads.past(drawn.users, drawn.times, self._memory.n_read())
         candidates = np.unique(drawn.candidates.values)
         is_shown = drawn.candidates.contains(candidates)  # [query, cand]
         clicked = drawn.queries().positives

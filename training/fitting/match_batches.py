@@ -117,6 +117,9 @@ class MatchBatches:
     ) -> None:
         self._reads = log if reads is None else reads
         self._memory = memory
+        # Events that were cancelled since are not in the log, and may have been negative.
+        of_negatives = cancelled is not None or bool((log.signs < 0).any())
+        self._n_read = memory.n_read(of_negatives=of_negatives)
         self._beside = beside
         self._config = config
         self._rng = np.random.default_rng(seed)
@@ -175,7 +178,7 @@ class MatchBatches:
         shuffled = [self._rng.permutation(queries.positives.row(row)) for row in range(size)]
         limit = self._config.positives
         return _Examples(
-            memories=self._reads.past(queries.users, queries.times, self._memory.n_read),
+            memories=self._reads.past(queries.users, queries.times, self._n_read),
             wanted=Ragged.from_lists([items[:limit] for items in shuffled]),
             left_out=Ragged.from_lists([items[limit:] for items in shuffled]),
             users=queries.users,
@@ -197,7 +200,7 @@ class MatchBatches:
             if self._rng.random() < SHORTENED_SHARE:
                 length = int(self._rng.integers(1, len(remembered) + 1))
                 remembered = np.sort(self._rng.choice(remembered, length, replace=False))
-            memories.append(basket.only(remembered[-self._memory.n_read :]))
+            memories.append(basket.only(remembered[-self._n_read :]))
             held_out.append(wanted)
         return self._first.take(rows), memories, Ragged.from_lists(held_out)
 

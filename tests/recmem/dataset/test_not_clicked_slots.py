@@ -49,11 +49,11 @@ def test_what_was_shown_is_a_slot_as_old_as_the_visits_since_unless_it_was_taken
 
 def test_slots_have_the_rows_of_the_items_and_come_before_the_events() -> None:
     histories = HISTORIES.beside(not_clicked_slots(dataset(5), USERS, TIMES, HISTORIES))
-    slots = Slots.of(histories, MemoryConfig(not_clicked=5))
+    slots = Slots.of(histories, MemoryConfig(not_clicked=5, negatives=True))
     assert slots.rows.tolist() == [1, 2, 0, 3, 2]
     assert slots.own is None
     # A memory without the kind is that of before.
-    assert Slots.of(histories, MemoryConfig()).rows.tolist() == [0, 3, 2]
+    assert Slots.of(histories, MemoryConfig(negatives=True)).rows.tolist() == [0, 3, 2]
 
 
 def test_nothing_is_remembered_where_no_slots_are_asked_for_or_nothing_was_shown() -> None:

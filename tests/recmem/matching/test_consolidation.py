@@ -67,7 +67,7 @@ def test_an_event_that_is_remembered_is_not_consolidated() -> None:
     assert found is not None
     # Without the skip, the newest four are swing, coffee, jazz and rock.
     assert sorted(name.items[0] for name in found.names) == [JAZZ, TEA]
-    with_skip = consolidated(LONG, MemoryConfig(recent=4, consolidated=9), UNIT).further
+    with_skip = consolidated(LONG, MemoryConfig(recent=4, consolidated=9, negatives=True), UNIT).further
     assert with_skip is not None
     assert sorted(name.items[0] for name in with_skip.names) == [JAZZ, SWING, TEA]
 
@@ -84,7 +84,7 @@ def test_a_memory_that_forgets_nothing_has_no_such_slots() -> None:
 def test_a_history_gives_the_same_slots_alone_and_among_others(
     log: list[Event], time: int, recent: int, n_slots: int
 ) -> None:
-    memory = MemoryConfig(recent=recent, consolidated=n_slots)
+    memory = MemoryConfig(recent=recent, consolidated=n_slots, negatives=True)
     histories = Histories.as_of(event_log(log), np.arange(N_USERS), np.full(N_USERS, time), 99)
     together = Slots.of(consolidated(histories, memory, UNIT), memory)
     for user in range(N_USERS):

@@ -79,7 +79,7 @@ def test_a_candidate_sees_the_older_events_that_are_most_similar_to_it(
             smallest_kept = np.sort(cosine)[-retrieved:].min(initial=np.inf)
             is_visible = np.r_[cosine >= smallest_kept, is_newest]
             # The same memory without what this candidate does not see, and without retrieval.
-            whole = replace(made, memory=MemoryConfig(recent=9))
+            whole = replace(made, memory=MemoryConfig(recent=9, negatives=True))
             alone = whole.features(memory.where(is_visible), np.array([item]))
             close(found["match_raw"][user, item], alone["match_raw"][0, 0], "float32")
             close(pairs["match_raw"].reshape(N_USERS, -1)[user, item], alone["match_raw"][0, 0], "float32")
@@ -141,7 +141,7 @@ def test_texts_come_after_the_items_and_leave_their_scores_alone() -> None:
 
 def test_tables_follow_the_module() -> None:
     made = matcher()
-    rolled = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4))
+    rolled = Matcher.of(made.module, torch.roll(made.tables.unit, 1, dims=0), MemoryConfig(recent=4, negatives=True))
     remembered = histories([], 9)
     prior = rolled.features(remembered, EVERY_TEXT)["match_prior"]
     close(prior, np.roll(made.features(remembered, EVERY_TEXT)["match_prior"], 1, axis=1), "float32")
@@ -185,7 +185,7 @@ def test_texts_that_are_added_are_searched_too() -> None:
 @example(LONG, 12)
 @given(logs(), times())
 def test_consolidated_slots_count_alike_in_scoring_and_in_training(log: list[Event], time: int) -> None:
-    memory = MemoryConfig(recent=2, consolidated=2)
+    memory = MemoryConfig(recent=2, negatives=True, consolidated=2)
     made = replace(matcher(), memory=memory)
     found = histories(log, time)
     whole = made.features(found, EVERY_TEXT)
@@ -199,5 +199,5 @@ def test_consolidated_slots_count_alike_in_scoring_and_in_training(log: list[Eve
         close(made.module(tables, slots, rows).numpy(), whole["match_raw"], "float32")
     older = np.bincount(found.items.row_index, minlength=N_USERS) > memory.recent
     if (older & (np.bincount(found.items.row_index[found.signs >= 0], minlength=N_USERS) > memory.recent)).any():
-        plain = replace(made, memory=MemoryConfig(recent=2)).features(found, EVERY_TEXT)
+        plain = replace(made, memory=MemoryConfig(recent=2, negatives=True)).features(found, EVERY_TEXT)
         assert (plain["match_raw"] != whole["match_raw"]).any()

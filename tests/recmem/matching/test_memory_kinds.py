@@ -23,7 +23,7 @@ from strategies import N_USERS, event_log, logs, times
 from tolerances import close
 
 DOCUMENT = Path(__file__).parents[3] / "docs" / "adding_a_memory_kind.md"
-MEMORY = MemoryConfig(recent=99)
+MEMORY = MemoryConfig(recent=99, negatives=True)
 CONFIG = MatchConfig(dim=8, n_heads=2, head_dim=3)
 REPEAT_PURCHASES = [Event(0, 3, 1), Event(0, 1, 2, "skip"), Event(0, 3, 3), Event(1, 3, 3), Event(0, 1, 4)]
 
@@ -74,6 +74,7 @@ def test_a_memory_holds_what_its_settings_say() -> None:
     ]
     assert bool(MemoryConfig().holds_kind[names["declared"]])
     assert not bool(MemoryConfig().holds_kind[names["consolidated"]])
+    assert not bool(MemoryConfig().holds_kind[names["negative"]])
 
 
 @given(logs(), times())
@@ -100,7 +101,7 @@ def test_the_documented_kind_takes_repeat_purchases_from_the_positive_ones() -> 
 
 @pytest.mark.usefixtures("with_repeated")
 def test_only_events_of_the_memory_itself_make_a_repeat_purchase() -> None:
-    assert Slots.of(histories(REPEAT_PURCHASES), MemoryConfig(recent=2)).kinds.tolist() == [2, 2, 2]
+    assert Slots.of(histories(REPEAT_PURCHASES), MemoryConfig(recent=2, negatives=True)).kinds.tolist() == [2, 2, 2]
 
 
 @pytest.mark.usefixtures("with_repeated")

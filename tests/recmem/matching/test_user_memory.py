@@ -14,7 +14,7 @@ from recmem.matching.user_memory import HISTORY, N_AGES, MemoryConfig, Slots, ag
 from slow_reference import Event
 from strategies import N_USERS, event_log, logs, times
 
-MEMORY = MemoryConfig(recent=99)
+MEMORY = MemoryConfig(recent=99, negatives=True)
 NEGATIVE, NEUTRAL, POSITIVE = range(3)
 
 
@@ -112,5 +112,11 @@ def test_a_memory_of_events_alone_keeps_its_other_settings() -> None:
 )
 def test_a_memory_that_depends_on_older_events_reads_them_all(setting: dict[str, int]) -> None:
     # Serving reads them all, and what a memory holds must not depend on who reads.
-    assert MemoryConfig(**setting).n_read == HISTORY
-    assert MemoryConfig().n_read == MemoryConfig().recent
+    assert MemoryConfig(**setting).n_read() == HISTORY
+    assert MemoryConfig(negatives=True).n_read() == MemoryConfig().recent
+
+
+def test_negative_events_that_are_left_out_make_older_ones_read_only_where_there_are_some() -> None:
+    memory = MemoryConfig(recent=3, negatives=False)
+    assert (memory.n_read(), memory.n_read(of_negatives=False)) == (HISTORY, 3)
+    assert MemoryConfig(recent=3, consolidated=1).n_read(of_negatives=False) == HISTORY

@@ -9,6 +9,7 @@ import pytest
 
 from debian_model import encoder, model_of, sample, trained_model
 from feature_store import DataError
+from recmem.matching.user_memory import MemoryConfig
 from recmem.serving.model import Model
 from tolerances import close
 
@@ -49,6 +50,14 @@ def test_what_the_user_disliked_comes_only_if_asked_for(model: Model) -> None:
             found = model.search_memory(name, QUESTION, k=50, negatives=negatives)
             kinds.setdefault(negatives, set()).update(found["kind"])
     assert kinds == {False: {"positive", "neutral"}, True: {"positive", "neutral", "negative"}}
+
+
+def test_a_memory_that_leaves_negative_events_out_has_none_to_find(user: str) -> None:
+    model = model_of(trained_model().events, memory=MemoryConfig(recent=20))
+    assert "negative" not in set(model.memory(user)["kind"])
+    assert len(model.search_memory(user, QUESTION))
+    with pytest.raises(DataError, match=r"^negatives: expected a memory with negative events.*memory\.negatives=true"):
+        model.search_memory(user, QUESTION, negatives=True)
 
 
 def test_an_item_with_several_events_is_one_row_with_their_sum() -> None:

@@ -38,7 +38,7 @@ def test_older_events_are_consolidated_in_training_too() -> None:
     memory = MemoryConfig(recent=1, consolidated=1)
     beside = beside_events(dataset, UNIT, memory, seed=0)
     assert beside is not None
-    histories = dataset.histories(np.array([0]), np.array([9]), memory.n_read)
+    histories = dataset.histories(np.array([0]), np.array([9]), memory.n_read())
     found = beside(np.array([0]), np.array([9]), histories, Ragged.from_lists([[4]])).further
     assert found is not None
     close(found.vectors, exact_units(UNIT[[1, 3]].sum(0, keepdim=True)), "exact")
@@ -74,7 +74,7 @@ def test_queries_that_lose_their_events_lose_what_was_made_of_these_too() -> Non
     memory = MemoryConfig(recent=1, consolidated=1)
     beside = beside_events(dataset, UNIT, memory, seed=0)
     assert beside is not None
-    histories = dataset.histories(users, np.full(N_QUERIES, 9), memory.n_read)
+    histories = dataset.histories(users, np.full(N_QUERIES, 9), memory.n_read())
     found = beside(users, np.full(N_QUERIES, 9), histories, Ragged.from_lists([[4]] * N_QUERIES))
     assert found.further is not None
     consolidated = found.further.kinds == memory_kinds.place_of("consolidated")

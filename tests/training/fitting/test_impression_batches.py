@@ -150,5 +150,5 @@ def test_an_impression_reads_as_many_events_as_a_memory_is_made_of() -> None:
     memory = MemoryConfig(recent=1, consolidated=1)
     drawn = ImpressionBatches(impressions(), cast(AsOf, Counted()), until=SPLIT, memory=memory, queries=4, seed=0)
     drawn.draw()
-    assert read == [memory.n_read]
-    assert memory.n_read > memory.n_events
+    assert read == [memory.n_read()]
+    assert memory.n_read() > memory.n_events

@@ -23,10 +23,11 @@ from training.target_weights import TargetWeights
 
 FEWER = settings(max_examples=40)  # each draws several steps
 CONFIG = BatchConfig(queries=6, negatives=3, positives=2)
+MEMORY = MemoryConfig(recent=3, negatives=True)
 
 
 def batches(log: EventLog, *, until: int = 3 * LAST_TIME, seed: int = 0, config: BatchConfig = CONFIG) -> MatchBatches:
-    return MatchBatches(log, N_ITEMS, until=until, memory=MemoryConfig(recent=3), config=config, seed=seed)
+    return MatchBatches(log, N_ITEMS, until=until, memory=MEMORY, config=config, seed=seed)
 
 
 def batches_of(dataset: Dataset, until: int, config: BatchConfig = CONFIG) -> MatchBatches:
@@ -34,7 +35,7 @@ def batches_of(dataset: Dataset, until: int, config: BatchConfig = CONFIG) -> Ma
         dataset.log_at(until),
         N_ITEMS,
         until=until,
-        memory=MemoryConfig(recent=3),
+        memory=MEMORY,
         config=config,
         seed=0,
         reads=dataset.reads,
@@ -104,7 +105,7 @@ def test_where_repeats_count_items_that_the_user_had_are_wanted_or_negatives() -
     # One query with a history: item 0 again, and 2.
     log = event_log([Event(0, 0, 1), Event(0, 1, 1), Event(0, 0, 2), Event(0, 2, 2), Event(1, 4, 3)])
     config = BatchConfig(queries=30, negatives=200, positives=1)
-    drawn = MatchBatches(log, N_ITEMS, until=9, memory=MemoryConfig(recent=3), config=config, seed=0, repeats=True)
+    drawn = MatchBatches(log, N_ITEMS, until=9, memory=MEMORY, config=config, seed=0, repeats=True)
     batch = drawn.draw()
     parts = zip(memories(batch), marked(batch, batch.positives), marked(batch, batch.excluded), strict=True)
     seen = set()
@@ -192,7 +193,13 @@ def test_recent_queries_are_drawn_more_often_if_they_are_preferred() -> None:
 
     def share_of_the_later(*, prefers_recent: bool) -> float:
         drawn = MatchBatches(
-            log, N_ITEMS, until=9, memory=MemoryConfig(), config=config, seed=0, prefers_recent=prefers_recent
+            log,
+            N_ITEMS,
+            until=9,
+            memory=MemoryConfig(negatives=True),
+            config=config,
+            seed=0,
+            prefers_recent=prefers_recent,
         )
         # The later query's memory holds item 2, the earlier one's item 0.
         return float((drawn.draw().slots.rows == 2).double().mean())
@@ -224,6 +231,18 @@ def test_cancelled_events_are_in_the_memories_of_queries_before_their_cancellati
         ((0, 1), 2),
         ((1, 2), 3),
     }
+
+
+def test_older_events_take_the_places_of_negative_ones_that_are_left_out() -> None:
+    log = [Event(0, 0, 1), Event(0, 1, 2), Event(0, 2, 3, "skip"), Event(0, 3, 4, "skip"), Event(0, 4, 5)]
+    config = BatchConfig(queries=20, negatives=2, positives=2)
+    drawn = MatchBatches(event_log(log), N_ITEMS, until=9, memory=MemoryConfig(recent=2), config=config, seed=0)
+    batch = drawn.draw()
+    last = [
+        memory for memory, wanted in zip(memories(batch), marked(batch, batch.positives), strict=True) if 4 in wanted
+    ]
+    assert last
+    assert all(memory == [0, 1] for memory in last)
 
 
 def test_item_of_a_first_basket_that_is_cancelled_later_is_remembered_and_no_positive() -> None:
@@ -263,7 +282,7 @@ def test_memories_are_those_that_serving_reads_at_the_time_of_the_query(
 @given(logs(min_size=4, max_size=20), st.integers(0, 3))
 def test_without_cancellations_a_log_that_could_hold_some_gives_the_same_steps(log: list[Event], seed: int) -> None:
     read = event_log(log)
-    settings_ = {"until": LAST_TIME, "memory": MemoryConfig(recent=3), "config": CONFIG, "seed": seed}
+    settings_ = {"until": LAST_TIME, "memory": MEMORY, "config": CONFIG, "seed": seed}
     plain = MatchBatches(read, N_ITEMS, **settings_)
     other = MatchBatches(read, N_ITEMS, **settings_, reads=OnlineLog(read, event_log([]), USERS))
     assert all(same(plain.draw(), other.draw()) for _ in range(2 if plain.n_examples else 0))
@@ -295,8 +314,7 @@ def test_positives_carry_their_weights_over_the_mean_and_nothing_else_changes(lo
     events = event_log(log)
     until = 3 * LAST_TIME
     plain = batches(events, seed=seed)
-    memory = MemoryConfig(recent=3)
-    weighted = MatchBatches(events, N_ITEMS, until=until, memory=memory, config=CONFIG, seed=seed, weights=_ByItem())
+    weighted = MatchBatches(events, N_ITEMS, until=until, memory=MEMORY, config=CONFIG, seed=seed, weights=_ByItem())
     warm, first = (queries_between(events, -1, until, with_history=with_history) for with_history in (True, False))
     for _ in range(3 if plain.n_examples else 0):
         before = plain.draw()
