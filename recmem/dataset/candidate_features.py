@@ -103,10 +103,15 @@ def read_features(
             remedy = remedy_for_missing(feature.name, frame.columns)
             problems.append(ColumnProblem(feature.name, expected, "none", f"{remedy} Nulls count as missing."))
             continue
-        column, found = parse_attribute(as_categories(frame[feature.name], feature), feature.dtype)
+        column, found = _parsed(frame[feature.name], feature)
         problems += found
-        values[feature.name] = feature.values(pl.Series([], dtype=feature.dtype) if column is None else column)
+        values[feature.name] = feature.values(column)
     return values, problems
+
+
+def feature_faults(column: pl.Series, feature: CandidateFeature) -> list[ColumnProblem]:
+    """What is wrong with the cells of a column of candidates that is this feature."""
+    return _parsed(column, feature)[1]
 
 
 def distinct_rows(columns: Iterable[Float32Array]) -> IntArray:
@@ -115,6 +120,11 @@ def distinct_rows(columns: Iterable[Float32Array]) -> IntArray:
     bits = np.stack([np.ascontiguousarray(column + np.float32(0)).view(np.int32) for column in columns], axis=1)
     inverse: IntArray = np.unique(bits, axis=0, return_inverse=True)[1].reshape(-1).astype(np.int64)
     return inverse
+
+
+def _parsed(column: pl.Series, feature: CandidateFeature) -> tuple[pl.Series, list[ColumnProblem]]:
+    parsed, problems = parse_attribute(as_categories(column, feature), feature.dtype)
+    return (pl.Series([], dtype=feature.dtype) if parsed is None else parsed), problems
 
 
 def as_categories(column: pl.Series, feature: CandidateFeature) -> pl.Series:
