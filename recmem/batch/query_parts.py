@@ -54,7 +54,7 @@ def _spread(source: CandidateFiles, folder: Path, n_parts: int, chunk_rows: int,
                 if path not in writers:
                     writer = pq.ParquetWriter(path, rows.schema, compression=COMPRESSION)
                     writers[path] = stack.enter_context(writer)
-                writers[path].write_batch(rows)
+                writers[path].write_table(rows)
     return sorted(writers)
 
 
@@ -66,11 +66,12 @@ def _numbered(batch: pa.RecordBatch, first: int) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([*batch.columns, numbers], [*batch.schema.names, ROW_NUMBER])
 
 
-def _by_part(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tuple[int, pa.RecordBatch]]:
+def _by_part(batch: pa.RecordBatch, n_parts: int, *, seed: int) -> Iterator[tuple[int, pa.Table]]:
     """The rows of each part that occurs in the batch. Each spread has its own seed, or its hashes would agree."""
     part = query_hashes(batch, seed=seed) % n_parts
     order = np.argsort(part, kind="stable")
-    ordered = batch.take(pa.array(order))
+    # Ordered by polars: pyarrow cannot take rows of string views, which is what polars writes to Arrow files.
+    ordered = as_frame(pa.Table.from_batches([batch]))[order].to_arrow()
     numbers, begins = np.unique(part[order], return_index=True)
     ends = [*begins[1:], len(part)]
     for number, begin, end in zip(numbers, begins, ends, strict=True):

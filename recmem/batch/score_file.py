@@ -9,11 +9,12 @@ and written with its scores. Reading, scoring and writing overlap.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar, cast
+from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -36,6 +37,8 @@ CHUNK_ROWS = 100_000
 
 Scorer = Callable[[pl.DataFrame], pl.DataFrame]
 ScoreEach = Callable[[Iterable[pl.DataFrame]], Generator[pl.DataFrame, None, None]]
+Check = Callable[[pl.Series], list[ColumnProblem]]
+"""Gives what is wrong with the cells of a column."""
 Chunk = TypeVar("Chunk")
 Progress = Callable[[int], None]
 
@@ -47,6 +50,7 @@ def score_file(
     *,
     chunk_rows: int = CHUNK_ROWS,
     score_each: ScoreEach | None = None,
+    checks: Mapping[str, Check] = MappingProxyType({}),
     on_progress: Progress | None = None,
 ) -> None:
     """Writes the candidates with the columns that `scorer` adds: every row once, in order. `out` is written atomically.
@@ -57,36 +61,30 @@ def score_file(
     `scorer` gets polars frames of whole queries and returns the same rows with columns of numbers or text added. It is
     first called without rows, to learn which columns it adds. `score_each` is called once, with the frames in order,
     and gives what `scorer` would for each of them, or the added columns alone: with several processes, see
-    `recmem.batch.workers`. By default `scorer` is called for one after the other. `on_progress` is called with the
-    number of rows just scored.
+    `recmem.batch.workers`. By default `scorer` is called for one after the other. `checks`: what `scorer` would find
+    wrong with cells of columns of its own, by their names; in a long file all cells are checked before it is scored.
+    `on_progress` is called with the number of rows just scored.
 
     Raises DataError if `out` cannot be written or cannot hold a column, or if rows lack an id or a readable time, and
     whatever `scorer` raises.
     """
-    if not isinstance(candidates, CandidateFiles):
-        with candidates_at(candidates) as opened:
-            score_file(opened, out, scorer, chunk_rows=chunk_rows, score_each=score_each, on_progress=on_progress)
-        return
     file_format = output_format(out)
-    if ROW_NUMBER in candidates.schema.names:
-        raise DataError(
-            f"candidates.{ROW_NUMBER}: expected a different column name, got a reserved one. Rename the column."
-        )
     progress = on_progress or (lambda rows: None)
     score_each = score_each or (lambda frames: (scorer(frame) for frame in frames))
-    with output_at(out) as (folder, finish):
-        output = _Output(folder / "scores", file_format, _added(candidates, scorer))
-        check_writable(file_format, output.schema(candidates))
-        is_long = candidates.n_rows > chunk_rows
+    opened = nullcontext(candidates) if isinstance(candidates, CandidateFiles) else candidates_at(candidates)
+    with opened as source, output_at(out) as (folder, finish):
+        output = _Output(folder / "scores", file_format, _added(source, scorer))
+        check_writable(file_format, output.schema(source))
+        is_long = source.n_rows > chunk_rows
         if is_long:
             # Found now, not after hours of scoring.
-            _check_rows(candidates, chunk_rows)
-        if not is_long or candidates.is_grouped(chunk_rows):
-            _score_in_order(candidates, output, score_each, chunk_rows, progress)
+            _check_rows(source, chunk_rows, checks)
+        if not is_long or source.is_grouped(chunk_rows):
+            _score_in_order(source, output, score_each, chunk_rows, progress)
         else:
-            blocks = ScoreBlocks(folder, output.added, n_rows=candidates.n_rows, chunk_rows=chunk_rows)
-            _score_by_query(candidates, output.added, score_each, blocks, folder, chunk_rows, progress)
-            _write_with_scores(candidates, output, blocks, chunk_rows)
+            blocks = ScoreBlocks(folder, output.added, n_rows=source.n_rows, chunk_rows=chunk_rows)
+            _score_by_query(source, output.added, score_each, blocks, folder, chunk_rows, progress)
+            _write_with_scores(source, output, blocks, chunk_rows)
         finish(output.path)
 
 
@@ -110,6 +108,10 @@ class _Output:
 
 def _added(candidates: CandidateFiles, scorer: Scorer) -> pl.DataFrame:
     """The columns that `scorer` adds, without rows."""
+    if ROW_NUMBER in candidates.schema.names:
+        raise DataError(
+            f"candidates.{ROW_NUMBER}: expected a different column name, got a reserved one. Rename the column."
+        )
     given = as_frame(pa.Table.from_batches([], candidates.schema))  # `empty_table` imports pandas
     added = scorer(given).drop(given.columns)
     taken = [name for name in added.columns if name in candidates.schema.names]
@@ -195,31 +197,34 @@ def _write_with_scores(candidates: CandidateFiles, output: _Output, blocks: Scor
             write(pa.Table.from_arrays([*batch.columns, *columns], schema=schema))
 
 
-def _check_rows(candidates: CandidateFiles, chunk_rows: int) -> None:
+def _check_rows(candidates: CandidateFiles, chunk_rows: int, checks: Mapping[str, Check]) -> None:
     """Raises DataError for the first chunk with unusable rows, with their numbers in the whole file."""
-    names = [name for name in ("user_id", "item_id", "timestamp") if name in candidates.schema.names]
+    checks = {name: check for name, check in {**_CHECKS, **checks}.items() if name in candidates.schema.names}
     first = 0
-    for batch in candidates.batches(chunk_rows, names):
+    for batch in candidates.batches(chunk_rows, list(checks)):
         frame = as_frame(pa.Table.from_batches([batch]))
-        earlier_rows = pl.repeat(False, first, dtype=pl.Boolean, eager=True)
-        faults = [
-            replace(fault, rows=pl.concat([earlier_rows, cast(pl.Series, fault.rows)])) for fault in _faults(frame)
-        ]
+        faults = [fault for name, check in checks.items() for fault in check(frame[name])]
         if faults:
-            raise DataError(describe(faults, table="candidates"))
+            earlier_rows = pl.repeat(False, first, dtype=pl.Boolean, eager=True)
+            in_file = [
+                fault if fault.rows is None else replace(fault, rows=pl.concat([earlier_rows, fault.rows]))
+                for fault in faults
+            ]
+            raise DataError(describe(in_file, table="candidates"))
         first += frame.height
 
 
-def _faults(frame: pl.DataFrame) -> list[ColumnProblem]:
+def _missing_ids(ids: pl.Series) -> list[ColumnProblem]:
     remedy = "Fill it in, or remove the row."
-    faults = [
-        ColumnProblem(name, "an id", "null", remedy, frame[name].is_null())
-        for name in ("user_id", "item_id")
-        if name in frame.columns and frame[name].null_count()
-    ]
-    if "timestamp" in frame.columns:
-        faults += parse_timestamps(frame["timestamp"])[1]
-    return faults
+    return [ColumnProblem(ids.name, "an id", "null", remedy, ids.is_null())] if ids.null_count() else []
+
+
+_CHECKS: dict[str, Check] = {
+    "user_id": _missing_ids,
+    "item_id": _missing_ids,
+    "timestamp": lambda cells: parse_timestamps(cells)[1],
+}
+"""Checks of the cells that every scorer reads."""
 
 
 def _as_arrow(column: pl.Series) -> pa.Array:

@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from feature_store import DataError
 
-_WHOLE = r"^[+-]?[0-9]+$"
-_PADDED = r"^[+-]?0[0-9]"
+# Without a plus sign, which a telephone number would lose.
+_WHOLE = r"^-?[0-9]+$"
+_PADDED = r"^-?0[0-9]"
 """Digits that as a number would lose their zeros: codes, such as 007."""
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+_NUMBER = r"^-?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 _STAYS_TEXT = ("timestamp", "history")
 _NUMBERS = (pl.Int64(), pl.Float64())
 

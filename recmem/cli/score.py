@@ -105,8 +105,8 @@ def score(
     after the last event. Candidates in other formats than Parquet, and files on object stores (s3://bucket/key, gs://,
     az://, with credentials in the environment), are kept in the folder for temporary files meanwhile.
     """
-    if _is_same(out, candidates):
-        raise UsageError("--out: expected a file other than --candidates, got the same file. Give another path.")
+    if _is_among(out, candidates):
+        raise UsageError("--out: expected a file that is none of --candidates, got one of them. Give another path.")
     if columns is Columns.MATCH and trees_share < 1:
         raise UsageError("--trees-share: expected --columns rank with it, got match. Drop one of the two options.")
     if explain and trees_share < 1:
@@ -137,5 +137,10 @@ def score(
         complain(in_sample_text(report.n_in_sample, loaded.bundle.config.learned_until))
 
 
-def _is_same(out: str, candidates: str) -> bool:
-    return out == candidates or ("://" not in out + candidates and Path(out).absolute() == Path(candidates).absolute())
+def _is_among(out: str, candidates: str) -> bool:
+    """Whether the output would replace candidates, or be read as some in the next run over their folder."""
+    if "://" in out + candidates:
+        return out == candidates
+    path = Path(out).resolve()
+    given = Path(candidates).resolve()
+    return path == given or (path.parent == given and path.suffix == ".parquet")

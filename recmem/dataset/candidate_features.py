@@ -103,10 +103,15 @@ def read_features(
             remedy = remedy_for_missing(feature.name, frame.columns)
             problems.append(ColumnProblem(feature.name, expected, "none", f"{remedy} Nulls count as missing."))
             continue
-        column, found = parse_attribute(_whole_numbers(frame[feature.name], feature), feature.dtype)
+        column, found = _parsed(frame[feature.name], feature)
         problems += found
-        values[feature.name] = feature.values(pl.Series([], dtype=feature.dtype) if column is None else column)
+        values[feature.name] = feature.values(column)
     return values, problems
+
+
+def feature_faults(column: pl.Series, feature: CandidateFeature) -> list[ColumnProblem]:
+    """What is wrong with the cells of a column of candidates that is this feature."""
+    return _parsed(column, feature)[1]
 
 
 def distinct_rows(columns: Iterable[Float32Array]) -> IntArray:
@@ -117,9 +122,22 @@ def distinct_rows(columns: Iterable[Float32Array]) -> IntArray:
     return inverse
 
 
-def _whole_numbers(column: pl.Series, feature: CandidateFeature) -> pl.Series:
-    """Categories that pandas holds as fractions because some are missing, as whole numbers again: 3, not 3.0."""
-    if feature.categories is None or not column.dtype.is_float():
+def _parsed(column: pl.Series, feature: CandidateFeature) -> tuple[pl.Series, list[ColumnProblem]]:
+    parsed, problems = parse_attribute(as_categories(column, feature), feature.dtype)
+    return (pl.Series([], dtype=feature.dtype) if parsed is None else parsed), problems
+
+
+def as_categories(column: pl.Series, feature: CandidateFeature) -> pl.Series:
+    """Numbers, true and false of a column as the feature's categories write them; other columns as they are.
+
+    A category 3 or "True" may come as 3.0 from pandas, where some are missing, and as true from CSV. Each cell is read
+    by itself, so that it counts the same in any frame.
+    """
+    if feature.categories is None or not (column.dtype.is_float() or column.dtype == pl.Boolean):
         return column
-    whole = column.cast(pl.Int64, strict=False)
-    return whole if (whole.cast(pl.Float64) == column.cast(pl.Float64)).all() else column
+    if column.dtype.is_float():
+        text = column.fill_nan(None).cast(pl.String)
+        return text.zip_with(text.is_in(feature.categories), text.str.strip_suffix(".0"))
+    text = column.cast(pl.String)
+    written = {category.lower(): category for category in feature.categories}
+    return text.replace(written) if "true" in written or "false" in written else column

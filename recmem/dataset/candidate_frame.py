@@ -80,8 +80,8 @@ def read_candidates(
     `features`: those that the candidates bring along, and that will be read. `vectors`: of a model that reads these in
     place of texts.
 
-    A query is a user at a time, with its impression and its own history where the frame has such columns. Raises
-    DataError with all faults of the frame, see `check_candidates`.
+    A query is a user at a time, or at none, with its impression and its own history where the frame has such columns.
+    Raises DataError with all faults of the frame, see `check_candidates`.
     """
     given_features, faults = read_features(frame, features)
     timestamps = check_candidates(frame, output_names, faults)
@@ -92,7 +92,8 @@ def read_candidates(
     dataset, n_unanswered = with_shared_memories(dataset, memories, user_ids, requested, item_rows, requested)
     times = np.where(requested == NOW, dataset.clock, requested)
     histories = history_lists(frame)
-    query_of_row, first_row = group_rows(_query_keys(frame, times, histories))
+    # By the times that are given: whatever the clock says, a row belongs to the same query in a file and in a frame.
+    query_of_row, first_row = group_rows(_query_keys(frame, requested, histories))
     users = dataset.user_rows(user_ids.gather(first_row))
     given = None if histories is None else GivenHistories.of(histories.gather(first_row), dataset.catalogue)
     queries = _queries(dataset, users, times[first_row], given)
@@ -101,12 +102,13 @@ def read_candidates(
     row_of_pair = np.zeros(len(items.values), np.int64)
     row_of_pair[pair_of_row] = np.arange(frame.height)
     is_unknown_user = ((users < 0) & (history_lengths == NOT_GIVEN))[query_of_row]
-    n_with_text, n_without_text = (0, 0)
-    n_with_vector, n_without_vector = (0, 0)
-    if vectors is None:
-        n_with_text, n_without_text = _count_unknown_items(item_rows, len(dataset.catalogue), texts)
-    else:
-        n_with_vector, n_without_vector = vectors.without_vector(item_rows, new_ids)
+    unmatched = UnmatchedRows(
+        unknown_users=int(is_unknown_user.sum()),
+        unknown_history_items=0 if given is None else given.n_unknown_items,
+        unanswered=n_unanswered,
+        unreadable_ids=int((item_ids.is_null() | user_ids.is_null()).sum()),
+        missing_features=int(_is_missing(given_features).sum()) if given_features else 0,
+    )
     return Candidates(
         dataset=dataset,
         queries=queries,
@@ -118,17 +120,7 @@ def read_candidates(
         pair_of_row=pair_of_row,
         user_is_known=~is_unknown_user,
         given_features={name: column[row_of_pair] for name, column in given_features.items()},
-        unmatched=UnmatchedRows(
-            unknown_users=int(is_unknown_user.sum()),
-            unknown_items_with_text=n_with_text,
-            unknown_items_without_text=n_without_text,
-            unknown_history_items=0 if given is None else given.n_unknown_items,
-            unanswered=n_unanswered,
-            unreadable_ids=int((item_ids.is_null() | user_ids.is_null()).sum()),
-            unknown_items_with_vector=n_with_vector,
-            items_without_vector=n_without_vector,
-            missing_features=int(_is_missing(given_features).sum()) if given_features else 0,
-        ),
+        unmatched=unmatched + _unmatched_items(item_rows, len(dataset.catalogue), texts, new_ids, vectors),
     )
 
 
@@ -200,12 +192,15 @@ def _item_rows(
     return rows, texts.gather(first).to_list(), unknown_ids.gather(first)
 
 
-def _count_unknown_items(item_rows: IntArray, n_items: int, texts: list[str]) -> tuple[int, int]:
-    """Rows of items that the catalogue lacks: with a text, and with none."""
-    has_text = np.array([bool(text) for text in texts], bool)
-    number = item_rows[item_rows >= n_items] - n_items
-    n_with_text = int(has_text[number].sum())
-    return n_with_text, len(number) - n_with_text
+def _unmatched_items(
+    item_rows: IntArray, n_items: int, texts: list[str], new_ids: pl.Series, vectors: CandidateVectors | None
+) -> UnmatchedRows:
+    """Counts the rows of items that the catalogue lacks, and those without a vector where these are read."""
+    if vectors is not None:
+        n_with_vector, n_without = vectors.without_vector(item_rows, new_ids)
+        return UnmatchedRows(unknown_items_with_vector=n_with_vector, items_without_vector=n_without)
+    has_text = np.array([bool(text) for text in texts], bool)[item_rows[item_rows >= n_items] - n_items]
+    return UnmatchedRows(unknown_items_with_text=int(has_text.sum()), unknown_items_without_text=int((~has_text).sum()))
 
 
 def _text_columns(frame: pl.DataFrame, names: tuple[str, ...]) -> pl.DataFrame:

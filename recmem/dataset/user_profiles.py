@@ -14,7 +14,7 @@ from feature_store.point_in_time.log_clock import log_clock
 from feature_store.point_in_time.newest_rows import ALWAYS, NewestRows, when_change_known, when_changed
 from feature_store.ragged import Ragged
 from feature_store.schema import USERS
-from recmem.dataset.candidate_features import CandidateFeature
+from recmem.dataset.candidate_features import CandidateFeature, as_categories
 from recmem.dataset.interests import Encode, InterestVectors, interest_parts, interest_texts
 
 
@@ -113,13 +113,7 @@ class UserProfiles:
     def _values(self, feature: CandidateFeature) -> Float32Array:
         if feature.name not in self.table.columns:
             return _missing(len(self.table))
-        column = self.table[feature.name]
-        values = feature.values(column.cast(feature.dtype, strict=False))
-        if feature.categories is None or not column.dtype.is_float():
-            return values
-        # The column was text when the model was trained, and whole numbers had no fraction there.
-        whole = feature.values(column.cast(pl.String).str.strip_suffix(".0"))
-        return np.where(np.isnan(values), whole, values)
+        return feature.values(as_categories(self.table[feature.name], feature).cast(feature.dtype, strict=False))
 
     @cached_property
     def clock(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from feature_store import DataError
 from feature_store.arrays import Float32Array
 from feature_store.timestamps import parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame
-from recmem.batch.score_file import CHUNK_ROWS, Progress, score_file
+from recmem.batch.score_file import CHUNK_ROWS, Check, Progress, score_file
 from recmem.batch.workers import Workers, usable_cores
+from recmem.dataset.candidate_features import feature_faults
 from recmem.dataset.unmatched_rows import UnmatchedRows
 from recmem.serving.embedding import EncodedByParent
 from recmem.serving.frame_scores import matched, ranked
@@ -66,6 +68,12 @@ class FileScorer:
         return ScoredRows(scored.frame.drop(frame.columns), scored.unmatched, scored.n_in_sample)
 
     @property
+    def checks(self) -> dict[str, Check]:
+        """Finds what is wrong with the cells of features of the caller's own, by their columns."""
+        features = self.parts.dataset.config.candidate_features if self.ranks else ()
+        return {feature.name: partial(feature_faults, feature=feature) for feature in features}
+
+    @property
     def why_one_process(self) -> str:
         """Why several processes cannot score with this model; empty if they can."""
         if self.parts.matcher.device.type != "cpu":
@@ -84,14 +92,15 @@ class FileScorer:
         """Fits the item-item models of all times in the file: workers do not hold what they are fitted from."""
         if not self.ranks:
             return
-        dataset = self.parts.dataset
-        times = {dataset.clock}
+        timeline = self.parts.dataset.timeline
+        periods = set(timeline.periods_of(np.array([self.parts.dataset.clock])))
         if "timestamp" in candidates.schema.names:
             for batch in candidates.batches(chunk_rows, ["timestamp"]):
                 cells = as_frame(pa.Table.from_batches([batch]))["timestamp"]
-                times.update(parse_timestamps(cells)[0].drop_nulls().dt.epoch("us").unique().to_list())
-        for period in dataset.timeline.periods_of(np.array(list(times), np.int64)):
-            dataset.timeline.at(period)
+                times = parse_timestamps(cells)[0].drop_nulls().dt.epoch("us").to_numpy()
+                periods.update(timeline.periods_of(times))
+        for period in sorted(periods):
+            timeline.at(period)
 
     def for_workers(self) -> FileScorer:
         """The same scorer with no more than scoring reads, for other processes."""
@@ -164,6 +173,7 @@ def score_candidates(
         score,
         chunk_rows=chunk_rows,
         score_each=score_each if n_workers > 1 else None,
+        checks=scorer.checks,
         on_progress=on_progress,
     )
     unmatched = sum((each.unmatched for each in noticed), UnmatchedRows())

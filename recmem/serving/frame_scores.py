@@ -28,7 +28,7 @@ def matched(parts: LoadedParts, candidates: FrameT, *, explain: int) -> Scored[F
     columns = match_pairs(
         parts.matcher_with(read), read, config.calibration, n_reasons=n_reasons, language=config.language
     )
-    return _scored(candidates, columns, read, parts.bundle.config.learned_until)
+    return scored(candidates, of_rows(columns, read), read, parts.bundle.config.learned_until)
 
 
 def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explain: int) -> Scored[FrameT]:
@@ -56,7 +56,7 @@ def ranked(parts: LoadedParts, candidates: FrameT, *, trees_share: float, explai
         n_reasons=n_reasons,
         language=parts.bundle.config.language,
     )
-    return _scored(candidates, columns, read, parts.bundle.config.learned_until)
+    return scored(candidates, of_rows(columns, read), read, parts.bundle.config.learned_until)
 
 
 def read_pairs(parts: LoadedParts, candidates: object) -> tuple[Candidates, PairFeatures]:
@@ -78,19 +78,23 @@ def _read(
     return read_candidates(frame, dataset, outputs, parts.memories, features=features, vectors=parts.vectors)
 
 
-def _scored(candidates: FrameT, columns: Columns, read: Candidates, learned_until: int) -> Scored[FrameT]:
-    """The caller's frame with the scores of each row's pair."""
-    given = {name: values[read.pair_of_row] for name, values in columns.items()}
+def of_rows(columns: Columns, read: Candidates) -> Columns:
+    """Columns of pairs as columns of the frame's rows."""
+    return {name: values[read.pair_of_row] for name, values in columns.items()}
+
+
+def scored(frame: FrameT, columns: Columns, read: Candidates, learned_until: int) -> Scored[FrameT]:
+    """The caller's frame with these columns of its rows."""
     added = pl.DataFrame(
         [
             # A text may be missing, which polars cannot tell from an array of objects.
             pl.Series(name, values.tolist(), pl.String) if values.dtype == object else pl.Series(name, values)
-            for name, values in given.items()
+            for name, values in columns.items()
         ]
     )
     is_in_sample = read.queries.times[read.query_of_row] <= learned_until
     return Scored(
-        with_added(candidates, added),
+        with_added(frame, added),
         read.unmatched,
         user_is_known=read.user_is_known,
         item_is_known=read.item_is_known,

@@ -14,7 +14,8 @@ from feature_store import DataError
 from feature_store.timestamps import TIMESTAMP
 from recmem.dataset.candidate_frame import Candidates
 from recmem.dataset.text_frame import TEXT, TEXT_FRAME_COLUMNS, read_text_frame
-from recmem.serving.frames import FrameT, to_ids, to_polars, with_added
+from recmem.serving.frame_scores import of_rows, scored
+from recmem.serving.frames import FrameT, to_ids, to_polars
 from recmem.serving.loaded_parts import LoadedParts
 from recmem.serving.recommend import reasons_in_words
 from recmem.serving.request_columns import UNKNOWN_USER
@@ -52,23 +53,17 @@ def match_text_frame(parts: LoadedParts, frame: FrameT, *, explain: int) -> Scor
     outputs = (*TEXT_OUTPUTS, UNKNOWN_USER, REASON, *reason_names(n_reasons, ranks=False))
     rows = to_polars(frame, "texts", wanted={*TEXT_FRAME_COLUMNS, *outputs})
     read = read_text_frame(rows, parts.dataset, outputs, parts.memories)
-    columns = _columns(parts, read, n_reasons)
-    added = [pl.Series(name, values[read.pair_of_row].tolist(), _dtype(name)) for name, values in columns.items()]
-    added.insert(len(TEXT_OUTPUTS), pl.Series(UNKNOWN_USER, ~read.user_is_known))
-    return Scored(
-        with_added(frame, pl.DataFrame(added)),
-        read.unmatched,
-        user_is_known=read.user_is_known,
-        item_is_known=read.item_is_known,
-        n_in_sample=int((read.queries.times[read.query_of_row] <= parts.bundle.config.learned_until).sum()),
-    )
+    columns = of_rows(_columns(parts, read, n_reasons), read)
+    scores = {name: columns.pop(name) for name in TEXT_OUTPUTS}
+    together = scores | {UNKNOWN_USER: ~read.user_is_known} | columns
+    return scored(frame, together, read, parts.bundle.config.learned_until)
 
 
 def _columns(parts: LoadedParts, read: Candidates, n_reasons: int) -> Columns:
     """`TEXT_OUTPUTS` and the reasons of each pair of a user at a time and a text."""
     matcher = parts.matcher_with(read)
     language = parts.bundle.config.language
-    scored = match_pairs(matcher, read, parts.bundle.config.calibration, n_reasons=n_reasons, language=language)
+    matched = match_pairs(matcher, read, parts.bundle.config.calibration, n_reasons=n_reasons, language=language)
     in_words: list[str] = []
     for row in range(len(read.queries)):
         query = read.queries.take(np.array([row]))
@@ -76,11 +71,7 @@ def _columns(parts: LoadedParts, read: Candidates, n_reasons: int) -> Columns:
     reasons = np.empty(len(in_words), object)
     reasons[:] = in_words
     names = reason_names(n_reasons, ranks=False)
-    return {name: scored[name] for name in TEXT_OUTPUTS} | {REASON: reasons} | {name: scored[name] for name in names}
-
-
-def _dtype(name: str) -> pl.DataType:
-    return pl.Float32() if name in TEXT_OUTPUTS else pl.String()
+    return {name: matched[name] for name in TEXT_OUTPUTS} | {REASON: reasons} | {name: matched[name] for name in names}
 
 
 def _frame_of(user_id: object, texts: Sequence[str] | pl.Series, timestamp: TimeLike | None) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from feature_store.arrays import Float32Array, Float64Array, IntArray
+from feature_store.arrays import BoolArray, Float32Array, Float64Array, IntArray
 from recmem.dataset.candidate_frame import Candidates
 from recmem.matching.calibration import Calibration
 from recmem.matching.matcher import MATCH_FEATURES, Matcher
@@ -19,7 +19,7 @@ from recmem.ranking.ranker import Ranker
 from recmem.serving.phrases import Language
 from recmem.serving.row_reasons import Texts, row_reasons
 
-Column = Float32Array | Float64Array | IntArray | Texts
+Column = Float32Array | Float64Array | IntArray | BoolArray | Texts
 Columns = dict[str, Column]
 
 MATCH_SCORE = "match_score"

@@ -105,7 +105,7 @@ def features(
 
 def _folder_of(run: Path | None, out: Path, rows: Path) -> Path:
     """The run's folder. Raises UsageError if one of the three paths would replace another."""
-    if out.absolute() == rows.absolute():
+    if out.resolve() == rows.resolve():
         raise UsageError("--out: expected a file other than --rows, got the same file. Give another path.")
     folder = run or out.with_suffix("")
     if folder.absolute() in (out.absolute(), rows.absolute()):

@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from recmem.batch.candidate_files import CandidateFiles
+from recmem.batch.candidate_source import candidates_at
 from recmem.batch.query_parts import whole_queries
 from recmem.batch.score_blocks import ROW_NUMBER
 
@@ -28,3 +31,22 @@ def test_every_row_comes_once_and_every_query_whole(tmp_path: Path, n_users: int
     # Within a chunk rows keep their order, and the parts are gone.
     assert all(chunk[ROW_NUMBER].is_sorted() for chunk in chunks)
     assert list(parts.iterdir()) == []
+
+
+@pytest.mark.parametrize("ending", ["arrow", "arrows", "parquet"])
+def test_texts_may_be_views_as_polars_writes_them(tmp_path: Path, ending: str) -> None:
+    frame = pl.DataFrame(
+        {"user_id": ["b", "a", None] * 4, "item_id": [f"item {n}" for n in range(12)], "history": [["x"], None, []] * 4}
+    )
+    path = tmp_path / f"candidates.{ending}"
+    if ending == "parquet":
+        pq.write_table(frame.to_arrow(compat_level=pl.CompatLevel.newest()), path)
+    else:
+        (frame.write_ipc if ending == "arrow" else frame.write_ipc_stream)(path)
+    parts = tmp_path / "parts"
+    parts.mkdir()
+    with candidates_at(path) as source:
+        assert source.schema.field("item_id").type == pa.string_view()
+        chunks = list(whole_queries(source, parts, 3))
+    assert len(chunks) > 1
+    assert pl.concat(chunks).sort(ROW_NUMBER).drop(ROW_NUMBER).equals(frame)

@@ -17,7 +17,7 @@ import pytest
 
 import s3_server
 import small_training
-from command_line import DONE, REFUSED, Outcome, write_candidates
+from command_line import DONE, REFUSED, WRONG_USE, Outcome, write_candidates
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,28 @@ def bundle(run: Path) -> Path:
 @pytest.fixture
 def candidates(tmp_path: Path) -> Path:
     return write_candidates(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "out"),
+    [
+        ("data/c.parquet", "data/c.parquet"),
+        ("data/c.parquet", "data/../data/c.parquet"),
+        ("link.parquet", "data/c.parquet"),
+        ("data", "data/s.parquet"),
+        ("s3://shop/c.parquet", "s3://shop/c.parquet"),
+    ],
+)
+def test_an_output_that_is_one_of_the_candidates_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, out: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("data").mkdir()
+    Path("data/c.parquet").touch()
+    Path("link.parquet").symlink_to("data/c.parquet")
+    outcome = Outcome("score", "--model", "none", "--candidates", given, "--out", out)
+    assert outcome.code == WRONG_USE
+    assert "--out: expected a file that is none of --candidates" in outcome.err
 
 
 def test_score_gives_every_row_once_in_order_with_what_the_model_gives(

@@ -44,6 +44,21 @@ def test_numbers_of_categories_are_the_same_as_whole_numbers_fractions_and_text(
         close(read(shelf, cells), expected, "exact")
 
 
+def test_a_number_is_the_same_category_in_any_frame() -> None:
+    size = CandidateFeature("size", ("1.0", "2", "2.5", "nan"))
+    cells = pl.Series([1.0, 2.0, 2.5, 3.5, float("nan"), None])
+    expected = np.array([0, 1, 2, np.nan, np.nan, np.nan])
+    close(read(size, cells), expected, "exact")
+    close(np.concatenate([read(size, cells[[row]]) for row in range(len(cells))]), expected, "exact")
+    assert np.isnan(read(CandidateFeature("size", ()), cells)).all()
+
+
+@pytest.mark.parametrize("categories", [("false", "true"), ("False", "True"), ("0", "1")])
+def test_true_and_false_are_categories_however_these_were_written(categories: tuple[str, str]) -> None:
+    cells = pl.Series([True, False, None])
+    close(read(CandidateFeature("is_new", categories), cells), np.array([1, 0, np.nan]), "exact")
+
+
 def test_a_column_of_another_type_is_a_fault() -> None:
     _, (problem,) = read_features(pl.DataFrame({"ctr": [[[1.0]]]}), [CTR])
     assert problem.column == "ctr"

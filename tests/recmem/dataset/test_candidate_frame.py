@@ -98,6 +98,13 @@ def test_rows_without_a_time_are_read_as_of_the_clock() -> None:
     assert read_candidates(frame.drop("timestamp"), DATASET, ()).queries.times.tolist() == [DATASET.clock]
 
 
+def test_rows_without_a_time_are_a_query_of_their_own_beside_those_at_the_clock() -> None:
+    clock = pl.Series([None, DATASET.clock], dtype=pl.Int64).cast(pl.Datetime("us", "UTC"))
+    read = read_candidates(frame_of([(0, 1, 3), (0, 2, 3)]).with_columns(timestamp=clock), DATASET, ())
+    assert read.queries.times.tolist() == [DATASET.clock] * 2
+    assert read.items.to_lists() == [[1], [2]]
+
+
 def test_an_impression_makes_a_query_of_its_own() -> None:
     frame = frame_of([(0, 1, 3), (0, 2, 3), (0, 1, 3)]).with_columns(impression_id=pl.Series([7, 7, 8]))
     read = read_candidates(frame, DATASET, ())

@@ -100,6 +100,29 @@ def test_rows_that_are_refused_are_refused_in_the_same_words(tmp_path: Path) -> 
     assert [path.name for path in tmp_path.iterdir()] == ["c.parquet"]
 
 
+def test_a_bad_cell_of_a_feature_is_named_by_its_row_in_the_file_before_anything_is_scored(tmp_path: Path) -> None:
+    model = model_with(*FEATURES)
+    cells = pl.when(pl.col("mine") == 217).then(pl.lit("N/A")).otherwise(pl.lit("0.5"))
+    candidates(model).with_columns(ctr=cells, device=pl.lit("app")).write_parquet(tmp_path / "c.parquet")
+    scored_rows: list[int] = []
+    with candidates_at(tmp_path / "c.parquet") as source, pytest.raises(DataError, match="row 217, counting from 0"):
+        score_candidates(
+            source, tmp_path / "s.csv", model.scorer(), chunk_rows=CHUNK_ROWS, on_progress=scored_rows.append
+        )
+    assert scored_rows == []
+
+
+def test_rows_without_a_time_are_one_query_in_any_chunks(tmp_path: Path) -> None:
+    model = trained_model().model()
+    clock = pl.lit(model.dataset.clock).cast(pl.Datetime("us", "UTC"))
+    frame = candidates(model).with_columns(timestamp=pl.when(pl.col("mine") % 3 > 0).then(clock))
+    frame.write_parquet(tmp_path / "c.parquet")
+    with candidates_at(tmp_path / "c.parquet") as source:
+        score_candidates(source, tmp_path / "s.parquet", model.scorer(), chunk_rows=CHUNK_ROWS)
+    in_chunks = pl.read_parquet(tmp_path / "s.parquet")
+    assert in_chunks["rank"].to_list() == model.rank(frame)["rank"].to_list()
+
+
 def test_workers_are_started_for_files_that_pay_for_them_alone() -> None:
     scorer = trained_model().model().scorer()
     assert scorer.workers_that_pay(PAYS_FROM_ROWS - 1, 16) == 1
