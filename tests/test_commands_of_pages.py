@@ -16,10 +16,8 @@ import yaml
 from recmem.cli.app import app
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted(
-    [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md"), *ROOT.glob("mlflow_projects/*.md")]
-    + [*ROOT.glob("examples/*/README.md")]
-)
+PLACES = ("README.md", "CONTRIBUTING.md", "docs/*.md", "mlflow_projects/*.md", "examples/*/README.md")
+PAGES = sorted(page for place in PLACES for page in ROOT.glob(place))
 OF_THE_PAST = ("log.md",)
 """Pages whose commands are those of their day."""
 CURRENT = [page for page in PAGES if page.name not in OF_THE_PAST]
