@@ -10,7 +10,7 @@ from deltalake import DeltaTable
 
 from feature_store._delta import replace, scan
 from feature_store.excerpts import excerpt
-from feature_store.files.typed_columns import MISSING_WORDS
+from feature_store.files.typed_columns import ALWAYS_TEXT, MISSING_WORDS
 from feature_store.schema import IMPRESSIONS, ITEMS, USERS, Table
 from feature_store.table_writes import TableChange
 from feature_store.whole_numbers import finite_numbers
@@ -19,8 +19,6 @@ _LEADING_ZERO = r"^\s*[+-]?0[0-9]"
 """A code rather than a number: as a number it would lose its zeros."""
 _MOST = 0.5
 """From this share of other texts on a column is text on purpose, and nothing is said."""
-_ALWAYS_TEXT = ("title", "description")
-"""Columns of items: a book may be called "1984"."""
 _N_EXAMPLES = 3
 _MAX_EXAMPLE_CHARS = 40
 _REMEDIES = {
@@ -42,7 +40,7 @@ def as_numbers_again(delta: DeltaTable, *, table: Table, names: Sequence[str], s
     warnings = []
     for name in names:
         texts = rows[name]
-        if texts.dtype != pl.String or (table == ITEMS and name in _ALWAYS_TEXT):
+        if texts.dtype != pl.String or (table == ITEMS and name in ALWAYS_TEXT):
             continue  # of the first kind if another writer has just made it numbers
         numbers = _numbers(texts)
         in_the_way = _have_text(texts) & numbers.is_null()

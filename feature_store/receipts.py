@@ -39,9 +39,8 @@ class Receipt:
     resubmitted or written off. See `feature_store.settled_rows`."""
 
     def __str__(self) -> str:
-        counts = (
-            f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {self.n_in:,} rows"
-        )
+        rows = "1 row" if self.n_in == 1 else f"{self.n_in:,} rows"
+        counts = f"{self.n_new:,} new, {self.n_duplicate:,} duplicate, {self.n_rejected:,} rejected of {rows}"
         if self.n_known:
             counts += f"; known: {self.n_known:,} invalid, since stored in a valid form or written off"
         reasons = [f"  {self.reason_line(reason)}" for reason in self.reasons]

@@ -14,6 +14,7 @@ from feature_store.schema import DATED_ITEMS, EVENTS, IMPRESSIONS, ITEMS, Column
 from feature_store.signals import SignalConfig
 from feature_store.timestamps import TIMESTAMP, parse_timestamps
 from feature_store.warnings.event_kinds import unnamed_warnings
+from feature_store.warnings.markup import markup_warnings
 from feature_store.warnings.missing_columns import remedy_for_missing
 from feature_store.warnings.rating_scale import rating_warnings
 from feature_store.warnings.time_warnings import arrival_warnings, time_warnings
@@ -130,6 +131,8 @@ def _warnings(
     warnings = _time_warnings(frame, columns, table)
     if not table.keeps_extra:
         warnings += unread_columns(frame.columns, list(columns), table.name)
+    if table == ITEMS:
+        warnings += markup_warnings(kept)
     if table is EVENTS:
         warnings += rating_warnings(kept, signals or SignalConfig())
         # A training decides by the whole log, and reports that, see `training.intake`.

@@ -38,6 +38,7 @@ _ISO = (
 _BASIC_MINUTES = r"^(\s*[0-9]{4})([0-9]{2})([0-9]{2}[Tt][0-9]{2})([0-9]{2})"
 """ISO 8601 without separators, such as 20240131T1005. The T tells it from a number."""
 _BASIC_SECONDS = _BASIC_MINUTES + r"([0-9]{2})"
+_YEAR_LAST = r"^\s*[0-9]{1,2}[./-][0-9]{1,2}[./-]([0-9]{4}|[0-9]{2})(\s|,|$)"
 _CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"
@@ -110,7 +111,13 @@ def _impossible_times(bad: pl.Series, numbers: pl.Series | None) -> list[tuple[p
     no_date = days.is_not_null() & days.str.to_date("%Y-%m-%d", strict=False).is_null()
     no_clock = days.is_not_null() & ~no_date
     alone = bad.str.contains(_CLOCK_ALONE).fill_null(value=False)
-    return [(no_date, _NO_DATE), (no_clock, _NO_CLOCK), (alone, "a time of day without a date")]
+    year_last = bad.str.contains(_YEAR_LAST).fill_null(value=False)
+    return [
+        (no_date, _NO_DATE),
+        (no_clock, _NO_CLOCK),
+        (alone, "a time of day without a date"),
+        (year_last, "a date that does not begin with the year, so that day and month could be swapped"),
+    ]
 
 
 def _years_out_of_range(text: pl.Series) -> pl.Series:

@@ -143,6 +143,7 @@ def test_all_steps_together_print_what_the_command_prints(tmp_path: Path, monkey
     assert result.registration in outcome.output
     assert verdict_sentences(result.verdict)[0] in outcome.output
     assert "Warning: items.x: wrong." in outcome.output
+    assert f"Report: {result.report.absolute()}" in outcome.output
 
 
 def test_environment_names_what_the_package_declares() -> None:

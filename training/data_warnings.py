@@ -21,6 +21,9 @@ LARGEST = float(np.finfo(np.float32).max)
 """Larger numbers than this do not fit into float32, the type of every feature."""
 TORN_SHARE = 0.1
 """A warning if more than this share of the impressions have their clicks at another time than the other items."""
+FOREIGN_SHARE = 0.1
+"""A warning if at least this share of the items' texts has a quarter or more of letters that are not Latin."""
+_SAMPLED_TEXTS = 5_000
 LOST_SHARE = 0.1
 """A warning if float32 loses more than this share of a column's distinct values."""
 
@@ -37,6 +40,20 @@ def item_warnings(catalogue: Catalogue) -> Iterator[str]:
         problem = _number_problem(catalogue.items[name])
         if problem:
             yield f"items.{name}: {problem}"
+
+
+def language_warnings(texts: Sequence[str]) -> Iterator[str]:
+    """A warning where the default text encoder, which knows English only, is to read texts of another script."""
+    sample = pl.Series("text", texts[:: -(-len(texts) // _SAMPLED_TEXTS) or 1], dtype=pl.String)
+    n_letters = sample.str.count_matches(r"\p{L}")
+    with_letters = int((n_letters > 0).sum())
+    # A quarter: the names of English columns are in the texts too.
+    n_foreign = int((sample.str.count_matches(r"\p{Latin}") * 4 < n_letters * 3).sum())
+    if n_foreign and n_foreign >= FOREIGN_SHARE * with_letters:
+        yield (
+            f"items: {n_foreign / with_letters:.0%} of the texts are not, or only partly, in Latin letters, and the "
+            "default text encoder knows English only. Take one that knows the language: docs/languages.md."
+        )
 
 
 def identifier_warnings(catalogue: Catalogue, leave_out: Sequence[str]) -> Iterator[str]:

@@ -198,6 +198,7 @@ def main(
         on_plan=show_plan,
     )
     show_result(result, store or out / "store")
+    say(f"Report: {result.report.absolute()}\nModel:  {result.bundle.absolute()}")
 
 
 @app.command(cls=GuardedCommand)

@@ -20,11 +20,13 @@ from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
 from recmem.text.encoder import TextEncoder, encoder_fingerprint
+from recmem.text.encoder_files import DEFAULT_ENCODER
 from recmem.text.encoder_settings import setting_warnings
 from recmem.text.torch_device import Dtype
 from recmem.text.unit_vectors import exact_units
 from recmem.text.vector_cache import BASE_VECTORS, VECTORS_FOLDER, VectorCache
 from training.config import TrainingConfig
+from training.data_warnings import language_warnings
 from training.evaluation.folds import Folds
 from training.evaluation.ledger import Ledger
 from training.evaluation.verdict import Champion, Verdict
@@ -157,7 +159,10 @@ class Run:
         encoder = self.encoder  # an error in words is easier to read without a bar before it
         with self.progress.stage("Encoding texts", len(self.pinned.items())) as advance:
             data = read_training_data(self.pinned, self.config, encoder=encoder, on_text=advance)
-        return replace(data, warnings=(*setting_warnings(self.config.encoder), *data.warnings))
+        warnings = [*setting_warnings(self.config.encoder)]
+        if self.config.encoder.name == DEFAULT_ENCODER:
+            warnings += language_warnings(data.dataset.catalogue.texts)
+        return replace(data, warnings=(*warnings, *data.warnings))
 
     @cached_property
     def tuned(self) -> TunedEncoders:

@@ -23,7 +23,7 @@ from feature_store.files.arrow_columns import as_polars, can_be_polars
 from feature_store.files.file_content import UnreadableFileError, looks_like
 from feature_store.files.file_rows import FileRows
 from feature_store.files.part_columns import Part, as_one
-from feature_store.files.typed_columns import nearly_numbers
+from feature_store.files.typed_columns import text_of_numbers
 from feature_store.schema import Table
 
 _MAX_ROWS_PER_BYTE = 100
@@ -154,7 +154,7 @@ def _usable(
     usable = frame.drop(odd)
     for column in usable.iter_columns():
         if column.dtype == pl.String and column.name not in known:
-            warnings += nearly_numbers(column, table, partial(_where, lines))
+            warnings += text_of_numbers(column, table, partial(_where, lines))
     return FileRows(usable, warnings=tuple(warnings))
 
 
@@ -171,7 +171,7 @@ def _parquet_files(root: Path) -> list[Path]:
     files = sorted(_visible(root))
     found = [file for file in files if file.suffix.lower() in _PARQUET_ENDINGS]
     if not found:
-        raise UnreadableFileError(_no_parquet(root), "Give the folder that contains the files, or one file.")
+        raise UnreadableFileError(_no_parquet(root), "Give one file, or a folder of Parquet files.")
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import polars as pl
 
 from feature_store.files.file_rows import cut
-from feature_store.schema import FACTS, Table
+from feature_store.schema import FACTS, ITEMS, Table
 from feature_store.timestamps import TIMESTAMP
 from feature_store.whole_numbers import finite_numbers
 
@@ -16,16 +16,24 @@ MISSING_WORDS = (
     "-", "--", "---", "?", ".", "inf", "-inf", "infinity", "-infinity", "#value!", "#ref!", "#div/0!", r"\n",
 )  # fmt: skip
 """Words for a missing number, in lower case and without spaces around."""
+ALWAYS_TEXT = ("title", "description")
+"""Columns of items: a book may be called "1984"."""
 _SAMPLE = 1_000
 _NEARLY_ALL = 0.9
 """A column of text with at least this share of numbers, dressed or not, gets a warning about those that are dressed."""
 _MOSTLY = 0.75
 """A column of text with at least this share of numbers gets a warning about its other cells."""
 _MAX_EXAMPLE_CHARS = 40
-_CURRENCY = r"[$\u{20ac}\u{a3}\u{a5}\u{20b9}]|EUR|USD|GBP|INR|JPY"
-_DRESSED = rf"^({_CURRENCY})?\s?[+-]?[0-9]+([,' ][0-9]{{3}})*([.,][0-9]+)?\s?({_CURRENCY}|%)?$"
+_CURRENCY = r"\p{Sc}|AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|INR|JPY|NOK|PLN|SEK|USD|kr|z\u{142}|\u{5143}|\u{5186}"
+_THOUSANDS = r"[.,'\u{2019} \u{a0}\u{202f}]"
+"""What may stand between groups of three digits; the last two are spaces at which no line breaks."""
+_DRESSED = rf"^({_CURRENCY})?\s?[+-]?[0-9]+({_THOUSANDS}[0-9]{{3}})*([.,][0-9]+)?\s?({_CURRENCY}|%)?$"
 """A number with a currency, a percent sign, a decimal comma or separators of thousands."""
-_DECIMAL_COMMA = r"^[+-]?[0-9]+(,[0-9]+)?$"
+_DECIMAL_COMMA = r"^[+-]?([0-9]+|[0-9]{1,3}([. \u{a0}\u{202f}][0-9]{3})+)(,[0-9]+)?$"
+_WITHOUT_THOUSANDS = r"[. \u{a0}\u{202f}]"
+
+_CODE = r"^[+-]?0[0-9]|^[0-9]{8,}$"
+"""A code rather than a number: with a zero in front, or as long as an EAN."""
 
 Where = Callable[[int], str]
 """Where a row is in the file, for a message, by its position in the frame."""
@@ -63,8 +71,8 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
         if len(sample) and not _could_be_values(sample, has_decimal_commas):
             return column
     plain = column.str.strip_chars()
-    if has_decimal_commas and plain.drop_nulls().str.contains(_DECIMAL_COMMA).all():
-        plain = plain.str.replace(",", ".", literal=True)
+    if has_decimal_commas and _have_decimal_commas(plain):
+        plain = plain.str.replace_all(_WITHOUT_THOUSANDS, "").str.replace(",", ".", literal=True)
     whole = plain.cast(pl.Int64, strict=False)
     if whole.null_count() == column.null_count():
         return whole
@@ -74,20 +82,13 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
     words = plain.str.to_lowercase()
     if words.drop_nulls().is_in(["true", "false"]).all():
         return words == "true"
-    n_numbers = numbers.count()
     if not table.keeps_extra and column.name not in table.features:
         return column
     others = column.is_not_null() & numbers.is_null()
-    dressed = others & plain.str.contains(_DRESSED).fill_null(value=False)
-    if dressed.any() and n_numbers + dressed.sum() >= _NEARLY_ALL * n_cells:
-        place = int(dressed.arg_true()[0])
-        warnings.append(
-            f"{table.name}.{column.name}: the column was read as text because its numbers hold more than digits and a "
-            f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers, and "
-            "give the table again, if the column should be a feature."
-        )
+    if found := _dressed_numbers(column, table, where):
+        warnings += found
         return column
-    if not n_numbers:
+    if not numbers.count():
         return column
     if words.filter(others).is_in(MISSING_WORDS).all():
         warnings.append(
@@ -97,6 +98,45 @@ def _typed(column: pl.Series, table: Table, where: Where, warnings: list[str], h
         return whole if whole.null_count() == numbers.null_count() else numbers
     warnings += nearly_numbers(column, table, where)
     return column
+
+
+def text_of_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
+    """What to say about a column that its file has as text although its cells are numbers: a warning, or nothing.
+
+    Only of items, whose numbers are features. Elsewhere text is a category, so numbers as text may be meant so.
+    """
+    sample = column.drop_nulls().head(_SAMPLE)
+    if table != ITEMS or column.name in ALWAYS_TEXT or _stays_text(column.name, table) or sample.is_empty():
+        return nearly_numbers(column, table, where)
+    if not _could_be_values(sample, has_decimal_commas=False):
+        return []
+    plain = column.str.strip_chars()
+    if found := _dressed_numbers(column, table, where):
+        return found
+    numbers = finite_numbers(plain)
+    if plain.str.contains(_CODE).any() or numbers.null_count() > column.null_count():
+        return nearly_numbers(column, table, where)
+    return [
+        f"{table.name}.{column.name}: the file has the column as text, such as "
+        f"{cut(sample[0], _MAX_EXAMPLE_CHARS)!r}, although all its cells are numbers. In a new store it is "
+        "text then, and no feature: cast it to numbers if it should be one."
+    ]
+
+
+def _dressed_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
+    """What to say about a column of nearly only numbers with more than digits and a point: a warning, or nothing."""
+    plain = column.str.strip_chars()
+    numbers = finite_numbers(plain)
+    dressed = column.is_not_null() & numbers.is_null() & plain.str.contains(_DRESSED).fill_null(value=False)
+    n_cells = len(column) - column.null_count()
+    if not dressed.any() or numbers.count() + int(dressed.sum()) < _NEARLY_ALL * n_cells:
+        return []
+    place = int(dressed.arg_true()[0])
+    return [
+        f"{table.name}.{column.name}: the column was read as text because its numbers hold more than digits and a "
+        f"point, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}. Write plain numbers, and "
+        "give the table again, if the column should be a feature."
+    ]
 
 
 def nearly_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
@@ -120,6 +160,12 @@ def _no_numbers(column: pl.Series, others: pl.Series, where: Where) -> str:
     cells = "1 cell is" if n_others == 1 else f"{n_others:,} cells are"
     place = int(others.arg_true()[0])
     return f"{cells} no number, such as {cut(column[place], _MAX_EXAMPLE_CHARS)!r}{where(place)}"
+
+
+def _have_decimal_commas(plain: pl.Series) -> bool:
+    """Whether all cells are numbers as written with a decimal comma, and one has it: else 1.299 is not 1299."""
+    cells = plain.drop_nulls()
+    return bool(cells.str.contains(_DECIMAL_COMMA).all() and cells.str.contains(",", literal=True).any())
 
 
 def _could_be_values(sample: pl.Series, has_decimal_commas: bool) -> bool:

@@ -11,6 +11,7 @@ from feature_store.signals import SignalConfig
 from feature_store.warnings.rating_scale import unread_ratings
 
 _MAX_NAMED = 5
+_MAX_LISTED = 12
 _SIGNS = {1: "positive", 0: "neutral", -1: "negative"}
 _REMEDY = "Name them with --positive-events, --negative-events or --neutral-events"
 
@@ -75,6 +76,13 @@ def event_kinds(events: pl.DataFrame, signals: SignalConfig) -> tuple[EventKind,
         EventKind(name, n, positive, neutral, negative, _rule(name, is_rated, signals, decided))
         for name, is_rated, n, positive, neutral, negative in counts.iter_rows()
     )
+
+
+def listed_kinds(kinds: Sequence[EventKind], *, where: str = "") -> str:
+    """The most frequent names of events, with counts and how they are taken; `where` the others can be found."""
+    n_more = len(kinds) - _MAX_LISTED
+    more = [f"{n_more:,} more {'name' if n_more == 1 else 'names'}{where}"] if n_more > 0 else []
+    return "; ".join([*map(str, kinds[:_MAX_LISTED]), *more])
 
 
 def unnamed_warnings(events: pl.DataFrame, signals: SignalConfig) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -16,6 +16,7 @@ MANY = 0.1
 _MOST = 0.5
 """A column that holds at least this share of the sampled ids is the one that was meant."""
 _MAX_EXAMPLE_CHARS = 40
+_COUNTED_UP = r"^[0-9]{1,9}$"
 _MAX_COLUMNS = 50
 """Columns of a table that are searched for the ids, at most."""
 
@@ -184,6 +185,9 @@ def _difference(
             if _share_in(sample, cells) >= _MOST:
                 return Difference(f"they are values of the column {other}, not of {known_column}")
         elif _share_in(_spread(cells.drop_nulls().unique().cast(pl.String), N_SAMPLED), known) >= _MOST:
+            if known.str.contains(_COUNTED_UP).all() and (spelt := likely_difference(sample, known)).known_examples:
+                # Any two columns that count from 1 have their ids in common.
+                return replace(spelt, cause=f"{spelt.cause}, unless {name} and {other_name} are swapped")
             return Difference(f"{other} holds the ids of {known_column}: {name} and {other_name} look swapped")
     return likely_difference(sample, known)
 

@@ -49,7 +49,9 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
         named = ", ".join(map(repr, others[:_MAX_NAMED]))
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
         remedy = f" {_FEATURES}" if table == "impressions" else ""
-        warnings.append(f"Not read: {named}{more}. The table has no such columns, and does not store them.{remedy}")
+        warnings.append(
+            f"Not read: {named}{more}. recmem has no such columns of {table}, and does not store them.{remedy}"
+        )
     return warnings
 
 

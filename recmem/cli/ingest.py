@@ -159,11 +159,22 @@ def ingest(
     for receipt in receipts:
         if lost := receipt.rejected_sentence():
             complain(lost)
+    if events is not None:
+        _report_event_names(opened)
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {quote(store)}`.")
     _report_rows_without_effect(opened)
     if facts is not None:
         _report_unread_facts(opened)
+
+
+def _report_event_names(store: Store) -> None:
+    """Prints how a training takes the events of the whole store by their names, if no option says otherwise."""
+    from feature_store.signals import SignalConfig
+    from feature_store.warnings.event_kinds import event_kinds, listed_kinds
+
+    kinds = event_kinds(store.events(), SignalConfig())
+    say(f"Events by name, unless an option of `recmem train` says otherwise: {listed_kinds(kinds)}.")
 
 
 def _report_rows_without_effect(store: Store) -> None:

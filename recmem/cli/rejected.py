@@ -193,4 +193,5 @@ def resubmit(
             "`row` by the columns of the row and their values."
         )
     known = f", {result.n_known:,} settled before" if result.n_known else ""
-    say(f"{result.n_accepted:,} of {result.n_in:,} rows accepted, {result.n_still_bad:,} still rejected{known}.")
+    given = "1 row" if result.n_in == 1 else f"{result.n_in:,} rows"
+    say(f"{result.n_accepted:,} of {given} accepted, {result.n_still_bad:,} still rejected{known}.")

@@ -47,9 +47,13 @@ class UserProfiles:
         """The number of users."""
         return len(self.ids)
 
+    def table_beside(self, rows: pl.DataFrame) -> pl.DataFrame:
+        """The table, with ids of the type of these checked rows where it is empty and has not decided it."""
+        return self.table if len(self) else self.table.cast({"user_id": rows.schema["user_id"]})
+
     def with_rows(self, rows: pl.DataFrame) -> UserProfiles:
         """The profiles after these checked rows of the users table, of which the last of a user and time counts."""
-        return UserProfiles.of(pl.concat([self.table, rows], how="diagonal_relaxed"), self.interests)
+        return UserProfiles.of(pl.concat([self.table_beside(rows), rows], how="diagonal_relaxed"), self.interests)
 
     def encoded(self, column: str, encode: Encode) -> UserProfiles:
         """The profiles with the vectors of all interests in this column, as a whole and one by one; "" is no column."""

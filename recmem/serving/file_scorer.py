@@ -16,6 +16,7 @@ from feature_store import DataError
 from feature_store.arrays import Float32Array
 from feature_store.timestamps import parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame
+from recmem.batch.candidate_source import candidates_at
 from recmem.batch.score_file import CHUNK_ROWS, Check, Progress, score_file
 from recmem.batch.workers import Workers, usable_cores
 from recmem.dataset.candidate_features import feature_faults
@@ -130,7 +131,7 @@ class FileScorer:
 
 
 def score_candidates(
-    candidates: CandidateFiles,
+    candidates: CandidateFiles | str | Path,
     out: str | Path,
     scorer: FileScorer,
     *,
@@ -146,6 +147,11 @@ def score_candidates(
     """
     if workers is not None and workers < 1:
         raise DataError(f"workers: expected 1 or more, got {workers}. Give the number of processes.")
+    if not isinstance(candidates, CandidateFiles):
+        with candidates_at(candidates) as opened:
+            return score_candidates(
+                opened, out, scorer, workers=workers, chunk_rows=chunk_rows, on_progress=on_progress
+            )
     n_workers = scorer.workers_that_pay(candidates.n_rows, usable_cores()) if workers is None else workers
     # More would have no chunk to score.
     n_workers = 1 if scorer.why_one_process else min(n_workers, -(-candidates.n_rows // chunk_rows))

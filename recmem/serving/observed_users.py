@@ -22,7 +22,7 @@ def checked_users(frame: pl.DataFrame, dataset: Dataset) -> Checked:
 
 def new_rows(checked: Checked, dataset: Dataset) -> pl.DataFrame:
     """The rows that change what the dataset knows of users."""
-    return changed_users(checked.kept, dataset.profiles.table)
+    return changed_users(checked.kept, dataset.profiles.table_beside(checked.kept))
 
 
 def with_interests(dataset: Dataset, encode: Callable[[Sequence[str]], Tensor]) -> Dataset:

@@ -59,8 +59,11 @@ def test_all_problems_of_a_table_are_reported_at_once_with_rows_examples_and_rem
         "Fill it in, or remove the row.",
         "events.timestamp: expected a time, got null (1 row, e.g. row 4, counting from 0). "
         "Fill it in, or remove the row.",
-        "events.timestamp: expected a time, got text that is not an ISO time, such as '31/12/2024' (2 rows, "
-        "e.g. row 1, 3, counting from 0). Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261.",
+        "events.timestamp: expected a time, got a date that does not begin with the year, so that day and month could "
+        "be swapped, such as '31/12/2024' (1 row, e.g. row 1, counting from 0). "
+        "Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261.",
+        "events.timestamp: expected a time, got text that is not an ISO time, such as 'x' (1 row, e.g. row 3, "
+        "counting from 0). Give datetimes, ISO 8601 text or epoch numbers, from the years 1678 to 2261.",
         "events.value: expected a finite number, got NaN or infinity, such as nan "
         "(1 row, e.g. row 1, counting from 0). "
         "Give null if there is no number.",

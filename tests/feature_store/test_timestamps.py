@@ -102,7 +102,6 @@ def test_the_error_for_a_year_that_cannot_be_stored_names_the_years(dtype: type[
     [
         "",
         "yesterday",
-        "29/02/2024",
         "20240229",
         "1709208000",
         "2024-02-29T12:00:00+2",
@@ -262,3 +261,10 @@ def test_iso_times_among_more_epoch_numbers_in_text_are_times_too() -> None:
     times = parsed(["1600000000", "1600000001", "2024-02-29"])
     assert times[2] == parsed(["2024-02-29"])[0]
     assert None not in times
+
+
+@pytest.mark.parametrize("text", ["01/03/2026", "1.3.2026 10:00", "13-04-26", "29/02/2024, 10:00"])
+def test_the_error_for_a_date_with_the_year_last_says_why_it_is_refused(text: str) -> None:
+    times, (fault,) = parse_timestamps(pl.Series("timestamp", ["2024-02-29", text]))
+    assert times.null_count() == 1
+    assert "does not begin with the year, so that day and month could be swapped" in fault.reason

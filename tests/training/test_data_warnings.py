@@ -14,6 +14,7 @@ from training.data_warnings import (
     identifier_warnings,
     impression_warnings,
     item_warnings,
+    language_warnings,
     not_clicked_warnings,
 )
 
@@ -134,3 +135,13 @@ def test_a_feature_of_the_impressions_that_tells_little_gets_a_warning(values: l
     assert warning.startswith("impressions.own: ")
     assert words in warning
     assert list(feature_warnings(pl.DataFrame({"own": ["a", "b"]}), [CandidateFeature("own", ("a", "b"))])) == []
+
+
+def test_texts_in_another_script_have_a_warning() -> None:
+    texts = ["Ein Buch über Bäume", "A book", "", "42"]
+    assert list(language_warnings(texts)) == []
+    (warning,) = language_warnings([*texts, "咖啡机 HP 300", "title 咖啡机. category: 电器"])
+    assert warning.startswith("items: 50% of the texts are not, or only partly, in Latin letters")
+    assert list(language_warnings(["A book"] * 20 + ["咖啡机"])) == []
+    assert list(language_warnings([])) == []
+    assert len(list(language_warnings(["咖啡机", "A book"] * 10_001))) == 1

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from feature_store.warnings.date_columns import REMEDY
+from feature_store.warnings.event_kinds import listed_kinds
 from training.intake import Intake
 from training.report.number_text import time_text
 
 _MAX_COLUMNS = 20
 """Columns that are named, at most."""
-_MAX_KINDS = 12
-"""Names of events, at most."""
 
 
 def dates_text(intake: Intake) -> str:
@@ -28,10 +27,7 @@ def undated_text(intake: Intake) -> str:
 
 def kinds_text(intake: Intake) -> str:
     """The most frequent names of events in the store, with counts and how they are taken."""
-    shown = [str(kind) for kind in intake.kinds[:_MAX_KINDS]]
-    n_more = len(intake.kinds) - len(shown)
-    more = [f"{n_more:,} more {'name' if n_more == 1 else 'names'}, all in intake.json"] if n_more else []
-    return "; ".join([*shown, *more])
+    return listed_kinds(intake.kinds, where=", all in intake.json")
 
 
 def lost_rows(intake: Intake) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import HEADLINE_METRIC, WITH_MATCH, WITHOUT_MATCH, HeldOut, Ledger, Lift, Slice
 from training.report.labels import metric_label
 from training.report.number_text import interval_text, signed_text
@@ -36,6 +37,9 @@ def _why(held_out: HeldOut) -> str:
     if cold is not None and cold.ci95[1] < 0:
         change = f"{signed_text(cold.difference)}, 95% interval: {interval_text(cold.ci95)}"
         return f"{where} found significantly fewer cold items ({positives_text(cold)}; Recall@10 {change})"
+    if held_out.lift.ci95 == UNKNOWN_INTERVAL:
+        change = f"{metric_label(HEADLINE_METRIC)} by {signed_text(held_out.lift.difference)}"
+        return f"{where} changed {change}, measured on too few users to trust"
     return f"{where} changed {_change(held_out.lift)}, which is not a gain of more than one standard error"
 
 

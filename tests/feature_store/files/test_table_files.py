@@ -110,6 +110,11 @@ def test_a_folder_without_parquet_is_refused(tmp_path: Path) -> None:
     assert "without a .parquet file" in refusal(tmp_path)
 
 
+def test_a_folder_of_csv_files_is_refused_with_what_to_give(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("item_id,title\n1,pen\n")
+    assert "but with a.csv). Give one file, or a folder of Parquet files." in refusal(tmp_path)
+
+
 def test_a_folder_of_files_without_a_required_column_is_refused_with_the_files_name(tmp_path: Path) -> None:
     FRAME.write_parquet(tmp_path / "a.parquet")
     FRAME.rename({"user_id": "user"}).write_parquet(tmp_path / "b.parquet")

@@ -75,6 +75,13 @@ def test_swapped_columns_of_events_are_named_as_the_cause() -> None:
     assert unmatched.cause == "events.user_id holds the ids of items.item_id: item_id and user_id look swapped"
 
 
+def test_a_prefix_comes_first_where_users_and_items_are_both_counted_up() -> None:
+    (unmatched,) = found(items_of(["1", "2", "3"]), events_of(["item_1", "item_3"], users=["1", "2"]))
+    assert unmatched.cause.endswith(", unless item_id and user_id are swapped")
+    assert (unmatched.examples, unmatched.known_examples) == (("'item_1'", "'item_3'"), ("'1'", "'3'"))
+    assert "Write the ids alike" in unmatched.remedy()
+
+
 def test_ids_of_another_column_of_the_items_are_named_as_the_cause() -> None:
     items = items_of(["apple", "plum", "fig"], sku=["s-7", "s-8", "s-9"])
     (unmatched,) = found(items, events_of(["s-8", "s-9", "s-9"]))

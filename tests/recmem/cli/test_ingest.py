@@ -20,6 +20,15 @@ def test_receipts_are_printed_and_repeating_adds_nothing(tmp_path: Path) -> None
     assert "events: 0 new, 180 duplicate, 0 rejected of 180 rows" in again.out
 
 
+def test_how_events_are_taken_by_their_names_is_printed(tmp_path: Path) -> None:
+    path = tmp_path / "events.csv"
+    path.write_text("user_id,item_id,timestamp,event\nu,i,2026-01-01,view\nu,j,2026-01-02,Kauf\n")
+    outcome = Outcome("ingest", "--store", tmp_path / "store", "--events", path)
+    assert "1 'Kauf' (neutral: no rule names them); 1 'view' (positive: a common name)." in outcome.out.replace(
+        "\n", " "
+    )
+
+
 def test_valid_rows_are_kept_and_invalid_ones_reported(tmp_path: Path) -> None:
     _, events = small_training.write_tables(tmp_path)
     bad = pl.read_parquet(events).with_columns(

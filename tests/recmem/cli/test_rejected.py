@@ -27,10 +27,10 @@ def test_rejected_rows_are_shown_written_out_corrected_and_resubmitted(tmp_path:
     line["row"]["timestamp"] = "2024-01-02"
     rows.write_text(json.dumps(line))
     again = Outcome("resubmit", "--store", store, "--rows", rows)
-    assert (again.code, "1 of 1 rows accepted, 0 still rejected." in again.out) == (DONE, True)
+    assert (again.code, "1 of 1 row accepted, 0 still rejected." in again.out) == (DONE, True)
     assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
     twice = Outcome("resubmit", "--store", store, "--rows", rows)
-    assert (twice.code, "0 of 1 rows accepted, 0 still rejected, 1 settled before." in twice.out) == (DONE, True)
+    assert (twice.code, "0 of 1 row accepted, 0 still rejected, 1 settled before." in twice.out) == (DONE, True)
     assert len(Store.open(store).events()) == 2
     rows.write_text(json.dumps({**line, "content_hash": "of another"}))
     assert Outcome("resubmit", "--store", store, "--rows", rows).code == REFUSED
@@ -103,7 +103,7 @@ def test_a_row_that_was_written_off_can_still_be_corrected(ragged: Path) -> None
     line = json.loads(rows.read_text())
     line["row"]["timestamp"] = "2026-02-28"
     rows.write_text(json.dumps(line))
-    assert "1 of 1 rows accepted" in Outcome("resubmit", "--store", store, "--rows", rows).out
+    assert "1 of 1 row accepted" in Outcome("resubmit", "--store", store, "--rows", rows).out
     assert "(resubmitted)" in Outcome("rejected", "--store", store, "--settled").out
 
 
@@ -136,11 +136,11 @@ def test_a_line_that_could_not_be_read_comes_back_once_its_columns_are_written_o
     line = json.loads(rows.read_text())
     assert line["row"] == {"unreadable line": "v,b"}
     unchanged = Outcome("resubmit", "--store", store, "--rows", rows)
-    assert "0 of 1 rows accepted, 1 still rejected." in unchanged.out
+    assert "0 of 1 row accepted, 1 still rejected." in unchanged.out
     assert "1 row is still the text of a line" in unchanged.err
     line["row"] |= {"user_id": "v", "item_id": "b", "timestamp": "2024-01-02"}
     rows.write_text(json.dumps(line))
-    assert "1 of 1 rows accepted, 0 still rejected." in Outcome("resubmit", "--store", store, "--rows", rows).out
+    assert "1 of 1 row accepted, 0 still rejected." in Outcome("resubmit", "--store", store, "--rows", rows).out
     assert "The store has no rejected rows." in Outcome("rejected", "--store", store).out
 
 

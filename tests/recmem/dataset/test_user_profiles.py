@@ -8,6 +8,7 @@ import polars as pl
 from feature_store.point_in_time.newest_rows import ALWAYS
 from feature_store.schema import USERS
 from feature_store.table_checks import check_table
+from feature_store.user_rows import changed_users
 from recmem.dataset.candidate_features import CandidateFeature
 from recmem.dataset.user_profiles import UserProfiles
 
@@ -54,6 +55,16 @@ def test_rows_that_are_added_replace_those_of_the_same_user_and_time() -> None:
     assert len(known) == 2
     rows = known.rows_at(np.array([1, 0]), np.array([MICROS, MICROS + 1]), IDS)
     assert known.values(AGE, rows).tolist() == [31, 1]
+
+
+def test_rows_with_ids_that_are_integers_can_be_the_first() -> None:
+    rows = check_table(pl.DataFrame({"user_id": [7], "plan": ["free"]}), USERS).kept
+    assert rows.schema["user_id"] == pl.Int64
+    assert changed_users(rows, UserProfiles.none().table_beside(rows)).height == 1
+    known = UserProfiles.none().with_rows(rows)
+    assert known.ids.to_list() == [7]
+    again = check_table(pl.DataFrame({"user_id": [7], "plan": ["paid"]}), USERS).kept
+    assert known.with_rows(again).table["plan"].to_list() == ["paid"]
 
 
 def test_the_clock_is_when_all_dated_rows_are_known_but_for_one_far_in_the_future() -> None:

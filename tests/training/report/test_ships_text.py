@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 
 from example_report import ledger
+from training.evaluation.intervals import UNKNOWN_INTERVAL
 from training.evaluation.ledger import WITH_MATCH, WITHOUT_MATCH, HeldOut, Lift, Slice
 from training.report.ships_text import what_ships_sentence, what_ships_without_text
 
@@ -31,6 +32,11 @@ CHANGED = "on 1,200 held-out queries before the test, text features changed NDCG
             "The ranker without text features ships: on 1,200 held-out queries before the test, text features found "
             "significantly fewer cold items (12 positives of 1 item; Recall@10 \N{MINUS SIGN}0.200, 95% interval: "
             "\N{MINUS SIGN}0.300 to \N{MINUS SIGN}0.100).",
+        ),
+        (
+            HeldOut(WITHOUT_MATCH, 8, Lift(0.2, 0.52, 0.32, UNKNOWN_INTERVAL), None),
+            "The ranker without text features ships: on 8 held-out queries before the test, text features changed "
+            "NDCG@10 by +0.320, measured on too few users to trust.",
         ),
         (
             HeldOut(WITHOUT_MATCH, 0, None, None),
