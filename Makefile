@@ -71,8 +71,7 @@ bench: .venv/.installed-dev
 # As on the command line: the tokenizer's library uses all cores.
 bench-gpu: export TOKENIZERS_PARALLELISM := true
 bench-gpu:
-	$(PYTHON) -m benchmarks gpu
-	$(PYTHON) -m benchmarks search
+	$(PYTHON) -m benchmarks gpu; gpu=$$?; $(PYTHON) -m benchmarks search && exit $$gpu
 
 soak: .venv/.installed-dev
 	$(SOAK) kills --rounds 200 --trainings 20

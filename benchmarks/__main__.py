@@ -1,15 +1,19 @@
-"""`python -m benchmarks cpu|search|online|serving|memory|encoder_step|gpu [ENCODER FOLDER]`: measures for a table."""
+"""`python -m benchmarks cpu|search|online|serving|memory|encoder_step|gpu`: measures for a table.
+
+`gpu` and `search` take beginnings of the names of parts, to measure these alone, and `gpu` the folder of an encoder.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
+from benchmarks.gpu_parts import RETAIL
+from benchmarks.parts import FAILED, Part, chosen, measured
 from benchmarks.scorer import scorer_rows
-from benchmarks.timing import Row, write, write_as_measured
+from benchmarks.timing import write, write_as_measured
 
 METHOD = (
     "Medians over rounds in which all ways take turns, after a warm-up. Ratios are to the first way of each shape. "
@@ -18,16 +22,20 @@ METHOD = (
     "has random trees."
 )
 DEMO = Path("runs/demo/bundle")
-RETAIL = Path("runs/online_retail/bundle")
-"""Optional: recmem train --items examples/online_retail/items.parquet --events ... --out runs/online_retail"""
 
 
 def main() -> None:
-    kind = sys.argv[1] if len(sys.argv) in (2, 3) else ""
+    kind, *others = sys.argv[1:] or [""]
+    if others and kind not in ("gpu", "search"):
+        raise SystemExit(f"benchmarks: expected no arguments after {kind!r}, got {others[0]!r}.")
     if kind == "gpu":
         if not torch.cuda.is_available():
             raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
-        write_as_measured(kind, gpu_rows(Path(sys.argv[2]) if len(sys.argv) == 3 else _default_encoder()), METHOD)
+        from benchmarks.gpu_parts import gpu_parts
+
+        folders = [Path(given) for given in others if Path(given).is_dir()]
+        parts = gpu_parts(torch.device("cuda"), folders[0] if folders else _default_encoder())
+        _measure(kind, parts, [given for given in others if not Path(given).is_dir()], METHOD)
         return
     elif kind == "cpu":
         rows = cpu_rows()
@@ -36,8 +44,7 @@ def main() -> None:
 
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         sizes = search.GPU_ITEMS if device.type == "cuda" else (search.N_ITEMS,)
-        parts = (part for n_items in sizes for part in search.approximate_rows(device, n_items))
-        write_as_measured(kind, parts, search.METHOD)
+        _measure(kind, search.search_parts(device, sizes), others, search.METHOD)
         return
     elif kind == "online":
         from benchmarks import online
@@ -68,19 +75,12 @@ def main() -> None:
     print(write(kind, rows, METHOD).read_text())
 
 
-def gpu_rows(encoder: Path | None) -> Iterator[list[Row]]:
-    """Kernels and encoding first, which need torch and triton alone; then the product, if there is a model of it."""
-    from benchmarks.gpu import kernel_rows
-
-    yield from kernel_rows(torch.device("cuda"), encoder)
-    for bundle in (DEMO, RETAIL):
-        if bundle.exists():
-            from benchmarks.batch import batch_rows
-            from benchmarks.on_device import device_rows, one_user_rows
-
-            yield one_user_rows(bundle, 100)
-            yield device_rows(bundle, 5_000, 100)
-            yield batch_rows(bundle, 5_000, 100)
+def _measure(kind: str, parts: list[Part], names: list[str], method: str) -> None:
+    """Prints and writes the parts' rows, those of some parts to a table of their own; exit code 1 if a part fails."""
+    rows = write_as_measured(f"{kind}_parts" if names else kind, measured(chosen(parts, names)), method)
+    failed = [row.what for row in rows if row.way == FAILED]
+    if failed:
+        raise SystemExit(f"{kind}: {len(failed)} parts failed: {', '.join(failed)}. The others were measured.")
 
 
 def _default_encoder() -> Path | None:

@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.gpu_encoding import encoding_rows
+from benchmarks.gpu_encoding import N_WORDS, encoding_rows
+from benchmarks.parts import Part
 from benchmarks.scorer import HEAD_DIM, N_HEADS, SHAPES, random_pairs, random_tables, scorer, shape_rows
 from benchmarks.timing import Row, compare
 from recmem.kernels import PackedTables, match_pairs
@@ -40,22 +41,38 @@ GRID = 2048
 """Vectors hold multiples of 1 / GRID, as those of `recmem.text.unit_vectors.exact_units` do: exact in float16."""
 
 
-def kernel_rows(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> Iterator[list[Row]]:
-    """The rows of kernels and encoding, part by part; the latter only if the folder of an encoder is given."""
-    limits = ceilings(device)
-    copied, multiplied = (row.rate for row in limits)
-    yield limits
+def kernel_parts(device: torch.device, encoder: Path | None = None, *, compiled: bool = True) -> list[Part]:
+    """Kernels, and encoding if the folder of an encoder is given; `compiled`: beside torch.compile too."""
+    parts = [Part("limits", limit_rows, (device,))]
     for shape in SHAPES:
-        for dtype in DTYPES:
-            found = shape_rows(device, dtype, *shape, compiled=compiled and dtype == torch.float16)
-            yield _with_share(found, copied, shape, dtype)
-        yield shape_rows(device, torch.float16, *shape, draw="zipf")
-    yield expanded_rows(device)
-    yield one_user_rows(device)
-    for n_queries in QUERIES:
-        yield search_rows(device, multiplied, n_queries)
+        name = "match " + " x ".join(map(str, shape))
+        parts.append(Part(name, match_rows, (device, shape)))
+        if compiled:
+            parts.append(Part(f"{name}, torch.compile", compiled_rows, (device, shape)))
+    parts += [Part("target attention", expanded_rows, (device,)), Part("one memory", one_memory_rows, (device,))]
+    parts += [Part(f"exact search, {n_queries} queries", search_rows, (device, n_queries)) for n_queries in QUERIES]
     if encoder is not None:
-        yield from encoding_rows(device, encoder)
+        words = (Part(f"encoding, {n_words} words", encoding_rows, (device, encoder, n_words)) for n_words in N_WORDS)
+        parts += words
+    return parts
+
+
+def limit_rows(device: torch.device) -> Iterator[list[Row]]:
+    """What the hardware allows."""
+    yield ceilings(device)
+
+
+def match_rows(device: torch.device, shape: tuple[int, int, int]) -> Iterator[list[Row]]:
+    """One shape, with tables of each type, and with ids as frequent as Zipf's law has them."""
+    copied = ceilings(device)[0].rate
+    for dtype in DTYPES:
+        yield _with_share(shape_rows(device, dtype, *shape), copied, shape, dtype)
+    yield shape_rows(device, torch.float16, *shape, draw="zipf")
+
+
+def compiled_rows(device: torch.device, shape: tuple[int, int, int]) -> Iterator[list[Row]]:
+    """One shape beside torch.compile, apart from the others because it may fail where they do not."""
+    yield shape_rows(device, torch.float16, *shape, compiled=True)
 
 
 def ceilings(device: torch.device) -> list[Row]:
@@ -90,7 +107,7 @@ def _with_share(rows: list[Row], copied: float, shape: tuple[int, int, int], dty
     return [*rows[:-1], replace(rows[-1], note=note)]
 
 
-def expanded_rows(device: torch.device) -> list[Row]:
+def expanded_rows(device: torch.device) -> Iterator[list[Row]]:
     """Target attention as libraries write it, with the history repeated for each candidate; one head, no values."""
     n_slots, n_candidates, dim = EXPANDED
     n_memories = EXPANDED_CELLS // (n_slots * n_candidates)
@@ -109,10 +126,10 @@ def expanded_rows(device: torch.device) -> list[Row]:
     ways = {"history expanded": expanded, "recmem, four heads": scorer(packed, memories, candidates)}
     shape = f"{n_memories} memories, {n_slots} x {n_candidates} x {dim}, float16"
     with torch.inference_mode():
-        return compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
+        yield compare("target attention", shape, ways, amount=n_memories * n_slots * n_candidates, unit="scores/s")
 
 
-def one_user_rows(device: torch.device) -> list[Row]:
+def one_memory_rows(device: torch.device) -> Iterator[list[Row]]:
     """One memory of 50 slots with 100 candidates, from rows on the host to scores on the host, and its parts."""
     from recmem.kernels.pairs_triton import request_of, score_request
 
@@ -136,10 +153,10 @@ def one_user_rows(device: torch.device) -> list[Row]:
         rows = compare(
             "match features", "1 memory, 50 x 100 x 384, float16", ways, amount=1, unit="calls/s", rounds=SMALL_ROUNDS
         )
-    return [replace(row, note=f"{1000 / row.rate:.3f} ms a call") for row in rows]
+    yield [replace(row, note=f"{1000 / row.rate:.3f} ms a call") for row in rows]
 
 
-def search_rows(device: torch.device, multiplied: float, n_queries: int) -> list[Row]:
+def search_rows(device: torch.device, n_queries: int) -> Iterator[list[Row]]:
     """Exact search in float16, checked against a product and a top-k."""
     generator = torch.Generator(device).manual_seed(0)
 
@@ -160,5 +177,5 @@ def search_rows(device: torch.device, multiplied: float, n_queries: int) -> list
     }
     shape = f"{n_queries} queries, {N_ROWS:,} x {DIM}, float16"
     rows = compare(f"top {K} by cosine", shape, ways, amount=n_queries, unit="queries/s")
-    share = rows[-1].rate * 2 * N_ROWS * DIM / multiplied
-    return [*rows[:-1], replace(rows[-1], note=f"{share:.0%} of the product's rate")]
+    share = rows[-1].rate * 2 * N_ROWS * DIM / ceilings(device)[1].rate
+    yield [*rows[:-1], replace(rows[-1], note=f"{share:.0%} of the product's rate")]

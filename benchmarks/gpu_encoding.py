@@ -24,14 +24,13 @@ FULL_BATCH = 131_072
 """Tokens of a batch for the model alone."""
 
 
-def encoding_rows(device: torch.device, folder: Path) -> Iterator[list[Row]]:
-    """Two tables for each length of texts."""
+def encoding_rows(device: torch.device, folder: Path, n_words: int) -> Iterator[list[Row]]:
+    """Two tables for texts of this length."""
     ours = TextEncoder.load(EncoderConfig(name=str(folder)), device=device.type)
     plain = TextEncoder.load(EncoderConfig(name=str(folder)), device=device.type, dtype="float32")
-    for n_words in N_WORDS:
-        texts = _texts(ours, STEADY_WORDS // n_words, n_words)
-        yield _beside_transformers(ours, plain, texts[: WORDS // n_words], n_words)
-        yield _stages(ours, texts, n_words)
+    texts = _texts(ours, STEADY_WORDS // n_words, n_words)
+    yield _beside_transformers(ours, plain, texts[: WORDS // n_words], n_words)
+    yield _stages(ours, texts, n_words)
 
 
 def _texts(encoder: TextEncoder, n_texts: int, n_words: int) -> list[str]:

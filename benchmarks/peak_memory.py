@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +11,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 import recmem
+from benchmarks.command import run_command
 from benchmarks.timing import Row
 
 METHOD = (
@@ -23,15 +20,6 @@ METHOD = (
 )
 SIZES = (1_000_000, 20_000_000)
 PART, IMPRESSION = 500_000, 100
-SCORE = """
-import json, resource, sys
-from recmem.cli import main
-sys.argv[0] = "recmem"
-try:
-    main()
-except SystemExit as done:
-    print(json.dumps([done.code or 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
-"""
 
 
 def memory_rows(bundle: Path) -> list[Row]:
@@ -40,23 +28,27 @@ def memory_rows(bundle: Path) -> list[Row]:
     with TemporaryDirectory() as folder:
         for size in SIZES:
             given, out = Path(folder) / "candidates.parquet", Path(folder) / "scores.parquet"
-            _write_candidates(model, given, size)
-            arguments = ["score", "--model", str(bundle), "--candidates", str(given), "--out", str(out)]
-            begin = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-c", SCORE, *arguments], check=True, stdout=subprocess.PIPE, text=True
-            )
-            taken = time.perf_counter() - begin
-            code, peak = json.loads(done.stdout.splitlines()[-1])
-            if code or pq.read_metadata(out).num_rows != size:
-                raise RuntimeError(f"recmem score: expected {size} rows, got exit code {code}.")
+            write_candidates(model, given, size)
+            done = run_command(["score", "--model", str(bundle), "--candidates", str(given), "--out", str(out)])
+            n_written = pq.read_metadata(out).num_rows
+            if n_written != size:
+                raise RuntimeError(f"recmem score: expected {size} rows, got {n_written}.")
             name = f"{bundle.parent.name}: {size:,} rows, Parquet to Parquet"
-            row = Row("scoring a file", name, "recmem score", size / taken, "rows/s", 1.0, f"peak {peak / 1e9:.2f} GB")
+            row = Row(
+                "scoring a file",
+                name,
+                "recmem score",
+                size / done.seconds,
+                "rows/s",
+                1.0,
+                f"peak {done.peak_bytes / 1e9:.2f} GB",
+            )
             found.append(replace(row, ratio=row.rate / found[0].rate) if found else row)
     return found
 
 
-def _write_candidates(model: recmem.Model, path: Path, size: int) -> None:
+def write_candidates(model: recmem.Model, path: Path, size: int) -> None:
+    """Random candidates of random users of the model's store, 100 an impression."""
     rng = np.random.default_rng(0)
     users, items, writer = model.dataset.users, model.dataset.catalogue.ids, None
     for begin in range(0, size, PART):

@@ -7,16 +7,14 @@ the match has something to learn. What is measured is cost, not quality.
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
-import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import polars as pl
 
+from benchmarks.command import run_command
 from benchmarks.timing import Row, write
 
 METHOD = (
@@ -28,15 +26,6 @@ ITEMS = {10_000: 500, 1_000_000: 20_000, 10_000_000: 50_000}
 """Items by number of events; other sizes take the square root of twenty times the events."""
 N_THEMES, THEMES_PER_USER, N_WORDS, WORDS_PER_TEXT = 40, 2, 5_000, 20
 SPAN_S = 2 * 365 * 86_400
-TRAIN = """
-import json, resource, sys
-from recmem.cli import main
-sys.argv[0] = "recmem"
-try:
-    main()
-except SystemExit as done:
-    print(json.dumps([done.code or 0, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024]))
-"""
 
 
 def write_log(folder: Path, n_events: int) -> tuple[Path, Path]:
@@ -92,14 +81,8 @@ def measure(n_events: int) -> tuple[float, float, dict[str, float]]:
         folder = Path(name)
         items, events = write_log(folder, n_events)
         out = folder / "run"
-        arguments = ["train", "--items", str(items), "--events", str(events), "--out", str(out)]
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", TRAIN, *arguments], check=True, stdout=subprocess.PIPE, text=True)
-        seconds = time.perf_counter() - begin
-        code, peak = json.loads(done.stdout.splitlines()[-1])
-        if code:
-            raise RuntimeError(f"recmem train: expected exit code 0, got {code}.")
-        return seconds, peak, step_seconds(out)
+        done = run_command(["train", "--items", str(items), "--events", str(events), "--out", str(out)])
+        return done.seconds, done.peak_bytes, step_seconds(out)
 
 
 def main() -> None:

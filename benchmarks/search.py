@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from importlib.util import find_spec
 
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.made_texts import MadeTexts
+from benchmarks.parts import Part
 from benchmarks.timing import Row, compare
 from recmem.matching.faiss_search import graph_search, list_search
 from recmem.matching.text_search import ExactSearch, TextSearch, recall
@@ -58,25 +59,46 @@ def search_rows() -> list[Row]:
     )
 
 
-def approximate_rows(device: torch.device, n_items: int) -> Iterator[list[Row]]:
-    """Exact search, then each index of faiss beside it, if faiss is there: with its recall and the time to build it."""
-    made = MadeTexts(n_items, DIM, device)
-    unit = made.draw(n_items)
-    queries = made.draw(max(QUERIES))
+def search_parts(device: torch.device, sizes: Sequence[int]) -> list[Part]:
+    """Exact search of each size of catalogue, and each index of faiss beside it, if faiss is installed."""
+    parts = []
+    for n_items in sizes:
+        parts.append(Part(f"{n_items:,} texts, exact", exact_rows, (device, n_items)))
+        if find_spec("faiss") is not None:
+            parts += [Part(f"{n_items:,} texts, {name}", index_rows, (device, n_items, name)) for name in INDEXES]
+    return parts
+
+
+def exact_rows(device: torch.device, n_items: int) -> Iterator[list[Row]]:
+    """Exact search alone."""
+    unit, queries = _texts(device, n_items)
     exact = ExactSearch(unit)
     for n_queries in QUERIES:
         yield _rows(n_items, queries[:n_queries], {"exact": exact})
-    if find_spec("faiss") is None:
-        return
-    for name, build in INDEXES.items():
-        begin = time.perf_counter()
-        index = build(unit)
-        seconds = time.perf_counter() - begin
-        note = f"recall {recall(index, unit, queries, K):.3f}, built in {seconds:.3g} s"
-        for n_queries in QUERIES:
-            rows = _rows(n_items, queries[:n_queries], {"exact": exact, name: index})
-            yield [replace(rows[-1], note=note)]
-        del index  # before the next takes its memory
+
+
+def index_rows(device: torch.device, n_items: int, name: str) -> Iterator[list[Row]]:
+    """An index beside the exact search: with its recall and the time to build it."""
+    unit, queries = _texts(device, n_items)
+    exact = ExactSearch(unit)
+    begin = time.perf_counter()
+    index = INDEXES[name](unit)
+    seconds = time.perf_counter() - begin
+    note = f"recall {recall(index, unit, queries, K):.3f}, built in {seconds:.3g} s"
+    for n_queries in QUERIES:
+        rows = _rows(n_items, queries[:n_queries], {"exact": exact, name: index})
+        yield [replace(rows[-1], note=note)]
+
+
+def _texts(device: torch.device, n_items: int) -> tuple[Tensor, Tensor]:
+    """Vectors of the catalogue, and of queries. torch keeps no memory beside them, which an index needs."""
+    made = MadeTexts(n_items, DIM, device)
+    unit = made.draw(n_items)
+    queries = made.draw(max(QUERIES))
+    del made
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    return unit, queries
 
 
 def _rows(n_items: int, queries: Tensor, searches: dict[str, TextSearch]) -> list[Row]:

@@ -77,13 +77,17 @@ def write(name: str, rows: list[Row], method: str) -> Path:
     return path
 
 
-def write_as_measured(name: str, parts: Iterable[list[Row]], method: str) -> None:
-    """Prints each part's rows as soon as they are measured, and writes the table anew: what is stopped has its rows."""
+def write_as_measured(name: str, parts: Iterable[list[Row]], method: str) -> list[Row]:
+    """Prints each part's rows as soon as they are measured, and writes the table anew: what is stopped has its rows.
+
+    Returns all rows.
+    """
     rows: list[Row] = []
     for part in parts:
         rows += part
         print("\n".join(map(_line, part)), flush=True)
         write(name, rows, method)
+    return rows
 
 
 def hardware() -> str:

@@ -40,14 +40,14 @@ gpu.EXPANDED, gpu.EXPANDED_CELLS = (10, 20, 16), 2_000
 gpu.N_ROWS, gpu.DIM, gpu.QUERIES, gpu.K = 400, 16, (1, 4), 5
 gpu.ONE_USER_ITEMS, gpu.SMALL_ROUNDS = 40, 1
 gpu_encoding.WORDS, gpu_encoding.STEADY_WORDS, gpu_encoding.FULL_BATCH = 200, 400, 60
-parts = gpu.kernel_rows(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
-print(json.dumps([vars(row) for part in parts for row in part]))
+parts = gpu.kernel_parts(torch.device("cpu"), Path(sys.argv[1]), compiled=False)
+print(json.dumps([vars(row) for part in parts for rows in part.rows(*part.arguments) for row in rows]))
 """
 
 
 def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
     root = Path(__file__).parents[1]
-    environment = os.environ | {"PYTHONPATH": str(root)}
+    environment = os.environ | {"PYTHONPATH": str(root), "TRITON_INTERPRET": "1"}
     command = [sys.executable, "-c", RUN, get_model_path()]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -70,22 +70,26 @@ def test_every_table_for_a_gpu_is_filled_with_checked_ways() -> None:
 
 
 def test_ways_on_a_device_are_checked_against_the_cpu_and_timed(device: torch.device) -> None:
-    rows = on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
+    parts = on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
+    rows = [row for part in parts for row in part]
     assert [row.what for row in rows if row.way == "on the device"][-2:] == ["ranker", "from ids to scores"]
     assert all(row.rate > 0 for row in rows)
+    notes = {row.way: row.note for row in rows if row.note}
+    assert notes["on the CPU but for the match"].startswith("0 of 30 ranks differ, 0 scores by more than 1e-05")
 
 
 def test_one_users_request_is_timed_on_both_devices(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_device, "SMALL_ROUNDS", 1)
-    rows = on_device.one_user_rows(trained_model().bundle, 10, device=str(device))
+    parts = on_device.one_user_rows(trained_model().bundle, 10, device=str(device))
+    rows = [row for part in parts for row in part]
     assert [row.what for row in rows if row.way == "on the device"] == ["match features", "Model.match", "Model.rank"]
     assert all(row.note.endswith(" ms a call") for row in rows)
 
 
 def test_what_a_device_gets_wrong_is_not_timed(device: torch.device, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(segments, "SMALLEST_SPREAD", 0.5)
-    with pytest.raises(ArithmeticError, match=r"rank on the device: expected the CPU's, got \d+ other ranks"):
-        on_device.device_rows(trained_model().bundle, 3, 10, device=str(device))
+    with pytest.raises(ArithmeticError, match=r"rank on the device: expected the CPU's, got others: \d+ of 30 ranks"):
+        list(on_device.device_rows(trained_model().bundle, 3, 10, device=str(device)))
 
 
 def test_exact_searches_on_a_cpu_are_checked_and_timed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,7 +106,7 @@ def test_approximate_searches_are_timed_beside_the_exact_one(
     monkeypatch.setattr(search, "QUERIES", (1, 20))
     monkeypatch.setattr(search, "DIM", 32)
     monkeypatch.setattr(search, "K", 10)
-    parts = list(search.approximate_rows(device, 3000))
+    parts = [rows for part in search.search_parts(device, [3000]) for rows in part.rows(*part.arguments)]
     ways = ["exact", "faiss lists", "faiss graph"]
     assert [(row.way, row.shape) for part in parts for row in part] == [
         (way, f"{n} queries, 3,000 x 32") for way in ways for n in (1, 20)

@@ -112,38 +112,39 @@ def score_request(
     """Scores of a request that is on the tables' device, with terms that are there too: one launch."""
     n_pairs = len(request.cand_rows)
     outputs = torch.empty((len(OUTPUTS), n_pairs), device=tables.unit.device)
-    _score[(len(request.tiles),)](
-        tables.unit,
-        tables.slot_side,
-        tables.cand_side,
-        tables.prior,
-        tables.null_value,
-        tables.alpha,
-        tables.gamma,
-        tables.null_logit,
-        bias,
-        sign,
-        request.tiles,
-        request.slot_rows,
-        request.term,
-        request.counted,
-        request.cand_rows,
-        outputs,
-        n_pairs,
-        DIM=tables.unit.shape[1],
-        HEAD_DIM=tables.head_dim,
-        HEADS=tables.n_heads,
-        HEADS_PADDED=triton.next_power_of_2(tables.n_heads),
-        # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
-        UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
-        BLOCK_CAND=BLOCK_CAND,
-        BLOCK_SLOT=_block_slot(len(request.slot_rows), request.n_memories),
-        BLOCK_DIM=BLOCK_DIM,
-        BLOCK_HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_BLOCK),
-        DIM_STAGES=DIM_STAGES,
-        HEAD_STAGES=HEAD_STAGES,
-        num_warps=WARPS,
-    )
+    with torch.cuda.device_of(tables.unit):  # Triton launches on the current GPU, which may be another
+        _score[(len(request.tiles),)](
+            tables.unit,
+            tables.slot_side,
+            tables.cand_side,
+            tables.prior,
+            tables.null_value,
+            tables.alpha,
+            tables.gamma,
+            tables.null_logit,
+            bias,
+            sign,
+            request.tiles,
+            request.slot_rows,
+            request.term,
+            request.counted,
+            request.cand_rows,
+            outputs,
+            n_pairs,
+            DIM=tables.unit.shape[1],
+            HEAD_DIM=tables.head_dim,
+            HEADS=tables.n_heads,
+            HEADS_PADDED=triton.next_power_of_2(tables.n_heads),
+            # The interpreter gets bf16 products wrong, silently; its own numbers are float32.
+            UPCAST=os.environ.get("TRITON_INTERPRET") == "1" or tables.unit.dtype == torch.float32,
+            BLOCK_CAND=BLOCK_CAND,
+            BLOCK_SLOT=_block_slot(len(request.slot_rows), request.n_memories),
+            BLOCK_DIM=BLOCK_DIM,
+            BLOCK_HEAD_DIM=max(triton.next_power_of_2(tables.head_dim), SMALLEST_BLOCK),
+            DIM_STAGES=DIM_STAGES,
+            HEAD_STAGES=HEAD_STAGES,
+            num_warps=WARPS,
+        )
     return PairScores.of(outputs)
 
 

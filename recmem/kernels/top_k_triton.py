@@ -59,7 +59,8 @@ def top_rows_triton(table: Tensor, queries: Tensor, k: int) -> NDArray[np.int64]
         return np.empty((0, k), np.int64)
     # Both launches write a row per query: maxima, then products.
     together = max(CELLS // max(n_groups, k * GROUP), 1)
-    parts = [_top(table, some, n_groups, k) for some in queries.split(together)]
+    with torch.cuda.device_of(table):  # Triton launches on the current GPU, which may be another
+        parts = [_top(table, some, n_groups, k) for some in queries.split(together)]
     return torch.cat(parts).cpu().numpy()
 
 
@@ -92,7 +93,8 @@ def _top(table: Tensor, queries: Tensor, n_groups: int, k: int) -> Tensor:
     return groups.gather(1, places // GROUP) * GROUP + places % GROUP
 
 
-@triton.jit
+# Numbers of queries have no kernels of their own for multiples of 16: a process would compile each when it first comes.
+@triton.jit(do_not_specialize=["n_queries", "n_blocks"])
 @no_type_check
 def _group_maxima(
     table,
@@ -139,7 +141,7 @@ def _group_maxima(
     tl.store(maxima + query[:, None] * n_groups + group[None, :], best, mask=is_group)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["n_chosen", "n_blocks"])
 @no_type_check
 def _chosen_products(
     table,

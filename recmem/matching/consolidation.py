@@ -58,18 +58,26 @@ def consolidated(histories: Histories, memory: MemoryConfig, unit: Float[Tensor,
     starts = np.flatnonzero(np.diff(query_of_event, prepend=-1))
     lengths = np.zeros(len(held), np.int64)
     clusters: list[_Cluster] = []
+    # Fetched at once: on a GPU each history's own fetch would be waited for.
+    distinct = np.unique(held.items.values[older])
+    fetched = unit[torch.from_numpy(distinct).to(unit.device)].cpu()
     for events, query in zip(np.split(older, starts[1:]), query_of_event[starts], strict=True):
-        found = _clusters(held, events, memory.consolidated, unit)
+        found = _clusters(held, events, memory.consolidated, distinct, fetched)
         lengths[query] = len(found)
         clusters += found
     return histories.beside(_as_slots(held, clusters, lengths))
 
 
-def _clusters(histories: Histories, events: IntArray, n_most: int, unit: Float[Tensor, "item dim"]) -> list[_Cluster]:
-    """The clusters of one history's older events, in order of their newest event."""
+def _clusters(
+    histories: Histories, events: IntArray, n_most: int, distinct: IntArray, unit: Float[Tensor, "distinct dim"]
+) -> list[_Cluster]:
+    """The clusters of one history's older events, in order of their newest event.
+
+    `unit`: the vectors of the items `distinct`, which are in ascending order.
+    """
     items, which = np.unique(histories.items.values[events], return_inverse=True)
     # float64: sums of such vectors are exact, see `exact_units`.
-    vectors: Float64Array = unit[torch.from_numpy(items).to(unit.device)].double().cpu().numpy()
+    vectors: Float64Array = unit[torch.from_numpy(np.searchsorted(distinct, items))].double().numpy()
     counts = np.bincount(which).astype(np.float64)
     middles = _far_apart(vectors, counts, n_most)
     for _ in range(ROUNDS):

@@ -44,7 +44,7 @@ VISITED_STEP = 32
 SMALLEST_CAGRA = 10_000
 """Rows from which on a graph is built on a GPU; faiss tests it from there on."""
 MOST_ON_GPU = 2048
-"""Rows that faiss finds for a query on a GPU."""
+"""Rows that faiss finds for a query on a GPU, and lists that it searches for one: more it refuses."""
 
 
 class FaissSearch:
@@ -83,8 +83,9 @@ def list_search(unit: Float[Tensor, "item dim"]) -> FaissSearch:
     n_lists = max(min(n_lists, len(vectors) // ROWS_PER_LIST), 1)
     index = faiss.index_factory(vectors.shape[1], f"IVF{n_lists},SQfp16", faiss.METRIC_INNER_PRODUCT)
     index.by_residual = False  # the vectors themselves are exact in float16, differences from a centre are not
-    index.nprobe = max(math.ceil(n_lists * PROBED_SHARE), 1)
+    n_probed = max(math.ceil(n_lists * PROBED_SHARE), 1)
     gpu = _gpu_of(unit, faiss)
+    index.nprobe = n_probed if gpu is None else min(n_probed, MOST_ON_GPU)
     resources = None
     if gpu is not None:
         resources = faiss.StandardGpuResources()

@@ -40,29 +40,31 @@ def tree_sums_triton(trees: DeviceTrees, matrix: Float32[Tensor, "pair input"]) 
     if not len(matrix):
         return sums
     packed = trees.packed
-    _walk[(triton.cdiv(len(matrix), BLOCK_ROWS),)](
-        matrix.contiguous(),
-        packed.roots,
-        packed.depths,
-        packed.split,
-        trees.threshold,
-        packed.children,
-        trees.leaf_value,
-        packed.words_begin,
-        packed.n_words,
-        trees.words,
-        sums,
-        len(matrix),
-        matrix.shape[1],
-        len(trees.depths),
-        HAS_CATEGORIES=trees.words_begin is not None,
-        BLOCK=BLOCK_ROWS,
-        num_warps=WARPS,
-    )
+    with torch.cuda.device_of(matrix):  # Triton launches on the current GPU, which may be another
+        _walk[(triton.cdiv(len(matrix), BLOCK_ROWS),)](
+            matrix.contiguous(),
+            packed.roots,
+            packed.depths,
+            packed.split,
+            trees.threshold,
+            packed.children,
+            trees.leaf_value,
+            packed.words_begin,
+            packed.n_words,
+            trees.words,
+            sums,
+            len(matrix),
+            matrix.shape[1],
+            len(trees.depths),
+            HAS_CATEGORIES=trees.words_begin is not None,
+            BLOCK=BLOCK_ROWS,
+            num_warps=WARPS,
+        )
     return sums
 
 
-@triton.jit
+# Numbers have no kernels of their own for 1 and for multiples of 16: a process would compile each when it first comes.
+@triton.jit(do_not_specialize=["n_rows", "n_inputs", "n_trees"])
 @no_type_check
 def _walk(
     matrix,

@@ -15,9 +15,12 @@ from recmem.text.encoder_tuning import EncoderTuning, layers_of, tunable
 from recmem.text.token_batches import pad_tokens, pool_tokens, token_batches
 from training.fitting.lower_layers import MEMORY_BYTES, LowerLayers
 
-LAYER_TOKENS = {"cpu": 100_000, "mps": 100_000, "cuda": 1_000_000}
-"""Tokens times tuned layers whose activations are kept at once, by type of device: about 40 kB each in float32, for 384
-dimensions."""
+LAYER_TOKENS = 100_000
+"""Tokens times tuned layers whose activations are kept at once, elsewhere than on CUDA."""
+LAYER_TOKEN_BYTES = 104
+"""Of each of these activations in float32, for each dimension of the encoder: 40 kB at 384."""
+CUDA_MEMORY_SHARE = 0.4
+"""Of a GPU's memory that activations may take, were they float32; the bfloat16 of autocast takes about half of that."""
 _USUAL_LAYERS = 12
 """Of an encoder whose configuration does not say how many it has."""
 
@@ -67,7 +70,7 @@ class TunedTexts:
                     memory_bytes=memory_bytes,
                     on_text=on_text,
                 )
-        self._chunk_tokens = chunk_tokens or LAYER_TOKENS[self.device.type] // n_tuned
+        self._chunk_tokens = chunk_tokens or max(layer_tokens(self.device, encoder.dim) // n_tuned, 1)
 
     def __len__(self) -> int:
         """Number of texts."""
@@ -112,6 +115,14 @@ class TunedTexts:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
             output = self.model(input_ids=token_ids.to(self.device), attention_mask=mask.long())
         return pool_tokens(output.last_hidden_state, mask, pooling=self._pooling)
+
+
+def layer_tokens(device: torch.device, dim: int) -> int:
+    """Tokens times tuned layers that are kept at once, of an encoder with so many dimensions."""
+    if device.type != "cuda":
+        return LAYER_TOKENS
+    memory = torch.cuda.get_device_properties(device).total_memory
+    return int(CUDA_MEMORY_SHARE * memory / (LAYER_TOKEN_BYTES * dim))
 
 
 def _cut(tokens: list[list[int]], max_tokens: int) -> list[list[int]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 
-import faiss
 import numpy as np
 import pytest
 import torch
@@ -15,6 +14,9 @@ from recmem.matching import faiss_search
 from recmem.matching.faiss_search import SMALLEST_CAGRA, FaissSearch, graph_search, list_search
 from recmem.matching.text_search import ExactSearch, recall
 from recmem.text.unit_vectors import exact_units
+
+pytest.importorskip("faiss", reason="pip install 'recmem[faiss]'")
+import faiss
 
 Search = Callable[[torch.Tensor], FaissSearch]
 BOTH = pytest.mark.parametrize("search_over", [list_search, graph_search])

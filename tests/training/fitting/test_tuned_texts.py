@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from recmem.text.encoder_tuning import EncoderTuning
 from tiny_encoder import tiny_encoder
 from tolerances import close
-from training.fitting.tuned_texts import TunedTexts
+from training.fitting.tuned_texts import LAYER_TOKENS, TunedTexts, layer_tokens
 
 TEXTS = ["curl", "gtk image library for cairo", "sound codec of alsa", "tls", "file encoding for audio client url", ""]
 ROWS = torch.tensor([4, 0, 3, 1])
@@ -63,3 +64,13 @@ def test_texts_are_cut_to_the_tokens_of_tuning_with_the_tokenizers_end() -> None
     whole = tiny_encoder().tokenize(TEXTS)
     assert texts._tokens[1] == [*whole[1][:3], whole[1][-1]]
     assert texts._tokens[0] == whole[0]
+
+
+def test_what_is_kept_for_the_backward_pass_fits_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    memory = {"large": 80e9, "small": 16e9}
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(total_memory=memory[size]))
+    for size in memory:
+        for dim in (384, 1024):
+            n_bytes = layer_tokens(torch.device("cuda"), dim) * dim * 104
+            assert 0.39 * memory[size] < n_bytes < 0.41 * memory[size]
+    assert layer_tokens(torch.device("cpu"), 384) == LAYER_TOKENS
