@@ -52,7 +52,7 @@ def read_ntriples(text: Text, table: Table) -> FileRows:
             continue
         row = _triple(line, scope)
         if row is None:
-            bad.append(BadLine(number, _REASON, line))
+            bad.append(BadLine(number, _REASON, line.removesuffix("\r")))
         else:
             rows.append(row)
             numbers.append(number)

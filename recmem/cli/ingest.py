@@ -203,7 +203,7 @@ def _report_rows_without_effect(store: Store) -> None:
 
 def _report_unread_facts(store: Store) -> None:
     """Prints to stderr how many facts of the store no training reads, for want of an item."""
-    from recmem.dataset.item_facts import unread_facts
+    from recmem.dataset.item_facts import subjects_of_items, unread_facts
 
     facts = store.facts()
     ids = store.items()["item_id"]
@@ -213,7 +213,8 @@ def _report_unread_facts(store: Store) -> None:
     unread = unread_facts(ids, facts)
     if unread.is_empty():
         return
-    refused = " A training on them is refused." if len(unread) == len(facts) else ""
+    has_items = subjects_of_items(ids, facts["subject"]).height
+    refused = "" if has_items else " A training on them is refused."
     complain(
         f"facts.subject: {len(unread):,} of {len(facts):,} facts in the store are about no item, nor about the object "
         f"of an item's fact, such as {_three(unread['subject'])}, where items.item_id has {_three(ids)}. They have no "

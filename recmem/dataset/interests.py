@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -11,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from feature_store.arrays import Float32Array, IntArray
+from recmem.dataset.item_words import is_unspaced
 from recmem.text.item_text import item_text
 
 Encode = Callable[[Sequence[str]], Float32Array]
@@ -51,6 +53,10 @@ MOST_INTERESTS = 20
 """Interests of one cell that are told apart, the first ones."""
 _LIST_ITEM_WORDS = 3
 """A line with commas is a list if none of its parts has more words."""
+_WORD_CHARS = 3
+"""Letters that count as a word in scripts without spaces between words."""
+_SEPARATORS = re.compile(r"[,;\u3001\uff0c\uff1b\uff64\u060c\u061b]")
+"""Commas and semicolons: of Latin, full-width, Chinese and Japanese lists (also half-width), and Arabic."""
 
 
 def interest_texts(column: pl.Series) -> list[str]:
@@ -70,10 +76,27 @@ def interest_parts(column: pl.Series) -> list[list[str]]:
     return [list(dict.fromkeys(part for part in cell if part))[:MOST_INTERESTS] for cell in cleaned]
 
 
+def interest_entries(column: pl.Series) -> list[str]:
+    """What each entry between commas would be encoded as, of lines that are one interest too."""
+    lines = (line for cell in column.fill_null("").to_list() for line in cell.splitlines())
+    entries = [entry for line in lines for entry in _SEPARATORS.split(line)]
+    return interest_texts(pl.Series("interests", entries, dtype=pl.String))
+
+
 def _parts(cell: str) -> list[str]:
     parts: list[str] = []
     for line in cell.splitlines():
-        entries = re.split("[,;]", line)
-        is_list = all(len(entry.split()) <= _LIST_ITEM_WORDS for entry in entries)
+        entries = _SEPARATORS.split(line)
+        is_list = all(_n_words(entry) <= _LIST_ITEM_WORDS for entry in entries)
         parts += entries if is_list else [line]
     return parts
+
+
+def _n_words(entry: str) -> int:
+    """How long an entry is: its words and, where no spaces tell them apart, as many as its letters may be."""
+    n_words = 0
+    for piece in entry.split():
+        # Vowel signs and tones, as in Thai, stand on letters and are none.
+        n_unspaced = sum(is_unspaced(each) and unicodedata.category(each)[0] != "M" for each in piece)
+        n_words += max(1, -(-n_unspaced // _WORD_CHARS))
+    return n_words

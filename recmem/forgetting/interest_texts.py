@@ -8,7 +8,7 @@ import polars as pl
 
 from feature_store import USERS, Store
 from feature_store.table_writes import has_id
-from recmem.dataset.interests import interest_parts, interest_texts
+from recmem.dataset.interests import interest_entries, interest_parts, interest_texts
 from recmem.forgetting.item_texts import stored_rows
 from recmem.text.item_text import item_text, text_columns
 from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
@@ -40,4 +40,6 @@ def _texts(users: pl.DataFrame) -> set[str]:
     names = [name for name, dtype in users.schema.items() if dtype == pl.String and name != "user_id"]
     whole = {text for name in names for text in interest_texts(users[name])}
     single = {text for name in names for parts in interest_parts(users[name]) for text in parts}
-    return (whole | single) - {""}
+    # Earlier versions of recmem took other lines for lists.
+    entries = {text for name in names for text in interest_entries(users[name])}
+    return (whole | single | entries) - {""}

@@ -19,13 +19,14 @@ TIME = "timestamp"
 
 
 class MemoryRetriever(BaseRetriever):
-    """Retrieves the items of a user's memory whose texts are most similar to the question.
+    """Retrieves what of a user's memory is most similar to the question: items, declared interests, facts.
 
     User and time are given here or, where that leaves them open, in the config of a call: `{"configurable": {"user_id":
     "ann", "timestamp": "2026-06-01"}}`. Without a time, the memory is read as of just after the last event. A document
-    is an item: its text, and in `metadata` item_id, title, timestamp (of its newest event, ISO 8601), kind, visits_ago,
-    n_events, similarity (the cosine), score (what its events add to the raw match score of the question), user_id, and
-    as_of: with that as `timestamp`, the same call gives the same documents later.
+    is an item's text, or what is remembered beside events in words, such as an interest. In `metadata`: item_id and
+    visits_ago (None beside events), title, timestamp (of its newest event, ISO 8601; None if it has none), kind,
+    n_events, similarity (the cosine), score (what it adds to the raw match score of the question), user_id, and as_of:
+    with that as `timestamp`, the same call gives the same documents later.
 
     Reading writes nothing: a question is no event, and its vector is kept in memory only. An unknown user has no
     documents. Raises DataError if no user is given, or the config gives another one than was given here.
@@ -44,8 +45,8 @@ class MemoryRetriever(BaseRetriever):
     min_similarity: float = -1.0
     """Leaves out items that are less similar to the question, -1 to 1."""
     negatives: bool = False
-    """Whether items that the user returned, skipped or rated low are documents too; their `kind` is "negative". Needs a
-    model trained with `memory.negatives`."""
+    """Whether items that the user turned down are documents too; their `kind` is "negative" or "not_clicked". Needs a
+    model trained with `memory.negatives` or `memory.not_clicked`."""
 
     def invoke(self, input: str, config: RunnableConfig | None = None, **kwargs: Any) -> list[Document]:
         """The documents for a question, the most similar first."""
@@ -111,6 +112,7 @@ def _one_of(name: str, own: Any, configured: Any) -> Any:
 
 def _document(row: dict[str, Any], user_id: Any) -> Document:
     metadata = {name: row[name] for name in ("item_id", "title", "kind", "visits_ago", "n_events", "similarity")}
-    metadata |= {name: row[name].isoformat() for name in ("timestamp", "as_of")}
+    metadata |= {name: row[name] and row[name].isoformat() for name in ("timestamp", "as_of")}
     metadata |= {"score": row["contribution"], "user_id": user_id}
-    return Document(page_content=row["text"], id=str(row["item_id"]), metadata=metadata)
+    document_id = None if row["item_id"] is None else str(row["item_id"])
+    return Document(page_content=row["text"], id=document_id, metadata=metadata)

@@ -261,15 +261,17 @@ class Model:
         min_similarity: float = -1.0,
         negatives: bool = False,
     ) -> pl.DataFrame:
-        """What of a user's memory bears on a text: the `k` remembered items whose texts are most similar to it.
+        """What of a user's memory bears on a text: the `k` things remembered whose texts are most similar to it.
 
-        A row per item, the most similar first: item_id, title, text; timestamp, kind and visits_ago of its newest
-        event; n_events in the memory; similarity (the cosine, -1 to 1) and contribution (what its events add to the raw
-        match score of the text); as_of, the time that the memory was read at. `negatives`: also items that the user
-        returned, skipped or rated low, of a model trained with `memory.negatives`.
+        A row per item, declared interest, fact or consolidated slot, the most similar first: item_id, title, text;
+        timestamp, kind and visits_ago of an item's newest event; n_events in the memory; similarity (the cosine, -1 to
+        1) and contribution (what it adds to the raw match score of the text); as_of, the time that the memory was read
+        at. What is no event has neither visits_ago nor, but for an item that was shown, item_id; its text is its title.
+        `negatives`: also items that the user returned, skipped, rated low or, as `not_clicked`, saw and did not click,
+        of a model trained with `memory.negatives` or `memory.not_clicked`.
 
-        An unknown user has no rows. Nothing is written. Raises DataError as `match_texts` does, and if the memory
-        holds no negative events although they are asked for.
+        An unknown user has no rows. Nothing is written. Raises DataError as `match_texts` does, and if `negatives`
+        asks for what the model does not remember.
         """
         refuse_forked()
         return search_memory(

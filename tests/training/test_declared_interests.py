@@ -16,8 +16,10 @@ import small_training
 from conftest import IsolatedMlflow
 from feature_store import Store
 from recmem.forgetting.forget import forget_user
+from recmem.langchain import MemoryChatHistory, MemoryRetriever
 from recmem.serving.model import Model
 from recmem.text.vector_cache import VECTORS_FOLDER, cached_texts
+from tolerances import close
 from training.api import train
 from training.run import TrainingResult
 
@@ -144,6 +146,41 @@ def test_several_interests_and_events_are_one_memory() -> None:
     assert memory["item_id"].null_count() == memory["visits_ago"].null_count() == 2
     explained = one.explain(user, events().filter(pl.col("user_id") == user)["item_id"][0])
     assert [slot.title for slot in explained.slots] == memory["title"].to_list()
+
+
+def test_a_question_finds_the_interests_of_a_user_without_events_as_of_a_time() -> None:
+    one = model()
+    newcomer = MemoryChatHistory(one, "newcomer")
+    newcomer.declare(f"{NEW['sound']}; {NEW['drawing']}", timestamp="2026-06-01")
+    for question, first, second in (("Play some music", "sound", "drawing"), ("Draw a picture", "drawing", "sound")):
+        found = one.search_memory("newcomer", question, timestamp="2026-07-01")
+        assert found["text"].to_list() == [f'the declared interest "{NEW[theme]}"' for theme in (first, second)]
+        assert found.select("item_id", "kind", "visits_ago", "n_events").unique().rows() == [
+            (None, "declared", None, 0)
+        ]
+        assert found["timestamp"].unique().to_list() == [datetime(2026, 6, 1, tzinfo=UTC)]
+        read = MemoryRetriever(model=one, user_id="newcomer", timestamp="2026-07-01", k=1)
+        assert [document.page_content for document in read.invoke(question)] == found["text"].head(1).to_list()
+    (document,) = read.invoke("Draw a picture")
+    assert (document.id, document.metadata["item_id"], document.metadata["kind"]) == (None, None, "declared")
+    assert document.metadata["timestamp"] == "2026-06-01T00:00:00+00:00"
+    assert one.search_memory("newcomer", "Play some music", timestamp="2026-06-01").is_empty()
+    newcomer.declare(NEW["network"], timestamp="2026-08-01")
+    assert read.invoke("Draw a picture") == [document]
+
+
+def test_parts_of_a_question_are_those_of_events_and_interests() -> None:
+    one = model()
+    user = users()["user_id"][0]
+    found = one.search_memory(user, "Encrypt a connection", k=50, negatives=True)
+    assert len(found) == len(one.memory(user))
+    assert found["similarity"].is_sorted(descending=True)
+    scored = one.match_texts(user, ["Encrypt a connection"], explain=1)
+    base = float(scored["reasons"].str.json_path_match("$.match_raw[0].contribution")[0])
+    close(found["contribution"].sum() + base, scored["match_raw"][0], "explanation")
+    items = found.filter(pl.col("item_id").is_not_null())
+    assert set(items["kind"]) == {"positive"}
+    assert len(items) == N_EVENTS
 
 
 def test_a_forgotten_user_is_a_stranger_and_the_vector_of_the_interests_is_gone(tmp_path: Path) -> None:

@@ -208,6 +208,8 @@ def test_facts_are_memory_slots_that_reasons_quote_where_they_are_asked_for(tmp_
     assert 1 <= len(slots) <= 2
     assert set(slots["title"]) <= {f"made for: {theme}" for theme in themes}
     assert slots["item_id"].null_count() == len(slots)
+    found = one.search_memory(user, f"libraries for {slots['title'][0]}", k=1)
+    assert found.select("text", "kind", "item_id").rows() == [(slots["title"][0], "knowledge", None)]
     reasons = one.explain(user, item).slots
     assert {reason.title for reason in reasons if reason.kind == "knowledge"} == set(slots["title"])
     assert replay_audit(one, PastQueries.sample(one.dataset, 5, np.random.default_rng(1))).is_empty()

@@ -85,6 +85,15 @@ def test_a_memory_lists_what_was_shown_last_and_not_clicked() -> None:
     assert slots["visits_ago"].is_null().all()
 
 
+def test_a_question_finds_what_was_not_clicked_only_if_asked_for_it() -> None:
+    one = model()
+    user = somebody()
+    shown = set(one.memory(user).filter(pl.col("kind") == "not_clicked")["item_id"])
+    found = one.search_memory(user, "network", k=100, negatives=True)
+    assert set(found.filter(pl.col("kind") == "not_clicked")["item_id"]) == shown
+    assert one.search_memory(user, "network", k=100).equals(found.filter(~pl.col("item_id").is_in(list(shown))))
+
+
 def test_an_item_that_was_only_shown_is_not_said_to_be_in_the_memory() -> None:
     one = model()
     user = somebody()

@@ -82,6 +82,12 @@ def test_a_line_that_is_no_triple_is_set_aside_with_its_number(tmp_path: Path, l
     assert read.unreadable["text"].to_list() == [line]
 
 
+def test_a_line_is_set_aside_without_the_line_end_of_windows(tmp_path: Path) -> None:
+    read = rows_of(tmp_path, "<a:b> <a:p> <a:c> .\r", "nonsense\r")
+    assert triples(read) == [("a:b", "a:p", "a:c")]
+    assert read.unreadable["text"].to_list() == ["nonsense"]
+
+
 def test_a_file_without_any_triple_is_refused_by_what_was_expected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"facts\.path: expected N-Triples, got none from 2 lines: line 1 .*Turtle"):
         rows_of(tmp_path, "@prefix a: <http://x.org/> .", "a:b a:p a:c .")

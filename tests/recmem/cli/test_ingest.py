@@ -169,7 +169,7 @@ def test_facts_about_no_item_are_reported_with_examples(tmp_path: Path) -> None:
     assert (
         "facts.subject" not in Outcome("ingest", "--store", tmp_path / "other", "--items", items, "--facts", path).err
     )
-    path.write_text("subject,relation,object\nbook-1,author,X\n")
+    path.write_text("subject,relation,object\nbook-1,author,X\nX,label,Xaver\n")
     outcome = Outcome("ingest", "--store", tmp_path / "third", "--items", items, "--facts", path)
     assert outcome.code == DONE
     assert "A training on them is refused." in " ".join(outcome.err.split())

@@ -62,6 +62,16 @@ def test_vectors_of_each_interest_of_a_list_are_removed_too(tmp_path: Path) -> N
     assert sorted(cache.known([*TEXTS, "jazz, tea", "tea rock"])) == sorted({*TEXTS, "tea rock"} - {"jazz"})
 
 
+def test_vectors_of_entries_of_a_line_that_is_no_list_are_removed_too(tmp_path: Path) -> None:
+    line = "我喜欢足球比赛,特别是英超联赛的精彩进球"
+    store = Store.create(tmp_path / "store")
+    store.append_users(pl.DataFrame({"user_id": ["u"], "interests": [line]}))
+    cache = VectorCache(Path(store.path) / VECTORS_FOLDER, FINGERPRINT, DIM)
+    cache.fill(["jazz", *line.split(",")], CountingEncoder())
+    assert forget_user(store, "u").vectors == 2
+    assert sorted(cache.known(["jazz", *line.split(",")])) == ["jazz"]
+
+
 def test_vectors_of_facts_stay_they_are_words_of_several_items(tmp_path: Path) -> None:
     store, cache = declared(tmp_path)
     store.append_facts(pl.DataFrame({"subject": ["pen"], "relation": ["topic"], "object": ["jazz"]}))
