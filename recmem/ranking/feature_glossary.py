@@ -27,8 +27,8 @@ Most features are used as z-scores within the query: how many standard deviation
 query's candidates. Trees also use the value itself if "raw" says yes. A feature that is the same for all candidates of
 a query has no z-score and is used raw only, and so are categories. The linear blend uses z-scores only.
 
-The *memory* holds the user's latest 50 events before the query and may hold more beside them, such as declared
-interests ([memories.md](memories.md)). The *history* is the latest 200 events. Text similarities are of the
+The *memory* holds the user's latest 50 positive and neutral events before the query and may hold more, such as
+declared interests ([memories.md](memories.md)). The *history* is the latest 200 events. Text similarities are of the
 events in the memory alone, without negative ones, unless it contains no others.
 """
 
