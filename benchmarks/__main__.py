@@ -33,9 +33,10 @@ def main() -> None:
             raise SystemExit("gpu: expected a CUDA device, got none. Measure with `make bench` instead.")
         from benchmarks.gpu_parts import gpu_parts
 
-        folders = [Path(given) for given in others if Path(given).is_dir()]
-        parts = gpu_parts(torch.device("cuda"), folders[0] if folders else _default_encoder())
-        _measure(kind, parts, [given for given in others if not Path(given).is_dir()], METHOD)
+        encoders = [given for given in others if is_encoder(given)]
+        names = [given for given in others if given not in encoders]
+        parts = gpu_parts(torch.device("cuda"), Path(encoders[0]) if encoders else _default_encoder())
+        _measure(kind, parts, names, METHOD)
         return
     elif kind == "cpu":
         rows = cpu_rows()
@@ -73,6 +74,11 @@ def main() -> None:
             "Use make bench or make bench-gpu."
         )
     print(write(kind, rows, METHOD).read_text())
+
+
+def is_encoder(given: str) -> bool:
+    """Whether an argument is the folder of an encoder. A part may be called like another folder, such as `training`."""
+    return (Path(given) / "config.json").is_file()
 
 
 def _measure(kind: str, parts: list[Part], names: list[str], method: str) -> None:

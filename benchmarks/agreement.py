@@ -23,7 +23,8 @@ MOST_RANKS = 1e-2
 def check_scores(what: str, found: Float64Array, expected: Float64Array) -> None:
     """Raises ArithmeticError where scores differ: on a GPU by more than rounding explains, on a CPU at all."""
     is_gpu = torch.cuda.is_available()
-    n_apart = int((np.abs(found - expected) > (MOST_APART if is_gpu else 0)).sum())
+    # Not "further apart than": NaN is neither.
+    n_apart = int((~(np.abs(found - expected) <= (MOST_APART if is_gpu else 0))).sum())
     if n_apart > (MOST_MOVED * len(expected) if is_gpu else 0):
         raise ArithmeticError(
             f"{what}: expected the ranker's on these columns, got others in {n_apart:,} of {len(expected):,} rows. "
@@ -50,7 +51,7 @@ class Agreement:
         return cls(
             n_rows=len(first),
             n_ranks=int((first["rank"] != second["rank"]).sum()),
-            n_apart=int((apart > MOST_APART).sum()),
+            n_apart=int((~(apart <= MOST_APART)).sum()),
             furthest=float(apart.max(initial=0)),
         )
 

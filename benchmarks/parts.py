@@ -5,13 +5,17 @@ After one bad address a GPU fails everything else that its process asks of it, a
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from typing import cast
 
 from benchmarks.timing import Row
 
@@ -60,6 +64,9 @@ def measured(parts: Iterable[Part], *, limit_s: float = LIMIT_S) -> Iterator[lis
             process.join()
             yield [_failure(part, f"the process ended with exit code {process.exitcode}")]
         finally:
+            # The commands that a part runs are in its group: they would go on, and disturb the next part.
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(cast(int, process.pid), signal.SIGKILL)
             process.kill()
             process.join()
 
@@ -78,6 +85,7 @@ def _received(part: Part, receiver: Connection, deadline: float) -> Iterator[lis
 
 
 def _measure(part: Part, sender: Connection) -> None:
+    os.setsid()  # a group of its own, see `measured`
     try:
         for rows in part.rows(*part.arguments):
             sender.send(("rows", rows))

@@ -38,7 +38,7 @@ _ISO = (
 _BASIC_MINUTES = r"^(\s*[0-9]{4})([0-9]{2})([0-9]{2}[Tt][0-9]{2})([0-9]{2})"
 """ISO 8601 without separators, such as 20240131T1005. The T tells it from a number."""
 _BASIC_SECONDS = _BASIC_MINUTES + r"([0-9]{2})"
-_YEAR_LAST = r"^\s*[0-9]{1,2}[./-][0-9]{1,2}[./-]([0-9]{4}|[0-9]{2})(\s|,|$)"
+_YEAR_LAST = r"^\s*[0-9]{1,2}([./-][0-9]{1,2}[./-][0-9]{4}|[/-][0-9]{1,2}[/-][0-9]{2})(\s|,|T|$)"
 _CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from benchmarks.__main__ import is_encoder
 from benchmarks.parts import FAILED, Part, chosen, measured
 from benchmarks.timing import Row
 
@@ -67,15 +71,39 @@ def test_what_breaks_a_part_is_told_and_the_next_ones_are_measured(capfd: pytest
 
 def test_a_part_that_hangs_is_stopped_and_keeps_its_rows() -> None:
     begin = time.monotonic()
-    rows = [each for rows in measured([Part("hanging", hangs)], limit_s=20) for each in rows]
+    rows = [each for rows in measured([Part("hanging", hangs)], limit_s=60) for each in rows]
     assert [each.way for each in rows] == ["before it hangs", FAILED]
     assert rows[1].note == "stopped, since it took too long"
     assert time.monotonic() - begin < 300
 
 
+def runs_a_command() -> Iterator[list[Row]]:
+    command = subprocess.Popen(["sleep", "600"])
+    yield [replace(row("with a command"), note=str(command.pid))]
+    command.wait()
+
+
+def test_a_command_of_a_part_is_stopped_with_it() -> None:
+    rows = [each for rows in measured([Part("commanding", runs_a_command)], limit_s=60) for each in rows]
+    assert [each.way for each in rows] == ["with a command", FAILED]
+    status = Path(f"/proc/{rows[0].note}/stat")
+    deadline = time.monotonic() + 60
+    while status.exists() and status.read_text().rpartition(")")[2].split()[0] not in "ZX":
+        assert time.monotonic() < deadline, "the command goes on"
+        time.sleep(0.1)
+
+
+def test_a_part_may_be_called_like_a_folder_that_is_no_encoder(tmp_path: Path) -> None:
+    assert Path("training").is_dir()
+    assert not is_encoder("training")
+    assert not is_encoder(str(tmp_path))
+    (tmp_path / "config.json").touch()
+    assert is_encoder(str(tmp_path))
+
+
 def test_parts_are_chosen_by_the_beginnings_of_their_names() -> None:
     parts = [Part("match 50", two_tables), Part("match 100", two_tables), Part("training", two_tables)]
-    assert [part.name for part in chosen(parts, ["match", "tr"])] == ["match 50", "match 100", "training"]
+    assert [part.name for part in chosen(parts, ["match 1", "tr"])] == ["match 100", "training"]
     assert chosen(parts, []) == parts
     with pytest.raises(SystemExit, match=r"parts: expected beginnings of 'match 50', .*, got 'score'"):
         chosen(parts, ["score"])

@@ -32,8 +32,8 @@ _DRESSED = rf"^({_CURRENCY})?\s?[+-]?[0-9]+({_THOUSANDS}[0-9]{{3}})*([.,][0-9]+)
 _DECIMAL_COMMA = r"^[+-]?([0-9]+|[0-9]{1,3}([. \u{a0}\u{202f}][0-9]{3})+)(,[0-9]+)?$"
 _WITHOUT_THOUSANDS = r"[. \u{a0}\u{202f}]"
 
-_CODE = r"^[+-]?0[0-9]|^[0-9]{8,}$"
-"""A code rather than a number: with a zero in front, or as long as an EAN."""
+_CODE = r"^\+|^-?0[0-9]|^[0-9]{8,}$"
+"""A code rather than a number: with a plus sign or a zero in front, as telephone numbers, or as long as an EAN."""
 
 Where = Callable[[int], str]
 """Where a row is in the file, for a message, by its position in the frame."""
@@ -111,15 +111,16 @@ def text_of_numbers(column: pl.Series, table: Table, where: Where) -> list[str]:
     if not _could_be_values(sample, has_decimal_commas=False):
         return []
     plain = column.str.strip_chars()
+    if plain.str.contains(_CODE).any():
+        return nearly_numbers(column, table, where)
     if found := _dressed_numbers(column, table, where):
         return found
-    numbers = finite_numbers(plain)
-    if plain.str.contains(_CODE).any() or numbers.null_count() > column.null_count():
+    if finite_numbers(plain).null_count() > column.null_count():
         return nearly_numbers(column, table, where)
     return [
         f"{table.name}.{column.name}: the file has the column as text, such as "
-        f"{cut(sample[0], _MAX_EXAMPLE_CHARS)!r}, although all its cells are numbers. In a new store it is "
-        "text then, and no feature: cast it to numbers if it should be one."
+        f"{cut(sample[0], _MAX_EXAMPLE_CHARS)!r}, although all its cells are numbers. A new store "
+        "keeps it as text, not as a feature: cast it to numbers if it should be one."
     ]
 
 

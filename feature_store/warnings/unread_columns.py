@@ -50,7 +50,7 @@ def unread_columns(given: Sequence[str], read: Sequence[str], table: str) -> lis
         more = f" and {len(others) - _MAX_NAMED:,} more" if len(others) > _MAX_NAMED else ""
         remedy = f" {_FEATURES}" if table == "impressions" else ""
         warnings.append(
-            f"Not read: {named}{more}. recmem has no such columns of {table}, and does not store them.{remedy}"
+            f"Not read: {named}{more}. The table {table} has no such columns, and recmem does not store them.{remedy}"
         )
     return warnings
 

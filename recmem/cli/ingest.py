@@ -173,8 +173,8 @@ def _report_event_names(store: Store) -> None:
     from feature_store.signals import SignalConfig
     from feature_store.warnings.event_kinds import event_kinds, listed_kinds
 
-    kinds = event_kinds(store.events(), SignalConfig())
-    say(f"Events by name, unless an option of `recmem train` says otherwise: {listed_kinds(kinds)}.")
+    if kinds := event_kinds(store.events(), SignalConfig()):
+        say(f"Events by name, unless an option of `recmem train` says otherwise: {listed_kinds(kinds)}.")
 
 
 def _report_rows_without_effect(store: Store) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -106,7 +105,8 @@ def score(
     az://, with credentials in the environment), are kept in the folder for temporary files meanwhile.
     """
     if _is_among(out, candidates):
-        raise UsageError("--out: expected a file that is none of --candidates, got one of them. Give another path.")
+        got = "one of them, or one in their folder"
+        raise UsageError(f"--out: expected a file that is none of --candidates, got {got}. Give another path.")
     if columns is Columns.MATCH and trees_share < 1:
         raise UsageError("--trees-share: expected --columns rank with it, got match. Drop one of the two options.")
     if explain and trees_share < 1:
@@ -139,8 +139,12 @@ def score(
 
 def _is_among(out: str, candidates: str) -> bool:
     """Whether the output would replace candidates, or be read as some in the next run over their folder."""
-    if "://" in out + candidates:
-        return out == candidates
-    path = Path(out).resolve()
-    given = Path(candidates).resolve()
-    return path == given or (path.parent == given and path.suffix == ".parquet")
+    from feature_store.object_store import is_remote, local_path
+
+    if is_remote(out) or is_remote(candidates):
+        folder, _, name = out.rpartition("/")
+        return out == candidates or (folder == candidates.rstrip("/") and name.endswith(".parquet"))
+    path = local_path(out).resolve()
+    given = local_path(candidates).resolve()
+    is_read = path.suffix == ".parquet" and not path.name.startswith((".", "_"))
+    return path == given or (path.parent == given and is_read)

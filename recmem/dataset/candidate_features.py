@@ -12,6 +12,7 @@ from feature_store.arrays import Float32Array, IntArray
 from feature_store.cell_parsing import parse_attribute
 from feature_store.data_errors import ColumnProblem
 from feature_store.warnings.missing_columns import remedy_for_missing
+from feature_store.whole_numbers import finite_numbers
 
 MAX_CATEGORIES = 1000
 """Values of a column of text that the ranker tells apart, the most frequent; the others count as missing."""
@@ -137,7 +138,16 @@ def as_categories(column: pl.Series, feature: CandidateFeature) -> pl.Series:
         return column
     if column.dtype.is_float():
         text = column.fill_nan(None).cast(pl.String)
-        return text.zip_with(text.is_in(feature.categories), text.str.strip_suffix(".0"))
+        same_value = _categories_of_value(column, feature.categories)
+        return text.zip_with(text.is_in(feature.categories) | same_value.is_null(), same_value)
     text = column.cast(pl.String)
     written = {category.lower(): category for category in feature.categories}
     return text.replace(written) if "true" in written or "false" in written else column
+
+
+def _categories_of_value(column: pl.Series, categories: Sequence[str]) -> pl.Series:
+    """The category that is the same number as each cell, however it is written; null for none."""
+    numbers = finite_numbers(pl.Series(categories, dtype=pl.String))
+    written = {number: text for number, text in zip(numbers, categories, strict=True) if number is not None}
+    values = list(written.values())
+    return column.cast(pl.Float64).replace_strict(list(written), values, default=None, return_dtype=pl.String)

@@ -57,6 +57,7 @@ _WORD_CHARS = 3
 """Letters that count as a word in scripts without spaces between words."""
 _SEPARATORS = re.compile(r"[,;\u3001\uff0c\uff1b\uff64\u060c\u061b]")
 """Commas and semicolons: of Latin, full-width, Chinese and Japanese lists (also half-width), and Arabic."""
+_EARLIER_SEPARATORS = re.compile("[,;]")
 
 
 def interest_texts(column: pl.Series) -> list[str]:
@@ -77,10 +78,13 @@ def interest_parts(column: pl.Series) -> list[list[str]]:
 
 
 def interest_entries(column: pl.Series) -> list[str]:
-    """What each entry between commas would be encoded as, of lines that are one interest too."""
-    lines = (line for cell in column.fill_null("").to_list() for line in cell.splitlines())
-    entries = [entry for line in lines for entry in _SEPARATORS.split(line)]
-    return interest_texts(pl.Series("interests", entries, dtype=pl.String))
+    """What each line and each entry between commas would be encoded as, whether or not the line is a list.
+
+    Also as earlier versions told entries apart, which knew the commas and semicolons of Latin scripts only.
+    """
+    lines = [line for cell in column.fill_null("").to_list() for line in cell.splitlines()]
+    entries = [entry for line in lines for by in (_SEPARATORS, _EARLIER_SEPARATORS) for entry in by.split(line)]
+    return interest_texts(pl.Series("interests", [*lines, *entries], dtype=pl.String))
 
 
 def _parts(cell: str) -> list[str]:

@@ -40,6 +40,6 @@ def _texts(users: pl.DataFrame) -> set[str]:
     names = [name for name, dtype in users.schema.items() if dtype == pl.String and name != "user_id"]
     whole = {text for name in names for text in interest_texts(users[name])}
     single = {text for name in names for parts in interest_parts(users[name]) for text in parts}
-    # Earlier versions of recmem took other lines for lists.
+    # Earlier versions of recmem took other lines for lists, and told fewer entries apart.
     entries = {text for name in names for text in interest_entries(users[name])}
     return (whole | single | entries) - {""}

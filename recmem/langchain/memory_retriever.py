@@ -43,7 +43,7 @@ class MemoryRetriever(BaseRetriever):
     k: int = 5
     """At most so many documents."""
     min_similarity: float = -1.0
-    """Leaves out items that are less similar to the question, -1 to 1."""
+    """Leaves out what is less similar to the question, -1 to 1."""
     negatives: bool = False
     """Whether items that the user turned down are documents too; their `kind` is "negative" or "not_clicked". Needs a
     model trained with `memory.negatives` or `memory.not_clicked`."""

@@ -17,6 +17,7 @@ from feature_store.arrays import Float32Array
 from feature_store.timestamps import parse_timestamps
 from recmem.batch.candidate_files import CandidateFiles, as_frame
 from recmem.batch.candidate_source import candidates_at
+from recmem.batch.file_formats import output_format
 from recmem.batch.score_file import CHUNK_ROWS, Check, Progress, score_file
 from recmem.batch.workers import Workers, usable_cores
 from recmem.dataset.candidate_features import feature_faults
@@ -148,6 +149,7 @@ def score_candidates(
     if workers is not None and workers < 1:
         raise DataError(f"workers: expected 1 or more, got {workers}. Give the number of processes.")
     if not isinstance(candidates, CandidateFiles):
+        output_format(out)  # refused before anything is read
         with candidates_at(candidates) as opened:
             return score_candidates(
                 opened, out, scorer, workers=workers, chunk_rows=chunk_rows, on_progress=on_progress

@@ -37,7 +37,8 @@ def to_polars(frame: object, name: str, *, wanted: Collection[str] | None = None
     is_polars = isinstance(frame, pl.DataFrame)
     if not (is_polars or _is_pandas(frame) or _is_arrow(frame)):
         library = type(frame).__module__.partition(".")[0]
-        got = f"a {type(frame).__name__}" if library == "builtins" else f"{library} {type(frame).__name__}"
+        kind = type(frame).__name__
+        got = kind if library == "builtins" else f"{library} {kind}"
         remedy = "Collect it first: frame.collect()." if isinstance(frame, pl.LazyFrame) else "Convert it to one."
         raise DataError(f"{name}: expected a polars, pandas or Arrow frame, got {got}. {remedy}")
     given: Any = frame

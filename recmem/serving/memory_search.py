@@ -47,7 +47,7 @@ def search_memory(
 ) -> pl.DataFrame:
     """What is remembered and most similar to the text; see `Model.search_memory`."""
     if isinstance(k, bool) or not isinstance(k, int | np.integer) or k < 1:
-        raise DataError(f"k: expected at least 1, got {k!r}. Give a number of items.")
+        raise DataError(f"k: expected at least 1, got {k!r}. Give a number of rows.")
     if not isinstance(text, str):
         raise DataError(f"text: expected text, got {text!r}. Give the question as text.")
     is_number = isinstance(min_similarity, int | float | np.number) and not isinstance(min_similarity, bool)

@@ -92,7 +92,7 @@ def test_neither_tables_nor_a_store_are_refused(tmp_path: Path) -> None:
         (small_training.items().clear(), r"items: expected at least one row, got 0 rows"),
         (small_training.items().select("item_id").to_pandas(), r"items: expected at least one text column"),
         (pd.DataFrame({"item_id": ["a", 1, b"c"], "title": "A"}), r"items: expected one type in a column, got several"),
-        ([{"item_id": "a"}], r"items: expected a polars, pandas or Arrow frame, got a list"),
+        ([{"item_id": "a"}], r"items: expected a polars, pandas or Arrow frame, got list"),
     ],
 )
 def test_unusable_frames_are_refused_with_the_column_and_the_remedy(items: Any, message: str, tmp_path: Path) -> None:

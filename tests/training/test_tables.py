@@ -114,7 +114,7 @@ def test_digest_of_an_url_is_never_the_same_twice() -> None:
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        ({"item_id": ["a"]}, r"items: expected a polars, pandas or Arrow frame, got a dict\."),
+        ({"item_id": ["a"]}, r"items: expected a polars, pandas or Arrow frame, got dict\."),
         (pl.Series(["a"]), r"items: expected a polars, pandas or Arrow frame, got polars Series\."),
         (pd.Series(["a"]), r"items: expected a polars, pandas or Arrow frame, got pandas Series\."),
         (pd.DataFrame({"item_id": ["a", 1, b"c"]}), r"items: expected one type in a column, got several .*item_id"),

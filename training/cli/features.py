@@ -108,7 +108,7 @@ def _folder_of(run: Path | None, out: Path, rows: Path) -> Path:
     if out.resolve() == rows.resolve():
         raise UsageError("--out: expected a file other than --rows, got the same file. Give another path.")
     folder = run or out.with_suffix("")
-    if folder.absolute() in (out.absolute(), rows.absolute()):
+    if folder.resolve() in (out.resolve(), rows.resolve()):
         raise UsageError(f"--run: expected a folder of its own, got {folder}. Name another one.")
     return folder
 

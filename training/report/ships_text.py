@@ -39,7 +39,7 @@ def _why(held_out: HeldOut) -> str:
         return f"{where} found significantly fewer cold items ({positives_text(cold)}; Recall@10 {change})"
     if held_out.lift.ci95 == UNKNOWN_INTERVAL:
         change = f"{metric_label(HEADLINE_METRIC)} by {signed_text(held_out.lift.difference)}"
-        return f"{where} changed {change}, measured on too few users to trust"
+        return f"{where} changed {change}, but on too few users for the change to be trusted"
     return f"{where} changed {_change(held_out.lift)}, which is not a gain of more than one standard error"
 
 

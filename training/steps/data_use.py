@@ -51,10 +51,10 @@ def _events(run: Run) -> Iterator[DataUse]:
     yield DataUse("events", f"{len(log):,} of {n_users:,} users", _sentences(not_used))
     positive = _by_name(run, "n_positive", "what is to be ranked first; remembered")
     yield DataUse("positive events", positive or f"{int((log.signs > 0).sum()):,}")
-    others = [_by_name(run, "n_neutral", "neutral"), _by_name(run, "n_negative", "negative")]
+    remembered = "remembered" if run.config.memory.negatives else "not remembered"
+    others = [_by_name(run, "n_neutral", "neutral, remembered"), _by_name(run, "n_negative", f"negative, {remembered}")]
     if any(others):
-        learned = "not learned as something to rank first"
-        yield DataUse("other events", f"{'; '.join(filter(None, others))}; remembered", learned)
+        yield DataUse("other events", "; ".join(filter(None, others)), "not learned as something to rank first")
 
 
 def _impressions(run: Run) -> Iterator[DataUse]:

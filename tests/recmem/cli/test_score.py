@@ -43,6 +43,7 @@ def candidates(tmp_path: Path) -> Path:
         ("link.parquet", "data/c.parquet"),
         ("data", "data/s.parquet"),
         ("s3://shop/c.parquet", "s3://shop/c.parquet"),
+        ("s3://shop/data/", "s3://shop/data/s.parquet"),
     ],
 )
 def test_an_output_that_is_one_of_the_candidates_is_refused(

@@ -51,6 +51,8 @@ def test_a_number_is_the_same_category_in_any_frame() -> None:
     close(read(size, cells), expected, "exact")
     close(np.concatenate([read(size, cells[[row]]) for row in range(len(cells))]), expected, "exact")
     assert np.isnan(read(CandidateFeature("size", ()), cells)).all()
+    price = CandidateFeature("price", ("1.50", "20000000000000000", "free"))
+    close(read(price, pl.Series([1.5, 2e16, 3.0])), np.array([0, 1, np.nan]), "exact")
 
 
 @pytest.mark.parametrize("categories", [("false", "true"), ("False", "True"), ("0", "1")])

@@ -64,12 +64,15 @@ def test_vectors_of_each_interest_of_a_list_are_removed_too(tmp_path: Path) -> N
 
 def test_vectors_of_entries_of_a_line_that_is_no_list_are_removed_too(tmp_path: Path) -> None:
     line = "我喜欢足球比赛,特别是英超联赛的精彩进球"
+    listed = "爵士乐、黑胶唱片、歌剧"
+    # As entries and lines were told apart before commas of other scripts were.
+    earlier = [*line.split(","), listed]
     store = Store.create(tmp_path / "store")
-    store.append_users(pl.DataFrame({"user_id": ["u"], "interests": [line]}))
+    store.append_users(pl.DataFrame({"user_id": ["u"], "interests": [f"{line}\n{listed}"]}))
     cache = VectorCache(Path(store.path) / VECTORS_FOLDER, FINGERPRINT, DIM)
-    cache.fill(["jazz", *line.split(",")], CountingEncoder())
-    assert forget_user(store, "u").vectors == 2
-    assert sorted(cache.known(["jazz", *line.split(",")])) == ["jazz"]
+    cache.fill(["jazz", *earlier], CountingEncoder())
+    assert forget_user(store, "u").vectors == 3
+    assert sorted(cache.known(["jazz", *earlier])) == ["jazz"]
 
 
 def test_vectors_of_facts_stay_they_are_words_of_several_items(tmp_path: Path) -> None:

@@ -15,8 +15,7 @@ from recmem.matching.faiss_search import SMALLEST_CAGRA, FaissSearch, graph_sear
 from recmem.matching.text_search import ExactSearch, recall
 from recmem.text.unit_vectors import exact_units
 
-pytest.importorskip("faiss", reason="pip install 'recmem[faiss]'")
-import faiss
+faiss = pytest.importorskip("faiss", reason="pip install 'recmem[faiss]'")
 
 Search = Callable[[torch.Tensor], FaissSearch]
 BOTH = pytest.mark.parametrize("search_over", [list_search, graph_search])

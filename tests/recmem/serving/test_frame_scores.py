@@ -249,7 +249,7 @@ def test_match_lets_the_columns_through_that_only_rank_adds(model: Model, candid
 
 
 def test_what_is_no_frame_or_no_history_is_refused(model: Model, candidates: pl.DataFrame) -> None:
-    with pytest.raises(DataError, match=r"candidates: expected a polars, pandas or Arrow frame, got a dict"):
+    with pytest.raises(DataError, match=r"candidates: expected a polars, pandas or Arrow frame, got dict"):
         model.rank(candidates.to_dict())
     with pytest.raises(DataError, match=r"candidates.history: expected lists of item ids, got a column of String"):
         model.rank(candidates.with_columns(history=pl.lit("a, b")))

@@ -123,7 +123,7 @@ def test_a_flat_calibration_leaves_raw_scores_as_they_are(flat: str) -> None:
         ),
         (EVENTS.drop("user_id"), r"candidates\.user_id: expected the column"),
         (EVENTS.with_columns(match_raw=pl.lit(1.0)), r"match_raw: expected no column of this name"),
-        ([1], r"rows: expected a polars, pandas or Arrow frame, got a list"),
+        ([1], r"rows: expected a polars, pandas or Arrow frame, got list"),
     ],
 )
 def test_rows_that_cannot_be_read_are_refused(rows: object, message: str, fitted: CrossFitted) -> None:

@@ -36,7 +36,7 @@ CHANGED = "on 1,200 held-out queries before the test, text features changed NDCG
         (
             HeldOut(WITHOUT_MATCH, 8, Lift(0.2, 0.52, 0.32, UNKNOWN_INTERVAL), None),
             "The ranker without text features ships: on 8 held-out queries before the test, text features changed "
-            "NDCG@10 by +0.320, measured on too few users to trust.",
+            "NDCG@10 by +0.320, but on too few users for the change to be trusted.",
         ),
         (
             HeldOut(WITHOUT_MATCH, 0, None, None),

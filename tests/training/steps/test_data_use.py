@@ -60,7 +60,7 @@ def test_what_was_left_out_is_counted_with_its_reason(run: Run) -> None:
     )
     assert found["item texts"].not_used == "url: no words to read: links, dates or codes"
     assert found["positive events"].used == "150 buy: what is to be ranked first; remembered"
-    assert found["other events"].used == "30 refund: negative; remembered"
+    assert found["other events"].used == "30 refund: negative, not remembered"
     assert found["queries of the test period"].used == "3"
     assert "evenly spread: test_queries is 3" in found["queries of the test period"].not_used
 
