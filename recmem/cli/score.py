@@ -146,5 +146,5 @@ def _is_among(out: str, candidates: str) -> bool:
         return out == candidates or (folder == candidates.rstrip("/") and name.endswith(".parquet"))
     path = local_path(out).resolve()
     given = local_path(candidates).resolve()
-    is_read = path.suffix == ".parquet" and not path.name.startswith((".", "_"))
+    is_read = given.is_dir() and path.suffix == ".parquet" and not path.name.startswith((".", "_"))
     return path == given or (path.parent == given and is_read)
