@@ -37,7 +37,8 @@ def test_the_kernels_tests_are_collected_without_the_whole_environment(tmp_path:
     done = subprocess.run(
         [*command, "-m", "gpu", "tests/recmem/kernels", "tests/recmem/matching"],
         cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        # Without CI, where what a machine lacks would be a failure.
+        env=os.environ | {"CI": "", "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
     )

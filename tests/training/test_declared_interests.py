@@ -172,7 +172,7 @@ def test_a_question_finds_the_interests_of_a_user_without_events_as_of_a_time() 
 def test_parts_of_a_question_are_those_of_events_and_interests() -> None:
     one = model()
     user = users()["user_id"][0]
-    found = one.search_memory(user, "Encrypt a connection", k=50, negatives=True)
+    found = one.search_memory(user, "Encrypt a connection", k=50)
     assert len(found) == len(one.memory(user))
     assert found["similarity"].is_sorted(descending=True)
     scored = one.match_texts(user, ["Encrypt a connection"], explain=1)
