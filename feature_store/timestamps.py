@@ -39,6 +39,7 @@ _BASIC_MINUTES = r"^(\s*[0-9]{4})([0-9]{2})([0-9]{2}[Tt][0-9]{2})([0-9]{2})"
 """ISO 8601 without separators, such as 20240131T1005. The T tells it from a number."""
 _BASIC_SECONDS = _BASIC_MINUTES + r"([0-9]{2})"
 _YEAR_LAST = r"^\s*[0-9]{1,2}([./-][0-9]{1,2}[./-][0-9]{4}|[/-][0-9]{1,2}[/-][0-9]{2})(\s|,|T|$)"
+"""A date such as 01/03/2026 or 1.3.2026, or 01/03/26: with two digits of the year, points would be a time of day."""
 _CLOCK_ALONE = r"^\s*[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?\s*$"
 _TEXT = (pl.String, pl.Categorical, pl.Enum, pl.Null)
 _NORMAL_FORM = "%Y-%m-%dT%H:%M:%S%.f%:z"

@@ -159,31 +159,34 @@ def ingest(
     for receipt in receipts:
         if lost := receipt.rejected_sentence():
             complain(lost)
+    stored = opened.events()
     if events is not None:
-        _report_event_names(opened)
+        _report_event_names(stored)
     if any(receipt.n_rejected for receipt in receipts):
         complain(f"To see the rejected rows, run `recmem rejected --store {quote(store)}`.")
-    _report_rows_without_effect(opened)
+    _report_rows_without_effect(opened, stored)
     if facts is not None:
         _report_unread_facts(opened)
 
 
-def _report_event_names(store: Store) -> None:
-    """Prints how a training takes the events of the whole store by their names, if no option says otherwise."""
+def _report_event_names(events: pl.DataFrame) -> None:
+    """Prints how a training takes the events of the store by their names, if no option says otherwise."""
     from feature_store.signals import SignalConfig
     from feature_store.warnings.event_kinds import event_kinds, listed_kinds
 
-    if kinds := event_kinds(store.events(), SignalConfig()):
+    if kinds := event_kinds(events, SignalConfig()):
         say(f"Events by name, unless an option of `recmem train` says otherwise: {listed_kinds(kinds)}.")
 
 
-def _report_rows_without_effect(store: Store) -> None:
-    """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event."""
+def _report_rows_without_effect(store: Store, events: pl.DataFrame) -> None:
+    """Prints to stderr which rows of the whole store have no effect yet, for want of an item or an event.
+
+    `events` are the store's.
+    """
     from feature_store.cancellations import n_waiting
     from feature_store.item_changes import n_waiting_changes
     from feature_store.warnings.unmatched_ids import unmatched_rows
 
-    events = store.events()
     if n := n_waiting(events):
         complain(f"{n:,} cancellations in the store match no event of their user and item yet: they have no effect.")
     if n := n_waiting_changes(store.item_changes()):
