@@ -38,7 +38,7 @@ def gpu_parts(device: torch.device, encoder: Path | None) -> list[Part]:
 
 
 def match_step_rows(device: torch.device) -> Iterator[list[Row]]:
-    """On the CPU, where the match module is trained, and on the device."""
+    """On the CPU and on the device."""
     from benchmarks.training_step import training_rows as step_rows
 
     yield step_rows(torch.device("cpu"))

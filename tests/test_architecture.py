@@ -68,6 +68,7 @@ ROOMS = {
         "pair_keys",
         "splits",
         "progress",
+        "training_device",
     ],
     "recmem": [
         "pyfunc",

@@ -37,6 +37,7 @@ from training.own_vectors import vectors_sentence
 from training.progress import Progress
 from training.tables import Tables
 from training.training_data import TrainingData, read_training_data
+from training.training_device import matcher_for_training
 from training.tuned_encoders import TunedEncoders
 
 ModuleName = Literal["base", "final"]
@@ -228,7 +229,7 @@ class Run:
 
     def matcher(self, name: ModuleName) -> Matcher:
         """A match module that the step `match` left, over the catalogue's texts."""
-        return Matcher.of(self.module(name), self.vectors(name), self.config.memory)
+        return matcher_for_training(self.module(name), self.vectors(name), self.config.memory)
 
     def ranker(self, name: str) -> Ranker:
         """A ranker that the step `rank` left: `ranker_with_match` or `ranker_without_match`."""

@@ -18,6 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from recmem.kernels.fixed_order import rows_of, sums_by_row
 from recmem.kernels.match_reference import LOGIT_LIMIT, MatchTables, RetrievedSlots, clamped_exp, visible_slots
 
 
@@ -33,24 +34,23 @@ def match_scores_training(
 ) -> Float[Tensor, "memory cand"]:
     """See `match_scores`. Differentiable in all tables but `unit`, and in `bias` and `sign`."""
     cosine = (tables.unit[slots] @ tables.unit[candidates].T).detach()
-    # index_select's backward adds in a fixed order; that of indexing does not, and a seed would give many modules.
     attended = _Attend.apply(  # type: ignore[no-untyped-call]
         cosine,
         None if retrieved is None else visible_slots(cosine, owner, retrieved),
         owner,
         n_memories,
-        tables.query.index_select(0, candidates),
-        tables.probe.index_select(0, candidates),
-        tables.key.index_select(0, slots),
-        tables.value.index_select(0, slots),
+        rows_of(tables.query, candidates),
+        rows_of(tables.probe, candidates),
+        rows_of(tables.key, slots),
+        rows_of(tables.value, slots),
         bias,
         sign,
         tables.alpha,
         tables.gamma,
-        tables.null_value.index_select(0, candidates),
+        rows_of(tables.null_value, candidates),
         tables.null_logit,
     )
-    scores: Tensor = attended + tables.prior.index_select(0, candidates)
+    scores: Tensor = attended + rows_of(tables.prior, candidates)
     return scores
 
 
@@ -95,8 +95,8 @@ class _Attend(torch.autograd.Function):
 
             # x_hj, then the sums over each memory's slots: [slot, cand] -> [memory, cand].
             values = torch.addmm(cosine, value[:, part], probe[:, part].T, beta=float(gamma[head]))
-            den = torch.zeros_like(score).index_add_(0, owner, attention).add_(null[head])
-            num = torch.zeros_like(score).index_add_(0, owner, (attention * values).mul_(sign[:, head, None]))
+            den = sums_by_row(attention, owner, n_memories).add_(null[head])
+            num = sums_by_row((attention * values).mul_(sign[:, head, None]), owner, n_memories)
             num.add_(null[head] * null_value[:, head])
 
             score.add_(num / den)

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from feature_store.arrays import BoolArray
 from feature_store.settings import check_settings, setting
 from recmem.kernels import MatchTables, match_scores, match_scores_training
+from recmem.kernels.fixed_order import rows_of
 from recmem.matching import memory_kinds
 from recmem.matching.user_memory import N_AGES, Slots
 
@@ -162,10 +163,9 @@ class MatchModule(nn.Module):
 
     def slot_terms(self, slots: Slots) -> tuple[Float[Tensor, "slot head"], Float[Tensor, "slot head"]]:
         """Attention bias of each slot, from its age and kind, and the sign that its value is multiplied by."""
-        # Not indexing: its backward adds in no fixed order, so one seed would give many modules. index_select's does.
-        age = self.age.index_select(0, slots.ages)
-        kind = self.kind.index_select(0, slots.kinds)
-        sign = self.sign.index_select(0, slots.kinds)
+        age = rows_of(self.age, slots.ages)
+        kind = rows_of(self.kind, slots.kinds)
+        sign = rows_of(self.sign, slots.kinds)
         return age + kind, sign
 
     def terms(self) -> tuple[Float[Tensor, "term head"], Float[Tensor, "term head"]]:

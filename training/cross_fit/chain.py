@@ -21,7 +21,6 @@ from feature_store.point_in_time.read_protocol import END_OF_TIME
 from recmem.dataset.dataset import Dataset
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
-from recmem.matching.matcher import Matcher
 from training.config import TrainingConfig
 from training.fitting.beside_events import beside_events
 from training.fitting.fit_calibration import fit_calibration
@@ -32,6 +31,7 @@ from training.fitting.scale_line import ScaleLine, scores_as_of
 from training.progress import Progress
 from training.queries import Queries
 from training.training_data import TrainingData, ranking_data
+from training.training_device import matcher_for_training
 
 WINDOW_QUERIES = 600
 """Queries of a window whose pairs calibrate, at most; evenly spread over it."""
@@ -103,7 +103,7 @@ def _window(
     config: TrainingConfig,
     on_query: Callable[[int], None],
 ) -> WindowPairs:
-    matcher = Matcher.of(module, data.unit, config.memory)
+    matcher = matcher_for_training(module, data.unit, config.memory)
     queries, pairs = ranking_data(data, matcher, begin, end, WINDOW_QUERIES, config, on_query)
     return WindowPairs(queries, pairs, line.of(pairs.pairs.values["match_raw"]))
 
@@ -112,7 +112,7 @@ def _scores_at(
     time: int, module: MatchModule, window: WindowPairs, data: TrainingData, config: TrainingConfig
 ) -> Float32Array:
     """The module's raw scores of the window's candidates, for the same users right after a time: float32[pair]."""
-    matcher = Matcher.of(module, data.unit, config.memory)
+    matcher = matcher_for_training(module, data.unit, config.memory)
     return scores_as_of(time, matcher, data.dataset, window.queries.users, window.data.pairs.candidates)
 
 

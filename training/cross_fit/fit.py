@@ -11,7 +11,6 @@ import recmem
 import training
 from feature_store.arrays import IntArray
 from recmem.dataset.dataset import Dataset
-from recmem.matching.matcher import Matcher
 from recmem.text.cached_encoder import CachedEncoder, LazyEncoder
 from recmem.text.item_vectors import ItemVectors
 from training.cross_fit.borders import Border, borders
@@ -23,6 +22,7 @@ from training.cross_fit.windows import FoldConfig, cut_times
 from training.run import Run
 from training.tracking.step_key import step_key
 from training.training_data import TrainingData
+from training.training_device import matcher_for_training
 
 BUNDLE = "match_bundle"
 """Beside `bundle`, which `recmem train` may have written into the same folder."""
@@ -94,7 +94,7 @@ def _refreshed_at(dataset: Dataset, cuts: IntArray) -> Dataset:
 
 
 def _crossfitted(run: Run, data: TrainingData, folds: tuple[Fold, ...]) -> CrossFitted:
-    matchers = tuple(Matcher.of(fold.module, data.unit, run.config.memory) for fold in folds)
+    matchers = tuple(matcher_for_training(fold.module, data.unit, run.config.memory) for fold in folds)
     return CrossFitted(folds, data.dataset, matchers, _embedding(run, data))
 
 

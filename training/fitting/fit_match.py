@@ -15,10 +15,12 @@ from torch.nn import Parameter
 from feature_store.settings import check_settings, setting
 from recmem.matching.match_module import MatchModule
 from recmem.pipelining import ahead
+from recmem.text.torch_device import sent
 from training.fitting.impression_batches import ImpressionBatches
 from training.fitting.losses import sampled_softmax
 from training.fitting.match_batches import Batch, BatchConfig, MatchBatches
 from training.fitting.one_thread import one_torch_thread
+from training.training_device import training_device
 
 MATRICES = ("query", "key", "probe", "value", "prior", "null_value")
 """Parameters under weight decay; the few others (biases, signs, ages) go without."""
@@ -77,15 +79,19 @@ def fit_match(
     generator: torch.Generator,
     impressions: ImpressionBatches | None = None,
     on_step: Callable[[int, float], None] | None = None,
+    device: torch.device | None = None,
 ) -> None:
-    """Trains `module` in place for `steps` steps, or leaves it as it is if there are no examples.
+    """Trains `module`, which is on the CPU, in place for `steps` steps, or leaves it as it is without examples.
 
-    `vectors` are the items' unit text vectors, on the module's device. With `impressions`, each step learns
-    from some of them too, see `MatchTrainingConfig.impressions`. `on_step` is called with each step's number (from 1)
-    and loss.
+    `vectors` are the items' unit text vectors. With `impressions`, each step learns from some of them too, see
+    `MatchTrainingConfig.impressions`. `on_step` is called with each step's number (from 1) and loss. `device`: where
+    it is computed, by default as `training_device` says. What is drawn depends on the seeds alone, not on the device.
     """
     if not batches.n_examples:
         return
+    device = device or training_device()
+    module.to(device)
+    vectors = vectors.to(device)
     optimizer = _optimizer(module, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step, steps))
     module.train()
@@ -100,7 +106,7 @@ def fit_match(
             schedule.step()
             if on_step is not None:
                 on_step(step, float(loss.detach()))
-    module.eval()
+    module.cpu().eval()
 
 
 def _drawn(
@@ -118,18 +124,15 @@ def _loss(
     config: MatchTrainingConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    # Only the texts of this step get tables: slots and candidates are renumbered to their rows among these.
-    n_slots = len(batch.slots.rows)
-    items, rows = torch.unique(torch.cat([batch.slots.rows, batch.candidates]), return_inverse=True)
-    slots = batch.slots.moved_to(rows[:n_slots])
-    candidates = rows[n_slots:]
-    unit = batch.slots.vectors_of(vectors, items)  # [text of the step, dim]
+    device = vectors.device
+    texts, step = batch.over_its_texts(device)
+    unit = batch.slots.vectors_of(vectors, texts)  # [text of the step, dim]
     # Dropout that depends on the generator alone; the cosine between texts is computed without it.
     keep = torch.rand(unit.shape, generator=generator) >= config.dropout
-    dropped = unit * keep / (1 - config.dropout)
+    dropped = unit * sent(keep, device) / (1 - config.dropout)
     tables = module.tables(unit, dropped=dropped)
-    scores = module(tables, slots, candidates)  # [query, cand]
-    return sampled_softmax(scores, batch.positives, batch.excluded, batch.log_draws, batch.weights)
+    scores = module(tables, step.slots, step.candidates)  # [query, cand]
+    return sampled_softmax(scores, step.positives, step.excluded, step.log_draws, step.weights)
 
 
 def _optimizer(module: MatchModule, config: MatchTrainingConfig) -> torch.optim.Optimizer:

@@ -23,6 +23,7 @@ from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.settings import check_settings, setting
 from recmem.matching.user_memory import MemoryConfig, Slots
+from recmem.text.torch_device import sent
 from training.pair_keys import pair_keys
 from training.queries import Queries, queries_between
 from training.target_weights import TargetWeights
@@ -72,6 +73,23 @@ class Batch:
     """Log of how often each candidate was expected among those of a step."""
     weights: Float[Tensor, "query cand"] | None = None
     """What each positive weighs, 1 on average over all that steps are drawn from; None where all weigh the same."""
+
+    def over_its_texts(self, device: torch.device) -> tuple[Int[Tensor, " text"], Batch]:
+        """The texts of this step, each once, and the step on a device, over a table of these texts alone.
+
+        A text is a row of the item table or, where negative, of the slots' own texts, see `Slots.rows`.
+        """
+        n_slots = len(self.slots.rows)
+        texts, rows = torch.unique(torch.cat([self.slots.rows, self.candidates]), return_inverse=True)
+        step = Batch(
+            slots=self.slots.moved_to(rows[:n_slots]).to(device),
+            candidates=sent(rows[n_slots:], device),
+            positives=sent(self.positives, device),
+            excluded=sent(self.excluded, device),
+            log_draws=sent(self.log_draws, device),
+            weights=None if self.weights is None else sent(self.weights, device),
+        )
+        return texts, step
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +176,7 @@ class MatchBatches:
         # The rest of a first basket is its memory, and excluded as such; where repeats count, it is so as a part of it.
         left_out = first.positives if self._repeats else nothing
         examples = _Examples(
-            memories=Past.concat([warm.memories, *memories]),
+            memories=Past.concat([warm.memories, memories]),
             wanted=Ragged.concat([warm.wanted, held_out]),
             left_out=Ragged.concat([warm.left_out, left_out]),
             users=np.concatenate([warm.users, first.users]),
@@ -185,24 +203,25 @@ class MatchBatches:
             times=queries.times,
         )
 
-    def _draw_first(self, size: int) -> tuple[Queries, list[Past], Ragged]:
-        """Parts of first baskets: their queries, a memory of one row each, and the held-out items."""
-        rows = self._rng.integers(max(len(self._first), 1), size=size)
-        memories = []
+    def _draw_first(self, size: int) -> tuple[Queries, Past, Ragged]:
+        """Parts of first baskets: their queries, what is remembered of each, and the held-out items."""
+        first = self._first.take(self._rng.integers(max(len(self._first), 1), size=size))
+        baskets = self._reads.past(first.users, first.times + 1)
+        remembered = [np.empty(0, np.int64)]
         held_out = []
-        for row in rows:
-            basket = self._reads.past(self._first.users[row : row + 1], self._first.times[row : row + 1] + 1)
-            items = self._first.positives.row(int(row))
+        for row in range(size):
+            basket = baskets.items.row(row)
+            items = first.positives.row(row)
             most = min(self._config.positives, len(items) // 2)
             n_wanted = int(self._rng.integers(1, most + 1))
             wanted = self._rng.choice(items, n_wanted, replace=False)
-            remembered = np.flatnonzero(~np.isin(basket.items.values, wanted))
+            others = np.flatnonzero(~np.isin(basket, wanted))
             if self._rng.random() < SHORTENED_SHARE:
-                length = int(self._rng.integers(1, len(remembered) + 1))
-                remembered = np.sort(self._rng.choice(remembered, length, replace=False))
-            memories.append(basket.only(remembered[-self._n_read :]))
+                length = int(self._rng.integers(1, len(others) + 1))
+                others = np.sort(self._rng.choice(others, length, replace=False))
+            remembered.append(baskets.items.offsets[row] + others[-self._n_read :])
             held_out.append(wanted)
-        return self._first.take(rows), memories, Ragged.from_lists(held_out)
+        return first, baskets.only(np.concatenate(remembered)), Ragged.from_lists(held_out)
 
     def _batch(self, examples: _Examples) -> Batch:
         histories = Histories.of(examples.memories)

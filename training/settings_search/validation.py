@@ -21,7 +21,6 @@ from safetensors.torch import load_file, save
 
 from feature_store import DataError
 from recmem.matching.match_module import MatchModule
-from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from training.config import TrainingConfig
 from training.evaluation.held_out import K, what_ships
@@ -36,6 +35,7 @@ from training.steps.match import base_members
 from training.steps.rank import ranks_on_later_queries
 from training.tables import Tables
 from training.training_data import retrieved_data
+from training.training_device import matcher_for_training
 
 _KEY_CHARS = 16
 
@@ -116,7 +116,9 @@ class ValidationQueries:
         path = self._folder / "queries.parquet"
         if key in self._data:
             return _read_queries(path), self._data[key]
-        matcher = Matcher.of(mean_module(self._modules(trial, key)), trial.vectors("base"), trial.config.memory)
+        matcher = matcher_for_training(
+            mean_module(self._modules(trial, key)), trial.vectors("base"), trial.config.memory
+        )
         training_data = trial.training_data
         with trial.progress.stage("Computing ranking features", None) as advance:
             if training_data.shown is None and path.is_file():

@@ -12,12 +12,12 @@ from feature_store.addresses import without_secrets
 from feature_store.timestamps import iso_time
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
-from recmem.matching.matcher import Matcher
 from recmem.ranking.ranker import Ranker
 from recmem.serving.bundle import Bundle, BundleConfig, save_bundle
 from recmem.text.encoder_tuning import EncoderTuning, tuned_fingerprint
 from training.run import Run
 from training.training_data import ranking_data
+from training.training_device import matcher_for_training
 
 SELF_TEST_TEXTS = 32
 """Texts whose vectors the bundle carries for its self-test."""
@@ -40,7 +40,7 @@ def write_bundle(run: Run, learned: Learned, folder: Path) -> None:
     """Writes the bundle atomically, replacing an older one in the folder."""
     tuned = run.tuned.tensors("final")
     vectors = run.vectors("final")
-    matcher = Matcher.of(learned.module, vectors, run.config.memory)
+    matcher = matcher_for_training(learned.module, vectors, run.config.memory)
     split = run.training_data.split
     _, data = ranking_data(
         run.training_data, matcher, split.ranker_from, split.test_from, SELF_TEST_QUERIES, run.config

@@ -29,6 +29,7 @@ from training.fitting.tuned_texts import TunedTexts
 from training.fitting.tuning_progress import TuningProgress
 from training.progress import Progress
 from training.training_data import TrainingData
+from training.training_device import training_device
 
 FROZEN = "frozen"
 LEARN = "learn"
@@ -124,7 +125,8 @@ class EncoderTuner:
                 generator=torch.Generator().manual_seed(seed),
                 on_step=lambda step, loss: advance(1),
             )
-        figures = self._part.figures(module.eval(), unit)
+        device = training_device()
+        figures = self._part.figures(module.to(device), unit.to(device))
         kept_figures = {"ranks": torch.from_numpy(figures.ranks), "ndcg": torch.from_numpy(figures.ndcg)}
         self.progress.write(FROZEN, kept_figures, {})
         return figures

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from feature_store.atomic_files import write_text_atomically
-from recmem.matching.matcher import Matcher
 from training.evaluation.auc_figures import AucPerQuery
 from training.evaluation.evaluate import evaluate_rankings
 from training.evaluation.figures_file import (
@@ -22,6 +21,7 @@ from training.run import Run
 from training.steps.bundle_of_run import Learned, write_bundle
 from training.steps.rank import RankSummary, read_held_out, read_position_effects
 from training.tracking.step_run import StepRun, ledger_metrics
+from training.training_device import matcher_for_training
 
 BUNDLE = "bundle"
 LEDGER = "ledger.json"
@@ -37,7 +37,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
     held_out = read_held_out(run.folder("rank"))
     module = run.module("final")
     vectors = run.vectors("final")
-    matcher = Matcher.of(module, vectors, run.config.memory)
+    matcher = matcher_for_training(module, vectors, run.config.memory)
     rankers = {name: run.ranker(name) for name in (WITHOUT_MATCH, WITH_SIMILARITY, WITH_MATCH)}
     with run.progress.stage("Evaluating on the test window", None) as advance:
         evaluation = evaluate_rankings(
@@ -47,7 +47,7 @@ def evaluate(run: Run, step_run: StepRun) -> None:
             summary.pooling,
             run.config,
             held_out,
-            [Matcher.of(member, vectors, run.config.memory) for member in run.members("final")],
+            [matcher_for_training(member, vectors, run.config.memory) for member in run.members("final")],
             advance,
         )
     run.pairs["evaluate"] = evaluation.data

@@ -15,7 +15,6 @@ import polars as pl
 from feature_store.arrays import Int8Array, IntArray
 from feature_store.timestamps import iso_time
 from recmem.dataset.query_batch import QueryBatch
-from recmem.matching.matcher import Matcher
 from recmem.ranking.given_features import candidate_features
 from recmem.ranking.pair_features import PairFeatures
 from recmem.ranking.retrieved_features import retrieved_features
@@ -41,6 +40,7 @@ from training.queries import Queries
 from training.run import Run
 from training.steps.evaluate import read_ledger
 from training.training_data import labels_of
+from training.training_device import matcher_for_training
 
 REFERENCE_QUERIES = 1000
 """Test queries in a reference, at most; evenly spread over the test period."""
@@ -67,7 +67,7 @@ class ReferenceRows:
 def reference_rows(run: Run, bundle: Bundle) -> ReferenceRows:
     """The sample, with features of the bundle's match module."""
     data = run.training_data
-    matcher = Matcher.of(bundle.module, run.vectors("final"), bundle.config.memory)
+    matcher = matcher_for_training(bundle.module, run.vectors("final"), bundle.config.memory)
     queries, shown = test_queries(data, run.config.test_queries)
     queries = queries.spread(REFERENCE_QUERIES)
     batch = QueryBatch.of(data.dataset, queries.users, queries.times)

@@ -18,7 +18,6 @@ from feature_store.atomic_files import write_text_atomically
 from feature_store.timestamps import iso_time
 from recmem.matching.calibration import Calibration
 from recmem.matching.match_module import MatchModule
-from recmem.matching.matcher import Matcher
 from recmem.matching.mean_module import mean_module
 from recmem.ranking.ranker import Ranker
 from training.evaluation.champion_figures import test_queries
@@ -35,6 +34,7 @@ from training.steps.match import continue_members
 from training.steps.rank import RankSummary, read_held_out
 from training.tracking.step_run import StepRun
 from training.training_data import ranking_data
+from training.training_device import matcher_for_training
 
 SUMMARY = "summary.json"
 SEED_OFFSET = 2
@@ -115,7 +115,7 @@ def _calibration(run: Run, module: MatchModule, until: int, before: RankingData,
     candidates = tested.pairs.candidates.take(rows)
     dataset = run.training_data.dataset
     matchers = {"base": run.matcher("base"), "final": run.matcher("final")}
-    matchers["refit"] = Matcher.of(module, run.vectors("final"), run.config.memory)
+    matchers["refit"] = matcher_for_training(module, run.vectors("final"), run.config.memory)
     line = ScaleLine()
     lines = {}
     test_from = run.training_data.split.test_from

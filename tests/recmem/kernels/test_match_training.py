@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 
 import pytest
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 
 from pair_cases import N_TEXTS, flat, moved, random_tables
 from recmem.kernels import MatchTables, RetrievedSlots, match_scores, match_scores_training
+from recmem.kernels.match_reference import visible_slots
+from recmem.kernels.match_training import _Attend
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import N_AGES, Slots
 from recmem.text.unit_vectors import exact_units
+from stand_in_cuda import stand_in_cuda
 from tolerances import close
 
 MEMORIES = st.lists(st.lists(st.integers(0, N_TEXTS - 1), max_size=5), min_size=1, max_size=4)
@@ -68,6 +72,54 @@ def test_a_device_gives_the_gradients_of_the_cpu(device: torch.device) -> None:
         scores.square().sum().backward()
         found.append([scores, *(part.grad for part in inputs)])
     for there, here in zip(*found, strict=True):
+        close(there, here, "float32")
+
+
+class KeptContext:
+    """What autograd hands from the forward pass to the backward pass."""
+
+    saved_tensors: tuple[torch.Tensor, ...]
+    heads: list[object]
+
+    def save_for_backward(self, *tensors: torch.Tensor) -> None:
+        self.saved_tensors = tensors
+
+
+def test_no_tensor_of_the_cpu_comes_into_a_step_on_a_gpu() -> None:
+    # By hand, without autograd: the stand-in for a GPU has no gradients.
+    def passes(device: torch.device) -> list[torch.Tensor]:
+        tables = moved(random_tables(3), device)
+        slots, owner, candidates = (
+            torch.tensor(rows, device=device) for rows in ([1, 2, 3, 3, 0], [0, 0, 0, 2, 2], [4, 1, 5])
+        )
+        bias, sign = torch.full((2, 5, 2), 40.0, device=device)
+        older = torch.tensor([True, True, False, True, False], device=device)
+        cosine = tables.unit[slots] @ tables.unit[candidates].T
+        context = KeptContext()
+        score = _Attend.forward(
+            context,
+            cosine,
+            visible_slots(cosine, owner, RetrievedSlots(older, 1)),
+            owner,
+            3,
+            tables.query[candidates],
+            tables.probe[candidates],
+            tables.key[slots],
+            tables.value[slots],
+            bias,
+            sign,
+            tables.alpha,
+            tables.gamma,
+            tables.null_value[candidates],
+            tables.null_logit,
+        )
+        gradients = _Attend.backward(context, torch.ones_like(score))
+        return [score.cpu(), *(gradient.cpu() for gradient in gradients if gradient is not None)]
+
+    expected = passes(torch.device("cpu"))
+    with nullcontext() if torch.cuda.is_available() else stand_in_cuda():
+        found = passes(torch.device("cuda"))
+    for there, here in zip(found, expected, strict=True):
         close(there, here, "float32")
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,13 +11,15 @@ from feature_store import EventLog
 from recmem.matching.match_module import MatchConfig, MatchModule
 from recmem.matching.user_memory import MemoryConfig
 from slow_reference import Event
+from stand_in_cuda import stand_in_cuda
 from strategies import N_ITEMS, event_log
 from tolerances import close
 from torch_threads import torch_threads
-from training.fitting.fit_match import MATRICES, MatchTrainingConfig, fit_match
+from training.fitting.fit_match import MATRICES, MatchTrainingConfig, _loss, fit_match
 from training.fitting.match_batches import BatchConfig, MatchBatches
 
 DIM = 8
+CPU = torch.device("cpu")
 CONFIG = MatchTrainingConfig(dropout=0.1, batch=BatchConfig(queries=8, negatives=4))
 # Users of 0 or 1 go on to 2, users of 3 go on to 4.
 LOG = [
@@ -62,11 +65,12 @@ def test_same_seed_gives_the_same_module() -> None:
     assert not torch.equal(first["query"], other["query"])
 
 
-def fitted_with(n_threads: int) -> dict[str, torch.Tensor]:
+def fitted_with(n_threads: int, *, device: torch.device = CPU, learning_rate: float = 1) -> dict[str, torch.Tensor]:
     """The weights after some steps whose sums are large enough for torch to divide them.
 
     The last bit of a gradient is soon seen in the weights at a high learning rate.
     """
+    config = MatchTrainingConfig(learning_rate=learning_rate)
     n_users, n_items, dim = 100, 400, 128
     random = np.random.default_rng(0)
     times = np.repeat(np.arange(20), n_users)
@@ -84,7 +88,15 @@ def fitted_with(n_threads: int) -> dict[str, torch.Tensor]:
     module = MatchModule(MatchConfig(dim=dim), generator)
     vectors = torch.nn.functional.normalize(torch.randn((n_items, dim), generator=generator), dim=1)
     with torch_threads(n_threads):
-        fit_match(module, vectors, batches, steps=60, config=MatchTrainingConfig(learning_rate=1), generator=generator)
+        fit_match(
+            module,
+            vectors,
+            batches,
+            steps=60,
+            config=config,
+            generator=generator,
+            device=device,
+        )
     return module.state_dict()
 
 
@@ -92,6 +104,31 @@ def test_any_number_of_threads_gives_the_same_module() -> None:
     one, four = fitted_with(1), fitted_with(4)
     for name, weights in one.items():
         close(four[name], weights, "exact")
+
+
+def test_a_device_gives_the_same_module_again_and_nearly_that_of_the_cpu(device: torch.device) -> None:
+    first, second = (fitted_with(1, device=device) for _ in range(2))
+    for name, weights in first.items():
+        close(second[name], weights, "exact")
+    # A high learning rate makes the last bits of a gradient visible; at a low one they stay small.
+    there, here = (fitted_with(1, device=on, learning_rate=1e-3) for on in (device, CPU))
+    for name, weights in here.items():
+        close(there[name], weights, "float32")
+
+
+def test_a_step_takes_all_that_it_needs_to_the_device() -> None:
+    def loss(device: torch.device) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(0)
+        module = MatchModule(MatchConfig(dim=DIM, n_heads=2, head_dim=4), generator).to(device).train()
+        batches = MatchBatches(
+            event_log(LOG), N_ITEMS, until=99, memory=MemoryConfig(recent=4), config=CONFIG.batch, seed=0
+        )
+        with torch.no_grad():
+            return _loss(module, unit_vectors().to(device), batches.draw(), CONFIG, generator).cpu()
+
+    expected = loss(CPU)
+    with nullcontext() if torch.cuda.is_available() else stand_in_cuda():
+        close(loss(torch.device("cuda")), expected, "float32")
 
 
 def test_a_log_without_examples_leaves_the_module_as_it_was() -> None:
