@@ -127,13 +127,13 @@ class _Attend(torch.autograd.Function):
             d_null_logit[head] = d_null * null[head] * is_free[head]
 
             # [slot, cand]: gradients of sign and of x_hj. The first product is d_num e, before the sign comes in.
-            d_values = d_num[owner].mul_(attention)
-            d_sign[:, head] = torch.einsum("sc,sc->s", d_values, values)
+            d_values = rows_of(d_num, owner).mul_(attention)
+            d_sign[:, head] = (d_values * values).sum(1)
             d_values.mul_(sign[:, head, None])
 
             # [slot, cand]: gradient of the logits. d_values already holds the factor e of the first term.
             d_logits = values * d_values
-            d_logits.addcmul_(d_den[owner], attention)
+            d_logits.addcmul_(rows_of(d_den, owner), attention)
             if clamped is not None:
                 d_logits.masked_fill_(clamped, 0)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from feature_store.arrays import BoolArray
 from feature_store.settings import check_settings, setting
@@ -59,6 +60,16 @@ class MatchConfig:
                 f"similarity_dim: expected a number from 1 to dim ({self.dim}), got {self.similarity_dim}. "
                 "Give the length of the frozen encoder's vectors."
             )
+
+
+@dataclass(frozen=True)
+class TextRoles:
+    """Which of some texts are candidates and which are in memories, where the texts are sorted by that."""
+
+    n_candidates: int
+    """The first texts are candidates: so many."""
+    first_remembered: int
+    """The texts from this one on are in memories."""
 
 
 class MatchModule(nn.Module):
@@ -140,22 +151,34 @@ class MatchModule(nn.Module):
             )
 
     def tables(
-        self, unit: Float[Tensor, "item dim"], *, dropped: Float[Tensor, "item dim"] | None = None
+        self,
+        unit: Float[Tensor, "item dim"],
+        *,
+        dropped: Float[Tensor, "item dim"] | None = None,
+        roles: TextRoles | None = None,
     ) -> MatchTables:
         """Everything that scoring needs of each text.
 
         `dropped`: the vectors after dropout, which the projections read in training; cosines are always of `unit`.
+        `roles`: which texts are candidates and which are in memories, by default all are both. What a text's role does
+        not need is zero.
         """
         vectors = unit if dropped is None else dropped
+        n_texts = len(vectors)
+        roles = roles or TextRoles(n_texts, 0)
+        candidates = vectors[: roles.n_candidates]
+        remembered = vectors[roles.first_remembered :]
+        n_before = roles.first_remembered
+        n_after = n_texts - roles.n_candidates
         scale = 1 / math.sqrt(self.config.head_dim)
         return MatchTables(
             unit=unit[:, : self.config.similarity_dim],
-            query=vectors @ self.query.T * scale,
-            key=vectors @ self.key.T + self.key_bias,
-            probe=vectors @ self.probe.T * scale,
-            value=vectors @ self.value.T + self.value_bias,
-            prior=vectors @ self.prior,
-            null_value=vectors @ self.null_value.T + self.null_offset,
+            query=_padded(candidates @ self.query.T * scale, after=n_after),
+            key=_padded(remembered @ self.key.T + self.key_bias, before=n_before),
+            probe=_padded(candidates @ self.probe.T * scale, after=n_after),
+            value=_padded(remembered @ self.value.T + self.value_bias, before=n_before),
+            prior=_padded(candidates @ self.prior, after=n_after),
+            null_value=_padded(candidates @ self.null_value.T + self.null_offset, after=n_after),
             alpha=self.alpha,
             gamma=self.gamma,
             null_logit=self.null_logit,
@@ -181,6 +204,14 @@ class MatchModule(nn.Module):
         bias, sign = self.slot_terms(slots)
         score = match_scores_training if self.training else match_scores
         return score(tables, slots.rows, slots.memory_index, bias, sign, candidates, slots.n_memories, slots.retrieved)
+
+
+def _padded(rows: Tensor, *, before: int = 0, after: int = 0) -> Tensor:
+    """The rows with so many rows of zeros before and after them."""
+    if not before and not after:
+        return rows
+    of_other_axes = [0, 0] * (rows.ndim - 1)
+    return pad(rows, [*of_other_axes, before, after])
 
 
 def term_of(slots: Slots) -> Int[Tensor, " slot"]:

@@ -147,7 +147,7 @@ class EncoderFit:
     def _loss(self, batch: Batch) -> Float[Tensor, ""]:
         device = self.texts.device
         # The text of each item once, whatever number of memories and candidates the item stands in.
-        items, step = batch.over_its_texts(device)
+        items, roles, step = batch.over_its_texts(device)
         frozen = self._frozen[items].to(device)
         tuned = self.texts.encode(items)
         pull = 1 - (tuned * frozen).sum(1).mean()
@@ -156,7 +156,8 @@ class EncoderFit:
         vectors = torch.cat([frozen, tuned], dim=1)  # [text of the step, 2 * dim]
         keep = torch.rand(vectors.shape, generator=self._generator) >= self._match.dropout
         dropped = vectors * keep.to(device) / (1 - self._match.dropout)
-        scores = self.module(self.module.tables(vectors, dropped=dropped), step.slots, step.candidates)
+        tables = self.module.tables(vectors, dropped=dropped, roles=roles)
+        scores = self.module(tables, step.slots, step.candidates)
         loss = sampled_softmax(scores, step.positives, step.excluded, step.log_draws, step.weights)
         loss = loss + self._config.pull * pull
         return loss if self._budget is None else loss + self._budget.penalty()

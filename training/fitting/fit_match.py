@@ -125,12 +125,12 @@ def _loss(
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
     device = vectors.device
-    texts, step = batch.over_its_texts(device)
+    texts, roles, step = batch.over_its_texts(device)
     unit = batch.slots.vectors_of(vectors, texts)  # [text of the step, dim]
     # Dropout that depends on the generator alone; the cosine between texts is computed without it.
     keep = torch.rand(unit.shape, generator=generator) >= config.dropout
     dropped = unit * sent(keep, device) / (1 - config.dropout)
-    tables = module.tables(unit, dropped=dropped)
+    tables = module.tables(unit, dropped=dropped, roles=roles)
     scores = module(tables, step.slots, step.candidates)  # [query, cand]
     return sampled_softmax(scores, step.positives, step.excluded, step.log_draws, step.weights)
 
@@ -138,7 +138,7 @@ def _loss(
 def _optimizer(module: MatchModule, config: MatchTrainingConfig) -> torch.optim.Optimizer:
     matrices, others = matrices_and_others(module)
     groups = [{"params": matrices, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
 
 
 def matrices_and_others(module: MatchModule) -> tuple[list[Parameter], list[Parameter]]:

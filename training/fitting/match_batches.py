@@ -22,6 +22,7 @@ from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.read_protocol import AsOf, Past
 from feature_store.ragged import Ragged
 from feature_store.settings import check_settings, setting
+from recmem.matching.match_module import TextRoles
 from recmem.matching.user_memory import MemoryConfig, Slots
 from recmem.text.torch_device import sent
 from training.pair_keys import pair_keys
@@ -74,22 +75,34 @@ class Batch:
     weights: Float[Tensor, "query cand"] | None = None
     """What each positive weighs, 1 on average over all that steps are drawn from; None where all weigh the same."""
 
-    def over_its_texts(self, device: torch.device) -> tuple[Int[Tensor, " text"], Batch]:
-        """The texts of this step, each once, and the step on a device, over a table of these texts alone.
+    def over_its_texts(self, device: torch.device) -> tuple[Int[Tensor, " text"], TextRoles, Batch]:
+        """The texts of this step, each once, their roles, and the step on a device, over a table of these texts alone.
 
         A text is a row of the item table or, where negative, of the slots' own texts, see `Slots.rows`.
         """
-        n_slots = len(self.slots.rows)
-        texts, rows = torch.unique(torch.cat([self.slots.rows, self.candidates]), return_inverse=True)
+        remembered, slot_places = torch.unique(self.slots.rows, return_inverse=True)
+        is_both = torch.isin(remembered, self.candidates)
+        is_asked_only = torch.isin(self.candidates, remembered, invert=True)
+        # First the texts that are candidates only, then those that are both, then those that are in memories only.
+        both = remembered[is_both]
+        texts = torch.cat([self.candidates[is_asked_only], both, remembered[~is_both]])
+        first_remembered = len(texts) - len(remembered)
+        # Both parts ascend, so the places of a part are counted in its order.
+        places = torch.empty_like(remembered)
+        places[is_both] = first_remembered + torch.arange(len(both))
+        places[~is_both] = len(self.candidates) + torch.arange(len(remembered) - len(both))
+        candidates = torch.empty_like(self.candidates)
+        candidates[is_asked_only] = torch.arange(first_remembered)
+        candidates[~is_asked_only] = first_remembered + torch.arange(len(both))
         step = Batch(
-            slots=self.slots.moved_to(rows[:n_slots]).to(device),
-            candidates=sent(rows[n_slots:], device),
+            slots=self.slots.moved_to(places[slot_places]).to(device),
+            candidates=sent(candidates, device),
             positives=sent(self.positives, device),
             excluded=sent(self.excluded, device),
             log_draws=sent(self.log_draws, device),
             weights=None if self.weights is None else sent(self.weights, device),
         )
-        return texts, step
+        return texts, TextRoles(len(self.candidates), first_remembered), step
 
 
 @dataclass(frozen=True, eq=False)
