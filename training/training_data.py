@@ -13,6 +13,7 @@ from torch import Tensor
 from feature_store import DataError, EventLog, SignalConfig, Store
 from feature_store.arrays import Float32Array, Int8Array, IntArray
 from feature_store.point_in_time.counters import CounterConfig
+from feature_store.point_in_time.covisitation_cache import CovisitationCache
 from feature_store.warnings.rating_scale import check_positives
 from feature_store.warnings.unmatched_ids import require_matches, unmatched_rows
 from recmem.dataset.candidate_features import CandidateFeature
@@ -79,6 +80,7 @@ def read_training_data(
     Raises DataError if the store has no items, events or texts, no event is positive, there are too few timestamps to
     split, or the encoder cannot encode.
     """
+    derived = store.derived_files()  # before the tables are read
     items = store.items()
     events = store.events()
     for name, table in (("items", items), ("events", events)):
@@ -136,6 +138,10 @@ def read_training_data(
         item_changes=store.item_changes(),
         profiles=profiles,
     )
+    if derived is not None:
+        # Those of now, which the report and the first scoring read too.
+        dataset.timeline.cache = CovisitationCache(derived, catalogue.describe_words)
+        dataset.timeline.cached_from = dataset.clock
     return TrainingData(
         dataset=dataset,
         unit=space.unit,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import save
 
@@ -107,11 +108,15 @@ def _fits(run: Run) -> Iterator[MatchFit]:
 
 
 def _item_item_models(data: TrainingData) -> list[Callable[[], object]]:
-    """Each fits the models of one refresh in the ranker's windows or the test, unless they are fitted."""
-    timeline = data.dataset.timeline
-    times = data.dataset.log.times
+    """Each fits the models of one refresh in the ranker's windows, in the test or of now, unless they are fitted.
+
+    Those of now are for the report, and stay in the store's cache.
+    """
+    dataset = data.dataset
+    times = dataset.log.times
     read = times[(times > data.split.ranker_from) & (times <= data.split.test_until)]
-    return [partial(timeline.at, period) for period in timeline.periods_of(read)]
+    periods = dataset.timeline.periods_of(np.append(read, dataset.clock))
+    return [partial(dataset.timeline.at, period) for period in periods]
 
 
 def _remove_members(folder: Path) -> None:

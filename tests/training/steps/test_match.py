@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -15,9 +16,11 @@ from training.fitting.fit_match import MatchTrainingConfig
 from training.progress import Silent
 from training.queries import queries_of
 from training.run import Run, member_file, open_run
+from training.steps.ingest import ingest
 from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, match, read_loss_curves
 from training.tables import Tables
 from training.tracking.tracker import Tracker
+from training.training_data import read_training_data
 
 
 def test_long_curves_are_thinned_to_means_of_consecutive_steps() -> None:
@@ -89,3 +92,19 @@ def test_the_item_item_models_that_later_steps_read_are_fitted_meanwhile(
     assert len(periods) > 1
     for period in periods:
         assert data.dataset.timeline.at(period).ease.nnz
+
+
+def test_those_of_now_are_left_for_whoever_loads_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    items, events = small_training.write_tables(tmp_path / "tables")
+    tables = Tables(items=str(items), events=str(events))
+    run = open_run(
+        tables, tmp_path / "run", None, TrainingConfig(match=MatchTrainingConfig(min_steps=1, max_steps=1)), Silent()
+    )
+    with Tracker.start(out=tmp_path / "run") as tracker, tracker.step("match", "key", []) as step_run:
+        ingest(run, step_run)
+        match(run, step_run)
+    kept = list(Path(run.store.path).glob("derived/*/item_item-*"))
+    assert len(kept) == 1  # earlier ones would push out what is read most
+    timeline = read_training_data(run.pinned, run.config, encoder=run.encoder).dataset.timeline
+    monkeypatch.setattr(Covisitation, "fit", None)
+    assert timeline.at(timeline.periods_of(np.array([run.training_data.dataset.clock]))[0]).ease.nnz
