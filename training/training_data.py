@@ -138,10 +138,10 @@ def read_training_data(
         item_changes=store.item_changes(),
         profiles=profiles,
     )
-    if derived is not None:
-        # Those of now, which the report and the first scoring read too.
+    if derived is not None and dataset.clock <= split.test_until:  # an earlier fold reads no models of now
+        # Only the item-item models of now are kept: the report and the first scoring read them.
         dataset.timeline.cache = CovisitationCache(derived, catalogue.describe_words)
-        dataset.timeline.cached_from = dataset.clock
+        dataset.timeline.caches_only_now = True
     return TrainingData(
         dataset=dataset,
         unit=space.unit,

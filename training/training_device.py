@@ -1,4 +1,4 @@
-"""Where a training computes what is quicker on a GPU: the match module's fits, and match scores."""
+"""Where a training fits the match module and computes match scores."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ def matcher_for_training(module: MatchModule, vectors: Float[Tensor, "item dim"]
     if device.type != "cpu":
         # A module's weights move in place, so a copy does.
         module = copy.deepcopy(module).to(device)
-    return Matcher.of(module, vectors.to(device), memory)
+    return Matcher.of(module, vectors, memory)

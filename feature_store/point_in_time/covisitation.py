@@ -31,7 +31,6 @@ from feature_store.point_in_time.covisitation_fit import (
 from feature_store.point_in_time.event_log import EventLog
 from feature_store.point_in_time.histories import Histories
 from feature_store.point_in_time.online_log import OnlineLog
-from feature_store.point_in_time.read_protocol import START_OF_TIME
 from feature_store.ragged import Ragged
 from feature_store.settings import check_settings, setting
 
@@ -228,8 +227,8 @@ class CovisitationTimeline:
     """Gives the items' texts when models are fitted, see `Covisitation.fit`."""
     cache: FittedModels | None = None
     """Where models that were fitted on this log are looked up and kept; not for logs with observed events."""
-    cached_from: int = START_OF_TIME
-    """The cache is for the refreshes that serve this time or a later one: it is too small for all of a long log."""
+    caches_only_now: bool = False
+    """Whether the cache is for the models of now alone: it is too small for all refreshes of a long log."""
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
     _fitting: Lock = field(default_factory=Lock, repr=False)
     """Held while a refresh is fitted, so that threads that need the same one fit it once."""
@@ -278,13 +277,16 @@ class CovisitationTimeline:
         if same is not None:
             return same
         known = self.log.until(self._refresh_time(period))
-        serves_until = self._refresh_time(period + 1)
-        if self.cache is not None and serves_until > self.cached_from:
+        if self.cache is not None and (not self.caches_only_now or n_changes == self._n_changes(self._period_of_now)):
             return self.cache.fitted(known, self.n_items, self.config, self.words)
         return Covisitation.fit(known, self.n_items, self.config, self.words())
 
     def _refresh_time(self, period: int) -> int:
         return self.origin + period * self.refresh
+
+    @property
+    def _period_of_now(self) -> int:
+        return int(self.periods(np.array([self.log.clock]))[0])
 
     def _n_changes(self, period: int) -> int:
         return self.log.n_changes(self._refresh_time(period))

@@ -1,7 +1,7 @@
 """Sums by row that are added in a fixed order on any device, so that one seed gives one module.
 
 Which of torch's operations keep an order depends on the device. On a CPU `index_add` does, in order of the values, and
-`index_put` does not. On CUDA it is the other way: `index_add` adds atomically, `index_put` sorts first.
+`index_put` does not. On CUDA it is the other way round: `index_add` adds atomically, `index_put` sorts first.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def rows_of(table: Float[Tensor, "row *dims"], rows: Int[Tensor, " place"]) -> F
 def sums_by_row(
     values: Float[Tensor, "place *dims"], rows: Int[Tensor, " place"], n_rows: int
 ) -> Float[Tensor, "row *dims"]:
-    """The sum of the values of each row, zero where it has none. Not differentiable on every device."""
+    """The sum of the values of each row, zero where it has none."""
     sums = values.new_zeros(n_rows, *values.shape[1:])
     if values.is_cuda:
         return sums.index_put_((rows,), values, accumulate=True)

@@ -24,6 +24,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from recmem.kernels.fixed_order import sums_by_row
+
 LOGIT_LIMIT = 30.0
 PER_ITEM = ("unit", "query", "key", "probe", "value", "prior", "null_value")
 """The tables with one row per item; the others are shared by all items."""
@@ -97,14 +99,13 @@ def match_scores(
     gathered = _Gathered.of(tables, slots, candidates)
     visible = None if retrieved is None else visible_slots(cosine, owner, retrieved)
     score = tables.prior[candidates].expand(n_memories, -1)
-    zeros = cosine.new_zeros(n_memories, len(candidates))
     for head in range(tables.n_heads):
         attention, values = _head(tables, head, gathered, cosine, bias)  # [slot, cand] each
         if visible is not None:
             attention = attention * visible
         # Slots are added up into their memories: [slot, cand] -> [memory, cand].
-        weighted = zeros.index_add(0, owner, attention * values * sign[:, head, None])
-        total = zeros.index_add(0, owner, attention)
+        weighted = sums_by_row(attention * values * sign[:, head, None], owner, n_memories)
+        total = sums_by_row(attention, owner, n_memories)
         null = clamped_exp(tables.null_logit[head])
         score = score + (weighted + null * tables.null_value[candidates, head]) / (total + null)
     return score

@@ -80,13 +80,16 @@ class _Attend(torch.autograd.Function):
         n_heads = len(alpha)
         head_dim = query.shape[1] // n_heads
         null = clamped_exp(null_logit)
+        # Of all heads at once: on a GPU each look at a number waits for it.
+        cosine_in_logits = alpha.tolist()
+        cosine_in_values = gamma.tolist()
         score = cosine.new_zeros(n_memories, cosine.shape[1])
         states = []
         for head in range(n_heads):
             part = slice(head * head_dim, (head + 1) * head_dim)
 
             # e_hj: the logits' array becomes the attention in place.
-            logits = torch.addmm(cosine, key[:, part], query[:, part].T, beta=float(alpha[head]))
+            logits = torch.addmm(cosine, key[:, part], query[:, part].T, beta=cosine_in_logits[head])
             logits.add_(bias[:, head, None])
             clamped = _where_clamped(logits)
             attention = logits.clamp_(-LOGIT_LIMIT, LOGIT_LIMIT).exp_()
@@ -94,7 +97,7 @@ class _Attend(torch.autograd.Function):
                 attention.mul_(visible)
 
             # x_hj, then the sums over each memory's slots: [slot, cand] -> [memory, cand].
-            values = torch.addmm(cosine, value[:, part], probe[:, part].T, beta=float(gamma[head]))
+            values = torch.addmm(cosine, value[:, part], probe[:, part].T, beta=cosine_in_values[head])
             den = sums_by_row(attention, owner, n_memories).add_(null[head])
             num = sums_by_row((attention * values).mul_(sign[:, head, None]), owner, n_memories)
             num.add_(null[head] * null_value[:, head])
@@ -153,5 +156,8 @@ def _where_clamped(logits: Tensor) -> Tensor | None:
     """Where the clamp stops the gradient; None where it stops none."""
     if not logits.numel():
         return None
+    if logits.is_cuda:
+        # Cheaper than to wait for the GPU's answer whether there are any.
+        return logits.abs() > LOGIT_LIMIT
     low, high = torch.aminmax(logits)
     return logits.abs() > LOGIT_LIMIT if low < -LOGIT_LIMIT or high > LOGIT_LIMIT else None

@@ -64,10 +64,10 @@ class MatchConfig:
 
 @dataclass(frozen=True)
 class TextRoles:
-    """Which of some texts are candidates and which are in memories, where the texts are sorted by that."""
+    """Which of some texts are candidates and which are in memories, where the texts are sorted by role."""
 
     n_candidates: int
-    """The first texts are candidates: so many."""
+    """How many texts, from the first on, are candidates."""
     first_remembered: int
     """The texts from this one on are in memories."""
 

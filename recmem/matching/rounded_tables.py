@@ -29,10 +29,11 @@ def exact_module(module: MatchModule) -> MatchModule:
 
 
 def rounded_tables(exact: MatchModule, unit: Float[Tensor, "text dim"]) -> MatchTables:
-    """The tables of texts with these unit vectors; `exact` is `exact_module` of the module."""
+    """The tables of texts with these unit vectors, on the module's device; `exact` is `exact_module` of the module."""
+    device = exact.key.device
     with torch.inference_mode():
-        # Without texts there is one empty block.
-        parts = [_rounded(exact.tables(block.double())) for block in unit.split(BLOCK_ROWS)]
+        # Without texts there is one empty block. Vectors that are elsewhere are moved block by block.
+        parts = [_rounded(exact.tables(block.to(device).double())) for block in unit.split(BLOCK_ROWS)]
         if len(parts) == 1:
             return parts[0]
         return replace(parts[0], **{name: torch.cat([getattr(part, name) for part in parts]) for name in PER_ITEM})

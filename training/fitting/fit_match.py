@@ -89,9 +89,7 @@ def fit_match(
     """
     if not batches.n_examples:
         return
-    device = device or training_device()
-    module.to(device)
-    vectors = vectors.to(device)
+    module.to(device or training_device())
     optimizer = _optimizer(module, config)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: rate_share(step, steps))
     module.train()
@@ -124,9 +122,10 @@ def _loss(
     config: MatchTrainingConfig,
     generator: torch.Generator,
 ) -> Float[Tensor, ""]:
-    device = vectors.device
+    device = module.key.device
     texts, roles, step = batch.over_its_texts(device)
-    unit = batch.slots.vectors_of(vectors, texts)  # [text of the step, dim]
+    # The catalogue stays on the CPU, and only this step's texts go to the device: [text of the step, dim].
+    unit = sent(batch.slots.vectors_of(vectors, texts), device)
     # Dropout that depends on the generator alone; the cosine between texts is computed without it.
     keep = torch.rand(unit.shape, generator=generator) >= config.dropout
     dropped = unit * sent(keep, device) / (1 - config.dropout)

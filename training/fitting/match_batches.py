@@ -82,18 +82,18 @@ class Batch:
         """
         remembered, slot_places = torch.unique(self.slots.rows, return_inverse=True)
         is_both = torch.isin(remembered, self.candidates)
-        is_asked_only = torch.isin(self.candidates, remembered, invert=True)
+        is_candidate_only = torch.isin(self.candidates, remembered, invert=True)
         # First the texts that are candidates only, then those that are both, then those that are in memories only.
         both = remembered[is_both]
-        texts = torch.cat([self.candidates[is_asked_only], both, remembered[~is_both]])
+        texts = torch.cat([self.candidates[is_candidate_only], both, remembered[~is_both]])
         first_remembered = len(texts) - len(remembered)
         # Both parts ascend, so the places of a part are counted in its order.
         places = torch.empty_like(remembered)
         places[is_both] = first_remembered + torch.arange(len(both))
         places[~is_both] = len(self.candidates) + torch.arange(len(remembered) - len(both))
         candidates = torch.empty_like(self.candidates)
-        candidates[is_asked_only] = torch.arange(first_remembered)
-        candidates[~is_asked_only] = first_remembered + torch.arange(len(both))
+        candidates[is_candidate_only] = torch.arange(first_remembered)
+        candidates[~is_candidate_only] = first_remembered + torch.arange(len(both))
         step = Batch(
             slots=self.slots.moved_to(places[slot_places]).to(device),
             candidates=sent(candidates, device),

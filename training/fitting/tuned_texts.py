@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from recmem.kernels.fixed_order import rows_of
 from recmem.text.encoder import TextEncoder
 from recmem.text.encoder_tuning import EncoderTuning, layers_of, tunable
 from recmem.text.token_batches import pad_tokens, pool_tokens, token_batches
@@ -98,8 +99,7 @@ class TunedTexts:
                 part = self._encode_chunk(of_chunk)
             parts.append(part)
         order = torch.tensor([place for chunk in chunks for place in chunk]).argsort()
-        # Not indexing, whose backward adds in no fixed order.
-        return torch.cat(parts).index_select(0, order.to(self.device))
+        return rows_of(torch.cat(parts), order.to(self.device))
 
     @torch.no_grad()
     def encode_all(self) -> Float[Tensor, "text dim"]:

@@ -108,14 +108,16 @@ def _fits(run: Run) -> Iterator[MatchFit]:
 
 
 def _item_item_models(data: TrainingData) -> list[Callable[[], object]]:
-    """Each fits the models of one refresh in the ranker's windows, in the test or of now, unless they are fitted.
+    """Each fits the models of one refresh that is read later, unless they are fitted: of the windows, the test, now.
 
-    Those of now are for the report, and stay in the store's cache.
+    The report reads the models of now, which stay in the store's cache. An earlier fold has no report.
     """
     dataset = data.dataset
     times = dataset.log.times
     read = times[(times > data.split.ranker_from) & (times <= data.split.test_until)]
-    periods = dataset.timeline.periods_of(np.append(read, dataset.clock))
+    if dataset.clock <= data.split.test_until:
+        read = np.append(read, dataset.clock)
+    periods = dataset.timeline.periods_of(read)
     return [partial(dataset.timeline.at, period) for period in periods]
 
 

@@ -151,10 +151,14 @@ def test_a_timeline_keeps_the_models_of_its_own_log_only(tmp_path: Path) -> None
     expected = Covisitation.fit(log().until(30), N_ITEMS, CONFIG, WORDS)
     assert is_same(timeline.at(3), expected)
     assert len(kept_files(tmp_path)) == 1
-    late = CovisitationTimeline(log(), N_ITEMS, 0, 10, CONFIG, lambda: WORDS, cache(tmp_path), cached_from=30)
-    late.at(2)  # serves the times before 30
-    assert len(kept_files(tmp_path)) == 1
-    late.at(4)
-    assert len(kept_files(tmp_path)) == 2
+    (now,) = timeline.periods_of(np.array([log().clock]))
+    (tmp_path / "now").mkdir()
+    only_now = CovisitationTimeline(
+        log(), N_ITEMS, 0, 10, CONFIG, lambda: WORDS, cache(tmp_path / "now"), caches_only_now=True
+    )
+    only_now.at(2)
+    assert kept_files(tmp_path / "now") == []
+    only_now.at(now)
+    assert len(kept_files(tmp_path / "now")) == 1
     # Observed events are in no store, so nothing that is made of them may lie there.
     assert timeline.of_log(log(seed=1)).cache is None

@@ -124,7 +124,7 @@ def test_a_step_takes_all_that_it_needs_to_the_device() -> None:
             event_log(LOG), N_ITEMS, until=99, memory=MemoryConfig(recent=4), config=CONFIG.batch, seed=0
         )
         with torch.no_grad():
-            return _loss(module, unit_vectors().to(device), batches.draw(), CONFIG, generator).cpu()
+            return _loss(module, unit_vectors(), batches.draw(), CONFIG, generator).cpu()
 
     expected = loss(CPU)
     with nullcontext() if torch.cuda.is_available() else stand_in_cuda():

@@ -11,16 +11,17 @@ from safetensors.torch import load_file
 import small_training
 from feature_store.point_in_time.covisitation import Covisitation
 from recmem.serving.bundle import load_bundle
+from recmem.serving.model_store import read_dataset
 from training.config import TrainingConfig
 from training.fitting.fit_match import MatchTrainingConfig
 from training.progress import Silent
 from training.queries import queries_of
 from training.run import Run, member_file, open_run
+from training.splits import SplitConfig
 from training.steps.ingest import ingest
-from training.steps.match import CURVE_POINTS, LOSS_CURVES, _means_of_runs, match, read_loss_curves
+from training.steps.match import CURVE_POINTS, LOSS_CURVES, _item_item_models, _means_of_runs, match, read_loss_curves
 from training.tables import Tables
 from training.tracking.tracker import Tracker
-from training.training_data import read_training_data
 
 
 def test_long_curves_are_thinned_to_means_of_consecutive_steps() -> None:
@@ -94,7 +95,9 @@ def test_the_item_item_models_that_later_steps_read_are_fitted_meanwhile(
         assert data.dataset.timeline.at(period).ease.nnz
 
 
-def test_those_of_now_are_left_for_whoever_loads_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_models_of_now_are_left_for_whoever_loads_the_bundle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     items, events = small_training.write_tables(tmp_path / "tables")
     tables = Tables(items=str(items), events=str(events))
     run = open_run(
@@ -105,6 +108,20 @@ def test_those_of_now_are_left_for_whoever_loads_the_model(tmp_path: Path, monke
         match(run, step_run)
     kept = list(Path(run.store.path).glob("derived/*/item_item-*"))
     assert len(kept) == 1  # earlier ones would push out what is read most
-    timeline = read_training_data(run.pinned, run.config, encoder=run.encoder).dataset.timeline
+    # A bundle that was trained on the same tables.
+    config = load_bundle(small_training.trained() / "run" / "bundle").config
     monkeypatch.setattr(Covisitation, "fit", None)
-    assert timeline.at(timeline.periods_of(np.array([run.training_data.dataset.clock]))[0]).ease.nnz
+    dataset = read_dataset(run.store, config)
+    assert dataset.timeline.at(dataset.timeline.periods_of(np.array([dataset.clock]))[0]).ease.nnz
+
+
+def test_an_earlier_fold_fits_no_models_of_now(tmp_path: Path) -> None:
+    store = str(small_training.trained() / "run" / "store")
+    config = TrainingConfig(split=SplitConfig(ranker_from=0.4, test_from=0.6, test_until=0.8))
+    data = open_run(Tables(), tmp_path, store, config, Silent()).training_data
+    assert data.dataset.clock > data.split.test_until
+    now = data.dataset.timeline.periods_of(np.array([data.dataset.clock]))[0]
+    for fit in _item_item_models(data):
+        fit()
+    assert now not in data.dataset.timeline._fitted
+    assert data.dataset.timeline.cache is None
