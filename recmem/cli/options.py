@@ -56,7 +56,7 @@ TestQueries = Annotated[
 
 
 class Device(StrEnum):
-    """Where the match is computed."""
+    """Where a model computes."""
 
     AUTO = "auto"
     CPU = "cpu"
