@@ -13,7 +13,9 @@ from feature_store.ragged import Ragged
 from five_item_dataset import CONFIG as DATASET_CONFIG
 from five_item_dataset import catalogue
 from recmem.dataset.dataset import Dataset
-from recmem.matching.user_memory import MemoryConfig
+from recmem.matching.match_module import MatchConfig, MatchModule
+from recmem.matching.user_memory import MemoryConfig, Slots
+from recmem.text.unit_vectors import exact_units
 from slow_reference import Event, is_known
 from strategies import ITEMS, LAST_TIME, N_ITEMS, USERS, event_log, impression_frame, logs
 from tolerances import close
@@ -327,3 +329,38 @@ def test_positives_carry_their_weights_over_the_mean_and_nothing_else_changes(lo
         close(scale.max(), scale.min(), "float32")
         if not len(first):
             close(1 / scale.max(), (warm.positives.values + 1).mean(), "float32")
+
+
+@FEWER
+@given(
+    st.lists(st.lists(st.integers(-3, N_ITEMS - 1), max_size=4), min_size=1, max_size=4),
+    st.sets(st.integers(0, N_ITEMS - 1), min_size=1),
+)
+def test_a_step_over_its_own_texts_has_the_scores_of_a_table_of_all(
+    remembered: list[list[int]], candidates: set[int]
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+    module = MatchModule(MatchConfig(dim=8, n_heads=2, head_dim=4), generator)
+    with torch.no_grad():
+        for weight in module.parameters():
+            weight += torch.randn(weight.shape, generator=generator)
+    items = exact_units(torch.randn((N_ITEMS, 8), generator=generator))
+    own = exact_units(torch.randn((3, 8), generator=generator))
+    rows = torch.tensor([row for memory in remembered for row in memory], dtype=torch.int64)
+    owner = torch.tensor([place for place, memory in enumerate(remembered) for _ in memory], dtype=torch.int64)
+    slots = Slots(rows, torch.zeros_like(rows), torch.zeros_like(rows), owner, len(remembered), own=own)
+    candidate_rows = torch.tensor(sorted(candidates))
+    none = torch.zeros((len(remembered), len(candidate_rows)), dtype=torch.bool)
+    batch = Batch(slots, candidate_rows, positives=none, excluded=none, log_draws=torch.zeros(len(candidate_rows)))
+
+    texts, roles, step = batch.over_its_texts(torch.device("cpu"))
+    tables = module.tables(slots.vectors_of(items, texts), roles=roles)
+
+    # A text of the slots' own has its row after those of the items.
+    whole = slots.moved_to(torch.where(rows < 0, N_ITEMS - 1 - rows, rows))
+    expected = module(module.tables(torch.cat([items, own])), whole, candidate_rows)
+    close(module(tables, step.slots, step.candidates), expected, "float32")
+    assert sorted(texts.tolist()) == sorted({*rows.tolist(), *candidates})
+    # Nothing is computed of a text that its role does not need.
+    assert not tables.key[: roles.first_remembered].any()
+    assert not tables.query[roles.n_candidates :].any()
