@@ -116,6 +116,12 @@ def test_approximate_searches_are_timed_beside_the_exact_one(
     assert all(0.8 < share <= 1 for share in recalls)
 
 
+def test_without_faiss_the_rows_of_its_indexes_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "find_spec", lambda name: None)
+    (row,) = next(search.index_rows(torch.device("cpu"), 3000, "faiss lists"))
+    assert (row.way, row.note) == ("faiss lists", "not measured: faiss is not installed, see the extras of recmem")
+
+
 def test_made_texts_are_near_others_of_their_topic() -> None:
     unit = MadeTexts(2000, 64, torch.device("cpu")).draw(2000).float()
     best = (unit @ unit.T).fill_diagonal_(-1).max(dim=1).values

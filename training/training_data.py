@@ -138,10 +138,10 @@ def read_training_data(
         item_changes=store.item_changes(),
         profiles=profiles,
     )
-    if derived is not None and dataset.clock <= split.test_until:  # an earlier fold reads no models of now
-        # Only the item-item models of now are kept: the report and the first scoring read them.
+    # Only the current item-item models are cached. Report and first scoring read them, an earlier fold does not.
+    if derived is not None and dataset.clock <= split.test_until:
         dataset.timeline.cache = CovisitationCache(derived, catalogue.describe_words)
-        dataset.timeline.caches_only_now = True
+        dataset.timeline.caches_only_current = True
     return TrainingData(
         dataset=dataset,
         unit=space.unit,

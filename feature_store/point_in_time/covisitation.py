@@ -227,8 +227,8 @@ class CovisitationTimeline:
     """Gives the items' texts when models are fitted, see `Covisitation.fit`."""
     cache: FittedModels | None = None
     """Where models that were fitted on this log are looked up and kept; not for logs with observed events."""
-    caches_only_now: bool = False
-    """Whether the cache is for the models of now alone: it is too small for all refreshes of a long log."""
+    caches_only_current: bool = False
+    """Whether only the models that serve requests without a time are cached: all refreshes of a long log do not fit."""
     _fitted: dict[int, Covisitation] = field(default_factory=dict, repr=False)
     _fitting: Lock = field(default_factory=Lock, repr=False)
     """Held while a refresh is fitted, so that threads that need the same one fit it once."""
@@ -277,7 +277,8 @@ class CovisitationTimeline:
         if same is not None:
             return same
         known = self.log.until(self._refresh_time(period))
-        if self.cache is not None and (not self.caches_only_now or n_changes == self._n_changes(self._period_of_now)):
+        is_cached = not self.caches_only_current or n_changes == self._n_changes(self._current_period)
+        if self.cache is not None and is_cached:
             return self.cache.fitted(known, self.n_items, self.config, self.words)
         return Covisitation.fit(known, self.n_items, self.config, self.words())
 
@@ -285,7 +286,7 @@ class CovisitationTimeline:
         return self.origin + period * self.refresh
 
     @property
-    def _period_of_now(self) -> int:
+    def _current_period(self) -> int:
         return int(self.periods(np.array([self.log.clock]))[0])
 
     def _n_changes(self, period: int) -> int:

@@ -45,7 +45,7 @@ class Matcher:
 
     @classmethod
     def of(cls, module: MatchModule, unit: Float[Tensor, "item dim"], memory: MemoryConfig) -> Matcher:
-        """The matcher over the texts with these unit vectors."""
+        """The matcher over the texts with these unit vectors, on the module's device."""
         return cls(module, PackedTables.of(rounded_tables(exact_module(module), unit)), memory)
 
     def __getstate__(self) -> dict[str, object]:
@@ -56,7 +56,7 @@ class Matcher:
         """The same matcher with further texts, whose rows come after its own."""
         if not len(unit):
             return self
-        added = PackedTables.of(rounded_tables(self._exact, unit.to(self.device)))
+        added = PackedTables.of(rounded_tables(self._exact, unit))
         return replace(self, packed=self.packed.followed_by(added), _searches={})
 
     @cached_property

@@ -393,7 +393,7 @@ class Model:
         )
 
     def _new_matcher(self) -> Matcher:
-        unit = item_units(self._embedding, self.dataset.catalogue).to(self._device)
+        unit = item_units(self._embedding, self.dataset.catalogue)
         return Matcher.of(self.bundle.module.to(self._device), unit, self.bundle.config.memory)
 
     def _candidate_vectors(self) -> CandidateVectors | None:

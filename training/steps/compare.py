@@ -83,7 +83,8 @@ def _comparison(run: Run, client: MlflowClient, champion: Champion) -> Compariso
     with tempfile.TemporaryDirectory(prefix="recmem-champion-") as folder:
         bundle, kind = champion_bundle(client, run.config.registered_name, champion, Path(folder))
         model = Model.load(bundle, store=run.pinned)
-        model.dataset.timeline.caches_only_now = True
+        # Item-item models of earlier refreshes would push the current ones, which the report reads, out of the cache.
+        model.dataset.timeline.caches_only_current = True
         if training_data.shown is None:
             require_same_task(model.dataset.config, training_data.dataset.config)
         learned_until = model.bundle.config.learned_until

@@ -74,7 +74,8 @@ def _ndcg(run: Run, bundle: Path) -> tuple[PerQuery, np.ndarray]:
     """NDCG@10 of each test query of the run under a bundle, and the queries' users."""
     split = run.training_data.split
     model = Model.load(bundle, store=run.pinned)
-    model.dataset.timeline.caches_only_now = True
+    # Item-item models of earlier refreshes would push the current ones, which the report reads, out of the cache.
+    model.dataset.timeline.caches_only_current = True
     later = QueriesAfterTraining.of(model, run.config.test_queries, begin=split.test_from, end=split.test_until)
     pairs = later.pairs(QueryBatch.of(model.dataset, later.queries.users, later.queries.times))
     return later.ndcg(pairs, model.bundle.ranker.scores(pairs), run.config.seed), later.queries.users

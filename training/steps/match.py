@@ -108,14 +108,13 @@ def _fits(run: Run) -> Iterator[MatchFit]:
 
 
 def _item_item_models(data: TrainingData) -> list[Callable[[], object]]:
-    """Each fits the models of one refresh that is read later, unless they are fitted: of the windows, the test, now.
-
-    The report reads the models of now, which stay in the store's cache. An earlier fold has no report.
+    """Each fits the models of one refresh, unless they are fitted: those that the windows and the test read, and, where
+    they are cached, the current ones, which the report reads from there.
     """
     dataset = data.dataset
     times = dataset.log.times
     read = times[(times > data.split.ranker_from) & (times <= data.split.test_until)]
-    if dataset.clock <= data.split.test_until:
+    if dataset.timeline.cache is not None:
         read = np.append(read, dataset.clock)
     periods = dataset.timeline.periods_of(read)
     return [partial(dataset.timeline.at, period) for period in periods]

@@ -151,14 +151,14 @@ def test_a_timeline_keeps_the_models_of_its_own_log_only(tmp_path: Path) -> None
     expected = Covisitation.fit(log().until(30), N_ITEMS, CONFIG, WORDS)
     assert is_same(timeline.at(3), expected)
     assert len(kept_files(tmp_path)) == 1
-    (now,) = timeline.periods_of(np.array([log().clock]))
-    (tmp_path / "now").mkdir()
-    only_now = CovisitationTimeline(
-        log(), N_ITEMS, 0, 10, CONFIG, lambda: WORDS, cache(tmp_path / "now"), caches_only_now=True
+    (current,) = timeline.periods_of(np.array([log().clock]))
+    (tmp_path / "current").mkdir()
+    only_current = CovisitationTimeline(
+        log(), N_ITEMS, 0, 10, CONFIG, lambda: WORDS, cache(tmp_path / "current"), caches_only_current=True
     )
-    only_now.at(2)
-    assert kept_files(tmp_path / "now") == []
-    only_now.at(now)
-    assert len(kept_files(tmp_path / "now")) == 1
+    only_current.at(2)
+    assert kept_files(tmp_path / "current") == []
+    only_current.at(current)
+    assert len(kept_files(tmp_path / "current")) == 1
     # Observed events are in no store, so nothing that is made of them may lie there.
     assert timeline.of_log(log(seed=1)).cache is None

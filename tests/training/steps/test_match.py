@@ -95,7 +95,7 @@ def test_the_item_item_models_that_later_steps_read_are_fitted_meanwhile(
         assert data.dataset.timeline.at(period).ease.nnz
 
 
-def test_the_models_of_now_are_left_for_whoever_loads_the_bundle(
+def test_the_current_models_are_left_for_whoever_loads_the_bundle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     items, events = small_training.write_tables(tmp_path / "tables")
@@ -115,7 +115,7 @@ def test_the_models_of_now_are_left_for_whoever_loads_the_bundle(
     assert dataset.timeline.at(dataset.timeline.periods_of(np.array([dataset.clock]))[0]).ease.nnz
 
 
-def test_an_earlier_fold_fits_no_models_of_now(tmp_path: Path) -> None:
+def test_an_earlier_fold_fits_no_current_models(tmp_path: Path) -> None:
     store = str(small_training.trained() / "run" / "store")
     config = TrainingConfig(split=SplitConfig(ranker_from=0.4, test_from=0.6, test_until=0.8))
     data = open_run(Tables(), tmp_path, store, config, Silent()).training_data
